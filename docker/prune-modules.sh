@@ -1,0 +1,30 @@
+#!/bin/sh
+# Takes out of node_modules what a running service never reads: types, source maps, tests, documentation, builds for
+# browsers. Licence texts stay. Runs in the image's build, in the folder that holds node_modules.
+set -eu
+cd node_modules
+
+find . -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.tsbuildinfo' \
+  -o -name '*.flow' -o -name '*.gyp' -o -name '*.gypi' -o -name '*.o' -o -name '*.a' \
+  -o -name '.npmignore' -o -name '.gitattributes' -o -name '.editorconfig' -o -name '.eslintrc*' -o -name '.prettierrc*' \
+  -o -name '*.md' -o -name '*.markdown' \) ! -iname 'licen[cs]e*' ! -iname 'notice*' -delete
+# Folders of tests and examples, not modules that have such a name inside a package's code.
+find . -type d \( -name .github -o -name __tests__ -o -path '*/node_modules/*/test' -o -path './*/test' -o -path './*/tests' \
+  -o -path './*/benchmark' -o -path './*/benchmarks' -o -path './*/bench' -o -path './*/example' -o -path './*/examples' \) \
+  -prune -exec rm -rf {} +
+find . -type d \( -path '*/dist/browser' -o -path '*/dist/react-native' -o -path '*/dist/workerd' \) -prune -exec rm -rf {} +
+
+# Beside the module that Node loads; only a browser loads these.
+rm -rf @azure/msal-browser web-streams-polyfill/dist/polyfill* pkcs11js/build/Release/obj.target pkcs11js/src
+# The types' packages hold nothing else.
+rm -rf @types
+find . -type d -empty -delete
+
+# Whatever is left must still load, each dependency that is there at all.
+cd ..
+node --input-type=module -e '
+  import { existsSync, readFileSync } from "node:fs";
+  const { dependencies, optionalDependencies } = JSON.parse(readFileSync("package.json"));
+  for (const name of Object.keys({ ...dependencies, ...optionalDependencies }))
+    if (existsSync(`node_modules/${name}`)) await import(name);
+    else if (dependencies[name]) throw new Error(`${name} is gone`);'

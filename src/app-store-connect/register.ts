@@ -1,0 +1,193 @@
+/**
+ * Makes sure that the distribution key and the domain are registered, and finds the key's id (apple-facts §4.11). Every
+ * step reads before it creates and reads again when an outcome is unclear, so that replicas may start together; nothing
+ * is ever deleted. Must not know about HTTP, settings or private halves.
+ */
+
+import { createHash, type KeyObject } from 'node:crypto';
+import { domainToASCII } from 'node:url';
+import { hasCode, isWebdistError, WebdistError } from '../errors.ts';
+import { spki } from '../jws.ts';
+import type { AppStoreConnect } from './client.ts';
+import type { RegisteredDomain, RegisteredKey } from './resources.ts';
+
+/** `ensure` creates what is missing, `check` only looks. */
+type RegisterMode = 'ensure' | 'check';
+
+export type WantedKey = {
+  readonly appleItemId: string;
+  readonly bundleId: string;
+  /** Whether a key that has to be created is for this app or for all apps of the account. */
+  readonly scope: 'app' | 'account';
+  readonly mode: RegisterMode;
+  /** The public halves held, in order of preference; the first is the one to register. */
+  readonly candidates: readonly KeyObject[];
+};
+
+/** `spki` is base64 of the DER; `candidate` is the index of the held key that is registered under `keyId`. */
+export type EnsuredKey = {
+  readonly keyId: string;
+  readonly spki: string;
+  readonly candidate: number;
+  readonly created: boolean;
+};
+
+/**
+ * Finds the id under which one of the candidates signs for the app, registering the first one where nothing is.
+ * Throws `config_invalid` when AppleItemID and bundle id do not belong together, `asc_not_found` when there is no such
+ * app, `key_absent` without candidates, `different_key_registered`, `registration_missing` (mode `check`), or what the
+ * client throws.
+ */
+export async function ensureKey(
+  asc: Pick<AppStoreConnect, 'findApps' | 'appKey' | 'listKeys' | 'addKey'>,
+  wanted: WantedKey,
+): Promise<EnsuredKey> {
+  const { appleItemId, bundleId, scope, mode } = wanted;
+  const [preferred] = wanted.candidates;
+  if (!preferred) throw new WebdistError('key_absent', `No distribution key is held for ${bundleId}.`);
+  await checkApp(asc, wanted);
+
+  const found = await findKey(asc, wanted);
+  if (found) return { ...found, created: false };
+  if (mode === 'check')
+    throw missing(
+      `No key held here is registered for ${bundleId}: ${fingerprint(spki(preferred))} is not at App Store Connect.`,
+    );
+
+  return createOrFind({
+    create: async () => {
+      const { id } = await asc.addKey({ publicKey: preferred, ...(scope === 'app' && { appleItemId }) });
+      const created = { keyId: id, spki: spki(preferred), candidate: 0 };
+      // Another replica may have registered another key at the same time: what the app's key is now decides.
+      return (await findKey(asc, wanted)) ?? created;
+    },
+    find: () => findKey(asc, wanted),
+    conflictMend:
+      'See `webdist keys list`; if this key serves several apps, set WEBDIST_KEY_SCOPE=account or give each its own key.',
+  });
+}
+
+export type WantedDomain = {
+  /** Fully qualified domain of the website. */
+  readonly domain: string;
+  /** A name for people, shown in App Store Connect. */
+  readonly referenceName: string;
+  readonly mode: RegisterMode;
+};
+
+/** `domain` is the registered one: the wanted domain, or a parent of it. */
+export type EnsuredDomain = { readonly domainId: string; readonly domain: string; readonly created: boolean };
+
+/**
+ * Finds the registered domain that covers the wanted one, itself before a parent, or registers exactly the wanted one.
+ * Throws `config_invalid` for what is no domain, `registration_missing` (mode `check`), or what the client throws.
+ */
+export async function ensureDomain(
+  asc: Pick<AppStoreConnect, 'listDomains' | 'addDomain'>,
+  wanted: WantedDomain,
+): Promise<EnsuredDomain> {
+  const domain = normalized(wanted.domain);
+  if (!domain) throw new WebdistError('config_invalid', `"${wanted.domain}" is not a domain (WEBDIST_DOMAIN).`);
+  const find = async () => covering(domain, await asc.listDomains());
+
+  const found = await find();
+  if (found) return { ...found, created: false };
+  if (wanted.mode === 'check') throw missing(`Neither ${domain} nor a parent domain is registered.`);
+  return createOrFind({
+    create: async () => {
+      const created = await asc.addDomain({ domain, referenceName: wanted.referenceName });
+      return { domainId: created.id, domain: created.domain };
+    },
+    find,
+    conflictMend:
+      'See `webdist domains list`, and whether WEBDIST_DOMAIN is a bare host name that belongs to this account.',
+  });
+}
+
+/**
+ * A public half for people: `SHA256:` and the hex digest of its DER, given its SPKI as base64. The same as
+ * `openssl pkey -pubin -in public.pem -outform DER | openssl dgst -sha256`.
+ */
+export function fingerprint(spkiBase64: string): string {
+  return `SHA256:${createHash('sha256').update(Buffer.from(spkiBase64, 'base64')).digest('hex')}`;
+}
+
+async function checkApp(asc: Pick<AppStoreConnect, 'findApps'>, { appleItemId, bundleId }: WantedKey): Promise<void> {
+  const apps = await asc.findApps(bundleId);
+  if (apps.some((app) => app.appleItemId === appleItemId)) return;
+  const [other] = apps;
+  if (other)
+    throw new WebdistError(
+      'config_invalid',
+      `At App Store Connect ${bundleId} has the AppleItemID ${other.appleItemId}, not ${appleItemId}.`,
+      { mend: 'Mend WEBDIST_APPLE_ITEM_ID or WEBDIST_BUNDLE_ID (or the app in WEBDIST_CONFIG).' },
+    );
+  throw new WebdistError(
+    'asc_not_found',
+    `App Store Connect shows this API key no app with the bundle id ${bundleId} (AppleItemID ${appleItemId}).`,
+    { mend: 'Check WEBDIST_BUNDLE_ID, and that ASC_KEY_ID belongs to the right account; a team key sees every app.' },
+  );
+}
+
+type FoundKey = Omit<EnsuredKey, 'created'>;
+
+/** The app's own key decides; only when there is none do the account-wide ones count. */
+async function findKey(
+  asc: Pick<AppStoreConnect, 'appKey' | 'listKeys'>,
+  { appleItemId, bundleId, candidates }: WantedKey,
+): Promise<FoundKey | undefined> {
+  const held = candidates.map(spki);
+  const appKey = await asc.appKey(appleItemId);
+  if (!appKey) return matching(held, await asc.listKeys({ app: false }));
+  const match = matching(held, [appKey]);
+  if (match) return match;
+  const found = appKey.spki === undefined ? 'one that cannot be read' : fingerprint(appKey.spki);
+  throw new WebdistError(
+    'different_key_registered',
+    `The key registered for ${bundleId} (id ${appKey.id}) is ${found}; held here: ${held.map(fingerprint).join(', ')}.`,
+    { mend: 'Bring the private key that belongs to it, or replace it with `webdist keys rotate --to LOCATOR`.' },
+  );
+}
+
+/** The registered key of the most preferred candidate that has one. */
+function matching(held: readonly string[], registered: readonly RegisteredKey[]): FoundKey | undefined {
+  for (const [candidate, one] of held.entries()) {
+    const key = registered.find((each) => each.spki === one);
+    if (key) return { keyId: key.id, spki: one, candidate };
+  }
+  return undefined;
+}
+
+function covering(wanted: string, registered: readonly RegisteredDomain[]): Omit<EnsuredDomain, 'created'> | undefined {
+  const [closest] = registered
+    .map(({ id, domain }) => ({ domainId: id, domain: normalized(domain) }))
+    .filter(({ domain }) => domain && (wanted === domain || wanted.endsWith(`.${domain}`)))
+    .sort((a, b) => b.domain.length - a.domain.length);
+  return closest;
+}
+
+/** Lower case, A-labels, no final dot (apple-facts §4.5); empty when it is no domain. */
+const normalized = (domain: string) => domainToASCII(domain.replace(/\.$/, ''));
+
+/** After a conflict, or when nobody knows whether it was done, what is there now decides; once, then it fails. */
+async function createOrFind<Found extends object>(step: {
+  readonly create: () => Promise<Found>;
+  readonly find: () => Promise<Found | undefined>;
+  readonly conflictMend: string;
+}): Promise<Found & { readonly created: boolean }> {
+  try {
+    return { ...(await step.create()), created: true };
+  } catch (error) {
+    if (!isWebdistError(error) || !hasCode(error, 'asc_conflict', 'asc_outage')) throw error;
+    const found = await step.find();
+    if (found) return { ...found, created: false };
+    if (error.code === 'asc_outage') throw error;
+    throw new WebdistError('asc_conflict', error.detail, { mend: step.conflictMend, cause: error });
+  }
+}
+
+function missing(detail: string): WebdistError {
+  return new WebdistError('registration_missing', detail, {
+    mend: 'Set WEBDIST_REGISTER=ensure, or register it with `webdist keys add` or `webdist domains add`.',
+  });
+}

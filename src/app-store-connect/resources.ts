@@ -1,0 +1,92 @@
+/**
+ * The JSON:API bodies of App Store Connect that are read here, and the plain objects they become (apple-facts §4.3-4.5).
+ * Tolerant of what Apple adds or leaves out; strict about what is used. Must not know HTTP.
+ */
+
+import type { KeyObject } from 'node:crypto';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { isWebdistError } from '../errors.ts';
+import { readPublicKey, spki } from '../jws.ts';
+import { ascError } from './classify.ts';
+
+/** An app as App Store Connect knows it; `appleItemId` is its resource id, a decimal string. */
+export type App = { readonly appleItemId: string; readonly bundleId: string; readonly name: string | undefined };
+
+/** A registered public half. Both are undefined when Apple's PEM cannot be read; `spki` is base64 of the DER. */
+export type RegisteredKey = {
+  readonly id: string;
+  readonly publicKey: KeyObject | undefined;
+  readonly spki: string | undefined;
+};
+
+/** A registered domain; `createdDate` is ISO 8601 as Apple wrote it. */
+export type RegisteredDomain = {
+  readonly id: string;
+  readonly domain: string;
+  readonly referenceName: string | undefined;
+  readonly createdDate: string | undefined;
+};
+
+/** How one kind of resource is read: checks the JSON, gives the plain object. */
+export type Reader<T> = (resource: unknown, where: string) => T;
+
+const id = z.string().min(1);
+const optional = z.string().nullish();
+
+const appResource = z.object({ id, attributes: z.object({ bundleId: z.string(), name: optional }) });
+const keyResource = z.object({ id, attributes: z.object({ publicKey: optional }).nullish() });
+const domainResource = z.object({
+  id,
+  attributes: z.object({ domain: z.string(), referenceName: optional, createdDate: optional }),
+});
+
+const singleDocument = z.object({ data: z.unknown() });
+const pageDocument = z.object({ data: z.array(z.unknown()), links: z.object({ next: optional }).nullish() });
+
+/** Reads an `apps` resource. Throws `asc_outage` when it is not one. */
+export const readApp: Reader<App> = (resource, where) => {
+  const app = understood(appResource, resource, where);
+  return { appleItemId: app.id, bundleId: app.attributes.bundleId, name: app.attributes.name ?? undefined };
+};
+
+/** Makes the reader of `alternativeDistributionKeys`; a PEM it cannot read is logged and spoils no list. */
+export const keyReader =
+  (log: Logger): Reader<RegisteredKey> =>
+  (resource, where) => {
+    const { id, attributes } = understood(keyResource, resource, where);
+    try {
+      const publicKey = readPublicKey(attributes?.publicKey ?? '');
+      return { id, publicKey, spki: spki(publicKey) };
+    } catch (error) {
+      if (!isWebdistError(error) || error.code !== 'key_invalid') throw error;
+      log.warn({ keyId: id, reason: error.detail }, 'asc_public_key_unreadable');
+      return { id, publicKey: undefined, spki: undefined };
+    }
+  };
+
+/** Reads an `alternativeDistributionDomains` resource. Throws `asc_outage` when it is not one. */
+export const readDomain: Reader<RegisteredDomain> = (resource, where) => {
+  const { id, attributes } = understood(domainResource, resource, where);
+  const { domain, referenceName, createdDate } = attributes;
+  return { id, domain, referenceName: referenceName ?? undefined, createdDate: createdDate ?? undefined };
+};
+
+/** Takes the document of one resource; null for `data: null`. Throws `asc_outage` when it is none. */
+export function readSingle<T>(reader: Reader<T>, document: unknown, where: string): T | null {
+  const { data } = understood(singleDocument, document, where);
+  return data === null ? null : reader(data, where);
+}
+
+/** Takes one page of a list; `next` is the link to the one after it, unchecked. Throws `asc_outage`. */
+export function readPage<T>(reader: Reader<T>, document: unknown, where: string): { items: T[]; next?: string } {
+  const { data, links } = understood(pageDocument, document, where);
+  return { items: data.map((resource) => reader(resource, where)), ...(links?.next && { next: links.next }) };
+}
+
+function understood<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const members = parsed.error.issues.map((issue) => issue.path.join('.') || 'the whole').slice(0, 3);
+  throw ascError('asc_outage', `${where}: the answer is not what the API describes, at ${members.join(', ')}.`);
+}

@@ -1,0 +1,124 @@
+/**
+ * A typed client of webdist's HTTP interface (contract §5.1, §5.2, §5.4) for pages and for the website's own server;
+ * only `fetch` is needed. Must not know the button or how the service works.
+ */
+
+/** What to install. From `subject` on only with an API key. */
+export type InstallRequest = {
+  /** Bundle id or AppleItemID; not needed when the service has one app. */
+  readonly app?: string;
+  /** Opaque user id; goes into the install URL. */
+  readonly account?: string;
+  /** The page's own OAuth subject token; goes into the install URL. */
+  readonly token?: string;
+  /** What stands for the device in the ledger. */
+  readonly subject?: string;
+  readonly dtype?: 'download' | 'redownload';
+  /** ISO 3166-1 alpha-2, upper case. */
+  readonly country?: string;
+  /** AppleVersionID, decimal. */
+  readonly version?: string;
+};
+
+/** One install verification token. */
+export type InstallAnswer = {
+  readonly token: string;
+  /** RFC 3339, UTC. */
+  readonly expiresAt: string;
+  readonly dtype: 'download' | 'redownload';
+  readonly keyId: string;
+  readonly nonce: string;
+  /** For the `href` of a link that a person taps; absent when the app has no package. */
+  readonly installUrl?: string;
+};
+
+/** Problem details (RFC 9457) with the code that the contract lists. */
+export type Problem = {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly code: string;
+  readonly requestId: string;
+};
+
+/** Evidence that a token was used: its nonce, or with an API key also the app and the subject. */
+export type InstallEvidence = { readonly nonce: string } | { readonly app?: string; readonly subject: string };
+
+/** The service refused, or could not be reached: then `status` is 0 and `code` is `unreachable`. */
+export class InstallTokenError extends Error {
+  override readonly name = 'InstallTokenError';
+  readonly code: string;
+  readonly status: number;
+  /** When the service named a time to wait. */
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(problem: Pick<Problem, 'code' | 'status' | 'detail'>, retryAfterSeconds?: number, cause?: unknown) {
+    super(problem.detail, { cause });
+    this.code = problem.code;
+    this.status = problem.status;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+export type InstallClientOptions = {
+  /** Address of the service, with the path it is under, if any. */
+  readonly server: string | URL;
+  /** For the website's server only: never give it to a page. */
+  readonly apiKey?: string;
+  /** Instead of the global `fetch`. */
+  readonly fetch?: typeof fetch;
+};
+
+export type InstallClient = {
+  /** One token. Throws `InstallTokenError`. */
+  installToken(request?: InstallRequest, signal?: AbortSignal): Promise<InstallAnswer>;
+  /** Up to 100 tokens, in the order asked for; needs an API key. Throws `InstallTokenError`. */
+  installTokens(requests: readonly InstallRequest[], signal?: AbortSignal): Promise<(InstallAnswer | Problem)[]>;
+  /** Reports that a token was used. Throws `InstallTokenError`. */
+  reportInstall(evidence: InstallEvidence, signal?: AbortSignal): Promise<void>;
+};
+
+/** Makes a client. It asks once for each call and leaves it to the caller to try again. */
+export function installClient({ server, apiKey, fetch = globalThis.fetch }: InstallClientOptions): InstallClient {
+  const base = new URL(server);
+  if (!base.pathname.endsWith('/')) base.pathname += '/';
+  const post = (path: string, body: object, signal?: AbortSignal) =>
+    send(fetch, new URL(path, base), {
+      method: 'POST',
+      credentials: 'include',
+      headers: { 'content-type': 'application/json', ...(apiKey && { authorization: `Bearer ${apiKey}` }) },
+      body: JSON.stringify(body),
+      ...(signal && { signal }),
+    });
+  return {
+    async installToken(request = {}, signal) {
+      return (await post('install-token', request, signal)).json();
+    },
+    async installTokens(requests, signal) {
+      const { results } = await (await post('install-tokens', { requests }, signal)).json();
+      return results;
+    },
+    async reportInstall(evidence, signal) {
+      await post('installs', evidence, signal);
+    },
+  };
+}
+
+async function send(fetch: typeof globalThis.fetch, address: URL, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(address, init);
+  } catch (cause) {
+    const problem = { code: 'unreachable', status: 0, detail: `${address.origin} cannot be reached.` };
+    throw new InstallTokenError(problem, undefined, cause);
+  }
+  if (response.ok) return response;
+  const { status } = response;
+  const problem: Partial<Problem> = await response.json().catch(() => ({})); // a proxy's page of HTML, say
+  const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
+  throw new InstallTokenError(
+    { code: problem.code ?? 'http_error', status, detail: problem.detail ?? `The service answered ${status}.` },
+    Number.isFinite(retryAfter) ? retryAfter : undefined,
+  );
+}

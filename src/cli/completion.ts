@@ -1,0 +1,63 @@
+/**
+ * `webdist completion`: a shell script that completes commands and options, made from the commands themselves. Own
+ * lines, because the one kept library that knows this commander (@bomb.sh/tab) would be a dependency for this alone.
+ */
+
+import { Argument, Command } from 'commander';
+
+const shells = ['bash', 'zsh', 'fish'] as const;
+
+export function completionCommand(): Command {
+  return new Command('completion')
+    .description('print a completion script for a shell')
+    .addArgument(new Argument('<shell>').choices(shells))
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ webdist completion bash > ~/.local/share/bash-completion/completions/webdist',
+    )
+    .action((shell: (typeof shells)[number], _, command: Command) => {
+      process.stdout.write(scripts[shell](wordsOf(command.parent ?? command)));
+    });
+}
+
+type Words = readonly { readonly path: string; readonly words: string }[];
+
+/** What may follow each command, `''` being the first word: its subcommands and its long options. */
+function wordsOf(command: Command, path: readonly string[] = []): Words {
+  const options = [...command.options.map(({ long }) => long), '--help'];
+  const words = [...command.commands.map((sub) => sub.name()), ...options].join(' ');
+  return [{ path: path.join(' '), words }, ...command.commands.flatMap((sub) => wordsOf(sub, [...path, sub.name()]))];
+}
+
+/** The path is every word before the cursor that is no option; the longest known beginning of it decides. */
+const bash = (words: Words) => `_webdist() {
+  local path="" word
+  COMPREPLY=()
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case "$word" in -*) ;; *) path="\${path:+$path }$word" ;; esac
+  done
+  local words=""
+  while :; do
+    case "$path" in
+${words.map((one) => `      "${one.path}") words="${one.words}"; break ;;`).join('\n')}
+    esac
+    case "$path" in *" "*) path="\${path% *}" ;; *) path="" ;; esac
+  done
+  COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _webdist webdist
+`;
+
+const fish = (words: Words) =>
+  words
+    .map(({ path, words }) => {
+      const seen = path === '' ? '__fish_use_subcommand' : `__fish_seen_subcommand_from ${path.split(' ').at(-1)}`;
+      return `complete -c webdist -n '${seen}' -a '${words}'\n`;
+    })
+    .join('');
+
+const scripts = {
+  bash,
+  zsh: (words: Words) => `autoload -U +X bashcompinit && bashcompinit\n${bash(words)}`,
+  fish,
+};

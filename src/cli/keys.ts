@@ -1,0 +1,179 @@
+/** `webdist keys`: the alternative distribution keys at App Store Connect, for their whole life (apple-facts §4.4). */
+
+import type { KeyObject } from 'node:crypto';
+import { Command } from 'commander';
+import type { AppStoreConnect } from '../app-store-connect/client.ts';
+import { fingerprint } from '../app-store-connect/register.ts';
+import type { App, RegisteredKey } from '../app-store-connect/resources.ts';
+import { readSettings } from '../config.ts';
+import { WebdistError } from '../errors.ts';
+import { publicKeyPem, readPublicKey } from '../jws.ts';
+import { withAppStoreConnect, withKey } from './apple.ts';
+import { appNamed } from './apps.ts';
+import { readTextFile } from './input.ts';
+import { appsOfKeys } from './key-apps.ts';
+import { rotateCommand } from './keys-rotate.ts';
+import { agree, type JsonOption, print, table } from './terminal.ts';
+
+export function keysCommand(): Command {
+  return new Command('keys')
+    .description('alternative distribution keys at App Store Connect')
+    .addCommand(
+      new Command('list')
+        .description('every key, with its fingerprint and the app it belongs to')
+        .option('--app <app>', 'only the key of this app (bundle id or AppleItemID)')
+        .option('--account', 'only keys for all apps of the account')
+        .option('--json', 'print JSON')
+        .addHelpText('after', '\nExample:\n  $ webdist keys list --account')
+        .action(listKeys),
+    )
+    .addCommand(
+      new Command('show')
+        .description('one key and its public half')
+        .argument('<id>', 'id of the key at App Store Connect')
+        .option('--json', 'print JSON')
+        .addHelpText('after', '\nExample:\n  $ webdist keys show 0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11')
+        .action(showKey),
+    )
+    .addCommand(
+      new Command('add')
+        .description('register a public half; a private half is never sent')
+        .option('--key <locator>', 'the key pair whose public half to register (default: the first of WEBDIST_KEY)')
+        .option('--public <file>', 'or its public half, a PEM file')
+        .option('--app <app>', 'for this app (bundle id or AppleItemID; default: WEBDIST_BUNDLE_ID)')
+        .option('--account', 'for all apps of the account')
+        .option('--json', 'print JSON')
+        .addHelpText('after', '\nExample:\n  $ webdist keys add --public camping.pub.pem --app com.example.camping')
+        .action(addKey),
+    )
+    .addCommand(
+      new Command('remove')
+        .description('delete a key at App Store Connect: what it signed no longer installs')
+        .argument('<id>', 'id of the key at App Store Connect')
+        .option('--yes', 'do not ask')
+        .option('--json', 'print JSON')
+        .addHelpText('after', '\nExample:\n  $ webdist keys remove 0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11')
+        .action(removeKey),
+    )
+    .addCommand(rotateCommand())
+    .addHelpText('after', '\nExample:\n  $ webdist keys list');
+}
+
+type Scope = { readonly app?: string | undefined; readonly account?: boolean | undefined };
+type KeyWithApp = { readonly key: RegisteredKey; readonly app: App | undefined; readonly scope: 'app' | 'account' };
+
+async function listKeys({ app, account, json }: Scope & JsonOption): Promise<void> {
+  refuseBoth({ app, account });
+  const found = await withAppStoreConnect('Asking for keys', async (asc): Promise<KeyWithApp[]> => {
+    if (app !== undefined) {
+      const named = await appNamed(asc, app);
+      const key = await asc.appKey(named.appleItemId);
+      return key ? [{ key, app: named, scope: 'app' }] : [];
+    }
+    const [forAll, forOne] = await Promise.all([
+      asc.listKeys({ app: false }),
+      account ? [] : asc.listKeys({ app: true }),
+    ]);
+    const owners = await appsOfKeys(asc, forOne);
+    return [
+      ...forOne.map((key) => ({ key, app: owners.get(key.id), scope: 'app' as const })),
+      ...forAll.map((key) => ({ key, app: undefined, scope: 'account' as const })),
+    ];
+  });
+  print(
+    found.map(described),
+    json,
+    found.length === 0
+      ? ['No keys are registered.']
+      : table(
+          ['ID', 'FOR', 'FINGERPRINT'],
+          found.map((one) => [one.key.id, ownerOf(one), fingerprintOf(one.key)]),
+        ),
+  );
+}
+
+async function showKey(id: string, { json }: JsonOption): Promise<void> {
+  const found = await withAppStoreConnect('Asking for the key', async (asc): Promise<KeyWithApp> => {
+    const key = await asc.readKey(id);
+    const isForOne = (await asc.listKeys({ app: true })).some((one) => one.id === id);
+    const app = isForOne ? (await appsOfKeys(asc, [key])).get(id) : undefined;
+    return { key, app, scope: isForOne ? 'app' : 'account' };
+  });
+  const { publicKey } = found.key;
+  print(described(found), json, [
+    `id           ${found.key.id}`,
+    `for          ${ownerOf(found)}`,
+    `fingerprint  ${fingerprintOf(found.key)}`,
+    publicKey ? publicKeyPem(publicKey).trimEnd() : 'The public half cannot be read.',
+  ]);
+}
+
+type AddOptions = Scope & JsonOption & { readonly key?: string; readonly public?: string };
+
+async function addKey(options: AddOptions): Promise<void> {
+  refuseBoth(options);
+  const settings = readSettings(['WEBDIST_KEY', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY_SCOPE']);
+  const isForAll = options.account ?? (options.app === undefined && settings.WEBDIST_KEY_SCOPE === 'account');
+  const name = options.app ?? settings.WEBDIST_BUNDLE_ID;
+  if (!isForAll && name === undefined)
+    throw new WebdistError('usage_invalid', 'Say for which app the key is.', { mend: 'Give --app APP or --account.' });
+  const publicKey = await publicHalf(options, settings.WEBDIST_KEY?.[0]);
+  const found = await withAppStoreConnect('Registering the key', async (asc): Promise<KeyWithApp> => {
+    const app = isForAll || name === undefined ? undefined : await appNamed(asc, name);
+    await refuseRegistered(asc, publicKey);
+    const key = await asc.addKey({ publicKey, appleItemId: app?.appleItemId });
+    return { key, app, scope: app ? 'app' : 'account' };
+  });
+  print(described(found), options.json, [
+    `id           ${found.key.id}`,
+    `for          ${ownerOf(found)}`,
+    `fingerprint  ${fingerprintOf(found.key)}`,
+  ]);
+}
+
+async function removeKey(id: string, { yes, json }: JsonOption & { readonly yes?: boolean }): Promise<void> {
+  const key = await withAppStoreConnect('Asking for the key', (asc) => asc.readKey(id));
+  await agree(`Remove the key ${id} (${fingerprintOf(key)})? What it signed no longer installs.`, yes);
+  await withAppStoreConnect('Removing the key', (asc) => asc.removeKey(id));
+  print({ removed: id }, json, [`removed  ${id}`]);
+}
+
+/** The public half to register, from the one place that was named. */
+async function publicHalf(options: AddOptions, configured: string | undefined): Promise<KeyObject> {
+  if (options.key !== undefined && options.public !== undefined)
+    throw new WebdistError('usage_invalid', '--key and --public exclude each other.', { mend: 'Leave one.' });
+  if (options.public !== undefined) return readPublicKey(await readTextFile(options.public));
+  const locator = options.key ?? configured;
+  if (locator === undefined)
+    throw new WebdistError('usage_invalid', 'Say which key to register.', {
+      mend: 'Give --key LOCATOR or --public FILE, or set WEBDIST_KEY.',
+    });
+  return withKey(locator, options.key === undefined ? 'WEBDIST_KEY' : '--key', async ({ publicKey }) => publicKey);
+}
+
+/** Says under which id it is there already: Apple's own refusal does not. */
+async function refuseRegistered(asc: AppStoreConnect, publicKey: KeyObject): Promise<void> {
+  const same = (await asc.listKeys()).find((key) => key.publicKey?.equals(publicKey));
+  if (same)
+    throw new WebdistError('asc_conflict', `This public half is registered already, as ${same.id}.`, {
+      mend: 'See `webdist keys list` for the app it belongs to.',
+    });
+}
+
+function refuseBoth({ app, account }: Scope): void {
+  if (app !== undefined && account)
+    throw new WebdistError('usage_invalid', '--app and --account exclude each other.', { mend: 'Leave one.' });
+}
+
+const fingerprintOf = ({ spki }: RegisteredKey) => (spki === undefined ? 'unreadable' : fingerprint(spki));
+
+const ownerOf = ({ app, scope }: KeyWithApp) =>
+  scope === 'account' ? 'all apps' : app ? `${app.bundleId} (${app.appleItemId})` : 'one app (not known which)';
+
+const described = ({ key, app, scope }: KeyWithApp) => ({
+  id: key.id,
+  scope,
+  app: app ? { appleItemId: app.appleItemId, bundleId: app.bundleId } : null,
+  fingerprint: key.spki === undefined ? null : fingerprint(key.spki),
+  publicKey: key.publicKey ? publicKeyPem(key.publicKey) : null,
+});

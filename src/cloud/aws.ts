@@ -1,0 +1,102 @@
+/**
+ * What AWS KMS and AWS Secrets Manager have in common: client settings, and how their errors are told apart. The SDK
+ * itself reads the usual variables and files (credentials, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KMS …).
+ */
+
+import { isUnreadable, type Refusal, unreadable } from './refusal.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Trying again is left to the caller: the SDK would wait out a Retry-After while others queue behind it. */
+const MAX_ATTEMPTS = 1;
+const CONNECT_TIMEOUT_MS = 2000;
+const ANSWER_TIMEOUT_MS = 5000;
+
+/**
+ * Settings for any AWS client. The region of an ARN wins over AWS_REGION and AWS_DEFAULT_REGION; with none of them the
+ * SDK looks into the shared config file.
+ */
+export function awsClientSettings(nameOrArn: string, env: Environment) {
+  const region = /^arn:[^:]+:[^:]+:([^:]+):/.exec(nameOrArn)?.[1] || env['AWS_REGION'] || env['AWS_DEFAULT_REGION'];
+  return {
+    maxAttempts: MAX_ATTEMPTS,
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout: ANSWER_TIMEOUT_MS,
+      throwOnRequestTimeout: true,
+    },
+    ...(region && { region }),
+  };
+}
+
+/** The parts of an SDK error (`ServiceException` of smithy) that are looked at. */
+type AwsError = {
+  readonly name?: string;
+  readonly message?: string;
+  readonly $metadata?: { readonly httpStatusCode?: number };
+  readonly $retryable?: { readonly throttling?: boolean };
+  readonly $response?: { readonly headers?: Readonly<Record<string, string>> };
+};
+
+/** Takes what a client threw; error names are those of the KMS and Secrets Manager API references ("Errors"). */
+export function awsRefusal(thrown: unknown): Refusal {
+  const error = thrown as AwsError;
+  const named = isStoreDown(error) ? undefined : names[error.name ?? ''];
+  if (named && named.kind !== 'throttled') return named;
+  if (named || error.$retryable?.throttling || error.$metadata?.httpStatusCode === 429) {
+    const seconds = Number(error.$response?.headers?.['retry-after']);
+    return { kind: 'throttled', ...(seconds > 0 && { retryAfterSeconds: seconds }) };
+  }
+  if (error.message === 'Region is missing') return noRegion;
+  return isUnreadable(thrown) ? unreadable : { kind: 'unreachable' };
+}
+
+/** A custom key store that is disconnected says "unavailable" by the error of keys that are pending deletion. */
+const isStoreDown = ({ name, message }: AwsError) =>
+  name === 'KMSInvalidStateException' && !/pending/i.test(message ?? '');
+
+const noRegion: Refusal = { kind: 'unreachable', why: 'needs a region.', mend: 'Set AWS_REGION, or give an ARN.' };
+const absent: Refusal = { kind: 'absent' };
+const denied: Refusal = { kind: 'denied' };
+const throttled: Refusal = { kind: 'throttled' };
+const notForSigning: Refusal = { kind: 'invalid' };
+const badName: Refusal = { kind: 'absent', why: 'has no name AWS accepts.', mend: 'Check the locator.' };
+const badCredentials: Refusal = {
+  kind: 'denied',
+  why: 'cannot be used: AWS does not accept the credentials.',
+  mend: 'Check that they are current, of the right account, and that the clock is right.',
+};
+
+const names: Readonly<Record<string, Refusal>> = {
+  NotFoundException: absent,
+  ResourceNotFoundException: absent,
+  InvalidArnException: badName,
+  ValidationException: badName,
+  KMSInvalidStateException: { kind: 'absent', why: 'is pending deletion or import.' },
+  InvalidRequestException: { kind: 'absent', why: 'cannot be read in its state, pending deletion perhaps.' },
+  AccessDeniedException: denied,
+  DisabledException: { kind: 'denied', why: 'is disabled.', mend: 'Enable it, or name another key.' },
+  DecryptionFailure: { kind: 'denied', why: 'cannot be decrypted with its KMS key.', mend: 'Allow kms:Decrypt on it.' },
+  UnrecognizedClientException: badCredentials,
+  InvalidClientTokenId: badCredentials,
+  InvalidSignatureException: badCredentials,
+  SignatureDoesNotMatch: badCredentials,
+  IncompleteSignature: badCredentials,
+  IncompleteSignatureException: badCredentials,
+  MissingAuthenticationTokenException: badCredentials,
+  ExpiredTokenException: badCredentials,
+  ExpiredToken: badCredentials,
+  TokenProviderError: badCredentials,
+  CredentialsProviderError: {
+    kind: 'unreachable',
+    why: 'cannot be used: no AWS credentials were found.',
+    mend: 'Give the process a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
+  },
+  InvalidKeyUsageException: notForSigning,
+  UnsupportedOperationException: notForSigning,
+  ThrottlingException: throttled,
+  Throttling: throttled,
+  TooManyRequestsException: throttled,
+  LimitExceededException: throttled,
+  RequestLimitExceeded: throttled,
+};

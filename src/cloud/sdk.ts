@@ -1,0 +1,20 @@
+/** Vendor SDKs are optional packages, loaded when a locator asks for one. Must not know which SDKs there are. */
+
+import { WebdistError } from '../errors.ts';
+
+/**
+ * Takes the package's name, the scheme that asks for it (`awskms`) and its `import()`; gives the module.
+ * Throws `config_invalid` in one sentence when the package is not installed or cannot be loaded.
+ */
+export async function loadSdk<Sdk>(packageName: string, scheme: string, load: () => Promise<Sdk>): Promise<Sdk> {
+  try {
+    return await load();
+  } catch (cause) {
+    const state =
+      (cause as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' ? 'is not installed' : 'cannot be loaded';
+    throw new WebdistError('config_invalid', `A locator ${scheme}: needs the package ${packageName}, which ${state}.`, {
+      mend: `Install it with: npm install ${packageName}`,
+      cause,
+    });
+  }
+}

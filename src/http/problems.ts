@@ -1,0 +1,78 @@
+/** Every error of this server as RFC 9457 problem details, with a stable code and the request's id. */
+
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { isWebdistError, WebdistError } from '../errors.ts';
+
+/** The body of every error (RFC 9457 §3.1, with the extension members `code` and `requestId`). */
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  code: z.string(),
+  requestId: z.string(),
+});
+
+/** An error as problem details; `detail` is written for callers, what lies underneath stays here. */
+export function problemOf(error: WebdistError, requestId: string): z.output<typeof problemSchema> {
+  const { code, title, status, detail } = error;
+  return { type: `urn:webdist:problem:${code}`, title, status, detail, code, requestId };
+}
+
+/** Answers every error, unknown path and wrong method with a problem. */
+export function answerProblems(app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(asWebdistError(error), request, reply));
+  app.setNotFoundHandler((request, reply) => {
+    const url = request.url.split('?', 1)[0] ?? '';
+    const allowed = ['GET', 'POST', 'DELETE'].filter((method) => app.hasRoute({ method, url }));
+    if (allowed.length === 0)
+      return sendProblem(new WebdistError('not_found', 'There is no such path.'), request, reply);
+    reply.header('allow', allowed.join(', '));
+    return sendProblem(
+      new WebdistError('method_not_allowed', `This path takes ${allowed.join(' and ')}.`),
+      request,
+      reply,
+    );
+  });
+}
+
+/** For Fastify's `frameworkErrors`: what is wrong before a route is found. */
+export const answerFrameworkError = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
+  sendProblem(asWebdistError(error), request, reply);
+
+function sendProblem(error: WebdistError, request: FastifyRequest, reply: FastifyReply) {
+  if (error.status >= 500) request.log.error({ event: 'request_failed', code: error.code, err: error }, error.detail);
+  else request.log.debug({ event: 'request_refused', code: error.code }, error.detail);
+  if (error.retryAfterSeconds !== undefined)
+    reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterSeconds)));
+  if (error.code === 'unauthorized') reply.header('www-authenticate', 'Bearer');
+  return reply
+    .code(error.status)
+    .header('cache-control', 'no-store')
+    .type('application/problem+json')
+    .send(JSON.stringify(problemOf(error, request.id)));
+}
+
+function asWebdistError(error: FastifyError): WebdistError {
+  if (isWebdistError(error)) return error;
+  if (error.validation) return new WebdistError('invalid_request', describeValidation(error));
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+    return new WebdistError('too_large', 'body: is larger than this path takes.');
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+    return new WebdistError('unsupported_media_type', 'content-type: must be application/json.');
+  if (error.code === 'FST_ERR_BAD_URL')
+    return new WebdistError('invalid_request', 'url: is not validly percent-encoded.');
+  if (error.statusCode === 400) return new WebdistError('invalid_request', 'body: is not a JSON document.');
+  return new WebdistError('internal_error', 'The request could not be answered.', { cause: error });
+}
+
+type Issue = { instancePath?: string; message?: string; params?: { keys?: string[] } };
+
+/** `body.account: …` for every field that is wrong, the first few of them. */
+function describeValidation({ validation, validationContext = 'body' }: FastifyError): string {
+  const place = (issue: Issue) =>
+    [validationContext, ...(issue.instancePath ?? '').split('/').filter(Boolean)].join('.');
+  const said = (validation as Issue[]).slice(0, 5).map((issue) => `${place(issue)}: ${issue.message}`.slice(0, 200));
+  return said.join('; ');
+}

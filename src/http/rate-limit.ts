@@ -1,0 +1,108 @@
+/**
+ * How often one visitor and one address may ask (contract §3), by @fastify/rate-limit, with `Retry-After` and the
+ * RateLimit header fields of draft-ietf-httpapi-ratelimit-headers-10. Counted in Redis for all replicas when there is
+ * one; while it does not answer, here. Must not know what is asked.
+ */
+
+import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { WebdistError } from '../errors.ts';
+import type { Service } from '../service.ts';
+import { deviceOf } from './device-cookie.ts';
+
+const WINDOW_SECONDS = 60;
+
+/** Visitors and addresses counted at the same time; the ones not seen longest are forgotten first. */
+const COUNTED_AT_ONCE = 200_000;
+
+/** How many requests in a minute there may be of the same key; a request without one is not counted under it. */
+export type Limit = {
+  readonly name: string;
+  readonly max: number;
+  readonly keyOf: (request: FastifyRequest) => string | undefined;
+};
+
+/** For pages: one visitor, and one address. */
+const pageLimits = ({ config: { rateLimit: limits } }: Service): readonly Limit[] => [
+  { name: 'visitor', max: limits.perVisitor, keyOf: visitorOf },
+  { name: 'address', max: limits.perAddress, keyOf: addressOf },
+];
+
+/** For all pages together, where the settings want that: one app, and everything. */
+export const sharedLimits = (
+  { config: { rateLimit: limits } }: Service,
+  appOf: (request: FastifyRequest) => string | undefined,
+): readonly Limit[] =>
+  [
+    { name: 'app', max: limits.perApp, keyOf: appOf },
+    { name: 'total', max: limits.total, keyOf: () => 'all' },
+  ].filter(({ max }) => max > 0);
+
+/** Gives the check to run for each request; it throws `rate_limited`. */
+export async function openRateLimit(app: FastifyInstance, service: Service, limits = pageLimits(service)) {
+  const { metrics, redis } = service;
+  const countHere = await openCounts(app, limits, { cache: COUNTED_AT_ONCE }, (name) => name);
+  const countThere =
+    redis && (await openCounts(app, limits, { redis: redis.client, nameSpace: 'webdist-limit-' }, redis.nameOf));
+  const count = async (request: FastifyRequest) => {
+    if (redis && countThere)
+      try {
+        return await redis.ask(() => countThere(request));
+      } catch {
+        // Logged, counted and shown by health already; better a limit for each replica than none, or no answer.
+      }
+    return countHere(request);
+  };
+  const policy = limits.map(({ name, max }) => `"${name}";q=${max};w=${WINDOW_SECONDS}`).join(', ');
+
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const left: string[] = [];
+    let waitSeconds = 0;
+    for (const { name, result } of await count(request)) {
+      if (result.isAllowed) continue;
+      left.push(`"${name}";r=${result.remaining};t=${result.ttlInSeconds}`);
+      if (!result.isExceeded) continue;
+      waitSeconds = Math.max(waitSeconds, result.ttlInSeconds);
+      metrics.rateLimited.inc({ limit: name });
+    }
+    addHeader(reply, 'ratelimit-policy', policy);
+    addHeader(reply, 'ratelimit', left.join(', '));
+    if (waitSeconds > 0)
+      throw new WebdistError('rate_limited', `Try again in ${waitSeconds} s.`, { retryAfterSeconds: waitSeconds });
+  };
+}
+
+/** Limits may be checked in more than one step. */
+function addHeader(reply: FastifyReply, name: string, value: string): void {
+  const before = reply.getHeader(name);
+  reply.header(name, before === undefined ? value : `${before}, ${value}`);
+}
+
+/** Counts a request under each limit, in one store. The plugin has one store in each scope. */
+async function openCounts(
+  app: FastifyInstance,
+  limits: readonly Limit[],
+  store: Pick<RateLimitPluginOptions, 'cache' | 'redis' | 'nameSpace'>,
+  nameOf: (text: string) => string,
+) {
+  let checks: (Limit & { check: ReturnType<FastifyInstance['createRateLimit']> })[] = [];
+  await app.register(async (scope) => {
+    await scope.register(rateLimit, { global: false, timeWindow: WINDOW_SECONDS * 1000, ...store });
+    checks = limits.map((limit) => ({
+      ...limit,
+      check: scope.createRateLimit({
+        max: limit.max,
+        keyGenerator: (request) => nameOf(`${limit.name} ${limit.keyOf(request)}`),
+      }),
+    }));
+  });
+  return (request: FastifyRequest) =>
+    Promise.all(
+      checks
+        .filter(({ keyOf }) => keyOf(request) !== undefined)
+        .map(async ({ name, check }) => ({ name, result: await check(request) })),
+    );
+}
+
+export const addressOf = (request: FastifyRequest) => rateLimit.normalizeIP(request.ip);
+const visitorOf = (request: FastifyRequest) => deviceOf(request) ?? addressOf(request);

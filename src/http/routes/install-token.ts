@@ -1,0 +1,188 @@
+/**
+ * `POST` and `GET /install-token` (contract §5.1) and `POST /install-tokens` (§5.2): who may say what, then one
+ * `service.issue` for each. Must not know how tokens are made.
+ */
+
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { AppConfig } from '../../config.ts';
+import { isWebdistError, WebdistError } from '../../errors.ts';
+import { installUrl } from '../../install-token/install-url.ts';
+import type { IssuedInstall, IssueRequest, Service } from '../../service.ts';
+import type { Caller } from '../authorize.ts';
+import type { CountryOf } from '../country.ts';
+import { rememberDevice } from '../device-cookie.ts';
+import { problemOf, problemSchema } from '../problems.ts';
+import {
+  type InstallFields,
+  type InstallTokenAnswer,
+  installBody,
+  installQuery,
+  installsAnswer,
+  installsBody,
+  installTokenAnswer,
+} from '../schemas.ts';
+
+type Parts = {
+  readonly service: Service;
+  readonly countryOf: CountryOf;
+  readonly callerOf: (request: FastifyRequest) => Caller;
+  /** The `token` of a link for devices to exchange, where webdist's own OAuth is used (contract §5.6). */
+  readonly linkToken: ((install: IssueRequest, issued: IssuedInstall) => Promise<string>) | undefined;
+};
+
+const answers = { 200: installTokenAnswer, default: problemSchema };
+
+export const installTokenRoutes =
+  (parts: Parts): FastifyPluginAsyncZod =>
+  async (app) => {
+    const summary = 'One install verification token, and its install URL';
+    app.post(
+      '/install-token',
+      { schema: { summary, body: installBody, querystring: z.strictObject({}), response: answers } },
+      (request, reply) => answerOne(parts, request.body, request, reply),
+    );
+    // HEAD would make a token that nobody gets to see.
+    app.get(
+      '/install-token',
+      { exposeHeadRoute: false, schema: { summary, querystring: installQuery, response: answers } },
+      (request, reply) => answerOne(parts, request.query, request, reply),
+    );
+  };
+
+export const installTokensRoute =
+  (parts: Parts): FastifyPluginAsyncZod =>
+  async (app) => {
+    const schema = {
+      summary: 'Up to 100 tokens, for authenticated callers',
+      body: installsBody,
+      response: { 200: installsAnswer, default: problemSchema },
+    };
+    app.post('/install-tokens', { schema }, async (request, reply) => {
+      const caller = parts.callerOf(request);
+      if (caller.kind !== 'server') throw new WebdistError('unauthorized', 'authorization: an API key is required.');
+      const results = await Promise.all(
+        request.body.requests.map((fields, index) => answerEntry(parts, { entry: fields, index, caller }, request)),
+      );
+      reply.header('cache-control', 'no-store');
+      return { results };
+    });
+  };
+
+async function answerOne(
+  parts: Parts,
+  fields: InstallFields,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<InstallTokenAnswer> {
+  const caller = parts.callerOf(request);
+  reply.header('cache-control', 'no-store');
+  if (caller.kind === 'server') return answerFor(parts, serverRequest(parts, fields, caller), fields, request);
+  refuseClaims(fields);
+  const app = parts.service.appNamed(appNameIn(fields));
+  const subject = { kind: 'device', id: rememberDevice(request, reply) } as const;
+  return answerFor(parts, { app, subject, caller: 'page', country: parts.countryOf(request) }, fields, request);
+}
+
+type Server = Extract<Caller, { kind: 'server' }>;
+type Entry = { readonly entry: unknown; readonly index: number; readonly caller: Server };
+
+async function answerEntry(parts: Parts, { entry, index, caller }: Entry, request: FastifyRequest) {
+  try {
+    const parsed = installBody.safeParse(entry);
+    if (parsed.success) return await answerFor(parts, serverRequest(parts, parsed.data, caller), parsed.data, request);
+    const issue = parsed.error.issues[0];
+    throw new WebdistError(
+      'invalid_request',
+      `${['body.requests', index, ...(issue?.path ?? [])].join('.')}: ${issue?.message}`,
+    );
+  } catch (error) {
+    const problem = isWebdistError(error)
+      ? error
+      : new WebdistError('internal_error', 'The request could not be answered.', { cause: error });
+    if (problem.status >= 500)
+      request.log.error({ event: 'request_failed', code: problem.code, err: problem }, problem.detail);
+    return problemOf(problem, request.id);
+  }
+}
+
+function serverRequest({ service }: Parts, fields: InstallFields, { name }: Server): IssueRequest {
+  return {
+    caller: `server:${name}`,
+    app: service.appNamed(appNameIn(fields)),
+    subject: fields.subject === undefined ? undefined : { kind: 'caller', id: fields.subject },
+    dtype: dtypeIn(fields),
+    country: fields.country,
+    appleVersionId: fields.version,
+  };
+}
+
+async function answerFor(
+  { service, linkToken }: Parts,
+  install: IssueRequest,
+  fields: InstallFields,
+  request: FastifyRequest,
+): Promise<InstallTokenAnswer> {
+  const issued = await service.issue(install);
+  logIssued(request, install.app, issued);
+  const { app } = install;
+  const packageUrl = service.catalogue.currentOf(app)?.packageUrl ?? app.packageUrl;
+  return {
+    token: issued.installToken,
+    expiresAt: new Date(issued.expiresAtSeconds * 1000).toISOString().replace('.000Z', 'Z'),
+    dtype: issued.dtype,
+    keyId: issued.keyId,
+    nonce: issued.nonce,
+    ...(packageUrl && {
+      installUrl: installUrl({
+        packageUrl,
+        installToken: issued.installToken,
+        subjectToken: fields.token ?? (await linkToken?.(install, issued)),
+        account: fields.account,
+        appShareUrl: app.appShareUrl,
+      }),
+    }),
+  };
+}
+
+/** The log's one line for each token (contract §6). */
+export function logIssued(
+  request: FastifyRequest,
+  app: AppConfig,
+  { dtype, nonce, keyId, subjectHash }: IssuedInstall,
+): void {
+  request.log.info({ event: 'install_token_issued', app: app.bundleId, dtype, nonce, subject: subjectHash, keyId });
+}
+
+/** The bundle id of the app that a request for one token names; undefined when that is none of this server's. */
+export function appAskedFor(service: Service, { body, query }: FastifyRequest): string | undefined {
+  try {
+    return service.appNamed(appNameIn((body ?? query) as InstallFields)).bundleId;
+  } catch (error) {
+    if (isWebdistError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The one name given under any of its four spellings. Throws `invalid_request` when two disagree. */
+function appNameIn({ app, bundleID, bundleId, appleItemId }: InstallFields): string | undefined {
+  const [name, ...others] = new Set([app, bundleID, bundleId, appleItemId].filter((one) => one !== undefined));
+  if (others.length > 0) throw new WebdistError('invalid_request', 'app: is named twice, and differently.');
+  return name;
+}
+
+function dtypeIn({ dtype, redownload }: InstallFields) {
+  if (redownload === undefined) return dtype;
+  const said = redownload ? 'redownload' : 'download';
+  if (dtype !== undefined && dtype !== said)
+    throw new WebdistError('invalid_request', 'dtype: redownload says otherwise.');
+  return said;
+}
+
+/** A page's `redownload` is ignored, as AltStore's call sends it; any other claim it may not set is refused. */
+function refuseClaims(fields: InstallFields): void {
+  for (const name of ['subject', 'dtype', 'country', 'version'] as const)
+    if (fields[name] !== undefined)
+      throw new WebdistError('forbidden', `${name}: only an authenticated server may set this.`);
+}

@@ -1,0 +1,40 @@
+/** `POST /installs` (contract §5.4): evidence that a token was used. Answers 204 whatever came of it, so that nobody learns of others. */
+
+import type { FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { WebdistError } from '../../errors.ts';
+import type { Service } from '../../service.ts';
+import type { Caller } from '../authorize.ts';
+import { deviceOf } from '../device-cookie.ts';
+import { problemSchema } from '../problems.ts';
+import { evidenceBody } from '../schemas.ts';
+
+type Parts = { readonly service: Service; readonly callerOf: (request: FastifyRequest) => Caller };
+
+export const installsRoute =
+  ({ service, callerOf }: Parts): FastifyPluginAsyncZod =>
+  async (app) => {
+    const schema = {
+      summary: 'Evidence that a token was used',
+      body: evidenceBody,
+      response: { 204: z.undefined(), default: problemSchema },
+    };
+    app.post('/installs', { schema }, async (request, reply) => {
+      const { nonce, app: name, subject } = request.body;
+      if (callerOf(request).kind === 'server') {
+        if (nonce !== undefined) await service.confirm('confirm', { nonce });
+        else if (subject !== undefined)
+          await service.confirm('confirm', {
+            appleItemId: service.appNamed(name).appleItemId,
+            subject: { kind: 'caller', id: subject },
+          });
+        return reply.code(204).send();
+      }
+      if (nonce === undefined)
+        throw new WebdistError('forbidden', 'subject: only an authenticated server may name one; give the nonce.');
+      const device = deviceOf(request);
+      if (device !== undefined) await service.confirm('tap', { nonce, subject: { kind: 'device', id: device } });
+      return reply.code(204).send();
+    });
+  };

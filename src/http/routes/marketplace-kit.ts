@@ -1,0 +1,160 @@
+/**
+ * `GET /.well-known/marketplace-kit`, `POST /marketplace-kit/restore` and `POST /marketplace-kit/updates` (contract
+ * §5.6; apple-facts §3.1 to §3.3). Must not know how versions are chosen or tokens made.
+ */
+
+import type { FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { type AnswerParts, answerRestore, answerUpdates } from '../../marketplace-kit/answer.ts';
+import {
+  configurationWarnings,
+  marketplaceKitConfiguration,
+  RESTORE_PATH,
+  UPDATES_PATH,
+} from '../../marketplace-kit/configuration.ts';
+import { RESTORE_EVIDENCE, restoreDtype, UPDATE_DTYPE } from '../../marketplace-kit/restore-dtype.ts';
+import type { Grant } from '../../oauth/sealed.ts';
+import type { Service } from '../../service.ts';
+import { fixedDocument } from '../fixed-document.ts';
+import { addressOf } from '../rate-limit.ts';
+import { logIssued } from './install-token.ts';
+
+type Parts = {
+  readonly service: Service;
+  /** What the access token of a request stands for. */
+  readonly grantOf: (request: FastifyRequest) => Grant;
+};
+
+/** More apps than anybody has of one developer. */
+const MAX_APPS = 200;
+
+/** Decimal strings; a number is taken as well, as long as it is exact. */
+const appleId = z.union([z.string().regex(/^[1-9]\d{0,19}$/), z.int().positive().transform(String)]);
+const requestedApp = z.object({ appleItemId: appleId, appleVersionId: appleId });
+
+/** Members that are not listed are let be: Apple may add some. Each app is checked by itself. */
+const deviceBody = z.object({
+  apps: z.array(z.unknown()).max(MAX_APPS, `may hold at most ${MAX_APPS} apps`),
+  platform: z.string().max(64).optional(),
+  osVersion: z.string().regex(/^\d/, 'must be a version such as 18.5').max(64).optional(),
+});
+type DeviceBody = z.output<typeof deviceBody>;
+
+export const marketplaceKitDocument =
+  ({
+    service: { config },
+    log,
+  }: {
+    readonly service: Service;
+    readonly log: FastifyRequest['log'];
+  }): FastifyPluginAsyncZod =>
+  async (app) => {
+    const { publicUrl, license, updatesPollingHours } = config.deviceSide;
+    const input = { publicUrl, license, updatesPollingHours, apps: config.apps };
+    for (const warning of configurationWarnings(input))
+      log.warn({ event: 'marketplace_kit_incomplete' }, `.well-known/marketplace-kit: ${warning}`);
+    const answer = fixedDocument(marketplaceKitConfiguration(input));
+    const schema = { summary: 'Where devices ask for licences, restores and updates' };
+    app.get('/.well-known/marketplace-kit', { schema }, async (request, reply) => answer(request, reply));
+  };
+
+export const marketplaceKitRoutes =
+  (parts: Parts): FastifyPluginAsyncZod =>
+  async (app) => {
+    app.addHook('onRequest', async (_request, reply) => {
+      reply.header('cache-control', 'no-store');
+    });
+    const restore = { summary: 'Apps a device wants back, each with a token', body: deviceBody };
+    app.post(RESTORE_PATH, { schema: restore }, async (request) => {
+      const { apps, malformed } = readApps(request.body);
+      const answer = await answerRestore({ ...request.body, apps }, partsFor(parts, request, issueRestore));
+      return withFailures(answer, malformed);
+    });
+    const updates = { summary: 'Newer versions of apps a device has, each with a token', body: deviceBody };
+    app.post(UPDATES_PATH, { schema: updates }, async (request) => {
+      const { apps, malformed } = readApps(request.body);
+      const answer = await answerUpdates({ ...request.body, apps }, partsFor(parts, request, issueUpdate));
+      return withFailures(answer, malformed);
+    });
+  };
+
+function readApps({ apps }: DeviceBody) {
+  const read = apps.map((app) => ({ app, parsed: requestedApp.safeParse(app) }));
+  return {
+    apps: read.flatMap(({ parsed }) => (parsed.success ? [parsed.data] : [])),
+    malformed: read.flatMap(({ app, parsed }) => (parsed.success ? [] : [malformedFailure(app)])),
+  };
+}
+
+/** Says back what was asked for as far as it was text, so that the device knows which one is meant. */
+function malformedFailure(app: unknown) {
+  const short = z.string().max(64).catch('');
+  const { appleItemId, appleVersionId } = z
+    .object({ appleItemId: short, appleVersionId: short })
+    .catch({ appleItemId: '', appleVersionId: '' })
+    .parse(app);
+  return { appleItemId, appleVersionId, failure: { code: 404, description: 'This is not an app and a version.' } };
+}
+
+function withFailures<T extends { readonly failures?: readonly object[] }>(answer: T, malformed: readonly object[]) {
+  return malformed.length === 0 ? answer : { ...answer, failures: [...(answer.failures ?? []), ...malformed] };
+}
+
+type Issue = (
+  parts: Parts,
+  request: FastifyRequest,
+  install: { app: AppOf; appleVersionId: string },
+) => Promise<string>;
+type AppOf = Service['config']['apps'][number];
+
+function partsFor(parts: Parts, request: FastifyRequest, issue: Issue): AnswerParts {
+  const { config, catalogue } = parts.service;
+  const appOf = (id: string) => config.apps.find(({ appleItemId }) => appleItemId === id);
+  return {
+    appOf(appleItemId, requested) {
+      const app = appOf(appleItemId);
+      if (!app) return undefined;
+      const known = catalogue.versionsOf(app);
+      // Before the manifest could be read there is only the package itself, which is what a link has just named.
+      const unknown = app.packageUrl ? [{ appleVersionId: requested, packageUrl: app.packageUrl }] : [];
+      return { appShareUrl: app.appShareUrl, versions: known.length > 0 ? known : unknown, rules: app.versions ?? {} };
+    },
+    async issue(appleItemId, appleVersionId) {
+      return issue(parts, request, { app: parts.service.appNamed(appleItemId), appleVersionId });
+    },
+    who: whoIs(parts.grantOf(request), request),
+    failed: (appleItemId, error) =>
+      request.log.error({ event: 'device_token_failed', appleItemId, code: error.code, err: error }, error.detail),
+  };
+}
+
+/** In a staged release a device that is not known by anything is known by its network. */
+const whoIs = ({ subject }: Grant, request: FastifyRequest) =>
+  subject ? `${subject.kind} ${subject.id}` : `address ${addressOf(request)}`;
+
+const issueRestore: Issue = async ({ service, grantOf }, request, { app, appleVersionId }) => {
+  const grant = grantOf(request);
+  const { subject } = grant;
+  const dtype = restoreDtype(grant, app.appleItemId, Math.floor(service.now() / 1000));
+  const issued = await service.issue({ app, subject, caller: 'device', dtype, appleVersionId });
+  logIssued(request, app, issued);
+  // After the token, so that this very request does not make it a redownload. The token counts also without a record.
+  if (subject)
+    await service
+      .confirm(RESTORE_EVIDENCE, { appleItemId: app.appleItemId, subject })
+      .catch((err) => request.log.warn({ event: 'restore_not_recorded', err }, 'the restore was not recorded'));
+  return issued.installToken;
+};
+
+const issueUpdate: Issue = async ({ service, grantOf }, request, { app, appleVersionId }) => {
+  const issued = await service.issue({
+    app,
+    subject: grantOf(request).subject,
+    caller: 'device',
+    dtype: UPDATE_DTYPE,
+    appleVersionId,
+  });
+  logIssued(request, app, issued);
+  return issued.installToken;
+};

@@ -1,0 +1,79 @@
+/**
+ * `GET /.well-known/oauth-authorization-server`, `GET /oauth/authorize`, `POST /oauth/token` for devices, and `POST
+ * /oauth/code` for the website's login page (apple-facts §3.5, §3.6). Must not know what the tokens hold.
+ */
+
+import formbody from '@fastify/formbody';
+import type { FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { WebdistError } from '../../errors.ts';
+import { type AuthorizationServer, oauthMetadata } from '../../oauth/authorization-server.ts';
+import { OAuthRefusal } from '../../oauth/refusal.ts';
+import type { Service } from '../../service.ts';
+import type { Caller } from '../authorize.ts';
+import { fixedDocument } from '../fixed-document.ts';
+import { problemSchema } from '../problems.ts';
+
+/** Tells devices where to turn: to this server, or to the website's own. Without either there is no such document. */
+export const oauthDocument =
+  ({ config }: Service): FastifyPluginAsyncZod =>
+  async (app) => {
+    const { oauth, publicUrl } = config.deviceSide;
+    if (!oauth) return;
+    const metadata =
+      oauth.kind === 'own'
+        ? oauthMetadata(publicUrl, `${publicUrl}/oauth/authorize`, `${publicUrl}/oauth/token`)
+        : oauthMetadata(oauth.issuer, oauth.authorizeUrl, oauth.tokenUrl);
+    const answer = fixedDocument(metadata);
+    const schema = { summary: 'Where devices get access tokens (RFC 8414)' };
+    app.get('/.well-known/oauth-authorization-server', { schema }, async (request, reply) => answer(request, reply));
+  };
+
+/** What devices and their browsers call. */
+export const oauthRoutes =
+  (server: AuthorizationServer): FastifyPluginAsyncZod =>
+  async (app) => {
+    await app.register(formbody);
+    app.removeContentTypeParser('application/json');
+    app.addHook('onRequest', async (_request, reply) => {
+      reply.headers({ 'cache-control': 'no-store', pragma: 'no-cache' });
+    });
+    app.setErrorHandler((error, request, reply) => {
+      if (!(error instanceof OAuthRefusal)) throw error;
+      request.log.debug({ event: 'oauth_refused', code: error.code }, error.message);
+      return reply.code(400).send({ error: error.code, error_description: error.message });
+    });
+    app.get('/oauth/authorize', { schema: { summary: 'To the login page (RFC 6749 §4.1)' } }, async (request, reply) =>
+      reply.redirect(await server.authorize(request.query as Record<string, unknown>), 302),
+    );
+    const summary = 'Access tokens for devices (RFC 8693 exchange, refresh, authorization code)';
+    app.post('/oauth/token', { schema: { summary } }, async (request) =>
+      server.token(request.body as Record<string, unknown>),
+    );
+  };
+
+type Parts = { readonly server: AuthorizationServer; readonly callerOf: (request: FastifyRequest) => Caller };
+
+const codeBody = z.strictObject({
+  request: z.string().max(4096).describe('The `request` the login page was opened with'),
+  subject: z.string().min(1).max(256).describe('Who signed in: the same id as `subject` of install tokens'),
+});
+
+/** What the login page's server calls, with an API key, once the person has signed in. */
+export const oauthCodeRoute =
+  ({ server, callerOf }: Parts): FastifyPluginAsyncZod =>
+  async (app) => {
+    const schema = {
+      summary: 'After a person signed in again: where their browser goes next',
+      body: codeBody,
+      response: { 200: z.object({ redirectUrl: z.string() }), default: problemSchema },
+    };
+    app.post('/oauth/code', { schema }, async (request, reply) => {
+      if (callerOf(request).kind !== 'server')
+        throw new WebdistError('unauthorized', 'authorization: an API key is required.');
+      reply.header('cache-control', 'no-store');
+      const { request: login, subject } = request.body;
+      return { redirectUrl: await server.signedIn(login, { kind: 'caller', id: subject }) };
+    });
+  };

@@ -1,0 +1,85 @@
+/** What callers send and get, once: validation, types and the OpenAPI document come from here. */
+
+import { z } from 'zod';
+import { problemSchema } from './problems.ts';
+
+const printable = (max: number) =>
+  z
+    .string()
+    .regex(/^[\x20-\x7e]*$/, 'may only hold printable ASCII characters')
+    .min(1, 'may not be empty')
+    .max(max, `may have at most ${max} characters`);
+
+const name = printable(155);
+const dtype = z.enum(['download', 'redownload']);
+const versionId = z.string().regex(/^[1-9]\d{0,19}$/, 'must be an AppleVersionID: a decimal number as a string');
+const country = z.string().regex(/^[A-Z]{2}$/, 'must be two upper-case letters (ISO 3166-1 alpha-2)');
+
+const installMembers = {
+  app: name.describe('Bundle id or AppleItemID; optional when there is one app').optional(),
+  bundleID: name.describe('The same as `app`').optional(),
+  bundleId: name.describe('The same as `app`').optional(),
+  appleItemId: name.describe('The same as `app`').optional(),
+  account: printable(256).describe('Opaque user id; goes into the install URL').optional(),
+  token: printable(4096).describe("The page's own OAuth subject token; goes into the install URL").optional(),
+  subject: printable(256).describe('What stands for the device; authenticated callers only').optional(),
+  dtype: dtype.describe('Instead of what the ledger decides; authenticated callers only').optional(),
+  country: country.describe('Where the install happens; authenticated callers only').optional(),
+  version: versionId.describe('AppleVersionID; authenticated callers only').optional(),
+};
+
+/** The body of `POST /install-token`. */
+export const installBody = z.strictObject({
+  ...installMembers,
+  redownload: z
+    .boolean()
+    .describe('`true` is `dtype` redownload; ignored unless the caller is authenticated')
+    .optional(),
+});
+
+/** The query of `GET /install-token`. */
+export const installQuery = z.strictObject({
+  ...installMembers,
+  redownload: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .optional(), // prettier: as in the body
+});
+
+export type InstallFields = z.output<typeof installBody>;
+
+export const installTokenAnswer = z.object({
+  token: z.string().describe('The install verification token (JWS compact serialization)'),
+  expiresAt: z.iso.datetime(),
+  dtype,
+  keyId: z.string(),
+  nonce: z.string(),
+  installUrl: z.string().describe('`marketplace-kit://install?…`; absent when the app has no package').optional(),
+});
+
+export type InstallTokenAnswer = z.output<typeof installTokenAnswer>;
+
+const MAX_AT_ONCE = 100;
+
+/** The body of `POST /install-tokens`: each entry is checked by itself, so that a bad one spoils no other. */
+export const installsBody = z.strictObject({
+  requests: z
+    .array(z.unknown())
+    .min(1, 'must hold at least one request')
+    .max(MAX_AT_ONCE, `may hold at most ${MAX_AT_ONCE} requests`),
+});
+
+export const installsAnswer = z.object({ results: z.array(z.union([installTokenAnswer, problemSchema])) });
+
+const nonce = z
+  .string()
+  .regex(/^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$/i, 'must be the nonce of a token')
+  .transform((text) => text.toUpperCase());
+
+/** The body of `POST /installs`: by nonce, or from an authenticated caller by app and subject. */
+export const evidenceBody = z
+  .strictObject({ nonce: nonce.optional(), app: name.optional(), subject: printable(256).optional() })
+  .refine(
+    (body) => (body.nonce === undefined) === (body.subject !== undefined),
+    'give either the nonce, or app and subject',
+  );

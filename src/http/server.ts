@@ -1,0 +1,195 @@
+/**
+ * The HTTP server: every plugin and every route, listed by hand. Must not know how tokens are made or where keys live.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { Server as NetServer } from 'node:net';
+import cookie from '@fastify/cookie';
+import cors from '@fastify/cors';
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+  LogController,
+} from 'fastify';
+import { type FastifyPluginAsyncZod, validatorCompiler } from 'fastify-type-provider-zod';
+import type { Logger } from 'pino';
+import { isWebdistError } from '../errors.ts';
+import type { Service } from '../service.ts';
+import { allowedOrigin, authorize, type Caller } from './authorize.ts';
+import { countryFrom } from './country.ts';
+import { deviceScope, linkTokens, openOAuth, type Shared } from './device-scope.ts';
+import { openDocs } from './docs.ts';
+import { type OverloadLimits, openOverload } from './overload.ts';
+import { answerFrameworkError, answerProblems } from './problems.ts';
+import { openRateLimit, sharedLimits } from './rate-limit.ts';
+import { healthRoutes, jwksRoute } from './routes/health.ts';
+import { installButtonRoute } from './routes/install-button.ts';
+import { appAskedFor, installTokenRoutes, installTokensRoute } from './routes/install-token.ts';
+import { installsRoute } from './routes/installs.ts';
+import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
+import { oauthCodeRoute, oauthDocument } from './routes/oauth.ts';
+import { openSignIn } from './sign-in.ts';
+
+const BODY_LIMIT_BYTES = 16 * 1024;
+
+/** A hundred requests of the most members fit into this. */
+const BATCH_LIMIT_BYTES = 512 * 1024;
+
+/** A request has to have arrived whole within this, or its connection is closed. */
+const REQUEST_TIMEOUT_MS = 10_000;
+
+/** While closing, a connection that brings no request for this long is idle. */
+const LAST_REQUEST_MS = 1000;
+
+/** What an answer of an API needs so that no browser takes it for a page. */
+const SECURITY_HEADERS = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-site',
+  'referrer-policy': 'no-referrer',
+  'strict-transport-security': 'max-age=31536000',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
+
+export type ServerParts = {
+  readonly service: Service;
+  readonly log: Logger;
+  /** Pages beside the API, such as the sandbox's; they take part without this file knowing them. */
+  readonly pages?: FastifyPluginAsyncZod;
+  /** When to refuse requests as too many; default: see overload.ts. */
+  readonly overloadLimits?: OverloadLimits;
+};
+
+export type Server = {
+  readonly app: FastifyInstance;
+  /** Not ready from now on, but answering: the first step of shutting down, for load balancers to notice. */
+  drain(): void;
+  /** Stops listening and resolves when the last request is answered. */
+  close(): Promise<void>;
+};
+
+/** Builds the server; it listens when the caller says so. */
+export async function buildServer({ service, log, pages, overloadLimits }: ServerParts): Promise<Server> {
+  const { config } = service;
+  let draining = false;
+  let closing = false;
+  const app = fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: () => randomUUID(),
+    trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => answerFrameworkError(error, request, addHeaders(request, reply)),
+  });
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(() => JSON.stringify);
+  app.removeContentTypeParser('text/plain');
+  answerProblems(app);
+  app.addHook('onRequest', async (request, reply) => {
+    addHeaders(request, reply);
+    if (config.mode === 'sandbox') reply.header('x-webdist-mode', 'sandbox');
+    if (closing) reply.header('connection', 'close');
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const labels = { route: request.routeOptions.url ?? 'none', status: reply.statusCode };
+    service.metrics.httpSeconds.observe(labels, reply.elapsedTime / 1000);
+  });
+  const protect = openOverload(app, service.metrics, overloadLimits);
+  await app.register(cookie, { secret: service.cookieKey.toString('base64url') });
+  await openDocs(app);
+
+  await app.register(healthRoutes({ service, isShuttingDown: () => draining }));
+  await app.register(jwksRoute({ service }));
+  await app.register(installButtonRoute);
+  await app.register(marketplaceKitDocument({ service, log: app.log }));
+  await app.register(oauthDocument(service));
+  if (pages) await app.register(pages);
+  const { signIn: settings } = config.callers;
+  const shared = { service, signIn: settings && openSignIn(settings), authorizationServer: openOAuth(service) };
+  await app.register(tokenScope(shared, protect));
+  await app.register(async (devices) => {
+    protect(devices);
+    await devices.register(deviceScope(shared));
+  });
+  return {
+    app,
+    drain() {
+      draining = true;
+    },
+    async close() {
+      closing = true;
+      // http.Server.close() would also cut connections whose next request is already on its way; this one only stops
+      // listening. Each connection ends with its next answer, or as idle a little later.
+      const ended = new Promise<unknown>((resolve) => NetServer.prototype.close.call(app.server, resolve));
+      const idle = setTimeout(() => app.server.closeIdleConnections(), LAST_REQUEST_MS);
+      await ended;
+      clearTimeout(idle);
+      await app.close();
+    },
+  };
+}
+
+const addHeaders = (request: FastifyRequest, reply: FastifyReply) =>
+  reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
+
+type Protect = ReturnType<typeof openOverload>;
+
+/** Everything that gives or takes tokens: behind CORS, authorization and rate limits. */
+const tokenScope =
+  ({ service, signIn, authorizationServer }: Shared, protect: Protect): FastifyPluginAsyncZod =>
+  async (scope) => {
+    const { callers, countryHeader, trustProxy } = service.config;
+    const limit = await openRateLimit(scope, service);
+    scope.decorateRequest('caller', null);
+    const callerOf = (request: FastifyRequest) => request.getDecorator<Caller>('caller');
+
+    await scope.register(cors, {
+      delegator: (request, done) =>
+        done(null, {
+          origin: allowedOrigin(request, callers) ?? false,
+          credentials: true,
+          methods: ['GET', 'POST'],
+          exposedHeaders: ['RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
+          maxAge: 600,
+          // Else the plugin answers an incomplete preflight by itself, with something that is no problem document.
+          strictPreflight: false,
+        }),
+    });
+    // After CORS, so that a page sees what it is told.
+    protect(scope);
+    scope.addHook('onRequest', async (request, reply) => {
+      const caller = await authorize(request, callers, signIn).catch((error: unknown) => error);
+      if (isCaller(caller)) request.setDecorator('caller', caller);
+      // Refused callers count too: otherwise keys could be guessed without end.
+      if (!isCaller(caller) || caller.kind !== 'server') await limit(request, reply);
+      if (!isCaller(caller)) throw caller;
+    });
+    const linkToken = authorizationServer && linkTokens(authorizationServer);
+    const parts = { service, callerOf, countryOf: countryFrom(countryHeader, trustProxy), linkToken };
+    const forAll = sharedLimits(service, (request) => appAskedFor(service, request));
+    await scope.register(async (one) => {
+      if (forAll.length > 0) {
+        const limitAll = await openRateLimit(one, service, forAll);
+        one.addHook('preHandler', async (request, reply) => {
+          if (callerOf(request).kind !== 'server') await limitAll(request, reply);
+        });
+      }
+      await one.register(installTokenRoutes(parts));
+    });
+    await scope.register(installsRoute(parts));
+    if (authorizationServer) await scope.register(oauthCodeRoute({ server: authorizationServer, callerOf }));
+    await scope.register(async (batch) => {
+      batch.addHook('onRoute', (route) => {
+        route.bodyLimit = BATCH_LIMIT_BYTES;
+      });
+      await batch.register(installTokensRoute(parts));
+    });
+  };
+
+const isCaller = (value: unknown): value is Caller =>
+  !isWebdistError(value) && typeof value === 'object' && value !== null && 'kind' in value;

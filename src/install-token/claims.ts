@@ -1,0 +1,45 @@
+/**
+ * The header and payload of an install verification token (Apple: "Supplying an install verification token";
+ * apple-facts §1.2, §1.3). Pure: time and nonce are given. Must not know who asks or how it is signed.
+ */
+
+import type { Dtype } from '../ledger/rule.ts';
+
+/** First install of the app on this device, or a later one. Apple passes it on to advertisers. */
+export type { Dtype };
+
+/** The audience of every install verification token. */
+export const INSTALL_TOKEN_AUDIENCE = 'AppleDownloadVerification-v1';
+
+/** Apple's ids are decimal strings, never JSON numbers: they may need 64 bits. */
+export type ClaimsInput = {
+  readonly app: { readonly appleItemId: string; readonly bundleId: string };
+  /** AppleVersionID of the package that is linked to, when known. */
+  readonly appleVersionId?: string | undefined;
+  readonly dtype: Dtype;
+  /** ISO 3166-1 alpha-2, upper case, when known: where the install happens (WWDC25-221). */
+  readonly country?: string | undefined;
+  /** Seconds since 1970. */
+  readonly issuedAtSeconds: number;
+  readonly lifetimeSeconds: number;
+  /** A random UUID in upper case, never used before. */
+  readonly nonce: string;
+};
+
+/** The protected header; `kid` is the id App Store Connect gave the public key. */
+export const headerFor = (keyId: string) => ({ alg: 'ES256', kid: keyId, typ: 'JWT' }) as const;
+
+/** The payload. For an app from a website `iss` is the app's own AppleItemID; `iid` and `vid` come together or not at all. */
+export function claimsFor(input: ClaimsInput) {
+  return {
+    iss: input.app.appleItemId,
+    iat: input.issuedAtSeconds,
+    exp: input.issuedAtSeconds + input.lifetimeSeconds,
+    aud: INSTALL_TOKEN_AUDIENCE,
+    bid: input.app.bundleId,
+    dtype: input.dtype,
+    nonce: input.nonce,
+    ...(input.appleVersionId && { iid: input.app.appleItemId, vid: input.appleVersionId }),
+    ...(input.country && { ccode: input.country }),
+  };
+}

@@ -1,0 +1,55 @@
+/**
+ * The use case everything goes through: find the key, decide `dtype`, make the claims, sign them. Must not know
+ * which ledger or signer it works with, nor HTTP.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { WebdistError } from '../errors.ts';
+import { type Signer, signCompact } from '../jws.ts';
+import type { LedgerEntry } from '../ledger/ledger.ts';
+import { claimsFor, type Dtype, headerFor } from './claims.ts';
+
+/** One request to install one app. */
+export type Install = {
+  readonly app: { readonly appleItemId: string; readonly bundleId: string };
+  /** Keyed hash of what stands for the device; without one nothing is remembered. */
+  readonly subject?: string | undefined;
+  /** Said by an authenticated caller; otherwise the ledger decides. */
+  readonly dtype?: Dtype | undefined;
+  readonly appleVersionId?: string | undefined;
+  readonly country?: string | undefined;
+};
+
+/** An install verification token, and what was put into it. Times in seconds since 1970. */
+export type Issued = {
+  readonly installToken: string;
+  readonly dtype: Dtype;
+  readonly keyId: string;
+  readonly nonce: string;
+  readonly issuedAtSeconds: number;
+  readonly expiresAtSeconds: number;
+};
+
+/** What `issue` works with. */
+export type IssueParts = {
+  /** The key that signs for an app now. Throws `not_registered`. */
+  keyFor(app: Install['app']): Promise<{ readonly signer: Signer; readonly keyId: string }>;
+  /** Decides the `dtype` of one token and remembers it. Throws `ledger_unavailable`. */
+  dtypeFor(entry: LedgerEntry): Promise<Dtype>;
+  /** Milliseconds since 1970. */
+  now(): number;
+  readonly lifetimeSeconds: number;
+};
+
+/** Issues one token. Throws `not_registered`, `ledger_unavailable` or `signer_unavailable`. */
+export async function issue(install: Install, parts: IssueParts): Promise<Issued> {
+  const { signer, keyId } = await parts.keyFor(install.app);
+  const entry = { ...install, nonce: randomUUID().toUpperCase(), issuedAtSeconds: Math.floor(parts.now() / 1000) };
+  const dtype = await parts.dtypeFor(entry);
+  const claims = claimsFor({ ...entry, dtype, lifetimeSeconds: parts.lifetimeSeconds });
+  const installToken = await signCompact(signer, headerFor(keyId), claims);
+  // Signing can take its time, and the key may have been replaced meanwhile.
+  if ((await parts.keyFor(install.app)).keyId !== keyId)
+    throw new WebdistError('not_registered', 'The distribution key was replaced just now.', { retryAfterSeconds: 1 });
+  return { installToken, dtype, keyId, nonce: entry.nonce, issuedAtSeconds: claims.iat, expiresAtSeconds: claims.exp };
+}

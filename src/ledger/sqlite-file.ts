@@ -1,0 +1,96 @@
+/**
+ * The file of a SQLite ledger: opened, checked to be one, brought to this version's schema. Every commit is on disk
+ * before it is acknowledged (WAL, synchronous=FULL). Must not know what the tables mean.
+ */
+
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { WebdistError } from '../errors.ts';
+import { migrationsAfter } from './ledger.ts';
+
+/** Each entry brings the schema from its index to the next version; never edit one that was released. */
+const migrations = [
+  `CREATE TABLE install (
+     subject BLOB NOT NULL, apple_item_id TEXT NOT NULL, installed_at INTEGER NOT NULL,
+     PRIMARY KEY (subject, apple_item_id)) STRICT, WITHOUT ROWID;
+   CREATE INDEX install_by_age ON install (installed_at);
+   CREATE TABLE install_token (
+     nonce BLOB PRIMARY KEY, subject BLOB NOT NULL, apple_item_id TEXT NOT NULL, issued_at INTEGER NOT NULL)
+     STRICT, WITHOUT ROWID;
+   CREATE INDEX install_token_by_age ON install_token (issued_at);
+   CREATE INDEX install_token_by_subject ON install_token (subject);`,
+];
+
+/** "wdis": marks the file as a webdist ledger, so that no other program's database is taken for one. */
+const APPLICATION_ID = 0x77646973;
+
+/**
+ * Pages in the log before they are copied into the file, 16 MB of them: with SQLite's own 1000 a launch copies the same
+ * pages four times as often.
+ */
+const CHECKPOINT_PAGES = 4000;
+
+/** While starting, another process may be migrating. */
+const STARTING_BUSY_MS = 10_000;
+
+/** Opens the file of `sqlite:///path`, or memory. A lock held by another process then fails at once. Throws `state_invalid`. */
+export function openSqliteFile(url: string): DatabaseSync {
+  const path = url === 'memory:' ? ':memory:' : url.slice('sqlite://'.length);
+  let database: DatabaseSync | undefined;
+  try {
+    if (path !== ':memory:') makePrivate(path);
+    database = new DatabaseSync(path, { timeout: STARTING_BUSY_MS });
+    migrate(database, path);
+    database.exec(`PRAGMA busy_timeout = 0; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    return database;
+  } catch (cause) {
+    database?.close();
+    if (cause instanceof WebdistError) throw cause;
+    throw new WebdistError('state_invalid', `The ledger ${path} cannot be opened.`, {
+      mend: 'Check that its folder can be written to and that the file is a webdist ledger.',
+      cause,
+    });
+  }
+}
+
+/** Makes a new file; SQLite gives those beside it the same mode. An existing file is not touched: to close it would end this process's locks on it. */
+function makePrivate(path: string): void {
+  if (existsSync(path)) return;
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  closeSync(openSync(path, 'a', 0o600));
+}
+
+function migrate(database: DatabaseSync, path: string): void {
+  if (!isOurs(database))
+    throw new WebdistError('state_invalid', `${path} is a database of another program.`, {
+      mend: 'Name another file in WEBDIST_LEDGER.',
+    });
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+  inTransaction(database, () => {
+    const version = numberOf(database, 'user_version');
+    for (const migration of migrationsAfter(version, migrations, path)) database.exec(migration);
+    database.exec(`PRAGMA user_version = ${migrations.length}; PRAGMA application_id = ${APPLICATION_ID}`);
+  });
+}
+
+function isOurs(database: DatabaseSync): boolean {
+  const isEmpty = database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;
+  return isEmpty || numberOf(database, 'application_id') === APPLICATION_ID;
+}
+
+const numberOf = (database: DatabaseSync, pragma: string) =>
+  Number(database.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
+
+/** Runs work as one transaction, all or nothing; takes the write lock first, so that no reading is outdated by it. */
+export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    database.exec('COMMIT');
+    return result;
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
+}

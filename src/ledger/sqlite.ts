@@ -1,0 +1,153 @@
+/**
+ * `sqlite:///path`, and `memory:` for one that ends with the process. One file; several processes of one machine may
+ * share it. Example: `sqlite:///var/lib/webdist/ledger.sqlite`. Needs write permission for the file's folder.
+ */
+
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { WebdistError } from '../errors.ts';
+import { decide, type InstallEvidence, type Ledger, type LedgerOptions, type SubjectEntry } from './ledger.ts';
+import { counts, TOKEN_MEMORY_SECONDS } from './rule.ts';
+import { inTransaction, openSqliteFile } from './sqlite-file.ts';
+
+/**
+ * How long to try again while another process holds the lock. SQLite's own waiting would stop the event loop, and with
+ * it every request that needs no ledger.
+ */
+const LOCKED_MS = 150;
+const RETRY_MS = 2;
+const SQLITE_BUSY = 5;
+
+/** Rows deleted at once: more would hold the lock, and the event loop, for too long. */
+const PRUNED_AT_ONCE = 500;
+
+/** Opens the file, makes or migrates its tables. Throws `state_invalid`. */
+export function openSqlite(url: string, options: LedgerOptions): Ledger {
+  const database = openSqliteFile(url);
+  const sql = prepare(database);
+  return {
+    record: (entries) =>
+      answer(() => inTransaction(database, () => entries.map((entry) => recordOne(sql, entry, options)))),
+    confirm: (evidence, atSeconds) => answer(() => confirmOne(sql, evidence, atSeconds)),
+    export: (subject) => answer(() => exportOne(sql, bytes(subject))),
+    forget: (subject) =>
+      answer(() =>
+        inTransaction(database, () => {
+          sql.forgetTokens.run(bytes(subject));
+          return Number(sql.forgetInstalls.run(bytes(subject)).changes);
+        }),
+      ),
+    stats: () =>
+      answer(() => ({
+        installs: Number(sql.countInstalls.get()?.['n']),
+        tokens: Number(sql.countTokens.get()?.['n']),
+      })),
+    async prune(nowSeconds) {
+      await pruneOlder(sql.pruneTokens, nowSeconds - TOKEN_MEMORY_SECONDS);
+      if (options.retentionDays > 0) await pruneOlder(sql.pruneInstalls, nowSeconds - options.retentionDays * 86_400);
+    },
+    ping: () => answer(() => void sql.ping.get()),
+    close: async () => database.close(),
+  };
+}
+
+function prepare(database: DatabaseSync) {
+  const statement = (text: string): StatementSync => database.prepare(text);
+  return {
+    installedAt: statement('SELECT installed_at FROM install WHERE subject = ? AND apple_item_id = ?'),
+    addToken: statement(
+      'INSERT INTO install_token (nonce, subject, apple_item_id, issued_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING',
+    ),
+    addInstall: statement(
+      'INSERT INTO install (subject, apple_item_id, installed_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+    ),
+    confirmToken: statement(
+      `INSERT INTO install (subject, apple_item_id, installed_at)
+       SELECT subject, apple_item_id, ?2 FROM install_token WHERE nonce = ?1 AND (?3 IS NULL OR subject = ?3)
+       ON CONFLICT DO NOTHING`,
+    ),
+    installsOf: statement('SELECT apple_item_id, installed_at FROM install WHERE subject = ? ORDER BY installed_at'),
+    tokensOf: statement(
+      'SELECT nonce, apple_item_id, issued_at FROM install_token WHERE subject = ? ORDER BY issued_at',
+    ),
+    forgetTokens: statement('DELETE FROM install_token WHERE subject = ?'),
+    forgetInstalls: statement('DELETE FROM install WHERE subject = ?'),
+    countInstalls: statement('SELECT count(*) AS n FROM install'),
+    countTokens: statement('SELECT count(*) AS n FROM install_token'),
+    pruneTokens: statement(
+      `DELETE FROM install_token WHERE nonce IN
+         (SELECT nonce FROM install_token WHERE issued_at < ? LIMIT ${PRUNED_AT_ONCE})`,
+    ),
+    pruneInstalls: statement(
+      `DELETE FROM install WHERE (subject, apple_item_id) IN
+         (SELECT subject, apple_item_id FROM install WHERE installed_at < ? LIMIT ${PRUNED_AT_ONCE})`,
+    ),
+    ping: statement('SELECT 1 FROM install LIMIT 1'),
+  };
+}
+
+type Statements = ReturnType<typeof prepare>;
+
+function recordOne(sql: Statements, entry: SubjectEntry, options: LedgerOptions) {
+  const [subject, { appleItemId }] = [bytes(entry.subject), entry.app];
+  const installedAt = sql.installedAt.get(subject, appleItemId)?.['installed_at'];
+  sql.addToken.run(nonceBytes(entry.nonce), subject, appleItemId, entry.issuedAtSeconds);
+  if (counts('issue', options.evidence)) sql.addInstall.run(subject, appleItemId, entry.issuedAtSeconds);
+  return decide(entry, installedAt === undefined ? undefined : Number(installedAt), options);
+}
+
+function confirmOne(sql: Statements, evidence: InstallEvidence, atSeconds: number): void {
+  if ('nonce' in evidence)
+    sql.confirmToken.run(
+      nonceBytes(evidence.nonce),
+      atSeconds,
+      evidence.subject === undefined ? null : bytes(evidence.subject),
+    );
+  else sql.addInstall.run(bytes(evidence.subject), evidence.appleItemId, atSeconds);
+}
+
+function exportOne(sql: Statements, subject: Buffer) {
+  return {
+    installs: sql.installsOf.all(subject).map((row) => ({
+      appleItemId: String(row['apple_item_id']),
+      installedAtSeconds: Number(row['installed_at']),
+    })),
+    tokens: sql.tokensOf.all(subject).map((row) => ({
+      nonce: nonceText(row['nonce'] as Uint8Array),
+      appleItemId: String(row['apple_item_id']),
+      issuedAtSeconds: Number(row['issued_at']),
+    })),
+  };
+}
+
+async function pruneOlder(statement: StatementSync, beforeSeconds: number): Promise<void> {
+  while ((await answer(() => Number(statement.run(beforeSeconds).changes))) === PRUNED_AT_ONCE) await setImmediate();
+}
+
+/** The outcome of some work; tries again, without stopping the event loop, while another process holds the lock. */
+async function answer<T>(work: () => T): Promise<T> {
+  const giveUpAt = performance.now() + LOCKED_MS;
+  for (;;) {
+    try {
+      return work();
+    } catch (cause) {
+      if (!isBusy(cause) || performance.now() > giveUpAt)
+        throw new WebdistError('ledger_unavailable', 'The SQLite ledger cannot answer.', {
+          cause,
+          retryAfterSeconds: 1,
+        });
+    }
+    await setTimeout(RETRY_MS * (0.5 + Math.random()));
+  }
+}
+
+/** The low byte of SQLite's extended result code is the code itself. */
+const isBusy = (error: unknown) => (Number((error as { errcode?: number }).errcode) & 0xff) === SQLITE_BUSY;
+
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+const nonceBytes = (nonce: string) => Buffer.from(nonce.replaceAll('-', ''), 'hex');
+const nonceText = (nonce: Uint8Array) =>
+  Buffer.from(nonce)
+    .toString('hex')
+    .toUpperCase()
+    .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');

@@ -1,0 +1,91 @@
+/**
+ * The document at `.well-known/marketplace-kit` (Apple: "Licensing alternative distribution apps", "Installing your app
+ * from your website"; apple-facts §3.1). Pure. Must not know how it is served.
+ */
+
+/** The `license` block by Apple's names. Absolute https addresses. */
+type LicenseUrls = {
+  readonly dynamicLicenseURL?: string | undefined;
+  readonly licenseRenewalURL?: string | undefined;
+  readonly licenseResolutionURL?: string | undefined;
+  readonly signingCertificateURL?: string | undefined;
+  readonly encryptionCertificateURL?: string | undefined;
+};
+
+type App = {
+  readonly appleItemId: string;
+  readonly marketplaceKit?:
+    | {
+        readonly license?: LicenseUrls | undefined;
+        readonly restore?: string | undefined;
+        readonly updates?:
+          | { readonly url?: string | undefined; readonly pollingInterval?: number | undefined }
+          | undefined;
+      }
+    | undefined;
+};
+
+export type ConfigurationInput = {
+  /** Where devices reach this service, without a slash at the end. */
+  readonly publicUrl: string;
+  readonly license: LicenseUrls;
+  readonly updatesPollingHours: number;
+  readonly apps: readonly App[];
+};
+
+/** Paths below the public address at which this service answers devices. */
+export const RESTORE_PATH = '/marketplace-kit/restore';
+export const UPDATES_PATH = '/marketplace-kit/updates';
+
+/** All five are required by Apple's licensing page. */
+const LICENSE_NAMES = [
+  'dynamicLicenseURL',
+  'licenseRenewalURL',
+  'licenseResolutionURL',
+  'signingCertificateURL',
+  'encryptionCertificateURL',
+] as const;
+
+/** Gives the document. An app with values of its own gets a full copy of the configuration, at the end of it, as Apple asks. */
+export function marketplaceKitConfiguration({ publicUrl, license, updatesPollingHours, apps }: ConfigurationInput) {
+  const common = {
+    license: given(license),
+    restore: `${publicUrl}${RESTORE_PATH}`,
+    updates: { url: `${publicUrl}${UPDATES_PATH}`, pollingInterval: updatesPollingHours },
+  };
+  const overrides = apps.flatMap(({ appleItemId, marketplaceKit: own }) =>
+    own === undefined
+      ? []
+      : [
+          [
+            appleItemId,
+            {
+              license: { ...common.license, ...given(own.license ?? {}) },
+              restore: own.restore ?? common.restore,
+              updates: {
+                url: own.updates?.url ?? common.updates.url,
+                pollingInterval: own.updates?.pollingInterval ?? updatesPollingHours,
+              },
+            },
+          ] as const,
+        ],
+  );
+  return { ...common, ...(overrides.length > 0 && { overridesByAppleItemID: Object.fromEntries(overrides) }) };
+}
+
+/** In Apple's order, those that are absent left out. */
+function given(license: LicenseUrls): Record<string, string> {
+  const entries = LICENSE_NAMES.map((name) => [name, license[name]] as const);
+  return Object.fromEntries(entries.filter((entry): entry is [(typeof LICENSE_NAMES)[number], string] => !!entry[1]));
+}
+
+/** What a device would miss, in words; empty when the document is whole. */
+export function configurationWarnings(input: ConfigurationInput): string[] {
+  const document = marketplaceKitConfiguration(input);
+  const copies = [document, ...Object.values(document.overridesByAppleItemID ?? {})];
+  const missing = LICENSE_NAMES.filter((name) => copies.some(({ license }) => license[name] === undefined));
+  const said = missing.length === 0 ? [] : [`license lacks ${missing.join(', ')}: without a licence no app installs`];
+  const hours = copies.map(({ updates }) => updates.pollingInterval).filter((interval) => interval < 24);
+  if (hours.length > 0) said.push('a pollingInterval is below 24 hours; the OS asks once in 24 hours at most');
+  return said;
+}

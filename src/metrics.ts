@@ -1,0 +1,179 @@
+/**
+ * Every counter, gauge and histogram, named once; docs/metrics.md is made from this. Names follow Prometheus' rules, and
+ * every label has few values: apps, codes, statuses, never anything a caller chooses.
+ */
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { version } from './version.ts';
+
+const PREFIX = 'webdist_';
+
+/** Of Node's own metrics: gauges whose names end as a counter's must, which Prometheus' rules refuse. */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+/** What is here or near takes well under a millisecond, what is far up to the limits of its callers. */
+const NEAR_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+const FAR_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** Makes the metrics of one service, in a registry of their own. */
+export function openMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry, prefix: PREFIX });
+  for (const name of MISNAMED) registry.removeSingleMetric(PREFIX + name);
+  new Gauge({
+    name: 'webdist_build_info',
+    help: 'Always 1; which webdist this is, and on which Node.js it runs.',
+    labelNames: ['version', 'node'] as const,
+    registers,
+  }).set({ version, node: process.version }, 1);
+  return {
+    registry,
+    ...tokenMetrics(registers),
+    ...registrationMetrics(registers),
+    ...storeMetrics(registers),
+    ...httpMetrics(registers),
+  };
+}
+
+export type Metrics = ReturnType<typeof openMetrics>;
+
+const tokenMetrics = (registers: Registry[]) => ({
+  installTokens: new Counter({
+    name: 'webdist_install_tokens_total',
+    help: 'Install tokens asked for, by app, dtype and result (issued, or the code of the error).',
+    labelNames: ['app', 'dtype', 'result'] as const,
+    registers,
+  }),
+  signSeconds: new Histogram({
+    name: 'webdist_sign_duration_seconds',
+    help: 'Time one signature took, failed ones included, by the backend that made it.',
+    labelNames: ['signer'] as const,
+    buckets: NEAR_SECONDS,
+    registers,
+  }),
+  signFailures: new Counter({
+    name: 'webdist_sign_failures_total',
+    help: 'Signatures that could not be had, by backend.',
+    labelNames: ['signer'] as const,
+    registers,
+  }),
+});
+
+const registrationMetrics = (registers: Registry[]) => ({
+  registered: new Gauge({
+    name: 'webdist_key_registered',
+    help: '1 when a key held here is registered for the app, by app.',
+    labelNames: ['app'] as const,
+    registers,
+  }),
+  keySeen: new Gauge({
+    name: 'webdist_key_seen_timestamp_seconds',
+    help: 'When the key that signs now was first seen as registered, in seconds since 1970, by app.',
+    labelNames: ['app'] as const,
+    registers,
+  }),
+  registrationConfirmed: new Gauge({
+    name: 'webdist_registration_confirmed_timestamp_seconds',
+    help: 'When App Store Connect last confirmed the registration, in seconds since 1970, by app.',
+    labelNames: ['app'] as const,
+    registers,
+  }),
+  registrationProblem: new Gauge({
+    name: 'webdist_registration_problem',
+    help: '1 while the last look at the registration ended with a problem, by app (or domain) and code.',
+    labelNames: ['app', 'code'] as const,
+    registers,
+  }),
+  appStoreConnectRequests: new Counter({
+    name: 'webdist_app_store_connect_requests_total',
+    help: 'Requests to App Store Connect, by method and status (none: no answer).',
+    labelNames: ['method', 'status'] as const,
+    registers,
+  }),
+  appStoreConnectSeconds: new Histogram({
+    name: 'webdist_app_store_connect_request_duration_seconds',
+    help: 'Time of one attempt of a request to App Store Connect, by method.',
+    labelNames: ['method'] as const,
+    buckets: FAR_SECONDS,
+    registers,
+  }),
+  appStoreConnectLimit: new Gauge({
+    name: 'webdist_app_store_connect_rate_limit_requests',
+    help: 'Requests App Store Connect allows the API key in an hour, as it last said.',
+    registers,
+  }),
+  appStoreConnectRemaining: new Gauge({
+    name: 'webdist_app_store_connect_rate_limit_remaining_requests',
+    help: 'Requests App Store Connect still allows the API key in this hour, as it last said.',
+    registers,
+  }),
+  clockOffsetSeconds: new Gauge({
+    name: 'webdist_clock_offset_seconds',
+    help: "App Store Connect's clock minus this machine's, as last measured.",
+    registers,
+  }),
+});
+
+const storeMetrics = (registers: Registry[]) => ({
+  storeUp: new Gauge({
+    name: 'webdist_dependency_up',
+    help: '1 when the ledger or Redis answered the last time it was asked, by dependency.',
+    labelNames: ['dependency'] as const,
+    registers,
+  }),
+  storeSeconds: new Histogram({
+    name: 'webdist_dependency_duration_seconds',
+    help: 'Time one question to the ledger or to Redis took, failed ones included, by dependency.',
+    labelNames: ['dependency'] as const,
+    buckets: NEAR_SECONDS,
+    registers,
+  }),
+  ledgerFailures: new Counter({
+    name: 'webdist_ledger_failures_total',
+    help: 'Requests the ledger could not answer.',
+    registers,
+  }),
+  redisFailures: new Counter({
+    name: 'webdist_redis_failures_total',
+    help: 'Requests Redis could not count, and that were counted by this replica alone.',
+    registers,
+  }),
+  auditLines: new Counter({
+    name: 'webdist_audit_lines_total',
+    help: 'Tokens written to the audit file.',
+    registers,
+  }),
+  auditLost: new Counter({
+    name: 'webdist_audit_lost_total',
+    help: 'Tokens of which nothing could be noted, because too many lines wait to be written.',
+    registers,
+  }),
+  auditFailures: new Counter({
+    name: 'webdist_audit_failures_total',
+    help: 'Attempts to write the audit file that failed; the lines are kept and tried again.',
+    registers,
+  }),
+});
+
+const httpMetrics = (registers: Registry[]) => ({
+  httpSeconds: new Histogram({
+    name: 'webdist_http_request_duration_seconds',
+    help: 'Time from a request to the end of its answer, by route and status.',
+    labelNames: ['route', 'status'] as const,
+    buckets: NEAR_SECONDS,
+    registers,
+  }),
+  rateLimited: new Counter({
+    name: 'webdist_rate_limited_total',
+    help: 'Requests refused because of a rate limit, by the limit.',
+    labelNames: ['limit'] as const,
+    registers,
+  }),
+  overloaded: new Counter({
+    name: 'webdist_overloaded_total',
+    help: 'Requests refused early because this process had too much to do, by reason.',
+    labelNames: ['reason'] as const,
+    registers,
+  }),
+});

@@ -1,0 +1,184 @@
+/**
+ * The authorization server of the device's side: what `/.well-known/oauth-authorization-server`, `/oauth/authorize`,
+ * `/oauth/token` and `/oauth/code` do (RFC 6749, 7636, 8414, 8693; apple-facts §3.5, §3.6). Clients are not registered:
+ * `client_id` is opaque, differs from device to device and is not stable. Must not know HTTP.
+ */
+
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
+import { OAuthRefusal } from './refusal.ts';
+import type { Grant, Seals } from './sealed.ts';
+import type { UsedOnce } from './used-once.ts';
+
+/** Short, because it cannot be taken back. */
+const ACCESS_SECONDS = 3600;
+/** As long as the device's cookie: who does not come back for so long is new. */
+const REFRESH_SECONDS = 400 * 24 * 60 * 60;
+/** The login page's time for a person to sign in. */
+const LOGIN_SECONDS = 600;
+const CODE_SECONDS = 60;
+
+/** What a login page may be sent back to: Apple's scheme, in the forms its pages use (apple-facts §3.6). */
+const REDIRECT_URI = /^app-distribution-oauth:(\/\/)?\/?$/;
+
+const text = z.string().min(1).max(4096);
+const verifier = z.string().regex(/^[A-Za-z0-9._~-]{43,128}$/, 'is not a code verifier (RFC 7636 §4.1)');
+
+const authorizeQuery = z.object({
+  response_type: z.literal('code', 'must be code'),
+  client_id: text,
+  code_challenge: z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be a SHA-256 digest in base64url (RFC 7636 §4.2)'),
+  code_challenge_method: z.literal('S256', 'must be S256'),
+  state: text.optional(),
+  login_hint: text.optional(),
+});
+
+/** RFC 8693 §2.1, with the spellings of Apple's page: prefixes may be missing, `issued_token_type` be there (§11 row 17). */
+const tokenType = z
+  .string()
+  .regex(/^(urn:)?ietf:params:oauth:token-type:(access_token|jwt)$/, 'must be …:token-type:access_token')
+  .optional();
+const exchange = z.object({ subject_token: text, subject_token_type: tokenType });
+const refresh = z.object({ refresh_token: text });
+const codeExchange = z.object({
+  code: text,
+  code_verifier: verifier,
+  client_id: text,
+  redirect_uri: z.string().optional(),
+});
+
+/** A success answer (RFC 6749 §5.1, RFC 8693 §2.2.1). */
+export type TokenAnswer = {
+  readonly access_token: string;
+  readonly issued_token_type: string;
+  readonly token_type: 'bearer';
+  readonly expires_in: number;
+  readonly refresh_token: string;
+};
+
+export type AuthorizationServerOptions = {
+  readonly seals: Seals;
+  readonly usedOnce: UsedOnce;
+  /** The website's page where people sign in; without one they cannot. */
+  readonly loginUrl: string | undefined;
+};
+
+export type AuthorizationServer = ReturnType<typeof openAuthorizationServer>;
+
+export function openAuthorizationServer({ seals, usedOnce, loginUrl }: AuthorizationServerOptions) {
+  const answer = async ({ subject, install }: Grant): Promise<TokenAnswer> => ({
+    access_token: await seals.seal('access', { subject, install }, ACCESS_SECONDS),
+    issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    token_type: 'bearer',
+    expires_in: ACCESS_SECONDS,
+    refresh_token: await seals.seal('refresh', { subject }, REFRESH_SECONDS),
+  });
+  const grants: Readonly<Record<string, (parameters: unknown) => Promise<Grant>>> = {
+    async 'token-exchange'(parameters) {
+      const { subject_token } = read(exchange, parameters);
+      return seals.open('link', subject_token).catch(invalidGrant('subject_token: is not valid, or has ended.'));
+    },
+    async refresh_token(parameters) {
+      const { refresh_token } = read(refresh, parameters);
+      return seals.open('refresh', refresh_token).catch(invalidGrant('refresh_token: is not valid, or has ended.'));
+    },
+    async authorization_code(parameters) {
+      const given = read(codeExchange, parameters);
+      const code = await seals.open('code', given.code).catch(invalidGrant('code: is not valid, or has ended.'));
+      if (code.clientId !== given.client_id) throw new OAuthRefusal('invalid_grant', 'client_id: the code is not its.');
+      if (given.redirect_uri !== undefined && given.redirect_uri !== code.redirectUri)
+        throw new OAuthRefusal('invalid_grant', 'redirect_uri: is another one than the code was asked for with.');
+      if (!isChallengeMet(code.codeChallenge, given.code_verifier))
+        throw new OAuthRefusal('invalid_grant', 'code_verifier: does not fit the code challenge.');
+      if (!(await usedOnce(code.id, CODE_SECONDS)))
+        throw new OAuthRefusal('invalid_grant', 'code: was used before (RFC 6749 §4.1.2).');
+      return code;
+    },
+  };
+  return {
+    /** The `token` of a link. `lifetimeSeconds` is that of the install token beside it. */
+    linkToken: (grant: Grant, lifetimeSeconds: number): Promise<string> => seals.seal('link', grant, lifetimeSeconds),
+    /** Whom an access token stands for. Throws `unauthorized`. */
+    verify: (accessToken: string): Promise<Grant> => seals.open('access', accessToken),
+    /** One request to the token endpoint; `parameters` is the parsed form. Throws OAuthRefusal. */
+    async token(parameters: Readonly<Record<string, unknown>>): Promise<TokenAnswer> {
+      const type = String(parameters['grant_type'] ?? '').replace(/^(urn:)?ietf:params:oauth:grant-type:/, '');
+      const grant = Object.hasOwn(grants, type) ? grants[type] : undefined;
+      if (typeof parameters['grant_type'] !== 'string')
+        throw new OAuthRefusal('invalid_request', 'grant_type: is required, once.');
+      if (!grant) throw new OAuthRefusal('unsupported_grant_type', 'grant_type: is not one of this server.');
+      return answer(await grant(parameters));
+    },
+    /** Where the person's browser goes from the authorization endpoint (RFC 6749 §4.1.1). Throws OAuthRefusal. */
+    async authorize(query: Readonly<Record<string, unknown>>): Promise<string> {
+      // An address that is not the device's is never sent anything (RFC 6749 §4.1.2.1).
+      const redirectUri = query['redirect_uri'] ?? 'app-distribution-oauth:';
+      if (typeof redirectUri !== 'string' || !REDIRECT_URI.test(redirectUri))
+        throw new OAuthRefusal('invalid_request', 'redirect_uri: must be app-distribution-oauth:// here.');
+      const state = typeof query['state'] === 'string' ? query['state'] : undefined;
+      const parsed = authorizeQuery.safeParse(query);
+      if (!parsed.success)
+        return callback(redirectUri, { error: 'invalid_request', error_description: wordsOf(parsed.error), state });
+      if (!loginUrl)
+        return callback(redirectUri, { error: 'access_denied', error_description: 'There is no login page.', state });
+      const { client_id: clientId, code_challenge: codeChallenge, login_hint } = parsed.data;
+      const login = new URL(loginUrl);
+      const request = await seals.seal('login', { clientId, codeChallenge, redirectUri, state }, LOGIN_SECONDS);
+      login.searchParams.set('request', request);
+      if (login_hint !== undefined) login.searchParams.set('login_hint', login_hint);
+      return login.href;
+    },
+    /** After the person signed in: where the login page sends the browser, with a code for this subject. Throws `unauthorized`. */
+    async signedIn(request: string, subject: NonNullable<Grant['subject']>): Promise<string> {
+      const { clientId, codeChallenge, redirectUri, state } = await seals.open('login', request);
+      const code = await seals.seal('code', { clientId, codeChallenge, redirectUri, subject }, CODE_SECONDS);
+      return callback(redirectUri, { code, state });
+    },
+  };
+}
+
+/** Authorization server metadata (RFC 8414) as Apple's page lists it (apple-facts §3.5), with what else is offered here. */
+export function oauthMetadata(issuer: string, authorizeUrl: string, tokenUrl: string) {
+  return {
+    issuer,
+    authorization_endpoint: authorizeUrl,
+    token_endpoint: tokenUrl,
+    response_types_supported: ['code'],
+    grant_types_supported: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:token-exchange'],
+    token_endpoint_auth_methods_supported: ['none'],
+    code_challenge_methods_supported: ['S256'],
+  };
+}
+
+function read<T>(schema: z.ZodType<T>, parameters: unknown): T {
+  const parsed = schema.safeParse(parameters);
+  if (!parsed.success) throw new OAuthRefusal('invalid_request', wordsOf(parsed.error));
+  return parsed.data;
+}
+
+/** Names of parameters and what is wrong with them, never a value. Only the characters RFC 6749 §5.2 allows. */
+const wordsOf = (error: z.ZodError): string =>
+  error.issues
+    .slice(0, 3)
+    .map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+    .join('; ')
+    .replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '.');
+
+const invalidGrant = (words: string) => (cause: unknown) => {
+  throw new OAuthRefusal('invalid_grant', words, cause);
+};
+
+/** RFC 7636 §4.6. */
+function isChallengeMet(challenge: string, codeVerifier: string): boolean {
+  const digest = createHash('sha256').update(codeVerifier, 'ascii').digest();
+  const expected = Buffer.from(challenge, 'base64url');
+  return expected.length === digest.length && timingSafeEqual(digest, expected);
+}
+
+/** Apple's form is `app-distribution-oauth:?code=…`, whichever of its spellings was asked with. */
+function callback(redirectUri: string, parameters: Readonly<Record<string, string | undefined>>): string {
+  const query = Object.entries(parameters).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],
+  );
+  return `${redirectUri}?${query.join('&')}`;
+}

@@ -1,0 +1,136 @@
+/**
+ * The `manifest.json` of an alternative distribution package (apple-facts §5.3): what a version is, and which files with
+ * which hashes belong to it. Read in the background and kept; when it cannot be read the last one stays, when there never
+ * was one a token goes without `iid` and `vid`, which is allowed. Must not know who uses it.
+ */
+
+import { readFile } from 'node:fs/promises';
+import ky from 'ky';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+
+/** Chunks of a file as Apple encrypted it: each digest is of `chunkSize` bytes, the last one's of what is left. */
+const hashes = z.object({
+  algorithm: z.string(),
+  chunkSize: z.int().positive(),
+  encryptedChunkDigests: z.array(z.string().regex(/^[0-9a-f]+$/i)),
+});
+
+/** A path below the package, as Apple writes them: never out of it. */
+const assetPath = z
+  .string()
+  .regex(/^(variant|delta)\/[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/, 'is not variant/… or delta/…');
+const publicId = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'is not an id');
+const details = z.object({ compressedSize: z.int().nonnegative().optional(), hashes: z.array(hashes) });
+
+/** The members this service reads; Apple's others are left alone. */
+export const manifestSchema = z.object({
+  appleItemId: z.string(),
+  bundleId: z.string(),
+  appleVersionId: z.string().regex(/^[1-9]\d{0,19}$/),
+  shortVersionString: z.string().optional(),
+  bundleVersion: z.string().optional(),
+  platforms: z.array(z.string()).optional(),
+  minimumSystemVersions: z.record(z.string(), z.string()).optional(),
+  variants: z.array(z.object({ publicId, assetPath, variantDetails: details })).default([]),
+  deltas: z.array(z.object({ publicId, assetPath, deltaDetails: details })).default([]),
+});
+export type Manifest = z.output<typeof manifestSchema>;
+
+/** What a service needs of it: no file but the manifest itself matters there. */
+const summarySchema = manifestSchema.omit({ variants: true, deltas: true });
+export type ManifestSummary = z.output<typeof summarySchema>;
+
+/** One file of a package, with what its bytes must be. */
+export type Asset = {
+  readonly kind: 'variant' | 'delta';
+  readonly publicId: string;
+  readonly path: string;
+  readonly hashes: readonly z.output<typeof hashes>[];
+};
+
+/** Every file the manifest names, variants first, as they are wanted first (apple-facts §5.4). */
+export const assetsOf = ({ variants, deltas }: Pick<Manifest, 'variants' | 'deltas'>): Asset[] => [
+  ...variants.map(({ publicId, assetPath: path, variantDetails }) => ({
+    kind: 'variant' as const,
+    publicId,
+    path,
+    hashes: variantDetails.hashes,
+  })),
+  ...deltas.map(({ publicId, assetPath: path, deltaDetails }) => ({
+    kind: 'delta' as const,
+    publicId,
+    path,
+    hashes: deltaDetails.hashes,
+  })),
+];
+
+const MAX_BYTES = 8 * 1024 * 1024;
+const TIMEOUT_MS = 5000;
+const AGAIN_SECONDS = 300;
+
+export type ManifestOptions = {
+  readonly app: { readonly appleItemId: string; readonly bundleId: string };
+  /** Where `manifest.json` is read: `https:` or `file:`. */
+  readonly url: string;
+  readonly log: Logger;
+};
+
+/** The newest manifest that could be read. */
+export interface PackageManifest {
+  /** AppleVersionID of the package, once known. */
+  readonly appleVersionId: string | undefined;
+  /** The whole of what is read of it, once known. */
+  readonly summary: ManifestSummary | undefined;
+  /** Why the newest look failed, in words. */
+  readonly problem: string | undefined;
+  /** Reads it again; never throws. */
+  refresh(): Promise<void>;
+  close(): void;
+}
+
+/** Reads the manifest now and then every few minutes until `close`. Resolves at once: reading goes on behind. */
+export function watchManifest({ app, url, log }: ManifestOptions): PackageManifest {
+  const timer = setInterval(() => state.refresh(), AGAIN_SECONDS * 1000 * (0.8 + Math.random() * 0.4)).unref();
+  const state = {
+    summary: undefined as ManifestSummary | undefined,
+    problem: undefined as string | undefined,
+    get appleVersionId() {
+      return state.summary?.appleVersionId;
+    },
+    async refresh() {
+      const before = state.problem;
+      try {
+        state.summary = readSummary(await readManifestText(url), app);
+        state.problem = undefined;
+      } catch (error) {
+        state.problem = `The package manifest of ${app.bundleId} cannot be used.`;
+        if (before === undefined)
+          log.warn({ event: 'manifest_unusable', bundleId: app.bundleId, err: error }, state.problem);
+      }
+    },
+    close: () => clearInterval(timer),
+  };
+  return state;
+}
+
+/** Reads the text of a manifest that has to be of this app. Throws when it is not. */
+export function readSummary(text: string, app: ManifestOptions['app']): ManifestSummary {
+  const read = summarySchema.parse(JSON.parse(text));
+  if (read.bundleId !== app.bundleId || read.appleItemId !== app.appleItemId)
+    throw new Error(`it is the manifest of ${read.bundleId} (${read.appleItemId})`);
+  return read;
+}
+
+/** The text of a manifest at an `https:` or `file:` address. Throws what reading throws. */
+export async function readManifestText(url: string): Promise<string> {
+  if (url.startsWith('file:')) return readFile(new URL(url), 'utf8');
+  const response = await ky(url, { timeout: TIMEOUT_MS, retry: 0, redirect: 'error' });
+  const text = await response.text();
+  if (text.length > MAX_BYTES) throw new Error('it is larger than a manifest can be');
+  return text;
+}
+
+/** Reads a `manifest.json` on disk. Throws when it is not there or is none. */
+export const readManifestFile = async (path: string): Promise<Manifest> =>
+  manifestSchema.parse(JSON.parse(await readFile(path, 'utf8')));

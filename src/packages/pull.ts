@@ -1,0 +1,193 @@
+/**
+ * Brings one package into the folder of packages: archive, files, then one switch. Killed at any moment it leaves what was
+ * there before, and goes on from there the next time. Must not know App Store Connect.
+ */
+
+import { link, mkdir, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { WebdistError } from '../errors.ts';
+import { type Archive, readArchive } from './archive.ts';
+import { download, fullDisk, type Source } from './download.ts';
+import {
+  currentIn,
+  finish,
+  namesIn,
+  partialFolder,
+  type Revision,
+  removeLeftovers,
+  removeVersion,
+  revisionFolder,
+  revisionIn,
+  revisionOf,
+  switchTo,
+  syncFolder,
+  versionFolder,
+  versionsFolder,
+  versionsIn,
+} from './layout.ts';
+import { type Asset, assetsOf, readManifestFile } from './manifest.ts';
+import { checkAsset } from './verify.ts';
+import { type AppVersion, compareVersions } from './versions.ts';
+
+/** Where a package comes from. */
+export interface PackageSource {
+  /** The zip with manifest and signature. */
+  readonly archive: Source;
+  /** One file the manifest names. */
+  asset(asset: Asset): ReturnType<Source>;
+}
+
+export type PullOptions = {
+  /** The folder of all packages. */
+  readonly dir: string;
+  readonly app: { readonly appleItemId: string; readonly bundleId: string };
+  readonly source: PackageSource;
+  /** Versions to keep, this one among them. */
+  readonly keep: number;
+  readonly onFile?: (asset: Asset, bytes: number, total: number | undefined) => void;
+  readonly backoffMs?: number;
+};
+
+export type Pulled = {
+  readonly appleVersionId: string;
+  /** False when it was there already. */
+  readonly isNew: boolean;
+  /** Whether links now install this version. */
+  readonly isCurrent: boolean;
+  readonly removed: readonly string[];
+};
+
+/**
+ * Throws `package_invalid`, `asc_outage` and other `asc_…`, `state_invalid` when the disk is full or another pull is
+ * under way.
+ */
+export async function pullPackage(options: PullOptions): Promise<Pulled> {
+  const { dir, app } = options;
+  try {
+    await mkdir(versionsFolder(dir, app.appleItemId), { recursive: true });
+    using _ = lock(join(dir, app.appleItemId, 'pull.lock'));
+    return await pull(options);
+  } catch (error) {
+    throw fullDisk(error) ?? error;
+  }
+}
+
+async function pull({ dir, app, source, keep, onFile, backoffMs }: PullOptions): Promise<Pulled> {
+  const archive = await fetchArchive(source);
+  const { appleItemId, bundleId, appleVersionId } = archive.manifest;
+  if (appleItemId !== app.appleItemId || bundleId !== app.bundleId)
+    throw new WebdistError(
+      'package_invalid',
+      `The package is of ${bundleId} (${appleItemId}), not of ${app.bundleId}.`,
+    );
+  const revision = revisionOf(archive.manifestBytes, archive.signature);
+  const target: Revision = { appleItemId, appleVersionId, revision };
+  const isNew = (await revisionIn(dir, appleItemId, appleVersionId)) !== revision;
+  if (isNew) {
+    const folder = partialFolder(dir, target);
+    await removeLeftovers(dir, appleItemId, folder.slice(versionsFolder(dir, appleItemId).length + 1));
+    // A run that was killed between its last two steps has left the whole package behind.
+    await rm(revisionFolder(dir, target), { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    await writeFiles(folder, archive);
+    for (const asset of assetsOf(archive.manifest)) {
+      if (await reuse(versionFolder(dir, appleItemId, appleVersionId), folder, asset)) continue;
+      await download({
+        folder,
+        asset,
+        source: () => source.asset(asset),
+        onBytes: onFile && ((bytes, total) => onFile(asset, bytes, total)),
+        ...(backoffMs !== undefined && { backoffMs }),
+      });
+    }
+    await syncTree(folder);
+    await finish(dir, target);
+  }
+  const removed = await tidy(dir, appleItemId, keep);
+  const isCurrent = (await currentIn(dir, appleItemId)) === appleVersionId;
+  return { appleVersionId, isNew, isCurrent, removed };
+}
+
+/** Small, so it is simply fetched again when it fails; its address is fresh each time. */
+async function fetchArchive(source: PackageSource): Promise<Archive> {
+  for (let failures = 0; ; failures++) {
+    const { url, checksum } = await source.archive();
+    try {
+      const response = await fetch(url, { signal: AbortSignal.timeout(60_000) });
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      return readArchive(new Uint8Array(await response.arrayBuffer()), checksum);
+    } catch (cause) {
+      if (failures === 2)
+        throw cause instanceof WebdistError
+          ? cause
+          : new WebdistError('asc_outage', 'The package archive cannot be fetched.', { cause });
+    }
+  }
+}
+
+async function writeFiles(folder: string, { manifestBytes, signature }: Archive): Promise<void> {
+  for (const [name, bytes] of [
+    ['manifest.json', manifestBytes],
+    ['signature', signature],
+  ] as const) {
+    await using file = await open(join(folder, name), 'w');
+    await file.writeFile(bytes);
+    await file.sync();
+  }
+}
+
+/** Whether the file is here already: from a run that was killed, or from the revision before, which Apple added deltas to. */
+async function reuse(before: string, folder: string, asset: Asset): Promise<boolean> {
+  if (typeof (await checkAsset(folder, asset)) === 'number') return true;
+  await rm(join(folder, asset.path), { force: true });
+  if (typeof (await checkAsset(before, asset)) !== 'number') return false;
+  await mkdir(join(folder, asset.kind), { recursive: true });
+  await link(join(before, asset.path), join(folder, asset.path));
+  return true;
+}
+
+async function syncTree(folder: string): Promise<void> {
+  const names = await namesIn(folder);
+  for (const kind of ['variant', 'delta']) if (names.includes(kind)) await syncFolder(join(folder, kind));
+  await syncFolder(folder);
+}
+
+/** Points `current` to the newest version, keeps the newest ones, deletes the rest. Gives what was removed. */
+async function tidy(dir: string, appleItemId: string, keep: number): Promise<string[]> {
+  const ids = await versionsIn(dir, appleItemId);
+  const versions = await Promise.all(ids.map((id) => describe(dir, appleItemId, id)));
+  const newestFirst = versions.toSorted(compareVersions).reverse();
+  const newest = newestFirst[0]?.appleVersionId;
+  if (newest && (await currentIn(dir, appleItemId)) !== newest) await switchTo(dir, appleItemId, newest);
+  const removed = newestFirst.slice(keep).map(({ appleVersionId }) => appleVersionId);
+  for (const id of removed) await removeVersion(dir, appleItemId, id);
+  await removeLeftovers(dir, appleItemId);
+  return removed;
+}
+
+/** The catalogue's words for a version, for its place in the order. */
+async function describe(
+  dir: string,
+  appleItemId: string,
+  id: string,
+): Promise<Partial<AppVersion> & { appleVersionId: string }> {
+  const path = join(versionFolder(dir, appleItemId, id), 'manifest.json');
+  const { shortVersionString, bundleVersion } = await readManifestFile(path);
+  return { appleVersionId: id, shortVersionString, bundleVersion };
+}
+
+/** Held by this process until it ends, however it ends. Throws `state_invalid` when another one has it. */
+function lock(path: string): Disposable {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
+  } catch (cause) {
+    database.close();
+    throw new WebdistError('state_invalid', 'Another `webdist packages pull` of this app is under way.', {
+      mend: 'Wait for it to end.',
+      cause,
+    });
+  }
+  return { [Symbol.dispose]: () => database.close() };
+}

@@ -1,0 +1,37 @@
+/**
+ * Serves the folder of packages to devices, for those without a CDN: byte for byte, with ranges, never transformed
+ * (apple-facts §5.4). Only whole packages; what is being pulled is not there. Must not know how they got here.
+ */
+
+import fastifyStatic from '@fastify/static';
+import { type FastifyInstance, fastify } from 'fastify';
+
+/** `<AppleItemID>/current/…` and `<AppleItemID>/versions/<AppleVersionID>/…`, and the files a package has. */
+const PATH =
+  /^\/[1-9]\d{0,19}\/(current|versions\/[1-9]\d{0,19})\/(manifest\.json|signature|(variant|delta)\/[A-Za-z0-9][\w.-]*)$/;
+
+/** A file under its public id never changes; manifest and signature do when Apple adds deltas, or `current` moves. */
+const FOREVER = 'public, max-age=31536000, immutable, no-transform';
+const SOON = 'public, max-age=60, no-transform';
+
+/** Gives a server that does not listen yet. `dir` is the folder of all packages. */
+export async function buildPackageServer(dir: string): Promise<FastifyInstance> {
+  const server = fastify({ routerOptions: { ignoreTrailingSlash: false } });
+  server.addHook('onRequest', async (request, reply) => {
+    reply.header('x-content-type-options', 'nosniff');
+    if (!PATH.test(request.url.split('?', 1)[0] ?? ''))
+      return reply.code(404).type('text/plain').send('No package has such a file.\n');
+  });
+  await server.register(fastifyStatic, {
+    root: dir,
+    index: false,
+    acceptRanges: true,
+    cacheControl: false,
+    setHeaders(reply, path) {
+      const isAsset = /[/\\](variant|delta)[/\\]/.test(path);
+      reply.header('cache-control', isAsset ? FOREVER : SOON);
+      reply.header('content-type', path.endsWith('manifest.json') ? 'application/json' : 'application/octet-stream');
+    },
+  });
+  return server;
+}

@@ -1,0 +1,109 @@
+/**
+ * What is wrong with a package on disk, in words: what `dist_package_tool validate` would find missing, added or changed,
+ * on any system (apple-facts §5.4). Apple's signature itself only iOS can check. Must not know where it came from.
+ */
+
+import { createReadStream } from 'node:fs';
+import { readdir, readFile, realpath } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+import { isWebdistError, WebdistError } from '../errors.ts';
+import { openDigestCheck } from './digest-check.ts';
+import { orAbsent, promisedBy, shortDigest } from './layout.ts';
+import { type Asset, assetsOf, type Manifest, manifestSchema } from './manifest.ts';
+
+export type PackageProblem = {
+  /** Of the file, below the package. */
+  readonly path: string;
+  readonly kind: 'missing' | 'added' | 'changed';
+  readonly detail: string;
+};
+
+export type VerifiedPackage = {
+  /** Undefined when it cannot be read. */
+  readonly manifest: Manifest | undefined;
+  readonly files: number;
+  readonly bytes: number;
+  readonly problems: readonly PackageProblem[];
+};
+
+/** Reads every byte of a package. Throws only when the disk does. */
+export async function verifyPackage(folder: string): Promise<VerifiedPackage> {
+  const root = await realpath(folder).catch((cause) => {
+    throw new WebdistError('state_invalid', `There is no package at ${folder}.`, { cause });
+  });
+  const problems: PackageProblem[] = [];
+  const found = new Set(await filesBelow(root));
+  const manifest = await checkManifest(root, problems);
+  const assets = manifest ? assetsOf(manifest) : [];
+  await checkSignature(root, problems);
+  let bytes = 0;
+  for (const asset of assets) {
+    const checked = found.has(asset.path) ? await checkAsset(root, asset) : missing(asset.path);
+    if (typeof checked === 'number') bytes += checked;
+    else problems.push(checked);
+  }
+  const expected = new Set(['manifest.json', 'signature', ...assets.map(({ path }) => path)]);
+  for (const path of manifest ? found : [])
+    if (!expected.has(path))
+      problems.push({
+        path,
+        kind: 'added',
+        detail: 'is not part of the package; the device would refuse it. Delete it.',
+      });
+  return { manifest, files: expected.size, bytes, problems };
+}
+
+/** Bytes of a file that is what the manifest says, or what is wrong with it. */
+export async function checkAsset(root: string, asset: Asset): Promise<number | PackageProblem> {
+  try {
+    const check = openDigestCheck(asset);
+    let bytes = 0;
+    for await (const part of createReadStream(join(root, asset.path), { highWaterMark: 1024 * 1024 })) {
+      check.take(part);
+      bytes += part.length;
+    }
+    check.end();
+    return bytes;
+  } catch (error) {
+    if (isWebdistError(error)) return { path: asset.path, kind: 'changed', detail: error.detail };
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return missing(asset.path);
+    throw error;
+  }
+}
+
+async function checkManifest(root: string, problems: PackageProblem[]): Promise<Manifest | undefined> {
+  const path = 'manifest.json';
+  const bytes = await orAbsent<Buffer | undefined>(readFile(join(root, path)), undefined);
+  if (!bytes) {
+    problems.push(missing(path));
+    return undefined;
+  }
+  const promised = promisedBy(root)?.manifest;
+  const changed = (detail: string) => problems.push({ path, kind: 'changed', detail });
+  if (promised !== undefined && shortDigest(bytes) !== promised) changed('is not as it was pulled.');
+  try {
+    return manifestSchema.parse(JSON.parse(bytes.toString('utf8')));
+  } catch {
+    changed('is not a manifest that can be read.');
+    return undefined;
+  }
+}
+
+async function checkSignature(root: string, problems: PackageProblem[]): Promise<void> {
+  const path = 'signature';
+  const bytes = await orAbsent<Buffer | undefined>(readFile(join(root, path)), undefined);
+  const promised = promisedBy(root)?.signature;
+  if (!bytes) problems.push(missing(path));
+  else if (bytes.length === 0) problems.push({ path, kind: 'changed', detail: 'is empty.' });
+  else if (promised !== undefined && shortDigest(bytes) !== promised)
+    problems.push({ path, kind: 'changed', detail: 'is not as it was pulled.' });
+}
+
+const missing = (path: string): PackageProblem => ({ path, kind: 'missing', detail: 'is not there.' });
+
+async function filesBelow(root: string): Promise<string[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join('/'));
+}

@@ -1,0 +1,60 @@
+/**
+ * Which of an app's versions a device can have, and which is newer (apple-facts §3.2, §3.3, §5.3). Pure. Must not know
+ * where versions come from.
+ */
+
+/** One version of an app, as its package's manifest describes it, and where its package is. */
+export type AppVersion = {
+  readonly appleVersionId: string;
+  readonly shortVersionString?: string | undefined;
+  readonly bundleVersion?: string | undefined;
+  /** Lower case; absent: not known. */
+  readonly platforms?: readonly string[] | undefined;
+  /** By platform. */
+  readonly minimumSystemVersions?: Readonly<Record<string, string>> | undefined;
+  /** Base address of the package. */
+  readonly packageUrl: string;
+};
+
+/** What a request says of the device; what it does not say is not compared. */
+export type Device = { readonly platform?: string | undefined; readonly osVersion?: string | undefined };
+
+/**
+ * Compares numbers separated by dots, `1.10` after `1.9`, `1.0` the same as `1`. What follows the digits of a component
+ * does not count. Gives a negative number, zero or a positive one.
+ */
+export function compareDotted(one: string, other: string): number {
+  const [left, right] = [one, other].map((text) => text.trim().split('.').map(leadingNumber));
+  for (let index = 0; index < Math.max(left?.length ?? 0, right?.length ?? 0); index++) {
+    const difference = (left?.[index] ?? 0n) - (right?.[index] ?? 0n);
+    if (difference !== 0n) return difference < 0n ? -1 : 1;
+  }
+  return 0;
+}
+
+const leadingNumber = (text: string): bigint => BigInt(/^\d{1,40}/.exec(text)?.[0] ?? '0');
+
+/**
+ * Orders versions of one app, oldest first: by version, by build, by AppleVersionID. Where one of two is known by its id
+ * alone, only the ids are compared: Apple hands them out in rising order as far as anybody has seen.
+ */
+export function compareVersions(one: Partial<AppVersion>, other: Partial<AppVersion>): number {
+  const byName =
+    one.shortVersionString !== undefined && other.shortVersionString !== undefined
+      ? compareDotted(one.shortVersionString, other.shortVersionString) ||
+        compareDotted(one.bundleVersion ?? '0', other.bundleVersion ?? '0')
+      : 0;
+  return byName || compareDotted(one.appleVersionId ?? '0', other.appleVersionId ?? '0');
+}
+
+/** Whether the device can run the version. iPadOS runs what is for iOS, as no manifest of Apple's names iPadOS (§3.2). */
+export function runsOn(version: AppVersion, { platform, osVersion }: Device): boolean {
+  if (platform === undefined) return true;
+  const own = platform.toLowerCase();
+  const names = own === 'ipados' ? ['ipados', 'ios'] : [own];
+  const name = names.find((one) => version.platforms?.some((listed) => listed.toLowerCase() === one));
+  if (version.platforms && name === undefined) return false;
+  const minimums = Object.entries(version.minimumSystemVersions ?? {});
+  const minimum = names.flatMap((one) => minimums.filter(([listed]) => listed.toLowerCase() === one))[0]?.[1];
+  return minimum === undefined || osVersion === undefined || compareDotted(osVersion, minimum) >= 0;
+}

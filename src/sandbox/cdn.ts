@@ -1,0 +1,93 @@
+/**
+ * Where the simulated App Store Connect has the files of packages: addresses that need no credential and end
+ * (apple-facts §5.2), with ranges, as slow as a test wants. Must not know the API that hands the addresses out.
+ */
+
+import { createHmac, randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { archiveOf, filesOf, idOf, newestOf, nextPackage } from './packages.ts';
+import type { State, Store } from './state.ts';
+
+const key = randomBytes(32);
+/** Addresses of before the last `DELETE /_sandbox/cdn` have ended. */
+let epoch = 0;
+let bytesPerSecond = Number.POSITIVE_INFINITY;
+const PART_BYTES = 16_384;
+
+/** The path of a file until `endsAtMs`, in milliseconds since 1970. */
+export const cdnPath = (kind: string, id: string, endsAtMs: number): string =>
+  `/_sandbox/cdn/${kind}/${id}?ends=${endsAtMs}&epoch=${epoch}&key=${signatureOf(kind, id, String(endsAtMs), String(epoch))}`;
+
+const signatureOf = (...parts: readonly string[]): string =>
+  createHmac('sha256', key).update(parts.join(' ')).digest('base64url');
+
+const query = z.object({ ends: z.string(), epoch: z.string(), key: z.string() });
+const speed = z.strictObject({ bytesPerSecond: z.int().positive().nullable() });
+
+type Params = { Params: { kind: string; id: string } };
+
+/** Adds the files, `POST` and `DELETE /_sandbox/cdn` (speed, end of all addresses), and `POST /_sandbox/packages` (the next release). */
+export function addCdn(
+  server: FastifyInstance,
+  { store, now }: { readonly store: Store; readonly now: () => number },
+): void {
+  server.get<Params>('/_sandbox/cdn/:kind/:id', ({ params: { kind, id }, query: given, headers }, reply) => {
+    const address = query.safeParse(given).data;
+    const isGood = address && address.key === signatureOf(kind, id, address.ends, address.epoch);
+    if (!isGood || Number(address.ends) <= now() || Number(address.epoch) !== epoch)
+      return reply.code(403).type('application/xml').send('<Error><Code>AccessDenied</Code></Error>');
+    const bytes = bytesOf(kind, id, store.state);
+    return bytes ? sendRange(bytes, headers.range, reply) : reply.code(404).send();
+  });
+  server.delete('/_sandbox/cdn', (_, reply) => {
+    epoch++;
+    return reply.code(204).send();
+  });
+  server.post('/_sandbox/cdn', ({ body }, reply) => {
+    const parsed = speed.safeParse(JSON.parse(String(body)));
+    if (!parsed.success) return reply.code(400).send({ status: 400, detail: z.prettifyError(parsed.error) });
+    bytesPerSecond = parsed.data.bytesPerSecond ?? Number.POSITIVE_INFINITY;
+    return reply.code(204).send();
+  });
+  server.post('/_sandbox/packages', (_, reply) => {
+    const released = store.change(({ packages, apps }) => {
+      const newest = newestOf(packages, apps[0]?.id ?? '');
+      if (!newest) return undefined;
+      const next = nextPackage(newest);
+      packages.push(next);
+      return next;
+    });
+    const { appleVersionId, shortVersionString, bundleVersion } = released ?? {};
+    return reply.code(201).send({ appleVersionId, shortVersionString, bundleVersion });
+  });
+}
+
+function bytesOf(kind: string, id: string, { packages }: State): Buffer | undefined {
+  if (kind === 'archive') {
+    const found = packages.find((one) => idOf(one, 'package version') === id);
+    return found && archiveOf(found, packages);
+  }
+  return packages
+    .flatMap((one) => filesOf(one, packages))
+    .find((file) => file.kind === kind && file.publicId === id)
+    ?.bytes();
+}
+
+function sendRange(bytes: Buffer, range: string | undefined, reply: FastifyReply): FastifyReply {
+  const from = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0);
+  if (from >= bytes.length) return reply.code(416).header('content-range', `bytes */${bytes.length}`).send();
+  const rest = bytes.subarray(from);
+  if (from > 0) reply.code(206).header('content-range', `bytes ${from}-${bytes.length - 1}/${bytes.length}`);
+  reply.headers({ 'content-type': 'application/octet-stream', 'content-length': rest.length });
+  return reply.send(Readable.from(inParts(rest)));
+}
+
+async function* inParts(bytes: Buffer): AsyncGenerator<Buffer> {
+  for (let from = 0; from < bytes.length; from += PART_BYTES) {
+    if (Number.isFinite(bytesPerSecond)) await delay((PART_BYTES / bytesPerSecond) * 1000);
+    yield bytes.subarray(from, from + PART_BYTES);
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The sandbox's own paths, under `/_sandbox`: requests, faults, device, packages (contract §7). They need no
+ * credential and no fault applies to them. Must not know the simulated API.
+ */
+
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { addCdn } from './cdn.ts';
+import { deviceRequestSchema, judge } from './device.ts';
+import { type Faults, faultSchema } from './faults.ts';
+import { fileAt, newestOf } from './packages.ts';
+import type { openRequestLog } from './requests.ts';
+import { newDevice, type Store } from './state.ts';
+
+/** What the paths work with; `now` in milliseconds since 1970. */
+export type ControlParts = {
+  readonly store: Store;
+  readonly faults: Faults;
+  readonly requests: ReturnType<typeof openRequestLog>;
+  readonly now: () => number;
+};
+
+/** Adds the paths to a server whose bodies arrive as text. */
+export function addControl(server: FastifyInstance, { store, faults, requests, now }: ControlParts): void {
+  server.get('/_sandbox/requests', () => requests.list());
+  server.delete('/_sandbox/requests', (_, reply) => {
+    requests.clear();
+    return reply.code(204).send();
+  });
+
+  server.get('/_sandbox/faults', () => faults.list);
+  server.post('/_sandbox/faults', ({ body }, reply) => {
+    const fault = parse(body, faultSchema, reply);
+    if (!fault) return reply;
+    faults.add(fault);
+    return reply.code(201).send(fault);
+  });
+  server.delete('/_sandbox/faults', (_, reply) => {
+    faults.clear();
+    return reply.code(204).send();
+  });
+
+  server.post('/_sandbox/device', ({ body }, reply) => {
+    const request = parse(body, deviceRequestSchema, reply);
+    return request ? judge(request, store, now()) : reply;
+  });
+  server.delete('/_sandbox/device', (_, reply) => {
+    store.change((draft) => {
+      draft.device = newDevice();
+    });
+    return reply.code(204).send();
+  });
+
+  server.get<{ Params: { id: string; '*': string } }>('/_sandbox/packages/:id/*', ({ params }, reply) => {
+    const found = newestOf(store.state.packages, params.id);
+    const bytes = found && fileAt(found, store.state.packages, params['*']);
+    if (!bytes) return problem(reply, 404, 'There is no such file of a package here.');
+    const isJson = params['*'].endsWith('.json');
+    return reply.type(isJson ? 'application/json; charset=utf-8' : 'application/octet-stream').send(bytes);
+  });
+  addCdn(server, { store, now });
+
+  server.all('/_sandbox/*', (_, reply) => problem(reply, 404, 'The sandbox has no such path or method.'));
+}
+
+/** Reads a JSON body; on a bad one answers 400 and gives undefined. */
+function parse<T>(body: unknown, schema: z.ZodType<T>, reply: FastifyReply): T | undefined {
+  let content: unknown;
+  try {
+    content = JSON.parse(typeof body === 'string' ? body : '');
+  } catch {
+    problem(reply, 400, 'The body is not JSON.');
+    return undefined;
+  }
+  const result = schema.safeParse(content);
+  if (!result.success) problem(reply, 400, z.prettifyError(result.error));
+  return result.data;
+}
+
+const problem = (reply: FastifyReply, status: number, detail: string) =>
+  reply.code(status).type('application/problem+json').send({ status, detail });

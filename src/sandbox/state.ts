@@ -1,0 +1,201 @@
+/**
+ * What the simulated App Store Connect and the simulated device remember: one JSON file, written whole and atomically
+ * with every change. A change that cannot be written has not happened. Must not know HTTP or what the rules are.
+ */
+
+import { generateKeyPairSync, type KeyObject, randomBytes, randomInt, randomUUID } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { WebdistError } from '../errors.ts';
+
+const apiKeySchema = z.strictObject({
+  kind: z.enum(['team', 'individual', 'in-app-purchase']),
+  keyId: z.string(),
+  /** An individual key has none. */
+  issuerId: z.string().optional(),
+  privateKeyPem: z.string(),
+});
+const appSchema = z.strictObject({
+  id: z.string(),
+  bundleId: z.string(),
+  name: z.string(),
+  sku: z.string(),
+  primaryLocale: z.string(),
+});
+const keySchema = z.strictObject({
+  id: z.string(),
+  /** SubjectPublicKeyInfo DER, base64. */
+  spki: z.string(),
+  /** AppleItemID of the app it is for; null: for all apps of the account. */
+  appId: z.string().nullable(),
+});
+const domainSchema = z.strictObject({
+  id: z.string(),
+  domain: z.string(),
+  referenceName: z.string(),
+  createdDate: z.string(),
+});
+const packageSchema = z.strictObject({
+  appleItemId: z.string(),
+  appleVersionId: z.string(),
+  bundleId: z.string(),
+  shortVersionString: z.string().default('1.3.0'),
+  bundleVersion: z.string().default('42'),
+  /** Base address on the website. */
+  url: z.string(),
+  /** Made-up content of the file `signature`, base64. */
+  signature: z.string(),
+});
+const stateSchema = z.strictObject({
+  version: z.literal(1),
+  apiKeys: z.array(apiKeySchema),
+  apps: z.array(appSchema),
+  /** Alternative distribution keys, oldest first. */
+  keys: z.array(keySchema),
+  /** Alternative distribution domains, oldest first. */
+  domains: z.array(domainSchema),
+  /** Packages of the apps' versions, oldest first; the website serves the last one of each app. */
+  packages: z.array(packageSchema),
+  device: z.strictObject({
+    /** Each a key id, a space and a nonce in upper case. */
+    nonces: z.array(z.string()),
+    /** Apps this device installed. A link is followed by one restore, whose token has the same `dtype`. */
+    installs: z.array(
+      z.strictObject({ appId: z.string(), dtypeOfRestore: z.enum(['download', 'redownload']).nullable() }),
+    ),
+  }),
+});
+
+export type ApiKey = z.infer<typeof apiKeySchema>;
+export type App = z.infer<typeof appSchema>;
+export type DistributionKey = z.infer<typeof keySchema>;
+export type DistributionDomain = z.infer<typeof domainSchema>;
+export type Package = z.infer<typeof packageSchema>;
+export type State = z.infer<typeof stateSchema>;
+
+/** The state and the one way to change it. */
+export interface Store {
+  /** The state as it is now; for reading only. */
+  readonly state: State;
+  /**
+   * Runs `act` on a copy, writes the copy, then puts it in place, all in one turn of the event loop. What `act` throws
+   * leaves everything as it was. Throws `state_invalid` when the file cannot be written.
+   */
+  change<T>(act: (draft: State) => T): T;
+}
+
+/** Reads `<dataDir>/sandbox.json`, or makes it with one app and one API key of each kind. Throws `state_invalid`. */
+export function openStore(dataDir: string): Store {
+  const file = join(dataDir, 'sandbox.json');
+  let state = readState(file);
+  if (state === undefined) {
+    state = newState();
+    writeState(file, state);
+  }
+  let current = state;
+  return {
+    get state() {
+      return current;
+    },
+    change(act) {
+      const draft = structuredClone(current);
+      const result = act(draft);
+      writeState(file, draft);
+      current = draft;
+      return result;
+    },
+  };
+}
+
+function readState(file: string): State | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new WebdistError('state_invalid', `The sandbox's state file ${file} cannot be read.`, { cause });
+  }
+  try {
+    return stateSchema.parse(JSON.parse(text));
+  } catch {
+    // Without a cause: what zod and JSON.parse say can quote the file, which holds private keys.
+    throw new WebdistError('state_invalid', `The file ${file} is not a state of this sandbox.`, {
+      mend: 'Delete it to begin with a fresh account.',
+    });
+  }
+}
+
+function writeState(file: string, state: State): void {
+  const draft = `${file}.new`;
+  try {
+    const handle = openSync(draft, 'w', 0o600);
+    try {
+      writeFileSync(handle, `${JSON.stringify(state, null, 2)}\n`);
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
+    renameSync(draft, file);
+  } catch (cause) {
+    throw new WebdistError('state_invalid', `The sandbox's state file ${file} cannot be written.`, { cause });
+  }
+}
+
+function newState(): State {
+  const issuerId = randomUUID();
+  const app = { id: '6500000001', bundleId: 'com.example.trailmap' };
+  return {
+    version: 1,
+    apiKeys: [
+      { kind: 'team', keyId: newApiKeyId(), issuerId, privateKeyPem: newPrivateKeyPem() },
+      { kind: 'individual', keyId: newApiKeyId(), privateKeyPem: newPrivateKeyPem() },
+      { kind: 'in-app-purchase', keyId: newApiKeyId(), issuerId, privateKeyPem: newPrivateKeyPem() },
+    ],
+    apps: [{ ...app, name: 'Trail Map', sku: 'TRAILMAP', primaryLocale: 'en-US' }],
+    keys: [],
+    domains: [],
+    packages: [
+      {
+        appleItemId: app.id,
+        appleVersionId: '2000000042',
+        bundleId: app.bundleId,
+        shortVersionString: '1.3.0',
+        bundleVersion: '42',
+        url: `https://example.com/adp/${app.id}`,
+        signature: randomBytes(256).toString('base64'),
+      },
+    ],
+    device: newDevice(),
+  };
+}
+
+/** A device that never saw a token nor installed an app. */
+export const newDevice = (): State['device'] => ({ nonces: [], installs: [] });
+
+/** Ten characters, as `2X9R4HXF34`. */
+function newApiKeyId(): string {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
+  return Array.from({ length: 10 }, () => alphabet.charAt(randomInt(alphabet.length))).join('');
+}
+
+function newPrivateKeyPem(): string {
+  const { privateKey }: { privateKey: KeyObject } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
+}
+
+/**
+ * Makes sure that `<dataDir>/distribution-key.pem` is there: a fresh P-256 private key, mode 0600, never overwritten.
+ * Makes the folder too. Gives the file's path. Throws `state_invalid`.
+ */
+export function ensureDistributionKey(dataDir: string): string {
+  const file = join(dataDir, 'distribution-key.pem');
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    writeFileSync(file, newPrivateKeyPem(), { mode: 0o600, flag: 'wx' });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST')
+      throw new WebdistError('state_invalid', `The sandbox cannot write ${file}.`, { cause });
+  }
+  return file;
+}

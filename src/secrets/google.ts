@@ -1,0 +1,66 @@
+/**
+ * Google Secret Manager: `gcpsecrets://projects/P/secrets/S/versions/V`, V being a number or `latest`.
+ * Example: `gcpsecrets://projects/shop/secrets/webdist-key/versions/latest`.
+ * Needed: the role roles/secretmanager.secretAccessor on the secret. See docs/keys/google-secret-manager.md.
+ */
+
+import type { protos } from '@google-cloud/secret-manager';
+import { damaged, googleCallOptions, googleClientSettings, googleRefusal, matchesCrc32c } from '../cloud/google.ts';
+import { refused, unreadable } from '../cloud/refusal.ts';
+import { loadSdk } from '../cloud/sdk.ts';
+import { WebdistError } from '../errors.ts';
+import type { Environment, SecretSource } from './secrets.ts';
+
+type Answer = protos.google.cloud.secretmanager.v1.IAccessSecretVersionResponse;
+
+/** The one operation used. */
+type SecretManager = {
+  access(): Promise<Answer>;
+  close(): Promise<void>;
+};
+
+/** Opens a `gcpsecrets:` locator; `latest` is looked up at each reading. Throws `config_invalid`. */
+export async function openGoogleSecret(locator: string, env: Environment): Promise<SecretSource> {
+  const name = parse(locator);
+  const thing = `The Google Secret Manager secret ${name}`;
+  const manager = await connect(name, env);
+  return {
+    backend: 'gcpsecrets',
+    async read() {
+      try {
+        return textOf(thing, await manager.access());
+      } catch (cause) {
+        throw cause instanceof WebdistError ? cause : refused(thing, googleRefusal(cause), cause);
+      }
+    },
+    close: () => manager.close(),
+  };
+}
+
+function parse(locator: string): string {
+  const name = /^gcpsecrets:\/\/(projects\/[^/]+\/secrets\/[^/]+\/versions\/[A-Za-z0-9_-]+)$/.exec(locator)?.[1];
+  if (name === undefined)
+    throw new WebdistError(
+      'config_invalid',
+      'A Google Secret Manager locator is gcpsecrets://projects/P/secrets/S/versions/V.',
+    );
+  return name;
+}
+
+async function connect(name: string, env: Environment): Promise<SecretManager> {
+  const sdk = await loadSdk('@google-cloud/secret-manager', 'gcpsecrets', () => import('@google-cloud/secret-manager'));
+  const override = env['CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER'];
+  const client = new sdk.SecretManagerServiceClient(googleClientSettings(override));
+  return {
+    access: async () => (await client.accessSecretVersion({ name }, googleCallOptions))[0],
+    close: () => client.close(),
+  };
+}
+
+function textOf(thing: string, answer: Answer): string {
+  if (!answer.payload) throw refused(thing, unreadable);
+  const data = Buffer.from(answer.payload.data ?? '');
+  if (!matchesCrc32c(data, answer.payload.dataCrc32c)) throw refused(thing, damaged);
+  if (data.length === 0) throw refused(thing, { kind: 'absent', why: 'is empty.' });
+  return data.toString('utf8');
+}

@@ -1,0 +1,55 @@
+/**
+ * Vault and OpenBao KV version 2: `vault+kv://MOUNT/PATH#FIELD`. Example: `vault+kv://secret/webdist/camping#key`.
+ * Needed: the capability `read` on MOUNT/data/PATH. See docs/keys/vault-kv.md.
+ */
+
+import { z } from 'zod';
+import { refused } from '../cloud/refusal.ts';
+import { WebdistError } from '../errors.ts';
+import { openVault } from '../vault/vault.ts';
+import type { Environment, SecretSource } from './secrets.ts';
+
+/** The answer to GET MOUNT/data/PATH; `data` in `data` is null for a version that was deleted. */
+const secretAnswer = z.object({ data: z.object({ data: z.record(z.string(), z.unknown()).nullable() }) });
+
+/** Opens a `vault+kv:` locator; each reading asks for the current version. Throws `config_invalid`. */
+export async function openVaultKv(locator: string, env: Environment): Promise<SecretSource> {
+  const { path, field, name } = parse(locator);
+  const thing = `The Vault KV secret ${name}`;
+  const vault = await openVault(env);
+  return {
+    backend: 'vault+kv',
+    async read() {
+      const answer = await vault.ask(thing, { method: 'GET', path }, secretAnswer);
+      const value = answer.data.data?.[field];
+      if (value === undefined || value === null || value === '')
+        throw refused(thing, {
+          kind: 'absent',
+          why: `has nothing in the field "${field}".`,
+          mend: 'Check the field name behind the # of the locator.',
+        });
+      if (typeof value !== 'string') throw refused(thing, { kind: 'invalid', why: `has no text in "${field}".` });
+      return value;
+    },
+    async close() {
+      vault.close();
+    },
+  };
+}
+
+function parse(locator: string): { path: string; field: string; name: string } {
+  const form = /^vault\+kv:\/\/([^/?#]+)\/([^?#]+)#(.+)$/;
+  const segments = (text: string) => text.split('/').map(decodeURIComponent);
+  const malformed = (cause?: unknown) =>
+    new WebdistError('config_invalid', 'A Vault KV locator is vault+kv://MOUNT/PATH#FIELD.', { cause });
+  try {
+    const [, mount, path, field] = form.exec(locator) ?? [];
+    if (!mount || !path || !field) throw malformed();
+    const names = [...segments(mount), ...segments(path)];
+    if (names.some((name) => /^\.{0,2}$/.test(name))) throw malformed();
+    const [first = '', ...rest] = names.map(encodeURIComponent);
+    return { path: `${first}/data/${rest.join('/')}`, field: decodeURIComponent(field), name: names.join('/') };
+  } catch (cause) {
+    throw cause instanceof WebdistError ? cause : malformed(cause);
+  }
+}

@@ -1,0 +1,102 @@
+/** What the health endpoints tell, from what is known already: nothing here asks anybody. */
+
+import type { Config } from '../config.ts';
+import type { PackageManifest } from '../packages/manifest.ts';
+import { type AppState, currentKey } from './app-state.ts';
+import type { Keys } from './keys.ts';
+import type { Records } from './records.ts';
+import type { SharedRedis } from './redis.ts';
+
+/** `degraded`: something is wrong that signing does not need; `down`: signing cannot do without it. */
+type State = {
+  readonly state: 'ok' | 'degraded' | 'down' | 'off';
+  readonly code?: string;
+  readonly detail?: string;
+};
+
+type AppHealth = {
+  readonly key: State;
+  readonly registration: State;
+  readonly package: State;
+  readonly keyId?: string;
+};
+
+/** `ready`: this process can sign now for at least one app. */
+export type Health = {
+  readonly ready: boolean;
+  readonly mode: Config['mode'];
+  readonly apps: Readonly<Record<string, AppHealth>>;
+  readonly domain: State;
+  readonly ledger: State;
+  readonly redis: State;
+};
+
+/** Whether a key held here is registered for the app. */
+export function canSign(state: AppState): boolean {
+  try {
+    currentKey(state);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+type Parts = {
+  readonly keys: Keys;
+  readonly records: Pick<Records, 'isDown'>;
+  readonly redis: Pick<SharedRedis, 'isDown'> | undefined;
+  readonly manifests: ReadonlyMap<string, PackageManifest>;
+};
+
+export function healthOf(config: Config, { keys, records, redis, manifests }: Parts): Health {
+  const apps = keys.apps.map(
+    (state) => [state.app.bundleId, appHealth(state, manifests.get(state.app.appleItemId))] as const,
+  );
+  const { problem } = keys.domain;
+  return {
+    ready: keys.apps.some(canSign),
+    mode: config.mode,
+    apps: Object.fromEntries(apps),
+    domain: problem ? { state: 'degraded', code: problem.code, detail: problem.message } : { state: 'ok' },
+    ledger: config.ledger.url === 'off' ? { state: 'off' } : { state: records.isDown ? 'degraded' : 'ok' },
+    redis: { state: redis === undefined ? 'off' : redis.isDown ? 'degraded' : 'ok' },
+  };
+}
+
+function appHealth(state: AppState, manifest: PackageManifest | undefined): AppHealth {
+  const signs = canSign(state);
+  const held = state.candidates.some((one) => one.signer);
+  const bad = held ? 'degraded' : 'down';
+  return {
+    key: keyState(state, bad),
+    registration: registrationState(state, signs),
+    package: packageState(state, manifest),
+    ...(signs && state.registered && { keyId: state.registered.keyId }),
+  };
+}
+
+/** A signer that is left alone for a while (see `signer/guarded.ts`) comes before what is wrong with other candidates. */
+function keyState({ candidates }: AppState, bad: 'degraded' | 'down'): State {
+  const paused = candidates.find((one) => one.isPaused);
+  if (paused)
+    return {
+      state: 'degraded',
+      code: 'signer_unavailable',
+      detail: `The ${paused.backend} signer keeps failing and is left alone for a while.`,
+    };
+  const problem = candidates.find((one) => one.problem)?.problem;
+  return problem ? { state: bad, code: problem.code, detail: problem.message } : { state: 'ok' };
+}
+
+function registrationState({ problem, confirmed, registered, paused }: AppState, signs: boolean): State {
+  const bad = signs ? 'degraded' : 'down';
+  if (paused) return { state: 'down', code: 'not_registered', detail: 'the key is being replaced' };
+  if (problem) return { state: bad, code: problem.code, detail: problem.message };
+  if (!signs) return { state: 'down', detail: 'not known yet' };
+  return confirmed ? { state: 'ok' } : { state: 'ok', detail: `as remembered from ${registered?.seenAt}` };
+}
+
+function packageState({ app }: AppState, manifest: PackageManifest | undefined): State {
+  if (!app.packageUrl) return { state: 'off', detail: 'no package URL is set, so there is no install URL' };
+  return manifest?.problem ? { state: 'degraded', detail: manifest.problem } : { state: 'ok' };
+}

@@ -1,0 +1,122 @@
+/**
+ * AWS KMS: `awskms:///KEY_ID_OR_ARN` or `awskms://HOST/KEY_ID`, HOST being another endpoint, such as a VPC endpoint.
+ * Examples: `awskms:///alias/webdist`, `awskms:///arn:aws:kms:eu-west-1:111122223333:key/1234abcd-…`.
+ * The key's spec is ECC_NIST_P256, its usage SIGN_VERIFY; needed: kms:GetPublicKey and kms:Sign. See docs/keys/aws-kms.md.
+ */
+
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import type { GetPublicKeyCommandOutput, SignCommandOutput } from '@aws-sdk/client-kms';
+import { awsClientSettings, awsRefusal } from '../cloud/aws.ts';
+import { refused, unreadable } from '../cloud/refusal.ts';
+import { loadSdk } from '../cloud/sdk.ts';
+import { WebdistError } from '../errors.ts';
+import { isP256, type Signer } from '../jws.ts';
+import { derToRaw } from './der.ts';
+import type { Environment } from './signer.ts';
+
+/** The operations used. */
+type Kms = {
+  publicKey(keyId: string): Promise<GetPublicKeyCommandOutput>;
+  sign(keyId: string, digest: Uint8Array): Promise<SignCommandOutput>;
+  /** Gives the new key's ARN. */
+  create(): Promise<string>;
+  name(alias: string, keyId: string): Promise<unknown>;
+  close(): void;
+};
+
+/**
+ * Opens an `awskms:` locator. An alias is resolved once: the key it names now goes on signing until opened again.
+ * Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
+ */
+export async function openAwsKms(locator: string, env: Environment): Promise<Signer> {
+  const { keyId, endpoint } = parse(locator);
+  const thing = `The AWS KMS key ${keyId}`;
+  const kms = await connect(keyId, endpoint, env);
+  try {
+    const answer = await kms.publicKey(keyId);
+    return signerOf(kms, thing, answer.KeyId ?? keyId, publicHalf(thing, answer));
+  } catch (cause) {
+    kms.close();
+    throw cause instanceof WebdistError ? cause : refused(thing, awsRefusal(cause), cause);
+  }
+}
+
+/**
+ * Makes a key and gives it the alias of the locator, `awskms:///alias/NAME`: ids are AWS's to choose. Needed beside what
+ * use needs: kms:CreateKey and kms:CreateAlias. Throws as opening does.
+ */
+export async function createAwsKms(locator: string, env: Environment): Promise<string> {
+  const { keyId: alias, endpoint } = parse(locator);
+  if (!alias.startsWith('alias/'))
+    throw new WebdistError('config_invalid', 'AWS KMS chooses the id of a new key.', {
+      mend: 'Give it an alias: awskms:///alias/NAME.',
+    });
+  const kms = await connect(alias, endpoint, env);
+  try {
+    await kms.name(alias, await kms.create());
+    return locator;
+  } catch (cause) {
+    throw refused(`The AWS KMS key ${alias}`, awsRefusal(cause), cause);
+  } finally {
+    kms.close();
+  }
+}
+
+function signerOf(kms: Kms, thing: string, keyId: string, publicKey: KeyObject): Signer {
+  return {
+    backend: 'awskms',
+    publicKey,
+    async sign(data) {
+      try {
+        const { Signature } = await kms.sign(keyId, createHash('sha256').update(data).digest());
+        return derToRaw(Signature ?? new Uint8Array(), thing);
+      } catch (cause) {
+        throw cause instanceof WebdistError ? cause : refused(thing, awsRefusal(cause), cause);
+      }
+    },
+    async close() {
+      kms.close();
+    },
+  };
+}
+
+function parse(locator: string): { keyId: string; endpoint: string | undefined } {
+  const [, host, keyId] = /^awskms:\/\/([A-Za-z0-9.:[\]-]*)\/([A-Za-z0-9:/_-]+)$/.exec(locator) ?? [];
+  if (host === undefined || keyId === undefined)
+    throw new WebdistError('config_invalid', 'An AWS KMS locator is awskms:///KEY_ID_OR_ARN or awskms://HOST/KEY_ID.');
+  const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/.test(host);
+  return { keyId, endpoint: host === '' ? undefined : `${loopback ? 'http' : 'https'}://${host}` };
+}
+
+async function connect(keyId: string, endpoint: string | undefined, env: Environment): Promise<Kms> {
+  const sdk = await loadSdk('@aws-sdk/client-kms', 'awskms', () => import('@aws-sdk/client-kms'));
+  const client = new sdk.KMSClient({ ...awsClientSettings(keyId, env), ...(endpoint !== undefined && { endpoint }) });
+  return {
+    publicKey: (KeyId) => client.send(new sdk.GetPublicKeyCommand({ KeyId })),
+    sign: (KeyId, Message) =>
+      client.send(new sdk.SignCommand({ KeyId, Message, MessageType: 'DIGEST', SigningAlgorithm: 'ECDSA_SHA_256' })),
+    async create() {
+      const { KeyMetadata } = await client.send(
+        new sdk.CreateKeyCommand({ KeySpec: 'ECC_NIST_P256', KeyUsage: 'SIGN_VERIFY', Description: 'webdist' }),
+      );
+      return KeyMetadata?.Arn ?? '';
+    },
+    name: (AliasName, TargetKeyId) => client.send(new sdk.CreateAliasCommand({ AliasName, TargetKeyId })),
+    close: () => client.destroy(),
+  };
+}
+
+function publicHalf(thing: string, answer: GetPublicKeyCommandOutput): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPublicKey({ key: Buffer.from(answer.PublicKey ?? []), format: 'der', type: 'spki' });
+  } catch (cause) {
+    throw refused(thing, unreadable, cause);
+  }
+  if (!isP256(key) || answer.KeyUsage !== 'SIGN_VERIFY')
+    throw refused(thing, {
+      kind: 'invalid',
+      mend: 'Needed is a key with the spec ECC_NIST_P256 and the usage SIGN_VERIFY.',
+    });
+  return key;
+}

@@ -1,0 +1,88 @@
+/**
+ * Reads one P-256 private key out of what people really put into secrets: PKCS#8 or SEC1 PEM (apple-facts §6.2), and
+ * the same damaged on its way: literal `\n`, quotes, base64 around it. Says what it repaired; never shows the text.
+ * Must not know where the text came from.
+ */
+
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { WebdistError } from '../errors.ts';
+import { isP256 } from '../jws.ts';
+
+/** What was read: the private key, and what had to be repaired, in words for the log. */
+export type PrivateKeyText = { readonly key: KeyObject; readonly repairs: readonly string[] };
+
+const CONVERT = 'Convert it with: openssl pkcs8 -topk8 -nocrypt -in key.pem -out key-pkcs8.pem';
+const MAKE = 'Make one with: webdist keygen --out key.pem';
+
+/** Takes PEM text; throws `key_invalid`, saying what it is instead and how to mend it. */
+export function readPrivateKey(text: string): PrivateKeyText {
+  const { pem, repairs } = repair(text);
+  const { label, body } = findBlock(pem);
+  const key = parse(label, body);
+  if (!isP256(key)) throw invalid(`The private key is ${nameOf(key)}, not ECDSA on the curve P-256.`, MAKE);
+  return { key, repairs };
+}
+
+function repair(text: string): { pem: string; repairs: string[] } {
+  const repairs: string[] = [];
+  let pem = text;
+  const apply = (what: string, mended: string) => {
+    if (mended !== pem) repairs.push(what);
+    pem = mended;
+  };
+  apply('removed a byte order mark', pem.replace(/^\uFEFF/, ''));
+  pem = pem.trim();
+  // What is base64 around a PEM may itself hold quotes or literal \n, so both sides of it are looked at.
+  for (let pass = 0; pass < 2; pass++) {
+    apply('removed quotes around the key', pem.replace(/^(["'])([\s\S]*)\1$/, '$2').trim());
+    apply('turned literal \\n into line breaks', pem.replace(/(?:\\r)?\\n/g, '\n').trim());
+    if (pass === 0 && !pem.includes('-----')) apply('decoded base64 around the key', unwrapBase64(pem));
+  }
+  if (/-----BEGIN [^\n\r]*-----[ \t]*[A-Za-z0-9+/=]/.test(pem)) repairs.push('put back missing line breaks');
+  return { pem, repairs };
+}
+
+function unwrapBase64(text: string): string {
+  if (!/^[A-Za-z0-9+/=_\s-]+$/.test(text)) return text;
+  const decoded = Buffer.from(text, 'base64').toString('utf8').trim();
+  return decoded.includes('-----BEGIN') ? decoded : text;
+}
+
+function findBlock(pem: string): { label: string; body: string } {
+  const blocks = [...pem.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----([\s\S]*?)-----END \1-----/g)]
+    .map((match) => ({ label: match[1] ?? '', body: match[2] ?? '' }))
+    .filter((block) => block.label !== 'EC PARAMETERS');
+  const keys = blocks.filter((block) => block.label.endsWith('PRIVATE KEY'));
+  if (keys.length > 1) throw invalid('There is more than one private key in it.', 'Leave only the distribution key.');
+  const block = keys[0] ?? blocks[0];
+  if (!block) {
+    const cut = /-----BEGIN (?!EC PARAMETERS)/.test(pem)
+      ? 'The PEM block has no matching END line.'
+      : 'There is no PEM block in it.';
+    throw invalid(cut, 'Expected is a block that begins with -----BEGIN PRIVATE KEY-----.');
+  }
+  return block;
+}
+
+function parse(label: string, body: string): KeyObject {
+  if (label === 'ENCRYPTED PRIVATE KEY' || /ENCRYPTED/.test(body))
+    throw invalid('The private key is encrypted with a passphrase.', CONVERT);
+  if (label === 'PUBLIC KEY' || label === 'CERTIFICATE')
+    throw invalid(`It is a ${label.toLowerCase()}, not a private key.`, 'Give the private half that belongs to it.');
+  if (label !== 'PRIVATE KEY' && label !== 'EC PRIVATE KEY')
+    throw invalid(`A block with the label ${label} is not supported.`, MAKE);
+  const der = Buffer.from(body.replace(/\s+/g, ''), 'base64');
+  try {
+    return createPrivateKey({ key: der, format: 'der', type: label === 'PRIVATE KEY' ? 'pkcs8' : 'sec1' });
+  } catch {
+    // The cause is dropped on purpose: OpenSSL's errors can carry bytes of what they read.
+    throw invalid(`The ${label} block is damaged: it does not hold a readable key.`, 'Copy the file again, whole.');
+  }
+}
+
+function nameOf(key: KeyObject): string {
+  const curve = key.asymmetricKeyDetails?.namedCurve;
+  return curve ? `on the curve ${curve}` : `of the type ${key.asymmetricKeyType ?? 'unknown'}`;
+}
+
+const invalid = (detail: string, mend: string) => new WebdistError('key_invalid', detail, { mend });

@@ -1,0 +1,120 @@
+/**
+ * The PKCS#11 libraries of this process: each is loaded and initialised once, however many signers use it, and
+ * finalised with the last one. Says what a library's return values mean. Must not know URIs or keys.
+ */
+
+import { createHash } from 'node:crypto';
+import type * as sdk from 'pkcs11js';
+import type { Refusal } from '../cloud/refusal.ts';
+import { loadSdk } from '../cloud/sdk.ts';
+import { WebdistError } from '../errors.ts';
+
+/** The package `pkcs11js`. */
+export type Pkcs11Js = typeof sdk;
+
+export interface Library {
+  readonly js: Pkcs11Js;
+  readonly cryptoki: sdk.PKCS11;
+  /** Logs a session in; already being so is fine. A PIN once refused is not tried again: tokens lock after a few. */
+  logIn(session: sdk.Handle, tokenSerial: string, pin: string): void;
+  /** The last user's release finalises the library: opening it again later starts it afresh. */
+  release(): void;
+}
+
+const loaded = new Map<string, { cryptoki: sdk.PKCS11; users: number }>();
+const refusedPins = new Set<string>();
+
+/** Takes the path or file name of the library. Throws `config_invalid` when it or the package cannot be loaded. */
+export async function openLibrary(path: string): Promise<Library> {
+  const js = (await loadSdk('pkcs11js', 'pkcs11', () => import('pkcs11js'))).default;
+  const entry = loaded.get(path) ?? { cryptoki: initialise(js, path), users: 0 };
+  entry.users++;
+  loaded.set(path, entry);
+  const { cryptoki } = entry;
+  return {
+    js,
+    cryptoki,
+    logIn(session, tokenSerial, pin) {
+      const attempt = createHash('sha256').update(`${path}\0${tokenSerial}\0${pin}`).digest('base64');
+      if (refusedPins.has(attempt)) throw new PinRefused();
+      try {
+        cryptoki.C_Login(session, js.CKU_USER, pin);
+      } catch (error) {
+        const code = codeOf(error);
+        if (code === js.CKR_USER_ALREADY_LOGGED_IN) return;
+        if (code === js.CKR_PIN_INCORRECT) refusedPins.add(attempt);
+        throw error;
+      }
+    },
+    release() {
+      if (--entry.users > 0) return;
+      loaded.delete(path);
+      try {
+        cryptoki.C_Finalize();
+      } catch (error) {
+        // A library that lost its HSM may have nothing left to finalise.
+        if (!(error instanceof js.Pkcs11Error)) throw error;
+      }
+      cryptoki.close();
+    },
+  };
+}
+
+function initialise(js: Pkcs11Js, path: string): sdk.PKCS11 {
+  const cryptoki = new js.PKCS11();
+  try {
+    cryptoki.load(path);
+    // Signing runs in libuv's threads, several at a time.
+    cryptoki.C_Initialize({ flags: js.CKF_OS_LOCKING_OK });
+  } catch (cause) {
+    throw new WebdistError('config_invalid', `The PKCS#11 library ${path} cannot be loaded.`, {
+      mend: 'Check module-path in the locator, and that the library is made for this system.',
+      cause,
+    });
+  }
+  return cryptoki;
+}
+
+/** This PIN was refused before in this process. */
+class PinRefused extends Error {
+  override readonly name = 'PinRefused';
+  constructor() {
+    super('The token refused this PIN before; it is not tried again, because tokens lock.');
+  }
+}
+
+const codeOf = (error: unknown) => (error as Partial<sdk.Pkcs11Error>).code;
+
+/** Takes what a call threw (PKCS#11 v2.40 §5.1, return values). */
+export function pkcs11Refusal(js: Pkcs11Js, thrown: unknown): Refusal {
+  const code = codeOf(thrown);
+  if (thrown instanceof PinRefused || code === js.CKR_PIN_INCORRECT || code === js.CKR_PIN_LEN_RANGE) return wrongPin;
+  if (code === js.CKR_PIN_LOCKED || code === js.CKR_PIN_EXPIRED)
+    return { kind: 'denied', why: 'cannot be used: the PIN is locked or has expired.', mend: 'Set it anew.' };
+  if (code === js.CKR_USER_NOT_LOGGED_IN || code === js.CKR_KEY_FUNCTION_NOT_PERMITTED) return { kind: 'denied' };
+  if (code === js.CKR_MECHANISM_INVALID || code === js.CKR_KEY_TYPE_INCONSISTENT) return { kind: 'invalid' };
+  return { kind: 'unreachable', mend: 'Check the HSM, and its connection.' };
+}
+
+const wrongPin: Refusal = {
+  kind: 'denied',
+  why: 'cannot be used: the token refuses the PIN.',
+  mend: 'Check pin-source in the locator; restart webdist after a change on the token.',
+};
+
+/** True when the session, or what was found in it, is no longer good: a new session may be. */
+export function isSessionGone(js: Pkcs11Js, thrown: unknown): boolean {
+  const gone = [
+    js.CKR_SESSION_HANDLE_INVALID,
+    js.CKR_SESSION_CLOSED,
+    js.CKR_KEY_HANDLE_INVALID,
+    js.CKR_OBJECT_HANDLE_INVALID,
+    js.CKR_USER_NOT_LOGGED_IN,
+    js.CKR_DEVICE_REMOVED,
+    js.CKR_DEVICE_ERROR,
+    js.CKR_TOKEN_NOT_PRESENT,
+    js.CKR_OPERATION_ACTIVE,
+  ];
+  const code = codeOf(thrown);
+  return code !== undefined && gone.includes(code);
+}

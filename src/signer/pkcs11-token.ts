@@ -1,0 +1,179 @@
+/**
+ * Finding a key on a PKCS#11 token: the slot, a session that is logged in, the private key and its public half. Must not
+ * know how it is used.
+ */
+
+import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import type { Attribute, Handle } from 'pkcs11js';
+import { refused } from '../cloud/refusal.ts';
+import { WebdistError } from '../errors.ts';
+import { isP256, spki } from '../jws.ts';
+import { isSessionGone, type Library } from './pkcs11-library.ts';
+import type { Pkcs11Uri } from './pkcs11-uri.ts';
+
+/** `ECParameters` of P-256 as CKA_EC_PARAMS has it: the DER of the object identifier 1.2.840.10045.3.1.7. */
+export const P256 = Buffer.from('06082a8648ce3d030107', 'hex');
+
+type Pair = { readonly privateKey: Handle; readonly publicKey: KeyObject };
+/** An open session and the key as it sees it: handles of objects belong to their session. */
+export type Session = Pair & { readonly handle: Handle };
+
+/** What finding a key needs; `thing` is its name in messages. */
+export type Search = {
+  readonly thing: string;
+  readonly uri: Pkcs11Uri;
+  readonly library: Library;
+  readonly pin?: string;
+};
+
+/**
+ * Opens a session on the token, logs in and finds the key: of several, the one whose public half is `wanted`. With
+ * `only` no other will do. Throws `key_absent`, `key_unreachable`, `key_invalid`, or what the library throws.
+ */
+export function openSession(search: Search, wanted: KeyObject | undefined, only?: 'only'): Session {
+  const handle = openLoggedIn(search);
+  try {
+    const pairs = findKeys(search, handle);
+    const same = pairs.find(({ publicKey }) => wanted !== undefined && spki(publicKey) === spki(wanted));
+    const [pair, ...others] = same || only ? [same] : pairs;
+    if (!pair)
+      throw refused(search.thing, { kind: 'absent', mend: 'Check object and id in the locator, and the PIN.' });
+    if (others.length > 0)
+      throw refused(search.thing, { kind: 'invalid', why: 'is not one key but several.', mend: 'Add id= to it.' });
+    return { handle, ...pair };
+  } catch (cause) {
+    closeSession(search.library, handle);
+    throw cause;
+  }
+}
+
+/** Opens a session on the token and logs in; one that `writes` may make objects. Throws as `openSession` does. */
+export function openLoggedIn({ library, pin, ...search }: Search, writes?: 'writes'): Handle {
+  const { cryptoki, js, logIn } = library;
+  const { slot, serial } = findToken({ library, ...search });
+  const handle = cryptoki.C_OpenSession(slot, js.CKF_SERIAL_SESSION | (writes ? js.CKF_RW_SESSION : 0));
+  try {
+    if (pin !== undefined) logIn(handle, serial, pin);
+    return handle;
+  } catch (cause) {
+    closeSession(library, handle);
+    throw cause;
+  }
+}
+
+/** A session that cannot be closed is gone already; nothing else follows from it. */
+export function closeSession({ cryptoki, js }: Library, handle: Handle): void {
+  try {
+    cryptoki.C_CloseSession(handle);
+  } catch (error) {
+    if (!(error instanceof js.Pkcs11Error)) throw error;
+  }
+}
+
+function findToken({ thing, uri, library: { cryptoki, js } }: Search): { slot: Handle; serial: string } {
+  const slots = cryptoki.C_GetSlotList(true).map((slot) => ({ slot, info: cryptoki.C_GetTokenInfo(slot) }));
+  const tokens = slots
+    .filter(({ slot }) => uri.slotId === undefined || slot.readUIntLE(0, 6) === uri.slotId)
+    .filter(({ info }) => info.flags & js.CKF_TOKEN_INITIALIZED)
+    .map(({ slot, info: { label, manufacturerID, serialNumber, model } }) => ({
+      slot,
+      // PKCS#11 pads these with blanks.
+      says: {
+        token: label.trimEnd(),
+        manufacturer: manufacturerID.trimEnd(),
+        serial: serialNumber.trimEnd(),
+        model: model.trimEnd(),
+      },
+    }))
+    .filter(({ says }) =>
+      Object.entries({ ...says, ...uri.match }).every(([name, value]) => says[name as keyof typeof says] === value),
+    );
+  const [token, ...others] = tokens;
+  // Absent would stop signing for good, and a token that is unplugged for a moment looks the same.
+  if (!token)
+    throw refused(thing, {
+      kind: 'unreachable',
+      why: 'cannot be reached: no such token is connected.',
+      mend: 'Check the HSM, and token, serial and slot-id in the locator.',
+    });
+  if (others.length > 0)
+    throw refused(thing, { kind: 'invalid', why: 'may be on several tokens.', mend: 'Add serial= to the locator.' });
+  return { slot: token.slot, serial: token.says.serial };
+}
+
+function findKeys(search: Search, session: Handle): Pair[] {
+  const { js, cryptoki } = search.library;
+  const { object, id } = search.uri;
+  const found = findObjects(search.library, session, [
+    { type: js.CKA_CLASS, value: js.CKO_PRIVATE_KEY },
+    ...(object === undefined ? [] : [{ type: js.CKA_LABEL, value: object }]),
+    ...(id === undefined ? [] : [{ type: js.CKA_ID, value: id }]),
+  ]);
+  return found.map((privateKey) => {
+    const [keyType, keyId] = values(cryptoki, session, privateKey, [js.CKA_KEY_TYPE, js.CKA_ID]);
+    if (keyType?.readUIntLE(0, 4) !== js.CKK_EC)
+      throw refused(search.thing, { kind: 'invalid', mend: 'Needed is an EC key on the curve P-256.' });
+    return { privateKey, publicKey: publicHalf(search, session, keyId ?? Buffer.alloc(0)) };
+  });
+}
+
+/** The private key object does not tell its public half; the public key or the certificate beside it does. */
+function publicHalf({ thing, library }: Search, session: Handle, id: Buffer): KeyObject {
+  const { js, cryptoki } = library;
+  const beside = (kind: number) =>
+    findObjects(library, session, [
+      { type: js.CKA_CLASS, value: kind },
+      { type: js.CKA_ID, value: id },
+    ])[0];
+  const invalid = (why: string, cause?: unknown) =>
+    refused(
+      thing,
+      { kind: 'invalid', why, mend: 'Needed is an EC key on P-256 with its public key beside it.' },
+      cause,
+    );
+  let key: KeyObject | undefined;
+  try {
+    const publicObject = beside(js.CKO_PUBLIC_KEY);
+    const certificate = publicObject ? undefined : beside(js.CKO_CERTIFICATE);
+    if (publicObject) {
+      const [params, point] = values(cryptoki, session, publicObject, [js.CKA_EC_PARAMS, js.CKA_EC_POINT]);
+      if (params?.equals(P256) && point) key = keyOfPoint(point);
+    } else if (certificate) {
+      const [der] = values(cryptoki, session, certificate, [js.CKA_VALUE]);
+      key = new X509Certificate(der ?? '').publicKey;
+    } else throw invalid('has no public key and no certificate with the same CKA_ID beside it.');
+  } catch (cause) {
+    if (cause instanceof WebdistError || isSessionGone(js, cause)) throw cause;
+    throw invalid('has a public half that cannot be read.', cause);
+  }
+  if (!key || !isP256(key)) throw invalid('is not on the curve P-256.');
+  return key;
+}
+
+/** CKA_EC_POINT is a DER octet string of the uncompressed point; some tokens leave the octet string out. */
+function keyOfPoint(value: Buffer): KeyObject {
+  const point = value.length === 67 ? value.subarray(2) : value;
+  const [x, y] = [point.subarray(1, 33), point.subarray(33, 65)].map((part) => part.toString('base64url'));
+  return createPublicKey({ key: { kty: 'EC', crv: 'P-256', x: x ?? '', y: y ?? '' }, format: 'jwk' });
+}
+
+/** More than this many keys for one URI are several anyway. */
+const MOST_OBJECTS = 32;
+
+function findObjects({ cryptoki }: Library, session: Handle, template: Attribute[]): Handle[] {
+  cryptoki.C_FindObjectsInit(session, template);
+  try {
+    return cryptoki.C_FindObjects(session, MOST_OBJECTS);
+  } finally {
+    cryptoki.C_FindObjectsFinal(session);
+  }
+}
+
+const values = (cryptoki: Library['cryptoki'], session: Handle, object: Handle, types: number[]) =>
+  cryptoki
+    .C_GetAttributeValue(
+      session,
+      object,
+      types.map((type) => ({ type })),
+    )
+    .map(({ value }) => value as Buffer);

@@ -1,0 +1,120 @@
+/**
+ * A key in a hardware security module: `pkcs11:…` (RFC 7512). Example:
+ * `pkcs11:token=webdist;object=camping?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/run/secrets/pin`.
+ * PKCS11_MODULE_PATH stands in for module-path. The key is an EC private key on P-256 with CKA_SIGN, and its public key
+ * or a certificate is on the token under the same CKA_ID. See docs/keys/pkcs11.md.
+ */
+
+import { createHash, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import pLimit from 'p-limit';
+import { refused } from '../cloud/refusal.ts';
+import { WebdistError } from '../errors.ts';
+import type { Signer } from '../jws.ts';
+import { isSessionGone, openLibrary, pkcs11Refusal } from './pkcs11-library.ts';
+import { closeSession, openSession, type Search, type Session } from './pkcs11-token.ts';
+import { parsePkcs11Uri } from './pkcs11-uri.ts';
+import type { Environment } from './signer.ts';
+
+/** Sessions that sign at the same time. Each occupies one of libuv's threads (four, usually), which others need too. */
+const SESSIONS = 2;
+
+/**
+ * Opens a `pkcs11:` locator. Where several keys fit it, the one whose public half is `registered` is taken.
+ * Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable` or `key_invalid`.
+ */
+export async function openPkcs11(locator: string, env: Environment, registered?: KeyObject): Promise<Signer> {
+  const search = await openSearch(locator, env);
+  try {
+    return signerOf(search, openSession(search, registered));
+  } catch (cause) {
+    search.library.release();
+    throw asRefusal(search, cause);
+  }
+}
+
+/** The library of a locator, loaded, and what to look for in it. Throws `config_invalid`, `key_denied`. */
+export async function openSearch(locator: string, env: Environment): Promise<Search> {
+  const uri = parsePkcs11Uri(locator);
+  const path = uri.module ?? env['PKCS11_MODULE_PATH'];
+  if (!path)
+    throw new WebdistError('config_invalid', 'A pkcs11: locator needs the path of the HSM’s PKCS#11 library.', {
+      mend: 'Add ?module-path=/path/of/the/library.so to it, or set PKCS11_MODULE_PATH.',
+    });
+  const thing = `The PKCS#11 key ${uri.object ?? uri.id?.toString('hex') ?? ''} of the token ${uri.match.token ?? '(any)'}`;
+  const pin = uri.pinSource === undefined ? uri.pinValue : await readPin(uri.pinSource);
+  const library = await openLibrary(path);
+  return { thing, uri, library, ...(pin !== undefined && { pin }) };
+}
+
+function signerOf(search: Search, first: Session): Signer {
+  const { js, cryptoki, release } = search.library;
+  const turn = pLimit(SESSIONS);
+  const idle = [first];
+
+  const signOnce = async (digest: Buffer) => {
+    const session = idle.pop() ?? openSession(search, first.publicKey, 'only');
+    try {
+      cryptoki.C_SignInit(session.handle, { mechanism: js.CKM_ECDSA }, session.privateKey);
+      const signature = await cryptoki.C_SignAsync(session.handle, digest, Buffer.alloc(64));
+      idle.push(session);
+      return signature;
+    } catch (error) {
+      closeSession(search.library, session.handle);
+      throw error;
+    }
+  };
+  const closeIdle = () => {
+    for (const { handle } of idle.splice(0)) closeSession(search.library, handle);
+  };
+
+  const signAgain = async (digest: Buffer) => {
+    try {
+      return await signOnce(digest);
+    } catch (error) {
+      if (!isSessionGone(js, error)) throw error;
+      // An HSM that was away closes every session; one try with a new one tells whether it is back.
+      closeIdle();
+      return await signOnce(digest);
+    }
+  };
+
+  const underWay = new Set<Promise<Buffer>>();
+  return {
+    backend: 'pkcs11',
+    publicKey: first.publicKey,
+    async sign(data) {
+      const call = turn(signAgain, createHash('sha256').update(data).digest());
+      underWay.add(call);
+      try {
+        return await call;
+      } catch (cause) {
+        throw asRefusal(search, cause);
+      } finally {
+        underWay.delete(call);
+      }
+    },
+    async close() {
+      const released = Promise.allSettled(underWay).then(() => {
+        closeIdle();
+        release();
+      });
+      // A call that hangs inside the library must not hold up closing, and finalising under it would crash.
+      if (underWay.size === 0) await released;
+    },
+  };
+}
+
+/** What a call into the library threw, as an error of the table. */
+export const asRefusal = ({ thing, library }: Search, cause: unknown) =>
+  cause instanceof WebdistError ? cause : refused(thing, pkcs11Refusal(library.js, cause), cause);
+
+async function readPin(path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
+  } catch (cause) {
+    throw new WebdistError('key_denied', `The file ${path} with the PIN of the PKCS#11 token cannot be read.`, {
+      cause,
+    });
+  }
+}

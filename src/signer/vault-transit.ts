@@ -1,0 +1,139 @@
+/**
+ * Vault and OpenBao Transit: `hashivault://KEY[?mount=transit][&version=N]`. Example: `hashivault://camping`.
+ * The key's type is ecdsa-p256; needed: `read` on MOUNT/keys/KEY and `update` on MOUNT/sign/KEY/sha2-256.
+ * See docs/keys/vault-transit.md.
+ */
+
+import { createHash, type KeyObject } from 'node:crypto';
+import { z } from 'zod';
+import { refused } from '../cloud/refusal.ts';
+import { WebdistError } from '../errors.ts';
+import { readPublicKey, type Signer, spki } from '../jws.ts';
+import { openVault, type Vault } from '../vault/vault.ts';
+import { derToRaw } from './der.ts';
+import type { Environment } from './signer.ts';
+
+/** The answer to GET MOUNT/keys/KEY; the versions of a symmetric key are numbers instead. */
+const keyAnswer = z.object({
+  data: z.object({
+    type: z.string(),
+    latest_version: z.number(),
+    min_encryption_version: z.number().default(0),
+    keys: z.record(z.string(), z.unknown()),
+  }),
+});
+type Key = z.infer<typeof keyAnswer>['data'];
+
+const versionForm = z.object({ public_key: z.string() });
+const signAnswer = z.object({ data: z.object({ signature: z.string() }) });
+
+type Version = { readonly number: number; readonly publicKey: KeyObject };
+type Place = { readonly mount: string; readonly key: string; readonly version: number | undefined };
+
+/**
+ * Opens a `hashivault:` locator and pins one version of the key: the one of the locator; else the one whose public half
+ * is `registered`, if there is one; else the newest.
+ * Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
+ */
+export async function openVaultTransit(locator: string, env: Environment, registered?: KeyObject): Promise<Signer> {
+  const place = parse(locator);
+  const thing = `The Vault Transit key ${place.mount}/${place.key}`;
+  const vault = await openVault(env);
+  try {
+    const path = `${place.mount}/keys/${encodeURIComponent(place.key)}`;
+    const { data } = await vault.ask(thing, { method: 'GET', path }, keyAnswer);
+    return signerOf(vault, thing, place, choose(thing, place, data, registered));
+  } catch (cause) {
+    vault.close();
+    throw cause;
+  }
+}
+
+/**
+ * Makes a key of the type ecdsa-p256, which never leaves (`exportable` stays false). Needed beside what use needs:
+ * `update` (and `create`) on MOUNT/keys/KEY. Throws as opening does.
+ */
+export async function createVaultTransit(locator: string, env: Environment): Promise<string> {
+  const { mount, key, version } = parse(locator);
+  if (version !== undefined)
+    throw new WebdistError('config_invalid', 'A new key begins with version 1.', { mend: 'Leave &version= out.' });
+  const vault = await openVault(env);
+  try {
+    const path = `${mount}/keys/${encodeURIComponent(key)}`;
+    const request = { method: 'POST', path, body: { type: 'ecdsa-p256' } } as const;
+    await vault.ask(`The Vault Transit key ${mount}/${key}`, request, z.unknown());
+    return locator;
+  } finally {
+    vault.close();
+  }
+}
+
+function signerOf(vault: Vault, thing: string, { mount, key }: Place, { number, publicKey }: Version): Signer {
+  const path = `${mount}/sign/${encodeURIComponent(key)}/sha2-256`;
+  return {
+    backend: 'hashivault',
+    publicKey,
+    async sign(data) {
+      const input = createHash('sha256').update(data).digest('base64');
+      const body = { input, prehashed: true, marshaling_algorithm: 'jws', key_version: number };
+      const answer = await vault.ask(thing, { method: 'POST', path, body }, signAnswer);
+      return rawSignature(thing, answer.data.signature);
+    },
+    async close() {
+      vault.close();
+    },
+  };
+}
+
+function parse(locator: string): Place {
+  const [, key, query] = /^hashivault:\/\/([A-Za-z0-9_.-]+)(?:\?(.*))?$/.exec(locator) ?? [];
+  const { mount = 'transit', version, ...others } = Object.fromEntries(new URLSearchParams(query));
+  const isMount = /^[A-Za-z0-9_.-]+(\/[A-Za-z0-9_.-]+)*$/.test(mount) && !/(^|\/)\.\.?(\/|$)/.test(mount);
+  const isVersion = version === undefined || /^[1-9]\d{0,8}$/.test(version);
+  if (!key || /^\.\.?$/.test(key) || !isMount || !isVersion || Object.keys(others).length > 0)
+    throw new WebdistError(
+      'config_invalid',
+      'A Vault Transit locator is hashivault://KEY[?mount=transit][&version=N].',
+    );
+  return { key, mount, version: version === undefined ? undefined : Number(version) };
+}
+
+function choose(thing: string, place: Place, key: Key, registered: KeyObject | undefined): Version {
+  if (key.type !== 'ecdsa-p256')
+    throw refused(thing, {
+      kind: 'invalid',
+      why: `is of the type ${key.type}.`,
+      mend: 'Needed is a key of the type ecdsa-p256.',
+    });
+  const versions = Object.entries(key.keys)
+    .map(([number, version]) => ({ number: Number(number), publicKey: publicHalf(thing, version) }))
+    // Vault keeps older versions for checking signatures only.
+    .filter(({ number }) => number >= key.min_encryption_version);
+  const same = (version: Version) => registered !== undefined && spki(version.publicKey) === spki(registered);
+  const numbered = (wanted: number) => versions.find(({ number }) => number === wanted);
+  const chosen =
+    place.version === undefined ? (versions.find(same) ?? numbered(key.latest_version)) : numbered(place.version);
+  if (!chosen)
+    throw refused(thing, {
+      kind: 'absent',
+      why: `has no version ${place.version ?? key.latest_version} that may sign.`,
+      mend: 'Check the version in the locator, and min_encryption_version of the key.',
+    });
+  return chosen;
+}
+
+function publicHalf(thing: string, version: unknown): KeyObject {
+  try {
+    return readPublicKey(versionForm.parse(version).public_key);
+  } catch (cause) {
+    throw refused(thing, { kind: 'invalid', why: 'came with a public half that cannot be read.' }, cause);
+  }
+}
+
+/** `vault:v1:` and base64: of r‖s as asked for, or of DER from a server that does not know `marshaling_algorithm`. */
+function rawSignature(thing: string, signature: string): Uint8Array {
+  const base64 = /^vault:v\d+:([A-Za-z0-9+/_=-]+)$/.exec(signature)?.[1];
+  if (base64 === undefined) throw refused(thing, { kind: 'unreachable', why: 'gave a signature that cannot be read.' });
+  const bytes = Buffer.from(base64, 'base64');
+  return bytes.length === 64 ? bytes : derToRaw(bytes, 'hashivault');
+}

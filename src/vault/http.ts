@@ -1,0 +1,97 @@
+/**
+ * One exchange with Vault or OpenBao over HTTP. Node's own client rather than fetch: VAULT_CACERT needs a certificate
+ * store of its own, and a redirect must not carry the Vault token to another host. Must not know any path or login.
+ */
+
+import { readFile } from 'node:fs/promises';
+import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import { json } from 'node:stream/consumers';
+import { WebdistError } from '../errors.ts';
+
+/** Names and values; VAULT_ADDR, VAULT_NAMESPACE and VAULT_CACERT are read here. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** `path` is what follows /v1/, already percent-encoded. */
+export type Request = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: object };
+
+/** What came back; `body` is undefined when it is no JSON. */
+export type Answer = {
+  readonly status: number;
+  readonly body: unknown;
+  readonly retryAfterSeconds: number | undefined;
+};
+
+export interface VaultHttp {
+  /** Throws the network's own errors. None of them, unlike a fetch client's, carries the request and its token. */
+  send(request: Request, vaultToken?: string): Promise<Answer>;
+  close(): void;
+}
+
+const TIMEOUT_MS = 5000;
+
+/** Takes the address, the namespace and the certificate authority from the environment. Throws `config_invalid`. */
+export async function openVaultHttp(env: Environment): Promise<VaultHttp> {
+  const address = addressOf(env);
+  const ca = await readCertificates(env['VAULT_CACERT']);
+  const isHttps = address.protocol === 'https:';
+  const agent = isHttps ? new HttpsAgent({ keepAlive: true, ...(ca && { ca }) }) : new HttpAgent({ keepAlive: true });
+  const request = isHttps ? requestHttps : requestHttp;
+  const namespace = env['VAULT_NAMESPACE'];
+  return {
+    async send({ method, path, body }, vaultToken) {
+      const text = body && JSON.stringify(body);
+      const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+        const outgoing = request(new URL(`v1/${path}`, address), {
+          method,
+          agent,
+          signal: AbortSignal.timeout(TIMEOUT_MS),
+          headers: {
+            'X-Vault-Request': 'true',
+            ...(namespace && { 'X-Vault-Namespace': namespace }),
+            ...(vaultToken && { 'X-Vault-Token': vaultToken }),
+            ...(text && { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }),
+          },
+        });
+        outgoing.on('response', resolve).on('error', reject).end(text);
+      });
+      const seconds = Number(answer.headers['retry-after']);
+      return {
+        status: answer.statusCode ?? 0,
+        body: await bodyOf(answer),
+        retryAfterSeconds: seconds > 0 ? seconds : undefined,
+      };
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+function addressOf(env: Environment): URL {
+  const text = env['VAULT_ADDR'] ?? '';
+  const address = URL.canParse(text) ? new URL(text.endsWith('/') ? text : `${text}/`) : undefined;
+  if (address?.protocol !== 'https:' && address?.protocol !== 'http:')
+    throw new WebdistError(
+      'config_invalid',
+      'A Vault locator needs VAULT_ADDR, such as https://vault.example.com:8200.',
+    );
+  return address;
+}
+
+async function readCertificates(path: string | undefined): Promise<Buffer | undefined> {
+  if (!path) return undefined;
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new WebdistError('config_invalid', `The file ${path} that VAULT_CACERT names cannot be read.`, { cause });
+  }
+}
+
+async function bodyOf(answer: IncomingMessage): Promise<unknown> {
+  try {
+    return await json(answer);
+  } catch (error) {
+    // The error of a body that is no JSON quotes it, and a body can hold a secret; one that broke off is the network's.
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

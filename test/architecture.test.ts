@@ -1,0 +1,125 @@
+/** Holds the import table of the house: who may know whom. Reads import lines; runs nothing. */
+
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import t from 'tap';
+
+/** What an area may import from other areas of `src`; `type x` allows types only. An area always knows itself. */
+const table: Record<string, string[]> = {
+  errors: [],
+  version: [],
+  log: [],
+  // For the build info.
+  metrics: ['version'],
+  config: ['errors'],
+  cloud: ['errors'],
+  vault: ['errors', 'cloud'],
+  secrets: ['errors', 'vault', 'cloud'],
+  jws: ['errors'],
+  signer: ['jws', 'errors', 'vault', 'cloud'],
+  ledger: ['errors'],
+  packages: ['errors'],
+  oauth: ['errors'],
+  audit: ['errors'],
+  // The dtype of restores and updates is chosen where every other one is: in the ledger's rule.
+  'marketplace-kit': ['errors', 'packages', 'ledger', 'type install-token'],
+  'app-store-connect': ['jws', 'errors'],
+  'install-token': ['jws', 'errors', 'type ledger'],
+  service: [
+    'config',
+    'errors',
+    'jws',
+    'secrets',
+    'signer',
+    'ledger',
+    'packages',
+    'app-store-connect',
+    'install-token',
+    'metrics',
+    'audit',
+  ],
+  http: [
+    'service',
+    'metrics',
+    'errors',
+    'version',
+    'type config',
+    'install-token',
+    'browser',
+    'marketplace-kit',
+    'oauth',
+  ],
+  browser: [],
+  sandbox: ['jws', 'install-token', 'errors'],
+  // Opens what a service opens, each for its own check, and the service's own parts for what it remembers.
+  doctor: [
+    'config',
+    'errors',
+    'jws',
+    'log',
+    'secrets',
+    'signer',
+    'ledger',
+    'packages',
+    'app-store-connect',
+    'install-token',
+    'service',
+  ],
+  // signer: keygen makes keys where they will live.
+  cli: [
+    'config',
+    'service',
+    'http',
+    'sandbox',
+    'install-token',
+    'errors',
+    'log',
+    'jws',
+    'ledger',
+    'app-store-connect',
+    'signer',
+    'doctor',
+    'audit',
+    'version',
+    'packages',
+    'metrics',
+  ],
+  main: ['cli', 'errors'],
+};
+
+const importLine =
+  /^(?:import|export)\s+(type\s+)?(?:[^'"]*?\sfrom\s+)?['"](\.[^'"]+)['"]|import\(\s*['"](\.[^'"]+)['"]\s*\)/gm;
+
+const areaOf = (path: string): string => {
+  const name = path.split('/')[1] ?? '';
+  if (name.startsWith('config')) return 'config';
+  return name.replace(/\.ts$/, '');
+};
+
+const files = globSync('src/**/*.ts').sort();
+
+t.ok(files.length > 40, 'there are source files to look at');
+
+for (const file of files) {
+  const area = areaOf(file);
+  const text = readFileSync(file, 'utf8');
+  for (const match of text.matchAll(importLine)) {
+    const target = areaOf(normalize(join(dirname(file), match[2] ?? match[3] ?? '')));
+    const allowed = table[area] ?? [];
+    const isTypeOnly = match[1] !== undefined;
+    const fine = target === area || allowed.includes(target) || (isTypeOnly && allowed.includes(`type ${target}`));
+    if (!fine) t.fail(`${file} may not import ${isTypeOnly ? 'types of ' : ''}${target}`);
+  }
+  if (area !== 'config' && /\bprocess\.env\b/.test(text.replace(/^\s*(\/?\*|\/\/).*$/gm, '')))
+    t.fail(`${file} reads process.env; only config.ts may`);
+  if (!Object.hasOwn(table, area)) t.fail(`${file}: the area ${area} is not in the table`);
+}
+
+const sandboxUsers = files.filter(
+  (file) => !file.startsWith('src/sandbox/') && /['"][^'"]*\/sandbox\/[^'"]*['"]/.test(readFileSync(file, 'utf8')),
+);
+t.strictSame(
+  sandboxUsers,
+  ['src/cli/sandbox-device.ts', 'src/cli/sandbox.ts', 'src/cli/serve.ts'],
+  'only the commands that start the sandbox know it',
+);

@@ -1,0 +1,146 @@
+/** What one load does not show: many apps at once, half and twice the capacity, the start, memory, two processes. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { settingsIn, startService } from '../ledger/service.ts';
+import { runLoad, startServer } from './processes.ts';
+import { batchOf, measureOnce, PAGE, warmUp } from './servers.ts';
+import { type Figure, figureOf } from './statistics.ts';
+
+type Rounds = { readonly rounds: number; readonly seconds: number };
+
+export type BatchRow = { readonly apps: number; readonly microseconds: Figure; readonly ofSingle: Figure };
+
+/** CPU of one call of `/install-tokens`, beside one of `/install-token` in the same round. */
+export async function benchBatches({ rounds, seconds }: Rounds): Promise<BatchRow[]> {
+  const server = await startServer('full');
+  const sizes = [1, 10, 100];
+  const took = new Map<number, { microseconds: number; ofSingle: number }[]>(sizes.map((apps) => [apps, []]));
+  await warmUp(server);
+  for (let round = 0; round < rounds; round++) {
+    const single = await measureOnce(server, { ...PAGE, connections: 64, seconds });
+    for (const apps of sizes) {
+      const { microseconds } = await measureOnce(server, { ...batchOf(apps), connections: 4, seconds });
+      took.get(apps)?.push({ microseconds, ofSingle: microseconds / single.microseconds });
+    }
+  }
+  await server.stop();
+  return [...took].map(([apps, all]) => ({
+    apps,
+    microseconds: figureOf(all.map((one) => one.microseconds)),
+    ofSingle: figureOf(all.map((one) => one.ofSingle)),
+  }));
+}
+
+export type CapacityRow = {
+  readonly share: number;
+  readonly perSecond: number;
+  readonly refused: number;
+  readonly p50: number;
+  readonly p99: number;
+};
+
+/** Latency in full at half of what it can do, and at twice that. */
+export async function benchCapacity({ seconds }: Rounds): Promise<CapacityRow[]> {
+  const server = await startServer('full');
+  await warmUp(server);
+  const capacity = (await measureOnce(server, { ...PAGE, connections: 64, seconds })).perSecond;
+  const rows: CapacityRow[] = [];
+  for (const share of [0.5, 2]) {
+    const load = { ...PAGE, connections: 256, seconds, perSecond: Math.round(capacity * share) };
+    const { perSecond, refusals, p50, p99 } = await measureOnce(server, load);
+    rows.push({ share, perSecond: Math.round(perSecond), refused: refusals, p50, p99 });
+  }
+  await server.stop();
+  return rows;
+}
+
+const BARE = `import { fastify } from 'fastify'; const app = fastify(); app.get('/', () => ({}));
+console.log(await app.listen({ host: '127.0.0.1', port: 0 }));`;
+
+export type StartRow = { readonly name: string; readonly milliseconds: Figure };
+
+/** From the start of the process to its first good answer: a bare Fastify server, and `webdist serve` from source. */
+export async function benchStart({ rounds }: Pick<Rounds, 'rounds'>): Promise<StartRow[]> {
+  const cache = join(tmpdir(), 'webdist-test-compile-cache');
+  const bare = async () => {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', BARE], {
+      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: cache },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [url] = await once(child.stdout, 'data');
+    await fetch(String(url).trim());
+    return async () => {
+      child.kill();
+      await once(child, 'exit');
+    };
+  };
+  const full = async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-'));
+    const service = await startService(settingsIn(folder));
+    while (!(await fetch(`${service.url}/health/ready`)).ok);
+    return async () => {
+      await service.end('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    };
+  };
+  const took = { 'bare Fastify': [] as number[], 'webdist serve': [] as number[] };
+  for (let round = 0; round <= rounds; round++)
+    for (const [name, start] of [
+      ['bare Fastify', bare],
+      ['webdist serve', full],
+    ] as const) {
+      const began = performance.now();
+      const end = await start();
+      // The first round fills the compile cache.
+      if (round > 0) took[name].push(performance.now() - began);
+      await end();
+    }
+  return Object.entries(took).map(([name, all]) => ({ name, milliseconds: figureOf(all) }));
+}
+
+export type MemoryRow = { readonly tokens: number; readonly residentMegabytes: number };
+
+/** Resident memory of the full server after a tenth, two tenths, … of the tokens. */
+export async function benchMemory(tokens: number): Promise<MemoryRow[]> {
+  const server = await startServer('full');
+  const rows: MemoryRow[] = [];
+  for (let made = 0; made < tokens; ) {
+    const goal = made + tokens / 10;
+    while (made < goal) made += (await runLoad({ ...PAGE, url: server.url, connections: 64, seconds: 1 })).answered;
+    rows.push({ tokens: made, residentMegabytes: Math.round((await server.used()).rssBytes / 2 ** 20) });
+  }
+  await server.stop();
+  return rows;
+}
+
+export type TwinRow = { readonly name: string; readonly microseconds: Figure; readonly perSecond: Figure };
+
+type Measured = { readonly microseconds: number; readonly perSecond: number };
+
+/** One full server, then two at once, each with a ledger and a core of its own (and the loads on the same two cores). */
+export async function benchTwins({ rounds, seconds }: Rounds): Promise<TwinRow[]> {
+  const servers = [await startServer('full', '0'), await startServer('full', '1')];
+  const load = { ...PAGE, connections: 64, seconds };
+  const took = { one: [] as Measured[], two: [] as Measured[] };
+  for (let round = 0; round <= rounds; round++)
+    for (const [name, some] of [
+      ['one', servers.slice(0, 1)],
+      ['two', servers],
+    ] as const) {
+      const all: Measured[] = await Promise.all(some.map((server) => measureOnce(server, load)));
+      const sum = (of: (one: (typeof all)[number]) => number) => all.reduce((total, one) => total + of(one), 0);
+      const perSecond = sum((one) => one.perSecond);
+      if (round > 0)
+        took[name].push({ microseconds: sum((one) => one.microseconds * one.perSecond) / perSecond, perSecond });
+    }
+  for (const server of servers) await server.stop();
+  return Object.entries(took).map(([name, all]) => ({
+    name: `${name} process${name === 'two' ? 'es' : ''}`,
+    microseconds: figureOf(all.map((one) => one.microseconds)),
+    perSecond: figureOf(all.map((one) => one.perSecond)),
+  }));
+}

@@ -1,0 +1,106 @@
+/**
+ * `npm run bench -- [--quick | --full] [--json FILE] [--save]`: every benchmark, as tables; with a baseline beside it,
+ * what became slower. `--quick` stays under a minute, `--full` adds ten million installs and a million tokens.
+ * CPU a token is the operating system's accounting of the server process; ratios are of one run.
+ */
+
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { benchLedger } from './ledger.ts';
+import { benchBatches, benchCapacity, benchMemory, benchStart, benchTwins } from './life.ts';
+import { benchMicro } from './micro.ts';
+import { benchServers } from './servers.ts';
+import { type Figure, shown } from './statistics.ts';
+
+const BASELINE = join(import.meta.dirname, 'baseline.json');
+
+const { values: given } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    full: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+});
+const { quick, full } = given;
+const rounds = quick ? 3 : 5;
+const seconds = quick ? 0.5 : 1;
+
+const micro = await benchMicro({ rounds, calls: quick ? 2000 : 10_000 });
+table('One part alone, CPU', micro, (row) => ({ part: row.name, µs: shown(row.microseconds, 2) }));
+
+const servers = await benchServers({ connections: quick ? [64] : [1, 16, 64, 256], rounds, seconds });
+table('Servers: CPU a token, of the limit L; latency', servers, (row) => ({
+  server: row.name,
+  connections: row.connections,
+  µs: shown(row.microseconds),
+  L: shown(row.ofLimit, 2),
+  'a second': shown(row.perSecond, 0),
+  'p50 µs': row.p50.median,
+  'p99 µs': row.p99.median,
+  'p99.9 µs': row.p999.median,
+  refused: row.refused,
+}));
+
+const batches = await benchBatches({ rounds: Math.ceil(rounds / 2), seconds });
+table('/install-tokens, CPU a call', batches, (row) => ({
+  apps: row.apps,
+  µs: shown(row.microseconds),
+  'of one /install-token': shown(row.ofSingle),
+}));
+
+const capacity = await benchCapacity({ rounds, seconds: seconds * 2 });
+table('Full path below and above its capacity', capacity, (row) => row);
+
+const start = await benchStart({ rounds: quick ? 2 : rounds });
+table('Start to ready', start, (row) => ({ what: row.name, ms: shown(row.milliseconds, 0) }));
+
+const twins = quick ? [] : await benchTwins({ rounds: Math.ceil(rounds / 2), seconds });
+table('Two processes', twins, (row) => ({
+  what: row.name,
+  µs: shown(row.microseconds),
+  'a second': shown(row.perSecond, 0),
+}));
+
+const memory = quick ? [] : await benchMemory(full ? 1_000_000 : 50_000);
+table('Resident memory', memory, (row) => row);
+
+const ledger = quick ? [] : await benchLedger({ quick: !full });
+table('Ledger by size', ledger, (row) => row);
+
+/** What a later run is compared by: times of the processor, as multiples of the limit where there is one. */
+const figures: Record<string, Figure> = Object.fromEntries([
+  ...micro.map((row) => [row.name, row.microseconds]),
+  ...servers.map((row) => [`${row.name} at ${row.connections}, L`, row.ofLimit]),
+  ...batches.map((row) => [`${row.apps} apps, of one`, row.ofSingle]),
+]);
+if (existsSync(BASELINE)) compare(JSON.parse(readFileSync(BASELINE, 'utf8')));
+const machine = `${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}`;
+const result = { date: new Date().toISOString(), machine, quick, figures };
+if (given.json) write(given.json, { ...result, micro, servers, batches, capacity, start, twins, memory, ledger });
+if (given.save) write(BASELINE, result);
+
+function table<Row>(title: string, rows: readonly Row[], columns: (row: Row) => object): void {
+  if (rows.length === 0) return;
+  console.log(`\n${title}`);
+  console.table(rows.map(columns));
+}
+
+/** Half of the middle halves of both runs is their noise; less than it is no change. */
+function compare(baseline: typeof result): void {
+  console.log(`\nCompared with ${baseline.date}, ${baseline.machine}`);
+  for (const [name, now] of Object.entries(figures)) {
+    const before = baseline.figures[name];
+    if (!before) continue;
+    const change = now.median / before.median - 1;
+    const noise = Math.hypot(now.spread, before.spread) / 2;
+    const said = Math.abs(change) <= noise ? 'the same' : change > 0 ? 'SLOWER' : 'faster';
+    console.log(`${name}: ${said}, by ${(change * 100).toFixed(0)} % ± ${(noise * 100).toFixed(0)} %`);
+  }
+}
+
+function write(path: string, value: unknown): void {
+  writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
+}

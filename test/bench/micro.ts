@@ -1,0 +1,61 @@
+/** The parts of issuing one token, each by itself in a tight loop. Inside a server they cost two to three times as much. */
+
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { claimsFor, headerFor } from '../../src/install-token/claims.ts';
+import { signCompact } from '../../src/jws.ts';
+import { openLedger } from '../../src/ledger/ledger.ts';
+import { openLocalSigner } from '../../src/signer/local.ts';
+import { entryOf, NOW, newNonce, options } from '../ledger/contract.ts';
+import { type Figure, figureOf } from './statistics.ts';
+
+export type MicroRow = { readonly name: string; readonly microseconds: Figure };
+
+const ENTRIES = 48;
+
+/** CPU of one call of each part. */
+export async function benchMicro({ rounds, calls }: { rounds: number; calls: number }): Promise<MicroRow[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-'));
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { signer } = openLocalSigner(privateKey.export({ format: 'pem', type: 'pkcs8' }) as string, 'env');
+  const input = {
+    app: { appleItemId: '6500000001', bundleId: 'com.example.trailmap' },
+    dtype: 'download',
+    issuedAtSeconds: NOW,
+    lifetimeSeconds: 1200,
+    nonce: randomUUID().toUpperCase(),
+  } as const;
+  const [header, claims, data] = [headerFor('0f3c8a52-3a5e-4b0e-9d59'), claimsFor(input), Buffer.from('x'.repeat(380))];
+  const silent = { backend: 'none', sign: () => new Uint8Array(64) };
+  const [memory, sqlite] = [
+    await openLedger('memory:', options),
+    await openLedger(`sqlite://${join(folder, 'ledger.sqlite')}`, options),
+  ];
+  const entries = () =>
+    Array.from({ length: ENTRIES }, () => entryOf(newNonce().replaceAll('-', '').toLowerCase(), NOW));
+  const parts: readonly { name: string; each?: number; work: () => unknown }[] = [
+    { name: 'claims', work: () => claimsFor(input) },
+    { name: 'JWS without its signature', work: () => signCompact(silent, header, claims) },
+    { name: 'signature', work: () => signer.sign(data) },
+    { name: 'JWS', work: () => signCompact(signer, header, claims) },
+    { name: `ledger in memory, ${ENTRIES} a turn`, each: ENTRIES, work: () => memory.record(entries()) },
+    { name: `ledger in SQLite, ${ENTRIES} a turn`, each: ENTRIES, work: () => sqlite.record(entries()) },
+    { name: 'ledger in SQLite, alone', each: 1, work: async () => sqlite.record(entries().slice(0, 1)) },
+  ];
+  const took = new Map<string, number[]>();
+  for (let round = 0; round <= rounds; round++)
+    for (const { name, each = 1, work } of parts) {
+      const times = Math.ceil(calls / (name.startsWith('ledger') ? ENTRIES : 1));
+      const before = process.cpuUsage();
+      for (let call = 0; call < times; call++) await work();
+      const { user, system } = process.cpuUsage(before);
+      // The first round only warms up.
+      if (round > 0) took.set(name, [...(took.get(name) ?? []), (user + system) / times / each]);
+    }
+  await memory.close();
+  await sqlite.close();
+  rmSync(folder, { recursive: true, force: true });
+  return [...took].map(([name, values]) => ({ name, microseconds: figureOf(values) }));
+}

@@ -1,0 +1,101 @@
+/** Starts servers and loads as processes, pinned to cores of their own where the system can. */
+
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { promisify } from 'node:util';
+import type { Load, Loaded } from './load.ts';
+import type { Kind, Used } from './server.ts';
+
+/** What the benchmarks call as a server that holds an API key. */
+export const API_KEY = 'bench';
+
+export type ServerProcess = {
+  readonly url: string;
+  /** What it used so far; `sign` lets it measure a bare signature, too. */
+  used(what?: 'sign'): Promise<Used>;
+  stop(): Promise<void>;
+};
+
+const succeeds = (program: string, ...args: string[]) => {
+  try {
+    execFileSync(program, args, { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+const canPin = availableParallelism() > 1 && succeeds('taskset', '-V');
+export const hasGo = succeeds('go', 'version');
+
+/** Servers run on core 0 (or all they are given), loads on core 1. */
+const pinned = (core: string | undefined, command: readonly string[]): [string, string[]] => {
+  const [program = '', ...args] = canPin && core !== undefined ? ['taskset', '-c', core, ...command] : command;
+  return [program, args];
+};
+
+/** Builds the Go program once; gives the path of what was built. */
+export function buildGo(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-go-'));
+  execFileSync('go', ['build', '-o', join(folder, 'bench'), '.'], { cwd: join(import.meta.dirname, 'go') });
+  return join(folder, 'bench');
+}
+
+/** Starts a server of a kind, or a built program that talks the same; resolves once it listens. */
+export async function startServer(kind: Kind | { readonly program: string }, core = '0'): Promise<ServerProcess> {
+  const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-'));
+  const command =
+    typeof kind === 'string'
+      ? [
+          process.execPath,
+          '--disable-warning=ExperimentalWarning',
+          join(import.meta.dirname, 'server.ts'),
+          kind,
+          folder,
+        ]
+      : [kind.program];
+  const child = spawn(...pinned(core, command), {
+    stdio: ['pipe', openSync(join(folder, 'log'), 'a'), 'inherit', 'pipe'],
+    env: {
+      PATH: process.env['PATH'],
+      NODE_ENV: 'production',
+      BENCH_API_KEY_SHA256: createHash('sha256').update(API_KEY).digest('hex'),
+    },
+  });
+  const { stdin } = child;
+  if (!stdin) throw new Error('The server has no stdin.');
+  const lines = createInterface({ input: child.stdio[3] as Readable })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`The server "${JSON.stringify(kind)}" ended.`);
+    return JSON.parse(value);
+  };
+  const { url } = (await next()) as { url: string };
+  return {
+    url,
+    async used(what) {
+      stdin.write(`${what ?? 'used'}\n`);
+      return (await next()) as Used;
+    },
+    async stop() {
+      const ended = once(child, 'exit');
+      stdin.end();
+      if (typeof kind !== 'string') child.kill();
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Runs a load against a server to its end. */
+export async function runLoad(load: Load): Promise<Loaded> {
+  const [program, args] = pinned('1', [process.execPath, join(import.meta.dirname, 'load.ts'), JSON.stringify(load)]);
+  const { stdout } = await promisify(execFile)(program, args);
+  return JSON.parse(stdout) as Loaded;
+}

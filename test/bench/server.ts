@@ -1,0 +1,142 @@
+/**
+ * One server to measure, as a process of its own: `node server.ts KIND FOLDER`. Writes its address, and for each line
+ * on stdin what it has used so far, as JSON lines to file descriptor 3; stdout is the log's. Ends with stdin.
+ */
+
+import { createPrivateKey, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { readFileSync, writeSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import express from 'express';
+import { fastify } from 'fastify';
+import { SignJWT } from 'jose';
+import jsonwebtoken from 'jsonwebtoken';
+import { readConfig } from '../../src/config.ts';
+import { buildServer } from '../../src/http/server.ts';
+import { claimsFor, headerFor } from '../../src/install-token/claims.ts';
+import { issue } from '../../src/install-token/issue.ts';
+import { gatherTurn } from '../../src/ledger/turn.ts';
+import { openLog } from '../../src/log.ts';
+import { openService } from '../../src/service.ts';
+import { openLocalSigner } from '../../src/signer/local.ts';
+import { settingsIn } from '../ledger/service.ts';
+
+/** What the process has used since it began; `signMicroseconds` is one bare OpenSSL signature, when asked for. */
+export type Used = {
+  readonly cpuMicroseconds: number;
+  readonly rssBytes: number;
+  readonly signMicroseconds?: number;
+};
+
+const APP = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
+const KEY_ID = '0f3c8a52-3a5e-4b0e-9d59-6f2f3b3f2a11';
+const LIFETIME_SECONDS = 1200;
+const SIGNATURES = 2000;
+
+const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
+const expiresAt = (exp: number) => new Date(exp * 1000).toISOString();
+const newClaims = () =>
+  claimsFor({
+    app: APP,
+    dtype: 'download',
+    issuedAtSeconds: Math.floor(Date.now() / 1000),
+    lifetimeSeconds: LIFETIME_SECONDS,
+    nonce: randomUUID().toUpperCase(),
+  });
+
+async function listenFastify(answer: () => Promise<object> | object): Promise<string> {
+  const app = fastify();
+  app.post('/install-token', async (_request, reply) => {
+    reply.header('cache-control', 'no-store');
+    return answer();
+  });
+  return app.listen({ host: '127.0.0.1', port: 0 });
+}
+
+/** The kinds of server; each gives its address. */
+const kinds = {
+  /** Fastify and an answer of a token's size that is always the same. */
+  constant: () =>
+    listenFastify(() => ({
+      token: 'x'.repeat(470),
+      expiresAt: '2026-11-21T10:20:00Z',
+      dtype: 'download',
+      keyId: KEY_ID,
+      nonce: 'x'.repeat(36),
+    })),
+  /** Fastify and our own issue path, nothing else. */
+  bare: () => {
+    const { signer } = openLocalSigner(pem, 'env');
+    const parts = {
+      keyFor: async () => ({ signer, keyId: KEY_ID }),
+      dtypeFor: gatherTurn(async (entries: readonly object[]) => entries.map(() => 'download' as const)),
+      now: Date.now,
+      lifetimeSeconds: LIFETIME_SECONDS,
+    };
+    return listenFastify(async () => {
+      const { installToken, expiresAtSeconds, dtype, keyId, nonce } = await issue({ app: APP }, parts);
+      return { token: installToken, expiresAt: expiresAt(expiresAtSeconds), dtype, keyId, nonce };
+    });
+  },
+  /** webdist as `webdist serve` runs it, all defaults but the limits. */
+  full: async (folder: string) => {
+    const env = settingsIn(folder, { WEBDIST_API_KEYS: `bench:${process.env['BENCH_API_KEY_SHA256']}` });
+    const config = readConfig(env);
+    const log = openLog(config.logLevel);
+    const service = await openService(config, { env, log });
+    const { app } = await buildServer({ service, log });
+    return app.listen({ host: '127.0.0.1', port: 0 });
+  },
+  /** Fastify and jose. */
+  jose: () =>
+    listenFastify(async () => {
+      const claims = newClaims();
+      const token = await new SignJWT(claims).setProtectedHeader(headerFor(KEY_ID)).sign(privateKey);
+      return { token, expiresAt: expiresAt(claims.exp), dtype: claims.dtype, keyId: KEY_ID, nonce: claims.nonce };
+    }),
+  /** Express and jsonwebtoken. */
+  express: () => {
+    const app = express();
+    const key = createPrivateKey(pem);
+    app.post('/install-token', express.json(), (_request, response) => {
+      const claims = newClaims();
+      const token = jsonwebtoken.sign(claims, key, { algorithm: 'ES256', header: headerFor(KEY_ID) });
+      response.set('cache-control', 'no-store');
+      response.json({ token, expiresAt: expiresAt(claims.exp), dtype: claims.dtype, keyId: KEY_ID });
+    });
+    return new Promise<string>((resolve) => {
+      const server = app.listen(0, '127.0.0.1', () =>
+        resolve(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+      );
+    });
+  },
+};
+
+export type Kind = keyof typeof kinds;
+
+/** Mean of many signatures one after another, warm: the floor under every server. */
+function signMicroseconds(): number {
+  const data = Buffer.from('x'.repeat(380));
+  const before = process.cpuUsage();
+  for (let count = 0; count < SIGNATURES; count++) sign('sha256', data, { key: privateKey, dsaEncoding: 'ieee-p1363' });
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / SIGNATURES;
+}
+
+/** What this process keeps in memory; unlike `maxRSS` it can fall. */
+const rssBytes = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const tell = (said: object) => writeSync(3, `${JSON.stringify(said)}\n`);
+  const [, , kind, folder = ''] = process.argv;
+  tell({ url: await kinds[kind as Kind](folder) });
+  createInterface({ input: process.stdin })
+    .on('line', (asked) => {
+      const signed = asked === 'sign' ? { signMicroseconds: signMicroseconds() } : {};
+      const { user, system } = process.cpuUsage();
+      tell({ cpuMicroseconds: user + system, rssBytes: rssBytes(), ...signed } satisfies Used);
+    })
+    .on('close', () => process.exit(0));
+}

@@ -1,0 +1,118 @@
+/**
+ * CPU time for one token, throughput and latency of webdist, bare and in full, beside the limit and its peers. All
+ * servers run at once and take turns, so that a noisy machine is noisy for all of them; ratios are of one round.
+ */
+
+import { API_KEY, buildGo, hasGo, runLoad, type ServerProcess, startServer } from './processes.ts';
+import { type Figure, figureOf } from './statistics.ts';
+
+export type ServerRow = {
+  readonly name: string;
+  readonly connections: number;
+  /** CPU of the server process for one answer. */
+  readonly microseconds: Figure;
+  /** The same, as a multiple of the limit in the same round: constant answer + one signature. */
+  readonly ofLimit: Figure;
+  readonly perSecond: Figure;
+  readonly p50: Figure;
+  readonly p99: Figure;
+  readonly p999: Figure;
+  /** Other answers than 200, all rounds together. */
+  readonly refused: number;
+};
+
+/** What a page sends. */
+export const PAGE = {
+  path: '/install-token',
+  body: '{"app":"com.example.trailmap"}',
+  headers: { 'content-type': 'application/json', origin: 'https://shop.example.com' },
+};
+
+/** What a server with an API key sends for so many apps. */
+export const batchOf = (apps: number) => ({
+  path: '/install-tokens',
+  body: JSON.stringify({
+    requests: Array.from({ length: apps }, (_, index) => ({ app: 'com.example.trailmap', subject: `s${index}` })),
+  }),
+  headers: { 'content-type': 'application/json', authorization: `Bearer ${API_KEY}` },
+});
+
+export const kinds = ['constant', 'bare', 'full', 'jose', 'express'] as const;
+
+type Options = {
+  readonly connections: readonly number[];
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly only?: readonly string[] | undefined;
+};
+
+/** Code is compiled by how often it ran, not by how long. */
+const WARM_ANSWERS = 10_000;
+
+/** Loads a server until it is as fast as it gets; an overloaded machine is not waited for without end. */
+export async function warmUp(server: ServerProcess): Promise<void> {
+  for (let answered = 0, times = 0; answered < WARM_ANSWERS && times < 6; times++)
+    answered += (await runLoad({ ...PAGE, url: server.url, connections: 64, seconds: 0.5 })).answered;
+}
+
+/** One load, and the CPU it cost the server for one answer. */
+export async function measureOnce(server: ServerProcess, load: Omit<Parameters<typeof runLoad>[0], 'url'>) {
+  const before = await server.used();
+  const loaded = await runLoad({ ...load, url: server.url });
+  const after = await server.used();
+  return {
+    ...loaded,
+    microseconds: (after.cpuMicroseconds - before.cpuMicroseconds) / loaded.answered,
+    perSecond: loaded.answered / loaded.seconds,
+    refusals: Object.values(loaded.refused).reduce((sum, count) => sum + count, 0),
+  };
+}
+
+export async function benchServers({ connections, rounds, seconds, only }: Options): Promise<ServerRow[]> {
+  const servers = new Map<string, ServerProcess>();
+  for (const kind of kinds)
+    if (!only || kind === 'constant' || only.includes(kind)) servers.set(kind, await startServer(kind));
+  if (hasGo && (!only || only.includes('go'))) servers.set('go', await startServer({ program: buildGo() }));
+  try {
+    for (const server of servers.values()) await warmUp(server);
+    const rows: ServerRow[] = [];
+    for (const count of connections) rows.push(...(await rowsAt(servers, count, rounds, seconds)));
+    return rows;
+  } finally {
+    for (const server of servers.values()) await server.stop();
+  }
+}
+
+async function rowsAt(
+  servers: ReadonlyMap<string, ServerProcess>,
+  connections: number,
+  rounds: number,
+  seconds: number,
+): Promise<ServerRow[]> {
+  type Round = Awaited<ReturnType<typeof measureOnce>> & { ofLimit: number };
+  const measured = new Map<string, Round[]>([...servers.keys()].map((name) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    let limit = 0;
+    for (const [name, server] of servers) {
+      const once = await measureOnce(server, { ...PAGE, connections, seconds });
+      if (name === 'constant') limit = once.microseconds + ((await server.used('sign')).signMicroseconds ?? 0);
+      measured.get(name)?.push({ ...once, ofLimit: once.microseconds / limit });
+      if (name === 'constant')
+        measured.set('limit', [...(measured.get('limit') ?? []), { ...once, microseconds: limit, ofLimit: 1 }]);
+    }
+  }
+  return [...measured].map(([name, all]) => {
+    const figure = (of: (round: Round) => number) => figureOf(all.map(of));
+    return {
+      name,
+      connections,
+      microseconds: figure((one) => one.microseconds),
+      ofLimit: figure((one) => one.ofLimit),
+      perSecond: figure((one) => one.perSecond),
+      p50: figure((one) => one.p50),
+      p99: figure((one) => one.p99),
+      p999: figure((one) => one.p999),
+      refused: all.reduce((sum, one) => sum + one.refusals, 0),
+    };
+  });
+}

@@ -1,0 +1,93 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { AxeResults } from 'axe-core';
+import t from 'tap';
+import { complaintsOf, iPhone, openChromium, openSite, openStage, pageWith, reaches, skip } from './stage.ts';
+
+const BUDGET_BYTES = 5000;
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+t.test('what a visitor loads', async (t) => {
+  const stage = await openStage();
+  t.teardown(() => stage.close());
+  const get = (path: string, headers = {}) => fetch(stage.service + path, { headers });
+
+  const zipped = await get('/install-button.js', { 'accept-encoding': 'gzip' });
+  t.equal(zipped.headers.get('content-encoding'), 'gzip');
+  const bytes = Number(zipped.headers.get('content-length'));
+  t.ok(bytes > 1000 && bytes < BUDGET_BYTES, `${bytes} bytes gzipped`);
+  const plain = await get('/install-button.js', { 'accept-encoding': 'identity' });
+  t.equal(plain.headers.get('content-encoding'), null);
+  const text = await plain.text();
+  t.equal(await zipped.text(), text);
+  t.not(zipped.headers.get('etag'), plain.headers.get('etag'));
+  t.notMatch(text, /^\s*import\s[^(]/m, 'it imports nothing up front');
+
+  t.match(Object.fromEntries(plain.headers), {
+    'content-type': 'text/javascript; charset=utf-8',
+    'cache-control': 'public, max-age=300',
+    'access-control-allow-origin': '*',
+    'cross-origin-resource-policy': 'cross-origin',
+    vary: 'accept-encoding',
+  });
+  const again = await get('/install-button.js', {
+    'accept-encoding': 'identity',
+    'if-none-match': plain.headers.get('etag') ?? '',
+  });
+  t.equal(again.status, 304);
+  for (const name of ['texts', 'qr', 'uqr']) t.equal((await get(`/install-button-${name}.js`)).status, 200, name);
+});
+
+t.test('in Chromium', { skip }, async (t) => {
+  const stage = await openStage({ WEBDIST_RATE_LIMIT: '1000' });
+  const site = await openSite(stage.service, {
+    '/ready': pageWith(),
+    '/unsupported': pageWith('support="elsewhere"'),
+    '/error': pageWith('app="com.example.other"'),
+  });
+  const browser = await openChromium();
+  t.teardown(async () => {
+    await browser.close();
+    await site.close();
+    await stage.close();
+  });
+  for (const colorScheme of ['light', 'dark'] as const)
+    for (const state of ['ready', 'unsupported', 'error'])
+      await t.test(`${state}, ${colorScheme}: accessible, still and quiet`, async (t) => {
+        const page = await (await browser.newContext({ ...iPhone, colorScheme })).newPage();
+        const complaints = complaintsOf(page);
+        const origins = new Set<string>();
+        page.on('request', (request) => origins.add(new URL(request.url()).origin));
+        await page.goto(`${site.origin}/${state}`);
+        await reaches(page, state);
+        if (state === 'unsupported') await page.locator('install-button [part=qr] path').waitFor();
+        const shift = await page.evaluate(
+          () =>
+            new Promise<number>((done) => {
+              let sum = 0;
+              const add = (list: PerformanceObserverEntryList) => {
+                for (const entry of list.getEntries()) sum += (entry as PerformanceEntry & { value: number }).value;
+              };
+              new PerformanceObserver(add).observe({ type: 'layout-shift', buffered: true });
+              requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(sum))));
+            }),
+        );
+        t.equal(shift, 0, 'no layout shift');
+        await page.evaluate(axe);
+        const { violations } = (await page.evaluate('axe.run()')) as AxeResults;
+        t.strictSame(
+          violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
+          [],
+        );
+        t.strictSame(
+          [...origins].filter((origin) => origin !== site.origin && origin !== 'null'),
+          [],
+          'no third party',
+        );
+        t.strictSame(
+          complaints.filter((line) => !(state === 'error' && line.includes('404'))),
+          [],
+        );
+        await page.context().close();
+      });
+});

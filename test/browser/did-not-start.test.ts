@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { type DidNotStart, didNotStart, helpFor } from '../../src/install-token/did-not-start.ts';
+
+const root = new URL('../../', import.meta.url);
+const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
+
+const section = ({ id, cause, mend }: DidNotStart) => `### ${id}\n\n${cause}\n\n**Mend:** ${mend}\n`;
+
+t.test('the page says what the table says, in its order', async (t) => {
+  const page = read('docs/install-did-not-start.md');
+  const positions = didNotStart.map((entry) => page.indexOf(section(entry)));
+  for (const [index, { id }] of didNotStart.entries()) t.ok((positions[index] ?? -1) > 0, id);
+  t.strictSame(
+    positions,
+    positions.toSorted((a, b) => a - b),
+  );
+  t.equal(page.match(/^### /gm)?.length, didNotStart.length, 'and nothing else');
+  t.equal(new Set(didNotStart.map(({ id }) => helpFor(id))).size, didNotStart.length, 'every anchor is its own');
+});
+
+t.test('every code the button can have is in the table', async (t) => {
+  const known = didNotStart.filter(({ told }) => told === 'button').map(({ id }) => id);
+  const source = read('src/browser/install-button.ts');
+  const reasons = /type Reason = ([^;]+);/.exec(source)?.[1]?.match(/[\w-]+/g) ?? [];
+  const own = [...source.matchAll(/#fail\(\d+, '(\w+)'/g)].map(([, code]) => code ?? '');
+  t.strictSame([reasons.length, own.length], [4, 2]);
+  // What POST /install-token can answer a page (contract §5.1), from the table of codes.
+  const server = [...read('src/errors.ts').matchAll(/^ {2}(\w+): \{ status: (\d+)/gm)]
+    .map(([, code = '', status = '']) => ({ code, status: Number(status) }))
+    .slice(
+      0,
+      read('src/errors.ts')
+        .split('// What an operator meets')[0]
+        ?.match(/status: \d/g)?.length,
+    )
+    .map(({ code }) => code)
+    .filter((code) => !['not_found', 'method_not_allowed', 'too_large', 'unsupported_media_type'].includes(code));
+  for (const code of [...reasons, ...own, ...server, 'offline', 'http_error']) t.ok(known.includes(code), code);
+});

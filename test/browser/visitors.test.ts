@@ -1,0 +1,180 @@
+import t from 'tap';
+import {
+  claimsIn,
+  complaintsOf,
+  iPhone,
+  keepPicture,
+  linkOf,
+  openChromium,
+  openSite,
+  openStage,
+  pageWith,
+  reaches,
+  skip,
+} from './stage.ts';
+
+const safari = (system: string, version: string) =>
+  `Mozilla/5.0 (${system}) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/${version} Mobile/15E148 Safari/604.1`;
+const phone = (version: string) => `iPhone; CPU iPhone OS ${version} like Mac OS X`;
+const desktopSite = 'Macintosh; Intel Mac OS X 10_15_7';
+const webKit = 'AppleWebKit/605.1.15 (KHTML, like Gecko)';
+
+/** User agent, touch points, screen; and what the button makes of it: a code, or undefined when it can install. */
+const visitors: [
+  name: string,
+  userAgent: string,
+  code?: string | undefined,
+  screen?: { width: number; height: number },
+][] = [
+  ['an iPhone with iOS 17.5', safari(phone('17_5'), '17.5')],
+  ['an iPhone with iOS 17.4', safari(phone('17_4_1'), '17.4'), 'outdated'],
+  ['an iPhone with iOS 16', safari(phone('16_7'), '16.6'), 'outdated'],
+  ['an iPhone with iOS 26, which says 18.6', safari(phone('18_6'), '26.0')],
+  ['Chrome on an iPhone', `Mozilla/5.0 (${phone('18_1')}) ${webKit} CriOS/130.0 Mobile/15E148 Safari/604.1`],
+  [
+    'an iPad with iPadOS 18',
+    safari(desktopSite, '18.0').replace('Mobile/15E148 ', ''),
+    undefined,
+    { width: 820, height: 1180 },
+  ],
+  ['an iPad with iPadOS 17.6', safari(desktopSite, '17.6'), 'outdated', { width: 820, height: 1180 }],
+  [
+    'an iPad that asks for mobile pages',
+    safari('iPad; CPU OS 18_2 like Mac OS X', '18.2'),
+    undefined,
+    { width: 820, height: 1180 },
+  ],
+  ['an iPhone that asks for desktop pages', safari(desktopSite, '17.5')],
+  [
+    'Chrome on an iPad',
+    `Mozilla/5.0 (${desktopSite}) ${webKit} CriOS/130 Version/11.1.1 Safari/605.1.15`,
+    undefined,
+    { width: 820, height: 1180 },
+  ],
+  ['a page inside Instagram', `Mozilla/5.0 (${phone('18_1')}) ${webKit} Mobile/22B83 Instagram 350.0`, 'in-app'],
+  ['a page inside Facebook', `Mozilla/5.0 (${phone('18_1')}) ${webKit} Mobile/22B83 [FBAN/FBIOS;FBAV/480]`, 'in-app'],
+  ['a page inside some app', `Mozilla/5.0 (${phone('18_1')}) ${webKit} Mobile/22B83`, 'in-app'],
+  ['the Google app', `Mozilla/5.0 (${phone('18_1')}) ${webKit} GSA/340 Mobile/15E148 Safari/604.1`, 'in-app'],
+  [
+    'Android',
+    'Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0 Mobile Safari/537.36',
+    'elsewhere',
+  ],
+];
+
+t.test('who can install', { skip }, async (t) => {
+  const stage = await openStage({ WEBDIST_RATE_LIMIT: '1000' });
+  const site = await openSite(stage.service, {
+    '/': pageWith(),
+    '/fallback': pageWith('', { inside: '<a href="https://example.com/help">How to install</a>' }),
+    '/overridden': pageWith('support="yes" text-install="Get Trail Map"'),
+    '/old': pageWith('support="outdated"'),
+    '/framed': '<!doctype html><title>Around</title><iframe src="/" title="Trail Map"></iframe>',
+    '/de': pageWith('', { lang: 'de-AT' }),
+    '/xx': pageWith('', { lang: 'ja' }),
+    '/rtl': pageWith('dir="rtl"', { lang: 'ar' }),
+  });
+  const browser = await openChromium();
+  t.teardown(async () => {
+    await browser.close();
+    await site.close();
+    await stage.close();
+  });
+  const open = async (path = '/', options = iPhone) => {
+    const page = await (await browser.newContext(options)).newPage();
+    page.setDefaultTimeout(10_000);
+    await page.goto(site.origin + path);
+    return page;
+  };
+  const messageOf = (page: Awaited<ReturnType<typeof open>>) => page.locator('install-button [part=message]');
+
+  t.test('told by the browser', async (t) => {
+    for (const [name, userAgent, code, screen] of visitors) {
+      const context = await browser.newContext({ ...iPhone, userAgent, ...(screen && { viewport: screen, screen }) });
+      if (!userAgent.includes('Android'))
+        await context.addInitScript(() => Object.defineProperty(navigator, 'maxTouchPoints', { value: 5 }));
+      const page = await context.newPage();
+      await page.goto(`${site.origin}/`);
+      await page.waitForFunction(() =>
+        ['ready', 'unsupported'].includes(document.querySelector('install-button')?.getAttribute('state') ?? ''),
+      );
+      t.equal(await page.locator('install-button').getAttribute('code'), code ?? '', name);
+      if (code) await keepPicture(page, `unsupported-${code}`);
+      await context.close();
+    }
+  });
+
+  t.test('a desktop gets a QR code of the page, drawn by code that no phone loads', async (t) => {
+    const page = await open('/', { viewport: { width: 1280, height: 800 } });
+    const complaints = complaintsOf(page);
+    await reaches(page, 'unsupported', 'elsewhere');
+    const picture = page.locator('install-button [part=qr] path');
+    await picture.waitFor();
+    t.match(await picture.getAttribute('d'), /^M0 0h1v1h-1z/);
+    t.equal(await messageOf(page).textContent(), 'Open this page on your iPhone or iPad.');
+    t.notOk(await page.locator('install-button [part=link]').isVisible());
+    t.ok(site.asked.includes('/install-button-uqr.js'));
+    t.strictSame(complaints, []);
+    await keepPicture(page, 'unsupported-desktop');
+    await page.context().close();
+    site.asked.length = 0;
+    const mobile = await open();
+    await reaches(mobile, 'ready');
+    t.strictSame(site.asked, ['/install-button.js', '/install-token']);
+    await mobile.context().close();
+  });
+
+  t.test('overridden by attributes', async (t) => {
+    const desktop = await open('/overridden', { viewport: { width: 1280, height: 800 } });
+    await reaches(desktop, 'ready');
+    t.equal(await linkOf(desktop).textContent(), 'Get Trail Map');
+    await desktop.context().close();
+    const mobile = await open('/old');
+    await reaches(mobile, 'unsupported', 'outdated');
+    await mobile.context().close();
+  });
+
+  t.test('a frame is told to open the page by itself', async (t) => {
+    const page = await open('/framed');
+    const frame = page.frameLocator('iframe');
+    await frame.locator('install-button[state=unsupported][code=frame]').waitFor();
+    const link = frame.locator('install-button [part=message] a');
+    t.equal(await link.getAttribute('href'), `${site.origin}/`);
+    t.equal(await link.getAttribute('target'), '_blank');
+    await page.context().close();
+  });
+
+  t.test('without scripts what is between the tags shows', async (t) => {
+    const page = await open('/fallback', { ...iPhone, javaScriptEnabled: false });
+    t.ok(await page.getByText('How to install').isVisible());
+    await page.context().close();
+    const scripted = await open('/fallback');
+    await reaches(scripted, 'ready');
+    t.notOk(await scripted.getByText('How to install').isVisible());
+    t.ok(claimsIn(await linkOf(scripted).getAttribute('href')).nonce);
+    await scripted.context().close();
+  });
+
+  t.test('in the language of the page, else in English', async () => {
+    for (const [path, text] of Object.entries({ '/de': 'Installieren', '/xx': 'Install' })) {
+      const page = await open(path);
+      await reaches(page, 'ready');
+      await page.getByRole('link', { name: text, exact: true }).waitFor();
+      await page.context().close();
+    }
+  });
+
+  t.test('from right to left nothing sticks out', async (t) => {
+    const page = await open('/rtl');
+    await reaches(page, 'ready');
+    const { inner, outer } = await page.evaluate(() => {
+      const button = document.querySelector('install-button');
+      const link = button?.shadowRoot?.querySelector('a');
+      const edges = (element?: Element | null) => element?.getBoundingClientRect().toJSON();
+      return { inner: edges(link), outer: edges(button) };
+    });
+    t.ok(inner.left >= outer.left && inner.right <= outer.right, JSON.stringify({ inner, outer }));
+    t.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
+    await page.context().close();
+  });
+});

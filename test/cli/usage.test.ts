@@ -1,0 +1,158 @@
+/** Wrong usage, closed pipes, terminals and signals: clear, safe, with the right exit code. */
+
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import t from 'tap';
+import { runWebdist, setFault, startSandbox, temporaryFolder, until } from '../running.ts';
+import { listen } from '../stand-ins/listen.ts';
+import { webdist, webdistJson } from './run.ts';
+
+const escapeCode = '\u001b';
+
+t.test('wrong usage exits 2 and says what is right', async (t) => {
+  const cases: readonly (readonly [args: string[], says: RegExp])[] = [
+    [['docter'], /unknown command 'docter'\n\(Did you mean doctor\?\)/],
+    [['keys', 'lst'], /unknown command 'lst'\n\(Did you mean list\?\)/],
+    [['domains', 'list', '--jsn'], /unknown option '--jsn'\n\(Did you mean --json\?\)/],
+    [['token', 'mint', '--app'], /argument missing/],
+    [['keys', 'show'], /missing required argument 'id'/],
+    [['keys', 'show', 'a', 'b'], /too many arguments/],
+    [['doctor', '--public', 'example.com'], /Expected is an address/],
+    [['completion', 'tcsh'], /bash, zsh, fish/],
+    [['keygen', '--out', 'a', '--in', 'b'], /exclude each other/],
+    [['keygen', '--in', 'file:///a.pem'], /No key can be made in a place with the scheme "file:"/],
+  ];
+  for (const [args, says] of cases) {
+    const { code, stdout, stderr } = await webdist(args);
+    t.equal(code, 2, args.join(' '));
+    t.equal(stdout, '');
+    t.match(stderr, says);
+    t.notMatch(stderr, /at .*\.ts:\d+/);
+  }
+  t.match(await webdist([]), { code: 2, stdout: '', stderr: /Usage: webdist/ });
+  t.match(await webdist(['keys']), { code: 2, stdout: '', stderr: /Usage: webdist keys/ });
+});
+
+t.test('help and version are data', async (t) => {
+  t.match(await webdist(['--help']), { code: 0, stdout: /doctor/, stderr: '' });
+  t.match(await webdist(['help', 'keys']), { code: 0, stdout: /Example:\n {2}\$ webdist keys list\n/ });
+  t.match(await webdist(['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ });
+});
+
+t.test('completion: bash proposes what there is', async (t) => {
+  const script = join(temporaryFolder(t), 'webdist.bash');
+  writeFileSync(script, (await webdist(['completion', 'bash'])).stdout);
+  const proposed = (...words: string[]) => {
+    const line = words.map((word) => `'${word}'`).join(' ');
+    const ask = `source ${script}; COMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}; _webdist; echo "\${COMPREPLY[*]}"`;
+    return spawnSync('bash', ['-c', ask], { encoding: 'utf8' }).stdout.trim();
+  };
+  t.equal(proposed('webdist', 'doc'), 'doctor');
+  t.match(proposed('webdist', 'keys', ''), /^list show add remove/);
+  t.equal(proposed('webdist', 'token', 'mint', '--s'), '--subject');
+  t.equal(proposed('webdist', 'keys', 'remove', 'some-id', '--y'), '--yes');
+  t.equal(spawnSync('bash', ['-n', script]).status, 0);
+  t.match((await webdist(['completion', 'zsh'])).stdout, /bashcompinit/);
+  t.match((await webdist(['completion', 'fish'])).stdout, /^complete -c webdist .+doctor/m);
+});
+
+t.test('a reader that goes away is no error', async (t) => {
+  const ask = 'set -o pipefail; "$0" -- src/main.ts --help | true; echo "exit $?"';
+  const { stdout, stderr } = spawnSync('bash', ['-c', ask, process.execPath], { encoding: 'utf8' });
+  t.equal(stdout, 'exit 0\n');
+  t.equal(stderr, '');
+});
+
+t.test('doctor as a process: a table, JSON, and the exit code', async (t) => {
+  const { settings } = await startSandbox(t);
+  // The sandbox's licence server is on example.com, where nobody can be asked.
+  const known = Object.entries(settings).filter(([name]) => !name.startsWith('WEBDIST_LICENSE_'));
+  const env: Record<string, string> = {
+    ...Object.fromEntries(known),
+    WEBDIST_DATA_DIR: join(temporaryFolder(t), 'data'),
+  };
+  await webdist(['keys', 'add', '--app', '6500000001'], env);
+  const bad = await webdist(['doctor'], env);
+  t.equal(bad.code, 1);
+  t.match(
+    bad.stdout,
+    /^fail {2}domain-registered +example\.com is not registered.*\n +why: .+\n +mend: webdist domains add example\.com$/m,
+  );
+  await webdist(['domains', 'add', 'example.com'], env);
+  const good = await webdist(['doctor'], env);
+  t.match(good, {
+    code: 0,
+    stderr: '',
+    stdout: /^Private side\n[\s\S]+\n\d+ checks: 0 fail, 0 warn, \d+ info, \d+ ok\.\n$/,
+  });
+  t.notOk(good.stdout.includes(escapeCode), 'no colour outside a terminal');
+  const report = await webdistJson<{ ok: boolean; checks: object[] }>(['doctor'], env);
+  t.match(report, { ok: true });
+  t.match(report.checks[0], { id: 'settings', section: 'private', result: 'ok', found: String, why: String });
+  const nothing = await webdist(['doctor', '--json']);
+  t.equal(nothing.code, 1);
+  t.match(JSON.parse(nothing.stdout), {
+    ok: false,
+    checks: [{ id: 'settings', result: 'fail', found: /WEBDIST_DOMAIN/ }],
+  });
+});
+
+/** util-linux' `script` gives a command a terminal. */
+const withoutScript = spawnSync('script', ['--version']).status === 0 ? false : 'script (util-linux) is not installed';
+
+t.test('at a terminal', { skip: withoutScript }, async (t) => {
+  const { settings, ...sandbox } = await startSandbox(t);
+  const env: Record<string, string> = Object.fromEntries(
+    Object.entries(settings).filter(([name]) => name.startsWith('ASC_')),
+  );
+  /** Types `answer`, where there is one, once the screen shows `prompt`. */
+  const type = async (args: string, prompt: RegExp, answer: string, more: Record<string, string> = {}) => {
+    const child = spawn('script', ['-qec', `"${process.execPath}" -- src/main.ts ${args}`, '/dev/null'], {
+      env: { PATH: process.env['PATH'], TERM: 'xterm', ...env, ...more },
+    });
+    let screen = '';
+    child.stdout.on('data', (chunk) => (screen += chunk));
+    t.teardown(() => child.kill('SIGKILL'));
+    const closed = once(child, 'close');
+    await until(
+      () => prompt.test(screen),
+      () => `the prompt\n${screen}`,
+    );
+    // A command that asks nothing may have ended by now: its terminal takes no more.
+    if (answer !== '') child.stdin.write(answer);
+    await closed;
+    return { code: child.exitCode, screen };
+  };
+  const { id } = await webdistJson<{ id: string }>(['domains', 'add', 'example.com'], env);
+  const isThere = async () => (await webdistJson<object[]>(['domains', 'list'], env)).length === 1;
+
+  t.match(await type(`domains remove ${id}`, /\[y\/N\]/, 'n\n'), { code: 1, screen: /Nothing was changed/ });
+  t.match(await type(`domains remove ${id}`, /\[y\/N\]/, '\u0003'), { code: 1, screen: /Nothing was changed/ });
+  t.ok(await isThere(), 'no, and Ctrl-C, change nothing');
+  t.ok((await type('domains list', /DOMAIN/, '')).screen.includes(`${escapeCode}[1mID`), 'colours');
+  const plain = await type('domains list', /DOMAIN/, '', { NO_COLOR: '1' });
+  t.notOk(plain.screen.includes(`${escapeCode}[1m`), 'NO_COLOR');
+  await setFault({ settings, ...sandbox }, { latencyMs: 2500, times: 1 });
+  t.match((await type('domains list', /DOMAIN/, '')).screen, /Asking for domains … 1 s/, 'progress');
+  t.match(await type(`domains remove ${id}`, /\[y\/N\]/, 'y\n'), { code: 0, screen: /removed {2}/ });
+  t.notOk(await isThere());
+});
+
+t.test('Ctrl-C while App Store Connect is slow ends at once', async (t) => {
+  const { settings } = await startSandbox(t);
+  const silent = createServer();
+  const baseUrl = `http://127.0.0.1:${await listen(silent)}`;
+  t.teardown(() => {
+    silent.closeAllConnections();
+    silent.close();
+  });
+  const asked = once(silent, 'request');
+  const running = runWebdist(t, ['keys', 'list'], { ...settings, ASC_BASE_URL: baseUrl });
+  await asked;
+  running.child.kill('SIGINT');
+  t.equal(await running.exited, null, 'ended by the signal');
+  t.equal(running.output(), '');
+});

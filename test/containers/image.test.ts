@@ -1,0 +1,93 @@
+/**
+ * The image itself: small, without a shell, without any privilege, ready soon, of the version it says. Needs a container
+ * engine and the image: `TEST_IMAGE=webdist:dev tap test/containers/image.test.ts`.
+ */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { until } from '../running.ts';
+
+const image = process.env['TEST_IMAGE'] ?? '';
+const skip = image === '' && 'TEST_IMAGE does not name an image';
+const MOST_BYTES = 250_000_000;
+const READY_MS = 2000;
+const hardened = ['--read-only', '--cap-drop', 'ALL', '--user', '65532', '--security-opt', 'no-new-privileges'];
+
+const docker = (...args: string[]) => execFileSync('docker', args, { encoding: 'utf8' }).trim();
+const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+
+t.test('what it is', { skip }, async (t) => {
+  const [{ Size, Config }] = JSON.parse(docker('image', 'inspect', image)) as [
+    { Size: number; Config: { User: string; Labels: Record<string, string> } },
+  ];
+  t.ok(Size < MOST_BYTES, `${Size} bytes`);
+  t.equal(Config.User, '65532:65532');
+  t.equal(Config.Labels['org.opencontainers.image.version'], version);
+  t.equal(docker('run', '--rm', ...hardened, image, '--version'), version);
+  t.not(spawnSync('docker', ['run', '--rm', '--entrypoint', 'sh', image, '-c', 'true']).status, 0, 'no shell');
+  const bill = docker(
+    'run',
+    '--rm',
+    '--entrypoint',
+    'node',
+    image,
+    '-p',
+    'fs.readFileSync("/app/sbom.cdx.json", "utf8")',
+  );
+  const { components } = JSON.parse(bill) as { components: { name: string; licenses?: unknown[] }[] };
+  t.ok(components.some(({ name }) => name === 'fastify'));
+  t.strictSame(
+    components.filter(({ licenses }) => !licenses?.length).map(({ name }) => name),
+    [],
+    'all licences known',
+  );
+});
+
+t.test('without any privilege: ready soon, healthy, stopped in an orderly way', { skip }, async (t) => {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const env = {
+    WEBDIST_DOMAIN: 'shop.example.com',
+    WEBDIST_APPLE_ITEM_ID: '6500000001',
+    WEBDIST_BUNDLE_ID: 'com.example.trailmap',
+    WEBDIST_KEY: 'env://DISTRIBUTION_KEY',
+    DISTRIBUTION_KEY: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
+    WEBDIST_KEY_ID: '0f3c8a52-3a5e-4b0e-9d59-6f2f3b3f2a11',
+    WEBDIST_REGISTER: 'off',
+    WEBDIST_ANONYMOUS: 'any',
+  };
+  const variables = Object.entries(env).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
+  const id = docker(
+    'run',
+    '-d',
+    '--label',
+    'webdist.test=image',
+    ...hardened,
+    ...variables,
+    '-p',
+    '127.0.0.1::8080',
+    image,
+  );
+  t.teardown(() => docker('rm', '-f', '-v', id));
+  const url = `http://${docker('port', id, '8080/tcp')}`;
+  const isUp = () =>
+    fetch(`${url}/health/ready`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  await until(isUp, () => `a ready container\n${docker('logs', id)}`);
+  const tookMs = Date.now() - Date.parse(docker('inspect', '-f', '{{.State.StartedAt}}', id));
+  t.comment(`ready ${tookMs} ms after its start; the aim is ${READY_MS} ms on a machine with nothing else to do`);
+  const answer = await fetch(`${url}/install-token`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  });
+  t.equal(answer.status, 200);
+  t.ok(
+    await until(() => docker('inspect', '-f', '{{.State.Health.Status}}', id) === 'healthy', 'its own healthcheck', 40),
+  );
+  docker('stop', '-t', '20', id);
+  t.equal(docker('inspect', '-f', '{{.State.ExitCode}}', id), '0');
+});

@@ -1,0 +1,123 @@
+/**
+ * What every signer holds to, whatever is behind it: 64 bytes that verify, P-256 only, and failures that are told
+ * apart with the backend's name and without a secret. Each backend's test file calls `signerContract` with the means
+ * to open it and to make it fail. Must not know any backend.
+ */
+
+import { equal, match } from 'node:assert/strict';
+import { inspect } from 'node:util';
+import { compactVerify } from 'jose';
+import type { Test } from 'tap';
+import { type ErrorCode, WebdistError } from '../../src/errors.ts';
+import { isP256, type Signer, signCompact } from '../../src/jws.ts';
+import { guard } from '../../src/signer/guarded.ts';
+import { type Fault, RETRY_AFTER_SECONDS } from '../stand-ins/fault.ts';
+
+/** Ways in which opening is refused, and the codes that say so. */
+const refusals = {
+  absent: ['key_absent'],
+  denied: ['key_denied'],
+  unreachable: ['key_unreachable'],
+  throttled: ['signer_unavailable'],
+  wrongCurve: ['key_invalid'],
+  // Never absent or denied: those two stop signing at once, and an answer out of shape is no reason to.
+  malformed: ['key_invalid', 'key_unreachable'],
+  misspelt: ['config_invalid'],
+} as const satisfies Record<string, readonly ErrorCode[]>;
+
+export type SignerSubject = {
+  /** `Signer.backend`, e.g. `awskms`. */
+  readonly backend: string;
+  /** Opens a key that can be used, by the backend's own opener; the suite puts the guard around it. */
+  open(): Promise<Signer>;
+  /** Every way of being refused that can be made to happen here; each is expected to throw while opening. */
+  readonly refusals: { readonly [Way in keyof typeof refusals]?: () => Promise<Signer> };
+  /** A word that names the backend in every message to the operator, e.g. /AWS KMS/. */
+  readonly named: RegExp;
+  /** Makes every later call to the backend fail in this way, undefined ends it. Absent where signing is no call. */
+  fail?(fault: Fault | undefined): void;
+  /** What no message, cause or signer may show: passwords, tokens, private keys. */
+  readonly secrets: readonly string[];
+};
+
+/** How a signer's calls fail while signing; each is `signer_unavailable` and is over when the fault is. */
+const faults: readonly Fault[] = ['denied', 'throttled', 'slow', 'broken', 'malformed', 'dropped'];
+
+/** Long enough for an answer on a busy machine, short enough for the test of the slow one. */
+const TIMEOUT_MS = 1000;
+
+/** Adds the suite's tests to `t`; `setUp` is called once and cleans up with `t.teardown`. */
+export async function signerContract(t: Test, setUp: (t: Test) => Promise<SignerSubject>): Promise<void> {
+  const subject = await setUp(t);
+  // Its breaker needs more calls than are made here: breaker and queue are tested with the guard itself.
+  const open = async () => guard(await subject.open(), { timeoutMs: TIMEOUT_MS });
+
+  await t.test('signs what jose verifies, in 64 bytes', async (t) => {
+    const signer = await open();
+    t.teardown(() => signer.close());
+    t.equal(signer.backend, subject.backend);
+    t.ok(isP256(signer.publicKey));
+    t.equal(signer.publicKey.type, 'public');
+    // r and s are padded to 32 bytes each: one in 128 signatures is short without that.
+    for (let index = 0; index < 20; index++) {
+      t.equal((await signer.sign(Buffer.from(`message ${index}`))).length, 64);
+      const jws = await signCompact(signer, { alg: 'ES256', kid: 'a', typ: 'JWT' }, { index });
+      const { payload } = await compactVerify(jws, signer.publicKey);
+      t.same(JSON.parse(Buffer.from(payload).toString()), { index });
+    }
+    hidesSecrets(subject, signer);
+  });
+
+  await t.test('signs many at once', async (t) => {
+    const signer = await open();
+    t.teardown(() => signer.close());
+    const jobs = Array.from({ length: 20 }, (_, index) =>
+      signCompact(signer, { alg: 'ES256', kid: 'a', typ: 'JWT' }, { index }),
+    );
+    const signed = await Promise.all(jobs);
+    for (const jws of signed) await compactVerify(jws, signer.publicKey);
+    t.equal(new Set(signed).size, jobs.length);
+  });
+
+  for (const [way, refuse] of Object.entries(subject.refusals))
+    await t.test(`opening is refused: ${way}`, async (t) => {
+      const error = await failureOf(refuse());
+      t.ok((refusals[way as keyof typeof refusals] as readonly ErrorCode[]).includes(error.code), error.code);
+      match(error.message, subject.named);
+      hidesSecrets(subject, error);
+    });
+
+  for (const fault of subject.fail ? faults : [])
+    await t.test(`signing fails and recovers: ${fault}`, async (t) => {
+      const signer = await open();
+      t.teardown(() => {
+        subject.fail?.(undefined);
+        return signer.close();
+      });
+      subject.fail?.(fault);
+      const error = await failureOf(Promise.resolve(signer.sign(Buffer.from('a'))));
+      t.equal(error.code, 'signer_unavailable');
+      match(error.message, new RegExp(subject.backend));
+      if (fault === 'throttled') t.equal(error.retryAfterSeconds, RETRY_AFTER_SECONDS);
+      else t.ok((error.retryAfterSeconds ?? 0) > 0);
+      hidesSecrets(subject, error);
+      subject.fail?.(undefined);
+      t.equal((await signer.sign(Buffer.from('a'))).length, 64);
+    });
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<WebdistError> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof WebdistError) return error;
+    throw error;
+  }
+  throw new Error('Nothing was thrown.');
+}
+
+/** Looks as deep as the most talkative log would, causes and their fields too. */
+function hidesSecrets(subject: Pick<SignerSubject, 'secrets'>, shown: unknown): void {
+  const text = inspect(shown, { depth: 12, showHidden: true, maxStringLength: null, maxArrayLength: null });
+  for (const secret of subject.secrets) equal(text.includes(secret), false, 'a secret is shown');
+}

@@ -1,0 +1,352 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, importSPKI, jwtVerify } from 'jose';
+import t from 'tap';
+import { publicKeyPem, readPublicKey } from '../../src/jws.ts';
+import type { Sandbox } from '../../src/sandbox/sandbox.ts';
+import { askToken, startReady, startSandbox, temporaryFolder } from '../running.ts';
+
+type Answer = { token: string; expiresAt: string; dtype: string; keyId: string; nonce: string; installUrl?: string };
+
+const generous = { WEBDIST_RATE_LIMIT: '1000000', WEBDIST_RATE_LIMIT_ADDRESS: '1000000' };
+
+/** The public half App Store Connect holds under a key id, asked for as Apple’s API is asked. */
+async function registeredKey(sandbox: Sandbox, keyId: string): Promise<string> {
+  const { openAppStoreConnect } = await import('../../src/app-store-connect/client.ts');
+  const { openLocalSigner } = await import('../../src/signer/local.ts');
+  const { ASC_PRIVATE_KEY_B64 = '', ASC_KEY_ID = '', ASC_ISSUER_ID } = sandbox.settings;
+  const { signer } = openLocalSigner(ASC_PRIVATE_KEY_B64, 'test');
+  const { openLog } = await import('../../src/log.ts');
+  const asc = openAppStoreConnect({
+    baseUrl: sandbox.baseUrl,
+    keyId: ASC_KEY_ID,
+    issuerId: ASC_ISSUER_ID,
+    signer,
+    log: openLog('silent'),
+  });
+  const { publicKey } = await asc.readKey(keyId);
+  asc.close();
+  if (!publicKey) throw new Error('the sandbox holds no such key');
+  return publicKeyPem(publicKey);
+}
+
+/** r‖s as the DER SEQUENCE that openssl wants. */
+function toDer(raw: Buffer): Buffer {
+  const integer = (bytes: Buffer) => {
+    const trimmed = bytes.subarray(bytes.findIndex((byte) => byte !== 0));
+    const body = (trimmed[0] ?? 0) & 0x80 ? Buffer.concat([Buffer.from([0]), trimmed]) : trimmed;
+    return Buffer.concat([Buffer.from([2, body.length]), body]);
+  };
+  const body = Buffer.concat([integer(raw.subarray(0, 32)), integer(raw.subarray(32))]);
+  return Buffer.concat([Buffer.from([0x30, body.length]), body]);
+}
+
+t.test('a token for a page', async (t) => {
+  const sandbox = await startSandbox(t);
+  const { url } = await startReady(t, sandbox, generous);
+  const response = await askToken(url);
+  t.equal(response.status, 200);
+  t.equal(response.headers.get('cache-control'), 'no-store');
+  t.equal(response.headers.get('access-control-allow-origin'), 'https://example.com');
+  t.equal(response.headers.get('access-control-allow-credentials'), 'true');
+  t.match(
+    response.headers.get('set-cookie'),
+    /^webdist_device=[^;]+; Max-Age=34560000; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
+  );
+  const answer = (await response.json()) as Answer;
+  t.strictSame(Object.keys(answer), ['token', 'expiresAt', 'dtype', 'keyId', 'nonce', 'installUrl']);
+
+  const header = decodeProtectedHeader(answer.token);
+  t.strictSame(header, { alg: 'ES256', kid: answer.keyId, typ: 'JWT' }, 'the header has exactly three members');
+  const claims = decodeJwt(answer.token);
+  t.strictSame(Object.keys(claims), ['iss', 'iat', 'exp', 'aud', 'bid', 'dtype', 'nonce', 'iid', 'vid']);
+  t.match(claims, {
+    iss: '6500000001',
+    iid: '6500000001',
+    aud: 'AppleDownloadVerification-v1',
+    bid: 'com.example.trailmap',
+    dtype: 'download',
+  });
+  t.match(claims['vid'], /^[1-9]\d*$/, 'ids are strings');
+  t.equal((claims.exp ?? 0) - (claims.iat ?? 0), 1200);
+  t.ok((claims.iat ?? Number.POSITIVE_INFINITY) <= Date.now() / 1000, 'not dated into the future');
+  t.equal(answer.expiresAt, new Date((claims.exp ?? 0) * 1000).toISOString().replace('.000', ''));
+  t.match(answer.nonce, /^[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}$/);
+
+  const pem = await registeredKey(sandbox, answer.keyId);
+  await t.resolves(
+    jwtVerify(answer.token, await importSPKI(pem, 'ES256'), { audience: 'AppleDownloadVerification-v1' }),
+    'jose',
+  );
+  const jwks = (await (await fetch(`${url}/.well-known/jwks.json`)).json()) as Parameters<typeof createLocalJWKSet>[0];
+  await t.resolves(jwtVerify(answer.token, createLocalJWKSet(jwks)), 'our JWKS');
+
+  const [protectedHeader, payload, signature = ''] = answer.token.split('.');
+  const dir = temporaryFolder(t);
+  const file = (name: string, content: string | Buffer) => {
+    writeFileSync(join(dir, name), content);
+    return join(dir, name);
+  };
+  const raw = Buffer.from(signature, 'base64url');
+  t.equal(raw.length, 64);
+  const verified = execFileSync('openssl', [
+    ...['dgst', '-sha256', '-verify', file('key.pub', pem), '-signature', file('sig', toDer(raw))],
+    file('input', `${protectedHeader}.${payload}`),
+  ]);
+  t.equal(String(verified), 'Verified OK\n', 'openssl');
+  t.ok(readPublicKey(pem));
+
+  const verdict = await sandbox.device({ installUrl: answer.installUrl ?? '', pageUrl: 'https://example.com/' });
+  t.equal(verdict.accepted, true, 'the simulated device accepts it');
+  t.strictSame(
+    verdict.checks.filter((check) => !check.ok),
+    [],
+  );
+});
+
+t.test('10,000 tokens have 10,000 nonces', async (t) => {
+  const sandbox = await startSandbox(t);
+  const { url } = await startReady(t, sandbox, { ...generous, LOG_LEVEL: 'warn' });
+  const nonces = new Set<string>();
+  for (let round = 0; round < 100; round++) {
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, async () => (await (await askToken(url)).json()) as Answer),
+    );
+    for (const { nonce, token } of answers) {
+      t.equal(decodeJwt(token)['nonce'] === nonce || nonce, true);
+      nonces.add(nonce);
+    }
+  }
+  t.equal(nonces.size, 10_000);
+});
+
+t.test('the app under each of its names, by POST and by GET', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t), generous);
+  for (const body of [
+    {},
+    { app: 'com.example.trailmap' },
+    { app: '6500000001' },
+    { bundleID: 'com.example.trailmap', redownload: true },
+    { bundleId: 'com.example.trailmap' },
+    { appleItemId: '6500000001' },
+    { app: '6500000001', appleItemId: '6500000001' },
+  ]) {
+    const response = await askToken(url, body);
+    t.equal(response.status, 200, JSON.stringify(body));
+    t.equal(((await response.json()) as Answer).dtype, 'download', 'a page’s redownload is ignored');
+    const query = new URLSearchParams(Object.entries(body).map(([name, value]) => [name, String(value)]));
+    const got = await fetch(`${url}/install-token?${query}`, { headers: { origin: 'https://example.com' } });
+    t.equal(got.status, 200, `GET ${query}`);
+    t.equal(got.headers.get('cache-control'), 'no-store');
+  }
+  const full = (await (await askToken(url, { account: 'jo e+&', token: 'a/b=' })).json()) as Answer;
+  t.match(full.installUrl, /&token=a%2Fb%3D&account=jo%20e%2B%26&appShareURL=https%3A%2F%2F/);
+});
+
+t.test('bad input has its code, and the field is named', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t), generous);
+  const post = (body: string, headers: Record<string, string> = {}, path = '/install-token') =>
+    fetch(url + path, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json', origin: 'https://example.com', ...headers },
+    });
+  const get = (path: string, init: RequestInit = {}) =>
+    fetch(url + path, { headers: { origin: 'https://example.com' }, ...init });
+  const cases: [string, Promise<Response>, number, string, RegExp][] = [
+    ['not JSON', post('{'), 400, 'invalid_request', /body/],
+    ['empty body', post(''), 400, 'invalid_request', /body/],
+    ['JSON that is no object', post('[]'), 400, 'invalid_request', /body/],
+    ['null', post('null'), 400, 'invalid_request', /body/],
+    ['prototype pollution', post('{"__proto__":{"app":"x"}}'), 400, 'invalid_request', /body/],
+    ['wrong type', post('{"app":6500000001}'), 400, 'invalid_request', /body\.app/],
+    ['wrong type of redownload', post('{"redownload":"yes"}'), 400, 'invalid_request', /body\.redownload/],
+    ['unknown app', post('{"app":"com.example.nothing"}'), 404, 'unknown_app', /app/],
+    ['emoji', post('{"account":"🏔"}'), 400, 'invalid_request', /body\.account/],
+    ['lone surrogate', post('{"account":"\\ud800"}'), 400, 'invalid_request', /body\.account/],
+    ['control characters', post('{"account":"a\\u0000b"}'), 400, 'invalid_request', /body\.account/],
+    [
+      '10,000 characters',
+      post(JSON.stringify({ account: 'a'.repeat(10_000) })),
+      400,
+      'invalid_request',
+      /body\.account/,
+    ],
+    ['unknown field', post('{"colour":"red"}'), 400, 'invalid_request', /colour/],
+    ['1 MiB', post(JSON.stringify({ account: 'a'.repeat(1024 * 1024) })), 413, 'too_large', /body/],
+    [
+      'wrong type of content',
+      post('app=x', { 'content-type': 'application/x-www-form-urlencoded' }),
+      415,
+      'unsupported_media_type',
+      /content-type/,
+    ],
+    ['text', post('{}', { 'content-type': 'text/plain' }), 415, 'unsupported_media_type', /content-type/],
+    ['two names', post('{"app":"6500000001","bundleId":"com.example.trailmap"}'), 400, 'invalid_request', /app/],
+    ['query on POST', post('{}', {}, '/install-token?app=x'), 400, 'invalid_request', /querystring/],
+    ['duplicate query keys', get('/install-token?app=a&app=b'), 400, 'invalid_request', /querystring\.app/],
+    ['unknown query key', get('/install-token?colour=red'), 400, 'invalid_request', /colour/],
+    ['broken percent encoding', get('/install-token?app=%ff%fe'), 404, 'unknown_app', /app/],
+    ['wrong method', get('/install-token', { method: 'DELETE' }), 405, 'method_not_allowed', /GET and POST/],
+    ['a broken path', get('/%zz'), 400, 'invalid_request', /url/],
+    ['wrong path', get('/install-tokenx'), 404, 'not_found', /path/],
+    ['forbidden origin', post('{}', { origin: 'https://evil.example' }), 403, 'origin_not_allowed', /origin/],
+    ['look-alike origin', post('{}', { origin: 'https://notexample.com' }), 403, 'origin_not_allowed', /origin/],
+    ['origin null', post('{}', { origin: 'null' }), 403, 'origin_not_allowed', /origin/],
+    ['a claim a page may not set', post('{"subject":"x"}'), 403, 'forbidden', /subject/],
+    ['a dtype a page may not set', post('{"dtype":"redownload"}'), 403, 'forbidden', /dtype/],
+    ['a wrong credential', post('{}', { authorization: 'Bearer nothing' }), 401, 'unauthorized', /authorization/],
+    ['a wrong scheme', post('{}', { authorization: 'Basic eDp5' }), 401, 'unauthorized', /authorization/],
+    [
+      'a link instead of a token',
+      get('/install-token?app=com.example.trailmap%00'),
+      400,
+      'invalid_request',
+      /querystring\.app/,
+    ],
+  ];
+  for (const [name, pending, status, code, detail] of cases) {
+    const response = await pending;
+    const text = await response.text();
+    t.equal(response.status, status, `${name}: status`);
+    t.equal(response.headers.get('content-type'), 'application/problem+json; charset=utf-8', `${name}: type`);
+    const problem = JSON.parse(text) as Record<string, unknown>;
+    t.match(problem, { code, status, detail, type: `urn:webdist:problem:${code}`, title: /./ }, name);
+    t.equal(problem['requestId'], response.headers.get('x-request-id'), `${name}: the request’s id`);
+    t.notMatch(text, /aaaaaaaaaa|evil/, `${name}: repeats nothing`);
+  }
+});
+
+t.test('who is no page needs a credential', async (t) => {
+  const key = 'a-very-secret-key';
+  const digest = createHash('sha256').update(key).digest('hex');
+  const running = await startReady(t, await startSandbox(t), {
+    ...generous,
+    WEBDIST_API_KEYS: `other:${'0'.repeat(64)},shop:${digest}`,
+  });
+  const ask = (headers: Record<string, string>, body = {}) =>
+    fetch(`${running.url}/install-token`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json', ...headers },
+    });
+  t.equal((await ask({})).status, 401);
+  t.equal(
+    (await ask({ 'sec-fetch-site': 'cross-site' })).status,
+    403,
+    'a browser on a foreign page that sends no origin',
+  );
+  t.equal((await ask({ 'sec-fetch-site': 'same-origin' })).status, 200);
+  const sameSite = await ask({ 'sec-fetch-site': 'same-site', origin: 'https://shop.example.com' });
+  t.equal(sameSite.headers.get('access-control-allow-origin'), 'https://shop.example.com');
+  const authorization = `Bearer ${key}`;
+  const server = await ask(
+    { authorization },
+    { subject: 'u1', dtype: 'redownload', country: 'MT', version: '77', app: '6500000001' },
+  );
+  t.equal(server.status, 200);
+  t.equal(server.headers.get('set-cookie'), null, 'a server gets no device cookie');
+  t.match(decodeJwt(((await server.json()) as Answer).token), {
+    dtype: 'redownload',
+    ccode: 'MT',
+    iid: '6500000001',
+    vid: '77',
+  });
+  t.equal((await ask({ authorization }, { redownload: true, dtype: 'download' })).status, 400);
+  t.notMatch(running.log.text(), key);
+});
+
+t.test('HEAD makes no token', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t), generous);
+  const head = await fetch(`${url}/install-token`, { method: 'HEAD', headers: { origin: 'https://example.com' } });
+  t.equal(head.status, 405);
+});
+
+t.test('a preflight is answered for allowed origins only', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t), {
+    ...generous,
+    WEBDIST_ALLOWED_ORIGINS: 'https://shop.example.org',
+  });
+  const preflight = (origin: string) =>
+    fetch(`${url}/install-token`, {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' },
+    });
+  const allowed = await preflight('https://shop.example.org');
+  t.equal(allowed.status, 204);
+  t.equal(allowed.headers.get('access-control-allow-origin'), 'https://shop.example.org');
+  t.match(allowed.headers.get('access-control-allow-headers') ?? '', /content-type/i);
+  t.equal((await preflight('https://evil.example')).headers.get('access-control-allow-origin'), null);
+  t.match((await askToken(url)).headers.get('vary') ?? '', /Origin/);
+});
+
+t.test('the limit of a visitor', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t), {
+    WEBDIST_RATE_LIMIT: '5',
+    WEBDIST_RATE_LIMIT_ADDRESS: '8',
+  });
+  const statuses: number[] = [];
+  for (let index = 0; index < 6; index++)
+    statuses.push((await askToken(url, {}, { 'x-forwarded-for': `203.0.113.${index}` })).status);
+  t.strictSame(statuses, [200, 200, 200, 200, 200, 429], 'a spoofed X-Forwarded-For changes nothing');
+  const refused = await askToken(url);
+  t.match((await refused.json()) as object, { code: 'rate_limited' });
+  t.match(refused.headers.get('retry-after'), /^[1-9]\d?$/);
+  t.equal(refused.headers.get('ratelimit-policy'), '"visitor";q=5;w=60, "address";q=8;w=60');
+  t.match(refused.headers.get('ratelimit'), /^"visitor";r=0;t=\d+, "address";r=1;t=\d+$/);
+  t.equal(refused.headers.get('access-control-allow-origin'), 'https://example.com', 'the page can read it');
+});
+
+t.test('behind a trusted proxy visitors are told apart and have a country', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t), {
+    WEBDIST_RATE_LIMIT: '2',
+    WEBDIST_TRUST_PROXY: '127.0.0.0/8',
+    WEBDIST_COUNTRY_HEADER: 'cf-ipcountry',
+  });
+  const ask = (address: string, country: string) =>
+    askToken(url, {}, { 'x-forwarded-for': address, 'cf-ipcountry': country });
+  const ccode = async (response: Response) => decodeJwt(((await response.json()) as Answer).token)['ccode'];
+  t.equal(await ccode(await ask('203.0.113.1', 'ie')), 'IE');
+  t.equal(await ccode(await ask('203.0.113.1', 'XX')), undefined, 'unknown is left out');
+  t.equal((await ask('203.0.113.1', 'IE')).status, 429);
+  t.equal((await ask('203.0.113.2', 'IE')).status, 200);
+  t.equal((await ask('2001:db8:1:2::1', 'IE')).status, 200);
+  t.equal((await ask('2001:db8:1:2:ffff::9', 'IE')).status, 200);
+  t.equal((await ask('2001:db8:1:2:abcd::3', 'IE')).status, 429, 'an IPv6 visitor is its /64');
+});
+
+t.test('the device cookie', async (t) => {
+  let clock = Date.now();
+  const { url } = await startReady(t, await startSandbox(t), generous, () => clock);
+  const cookieOf = (response: Response) => (response.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
+  const first = await askToken(url);
+  const { nonce } = (await first.json()) as Answer;
+  const cookie = cookieOf(first);
+  const tap = (headers: Record<string, string>, body: object) =>
+    fetch(`${url}/installs`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json', origin: 'https://example.com', ...headers },
+    });
+  const dtype = async (headers = {}) => ((await (await askToken(url, {}, headers)).json()) as Answer).dtype;
+
+  t.equal(
+    (await tap({ cookie: cookieOf(await askToken(url)) }, { nonce })).status,
+    204,
+    'somebody else’s nonce changes nothing',
+  );
+  t.equal((await tap({}, { nonce })).status, 204, 'nor does a tap without a cookie');
+  clock += 1300_000;
+  t.equal(await dtype({ cookie }), 'download');
+  t.equal((await tap({ cookie }, { nonce })).status, 204);
+  t.equal((await tap({ cookie }, { nonce })).status, 204, 'twice is once');
+  t.equal(await dtype({ cookie }), 'download', 'the same attempt keeps its dtype');
+  clock += 1200_000;
+  t.equal(await dtype({ cookie }), 'redownload');
+  t.equal(await dtype(), 'download', 'another device is new');
+  t.equal(await dtype({ cookie: `${cookie}x` }), 'download', 'a forged cookie is a new device');
+  t.equal((await tap({ cookie }, { app: 'com.example.trailmap', subject: 'x' })).status, 403);
+  t.equal((await tap({ cookie }, {})).status, 400);
+});

@@ -1,0 +1,156 @@
+/** Evidence and what follows from it, through the front door (contract §5.1, §5.2, §5.4). */
+
+import { createHash, randomUUID } from 'node:crypto';
+import t, { type Test } from 'tap';
+import type { Environment } from '../../src/config.ts';
+import { openHere, post, settingsIn } from '../ledger/service.ts';
+
+const LIFETIME_MS = 1200 * 1000;
+const KEY = 'key-of-the-licence-server';
+const AS_SERVER = { authorization: `Bearer ${KEY}` };
+
+/** A service whose clock the test moves. */
+async function openWith(test: Test, more: Environment = {}) {
+  let nowMs = Date.UTC(2026, 10, 21);
+  const env = settingsIn(test.testdir(), {
+    WEBDIST_LEDGER: 'memory:',
+    WEBDIST_API_KEYS: `licence:${createHash('sha256').update(KEY).digest('hex')}`,
+    ...more,
+  });
+  const service = await openHere(env, () => nowMs);
+  test.teardown(() => service.close());
+  const ask = (body: object = {}, headers: Record<string, string> = {}) =>
+    post(`${service.url}/install-token`, body, headers);
+  return {
+    ...service,
+    ask,
+    pass: (ms: number) => {
+      nowMs += ms;
+    },
+    /** A page's visitor: a token, and the cookie that says who asks. */
+    async visitor() {
+      const { body, cookie = '' } = await ask();
+      return { nonce: body['nonce'] as string, cookie, dtype: async () => (await ask({}, { cookie })).body['dtype'] };
+    },
+    used: (body: object, headers: Record<string, string> = {}) => post(`${service.url}/installs`, body, headers),
+  };
+}
+
+t.test('a tap counts: download for one lifetime, then redownload', async (test) => {
+  const { visitor, used, pass } = await openWith(test);
+  const { nonce, cookie, dtype } = await visitor();
+  pass(10 * LIFETIME_MS);
+  test.equal(await dtype(), 'download', 'looking is no evidence');
+  test.equal((await used({ nonce }, { cookie })).status, 204);
+  test.equal((await used({ nonce }, { cookie })).status, 204, 'repeated');
+  pass(LIFETIME_MS - 1000);
+  test.equal(await dtype(), 'download');
+  pass(1000);
+  test.equal(await dtype(), 'redownload');
+});
+
+t.test('evidence that does not belong to the caller changes nothing, and the answer does not tell', async (test) => {
+  const { visitor, used, pass } = await openWith(test);
+  const [victim, attacker] = [await visitor(), await visitor()];
+  const forged = attacker.cookie.replace(/=.*/, `=${/=([^.]*)/.exec(victim.cookie)?.[1]}.forged`);
+  const attempts = {
+    'own nonce': await used({ nonce: attacker.nonce }, { cookie: attacker.cookie }),
+    "another's nonce": await used({ nonce: victim.nonce }, { cookie: attacker.cookie }),
+    'without a cookie': await used({ nonce: victim.nonce }),
+    'with a forged cookie': await used({ nonce: victim.nonce }, { cookie: forged }),
+    'a nonce that never was': await used({ nonce: randomUUID() }, { cookie: attacker.cookie }),
+  };
+  const seen = (answer: (typeof attempts)['own nonce']) => {
+    const headers = Object.fromEntries(answer.headers);
+    for (const name of ['date', 'x-request-id', 'ratelimit']) delete headers[name];
+    return { status: answer.status, body: answer.body, headers };
+  };
+  for (const [name, attempt] of Object.entries(attempts))
+    test.strictSame(seen(attempt), seen(attempts['own nonce']), name);
+  pass(LIFETIME_MS);
+  test.equal(await victim.dtype(), 'download');
+  test.equal(await attacker.dtype(), 'redownload');
+});
+
+t.test('a visitor can neither choose its dtype nor forge a cookie', async (test) => {
+  const { ask, visitor, used, pass } = await openWith(test);
+  const installed = await visitor();
+  await used({ nonce: installed.nonce }, { cookie: installed.cookie });
+  pass(LIFETIME_MS);
+  for (const [name, value] of Object.entries({ dtype: 'download', subject: 'x', country: 'DE', version: '1' }))
+    test.strictSame((await ask({ [name]: value }, { cookie: installed.cookie })).body['code'], 'forbidden', name);
+  for (const redownload of [true, false])
+    test.equal((await ask({ redownload }, { cookie: installed.cookie })).body['dtype'], 'redownload', 'ignored');
+  test.equal((await ask({ redownload: true })).body['dtype'], 'download', 'ignored for a new device, too');
+  const [name, value = ''] = installed.cookie.split('=');
+  for (const forged of [value.split('.')[0], `${value}x`, `${value.split('.')[0]}.${'A'.repeat(43)}`]) {
+    const answer = await ask({}, { cookie: `${name}=${forged}` });
+    test.equal(answer.body['dtype'], 'download', 'a cookie that is not ours is a new device');
+    test.not(answer.cookie, installed.cookie);
+  }
+  const refused = await used({ app: 'com.example.trailmap', subject: 'x' }, { cookie: installed.cookie });
+  test.equal(refused.body['code'], 'forbidden');
+});
+
+t.test('what a server says counts: by nonce, and by app and subject', async (test) => {
+  const { ask, visitor, used, pass } = await openWith(test);
+  const { nonce, dtype } = await visitor();
+  test.equal((await used({ nonce }, AS_SERVER)).status, 204);
+  test.equal((await used({ app: '6500000001', subject: 'phone 1' }, AS_SERVER)).status, 204);
+  test.equal((await used({ nonce: randomUUID() }, AS_SERVER)).status, 204, 'unknown');
+  test.equal((await used({ app: 'com.example.none', subject: 'phone 1' }, AS_SERVER)).body['code'], 'unknown_app');
+  test.equal((await used({}, AS_SERVER)).body['code'], 'invalid_request');
+  test.equal((await used({ nonce, subject: 'phone 1' }, AS_SERVER)).body['code'], 'invalid_request');
+  pass(LIFETIME_MS);
+  test.equal(await dtype(), 'redownload');
+  const of = async (subject: string) => (await ask({ subject }, AS_SERVER)).body['dtype'];
+  test.equal(await of('phone 1'), 'redownload');
+  test.equal(await of('phone 2'), 'download');
+  test.equal((await ask({ subject: 'phone 2', dtype: 'redownload' }, AS_SERVER)).body['dtype'], 'redownload');
+  test.equal((await ask({}, AS_SERVER)).body['dtype'], 'download', 'without a subject nothing is known');
+});
+
+for (const [setting, expected] of [
+  ['confirm', ['download', 'download', 'redownload']],
+  ['tap', ['download', 'redownload', 'redownload']],
+  ['issue', ['redownload', 'redownload', 'redownload']],
+] as const)
+  t.test(`WEBDIST_INSTALL_EVIDENCE=${setting}: what counts after issuing, tap, confirmation`, async (test) => {
+    const { visitor, used, pass } = await openWith(test, { WEBDIST_INSTALL_EVIDENCE: setting });
+    const visitors = [await visitor(), await visitor(), await visitor()] as const;
+    await used({ nonce: visitors[1].nonce }, { cookie: visitors[1].cookie });
+    await used({ nonce: visitors[2].nonce }, AS_SERVER);
+    pass(LIFETIME_MS);
+    test.strictSame(await Promise.all(visitors.map(({ dtype }) => dtype())), expected);
+  });
+
+t.test('a hundred tokens at once: in order, and a bad entry spoils no other', async (test) => {
+  const { url } = await openWith(test);
+  const many = (requests: object[], headers: Record<string, string> = AS_SERVER) =>
+    post(`${url}/install-tokens`, { requests }, headers);
+  const requests = Array.from({ length: 100 }, (_, index) => ({ subject: `phone ${index}` }) as object);
+  requests[7] = { app: 'com.example.none' };
+  requests[8] = { dtype: 'upload' };
+  const { status, body, headers } = await many(requests);
+  test.strictSame([status, headers.get('cache-control')], [200, 'no-store']);
+  const results = body['results'] as Record<string, unknown>[];
+  test.strictSame(
+    results.map((result) => result['code']),
+    requests.map((_, index) => (index === 7 ? 'unknown_app' : index === 8 ? 'invalid_request' : undefined)),
+  );
+  test.match(results[8]?.['detail'], /^body\.requests\.8\.dtype: /);
+  test.equal(new Set(results.map((result) => result['nonce'])).size, 99);
+  test.equal((await many([...requests, {}])).body['code'], 'invalid_request', '101');
+  test.equal((await many([])).body['code'], 'invalid_request', 'none');
+  test.equal((await many([{}], {})).body['code'], 'unauthorized', 'a page');
+});
+
+t.test('a key that is wrong, in any way, is refused alike', async (test) => {
+  const { ask } = await openWith(test);
+  for (const credential of [`${KEY}x`, KEY.slice(1), createHash('sha256').update(KEY).digest('hex'), 'x'])
+    for (const scheme of ['Bearer', 'bearer']) {
+      const { status, body } = await ask({ subject: 'x' }, { authorization: `${scheme} ${credential}` });
+      test.strictSame([status, body['code']], [401, 'unauthorized']);
+    }
+  test.equal((await ask({}, { authorization: `Basic ${KEY}` })).status, 401);
+});

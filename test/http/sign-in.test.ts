@@ -1,0 +1,168 @@
+/** A website's own customers, checked through its JWKS: issuer, audience, expiry, rotation there, and when it is away. */
+
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
+import t, { type Test } from 'tap';
+import { openSignIn } from '../../src/http/sign-in.ts';
+import { openHere, post, settingsIn, until } from '../ledger/service.ts';
+
+const issuer = 'https://login.example.com/';
+const audience = 'shop';
+
+/** The website's sign-in: makes keys and JWTs, publishes the public halves; can be away. */
+async function openIdentityProvider(test: Test) {
+  const keys = new Map<string, Awaited<ReturnType<typeof generateKeyPair>>>();
+  let fetches = 0;
+  const server = createServer(async (_request, response) => {
+    fetches++;
+    const published = [...keys].map(async ([kid, { publicKey }]) => ({
+      ...(await exportJWK(publicKey)),
+      kid,
+      alg: 'ES256',
+    }));
+    response.end(JSON.stringify({ keys: await Promise.all(published) }));
+  });
+  const listen = async (port: number) => {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  };
+  const port = await listen(0);
+  const goAway = () =>
+    new Promise<void>((done) => {
+      server.close(() => done());
+      server.closeAllConnections();
+    });
+  test.teardown(() => goAway());
+  const addKey = async (kid: string) => void keys.set(kid, await generateKeyPair('ES256'));
+  await addKey('one');
+  return {
+    settings: { jwksUrl: `http://127.0.0.1:${port}/jwks.json`, issuer, audience },
+    addKey,
+    removeKey: (kid: string) => keys.delete(kid),
+    fetches: () => fetches,
+    goAway,
+    comeBack: () => listen(port),
+    async jwt(kid = 'one', claims: JWTPayload = {}) {
+      const key = keys.get(kid)?.privateKey;
+      if (!key) throw new Error(`There is no key ${kid}.`);
+      const now = Math.floor(Date.now() / 1000);
+      const payload = { iss: issuer, aud: audience, sub: 'customer', iat: now, exp: now + 300, ...claims };
+      return new SignJWT(payload).setProtectedHeader({ alg: 'ES256', kid }).sign(key);
+    },
+  };
+}
+
+const past = Math.floor(Date.now() / 1000) - 60;
+const unauthorized = { code: 'unauthorized' };
+
+t.test('through the front door', async (test) => {
+  const provider = await openIdentityProvider(test);
+  const stranger = await openIdentityProvider(test);
+  const service = await openHere(
+    settingsIn(test.testdir(), {
+      WEBDIST_LEDGER: 'memory:',
+      WEBDIST_AUTH_JWKS_URL: provider.settings.jwksUrl,
+      WEBDIST_AUTH_ISSUER: issuer,
+      WEBDIST_AUTH_AUDIENCE: audience,
+    }),
+  );
+  test.teardown(() => service.close());
+  const ask = async (jwt?: string, headers: Record<string, string> = {}) =>
+    post(`${service.url}/install-token`, {}, { ...headers, ...(jwt && { authorization: `Bearer ${jwt}` }) });
+  test.equal((await ask(await provider.jwt())).status, 200);
+  const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${(await provider.jwt()).split('.')[1]}.`;
+  const shared = await new SignJWT({ iss: issuer, aud: audience, exp: 9e9 })
+    .setProtectedHeader({ alg: 'HS256', kid: 'one' })
+    .sign(new TextEncoder().encode('a secret that is long enough for HS256'));
+  const bad = {
+    'no credential': undefined,
+    'no JWT': 'hello',
+    'another issuer': await provider.jwt('one', { iss: 'https://login.example.org/' }),
+    'another audience': await provider.jwt('one', { aud: 'blog' }),
+    expired: await provider.jwt('one', { exp: past }),
+    'without an expiry': await provider.jwt('one', { exp: undefined } as unknown as JWTPayload),
+    'not valid yet': await provider.jwt('one', { nbf: Math.floor(Date.now() / 1000) + 300 }),
+    "a stranger's key": await stranger.jwt(),
+    'without a signature': unsigned,
+    'with a shared secret': shared,
+    'changed afterwards': (await provider.jwt()).replace(
+      /\.[^.]+\./,
+      `.${Buffer.from(JSON.stringify({ iss: issuer, aud: audience, exp: 9e9 })).toString('base64url')}.`,
+    ),
+  };
+  for (const [name, jwt] of Object.entries(bad)) {
+    const { status, body } = await ask(jwt);
+    test.strictSame([status, body['code']], [401, 'unauthorized'], name);
+    if (jwt) test.notOk(JSON.stringify([body, service.lines]).includes(jwt), 'and is told to nobody');
+  }
+  test.equal(
+    (await ask(await provider.jwt(), { origin: 'https://evil.example' })).status,
+    403,
+    "a foreign page's customer",
+  );
+  const many = await post(
+    `${service.url}/install-tokens`,
+    { requests: [{}] },
+    { authorization: `Bearer ${await provider.jwt()}` },
+  );
+  test.equal(many.status, 401, 'a customer is no server');
+  await provider.goAway();
+  test.equal((await ask(await provider.jwt())).status, 200, 'while the sign-in is away');
+});
+
+t.test('the keys rotate there: the new one counts at once, the old one until the next look', async (test) => {
+  const provider = await openIdentityProvider(test);
+  const signIn = openSignIn(provider.settings, { cooldownMs: 0, refreshMs: 0 });
+  const old = await provider.jwt('one');
+  await signIn.verify(old);
+  await provider.addKey('two');
+  await signIn.verify(await provider.jwt('two'));
+  provider.removeKey('one');
+  await until('the old key no longer counts', () =>
+    signIn.verify(old).then(
+      () => false,
+      () => true,
+    ),
+  );
+  await test.rejects(signIn.verify(old), unauthorized);
+  await signIn.verify(await provider.jwt('two'));
+});
+
+t.test('unknown key ids do not make it fetch without end', async (test) => {
+  const [provider, stranger] = [await openIdentityProvider(test), await openIdentityProvider(test)];
+  await stranger.addKey('never');
+  const signIn = openSignIn(provider.settings);
+  await signIn.verify(await provider.jwt());
+  for (let count = 0; count < 20; count++) await test.rejects(signIn.verify(await stranger.jwt('never')), unauthorized);
+  test.equal(provider.fetches(), 1);
+});
+
+t.test('the JWKS is away: the keys seen last count, nobody waits, and it is asked again', async (test) => {
+  const provider = await openIdentityProvider(test);
+  const signIn = openSignIn(provider.settings, { cooldownMs: 0, refreshMs: 0 });
+  await signIn.verify(await provider.jwt());
+  await provider.goAway();
+  for (let count = 0; count < 5; count++) await signIn.verify(await provider.jwt());
+  await test.rejects(signIn.verify(await provider.jwt('one', { exp: past })), unauthorized);
+  await provider.addKey('two');
+  await test.rejects(signIn.verify(await provider.jwt('two')), { code: 'sign_in_unavailable' });
+  await provider.comeBack();
+  await until('the new key is known', async () =>
+    signIn.verify(await provider.jwt('two')).then(
+      () => true,
+      () => false,
+    ),
+  );
+});
+
+t.test('a JWKS that never answered: nobody is let in, and told to come again', async (test) => {
+  const provider = await openIdentityProvider(test);
+  await provider.goAway();
+  const signIn = openSignIn(provider.settings);
+  await test.rejects(signIn.verify(await provider.jwt()), { code: 'sign_in_unavailable', retryAfterSeconds: 5 });
+  await provider.comeBack();
+  await signIn.verify(await provider.jwt());
+});

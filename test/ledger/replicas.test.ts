@@ -1,0 +1,83 @@
+/**
+ * Three replicas, real processes, with one PostgreSQL, one Redis and one App Store Connect behind a round-robin load
+ * balancer: to a device they are one.
+ */
+
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import t from 'tap';
+import { openSandbox } from '../../src/sandbox/sandbox.ts';
+import { noRedis, openRedisServer } from '../http/redis-server.ts';
+import { noPostgres, openPostgresServer } from './postgres-server.ts';
+import { replicaSettings, sharedAsOne, TOKEN_LIFETIME_SECONDS } from './replicated.ts';
+import { openRoundRobin } from './round-robin.ts';
+import { post, type ServiceProcess, startService, until } from './service.ts';
+
+t.setTimeout(90_000);
+
+const KEY = 'a-key-for-this-test';
+
+t.test('three replicas', { skip: noPostgres || noRedis }, async (test) => {
+  const folder = test.testdir();
+  const postgres = await openPostgresServer();
+  test.teardown(() => postgres.close());
+  const redis = await openRedisServer();
+  test.teardown(() => redis.stop());
+  const sandbox = await openSandbox({ dataDir: join(folder, 'sandbox'), port: 0, production: false });
+  test.teardown(() => sandbox.close());
+  const databaseUrl = await postgres.freshUrl();
+  const database = databaseUrl.split('/').at(-1) ?? '';
+  const start = (name: string, env: Record<string, string> = {}) =>
+    startService({
+      ...sandbox.settings,
+      ...replicaSettings,
+      HOST: '127.0.0.1',
+      PORT: '0',
+      WEBDIST_MODE: 'production',
+      WEBDIST_DATA_DIR: join(folder, name),
+      WEBDIST_LEDGER: databaseUrl,
+      WEBDIST_REDIS_URL: redis.url,
+      WEBDIST_API_KEYS: `test:${createHash('sha256').update(KEY).digest('hex')}`,
+      ...env,
+    });
+  const replicas: ServiceProcess[] = [];
+  test.teardown(() => Promise.all(replicas.map((replica) => replica.end('SIGKILL'))));
+  replicas.push(...(await Promise.all(['one', 'two', 'three'].map((name) => start(name)))));
+  const balancer = await openRoundRobin(replicas.map(({ url }) => url));
+  test.teardown(() => balancer.close());
+  await until('every replica is ready', async () => {
+    const answers = await Promise.all(replicas.map(({ url }) => fetch(`${url}/health/ready`)));
+    return answers.every(({ status }) => status === 200);
+  });
+
+  await sharedAsOne(test, balancer.url);
+
+  const asServer = { authorization: `Bearer ${KEY}` };
+  const ofPhone = () => post(`${balancer.url}/install-token`, { subject: 'phone' }, asServer);
+  await post(`${balancer.url}/installs`, { app: sandbox.settings['WEBDIST_BUNDLE_ID'], subject: 'phone' }, asServer);
+  const inside = await Promise.all([ofPhone(), ofPhone(), ofPhone()]);
+  test.strictSame([...new Set(inside.map(({ body }) => body['dtype']))], ['download']);
+  // A minute passes: for the ledger, by setting its records back.
+  await postgres.admin(`UPDATE webdist_install SET installed_at = installed_at - ${TOKEN_LIFETIME_SECONDS}`, database);
+  const outside = await Promise.all([ofPhone(), ofPhone(), ofPhone()]);
+  test.strictSame([...new Set(outside.map(({ body }) => body['dtype']))], ['redownload'], 'for every replica');
+
+  const created = (await requestsOf(sandbox.baseUrl)).filter(
+    ({ method, path, status }) => method === 'POST' && status === 201 && /istributionKeys/.test(path),
+  );
+  test.equal(created.length, 1, 'the key was registered once');
+  const keyIds = new Set(inside.map(({ body }) => body['keyId']));
+  test.equal(keyIds.size, 1, 'all sign under the same key id');
+
+  // Apple is away, and a fourth replica with an empty disk starts: it knows the key id from the others.
+  await sandbox.close();
+  const fourth = await start('four');
+  replicas.push(fourth);
+  const answer = await post(`${fourth.url}/install-token`, {});
+  test.strictSame([answer.status, answer.body['keyId']], [200, [...keyIds][0]]);
+});
+
+async function requestsOf(baseUrl: string) {
+  const response = await fetch(new URL('/_sandbox/requests', baseUrl));
+  return (await response.json()) as { method: string; path: string; status: number }[];
+}

@@ -1,0 +1,56 @@
+import t from 'tap';
+import {
+  counts,
+  dtypeAt,
+  type Evidence,
+  LEDGER_DOWN_DTYPE,
+  RESTORE_EVIDENCE,
+  UNKNOWN_RESTORE_DTYPE,
+  UNKNOWN_SUBJECT_DTYPE,
+  UPDATE_DTYPE,
+} from '../../src/ledger/rule.ts';
+
+/** Setting, evidence, does it count. The contract §5.4 as a table. */
+const evidences: [Evidence, Evidence, boolean][] = [
+  ['confirm', 'confirm', true],
+  ['confirm', 'tap', false],
+  ['confirm', 'issue', false],
+  ['tap', 'confirm', true],
+  ['tap', 'tap', true],
+  ['tap', 'issue', false],
+  ['issue', 'confirm', true],
+  ['issue', 'tap', true],
+  ['issue', 'issue', true],
+];
+
+for (const [setting, evidence, expected] of evidences)
+  t.equal(counts(evidence, setting), expected, `${evidence} under WEBDIST_INSTALL_EVIDENCE=${setting}`);
+
+/** Token issued at, install counts from, lifetime, dtype. */
+const times: [number, number | undefined, number, string][] = [
+  [1000, undefined, 1200, 'download'],
+  [1_000_000_000, undefined, 60, 'download'],
+  [1000, 1000, 1200, 'download'],
+  [2199, 1000, 1200, 'download'],
+  [2200, 1000, 1200, 'redownload'],
+  [2201, 1000, 1200, 'redownload'],
+  [1059, 1000, 60, 'download'],
+  [1060, 1000, 60, 'redownload'],
+  // A replica whose clock is behind the one that noted the evidence.
+  [900, 1000, 1200, 'download'],
+];
+
+for (const [now, installedAt, lifetime, expected] of times)
+  t.equal(dtypeAt(now, installedAt, lifetime), expected, `at ${now}, installed ${installedAt}, lifetime ${lifetime}`);
+
+t.strictSame(
+  { LEDGER_DOWN_DTYPE, RESTORE_EVIDENCE, UNKNOWN_RESTORE_DTYPE, UNKNOWN_SUBJECT_DTYPE, UPDATE_DTYPE },
+  {
+    LEDGER_DOWN_DTYPE: 'redownload',
+    RESTORE_EVIDENCE: 'confirm',
+    UNKNOWN_RESTORE_DTYPE: 'redownload',
+    UNKNOWN_SUBJECT_DTYPE: 'download',
+    UPDATE_DTYPE: 'redownload',
+  },
+  'the choices where Apple is silent are these; changing one changes what advertisers are told',
+);

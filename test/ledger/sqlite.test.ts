@@ -1,0 +1,159 @@
+/** What is SQLite's own: several processes on one file, locks, schemas, files that are none. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { DatabaseSync } from 'node:sqlite';
+import t from 'tap';
+import { openLedger } from '../../src/ledger/ledger.ts';
+import { dtypeOf, entryOf, LIFETIME, NOW, options, subjectOf } from './contract.ts';
+
+const open = (path: string) => openLedger(`sqlite://${path}`, options);
+
+t.test('the file is for its owner only, also what SQLite puts beside it', async (test) => {
+  const path = join(test.testdir(), 'deep', 'ledger.sqlite');
+  const ledger = await open(path);
+  test.teardown(() => ledger.close());
+  await ledger.record([entryOf(subjectOf('private'))]);
+  for (const file of [path, `${path}-wal`, `${path}-shm`]) test.equal(statSync(file).mode & 0o777, 0o600, file);
+  test.equal(statSync(join(path, '..')).mode & 0o777, 0o700);
+});
+
+t.test('while another process holds the lock: an answer in time, and the event loop goes on', async (test) => {
+  const path = join(test.testdir(), 'ledger.sqlite');
+  const ledger = await open(path);
+  const other = new DatabaseSync(path);
+  test.teardown(async () => {
+    other.close();
+    await ledger.close();
+  });
+  other.exec('BEGIN IMMEDIATE');
+  let turns = 0;
+  const counting = setInterval(() => turns++, 1);
+  await test.rejects(ledger.record([entryOf(subjectOf('waits'))]), { code: 'ledger_unavailable' });
+  clearInterval(counting);
+  test.ok(turns > 10, `${turns} turns of the event loop meanwhile`);
+  const waiting = ledger.record([entryOf(subjectOf('waits'))]);
+  other.exec('COMMIT');
+  test.strictSame(await waiting, ['download'], 'a lock that is let go in time does no harm');
+});
+
+t.test('ten processes open a new file at once and write to it', async (test) => {
+  const path = join(test.testdir(), 'ledger.sqlite');
+  const children = Array.from({ length: 10 }, (_, index) => writer(path, `process ${index}`));
+  const codes = await Promise.all(children.map(async (child) => (await once(child, 'exit'))[0]));
+  test.strictSame(codes, Array(10).fill(0));
+  const ledger = await open(path);
+  test.teardown(() => ledger.close());
+  test.strictSame(await ledger.stats(), { installs: 10, tokens: 200 });
+});
+
+t.test('a newer schema is refused and left as it is', async (test) => {
+  const path = join(test.testdir(), 'ledger.sqlite');
+  await (await open(path)).close();
+  const newer = new DatabaseSync(path);
+  newer.exec('PRAGMA user_version = 99');
+  newer.close();
+  await test.rejects(open(path), { code: 'state_invalid', message: /newer webdist/ });
+  const after = new DatabaseSync(path);
+  test.teardown(() => after.close());
+  test.equal(after.prepare('PRAGMA user_version').get()?.['user_version'], 99);
+});
+
+t.test("another program's database is refused and left as it is", async (test) => {
+  const path = join(test.testdir(), 'other.sqlite');
+  const other = new DatabaseSync(path);
+  other.exec('CREATE TABLE customer (name TEXT)');
+  other.close();
+  const before = readFileSync(path);
+  await test.rejects(open(path), { code: 'state_invalid', message: /another program/ });
+  test.strictSame(readFileSync(path), before);
+});
+
+t.test('what is no database, or a folder, or below a file, is refused by name', async (test) => {
+  const folder = test.testdir({
+    'text.sqlite': 'This is a text, and a rather long one, so that it has a header.\n'.repeat(20),
+  });
+  const before = readFileSync(join(folder, 'text.sqlite'));
+  for (const name of ['text.sqlite', '.', 'text.sqlite/ledger.sqlite'])
+    await test.rejects(open(join(folder, name)), { code: 'state_invalid', message: /cannot be opened/ }, name);
+  test.strictSame(readFileSync(join(folder, 'text.sqlite')), before);
+});
+
+t.test('a file that is damaged later: every request is told so, and the process lives', async (test) => {
+  const path = join(test.testdir(), 'ledger.sqlite');
+  const first = await open(path);
+  await first.record(Array.from({ length: 2000 }, (_, index) => entryOf(subjectOf(`${index}`))));
+  await first.close();
+  const bytes = readFileSync(path);
+  // The first page, with the schema, stays; every other page becomes nonsense.
+  writeFileSync(path, Buffer.concat([bytes.subarray(0, 4096), Buffer.alloc(bytes.length - 4096, 0xa5)]));
+  const ledger = await open(path);
+  test.teardown(() => ledger.close());
+  await test.rejects(ledger.record([entryOf(subjectOf('7'))]), { code: 'ledger_unavailable' });
+  await test.rejects(ledger.stats(), { code: 'ledger_unavailable' });
+});
+
+const notRoot = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined;
+
+t.test('a folder that cannot be written to is refused by name', async (test) => {
+  const folder = join(test.testdir(), 'read-only');
+  mkdirSync(folder, { mode: 0o555 });
+  const child = writer(join(folder, 'ledger.sqlite'), 'reader', notRoot);
+  let said = '';
+  child.stderr?.on('data', (data) => {
+    said += data;
+  });
+  const [code] = await once(child, 'close');
+  test.equal(code, 1);
+  test.match(said, /cannot be opened/);
+});
+
+const hasLimits = existsSync('/usr/bin/prlimit');
+
+t.test(
+  'a full disk: nothing acknowledged is lost, and room mends it',
+  { skip: !hasLimits && 'there is no prlimit' },
+  async (test) => {
+    const path = join(test.testdir(), 'ledger.sqlite');
+    const child = spawn(
+      '/usr/bin/prlimit',
+      ['--fsize=400000:unlimited', process.execPath, resolve('test/ledger/writer.ts'), path, 'fill'],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    );
+    test.teardown(() => child.kill('SIGKILL'));
+    const lines = createInterface({ input: child.stdout });
+    const next = async () => JSON.parse(String((await once(lines, 'line'))[0])) as { code?: string; recorded: number };
+    const full = await next();
+    test.equal(full.code, 'ledger_unavailable', `full after ${full.recorded} records`);
+    spawn('/usr/bin/prlimit', ['--fsize=unlimited', '--pid', String(child.pid)]).once('exit', () =>
+      child.stdin.end('go on\n'),
+    );
+    const mended = await next();
+    test.ok(mended.recorded > full.recorded, 'it went on by itself');
+    const ledger = await open(path);
+    test.teardown(() => ledger.close());
+    test.equal((await ledger.stats()).tokens, mended.recorded);
+  },
+);
+
+t.test('a memory ledger ends with its process, and two are two', async (test) => {
+  const [one, two] = [await openLedger('memory:', options), await openLedger('memory:', options)];
+  test.teardown(() => Promise.all([one.close(), two.close()]));
+  const entry = entryOf(subjectOf('memory'));
+  await one.record([entry]);
+  await one.confirm({ nonce: entry.nonce }, NOW);
+  test.equal(await dtypeOf(two, entryOf(entry.subject, NOW + LIFETIME)), 'download');
+});
+
+/** A process that records 20 tokens of its own subject and one install. */
+function writer(path: string, subject: string, as?: { uid: number; gid: number }): ChildProcess {
+  return spawn(process.execPath, [resolve('test/ledger/writer.ts'), path, subject], {
+    ...as,
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+}

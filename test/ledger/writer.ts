@@ -1,0 +1,42 @@
+/** A process that writes to a SQLite ledger: `writer.ts PATH SUBJECT`; with the subject `fill` until the disk is full, and then again. */
+
+import { once } from 'node:events';
+import { openLedger } from '../../src/ledger/ledger.ts';
+import { APP, entryOf, NOW, options, subjectOf } from './contract.ts';
+
+// Node ignores this signal of a file that is too large; what tap adds to a process would end it instead.
+process.on('SIGXFSZ', () => undefined);
+
+const [, , path = '', name = ''] = process.argv;
+const ledger = await openLedger(`sqlite://${path}`, options);
+
+if (name === 'fill') {
+  let recorded = 0;
+  const report = (code?: string) => process.stdout.write(`${JSON.stringify({ code, recorded })}\n`);
+  const record = async () => {
+    await ledger.record([entryOf(subjectOf(`${recorded}`))]);
+    recorded++;
+  };
+  try {
+    for (;;) await record();
+  } catch (error) {
+    report((error as { code: string }).code);
+  }
+  await once(process.stdin, 'data');
+  await record();
+  report();
+} else {
+  for (let count = 0; count < 20; count++) await patiently(() => ledger.record([entryOf(subjectOf(name))]));
+  await patiently(() => ledger.confirm({ appleItemId: APP, subject: subjectOf(name) }, NOW));
+}
+await ledger.close();
+
+/** Ten processes that write as fast as they can may have to wait longer for a lock than a request would. */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++)
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === 20) throw error;
+    }
+}

@@ -1,0 +1,71 @@
+/** Secrets in files, with the ways in which Docker and Kubernetes put them there. */
+
+import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import t from 'tap';
+import { openFile } from '../../src/secrets/file.ts';
+import { secretsContract } from '../contract/secrets.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+t.test('contract', (t) =>
+  secretsContract(t, async (t) => {
+    const folder = t.testdir({ 'key.pem': 'the text', locked: 'x', large: 'x'.repeat(64 * 1024 + 1) });
+    chmodSync(join(folder, 'locked'), 0);
+    const open = (name: string) => openFile(pathToFileURL(join(folder, name)).href, {});
+    return {
+      backend: 'file',
+      named: /file/,
+      text: 'the text',
+      change: (text) => writeFileSync(join(folder, 'key.pem'), text),
+      open: () => open('key.pem'),
+      failures: {
+        absent: () => open('none'),
+        malformed: () => open('large'),
+        misspelt: () => openFile('file://elsewhere/key.pem', {}),
+        ...(!isRoot && { denied: () => open('locked') }),
+      },
+      secrets: [],
+    };
+  }),
+);
+
+t.test('a file without permission', { skip: isRoot && 'root may read everything' }, async (t) => {
+  const path = join(t.testdir({ locked: 'x' }), 'locked');
+  chmodSync(path, 0);
+  await t.rejects(openFile(pathToFileURL(path).href, {}).read(), { code: 'key_denied' });
+});
+
+t.test('a directory in the place of the file', async (t) => {
+  await t.rejects(openFile(pathToFileURL(t.testdir({})).href, {}).read(), { code: 'key_invalid' });
+});
+
+t.test('the swap of ..data by Kubernetes is noticed', async (t) => {
+  // The mount holds key -> ..data/key, ..data -> ..2026_1; an update renames a new link over ..data.
+  const folder = t.testdir({ '..2026_1': { key: 'old' } });
+  symlinkSync('..2026_1', join(folder, '..data'));
+  symlinkSync('..data/key', join(folder, 'key'));
+  const source = openFile(pathToFileURL(join(folder, 'key')).href, {});
+  let unwatch: (() => void) | undefined;
+  const noticed = new Promise<void>((resolve) => {
+    unwatch = source.watch?.(resolve);
+  });
+  let update = 1;
+  const swap = () => {
+    update += 1;
+    mkdirSync(join(folder, `..2026_${update}`));
+    writeFileSync(join(folder, `..2026_${update}`, 'key'), 'newer');
+    symlinkSync(`..2026_${update}`, join(folder, '..data_tmp'));
+    renameSync(join(folder, '..data_tmp'), join(folder, '..data'));
+  };
+  swap();
+  // Again and again: what is swapped before the watch has had its first look is no change to it.
+  const swapping = setInterval(swap, 1000);
+  t.teardown(() => {
+    unwatch?.();
+    clearInterval(swapping);
+  });
+  await noticed;
+  t.equal(await source.read(), 'newer');
+});

@@ -1,0 +1,226 @@
+/** Vault KV and what it shares with Transit: logins, renewal, namespaces, certificate authorities. */
+
+import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { openVaultKv } from '../../src/secrets/vault-kv.ts';
+import { type SecretSubject, secretsContract } from '../contract/secrets.ts';
+import type { Fault } from '../stand-ins/fault.ts';
+import { administer, realVault, startVault, type VaultStandIn } from '../stand-ins/vault.ts';
+
+/** Mounts a KV engine and puts one secret into it. */
+async function setUp(t: Test, { url, rootToken }: { url: string; rootToken: string }) {
+  const mount = `webdist-test-${randomUUID()}`;
+  const admin = (method: string, path: string, body?: object) => administer(url, rootToken, method, path, body);
+  await admin('POST', `sys/mounts/${mount}`, { type: 'kv', options: { version: '2' } });
+  t.teardown(() => (realVault?.url === url ? admin('DELETE', `sys/mounts/${mount}`) : undefined));
+  const text = `-----BEGIN PRIVATE KEY-----\n${randomUUID()}\n-----END PRIVATE KEY-----\n`;
+  const change = async (value: unknown) => {
+    await admin('POST', `${mount}/data/web/camping`, { data: { key: value, empty: '', number: 1 } });
+  };
+  await change(text);
+  await admin('POST', `${mount}/data/web/deleted`, { data: { key: text } });
+  await admin('DELETE', `${mount}/data/web/deleted`);
+  const { auth } = await admin('POST', 'auth/token/create', { policies: ['default'], ttl: '1h' });
+  const env = { VAULT_ADDR: url, VAULT_TOKEN: rootToken };
+  const locator = `vault+kv://${mount}/web/camping#key`;
+  const subject = {
+    backend: 'vault+kv',
+    named: /Vault KV/,
+    text,
+    change,
+    open: () => openVaultKv(locator, env),
+    failures: {
+      absent: () => openVaultKv(`vault+kv://${mount}/web/none#key`, env),
+      noField: () => openVaultKv(`vault+kv://${mount}/web/camping#none`, env),
+      empty: () => openVaultKv(`vault+kv://${mount}/web/camping#empty`, env),
+      denied: () => openVaultKv(locator, { ...env, VAULT_TOKEN: auth.client_token }),
+      unreachable: () => openVaultKv(locator, { ...env, VAULT_ADDR: 'http://127.0.0.1:1' }),
+      misspelt: () => openVaultKv(`vault+kv://${mount}/web/camping`, env),
+    },
+    secrets: [rootToken, auth.client_token],
+  } satisfies SecretSubject;
+  return { mount, locator, env, subject };
+}
+
+const skip = realVault ? false : 'VAULT_TEST_ADDR and VAULT_TEST_TOKEN are not set';
+t.test('a real Vault or OpenBao', { skip }, (t) =>
+  secretsContract(t, async (t) => (await setUp(t, realVault ?? { url: '', rootToken: '' })).subject),
+);
+
+async function startWithSecret(t: Test, tls?: { key: string; cert: string }) {
+  const vault = await startVault(tls);
+  t.teardown(() => vault[Symbol.asyncDispose]());
+  return { vault, ...(await setUp(t, vault)) };
+}
+
+t.test('the stand-in', async (t) => {
+  const { vault, mount, locator, env, subject } = await startWithSecret(t);
+  const failing = (fault: Fault) => {
+    vault.fault = fault;
+    return openVaultKv(locator, env);
+  };
+  t.afterEach(() => {
+    vault.fault = undefined;
+  });
+  await secretsContract(t, async () => ({
+    ...subject,
+    failures: { ...subject.failures, throttled: () => failing('throttled'), malformed: () => failing('malformed') },
+  }));
+
+  await t.test('what else there can be instead of the text', async (t) => {
+    const read = async (path: string) => {
+      const source = await openVaultKv(`vault+kv://${path}`, env);
+      return source.read().finally(() => source.close());
+    };
+    await t.rejects(read(`${mount}/web/deleted#key`), { code: 'key_absent' });
+    await t.rejects(read('nowhere/web/camping#key'), { code: 'key_absent' });
+    await t.rejects(read(`${mount}/web/camping#number`), { code: 'key_invalid' });
+    vault.fault = 'broken';
+    await t.rejects(read(`${mount}/web/camping#key`), { code: 'key_unreachable' });
+    for (const bad of [
+      'vault+kv://a#key',
+      'vault+kv://a/../b#key',
+      'vault+kv://a/%2e%2e/b#key',
+      'vault+kv://a/%zz#key',
+    ])
+      await t.rejects(openVaultKv(bad, env), { code: 'config_invalid' }, bad);
+  });
+
+  await t.test('a namespace is sent along', async (t) => {
+    vault.namespace = 'team/shop';
+    const source = await openVaultKv(locator, { ...env, VAULT_NAMESPACE: 'team/shop' });
+    t.equal(await source.read(), subject.text);
+    await source.close();
+    vault.namespace = undefined;
+  });
+
+  await t.test('settings that are missing or wrong', async (t) => {
+    await t.rejects(openVaultKv(locator, {}), { code: 'config_invalid', message: /log in/ });
+    await t.rejects(openVaultKv(locator, { VAULT_TOKEN: 'a' }), { code: 'config_invalid', message: /VAULT_ADDR/ });
+    await t.rejects(openVaultKv(locator, { ...env, VAULT_CACERT: '/none' }), { code: 'config_invalid' });
+  });
+});
+
+/** Resolves when the stand-in has answered this request. */
+const answered = (vault: VaultStandIn, wanted: string) =>
+  new Promise<void>((resolve) => {
+    vault.onRequest = (request) => request === wanted && resolve();
+  });
+
+t.test('logins', async (t) => {
+  const { vault, locator, subject } = await startWithSecret(t);
+  const { roleId, secretId } = vault.appRole;
+  const appRole = { VAULT_ADDR: vault.url, VAULT_ROLE_ID: roleId, VAULT_SECRET_ID: secretId };
+  const logins = () => vault.requests.filter((request) => request.endsWith('/login')).length;
+  t.beforeEach(() => {
+    vault.requests.length = 0;
+    vault.login = { ttlSeconds: 3600, renewable: true };
+  });
+
+  await t.test('AppRole, once for many readings, again when the token is gone', async (t) => {
+    const source = await openVaultKv(locator, appRole);
+    t.teardown(() => source.close());
+    await Promise.all([source.read(), source.read(), source.read()]);
+    t.equal(logins(), 1);
+    for (const id of vault.vaultTokens.keys()) if (id !== vault.rootToken) vault.vaultTokens.delete(id);
+    const texts = await Promise.all([source.read(), source.read(), source.read()]);
+    t.same(new Set(texts), new Set([subject.text]));
+    t.equal(logins(), 2);
+  });
+
+  await t.test('AppRole at another path', async (t) => {
+    const source = await openVaultKv(locator, { ...appRole, VAULT_AUTH_PATH: 'auth/team/shop/' });
+    t.equal(await source.read(), subject.text);
+    t.match(vault.requests, ['POST auth/team/shop/login']);
+    await source.close();
+  });
+
+  await t.test('a refused login is denied, and shows no secret', async (t) => {
+    const wrong = randomUUID();
+    const source = await openVaultKv(locator, { ...appRole, VAULT_SECRET_ID: wrong });
+    const error = await source.read().catch((error: Error) => error);
+    t.match(error, { code: 'key_denied', message: /Vault refuses the login with 400/ });
+    t.notMatch(JSON.stringify([error, (error as Error).cause]), wrong);
+    await source.close();
+  });
+
+  await t.test('Kubernetes, with the JWT as it is in the file at that moment', async (t) => {
+    const path = join(t.testdir(), 'jwt');
+    const env = { VAULT_ADDR: vault.url, VAULT_KUBERNETES_ROLE: 'webdist', VAULT_KUBERNETES_JWT_PATH: path };
+    const source = await openVaultKv(locator, env);
+    await t.rejects(source.read(), { code: 'key_denied', message: /cannot be read/ });
+    writeFileSync(path, 'outdated');
+    await t.rejects(source.read(), { code: 'key_denied' });
+    writeFileSync(path, `${vault.kubernetes.jwt}\n`);
+    t.equal(await source.read(), subject.text);
+    await source.close();
+  });
+
+  await t.test('a given token that has ended is denied', async (t) => {
+    const source = await openVaultKv(locator, { VAULT_ADDR: vault.url, VAULT_TOKEN: 'hvs.gone' });
+    await t.rejects(source.read(), { code: 'key_denied', message: /VAULT_TOKEN, which has ended/ });
+    await source.close();
+  });
+
+  await t.test('a token is renewed before it ends', async (t) => {
+    vault.login = { ttlSeconds: 1, renewable: true };
+    const source = await openVaultKv(locator, appRole);
+    const renewed = answered(vault, 'POST auth/token/renew-self');
+    await source.read();
+    await renewed;
+    t.equal(await source.read(), subject.text);
+    t.equal(logins(), 1);
+    await source.close();
+  });
+
+  await t.test('a given token is renewed too', async (t) => {
+    vault.vaultTokens.set('hvs.given', { may: 'everything', ttlSeconds: 1, renewable: true });
+    const source = await openVaultKv(locator, { VAULT_ADDR: vault.url, VAULT_TOKEN: 'hvs.given' });
+    const renewed = answered(vault, 'POST auth/token/renew-self');
+    await source.read();
+    await renewed;
+    t.equal(logins(), 0);
+    await source.close();
+  });
+
+  await t.test('one that cannot be renewed is replaced before it ends', async (t) => {
+    vault.login = { ttlSeconds: 1, renewable: false };
+    const source = await openVaultKv(locator, appRole);
+    await source.read();
+    await answered(vault, 'POST auth/approle/login');
+    await source.close();
+    t.equal(logins(), 2);
+  });
+});
+
+const openssl = (() => {
+  try {
+    return execFileSync('openssl', ['version'], { encoding: 'utf8' });
+  } catch {
+    return undefined;
+  }
+})();
+
+t.test('a certificate authority of its own', { skip: openssl ? false : 'openssl is not installed' }, async (t) => {
+  const [key, cert] = ['key.pem', 'cert.pem'].map((name) => join(t.testdir({}), name)) as [string, string];
+  const request = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost';
+  execFileSync(
+    'openssl',
+    [...request.split(' '), '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', cert],
+    {
+      stdio: 'ignore',
+    },
+  );
+  const vault = await startVault({ key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') });
+  t.teardown(() => vault[Symbol.asyncDispose]());
+  const env = { VAULT_ADDR: vault.url, VAULT_TOKEN: vault.rootToken };
+  const read = async (more: object) => {
+    const source = await openVaultKv('vault+kv://secret/a#key', { ...env, ...more });
+    return source.read().finally(() => source.close());
+  };
+  await t.rejects(read({}), { code: 'key_unreachable' }, 'a certificate nobody vouches for is refused');
+  await t.rejects(read({ VAULT_CACERT: cert }), { code: 'key_absent' }, 'with VAULT_CACERT the server is heard');
+});

@@ -1,0 +1,164 @@
+/** The PEM reader: every form it takes, every repair and several at once, every refusal, and garbage. */
+
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
+import { inspect } from 'node:util';
+import fc from 'fast-check';
+import t from 'tap';
+import { isWebdistError } from '../../src/errors.ts';
+import { spki } from '../../src/jws.ts';
+import { readPrivateKey } from '../../src/signer/pem.ts';
+
+const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const pem = (key: KeyObject, type: 'pkcs8' | 'sec1' | 'spki') => key.export({ format: 'pem', type }).toString();
+const block = (label: string, body: string) => `-----BEGIN ${label}-----\n${body}\n-----END ${label}-----\n`;
+
+const pkcs8 = pem(privateKey, 'pkcs8');
+const sec1 = pem(privateKey, 'sec1');
+/** What `openssl ecparam -genkey` writes without -noout: the OID of P-256 in front. */
+const parameters = block('EC PARAMETERS', Buffer.from('06082a8648ce3d030107', 'hex').toString('base64'));
+
+const holds = (text: string, repairs: readonly string[] = []) => {
+  const read = readPrivateKey(text);
+  t.equal(spki(createPublicKey(read.key)), spki(publicKey));
+  t.same(read.repairs, repairs);
+};
+
+const crlf = (text: string) => text.replaceAll('\n', '\r\n');
+
+t.test('forms that need no repair', async () => {
+  for (const text of [pkcs8, sec1, parameters + sec1]) {
+    holds(text);
+    holds(crlf(text));
+    holds(text.trimEnd());
+    holds(`\n\n  ${text}  \n`);
+  }
+  const oneLine = sec1.replace(/(?<![-])\n(?!-)/g, '');
+  t.equal(oneLine.trim().split('\n').length, 3);
+  holds(oneLine);
+  holds(pkcs8 + pem(publicKey, 'spki'), []);
+});
+
+const literal = (text: string) => text.replaceAll('\n', '\\n');
+const quoted = (text: string) => `"${text}"`;
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+const bom = (text: string) => `\uFEFF${text}`;
+const NEWLINES = 'turned literal \\n into line breaks';
+const QUOTES = 'removed quotes around the key';
+const BASE64 = 'decoded base64 around the key';
+const BREAKS = 'put back missing line breaks';
+
+t.test('repairs', async () => {
+  for (const text of [pkcs8, sec1, parameters + sec1]) {
+    holds(literal(text), [NEWLINES]);
+    holds(crlf(text).replaceAll('\r', '\\r').replaceAll('\n', '\\n'), [NEWLINES]);
+    holds(quoted(text), [QUOTES]);
+    holds(`'${text}'`, [QUOTES]);
+    holds(base64(text), [BASE64]);
+    holds(base64(text).replace(/.{76}/g, '$&\n'), [BASE64]);
+    holds(Buffer.from(text).toString('base64url'), [BASE64]);
+    holds(bom(text), ['removed a byte order mark']);
+    holds(text.replaceAll('\n', ''), [BREAKS]);
+    holds(text.replaceAll('\n', ' '), [BREAKS]);
+  }
+});
+
+t.test('several things at once', async () => {
+  for (const text of [pkcs8, sec1, parameters + sec1]) {
+    holds(quoted(literal(text)), [QUOTES, NEWLINES]);
+    holds(JSON.stringify(text), [QUOTES, NEWLINES]);
+    holds(base64(literal(text)), [BASE64, NEWLINES]);
+    holds(base64(quoted(literal(text))), [BASE64, QUOTES, NEWLINES]);
+    holds(quoted(base64(literal(text))), [QUOTES, BASE64, NEWLINES]);
+    holds(quoted(base64(quoted(literal(text)))), [QUOTES, BASE64, QUOTES, NEWLINES]);
+    holds(bom(quoted(literal(text))), ['removed a byte order mark', QUOTES, NEWLINES]);
+    holds(quoted(text.replaceAll('\n', '')), [QUOTES, BREAKS]);
+    holds(base64(crlf(text)), [BASE64]);
+  }
+});
+
+const passphrase = randomBytes(8).toString('hex');
+const encrypted = { format: 'pem', cipher: 'aes-256-cbc', passphrase } as const;
+const certificate = block('CERTIFICATE', randomBytes(300).toString('base64'));
+const other = (namedCurve: string) => generateKeyPairSync('ec', { namedCurve }).privateKey;
+const damaged = (text: string) => text.replace(/\n.{8}/, '\nAAAAAAAA');
+
+const refusals: Record<string, [text: string, message: RegExp]> = {
+  empty: ['', /no PEM block/],
+  'only blanks': [' \n ', /no PEM block/],
+  'no PEM': ['hunter2', /no PEM block/],
+  'base64 of no PEM': [base64('hunter2'), /no PEM block/],
+  'a public key': [pem(publicKey, 'spki'), /a public key, not a private key/],
+  'a certificate': [certificate, /a certificate, not a private key/],
+  'encrypted PKCS#8': [privateKey.export({ ...encrypted, type: 'pkcs8' }).toString(), /encrypted.*openssl pkcs8/],
+  'encrypted SEC1': [privateKey.export({ ...encrypted, type: 'sec1' }).toString(), /encrypted.*openssl pkcs8/],
+  'RSA in PKCS#8': [pem(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey, 'pkcs8'), /of the type rsa/],
+  'RSA in PKCS#1': [block('RSA PRIVATE KEY', randomBytes(300).toString('base64')), /RSA PRIVATE KEY is not supported/],
+  'P-384': [pem(other('P-384'), 'pkcs8'), /secp384r1.*P-256/],
+  'P-521 in SEC1': [pem(other('P-521'), 'sec1'), /secp521r1.*P-256/],
+  secp256k1: [pem(other('secp256k1'), 'sec1'), /secp256k1.*P-256/],
+  Ed25519: [pem(generateKeyPairSync('ed25519').privateKey, 'pkcs8'), /ed25519/],
+  'two keys': [pkcs8 + sec1, /more than one private key/],
+  'cut off': [pkcs8.slice(0, 120), /no matching END line/],
+  'another END': [pkcs8.replace('END PRIVATE', 'END EC PRIVATE'), /no matching END line/],
+  'an empty block': [block('PRIVATE KEY', ''), /damaged/],
+  'PKCS#8 damaged': [damaged(pkcs8), /damaged/],
+  'SEC1 damaged': [damaged(sec1), /damaged/],
+  'the wrong label': [sec1.replaceAll('EC PRIVATE', 'PRIVATE'), /damaged/],
+  'parameters alone': [parameters, /Expected is a block that begins with -----BEGIN PRIVATE KEY/],
+};
+
+/** Runs of the body long enough to be told from chance; whoever sees one has seen key material. */
+const material = (text: string) => text.match(/[A-Za-z0-9+/]{12,}/g) ?? [];
+
+for (const [name, [text, message]] of Object.entries(refusals))
+  t.test(`refused: ${name}`, async (t) => {
+    const error = thrown(text);
+    t.match(error, { code: 'key_invalid', message });
+    const shown = inspect(error, { depth: 10, showHidden: true });
+    for (const run of material(text.replace(/-----[^-]+-----/g, ''))) t.notOk(shown.includes(run), 'shows the key');
+  });
+
+function thrown(text: string): unknown {
+  try {
+    readPrivateKey(text);
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+/** A key's text with pieces cut, doubled, or overwritten, and wrapped in what people wrap it in. */
+const mangled = fc
+  .tuple(
+    fc.constantFrom(pkcs8, sec1, parameters + sec1),
+    fc.array(fc.tuple(fc.nat(400), fc.nat(40), fc.string({ maxLength: 12, unit: 'binary' })), { maxLength: 4 }),
+    fc.array(fc.constantFrom(literal, quoted, base64, bom, crlf), { maxLength: 3 }),
+  )
+  .map(([text, cuts, wraps]) => {
+    const cut = cuts.reduce((rest, [at, length, put]) => rest.slice(0, at) + put + rest.slice(at + length), text);
+    return wraps.reduce((inner, wrap) => wrap(inner), cut);
+  });
+
+const der = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('base64'));
+const blocks = fc
+  .tuple(fc.constantFrom('PRIVATE KEY', 'EC PRIVATE KEY', 'ENCRYPTED PRIVATE KEY', 'EC PARAMETERS', 'X'), der)
+  .map(([label, body]) => block(label, body));
+
+t.test('garbage is a key that is refused, and is never shown', async (t) => {
+  const scalar = Buffer.from(String(createPrivateKey(pkcs8).export({ format: 'jwk' }).d), 'base64url');
+  const secrets = [
+    scalar.toString('base64'),
+    scalar.toString('hex'),
+    ...material(pkcs8).slice(1),
+    ...material(sec1).slice(1),
+  ];
+  const property = fc.property(fc.oneof(mangled, blocks, fc.string({ unit: 'binary' })), (text) => {
+    const error = thrown(text);
+    if (error === undefined) return;
+    if (!isWebdistError(error) || error.code !== 'key_invalid') throw error;
+    const shown = inspect(error, { depth: 10 });
+    for (const secret of secrets) if (secret.length >= 12 && shown.includes(secret)) throw new Error('shows the key');
+  });
+  fc.assert(property, { numRuns: 2000 });
+  t.pass();
+});

@@ -1,0 +1,144 @@
+/** PKCS#11 against SoftHSM2: the contract, how a key is found, and sessions that are lost. */
+
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import t from 'tap';
+import { spki } from '../../src/jws.ts';
+import { guard } from '../../src/signer/guarded.ts';
+import { openPkcs11 } from '../../src/signer/pkcs11.ts';
+import { openSigner } from '../../src/signer/signer.ts';
+import { signerContract } from '../contract/signer.ts';
+import { setUpSoftHsm, withoutSoftHsm } from '../stand-ins/softhsm.ts';
+
+t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
+  const hsm = setUpSoftHsm(t);
+  const serial = hsm.addToken('shop');
+  hsm.addKey('shop', 'EC:prime256v1', 'good', '01');
+  hsm.addKey('shop', 'EC:secp384r1', 'p384', '02');
+  hsm.addKey('shop', 'rsa:2048', 'rsa', '03');
+  hsm.addKey('shop', 'EC:prime256v1', 'twice', '04');
+  hsm.addKey('shop', 'EC:prime256v1', 'twice', '05');
+  hsm.addKey('shop', 'EC:prime256v1', 'alone', '06');
+  hsm.tool('shop', '--delete-object', '--type', 'pubkey', '--id', '06');
+  const pinFile = join(hsm.folder, 'pin');
+  writeFileSync(pinFile, `${hsm.pin}\n`);
+  const open = (path: string, query = `pin-source=${pinFile}`) =>
+    openPkcs11(`pkcs11:${path}?module-path=${hsm.library}&${query}`, {});
+
+  // One stays open throughout: as in a server, which opens anew before it closes.
+  const first = await open('token=shop;object=good');
+  t.teardown(() => first.close());
+
+  await signerContract(t, async () => ({
+    backend: 'pkcs11',
+    named: /PKCS#11/,
+    open: () => open('token=shop;object=good'),
+    refusals: {
+      absent: () => open('token=shop;object=none'),
+      denied: () => open('token=shop;object=good', 'pin-source=/none'),
+      unreachable: () => open('token=elsewhere;object=good'),
+      wrongCurve: () => open('token=shop;object=p384'),
+      malformed: () => open('token=shop;object=alone'),
+      misspelt: () => open('token=shop;objekt=good'),
+    },
+    secrets: [hsm.pin],
+  }));
+
+  await t.test('the key is found by what the URI says', async (t) => {
+    const same = async (path: string) => {
+      const signer = await open(path);
+      t.equal(spki(signer.publicKey), spki(first.publicKey), path);
+      await signer.close();
+    };
+    await same('token=shop;id=%01');
+    await same(`serial=${serial};object=good;id=%01;type=private`);
+    await same('manufacturer=SoftHSM%20project;model=SoftHSM%20v2;object=good');
+    await t.rejects(open('token=shop;object=good;id=%02'), { code: 'key_absent' });
+    await t.rejects(open('token=shop;object=good;slot-id=1'), { code: 'key_unreachable' });
+  });
+
+  await t.test('an RSA key and an ambiguous name are refused', async (t) => {
+    await t.rejects(open('token=shop;object=rsa'), { code: 'key_invalid', message: /EC key on the curve P-256/ });
+    await t.rejects(open('token=shop;object=twice'), { code: 'key_invalid', message: /several.*id=/ });
+  });
+
+  await t.test('of several keys, the registered one', async (t) => {
+    const newer = await open('token=shop;object=twice;id=%05');
+    const found = await openSigner(
+      `pkcs11:token=shop;object=twice?module-path=${hsm.library}&pin-source=${pinFile}`,
+      {},
+      newer.publicKey,
+    );
+    t.equal(spki(found.publicKey), spki(newer.publicKey));
+    t.equal((await found.sign(Buffer.from('a'))).length, 64);
+    await found.close();
+    await newer.close();
+  });
+
+  await t.test('without a PIN there is no private key to be seen', async (t) => {
+    // Being logged in is the whole process's, so another process looks.
+    const script = `import { openPkcs11 } from './src/signer/pkcs11.ts';
+      const open = (query) => openPkcs11('pkcs11:token=shop;object=good?module-path=${hsm.library}' + query, {})
+        .then(() => 'opened', (error) => error.code + ' ' + error.message + ' ' + error.cause);
+      console.log(await open(''));
+      console.log(await open('&pin-value=99887766'));
+      console.log(await open('&pin-value=99887766'));
+      console.log(await open('&pin-source=${pinFile}'));`;
+    const said = execFileSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
+    const [noPin, wrongPin, again, right] = said.trim().split('\n');
+    t.match(noPin, /^key_absent/);
+    t.match(wrongPin, /^key_denied.*CKR_PIN_INCORRECT/);
+    t.match(again, /^key_denied.*not tried again/, 'a token locks after a few wrong PINs');
+    t.equal(right, 'opened');
+    t.notMatch(said, /99887766/);
+  });
+
+  await t.test('the public half can be in a certificate', async (t) => {
+    const [key, cert] = [join(hsm.folder, 'key.pem'), join(hsm.folder, 'cert.der')];
+    const request =
+      'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=webdist -outform DER';
+    execFileSync('openssl', [...request.split(' '), '-keyout', key, '-out', cert], { stdio: 'ignore' });
+    const as = ['--label', 'certified', '--id', '07'];
+    hsm.tool('shop', '--write-object', key, '--type', 'privkey', '--usage-sign', ...as);
+    hsm.tool('shop', '--write-object', cert, '--type', 'cert', ...as);
+    const signer = guard(await open('token=shop;object=certified'));
+    t.equal((await signer.sign(Buffer.from('a'))).length, 64);
+    await signer.close();
+  });
+
+  await t.test('lost sessions are opened again', async (t) => {
+    const signer = guard(await open('token=shop;object=good'));
+    t.teardown(() => signer.close());
+    await signer.sign(Buffer.from('a'));
+    loseSessions(hsm.library);
+    t.equal((await signer.sign(Buffer.from('b'))).length, 64);
+  });
+
+  await t.test('a key that was deleted is gone when opened again, and stops signing', async (t) => {
+    hsm.addKey('shop', 'EC:prime256v1', 'brief', '08');
+    const signer = guard(await open('token=shop;object=brief'));
+    t.teardown(() => signer.close());
+    await signer.sign(Buffer.from('a'));
+    hsm.tool('shop', '--delete-object', '--type', 'privkey', '--id', '08');
+    await t.rejects(open('token=shop;object=brief'), { code: 'key_absent' });
+    await t.rejects(signer.sign(Buffer.from('a')), { code: 'signer_unavailable' });
+  });
+
+  await t.test('the library is one of this system', async (t) => {
+    await t.rejects(openPkcs11(`pkcs11:object=a?module-path=${pinFile}`, {}), { code: 'config_invalid' });
+    await t.rejects(openPkcs11('pkcs11:object=a', {}), { code: 'config_invalid', message: /PKCS11_MODULE_PATH/ });
+    const path = `pkcs11:token=shop;object=good?pin-source=${pinFile}`;
+    await (await openPkcs11(path, { PKCS11_MODULE_PATH: hsm.library })).close();
+  });
+});
+
+/** Closes every session of the token in this process, as an HSM does that restarts. */
+function loseSessions(library: string): void {
+  const { PKCS11 } = createRequire(import.meta.url)('pkcs11js') as typeof import('pkcs11js');
+  const cryptoki = new PKCS11();
+  cryptoki.load(library);
+  for (const slot of cryptoki.C_GetSlotList(true)) cryptoki.C_CloseAllSessions(slot);
+  cryptoki.close();
+}

@@ -1,0 +1,118 @@
+/** Vault Transit: the contract against the stand-in, and against a real server when VAULT_TEST_ADDR names one. */
+
+import { randomUUID } from 'node:crypto';
+import t, { type Test } from 'tap';
+import { spki } from '../../src/jws.ts';
+import { guard } from '../../src/signer/guarded.ts';
+import { openSigner } from '../../src/signer/signer.ts';
+import { openVaultTransit } from '../../src/signer/vault-transit.ts';
+import { type SignerSubject, signerContract } from '../contract/signer.ts';
+import type { Fault } from '../stand-ins/fault.ts';
+import { administer, realVault, startVault } from '../stand-ins/vault.ts';
+
+/** Mounts Transit with a usable key, one on another curve and one that cannot sign. */
+async function setUp(t: Test, { url, rootToken }: { url: string; rootToken: string }) {
+  const mount = `webdist-test-${randomUUID()}`;
+  const admin = (method: string, path: string, body?: object) => administer(url, rootToken, method, path, body);
+  await admin('POST', `sys/mounts/${mount}`, { type: 'transit' });
+  t.teardown(() => (realVault?.url === url ? admin('DELETE', `sys/mounts/${mount}`) : undefined));
+  for (const [name, type] of Object.entries({ good: 'ecdsa-p256', p384: 'ecdsa-p384', cipher: 'aes256-gcm96' }))
+    await admin('POST', `${mount}/keys/${name}`, { type });
+  const { auth } = await admin('POST', 'auth/token/create', { policies: ['default'], ttl: '1h' });
+  const env = { VAULT_ADDR: url, VAULT_TOKEN: rootToken };
+  const open = (key: string, vaultToken = rootToken) =>
+    openVaultTransit(`hashivault://${key}?mount=${mount}`, { ...env, VAULT_TOKEN: vaultToken });
+  const subject = {
+    backend: 'hashivault',
+    named: /Vault Transit/,
+    open: () => open('good'),
+    refusals: {
+      absent: () => open('none'),
+      denied: () => open('good', auth.client_token),
+      unreachable: () => openVaultTransit('hashivault://good', { ...env, VAULT_ADDR: 'http://127.0.0.1:1' }),
+      wrongCurve: () => open('p384'),
+      misspelt: () => openVaultTransit('hashivault://good?maunt=transit', env),
+    },
+    secrets: [rootToken, auth.client_token],
+  } satisfies SignerSubject;
+  return { admin, mount, env, subject };
+}
+
+const skip = realVault ? false : 'VAULT_TEST_ADDR and VAULT_TEST_TOKEN are not set';
+t.test('a real Vault or OpenBao', { skip }, (t) =>
+  signerContract(t, async (t) => (await setUp(t, realVault ?? { url: '', rootToken: '' })).subject),
+);
+
+t.test('the stand-in', async (t) => {
+  const vault = await startVault();
+  t.teardown(() => vault[Symbol.asyncDispose]());
+  const { admin, mount, env, subject } = await setUp(t, vault);
+  const open = (query = '') => openVaultTransit(`hashivault://good?mount=${mount}${query}`, env);
+  const failing = (fault: Fault) => {
+    vault.fault = fault;
+    return open().finally(() => {
+      vault.fault = undefined;
+    });
+  };
+
+  await signerContract(t, async () => ({
+    ...subject,
+    refusals: { ...subject.refusals, throttled: () => failing('throttled'), malformed: () => failing('malformed') },
+    fail: (fault) => {
+      vault.fault = fault;
+    },
+  }));
+
+  await t.test('a sealed or cut off server is unreachable', async (t) => {
+    await t.rejects(failing('broken'), { code: 'key_unreachable' });
+    await t.rejects(failing('dropped'), { code: 'key_unreachable' });
+  });
+
+  await t.test('other keys and places are refused', async (t) => {
+    await t.rejects(openVaultTransit(`hashivault://cipher?mount=${mount}`, env), { code: 'key_invalid' });
+    await t.rejects(openVaultTransit('hashivault://good?mount=nowhere', env), { code: 'key_absent' });
+    await t.rejects(open('&version=9'), { code: 'key_absent' });
+    for (const bad of ['hashivault://', 'hashivault://a/b', 'hashivault://..', 'hashivault://a?mount=../sys'])
+      await t.rejects(openVaultTransit(bad, env), { code: 'config_invalid' }, bad);
+  });
+
+  await t.test('who may see the key but not sign with it is refused when opening', async (t) => {
+    vault.vaultTokens.set('hvs.reader', { may: 'read', ttlSeconds: 3600, renewable: true });
+    const locator = `hashivault://good?mount=${mount}`;
+    await t.rejects(openSigner(locator, { ...env, VAULT_TOKEN: 'hvs.reader' }), { code: 'key_denied' });
+    const signer = await openSigner(locator, env);
+    t.equal(signer.state, 'closed');
+    await signer.close();
+    await t.rejects(openSigner('hsm:good', env), { code: 'config_invalid', message: /"hsm:"/ });
+  });
+
+  await t.test('a server that answers DER is understood', async (t) => {
+    vault.knowsJws = false;
+    t.teardown(() => {
+      vault.knowsJws = true;
+    });
+    const signer = guard(await open());
+    t.equal((await signer.sign(Buffer.from('a'))).length, 64);
+    await signer.close();
+  });
+
+  await t.test('a rotation leaves the pinned version signing', async (t) => {
+    const first = guard(await open());
+    t.teardown(() => first.close());
+    await admin('POST', `${mount}/keys/good/rotate`);
+    await first.sign(Buffer.from('a'));
+
+    const newest = await open();
+    t.not(spki(newest.publicKey), spki(first.publicKey), 'without a word about it, the newest is opened');
+    const pinned = await openVaultTransit(`hashivault://good?mount=${mount}`, env, first.publicKey);
+    t.equal(spki(pinned.publicKey), spki(first.publicKey), 'the registered public half finds its version');
+    await guard(pinned).sign(Buffer.from('a'));
+    const numbered = await open('&version=1');
+    t.equal(spki(numbered.publicKey), spki(first.publicKey), 'a version in the locator is that version');
+    for (const signer of [newest, pinned, numbered]) await signer.close();
+
+    await admin('POST', `${mount}/keys/good/config`, { min_encryption_version: 2 });
+    await t.rejects(first.sign(Buffer.from('a')), { code: 'signer_unavailable' }, 'Vault may retire it');
+    await t.rejects(open('&version=1'), { code: 'key_absent' });
+  });
+});

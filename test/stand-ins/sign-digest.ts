@@ -1,0 +1,25 @@
+/** ECDSA over a digest that is already made, which a KMS does and node:crypto's `sign` does not. For tests only. */
+
+import { createECDH, type KeyObject } from 'node:crypto';
+
+/** Order of the group of P-256 (FIPS 186-5, SP 800-186 §3.2.1.3). */
+const n = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+
+const number = (bytes: Uint8Array) => BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
+const bytes = (value: bigint) => Buffer.from(value.toString(16).padStart(64, '0'), 'hex');
+
+function power(base: bigint, exponent: bigint): bigint {
+  let result = 1n;
+  for (let b = base, e = exponent; e > 0n; e >>= 1n, b = (b * b) % n) if (e & 1n) result = (result * b) % n;
+  return result;
+}
+
+/** Takes 32 bytes and a private key on P-256; gives r‖s, 64 bytes (FIPS 186-5 §6.4.1). */
+export function signDigest(digest: Uint8Array, privateKey: KeyObject): Buffer {
+  const d = number(Buffer.from(String(privateKey.export({ format: 'jwk' }).d), 'base64url'));
+  const once = createECDH('prime256v1');
+  const r = number(once.generateKeys().subarray(1, 33)) % n;
+  const k = number(once.getPrivateKey());
+  const s = (power(k, n - 2n) * (number(digest) + r * d)) % n;
+  return Buffer.concat([bytes(r), bytes(s)]);
+}

@@ -1,0 +1,17 @@
+import type { Test } from 'tap';
+
+/** Sets variables of this process, where vendors' SDKs look for theirs, until the test ends. */
+export function setVariables(t: Test, variables: Readonly<Record<string, string>>): void {
+  const before = { ...process.env };
+  Object.assign(process.env, variables);
+  t.teardown(() => {
+    for (const name of Object.keys(variables)) {
+      const value = before[name];
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  });
+}
+
+/** Why a test against the real service is skipped: the variable that would name a key or secret there is not set. */
+export const unset = (name: string): string | false => (process.env[name] ? false : `${name} is not set`);

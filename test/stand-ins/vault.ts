@@ -1,0 +1,244 @@
+/**
+ * Vault for tests: the parts of its HTTP API (developer.hashicorp.com/vault/api-docs) that webdist uses, and those by
+ * which a test sets it up, with real keys inside. Strict about paths, headers and bodies. A real server takes its place
+ * with VAULT_TEST_ADDR and VAULT_TEST_TOKEN (see `vaultUnderTest`).
+ */
+
+import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { text } from 'node:stream/consumers';
+import { joseToDer } from 'ecdsa-sig-formatter';
+import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
+import { listen } from './listen.ts';
+import { signDigest } from './sign-digest.ts';
+
+type TransitKey = { type: string; versions: KeyObject[]; minEncryptionVersion: number };
+type VaultToken = { may: 'everything' | 'read' | 'nothing'; ttlSeconds: number; renewable: boolean };
+
+export interface VaultStandIn extends Faulty, AsyncDisposable {
+  readonly url: string;
+  readonly rootToken: string;
+  /** Requests must carry this as X-Vault-Namespace. */
+  namespace: string | undefined;
+  /** False: as a server that ignores `marshaling_algorithm` and answers DER. */
+  knowsJws: boolean;
+  /** What tokens from a login are like. */
+  login: { ttlSeconds: number; renewable: boolean };
+  readonly appRole: { roleId: string; secretId: string };
+  /** Logins with this role and JWT succeed. */
+  readonly kubernetes: { role: string; jwt: string };
+  readonly vaultTokens: Map<string, VaultToken>;
+  /** `METHOD path` of every request, oldest first. */
+  readonly requests: string[];
+  /** Called after each request was answered. */
+  onRequest: ((request: string) => void) | undefined;
+}
+
+type Body = Record<string, unknown>;
+type Reply = readonly [status: number, body?: object | string, headers?: Record<string, string>];
+
+const errors = (status: number, ...said: string[]): Reply => [status, { errors: said }];
+const denied = errors(403, '1 error occurred:\n\t* permission denied\n\n');
+const notFound: Reply = [404, { errors: [] }];
+const curves: Record<string, string> = { 'ecdsa-p256': 'P-256', 'ecdsa-p384': 'P-384' };
+
+/** Starts a Vault with a root token and nothing mounted; `tls` makes it https. */
+export async function startVault(tls?: { key: string; cert: string }): Promise<VaultStandIn> {
+  const mounts = new Map<string, 'transit' | 'kv'>();
+  const keys = new Map<string, TransitKey>();
+  const secrets = new Map<string, Body | null>();
+  const rootToken = `hvs.${randomUUID()}`;
+
+  const newToken = (token: VaultToken) => {
+    const id = `hvs.${randomUUID()}`;
+    vault.vaultTokens.set(id, token);
+    return { auth: { client_token: id, lease_duration: token.ttlSeconds, renewable: token.renewable } };
+  };
+
+  const auth = (method: string, path: string, body: Body, id: string): Reply | undefined => {
+    const { appRole, kubernetes, login } = vault;
+    if (path === 'auth/approle/login' || path === 'auth/team/shop/login')
+      return body['role_id'] === appRole.roleId && body['secret_id'] === appRole.secretId
+        ? [200, newToken({ may: 'everything', ...login })]
+        : errors(400, 'invalid role or secret ID');
+    if (path === 'auth/kubernetes/login')
+      return body['role'] === kubernetes.role && body['jwt'] === kubernetes.jwt
+        ? [200, newToken({ may: 'everything', ...login })]
+        : denied;
+    const token = vault.vaultTokens.get(id);
+    if (!token) return errors(403, '2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n');
+    if (path === 'auth/token/lookup-self')
+      return [200, { data: { id, ttl: token.ttlSeconds, renewable: token.renewable } }];
+    if (path === 'auth/token/renew-self')
+      return token.renewable
+        ? [200, { auth: { client_token: id, lease_duration: token.ttlSeconds, renewable: true } }]
+        : errors(400, 'lease is not renewable');
+    const isAllowed = token.may === 'everything' || (token.may === 'read' && method === 'GET');
+    return isAllowed ? undefined : denied;
+  };
+
+  const admin = (method: string, path: string, body: Body): Reply | undefined => {
+    if (method !== 'POST') return undefined;
+    const mount = /^sys\/mounts\/([\w-]+)$/.exec(path)?.[1];
+    if (mount) {
+      mounts.set(mount, body['type'] === 'transit' ? 'transit' : 'kv');
+      return [204];
+    }
+    if (path === 'auth/token/create') return [200, newToken({ may: 'nothing', ttlSeconds: 3600, renewable: true })];
+    return undefined;
+  };
+
+  const transit = (method: string, mount: string, path: string, body: Body): Reply => {
+    const [, verb, name = '', rest] = /^(keys|sign)\/([^/]+)(?:\/(.+))?$/.exec(path) ?? [];
+    const key = keys.get(`${mount}/${name}`);
+    if (verb === 'keys' && method === 'POST' && rest === undefined) {
+      const type = String(body['type']);
+      keys.set(`${mount}/${name}`, { type, versions: [newKey(type)], minEncryptionVersion: 0 });
+      return [200, {}];
+    }
+    if (!key) return verb === 'keys' ? notFound : errors(400, 'signing key not found');
+    if (verb === 'keys' && method === 'POST' && rest === 'rotate') {
+      key.versions.push(newKey(key.type));
+      return [200, {}];
+    }
+    if (verb === 'keys' && method === 'POST' && rest === 'config') {
+      key.minEncryptionVersion = Number(body['min_encryption_version']);
+      return [200, {}];
+    }
+    if (verb === 'keys' && method === 'GET' && rest === undefined) return [200, { data: described(key) }];
+    if (verb === 'sign' && method === 'POST' && rest === 'sha2-256') return signed(key, body, vault.knowsJws);
+    return errors(405, 'unsupported operation');
+  };
+
+  const kv = (method: string, mount: string, path: string, body: Body): Reply => {
+    const name = /^data\/(.+)$/.exec(path)?.[1];
+    if (!name) return notFound;
+    const place = `${mount}/${name}`;
+    if (method === 'POST' || method === 'DELETE') {
+      secrets.set(place, method === 'POST' ? (body['data'] as Body) : null);
+      return [204];
+    }
+    const data = secrets.get(place);
+    if (data === undefined) return notFound;
+    return [data === null ? 404 : 200, { data: { data, metadata: { version: 1, destroyed: false } } }];
+  };
+
+  const answer = async (incoming: IncomingMessage): Promise<Reply | undefined> => {
+    const { method = '', headers } = incoming;
+    const path = /^\/v1\/([^?]+)$/.exec(incoming.url ?? '')?.[1];
+    const sent = await text(incoming);
+    if (!path) return notFound;
+    if (headers['x-vault-request'] !== 'true') return errors(412, "'X-Vault-Request' header is missing");
+    if (headers['x-vault-namespace'] !== vault.namespace) return denied;
+    if (method === 'POST' && headers['content-type'] !== 'application/json') return errors(400, 'error parsing JSON');
+    const body: Body = sent === '' ? {} : JSON.parse(sent);
+    const id = String(headers['x-vault-token']);
+    if (vault.fault && !path.startsWith('auth/')) return faults[vault.fault];
+    const [, mount = '', rest = ''] = /^([\w-]+)\/(.+)$/.exec(path) ?? [];
+    const kind = mounts.get(mount);
+    const early = auth(method, path, body, id) ?? admin(method, path, body);
+    if (early) return early;
+    if (kind === 'transit') return transit(method, mount, rest, body);
+    if (kind === 'kv') return kv(method, mount, decodeURIComponent(rest), body);
+    return errors(404, `no handler for route "${path}". route entry not found.`);
+  };
+
+  const listener: RequestListener = async (incoming, outgoing) => {
+    const reply = await answer(incoming);
+    const request = `${incoming.method} ${incoming.url?.replace('/v1/', '')}`;
+    vault.requests.push(request);
+    if (reply === undefined) {
+      if (vault.fault === 'dropped') outgoing.destroy();
+    } else {
+      const [status, body, headers] = reply;
+      outgoing.writeHead(status, { 'content-type': 'application/json', ...headers });
+      outgoing.end(typeof body === 'string' ? body : body && JSON.stringify(body));
+    }
+    vault.onRequest?.(request);
+  };
+  const server = tls ? createTlsServer(tls, listener) : createServer(listener);
+  const port = await listen(server);
+  const vault: VaultStandIn = {
+    url: tls ? `https://localhost:${port}` : `http://127.0.0.1:${port}`,
+    rootToken,
+    fault: undefined,
+    namespace: undefined,
+    knowsJws: true,
+    login: { ttlSeconds: 3600, renewable: true },
+    appRole: { roleId: randomUUID(), secretId: randomUUID() },
+    kubernetes: { role: 'webdist', jwt: `${randomUUID()}.${randomUUID()}.${randomUUID()}` },
+    vaultTokens: new Map([[rootToken, { may: 'everything', ttlSeconds: 0, renewable: false }]]),
+    requests: [],
+    onRequest: undefined,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+  return vault;
+}
+
+function newKey(type: string): KeyObject {
+  const namedCurve = curves[type];
+  return generateKeyPairSync('ec', { namedCurve: namedCurve ?? 'P-256' }).privateKey;
+}
+
+function described({ type, versions, minEncryptionVersion }: TransitKey) {
+  const shown = versions.map((key, index) => [
+    String(index + 1),
+    curves[type]
+      ? { name: curves[type], public_key: createPublicKey(key).export({ format: 'pem', type: 'spki' }) }
+      : 1442851412,
+  ]);
+  return {
+    type,
+    latest_version: versions.length,
+    min_available_version: 0,
+    min_decryption_version: 1,
+    min_encryption_version: minEncryptionVersion,
+    supports_signing: curves[type] !== undefined,
+    keys: Object.fromEntries(shown),
+  };
+}
+
+function signed(key: TransitKey, body: Body, knowsJws: boolean): Reply {
+  const { input, prehashed, marshaling_algorithm: marshaling, key_version: version, ...others } = body;
+  if (Object.keys(others).length > 0) return errors(400, 'unknown parameter');
+  const privateKey = key.versions[Number(version || key.versions.length) - 1];
+  if (!privateKey || Number(version) < key.minEncryptionVersion)
+    return errors(400, 'cannot sign: version is too old or does not exist');
+  const digest = Buffer.from(String(input), 'base64');
+  if (prehashed !== true || digest.length !== 32) return errors(400, 'the stand-in signs SHA-256 digests');
+  const raw = signDigest(digest, privateKey);
+  const signature =
+    knowsJws && marshaling === 'jws' ? raw.toString('base64url') : joseToDer(raw, 'ES256').toString('base64');
+  return [200, { data: { signature: `vault:v${version}:${signature}`, key_version: version } }];
+}
+
+const faults: Readonly<Record<Fault, Reply | undefined>> = {
+  denied,
+  throttled: [429, { errors: ['rate limit quota exceeded'] }, { 'retry-after': String(RETRY_AFTER_SECONDS) }],
+  broken: errors(503, 'Vault is sealed'),
+  malformed: [200, { data: {} }],
+  dropped: undefined,
+  slow: undefined,
+};
+
+/** Sets a server up over its API, real or stand-in; throws when it does not do as asked. */
+export async function administer(url: string, vaultToken: string, method: string, path: string, body: object = {}) {
+  const answer = await fetch(`${url}/v1/${path}`, {
+    method,
+    headers: { 'X-Vault-Token': vaultToken, 'X-Vault-Request': 'true', 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+  const said = await answer.text();
+  return said === '' ? {} : JSON.parse(said);
+}
+
+/** A real server for the same tests, when variables name one; the token may mount engines and make tokens. */
+export const realVault =
+  process.env['VAULT_TEST_ADDR'] && process.env['VAULT_TEST_TOKEN']
+    ? { url: process.env['VAULT_TEST_ADDR'].replace(/\/$/, ''), rootToken: process.env['VAULT_TEST_TOKEN'] }
+    : undefined;
