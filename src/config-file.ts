@@ -37,7 +37,8 @@ export function readConfigFile(path: string, problems: string[]): z.output<typeo
   const say = (text: string) => problems.push(`WEBDIST_CONFIG: ${text}`);
   let content: unknown;
   try {
-    content = parse(readFileSync(path, 'utf8'), { intAsBigInt: true });
+    // Warnings would go to stderr with pieces of the file.
+    content = parse(readFileSync(path, 'utf8'), { intAsBigInt: true, logLevel: 'error' });
   } catch (error) {
     const { code, linePos } = error as NodeJS.ErrnoException & { linePos?: [{ line: number; col: number }] };
     say(

@@ -23,6 +23,17 @@ export const ES256_SIGNATURE_BYTES = 64;
 
 const base64url = (text: string) => Buffer.from(text, 'utf8').toString('base64url');
 
+type Header = { readonly alg: 'ES256'; readonly kid: string; readonly typ: 'JWT' };
+
+/** The first part of the latest token: a server signs with one key for as long as nobody changes it. */
+let latest: { readonly json: string; readonly part: string } | undefined;
+
+function headerPart(header: Header): string {
+  const json = JSON.stringify(header);
+  if (latest?.json !== json) latest = { json, part: base64url(json) };
+  return latest.part;
+}
+
 /**
  * Signs a header and a payload as JWS compact serialization (RFC 7515 §3.1).
  * Takes plain JSON objects, members are written in the order given; gives `header.payload.signature`.
@@ -30,10 +41,10 @@ const base64url = (text: string) => Buffer.from(text, 'utf8').toString('base64ur
  */
 export async function signCompact(
   signer: Pick<Signer, 'backend' | 'sign'>,
-  header: { readonly alg: 'ES256'; readonly kid: string; readonly typ: 'JWT' },
+  header: Header,
   payload: object,
 ): Promise<string> {
-  const signingInput = `${base64url(JSON.stringify(header))}.${base64url(JSON.stringify(payload))}`;
+  const signingInput = `${headerPart(header)}.${base64url(JSON.stringify(payload))}`;
   const signature = await signer.sign(Buffer.from(signingInput, 'ascii'));
   if (signature.length !== ES256_SIGNATURE_BYTES)
     throw new WebdistError(

@@ -17,7 +17,7 @@ import { openKeys } from './service/keys.ts';
 import { openRecords, type Subject, type Used } from './service/records.ts';
 import { openRedis, type SharedRedis } from './service/redis.ts';
 import { derivedKey, ledgerSecret } from './service/secret.ts';
-import { timedSigner } from './service/timed-signer.ts';
+import { timedSigners } from './service/timed-signer.ts';
 
 /** One request to issue, as it comes from a border: the subject in the clear. */
 export type IssueRequest = Omit<Install, 'subject' | 'app'> & {
@@ -88,11 +88,12 @@ export async function openService(
   const audit = await openAuditTrail(config.auditFile, { metrics, log });
   const catalogue = openCatalogue({ apps: config.apps, folder: config.packages, log });
   if (looksByItself) void catalogue.refresh();
+  const timed = timedSigners(metrics);
   const parts = {
     async keyFor(app: Install['app']) {
       await keys.fresh();
       const { signer, keyId } = keys.keyFor(app);
-      return { signer: timedSigner(signer, metrics), keyId };
+      return { signer: timed(signer), keyId };
     },
     dtypeFor: records.dtypeFor,
     // A clock that runs ahead would date tokens into the future, which a device refuses; dating back is harmless.

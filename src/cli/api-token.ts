@@ -1,6 +1,5 @@
 /** `webdist api-token`: a bearer JWT for Apple's server APIs, of any of the three kinds of API keys (apple-facts §7). */
 
-import { Command, InvalidArgumentError, Option } from 'commander';
 import { type ApiKeyKind, buildApiToken } from '../app-store-connect/api-token.ts';
 import { readApiKeySettings } from '../config.ts';
 import { WebdistError } from '../errors.ts';
@@ -18,27 +17,7 @@ type Options = JsonOption & {
   readonly curl?: boolean;
 };
 
-export function apiTokenCommand(): Command {
-  return new Command('api-token')
-    .description("a bearer JWT for Apple's server APIs, alone on stdout")
-    .addOption(
-      new Option('--kind <kind>', 'kind of API key')
-        .choices(['team', 'individual', 'in-app-purchase'] satisfies ApiKeyKind[])
-        .makeOptionMandatory(),
-    )
-    .option('--key <locator>', 'the .p8, as a locator (default: ASC_PRIVATE_KEY)')
-    .option('--key-id <id>', 'id of the API key (default: ASC_KEY_ID)')
-    .option('--issuer-id <id>', 'issuer id (default: ASC_ISSUER_ID); an individual key has none')
-    .option('--bundle-id <id>', 'app, for in-app-purchase (default: WEBDIST_BUNDLE_ID)')
-    .option('--lifetime <seconds>', 'at most 1200, for in-app-purchase 3600', wholeSeconds, 1200)
-    .option('--scope <entry>', 'what the JWT is good for, "GET /v1/apps"; may be repeated', collected)
-    .option('--curl', 'print a ready curl command instead')
-    .option('--json', 'print JSON')
-    .addHelpText('after', '\nExample:\n  $ curl -H "Authorization: Bearer $(webdist api-token --kind team)" …')
-    .action(printApiToken);
-}
-
-async function printApiToken(options: Options): Promise<void> {
+export async function printApiToken(options: Options): Promise<void> {
   const { kind, lifetime: lifetimeSeconds, scope, curl, json } = options;
   const settings = readApiKeySettings();
   refuseIdle(options);
@@ -82,11 +61,4 @@ function curlFor(apiToken: string, { kind, scope }: Options, baseUrl: string): s
       ? 'https://api.storekit.apple.com/inApps/v1/subscriptions/TRANSACTION_ID'
       : `${baseUrl.replace(/\/$/, '')}${path}`;
   return `curl -sS -H 'Authorization: Bearer ${apiToken}' '${url.replaceAll("'", '%27')}'`;
-}
-
-const collected = (entry: string, before: readonly string[] = []) => [...before, entry];
-
-function wholeSeconds(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected are whole seconds.');
-  return Number(text);
 }

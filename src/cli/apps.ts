@@ -1,6 +1,5 @@
 /** `webdist apps find`: an app's AppleItemID and the id of its distribution key (apple-facts §4.3). */
 
-import { Command } from 'commander';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import { fingerprint } from '../app-store-connect/register.ts';
 import type { App } from '../app-store-connect/resources.ts';
@@ -8,21 +7,7 @@ import { WebdistError } from '../errors.ts';
 import { withAppStoreConnect } from './apple.ts';
 import { type JsonOption, print } from './terminal.ts';
 
-export function appsCommand(): Command {
-  return new Command('apps')
-    .description('apps at App Store Connect')
-    .addCommand(
-      new Command('find')
-        .description("an app's AppleItemID and the id of its distribution key")
-        .argument('<bundle-id>', 'such as com.example.camping; an AppleItemID does too')
-        .option('--json', 'print JSON')
-        .addHelpText('after', '\nExample:\n  $ webdist apps find com.example.camping')
-        .action(findApp),
-    )
-    .addHelpText('after', '\nExample:\n  $ webdist apps find com.example.camping');
-}
-
-async function findApp(name: string, { json }: JsonOption): Promise<void> {
+export async function findApp(name: string, { json }: JsonOption): Promise<void> {
   const { app, key } = await withAppStoreConnect('Asking for the app', async (asc) => {
     const app = await appNamed(asc, name);
     return { app, key: await asc.appKey(app.appleItemId) };

@@ -1,33 +1,14 @@
 /** `webdist audit`: whether an audit file is whole, and whether a token was issued here (docs/audit.md). */
 
-import { Command } from 'commander';
 import { type ChainedLine, readChain } from '../audit/chain.ts';
 import { readSettings } from '../config.ts';
 import { WebdistError } from '../errors.ts';
 import { print } from './terminal.ts';
 
-export function auditCommand(): Command {
-  return new Command('audit')
-    .description('check the audit file of issued tokens, and find tokens in it')
-    .addCommand(
-      new Command('verify')
-        .description('check that no line was changed, taken out or put in')
-        .argument('[file]', 'audit file (default: WEBDIST_AUDIT)')
-        .option('--head <hash>', 'a hash that some line must have, as the log said earlier (event audit_head)')
-        .option('--json', 'print JSON')
-        .action(verify),
-    )
-    .addCommand(
-      new Command('find')
-        .description('was this token issued here? prints its line')
-        .argument('<nonce>', 'the nonce of the token')
-        .argument('[file]', 'audit file (default: WEBDIST_AUDIT)')
-        .action(find),
-    )
-    .addHelpText('after', '\nExample:\n  $ webdist audit find DD03CFE2-597C-4D1B-8770-DA880BDC8AC9');
-}
-
-async function verify(given: string | undefined, { head, json }: { head?: string; json?: boolean }): Promise<void> {
+export async function verify(
+  given: string | undefined,
+  { head, json }: { head?: string; json?: boolean },
+): Promise<void> {
   const path = pathOf(given);
   let last: ChainedLine | undefined;
   let seen = head === undefined;
@@ -45,7 +26,7 @@ async function verify(given: string | undefined, { head, json }: { head?: string
   print(data, json, [`lines  ${data.lines}`, `head   ${data.head ?? 'none'}`, ...(tornBytes > 0 ? [torn] : [])]);
 }
 
-async function find(nonce: string, given: string | undefined): Promise<void> {
+export async function find(nonce: string, given: string | undefined): Promise<void> {
   const path = pathOf(given);
   const wanted = nonce.toUpperCase();
   let found: string | undefined;

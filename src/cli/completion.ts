@@ -3,22 +3,12 @@
  * lines, because the one kept library that knows this commander (@bomb.sh/tab) would be a dependency for this alone.
  */
 
-import { Argument, Command } from 'commander';
+import type { Command } from 'commander';
 
-const shells = ['bash', 'zsh', 'fish'] as const;
+export type Shell = 'bash' | 'zsh' | 'fish';
 
-export function completionCommand(): Command {
-  return new Command('completion')
-    .description('print a completion script for a shell')
-    .addArgument(new Argument('<shell>').choices(shells))
-    .addHelpText(
-      'after',
-      '\nExample:\n  $ webdist completion bash > ~/.local/share/bash-completion/completions/webdist',
-    )
-    .action((shell: (typeof shells)[number], _, command: Command) => {
-      process.stdout.write(scripts[shell](wordsOf(command.parent ?? command)));
-    });
-}
+/** Takes the program; gives the script. */
+export const completionScript = (shell: Shell, program: Command): string => scripts[shell](wordsOf(program));
 
 type Words = readonly { readonly path: string; readonly words: string }[];
 
@@ -56,7 +46,7 @@ const fish = (words: Words) =>
     })
     .join('');
 
-const scripts = {
+const scripts: Readonly<Record<Shell, (words: Words) => string>> = {
   bash,
   zsh: (words: Words) => `autoload -U +X bashcompinit && bashcompinit\n${bash(words)}`,
   fish,

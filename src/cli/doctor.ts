@@ -1,24 +1,12 @@
 /** `webdist doctor`: everything an install depends on, one line each (docs/doctor.md). */
 
-import { Command, InvalidArgumentError } from 'commander';
 import { processEnvironment } from '../config.ts';
 import { type Diagnosis, runDoctor } from '../doctor/doctor.ts';
 import { bold, type JsonOption, print, resultWord, withProgress } from './terminal.ts';
 
-export function doctorCommand(): Command {
-  return new Command('doctor')
-    .description('check everything an install depends on; exit 1 if something fails')
-    .option('--public <url>', 'also look from outside: the page with the install link', webAddress)
-    .option('--service <url>', 'where webdist is reached from outside (default: the origin of --public)', webAddress)
-    .option('--connect <host:port>', "for the website's names connect there instead of where DNS leads")
-    .option('--json', 'print JSON')
-    .addHelpText('after', '\nExample:\n  $ webdist doctor --public https://example.com/camping')
-    .action(doctor);
-}
-
 type Options = JsonOption & { readonly public?: URL; readonly service?: URL; readonly connect?: string };
 
-async function doctor({ public: publicUrl, service: serviceUrl, connect, json }: Options): Promise<void> {
+export async function doctor({ public: publicUrl, service: serviceUrl, connect, json }: Options): Promise<void> {
   const env = processEnvironment();
   const found = await withProgress('Looking', () => runDoctor({ env, publicUrl, serviceUrl, connect }));
   const count = (result: Diagnosis['result']) => found.filter((one) => one.result === result).length;
@@ -45,10 +33,4 @@ function linesOf(title: string, found: readonly Diagnosis[], section: Diagnosis[
     ]),
     '',
   ];
-}
-
-function webAddress(text: string): URL {
-  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
-    throw new InvalidArgumentError('Expected is an address such as https://example.com/camping.');
-  return new URL(text);
 }

@@ -5,7 +5,6 @@
 
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { Command } from 'commander';
 import { fingerprint } from '../app-store-connect/register.ts';
 import { processEnvironment } from '../config.ts';
 import { WebdistError } from '../errors.ts';
@@ -15,22 +14,9 @@ import { type JsonOption, print, withProgress } from './terminal.ts';
 
 const DEFAULT_FILE = 'distribution-key.pem';
 
-export function keygenCommand(): Command {
-  return new Command('keygen')
-    .description('make a new distribution key (ECDSA P-256); prints its public half')
-    .option('--out <file>', `write the private key there: PKCS#8 PEM, mode 0600, never over a file (${DEFAULT_FILE})`)
-    .option('--in <locator>', 'make it where it will live: hashivault, awskms, gcpkms, azurekms or pkcs11')
-    .option('--json', 'print JSON')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  $ webdist keygen --out camping.pem > camping.pub.pem\n  $ webdist keygen --in hashivault://camping',
-    )
-    .action(keygen);
-}
-
 type Options = JsonOption & { readonly out?: string; readonly in?: string };
 
-async function keygen({ out, in: locator, json }: Options): Promise<void> {
+export async function keygen({ out, in: locator, json }: Options): Promise<void> {
   if (out !== undefined && locator !== undefined)
     throw new WebdistError('usage_invalid', '--out and --in exclude each other.', { mend: 'Leave one.' });
   const made = locator === undefined ? await makeHere(out ?? DEFAULT_FILE) : await makeThere(locator);

@@ -1,6 +1,5 @@
 /** `webdist keys rotate`: another distribution key in the place of the registered one, while servers run (docs/rotation.md). */
 
-import { Command } from 'commander';
 import { fingerprint } from '../app-store-connect/register.ts';
 import { type AppConfig, type Config, processEnvironment, readConfig } from '../config.ts';
 import { WebdistError } from '../errors.ts';
@@ -15,21 +14,6 @@ import { rotate } from '../service/rotation/rotate.ts';
 import { withAppStoreConnect, withKey } from './apple.ts';
 import { agree, type JsonOption, print } from './terminal.ts';
 
-export function rotateCommand(): Command {
-  return new Command('rotate')
-    .description('replace the registered key, with running servers following by themselves')
-    .option('--to <locator>', 'the new key; a candidate (WEBDIST_KEY) of every running server')
-    .option('--app <app>', 'whose key (bundle id or AppleItemID; may be left out when there is one app)')
-    .option('--rollback', 'put the key back that the latest change replaced')
-    .option('--yes', 'do not ask')
-    .option('--json', 'print JSON')
-    .addHelpText(
-      'after',
-      '\nRuns with the settings of the servers. Killed on the way, run it again.\n\nExample:\n  $ webdist keys rotate --to file:///run/secrets/camping-2.pem',
-    )
-    .action(runRotate);
-}
-
 type Options = JsonOption & {
   readonly to?: string;
   readonly app?: string;
@@ -40,7 +24,7 @@ type Options = JsonOption & {
 /** On a terminal the line that says how long one waits already makes way. */
 const say = (line: string) => void process.stderr.write(`${process.stderr.isTTY ? '\r\u001b[2K' : ''}${line}\n`);
 
-async function runRotate(options: Options): Promise<void> {
+export async function runRotate(options: Options): Promise<void> {
   if ((options.to === undefined) === (options.rollback === undefined))
     throw new WebdistError('usage_invalid', 'Say either --to LOCATOR or --rollback.');
   const config = readConfig(processEnvironment());

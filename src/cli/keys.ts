@@ -1,7 +1,6 @@
 /** `webdist keys`: the alternative distribution keys at App Store Connect, for their whole life (apple-facts §4.4). */
 
 import type { KeyObject } from 'node:crypto';
-import { Command } from 'commander';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import { fingerprint } from '../app-store-connect/register.ts';
 import type { App, RegisteredKey } from '../app-store-connect/resources.ts';
@@ -12,57 +11,12 @@ import { withAppStoreConnect, withKey } from './apple.ts';
 import { appNamed } from './apps.ts';
 import { readTextFile } from './input.ts';
 import { appsOfKeys } from './key-apps.ts';
-import { rotateCommand } from './keys-rotate.ts';
 import { agree, type JsonOption, print, table } from './terminal.ts';
-
-export function keysCommand(): Command {
-  return new Command('keys')
-    .description('alternative distribution keys at App Store Connect')
-    .addCommand(
-      new Command('list')
-        .description('every key, with its fingerprint and the app it belongs to')
-        .option('--app <app>', 'only the key of this app (bundle id or AppleItemID)')
-        .option('--account', 'only keys for all apps of the account')
-        .option('--json', 'print JSON')
-        .addHelpText('after', '\nExample:\n  $ webdist keys list --account')
-        .action(listKeys),
-    )
-    .addCommand(
-      new Command('show')
-        .description('one key and its public half')
-        .argument('<id>', 'id of the key at App Store Connect')
-        .option('--json', 'print JSON')
-        .addHelpText('after', '\nExample:\n  $ webdist keys show 0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11')
-        .action(showKey),
-    )
-    .addCommand(
-      new Command('add')
-        .description('register a public half; a private half is never sent')
-        .option('--key <locator>', 'the key pair whose public half to register (default: the first of WEBDIST_KEY)')
-        .option('--public <file>', 'or its public half, a PEM file')
-        .option('--app <app>', 'for this app (bundle id or AppleItemID; default: WEBDIST_BUNDLE_ID)')
-        .option('--account', 'for all apps of the account')
-        .option('--json', 'print JSON')
-        .addHelpText('after', '\nExample:\n  $ webdist keys add --public camping.pub.pem --app com.example.camping')
-        .action(addKey),
-    )
-    .addCommand(
-      new Command('remove')
-        .description('delete a key at App Store Connect: what it signed no longer installs')
-        .argument('<id>', 'id of the key at App Store Connect')
-        .option('--yes', 'do not ask')
-        .option('--json', 'print JSON')
-        .addHelpText('after', '\nExample:\n  $ webdist keys remove 0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11')
-        .action(removeKey),
-    )
-    .addCommand(rotateCommand())
-    .addHelpText('after', '\nExample:\n  $ webdist keys list');
-}
 
 type Scope = { readonly app?: string | undefined; readonly account?: boolean | undefined };
 type KeyWithApp = { readonly key: RegisteredKey; readonly app: App | undefined; readonly scope: 'app' | 'account' };
 
-async function listKeys({ app, account, json }: Scope & JsonOption): Promise<void> {
+export async function listKeys({ app, account, json }: Scope & JsonOption): Promise<void> {
   refuseBoth({ app, account });
   const found = await withAppStoreConnect('Asking for keys', async (asc): Promise<KeyWithApp[]> => {
     if (app !== undefined) {
@@ -92,7 +46,7 @@ async function listKeys({ app, account, json }: Scope & JsonOption): Promise<voi
   );
 }
 
-async function showKey(id: string, { json }: JsonOption): Promise<void> {
+export async function showKey(id: string, { json }: JsonOption): Promise<void> {
   const found = await withAppStoreConnect('Asking for the key', async (asc): Promise<KeyWithApp> => {
     const key = await asc.readKey(id);
     const isForOne = (await asc.listKeys({ app: true })).some((one) => one.id === id);
@@ -110,7 +64,7 @@ async function showKey(id: string, { json }: JsonOption): Promise<void> {
 
 type AddOptions = Scope & JsonOption & { readonly key?: string; readonly public?: string };
 
-async function addKey(options: AddOptions): Promise<void> {
+export async function addKey(options: AddOptions): Promise<void> {
   refuseBoth(options);
   const settings = readSettings(['WEBDIST_KEY', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY_SCOPE']);
   const isForAll = options.account ?? (options.app === undefined && settings.WEBDIST_KEY_SCOPE === 'account');
@@ -131,7 +85,7 @@ async function addKey(options: AddOptions): Promise<void> {
   ]);
 }
 
-async function removeKey(id: string, { yes, json }: JsonOption & { readonly yes?: boolean }): Promise<void> {
+export async function removeKey(id: string, { yes, json }: JsonOption & { readonly yes?: boolean }): Promise<void> {
   const key = await withAppStoreConnect('Asking for the key', (asc) => asc.readKey(id));
   await agree(`Remove the key ${id} (${fingerprintOf(key)})? What it signed no longer installs.`, yes);
   await withAppStoreConnect('Removing the key', (asc) => asc.removeKey(id));

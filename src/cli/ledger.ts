@@ -1,7 +1,6 @@
 /** `webdist ledger`: what the ledger holds, and the rights of the people it is about (docs/ledger.md). */
 
 import { existsSync } from 'node:fs';
-import { Command } from 'commander';
 import { readLedgerSettings } from '../config.ts';
 import { WebdistError } from '../errors.ts';
 import { openLog } from '../log.ts';
@@ -9,31 +8,9 @@ import { openMetrics } from '../metrics.ts';
 import { openRecords, type Records, type Subject } from '../service/records.ts';
 import { ledgerSecret } from '../service/secret.ts';
 
-export function ledgerCommand(): Command {
-  const subjectCommand = (name: string, description: string) =>
-    new Command(name)
-      .description(description)
-      .argument('<subject>', "the id your server gave as subject; with --device a device's id")
-      .option('--device', 'SUBJECT is the value of the cookie webdist_device')
-      .option('--json', 'print JSON')
-      .exitOverride();
-  return new Command('ledger')
-    .description('show, export and forget what the ledger remembers')
-    .addCommand(subjectCommand('export', 'everything remembered of one subject').action(exportSubject))
-    .addCommand(subjectCommand('forget', 'delete everything about one subject').action(forgetSubject))
-    .addCommand(
-      new Command('stats')
-        .description('how much the ledger holds')
-        .option('--json', 'print JSON')
-        .exitOverride()
-        .action(showStats),
-    )
-    .addHelpText('after', '\nExample:\n  $ webdist ledger export --json customer-4711');
-}
-
 type Options = { readonly device?: boolean; readonly json?: boolean };
 
-async function exportSubject(id: string, { device, json }: Options): Promise<void> {
+export async function exportSubject(id: string, { device, json }: Options): Promise<void> {
   const subject = subjectOf(id, device);
   const { hash, installs, tokens } = await withRecords(async (records) => ({
     hash: records.hash(subject),
@@ -58,12 +35,12 @@ async function exportSubject(id: string, { device, json }: Options): Promise<voi
   ]);
 }
 
-async function forgetSubject(id: string, { device, json }: Options): Promise<void> {
+export async function forgetSubject(id: string, { device, json }: Options): Promise<void> {
   const installs = await withRecords((records) => records.forget(subjectOf(id, device)));
   print({ forgottenInstalls: installs }, json, [`forgotten installs  ${installs}`]);
 }
 
-async function showStats({ json }: Options): Promise<void> {
+export async function showStats({ json }: Options): Promise<void> {
   const stats = await withRecords((records) => records.stats());
   print(stats, json, [`installs  ${stats.installs}`, `tokens    ${stats.tokens}`]);
 }

@@ -4,7 +4,6 @@
  */
 
 import { join } from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import type { StoreVersion } from '../app-store-connect/packages.ts';
 import { type AppConfig, readKnownApps, readPackagesSettings } from '../config.ts';
@@ -12,46 +11,10 @@ import { WebdistError } from '../errors.ts';
 import { currentIn, versionFolder, versionsIn } from '../packages/layout.ts';
 import { type Asset, readManifestFile } from '../packages/manifest.ts';
 import { type PackageSource, pullPackage } from '../packages/pull.ts';
-import { buildPackageServer } from '../packages/serve.ts';
 import { verifyPackage } from '../packages/verify.ts';
 import { compareDotted } from '../packages/versions.ts';
 import { withAppStoreConnect } from './apple.ts';
 import { type JsonOption, print, resultWord, table } from './terminal.ts';
-
-export function packagesCommand(): Command {
-  return new Command('packages')
-    .description('packages of your apps: fetch, check and serve them')
-    .addCommand(
-      new Command('list')
-        .description('versions at App Store Connect, and which of them are in the packages folder')
-        .option('--app <app>', 'bundle id or AppleItemID; default: all apps of the settings')
-        .option('--json', 'print JSON')
-        .action(list),
-    )
-    .addCommand(
-      new Command('pull')
-        .description('fetch the newest package of each app, check it, and switch to it')
-        .option('--app <app>', 'bundle id or AppleItemID; default: all apps of the settings')
-        .option('--release <version>', 'this version, such as 1.4.0, instead of the newest one with a package')
-        .option('--json', 'print JSON')
-        .action(pull),
-    )
-    .addCommand(
-      new Command('verify')
-        .description('check every byte of a package; exit 1 when something is missing, added or changed')
-        .argument('[folder]', 'one package; default: every one in the packages folder')
-        .option('--json', 'print JSON')
-        .action(verify),
-    )
-    .addCommand(
-      new Command('serve')
-        .description('serve the packages folder to devices (behind your https), for those without a CDN')
-        .option('--host <address>', 'address to listen on', '127.0.0.1')
-        .option('--port <number>', 'port to listen on', portNumber, 8081)
-        .action(serve),
-    )
-    .addHelpText('after', '\nExample:\n  $ webdist packages pull && webdist packages verify');
-}
 
 function appsOf(name: string | undefined): readonly AppConfig[] {
   const { apps } = readKnownApps();
@@ -62,7 +25,7 @@ function appsOf(name: string | undefined): readonly AppConfig[] {
   });
 }
 
-async function list({ app: name, json }: JsonOption & { readonly app?: string }): Promise<void> {
+export async function list({ app: name, json }: JsonOption & { readonly app?: string }): Promise<void> {
   const { dir } = readPackagesSettings();
   const rows = await withAppStoreConnect('Asking for versions', async (asc) => {
     const found = [];
@@ -115,7 +78,7 @@ const newestFirst = (versions: readonly StoreVersion[]) =>
 
 type PullOptions = JsonOption & { readonly app?: string; readonly release?: string };
 
-async function pull({ app: name, release, json }: PullOptions): Promise<void> {
+export async function pull({ app: name, release, json }: PullOptions): Promise<void> {
   const { dir, keep } = readPackagesSettings();
   const results: object[] = [];
   const lines: string[] = [];
@@ -166,7 +129,7 @@ function endProgress(): void {
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K');
 }
 
-async function verify(folder: string | undefined, { json }: JsonOption): Promise<void> {
+export async function verify(folder: string | undefined, { json }: JsonOption): Promise<void> {
   const folders = folder === undefined ? await everyPackage() : [folder];
   if (folders.length === 0)
     throw new WebdistError('state_invalid', 'There is no package to check.', { mend: 'Run webdist packages pull.' });
@@ -203,7 +166,8 @@ async function everyPackage(): Promise<string[]> {
   return found.flat();
 }
 
-async function serve({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+export async function serve({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+  const { buildPackageServer } = await import('../packages/serve.ts');
   const { dir } = readPackagesSettings();
   const server = await buildPackageServer(dir);
   const address = await server.listen({ host, port }).catch((cause) => {
@@ -212,10 +176,4 @@ async function serve({ host, port }: { readonly host: string; readonly port: num
   process.stderr.write(`Packages of ${dir} are served on ${address}; put your https in front of it.\n`);
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => void server.close().then(() => process.exit(0)));
-}
-
-function portNumber(text: string): number {
-  const port = Number(text);
-  if (!/^\d+$/.test(text) || port > 65535) throw new InvalidArgumentError('Expected is a port, 0 to 65535.');
-  return port;
 }

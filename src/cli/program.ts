@@ -1,21 +1,24 @@
-/** Every command, listed by hand. Must not run anything: `main.ts` does. */
+/**
+ * Every command, listed by hand. Only what is said on the command line is loaded for it; what a command does, and all it
+ * needs, when it is called. Must not run anything: `main.ts` does.
+ */
 
 import { Command } from 'commander';
 import { version } from '../version.ts';
-import { apiTokenCommand } from './api-token.ts';
-import { appsCommand } from './apps.ts';
-import { auditCommand } from './audit.ts';
-import { completionCommand } from './completion.ts';
-import { doctorCommand } from './doctor.ts';
-import { domainsCommand } from './domains.ts';
-import { keygenCommand } from './keygen.ts';
-import { keysCommand } from './keys.ts';
-import { ledgerCommand } from './ledger.ts';
-import { packagesCommand } from './packages.ts';
-import { sandboxCommand } from './sandbox.ts';
-import { serveCommand } from './serve.ts';
-import { tokenCommand } from './token.ts';
-import { whoamiCommand } from './whoami.ts';
+import { apiTokenCommand } from './commands/api-token.ts';
+import { appsCommand } from './commands/apps.ts';
+import { auditCommand } from './commands/audit.ts';
+import { completionCommand } from './commands/completion.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { domainsCommand } from './commands/domains.ts';
+import { keygenCommand } from './commands/keygen.ts';
+import { keysCommand } from './commands/keys.ts';
+import { ledgerCommand } from './commands/ledger.ts';
+import { packagesCommand } from './commands/packages.ts';
+import { sandboxCommand } from './commands/sandbox.ts';
+import { serveCommand } from './commands/serve.ts';
+import { tokenCommand } from './commands/token.ts';
+import { whoamiCommand } from './commands/whoami.ts';
 
 /** The whole program; parsing throws commander's errors instead of ending the process. */
 export function buildProgram(): Command {

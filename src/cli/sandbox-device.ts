@@ -1,25 +1,9 @@
 /** `webdist sandbox device`: the simulated iPhone, told to install from a website in sandbox mode, step by step. */
 
-import { Command } from 'commander';
 import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
 import type { Journey } from '../sandbox/journey.ts';
 import { type JsonOption, print, resultWord } from './terminal.ts';
-
-export function sandboxDeviceCommand(): Command {
-  return new Command('device')
-    .description('the simulated iPhone')
-    .addCommand(
-      new Command('install')
-        .description('install from a website in sandbox mode, then delete, reinstall and restore; prints each step')
-        .argument('<url>', 'address of the running service, such as http://localhost:8080')
-        .option('--app <app>', 'bundle id or AppleItemID; optional when there is one app')
-        .option('--once', 'only install')
-        .option('--json', 'print JSON')
-        .addHelpText('after', '\nExample:\n  $ webdist sandbox device install http://localhost:8080')
-        .action(install),
-    );
-}
 
 type Options = JsonOption & { readonly app?: string; readonly once?: boolean };
 
@@ -31,7 +15,7 @@ const verdict = z.object({
   ),
 });
 
-async function install(address: string, { app, once, json }: Options): Promise<void> {
+export async function install(address: string, { app, once, json }: Options): Promise<void> {
   const website = URL.parse(address)?.origin;
   if (!website?.startsWith('http')) throw new WebdistError('usage_invalid', 'The URL is not an http or https address.');
   const { openPhone } = await import('../sandbox/journey.ts');

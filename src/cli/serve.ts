@@ -1,10 +1,8 @@
 /** `webdist serve`: the service, from settings to a listening server to an orderly end. */
 
 import { resolve } from 'node:path';
-import { Command } from 'commander';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import { PinoPretty as pretty } from 'pino-pretty';
 import { type Config, type Environment, processEnvironment, readConfig, readStart } from '../config.ts';
 import { WebdistError } from '../errors.ts';
 import { buildServer, type Server } from '../http/server.ts';
@@ -18,21 +16,17 @@ const DRAIN_MS = 3000;
 /** What takes longer than this after the drain is cut off. */
 const CLOSE_MS = 6000;
 
-export function serveCommand(): Command {
-  return new Command('serve')
-    .description('start the service (with nothing configured: sandbox mode)')
-    .addHelpText('after', '\nExample:\n  $ WEBDIST_CONFIG=webdist.yaml webdist serve')
-    .action(serve);
-}
-
-async function serve(): Promise<void> {
+export async function serve(): Promise<void> {
   const own = processEnvironment();
   const { mode, dataDir, production } = readStart(own);
   const sandbox = mode === 'sandbox' ? await openItsSandbox(dataDir, production) : undefined;
   const env: Environment = { ...sandbox?.settings, WEBDIST_MODE: mode, ...own };
   const config = readConfig(env);
   // People read at a terminal, programs everywhere else.
-  const log = openLog(config.logLevel, process.stdout.isTTY ? pretty({ sync: true }) : undefined);
+  const log = openLog(
+    config.logLevel,
+    process.stdout.isTTY ? (await import('pino-pretty')).PinoPretty({ sync: true }) : undefined,
+  );
   const service = await openService(config, { env, log });
   const server = await buildServer({ service, log, ...(sandbox && { pages: await demoPages(sandbox, config) }) });
   const address = await listen(server, config);

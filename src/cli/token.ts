@@ -1,6 +1,5 @@
 /** `webdist token`: one install verification token made, or one examined. */
 
-import { Command, Option } from 'commander';
 import { processEnvironment, readConfig } from '../config.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import type { Dtype } from '../install-token/claims.ts';
@@ -12,38 +11,12 @@ import { argumentOrStdin } from './input.ts';
 import { type JsonOption, print, resultWord, withProgress } from './terminal.ts';
 import { knownForToken } from './token-keys.ts';
 
-export function tokenCommand(): Command {
-  return new Command('token')
-    .description('install verification tokens')
-    .addCommand(
-      new Command('mint')
-        .description('one install verification token, and its install URL')
-        .option('--app <app>', 'bundle id or AppleItemID (default: the only app)')
-        .option('--subject <id>', 'whom it is for: the ledger decides its dtype and remembers it')
-        .addOption(new Option('--dtype <dtype>', 'instead of what the ledger says').choices(['download', 'redownload']))
-        .option('--json', 'print JSON')
-        .addHelpText('after', '\nExample:\n  $ webdist token mint --app com.example.camping --subject customer-4711')
-        .action(mint),
-    )
-    .addCommand(
-      new Command('verify')
-        .description('what a device would say of a token; exit 1 if it is refused')
-        .argument('<token>', 'the token; - reads stdin')
-        .option('--key <file>', 'verify with the key in this PEM file')
-        .option('--jwks <url>', 'verify with the keys of this JWK set')
-        .option('--json', 'print JSON')
-        .addHelpText('after', '\nExample:\n  $ webdist token mint | head -1 | webdist token verify -')
-        .action(verify),
-    )
-    .addHelpText('after', '\nExample:\n  $ webdist token verify --jwks https://example.com/.well-known/jwks.json eyJ…');
-}
-
 /** After this long without an answer what an earlier run remembered has to do. */
 const APPLE_ANSWER_MS = 10_000;
 
 type MintOptions = JsonOption & { readonly app?: string; readonly subject?: string; readonly dtype?: Dtype };
 
-async function mint({ app: name, subject, dtype, json }: MintOptions): Promise<void> {
+export async function mint({ app: name, subject, dtype, json }: MintOptions): Promise<void> {
   const config = readConfig();
   // What replicas share of their rate limits is not needed here.
   const alone = { ...config, rateLimit: { ...config.rateLimit, redisUrl: undefined } };
@@ -97,7 +70,7 @@ function withCause(error: unknown): unknown {
 
 type VerifyOptions = JsonOption & { readonly key?: string; readonly jwks?: string };
 
-async function verify(argument: string, { key, jwks, json }: VerifyOptions): Promise<void> {
+export async function verify(argument: string, { key, jwks, json }: VerifyOptions): Promise<void> {
   const token = await argumentOrStdin(argument);
   const { notes, ...known } = await withProgress('Asking for the public keys', () => knownForToken({ key, jwks }));
   const verdict = verifyInstallToken(token, { ...known, nowSeconds: Date.now() / 1000 });

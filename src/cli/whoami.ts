@@ -1,18 +1,9 @@
 /** `webdist whoami`: what an App Store Connect API key is and can reach, by GETs that change nothing (apple-facts §7). */
 
-import { Command } from 'commander';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import { type ErrorCode, isWebdistError, type WebdistError } from '../errors.ts';
 import { withAppStoreConnect } from './apple.ts';
 import { type JsonOption, print, table } from './terminal.ts';
-
-export function whoamiCommand(): Command {
-  return new Command('whoami')
-    .description('what the App Store Connect API key is and can reach')
-    .option('--json', 'print JSON')
-    .addHelpText('after', '\nExample:\n  $ webdist whoami')
-    .action(whoami);
-}
 
 type Probe = { readonly what: string; readonly count: number | undefined; readonly problem: WebdistError | undefined };
 
@@ -25,7 +16,7 @@ const probes: Readonly<Record<string, (asc: AppStoreConnect) => Promise<readonly
 /** What makes every further question fail too. */
 const hopeless: readonly ErrorCode[] = ['asc_credentials', 'asc_clock', 'asc_outage', 'asc_rate'];
 
-async function whoami({ json }: JsonOption): Promise<void> {
+export async function whoami({ json }: JsonOption): Promise<void> {
   await withAppStoreConnect('Asking App Store Connect', async (asc, { baseUrl, keyId, issuerId }) => {
     const results: Probe[] = [];
     for (const [what, probe] of Object.entries(probes)) results.push(await tryOut(what, () => probe(asc)));

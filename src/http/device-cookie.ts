@@ -3,38 +3,50 @@
  * know what the ledger does with it.
  */
 
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { parseCookie } from 'cookie';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
 const NAME = 'webdist_device';
 const LIFETIME_SECONDS = 400 * 24 * 60 * 60;
+const ATTRIBUTES = `Max-Age=${LIFETIME_SECONDS}; Path=/; HttpOnly; Secure; SameSite=Lax`;
 
-/** What was found in a request already: the rate limits ask first, then the route. */
-const found = new WeakMap<FastifyRequest, { readonly id: string | undefined }>();
+export type DeviceCookies = {
+  /** The id in the request's cookie, when its signature is ours. */
+  idIn(request: FastifyRequest): string | undefined;
+  /** The id of the caller's device: from its cookie, or a new one. Either way the answer sets the cookie for 400 days more. */
+  remember(request: FastifyRequest, reply: FastifyReply): string;
+};
 
-/** The id in the request's cookie, when its signature is ours. */
-export function deviceOf(request: FastifyRequest): string | undefined {
-  const known = found.get(request);
-  if (known) return known.id;
-  const cookie = request.cookies[NAME];
-  const unsigned = cookie === undefined ? undefined : request.unsignCookie(cookie);
-  const id = unsigned?.valid ? unsigned.value : undefined;
-  found.set(request, { id });
-  return id;
-}
+type Found = { readonly id: string; readonly signed: string } | undefined;
 
-/** The id of the caller's device: from its cookie, or a new one. Either way the answer sets the cookie for 400 days more. */
-export function rememberDevice(request: FastifyRequest, reply: FastifyReply): string {
-  const known = deviceOf(request);
-  const id = known ?? randomBytes(16).toString('base64url');
-  // A good signature is sent back as it came; making it again would give the same.
-  const cookie = known === undefined ? reply.signCookie(id) : (request.cookies[NAME] ?? '');
-  reply.setCookie(NAME, cookie, {
-    httpOnly: true,
-    secure: true,
-    sameSite: 'lax',
-    path: '/',
-    maxAge: LIFETIME_SECONDS,
-  });
-  return id;
+/** Cookies signed with a key: `id.signature`, both base64url, so that nothing in them needs to be encoded. */
+export function openDeviceCookies(key: Buffer): DeviceCookies {
+  const sign = (id: string) => `${id}.${createHmac('sha256', key).update(id).digest('base64url')}`;
+  const read = (request: FastifyRequest): Found => {
+    const signed = request.headers.cookie && parseCookie(request.headers.cookie)[NAME];
+    if (!signed) return undefined;
+    const id = signed.slice(0, Math.max(0, signed.lastIndexOf('.')));
+    const [given, ours] = [Buffer.from(signed), Buffer.from(sign(id))];
+    return given.length === ours.length && timingSafeEqual(given, ours) ? { id, signed } : undefined;
+  };
+  /** What was found in a request already: the rate limits ask first, then the route. */
+  const known = new WeakMap<FastifyRequest, { readonly found: Found }>();
+  const find = (request: FastifyRequest): Found => {
+    const before = known.get(request);
+    if (before) return before.found;
+    const found = read(request);
+    known.set(request, { found });
+    return found;
+  };
+  return {
+    idIn: (request) => find(request)?.id,
+    remember(request, reply) {
+      const found = find(request);
+      const id = found?.id ?? randomBytes(16).toString('base64url');
+      // A good signature is sent back as it came; making it again would give the same.
+      reply.header('set-cookie', `${NAME}=${found?.signed ?? sign(id)}; ${ATTRIBUTES}`);
+      return id;
+    },
+  };
 }

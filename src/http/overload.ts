@@ -42,26 +42,26 @@ export function openOverload(app: FastifyInstance, metrics: Pick<Metrics, 'overl
   });
 
   let underWay = 0;
-  const counted = new WeakSet<object>();
+  const ended = () => {
+    underWay -= 1;
+  };
   const reason = () => {
     if (underWay >= limits.maxUnderWay) return 'under_way';
     return lagMs > limits.maxLagMs && underWay >= limits.maxUnderWayLagging ? 'lag' : undefined;
   };
-  app.addHook('onResponse', async (request) => {
-    if (counted.delete(request)) underWay -= 1;
-  });
-  app.addHook('onRequestAbort', async (request) => {
-    if (counted.delete(request)) underWay -= 1;
-  });
   return (scope: FastifyInstance): void => {
-    scope.addHook('onRequest', async (request) => {
+    scope.addHook('onRequest', (_request, reply, done) => {
       const why = reason();
       if (why) {
         metrics.overloaded.inc({ reason: why });
-        throw new WebdistError('overloaded', `Try again in ${RETRY_SECONDS} s.`, { retryAfterSeconds: RETRY_SECONDS });
+        return done(
+          new WebdistError('overloaded', `Try again in ${RETRY_SECONDS} s.`, { retryAfterSeconds: RETRY_SECONDS }),
+        );
       }
-      counted.add(request);
       underWay += 1;
+      // Once for each answer, whether it was read or its connection went away.
+      reply.raw.once('close', ended);
+      done();
     });
   };
 }

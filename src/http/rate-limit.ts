@@ -8,7 +8,7 @@ import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebdistError } from '../errors.ts';
 import type { Service } from '../service.ts';
-import { deviceOf } from './device-cookie.ts';
+import type { DeviceCookies } from './device-cookie.ts';
 
 const WINDOW_SECONDS = 60;
 
@@ -23,8 +23,11 @@ export type Limit = {
 };
 
 /** For pages: one visitor, and one address. */
-const pageLimits = ({ config: { rateLimit: limits } }: Service): readonly Limit[] => [
-  { name: 'visitor', max: limits.perVisitor, keyOf: visitorOf },
+export const pageLimits = (
+  { config: { rateLimit: limits } }: Service,
+  devices: Pick<DeviceCookies, 'idIn'>,
+): readonly Limit[] => [
+  { name: 'visitor', max: limits.perVisitor, keyOf: (request) => devices.idIn(request) ?? addressOf(request) },
   { name: 'address', max: limits.perAddress, keyOf: addressOf },
 ];
 
@@ -39,27 +42,30 @@ export const sharedLimits = (
   ].filter(({ max }) => max > 0);
 
 /** Gives the check to run for each request; it throws `rate_limited`. */
-export async function openRateLimit(app: FastifyInstance, service: Service, limits = pageLimits(service)) {
+export async function openRateLimit(app: FastifyInstance, service: Service, limits: readonly Limit[]) {
   const { metrics, redis } = service;
   const countHere = await openCounts(app, limits, { cache: COUNTED_AT_ONCE }, (name) => name);
   const countThere =
     redis && (await openCounts(app, limits, { redis: redis.client, nameSpace: 'webdist-limit-' }, redis.nameOf));
-  const count = async (request: FastifyRequest) => {
-    if (redis && countThere)
-      try {
-        return await redis.ask(() => countThere(request));
-      } catch {
-        // Logged, counted and shown by health already; better a limit for each replica than none, or no answer.
-      }
-    return countHere(request);
-  };
+  const count =
+    redis && countThere
+      ? async (request: FastifyRequest) => {
+          try {
+            return await redis.ask(() => countThere(request));
+          } catch {
+            // Logged, counted and shown by health already; better a limit for each replica than none, or no answer.
+            return countHere(request);
+          }
+        }
+      : countHere;
   const policy = limits.map(({ name, max }) => `"${name}";q=${max};w=${WINDOW_SECONDS}`).join(', ');
 
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const left: string[] = [];
     let waitSeconds = 0;
-    for (const { name, result } of await count(request)) {
+    for (const [index, result] of (await count(request)).entries()) {
       if (result.isAllowed) continue;
+      const name = limits[index]?.name ?? '';
       left.push(`"${name}";r=${result.remaining};t=${result.ttlInSeconds}`);
       if (!result.isExceeded) continue;
       waitSeconds = Math.max(waitSeconds, result.ttlInSeconds);
@@ -85,24 +91,25 @@ async function openCounts(
   store: Pick<RateLimitPluginOptions, 'cache' | 'redis' | 'nameSpace'>,
   nameOf: (text: string) => string,
 ) {
-  let checks: (Limit & { check: ReturnType<FastifyInstance['createRateLimit']> })[] = [];
+  const checks: ReturnType<FastifyInstance['createRateLimit']>[] = [];
   await app.register(async (scope) => {
     await scope.register(rateLimit, { global: false, timeWindow: WINDOW_SECONDS * 1000, ...store });
-    checks = limits.map((limit) => ({
-      ...limit,
-      check: scope.createRateLimit({
-        max: limit.max,
-        keyGenerator: (request) => nameOf(`${limit.name} ${limit.keyOf(request)}`),
-      }),
-    }));
+    for (const { name, max, keyOf } of limits)
+      checks.push(
+        scope.createRateLimit({
+          max,
+          keyGenerator(request) {
+            const key = keyOf(request);
+            return key === undefined ? UNCOUNTED : nameOf(`${name} ${key}`);
+          },
+          allowList: (_request, key) => key === UNCOUNTED,
+        }),
+      );
   });
-  return (request: FastifyRequest) =>
-    Promise.all(
-      checks
-        .filter(({ keyOf }) => keyOf(request) !== undefined)
-        .map(async ({ name, check }) => ({ name, result: await check(request) })),
-    );
+  return (request: FastifyRequest) => Promise.all(checks.map((check) => check(request)));
 }
 
+/** The key of requests that a limit does not count. */
+const UNCOUNTED = '';
+
 export const addressOf = (request: FastifyRequest) => rateLimit.normalizeIP(request.ip);
-const visitorOf = (request: FastifyRequest) => deviceOf(request) ?? addressOf(request);

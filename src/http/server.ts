@@ -4,8 +4,6 @@
 
 import { randomUUID } from 'node:crypto';
 import { Server as NetServer } from 'node:net';
-import cookie from '@fastify/cookie';
-import cors from '@fastify/cors';
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -18,13 +16,15 @@ import { type FastifyPluginAsyncZod, validatorCompiler } from 'fastify-type-prov
 import type { Logger } from 'pino';
 import { isWebdistError } from '../errors.ts';
 import type { Service } from '../service.ts';
-import { allowedOrigin, authorize, type Caller } from './authorize.ts';
+import { authorize, type Caller } from './authorize.ts';
+import { addCors } from './cors.ts';
 import { countryFrom } from './country.ts';
+import { openDeviceCookies } from './device-cookie.ts';
 import { deviceScope, linkTokens, openOAuth, type Shared } from './device-scope.ts';
 import { openDocs } from './docs.ts';
 import { type OverloadLimits, openOverload } from './overload.ts';
 import { answerFrameworkError, answerProblems } from './problems.ts';
-import { openRateLimit, sharedLimits } from './rate-limit.ts';
+import { openRateLimit, pageLimits, sharedLimits } from './rate-limit.ts';
 import { healthRoutes, jwksRoute } from './routes/health.ts';
 import { installButtonRoute } from './routes/install-button.ts';
 import { appAskedFor, installTokenRoutes, installTokensRoute } from './routes/install-token.ts';
@@ -90,17 +90,18 @@ export async function buildServer({ service, log, pages, overloadLimits }: Serve
   app.setSerializerCompiler(() => JSON.stringify);
   app.removeContentTypeParser('text/plain');
   answerProblems(app);
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     addHeaders(request, reply);
     if (config.mode === 'sandbox') reply.header('x-webdist-mode', 'sandbox');
     if (closing) reply.header('connection', 'close');
+    done();
   });
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const labels = { route: request.routeOptions.url ?? 'none', status: reply.statusCode };
     service.metrics.httpSeconds.observe(labels, reply.elapsedTime / 1000);
+    done();
   });
   const protect = openOverload(app, service.metrics, overloadLimits);
-  await app.register(cookie, { secret: service.cookieKey.toString('base64url') });
   await openDocs(app);
 
   await app.register(healthRoutes({ service, isShuttingDown: () => draining }));
@@ -144,22 +145,12 @@ const tokenScope =
   ({ service, signIn, authorizationServer }: Shared, protect: Protect): FastifyPluginAsyncZod =>
   async (scope) => {
     const { callers, countryHeader, trustProxy } = service.config;
-    const limit = await openRateLimit(scope, service);
+    const devices = openDeviceCookies(service.cookieKey);
+    const limit = await openRateLimit(scope, service, pageLimits(service, devices));
     scope.decorateRequest('caller', null);
     const callerOf = (request: FastifyRequest) => request.getDecorator<Caller>('caller');
 
-    await scope.register(cors, {
-      delegator: (request, done) =>
-        done(null, {
-          origin: allowedOrigin(request, callers) ?? false,
-          credentials: true,
-          methods: ['GET', 'POST'],
-          exposedHeaders: ['RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
-          maxAge: 600,
-          // Else the plugin answers an incomplete preflight by itself, with something that is no problem document.
-          strictPreflight: false,
-        }),
-    });
+    addCors(scope, callers);
     // After CORS, so that a page sees what it is told.
     protect(scope);
     scope.addHook('onRequest', async (request, reply) => {
@@ -170,7 +161,7 @@ const tokenScope =
       if (!isCaller(caller)) throw caller;
     });
     const linkToken = authorizationServer && linkTokens(authorizationServer);
-    const parts = { service, callerOf, countryOf: countryFrom(countryHeader, trustProxy), linkToken };
+    const parts = { service, devices, callerOf, countryOf: countryFrom(countryHeader, trustProxy), linkToken };
     const forAll = sharedLimits(service, (request) => appAskedFor(service, request));
     await scope.register(async (one) => {
       if (forAll.length > 0) {

@@ -30,13 +30,16 @@ export function openSqlite(url: string, options: LedgerOptions): Ledger {
       answer(() => inTransaction(database, () => entries.map((entry) => recordOne(sql, entry, options)))),
     confirm: (evidence, atSeconds) => answer(() => confirmOne(sql, evidence, atSeconds)),
     export: (subject) => answer(() => exportOne(sql, bytes(subject))),
-    forget: (subject) =>
-      answer(() =>
+    async forget(subject) {
+      // To find a subject's tokens takes reading them all; that is done before anybody has to wait for the lock.
+      const nonces = await answer(() => sql.tokensOf.all(bytes(subject)).map((row) => row['nonce'] as Uint8Array));
+      return answer(() =>
         inTransaction(database, () => {
-          sql.forgetTokens.run(bytes(subject));
+          for (const nonce of nonces) sql.forgetToken.run(nonce);
           return Number(sql.forgetInstalls.run(bytes(subject)).changes);
         }),
-      ),
+      );
+    },
     stats: () =>
       answer(() => ({
         installs: Number(sql.countInstalls.get()?.['n']),
@@ -70,13 +73,13 @@ function prepare(database: DatabaseSync) {
     tokensOf: statement(
       'SELECT nonce, apple_item_id, issued_at FROM install_token WHERE subject = ? ORDER BY issued_at',
     ),
-    forgetTokens: statement('DELETE FROM install_token WHERE subject = ?'),
+    forgetToken: statement('DELETE FROM install_token WHERE nonce = ?'),
     forgetInstalls: statement('DELETE FROM install WHERE subject = ?'),
     countInstalls: statement('SELECT count(*) AS n FROM install'),
     countTokens: statement('SELECT count(*) AS n FROM install_token'),
     pruneTokens: statement(
-      `DELETE FROM install_token WHERE nonce IN
-         (SELECT nonce FROM install_token WHERE issued_at < ? LIMIT ${PRUNED_AT_ONCE})`,
+      `DELETE FROM install_token WHERE issued_at < ? AND rowid IN
+         (SELECT rowid FROM install_token ORDER BY rowid LIMIT ${PRUNED_AT_ONCE})`,
     ),
     pruneInstalls: statement(
       `DELETE FROM install WHERE (subject, apple_item_id) IN

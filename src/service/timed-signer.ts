@@ -3,8 +3,17 @@
 import type { Signer } from '../jws.ts';
 import type { Metrics } from '../metrics.ts';
 
-/** The signer, measured by its backend's name. Throws what it throws. */
-export function timedSigner(signer: Signer, metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>): Signer {
+/** Gives for a signer the same one, measured by its backend's name. It throws what the signer throws. */
+export function timedSigners(metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>): (signer: Signer) => Signer {
+  const timed = new WeakMap<Signer, Signer>();
+  return (signer) => {
+    const known = timed.get(signer) ?? timedSigner(signer, metrics);
+    timed.set(signer, known);
+    return known;
+  };
+}
+
+function timedSigner(signer: Signer, metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>): Signer {
   return {
     backend: signer.backend,
     publicKey: signer.publicKey,

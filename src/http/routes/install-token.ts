@@ -12,7 +12,7 @@ import { installUrl } from '../../install-token/install-url.ts';
 import type { IssuedInstall, IssueRequest, Service } from '../../service.ts';
 import type { Caller } from '../authorize.ts';
 import type { CountryOf } from '../country.ts';
-import { rememberDevice } from '../device-cookie.ts';
+import type { DeviceCookies } from '../device-cookie.ts';
 import { problemOf, problemSchema } from '../problems.ts';
 import {
   type InstallFields,
@@ -26,6 +26,7 @@ import {
 
 type Parts = {
   readonly service: Service;
+  readonly devices: DeviceCookies;
   readonly countryOf: CountryOf;
   readonly callerOf: (request: FastifyRequest) => Caller;
   /** The `token` of a link for devices to exchange, where webdist's own OAuth is used (contract §5.6). */
@@ -81,7 +82,7 @@ async function answerOne(
   if (caller.kind === 'server') return answerFor(parts, serverRequest(parts, fields, caller), fields, request);
   refuseClaims(fields);
   const app = parts.service.appNamed(appNameIn(fields));
-  const subject = { kind: 'device', id: rememberDevice(request, reply) } as const;
+  const subject = { kind: 'device', id: parts.devices.remember(request, reply) } as const;
   return answerFor(parts, { app, subject, caller: 'page', country: parts.countryOf(request) }, fields, request);
 }
 

@@ -6,14 +6,18 @@ import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
 import type { Service } from '../../service.ts';
 import type { Caller } from '../authorize.ts';
-import { deviceOf } from '../device-cookie.ts';
+import type { DeviceCookies } from '../device-cookie.ts';
 import { problemSchema } from '../problems.ts';
 import { evidenceBody } from '../schemas.ts';
 
-type Parts = { readonly service: Service; readonly callerOf: (request: FastifyRequest) => Caller };
+type Parts = {
+  readonly service: Service;
+  readonly devices: DeviceCookies;
+  readonly callerOf: (request: FastifyRequest) => Caller;
+};
 
 export const installsRoute =
-  ({ service, callerOf }: Parts): FastifyPluginAsyncZod =>
+  ({ service, devices, callerOf }: Parts): FastifyPluginAsyncZod =>
   async (app) => {
     const schema = {
       summary: 'Evidence that a token was used',
@@ -33,7 +37,7 @@ export const installsRoute =
       }
       if (nonce === undefined)
         throw new WebdistError('forbidden', 'subject: only an authenticated server may name one; give the nonce.');
-      const device = deviceOf(request);
+      const device = devices.idIn(request);
       if (device !== undefined) await service.confirm('tap', { nonce, subject: { kind: 'device', id: device } });
       return reply.code(204).send();
     });
