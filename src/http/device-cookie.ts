@@ -3,9 +3,10 @@
  * know what the ledger does with it.
  */
 
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { parseCookie } from 'cookie';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { keyedHash } from '../service/secret.ts';
 
 const NAME = 'webdist_device';
 const LIFETIME_SECONDS = 400 * 24 * 60 * 60;
@@ -22,7 +23,8 @@ type Found = { readonly id: string; readonly signed: string } | undefined;
 
 /** Cookies signed with a key: `id.signature`, both base64url, so that nothing in them needs to be encoded. */
 export function openDeviceCookies(key: Buffer): DeviceCookies {
-  const sign = (id: string) => `${id}.${createHmac('sha256', key).update(id).digest('base64url')}`;
+  const hash = keyedHash(key);
+  const sign = (id: string) => `${id}.${hash(id, 'base64url')}`;
   const read = (request: FastifyRequest): Found => {
     const signed = request.headers.cookie && parseCookie(request.headers.cookie)[NAME];
     if (!signed) return undefined;

@@ -3,7 +3,6 @@
  * an answer in time also when the ledger has none. Must not know keys or Apple.
  */
 
-import { createHmac } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
@@ -19,7 +18,7 @@ import { counts, type Dtype, type Evidence, LEDGER_DOWN_DTYPE, UNKNOWN_SUBJECT_D
 import { gatherTurn } from '../ledger/turn.ts';
 import type { Metrics } from '../metrics.ts';
 import { watchDependency } from './dependency.ts';
-import { derivedKey } from './secret.ts';
+import { derivedKey, keyedHash } from './secret.ts';
 
 /** Who an install is for, in the clear: a device cookie's id, or an id an authenticated caller gave. */
 export type Subject = { readonly kind: 'device' | 'caller'; readonly id: string };
@@ -67,8 +66,13 @@ export async function openRecords(settings: Settings, { secret, metrics, log, no
     metrics,
     log,
   });
-  const key = derivedKey(secret, 'subject');
+  const keyed = keyedHash(derivedKey(secret, 'subject'));
+  const hash = ({ kind, id }: Subject) => keyed(`${kind}\0${id}`, 'hex').slice(0, 32);
   const record = gatherTurn((entries: readonly SubjectEntry[]) => watched.ask(() => ledger.record(entries)));
+  const hashed = (used: Used): InstallEvidence =>
+    'nonce' in used
+      ? { nonce: used.nonce, subject: used.subject && hash(used.subject) }
+      : { appleItemId: used.appleItemId, subject: hash(used.subject) };
   const nowSeconds = () => Math.floor(now() / 1000);
   const prune = () =>
     ledger
@@ -77,7 +81,7 @@ export async function openRecords(settings: Settings, { secret, metrics, log, no
   const pruning = setInterval(prune, PRUNE_MS).unref();
   void prune();
   return {
-    hash: (subject) => hash(key, subject),
+    hash,
     async dtypeFor(entry) {
       if (!hasSubject(entry)) return entry.dtype ?? UNKNOWN_SUBJECT_DTYPE;
       try {
@@ -91,14 +95,14 @@ export async function openRecords(settings: Settings, { secret, metrics, log, no
     async confirm(evidence, used) {
       if (!counts(evidence, setting)) return;
       try {
-        await watched.ask(() => ledger.confirm(hashed(key, used), nowSeconds()));
+        await watched.ask(() => ledger.confirm(hashed(used), nowSeconds()));
       } catch (error) {
         metrics.ledgerFailures.inc();
         throw asUnavailable(error);
       }
     },
-    export: (subject) => ledger.export(hash(key, subject)),
-    forget: (subject) => ledger.forget(hash(key, subject)),
+    export: (subject) => ledger.export(hash(subject)),
+    forget: (subject) => ledger.forget(hash(subject)),
     stats: ledger.stats,
     get isDown() {
       return watched.isDown;
@@ -112,15 +116,6 @@ export async function openRecords(settings: Settings, { secret, metrics, log, no
 }
 
 const hasSubject = (entry: LedgerEntry): entry is SubjectEntry => entry.subject !== undefined;
-
-function hash(key: Buffer, subject: Subject): string {
-  return createHmac('sha256', key).update(`${subject.kind}\0${subject.id}`).digest('hex').slice(0, 32);
-}
-
-function hashed(key: Buffer, used: Used): InstallEvidence {
-  if ('nonce' in used) return { nonce: used.nonce, subject: used.subject && hash(key, used.subject) };
-  return { appleItemId: used.appleItemId, subject: hash(key, used.subject) };
-}
 
 /** What the ledger threw, or that the time for it was up. */
 const asUnavailable = (error: unknown): WebdistError =>

@@ -3,11 +3,11 @@
  * without (contract §3). Must not know what is counted.
  */
 
-import { createHmac } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics.ts';
 import { watchDependency } from './dependency.ts';
+import { keyedHash } from './secret.ts';
 
 export interface SharedRedis {
   readonly client: Redis;
@@ -44,6 +44,7 @@ export async function openRedis(
   client.on('error', () => {
     // Every command that fails for it says so.
   });
+  const hash = keyedHash(key);
   // A failure shows in the first ping.
   await client.connect().catch(() => undefined);
   const watched = await watchDependency({
@@ -56,7 +57,7 @@ export async function openRedis(
   });
   return {
     client,
-    nameOf: (text) => createHmac('sha256', key).update(text).digest('base64url').slice(0, 22),
+    nameOf: (text) => hash(text, 'base64url').slice(0, 22),
     ask: (work) =>
       watched.ask(work).catch((error) => {
         metrics.redisFailures.inc();

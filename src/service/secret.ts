@@ -3,7 +3,7 @@
  * folder. Losing it makes every device new; so it is written before it is used and never replaced.
  */
 
-import { createHmac, randomBytes, randomUUID } from 'node:crypto';
+import { createHmac, hash, randomBytes, randomUUID } from 'node:crypto';
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WebdistError } from '../errors.ts';
@@ -34,6 +34,15 @@ export async function ledgerSecret(dataDir: string): Promise<string> {
 /** A key for one purpose, derived from the secret, so that no two purposes share one. */
 export const derivedKey = (secret: string, purpose: string): Buffer =>
   createHmac('sha256', secret).update(`webdist ${purpose}`).digest();
+
+/**
+ * Hashes texts with a key, one way: SHA3-256 over the key and then the text. SHA-3 needs no HMAC around it (its sponge
+ * does not let a hash be continued, which is what HMAC guards against), and is one call where HMAC is four times as slow.
+ */
+export function keyedHash(key: Buffer): (text: string, encoding: 'hex' | 'base64url') => string {
+  const first = key.toString('hex');
+  return (text, encoding) => hash('sha3-256', first + text, encoding);
+}
 
 async function readOrUndefined(path: string): Promise<string | undefined> {
   try {
