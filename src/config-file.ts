@@ -1,7 +1,7 @@
 /** The file of `WEBDIST_CONFIG`: YAML or JSON with the domain and the apps. Every problem names the place in the file. */
 
 import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
+import { createRequire } from 'node:module';
 import { z } from 'zod';
 import { marketplaceKitOverride, versionRules } from './config-device-side.ts';
 import { absoluteUrl, appleId, bundleId, domainName, locators, readableUrl } from './config-forms.ts';
@@ -37,7 +37,8 @@ export function readConfigFile(path: string, problems: string[]): z.output<typeo
   const say = (text: string) => problems.push(`WEBDIST_CONFIG: ${text}`);
   let content: unknown;
   try {
-    // Warnings would go to stderr with pieces of the file.
+    // Loaded where there is a file: a twentieth of what a start loads. Warnings would go to stderr with pieces of the file.
+    const { parse } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
     content = parse(readFileSync(path, 'utf8'), { intAsBigInt: true, logLevel: 'error' });
   } catch (error) {
     const { code, linePos } = error as NodeJS.ErrnoException & { linePos?: [{ line: number; col: number }] };

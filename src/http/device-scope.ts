@@ -5,8 +5,8 @@
 
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { type AuthorizationServer, openAuthorizationServer } from '../oauth/authorization-server.ts';
-import { type Grant, openSeals } from '../oauth/sealed.ts';
+import type { AuthorizationServer } from '../oauth/authorization-server.ts';
+import type { Grant } from '../oauth/sealed.ts';
 import { openUsedOnce } from '../oauth/used-once.ts';
 import type { IssuedInstall, IssueRequest, Service } from '../service.ts';
 import { deviceCredential } from './device-credential.ts';
@@ -27,8 +27,10 @@ export type Shared = {
 };
 
 /** Webdist's own authorization server, if the settings want one. */
-export function openOAuth({ config: { deviceSide }, oauthKey, redis, now }: Service): AuthorizationServer | undefined {
+export async function openOAuth({ config: { deviceSide }, oauthKey, redis, now }: Service) {
   if (deviceSide.oauth?.kind !== 'own') return undefined;
+  const { openAuthorizationServer } = await import('../oauth/authorization-server.ts');
+  const { openSeals } = await import('../oauth/sealed.ts');
   const shared = redis && {
     setOnce: (id: string, seconds: number) =>
       redis.ask(async () => (await redis.client.set(`webdist-code-${id}`, '', 'EX', seconds, 'NX')) === 'OK'),

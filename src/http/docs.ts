@@ -1,35 +1,23 @@
-/** The machine-readable description of the API, made from the routes' own schemas, and a page of it. */
+/**
+ * `/openapi.json` and its page at `/docs`, made when somebody first asks: most servers are never asked, and the libraries
+ * for it would be a third of what a start loads.
+ */
 
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
-import type { FastifyInstance } from 'fastify';
-import { jsonSchemaTransform } from 'fastify-type-provider-zod';
-import { version } from '../version.ts';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 
-/** Serves OpenAPI 3.1 at `/openapi.json` and a page at `/docs`. Call before the routes are registered. */
-export async function openDocs(app: FastifyInstance): Promise<void> {
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'webdist',
-        description: 'Install verification tokens for iOS apps distributed from a website',
-        version,
-        license: { name: 'MIT' },
-      },
-      components: {
-        securitySchemes: {
-          bearer: {
-            type: 'http',
-            scheme: 'bearer',
-            description: 'A server-to-server API key, or a signed-in customer’s JWT',
-          },
-        },
-      },
-      security: [{}, { bearer: [] }],
-    },
-    transform: jsonSchemaTransform,
-  });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
-  app.get('/openapi.json', { schema: { hide: true } as object }, async () => app.swagger());
-}
+/** Takes what makes the instance that answers: it must have the routes it describes. */
+export const docsRoutes =
+  (make: () => Promise<FastifyInstance>): FastifyPluginAsyncZod =>
+  async (app) => {
+    let made: Promise<FastifyInstance> | undefined;
+    const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+      made ??= make();
+      const described = await made;
+      reply.hijack();
+      described.routing(request.raw, reply.raw);
+    };
+    for (const path of ['/openapi.json', '/docs', '/docs/*'])
+      app.get(path, { schema: { hide: true } as object }, answer);
+    app.addHook('onClose', async () => (await made)?.close());
+  };

@@ -21,7 +21,7 @@ import { addCors } from './cors.ts';
 import { countryFrom } from './country.ts';
 import { openDeviceCookies } from './device-cookie.ts';
 import { deviceScope, linkTokens, openOAuth, type Shared } from './device-scope.ts';
-import { openDocs } from './docs.ts';
+import { docsRoutes } from './docs.ts';
 import { type OverloadLimits, openOverload } from './overload.ts';
 import { answerFrameworkError, answerProblems } from './problems.ts';
 import { openRateLimit, pageLimits, sharedLimits } from './rate-limit.ts';
@@ -31,7 +31,6 @@ import { appAskedFor, installTokenRoutes, installTokensRoute } from './routes/in
 import { installsRoute } from './routes/installs.ts';
 import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
 import { oauthCodeRoute, oauthDocument } from './routes/oauth.ts';
-import { openSignIn } from './sign-in.ts';
 
 const BODY_LIMIT_BYTES = 16 * 1024;
 
@@ -86,37 +85,44 @@ export async function buildServer({ service, log, pages, overloadLimits }: Serve
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => answerFrameworkError(error, request, addHeaders(request, reply)),
   });
-  app.setValidatorCompiler(validatorCompiler);
-  app.setSerializerCompiler(() => JSON.stringify);
-  app.removeContentTypeParser('text/plain');
-  answerProblems(app);
-  app.addHook('onRequest', (request, reply, done) => {
-    addHeaders(request, reply);
-    if (config.mode === 'sandbox') reply.header('x-webdist-mode', 'sandbox');
-    if (closing) reply.header('connection', 'close');
-    done();
-  });
+  const prepare = (instance: FastifyInstance): FastifyInstance => {
+    instance.setValidatorCompiler(validatorCompiler);
+    instance.setSerializerCompiler(() => JSON.stringify);
+    instance.removeContentTypeParser('text/plain');
+    answerProblems(instance);
+    instance.addHook('onRequest', (request, reply, done) => {
+      addHeaders(request, reply);
+      if (config.mode === 'sandbox') reply.header('x-webdist-mode', 'sandbox');
+      if (closing) reply.header('connection', 'close');
+      done();
+    });
+    return instance;
+  };
+  prepare(app);
   app.addHook('onResponse', (request, reply, done) => {
     const labels = { route: request.routeOptions.url ?? 'none', status: reply.statusCode };
     service.metrics.httpSeconds.observe(labels, reply.elapsedTime / 1000);
     done();
   });
   const protect = openOverload(app, service.metrics, overloadLimits);
-  await openDocs(app);
-
-  await app.register(healthRoutes({ service, isShuttingDown: () => draining }));
-  await app.register(jwksRoute({ service }));
-  await app.register(installButtonRoute);
-  await app.register(marketplaceKitDocument({ service, log: app.log }));
-  await app.register(oauthDocument(service));
-  if (pages) await app.register(pages);
   const { signIn: settings } = config.callers;
-  const shared = { service, signIn: settings && openSignIn(settings), authorizationServer: openOAuth(service) };
-  await app.register(tokenScope(shared, protect));
-  await app.register(async (devices) => {
-    protect(devices);
-    await devices.register(deviceScope(shared));
-  });
+  const signIn = settings && (await import('./sign-in.ts')).openSignIn(settings);
+  const shared = { service, signIn, authorizationServer: await openOAuth(service) };
+  const routes: FastifyPluginAsyncZod = async (scope) => {
+    await scope.register(healthRoutes({ service, isShuttingDown: () => draining }));
+    await scope.register(jwksRoute({ service }));
+    await scope.register(installButtonRoute);
+    await scope.register(marketplaceKitDocument({ service, log: app.log }));
+    await scope.register(oauthDocument(service));
+    await scope.register(tokenScope(shared, protect));
+    await scope.register(async (devices) => {
+      protect(devices);
+      await devices.register(deviceScope(shared));
+    });
+  };
+  await app.register(routes);
+  await app.register(docsRoutes(async () => (await import('./description.ts')).describe(prepare(fastify()), routes)));
+  if (pages) await app.register(pages);
   return {
     app,
     drain() {

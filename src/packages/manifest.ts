@@ -5,7 +5,6 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import ky from 'ky';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 
@@ -125,6 +124,7 @@ export function readSummary(text: string, app: ManifestOptions['app']): Manifest
 /** The text of a manifest at an `https:` or `file:` address. Throws what reading throws. */
 export async function readManifestText(url: string): Promise<string> {
   if (url.startsWith('file:')) return readFile(new URL(url), 'utf8');
+  const { default: ky } = await import('ky');
   const response = await ky(url, { timeout: TIMEOUT_MS, retry: 0, redirect: 'error' });
   const text = await response.text();
   if (text.length > MAX_BYTES) throw new Error('it is larger than a manifest can be');

@@ -5,7 +5,7 @@
 
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
-import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
+import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import type { AppConfig, Config, Environment } from '../config.ts';
 import { hasCode, WebdistError } from '../errors.ts';
 import { type Signer, spki } from '../jws.ts';
@@ -106,6 +106,8 @@ async function openApple(
   return {
     /** App Store Connect, with the API key as it is now: a rotated API key gets a connection of its own. */
     async connect() {
+      // Nothing waits for it at the start, so its libraries need not be loaded before.
+      const { openAppStoreConnect } = await import('../app-store-connect/client.ts');
       await apiKey.refresh();
       const { signer, problem } = apiKey;
       if (!signer) throw problem ?? new WebdistError('key_absent', 'There is no App Store Connect API key.');
