@@ -52,12 +52,11 @@ export function healthOf(config: Config, { keys, records, redis, manifests }: Pa
   const apps = keys.apps.map(
     (state) => [state.app.bundleId, appHealth(state, manifests.get(state.app.appleItemId))] as const,
   );
-  const { problem } = keys.domain;
   return {
     ready: keys.apps.some(canSign),
     mode: config.mode,
     apps: Object.fromEntries(apps),
-    domain: problem ? { state: 'degraded', code: problem.code, detail: problem.message } : { state: 'ok' },
+    domain: domainState(config, keys.domain),
     ledger: config.ledger.url === 'off' ? { state: 'off' } : { state: records.isDown ? 'degraded' : 'ok' },
     redis: { state: redis === undefined ? 'off' : redis.isDown ? 'degraded' : 'ok' },
   };
@@ -73,6 +72,12 @@ function appHealth(state: AppState, manifest: PackageManifest | undefined): AppH
     package: packageState(state, manifest),
     ...(signs && state.registered && { keyId: state.registered.keyId }),
   };
+}
+
+function domainState({ register }: Config, { problem, confirmed }: Keys['domain']): State {
+  if (register === 'off') return { state: 'off', detail: 'nobody looks at it, as WEBDIST_REGISTER says' };
+  if (problem) return { state: 'degraded', code: problem.code, detail: problem.message };
+  return confirmed ? { state: 'ok' } : { state: 'degraded', detail: 'not looked at yet' };
 }
 
 /** A signer that is left alone for a while (see `signer/guarded.ts`) comes before what is wrong with other candidates. */
