@@ -18,7 +18,7 @@ import { openService, type Service } from '../src/service.ts';
 export async function until<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   what: string | (() => string),
-  seconds = 20,
+  seconds = 60,
 ): Promise<T> {
   const end = Date.now() + seconds * 1000;
   while (Date.now() < end) {

@@ -20,7 +20,7 @@ async function startReplicas(t: Parameters<typeof startProcess>[0], env: Record<
   return replicas;
 }
 
-const stopped = (url: string) => until(async () => (await keyIdOf(url)) === '503 not_registered', 'the stop', 10);
+const stopped = (url: string) => until(async () => (await keyIdOf(url)) === '503 not_registered', 'the stop');
 
 t.test('webdist keys remove, and SIGHUP', async (t) => {
   const { env, asc } = await openAccount(t);

@@ -17,7 +17,7 @@ t.test('replicas with folders of their own and one PostgreSQL', { skip: noPostgr
   const { code, output } = await rotate(undefined, { ...shared, WEBDIST_DATA_DIR: temporaryFolder(t) });
   t.equal(code, 0, output);
   const key = await asc.appKey(appleItemId);
-  for (const { url } of replicas) await until(async () => (await keyIdOf(url)) === key?.id, 'the new key', 2);
+  for (const { url } of replicas) await until(async () => (await keyIdOf(url)) === key?.id, 'the new key');
   t.notOk(
     door.passed.slice(before).some(({ path }) => path.includes('Domains')),
     'no replica had to look at Apple',
@@ -25,7 +25,7 @@ t.test('replicas with folders of their own and one PostgreSQL', { skip: noPostgr
   const back = await rotate(['--rollback'], { ...shared, WEBDIST_DATA_DIR: temporaryFolder(t) });
   t.equal(back.code, 0, back.output);
 
-  for (const { url } of replicas) await until(async () => !(await keyIdOf(url)).startsWith('503'), 'the old key', 2);
+  for (const { url } of replicas) await until(async () => !(await keyIdOf(url)).startsWith('503'), 'the old key');
   server.stop('immediate');
   for (const { url } of replicas) t.notMatch(await keyIdOf(url), /^503/, 'without the database signing goes on');
   server.start();

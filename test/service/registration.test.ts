@@ -47,12 +47,12 @@ for (const [name, fault, code] of faults) {
     t.equal(again.service.health().ready, true, 'one that has run before is ready at once');
     t.match(await (await askToken(again.url)).json(), { keyId }, 'and signs with the key id it remembers');
     const noticed = () => again.service.health().apps['com.example.trailmap']?.registration;
-    await until(() => noticed()?.state === 'degraded', 'the fault to be noticed', 40);
+    await until(() => noticed()?.state === 'degraded', 'the fault to be noticed');
     t.match(noticed(), { state: 'degraded', code, detail: /\w/ });
     t.equal((await askToken(again.url)).status, 200, 'and goes on signing');
 
     const fresh = await startService(t, sandbox);
-    await until(() => fresh.log.events('registration_problem')[0], 'the problem in the log', 40);
+    await until(() => fresh.log.events('registration_problem')[0], 'the problem in the log');
     t.equal((await fetch(`${fresh.url}/health/live`)).status, 200, 'a new one is live');
     const ready = await fetch(`${fresh.url}/health/ready`);
     t.equal(ready.status, 503);
@@ -212,7 +212,7 @@ t.test('a key file that turns to garbage changes nothing; one that goes away sto
     apps: { 'com.example.trailmap': { key: { state: 'down', code: 'key_absent' } } },
   });
   writeFileSync(path, pem);
-  await until(() => service.health().ready, 'the file to be noticed again', 20);
+  await until(() => service.health().ready, 'the file to be noticed again');
 });
 
 t.test('keys that cannot be right are refused at start, saying why', async (t) => {
