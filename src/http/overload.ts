@@ -11,54 +11,59 @@ import type { Metrics } from '../metrics.ts';
 export type OverloadLimits = {
   /** Mean lag of the event loop, exceeded in two samples one after the other: one alone is a start or a hiccup. */
   readonly maxLagMs: number;
-  /** Requests under way in this process, counted in the scopes that are protected. */
+  /** Requests under way in this process, counted in the scopes that are protected, while the loop does not lag. */
   readonly maxUnderWay: number;
-  /** The same while the loop lags. A few requests are not why it lags, and refusing them would mend nothing. */
-  readonly maxUnderWayLagging: number;
+  /** However much it lags. A few requests are not why it lags, and refusing them would mend nothing. */
+  readonly leastUnderWay: number;
 };
 
-const defaults: OverloadLimits = { maxLagMs: 200, maxUnderWay: 1000, maxUnderWayLagging: 16 };
+const defaults: OverloadLimits = { maxLagMs: 40, maxUnderWay: 1000, leastUnderWay: 16 };
 
-const SAMPLE_MS = 500;
+const SAMPLE_MS = 100;
 const RESOLUTION_MS = 10;
 const RETRY_SECONDS = 1;
 
-/** Gives `protect`, which puts the check before everything else that is added to a scope later. Ends with the app. */
+/**
+ * Gives `protect`, which puts the check before everything else that is added to a scope later. Ends with the app.
+ * How many may be under way shrinks by a fifth with each sample that lags, and grows by a tenth with each that does not:
+ * so it settles at what this machine can do in time, as a TCP window does (RFC 5681).
+ */
 export function openOverload(app: FastifyInstance, metrics: Pick<Metrics, 'overloaded'>, limits = defaults) {
   const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   loop.enable();
-  let lagMs = 0;
+  let allowed = limits.maxUnderWay;
+  let underWay = 0;
+  let mostUnderWay = 0;
   let latestMs = 0;
   const sampling = setInterval(() => {
     const beforeMs = latestMs;
     // Without a single tick in the sample the mean is not a number: the loop stood still.
     latestMs = loop.count > 0 ? loop.mean / 1e6 - RESOLUTION_MS : SAMPLE_MS;
-    lagMs = Math.min(beforeMs, latestMs);
     loop.reset();
+    const lags = Math.min(beforeMs, latestMs) > limits.maxLagMs;
+    allowed = lags
+      ? Math.max(limits.leastUnderWay, Math.floor(Math.min(allowed, mostUnderWay) * 0.8))
+      : Math.min(limits.maxUnderWay, Math.floor(allowed * 1.1) + 1);
+    mostUnderWay = underWay;
   }, SAMPLE_MS).unref();
   app.addHook('onClose', async () => {
     clearInterval(sampling);
     loop.disable();
   });
 
-  let underWay = 0;
   const ended = () => {
     underWay -= 1;
   };
-  const reason = () => {
-    if (underWay >= limits.maxUnderWay) return 'under_way';
-    return lagMs > limits.maxLagMs && underWay >= limits.maxUnderWayLagging ? 'lag' : undefined;
-  };
   return (scope: FastifyInstance): void => {
     scope.addHook('onRequest', (_request, reply, done) => {
-      const why = reason();
-      if (why) {
-        metrics.overloaded.inc({ reason: why });
+      if (underWay >= allowed) {
+        metrics.overloaded.inc({ reason: allowed < limits.maxUnderWay ? 'lag' : 'under_way' });
         return done(
           new WebdistError('overloaded', `Try again in ${RETRY_SECONDS} s.`, { retryAfterSeconds: RETRY_SECONDS }),
         );
       }
       underWay += 1;
+      mostUnderWay = Math.max(mostUnderWay, underWay);
       // Once for each answer, whether it was read or its connection went away.
       reply.raw.once('close', ended);
       done();

@@ -6,8 +6,8 @@ import { buildServer } from '../../src/http/server.ts';
 import { openLog } from '../../src/log.ts';
 import { askToken, startReady, startSandbox, until } from '../running.ts';
 
-async function serverWith(t: Test, limits: { maxLagMs: number; maxUnderWay: number; maxUnderWayLagging?: number }) {
-  const overloadLimits = { maxUnderWayLagging: 0, ...limits };
+async function serverWith(t: Test, limits: { maxLagMs: number; maxUnderWay: number; leastUnderWay?: number }) {
+  const overloadLimits = { leastUnderWay: 0, ...limits };
   const { service } = await startReady(t, await startSandbox(t));
   const { app, close } = await buildServer({ service, log: openLog('silent'), overloadLimits });
   t.teardown(close);
@@ -69,7 +69,7 @@ t.test('a lagging event loop: refused while it lags, served again after', async 
 });
 
 t.test('a lagging event loop takes a few requests all the same: they are not why it lags', async (t) => {
-  const { url } = await serverWith(t, { maxLagMs: 30, maxUnderWay: 1000, maxUnderWayLagging: 1 });
+  const { url } = await serverWith(t, { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 1 });
   const blocking = setInterval(() => {
     const end = performance.now() + 150;
     while (performance.now() < end);
