@@ -43,8 +43,8 @@ export type LedgerStats = { readonly installs: number; readonly tokens: number }
 export interface Ledger {
   /** Decides the `dtype` of every entry by the rule of `rule.ts` and remembers the entries, durably, all or none. */
   record(entries: readonly SubjectEntry[]): Promise<readonly Dtype[]>;
-  /** Makes an install count from `atSeconds` on; the first evidence wins, what matches nothing changes nothing. */
-  confirm(evidence: InstallEvidence, atSeconds: number): Promise<void>;
+  /** Makes installs count from `atSeconds` on, all or none; the first evidence wins, what matches nothing changes nothing. */
+  confirm(evidence: readonly InstallEvidence[], atSeconds: number): Promise<void>;
   export(subject: string): Promise<SubjectRecords>;
   /** Deletes everything about one subject; gives the number of installs forgotten. */
   forget(subject: string): Promise<number>;

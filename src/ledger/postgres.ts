@@ -29,13 +29,19 @@ const RECORD = `
   SELECT install.installed_at FROM entry LEFT JOIN webdist_install AS install USING (subject, apple_item_id)
     ORDER BY entry.position`;
 
-const CONFIRM_TOKEN = `
+/** Every row of evidence has a nonce, with a subject or none, or else an app and a subject. One order, so that none deadlock. */
+const CONFIRM = `
+  WITH evidence AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS evidence (nonce, subject, apple_item_id)
+  ), counted AS (
+    SELECT token.subject, token.apple_item_id FROM evidence JOIN webdist_install_token AS token USING (nonce)
+      WHERE evidence.subject IS NULL OR evidence.subject = token.subject
+    UNION
+    SELECT subject, apple_item_id FROM evidence WHERE nonce IS NULL
+  )
   INSERT INTO webdist_install (subject, apple_item_id, installed_at)
-  SELECT subject, apple_item_id, $2 FROM webdist_install_token WHERE nonce = $1 AND ($3::uuid IS NULL OR subject = $3)
+  SELECT subject, apple_item_id, $4 FROM counted ORDER BY subject, apple_item_id
   ON CONFLICT DO NOTHING`;
-
-const CONFIRM_SUBJECT = `
-  INSERT INTO webdist_install (subject, apple_item_id, installed_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`;
 
 /** Replicas that prune at the same time take different rows. */
 const pruneFrom = (table: string, time: string) => `
@@ -63,8 +69,12 @@ export async function openPostgres(url: string, options: LedgerOptions): Promise
       });
     },
     async confirm(evidence, atSeconds) {
-      if ('nonce' in evidence) await query(CONFIRM_TOKEN, [evidence.nonce, atSeconds, evidence.subject ?? null]);
-      else await query(CONFIRM_SUBJECT, [evidence.subject, evidence.appleItemId, atSeconds]);
+      await query(CONFIRM, [
+        evidence.map((one) => ('nonce' in one ? one.nonce : null)),
+        evidence.map((one) => one.subject ?? null),
+        evidence.map((one) => ('nonce' in one ? null : one.appleItemId)),
+        atSeconds,
+      ]);
     },
     export: (subject) => exportOne(database, subject),
     forget: (subject) =>

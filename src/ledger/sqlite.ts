@@ -28,7 +28,12 @@ export function openSqlite(url: string, options: LedgerOptions): Ledger {
   return {
     record: (entries) =>
       answer(() => inTransaction(database, () => entries.map((entry) => recordOne(sql, entry, options)))),
-    confirm: (evidence, atSeconds) => answer(() => confirmOne(sql, evidence, atSeconds)),
+    confirm: (evidence, atSeconds) =>
+      answer(() =>
+        inTransaction(database, () => {
+          for (const one of evidence) confirmOne(sql, one, atSeconds);
+        }),
+      ),
     export: (subject) => answer(() => exportOne(sql, bytes(subject))),
     async forget(subject) {
       // To find a subject's tokens takes reading them all; that is done before anybody has to wait for the lock.

@@ -22,7 +22,8 @@ export function openFile(locator: string, _env: Environment): SecretSource {
     backend: 'file',
     read: () => readSmallFile(path),
     watch(changed) {
-      watchFile(path, { interval: POLL_MS, persistent: false }, changed);
+      // Node keeps one watcher for a path; as many apps as there are may share its key.
+      watchFile(path, { interval: POLL_MS, persistent: false }, changed).setMaxListeners(0);
       return () => unwatchFile(path, changed);
     },
     async close() {

@@ -69,6 +69,10 @@ export async function openRecords(settings: Settings, { secret, metrics, log, no
   const keyed = keyedHash(derivedKey(secret, 'subject'));
   const hash = ({ kind, id }: Subject) => keyed(`${kind}\0${id}`, 'hex').slice(0, 32);
   const record = gatherTurn((entries: readonly SubjectEntry[]) => watched.ask(() => ledger.record(entries)));
+  const confirm = gatherTurn(async (evidence: readonly InstallEvidence[]) => {
+    await watched.ask(() => ledger.confirm(evidence, nowSeconds()));
+    return evidence;
+  });
   const hashed = (used: Used): InstallEvidence =>
     'nonce' in used
       ? { nonce: used.nonce, subject: used.subject && hash(used.subject) }
@@ -95,7 +99,7 @@ export async function openRecords(settings: Settings, { secret, metrics, log, no
     async confirm(evidence, used) {
       if (!counts(evidence, setting)) return;
       try {
-        await watched.ask(() => ledger.confirm(hashed(used), nowSeconds()));
+        await confirm(hashed(used));
       } catch (error) {
         metrics.ledgerFailures.inc();
         throw asUnavailable(error);

@@ -56,7 +56,7 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
   await withLedger('after evidence it stays a download for one lifetime, then turns', async (ledger, test) => {
     const entry = entryOf(subjectOf('taps'));
     await dtypeOf(ledger, entry);
-    await ledger.confirm({ nonce: entry.nonce, subject: entry.subject }, NOW + 10);
+    await ledger.confirm([{ nonce: entry.nonce, subject: entry.subject }], NOW + 10);
     const at = (seconds: number) => dtypeOf(ledger, entryOf(entry.subject, NOW + 10 + seconds));
     test.equal(await at(0), 'download');
     test.equal(await at(LIFETIME - 1), 'download');
@@ -66,16 +66,16 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
 
   await withLedger('evidence by app and subject counts as well', async (ledger, test) => {
     const subject = subjectOf('confirmed');
-    await ledger.confirm({ appleItemId: APP, subject }, NOW);
+    await ledger.confirm([{ appleItemId: APP, subject }], NOW);
     test.equal(await dtypeOf(ledger, entryOf(subject, NOW + LIFETIME)), 'redownload');
   });
 
   await withLedger('the first evidence wins: confirming twice is once', async (ledger, test) => {
     const entry = entryOf(subjectOf('twice'));
     await dtypeOf(ledger, entry);
-    await ledger.confirm({ nonce: entry.nonce }, NOW);
-    await ledger.confirm({ nonce: entry.nonce }, NOW + LIFETIME - 1);
-    await ledger.confirm({ appleItemId: APP, subject: entry.subject }, NOW + LIFETIME - 1);
+    await ledger.confirm([{ nonce: entry.nonce }], NOW);
+    await ledger.confirm([{ nonce: entry.nonce }], NOW + LIFETIME - 1);
+    await ledger.confirm([{ appleItemId: APP, subject: entry.subject }], NOW + LIFETIME - 1);
     test.equal(await dtypeOf(ledger, entryOf(entry.subject, NOW + LIFETIME)), 'redownload');
     const { installs } = await ledger.export(entry.subject);
     test.strictSame(installs, [{ appleItemId: APP, installedAtSeconds: NOW }]);
@@ -84,9 +84,9 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
   await withLedger("another subject's nonce, or an unknown one, changes nothing", async (ledger, test) => {
     const [mine, other] = [entryOf(subjectOf('mine')), subjectOf('other')];
     await dtypeOf(ledger, mine);
-    await ledger.confirm({ nonce: mine.nonce, subject: other }, NOW);
-    await ledger.confirm({ nonce: newNonce(), subject: other }, NOW);
-    await ledger.confirm({ nonce: newNonce() }, NOW);
+    await ledger.confirm([{ nonce: mine.nonce, subject: other }], NOW);
+    await ledger.confirm([{ nonce: newNonce(), subject: other }], NOW);
+    await ledger.confirm([{ nonce: newNonce() }], NOW);
     for (const subject of [mine.subject, other])
       test.equal(await dtypeOf(ledger, entryOf(subject, NOW + LIFETIME)), 'download');
     test.equal((await ledger.stats()).installs, 0);
@@ -95,7 +95,7 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
   await withLedger('apps and subjects are independent of each other', async (ledger, test) => {
     const [one, two] = [subjectOf('one'), subjectOf('two')];
     const app = { appleItemId: '6500000002' };
-    await ledger.confirm({ appleItemId: APP, subject: one }, NOW);
+    await ledger.confirm([{ appleItemId: APP, subject: one }], NOW);
     const then = NOW + LIFETIME;
     const entries = [entryOf(one, then), entryOf(two, then), entryOf(one, then, { app }), entryOf(two, then, { app })];
     test.strictSame(await ledger.record(entries), ['redownload', 'download', 'download', 'download']);
@@ -106,7 +106,7 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
     async (ledger, test) => {
       const entry = entryOf(subjectOf('said'), NOW, { dtype: 'redownload' });
       test.equal(await dtypeOf(ledger, entry), 'redownload');
-      await ledger.confirm({ nonce: entry.nonce }, NOW);
+      await ledger.confirm([{ nonce: entry.nonce }], NOW);
       test.equal(await dtypeOf(ledger, entryOf(entry.subject, NOW + LIFETIME, { dtype: 'download' })), 'download');
       test.equal(await dtypeOf(ledger, entryOf(entry.subject, NOW + LIFETIME)), 'redownload');
     },
@@ -120,7 +120,7 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
       return dtypes[0];
     };
     test.equal(await ask(NOW), 'download');
-    await ledger.confirm({ appleItemId: APP, subject }, NOW);
+    await ledger.confirm([{ appleItemId: APP, subject }], NOW);
     test.equal(await ask(NOW + LIFETIME), 'redownload');
     test.equal((await ledger.stats()).tokens, 400);
   });
@@ -145,7 +145,7 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
       const [gone, kept] = [subjectOf('gone'), subjectOf('kept')];
       const entry = entryOf(gone);
       await ledger.record([entry, entryOf(kept)]);
-      for (const subject of [gone, kept]) await ledger.confirm({ appleItemId: APP, subject }, NOW + 5);
+      for (const subject of [gone, kept]) await ledger.confirm([{ appleItemId: APP, subject }], NOW + 5);
       test.strictSame(await ledger.export(gone), {
         installs: [{ appleItemId: APP, installedAtSeconds: NOW + 5 }],
         tokens: [{ nonce: entry.nonce, appleItemId: APP, issuedAtSeconds: NOW }],
@@ -165,10 +165,13 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
     async (ledger, test) => {
       const old = Array.from({ length: 2100 }, (_, index) => entryOf(subjectOf(`old ${index}`)));
       for (let start = 0; start < old.length; start += 300) await ledger.record(old.slice(start, start + 300));
-      await Promise.all(old.map(({ subject }) => ledger.confirm({ appleItemId: APP, subject }, NOW)));
+      await ledger.confirm(
+        old.map(({ subject }) => ({ appleItemId: APP, subject })),
+        NOW,
+      );
       const young = entryOf(subjectOf('young'), NOW + 1);
       await ledger.record([young]);
-      await ledger.confirm({ appleItemId: APP, subject: young.subject }, NOW + 1);
+      await ledger.confirm([{ appleItemId: APP, subject: young.subject }], NOW + 1);
       await ledger.prune(NOW + TOKEN_MEMORY_SECONDS);
       test.strictSame(await ledger.stats(), { installs: 2101, tokens: 2101 });
       await ledger.prune(NOW + TOKEN_MEMORY_SECONDS + 1);
@@ -180,7 +183,7 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
   );
 
   await withLedger('without a retention installs are kept for ever', async (ledger, test) => {
-    await ledger.confirm({ appleItemId: APP, subject: subjectOf('kept') }, NOW);
+    await ledger.confirm([{ appleItemId: APP, subject: subjectOf('kept') }], NOW);
     await ledger.prune(NOW + 100 * 365 * 86_400);
     test.equal((await ledger.stats()).installs, 1);
   });
@@ -190,7 +193,7 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
       const entry = entryOf(subjectOf('reopened'));
       await ledger.record([entry]);
       const second = await openLedger(url, options);
-      await second.confirm({ nonce: entry.nonce }, NOW);
+      await second.confirm([{ nonce: entry.nonce }], NOW);
       await second.close();
       const third = await openLedger(url, options);
       test.teardown(() => third.close());

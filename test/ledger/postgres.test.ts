@@ -123,7 +123,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
     await until('the ledger answers', () => answers(ledger));
     const entry = entryOf(subjectOf('early'));
     await ledger.record([entry]);
-    await ledger.confirm({ nonce: entry.nonce }, NOW);
+    await ledger.confirm([{ nonce: entry.nonce }], NOW);
     test.equal(await dtypeOf(ledger, entryOf(entry.subject, NOW + LIFETIME)), 'redownload');
   });
 
@@ -140,7 +140,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
         for (let round = 0; round < 20; round++) {
           const entries = ledgers.map((_, index) => entryOf(subjectOf(`${round}-${index % 5}`)));
           await Promise.all(entries.map((entry, index) => ledgers[index]?.record([entry])));
-          await Promise.all(entries.map(({ nonce }, index) => ledgers[9 - index]?.confirm({ nonce }, NOW)));
+          await Promise.all(entries.map(({ nonce }, index) => ledgers[9 - index]?.confirm([{ nonce }], NOW)));
         }
         test.strictSame(await ledgers[0]?.stats(), { installs: 100, tokens: 200 });
       },

@@ -92,7 +92,8 @@ async function play(
   const appOf = (number: number) => `650000000${number}`;
   const confirm = async (kind: Evidence, device: number, app: number) => {
     model.evidence(kind, device, app, now);
-    if (counts(kind, setting)) await ledger.confirm({ appleItemId: appOf(app), subject: subjectOf(`${device}`) }, now);
+    if (counts(kind, setting))
+      await ledger.confirm([{ appleItemId: appOf(app), subject: subjectOf(`${device}`) }], now);
   };
   const issue = async (device: number, app: number, said?: 'redownload') => {
     const entry = entryOf(subjectOf(`${device}`), now, { app: { appleItemId: appOf(app) }, dtype: said });
@@ -105,7 +106,7 @@ async function play(
     const token = model.tokens.get(nonce);
     if (token && (device === undefined || token.device === device)) model.evidence(kind, token.device, token.app, now);
     const subject = device === undefined ? undefined : subjectOf(`${device}`);
-    if (counts(kind, setting)) await ledger.confirm({ nonce, subject }, now);
+    if (counts(kind, setting)) await ledger.confirm([{ nonce, subject }], now);
   };
 
   for (const step of steps) {

@@ -146,7 +146,7 @@ t.test('a memory ledger ends with its process, and two are two', async (test) =>
   test.teardown(() => Promise.all([one.close(), two.close()]));
   const entry = entryOf(subjectOf('memory'));
   await one.record([entry]);
-  await one.confirm({ nonce: entry.nonce }, NOW);
+  await one.confirm([{ nonce: entry.nonce }], NOW);
   test.equal(await dtypeOf(two, entryOf(entry.subject, NOW + LIFETIME)), 'download');
 });
 

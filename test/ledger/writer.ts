@@ -27,7 +27,7 @@ if (name === 'fill') {
   report();
 } else {
   for (let count = 0; count < 20; count++) await patiently(() => ledger.record([entryOf(subjectOf(name))]));
-  await patiently(() => ledger.confirm({ appleItemId: APP, subject: subjectOf(name) }, NOW));
+  await patiently(() => ledger.confirm([{ appleItemId: APP, subject: subjectOf(name) }], NOW));
 }
 await ledger.close();
 
