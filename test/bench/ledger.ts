@@ -117,7 +117,7 @@ async function measure(ledger: Ledger, installs: number) {
   };
   const at = (took: readonly number[], share: number) => Math.round(took[Math.floor(took.length * share)] ?? 0);
   const record = await times((who) => ledger.record([entryOf(who, NOW + LIFETIME)]));
-  const confirm = await times(() => ledger.confirm({ appleItemId: APP, subject: subjectOf(newNonce()) }, NOW));
+  const confirm = await times(() => ledger.confirm([{ appleItemId: APP, subject: subjectOf(newNonce()) }], NOW));
   return {
     recordMicroseconds: at(record, 0.5),
     recordP99Microseconds: at(record, 0.99),

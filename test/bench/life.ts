@@ -7,29 +7,42 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { settingsIn, startService } from '../ledger/service.ts';
 import { runLoad, startServer } from './processes.ts';
+import { manyApps } from './server.ts';
 import { batchOf, measureOnce, PAGE, warmUp } from './servers.ts';
 import { type Figure, figureOf } from './statistics.ts';
 
 type Rounds = { readonly rounds: number; readonly seconds: number };
 
-export type BatchRow = { readonly apps: number; readonly microseconds: Figure; readonly ofSingle: Figure };
+export type BatchRow = {
+  readonly path: string;
+  readonly apps: number;
+  readonly microseconds: Figure;
+  readonly ofSingle: Figure;
+};
 
-/** CPU of one call of `/install-tokens`, beside one of `/install-token` in the same round. */
+/** CPU of one call of `/install-tokens` and of a device's restore, beside one of `/install-token` in the same round. */
 export async function benchBatches({ rounds, seconds }: Rounds): Promise<BatchRow[]> {
-  const server = await startServer('full');
-  const sizes = [1, 10, 100];
-  const took = new Map<number, { microseconds: number; ofSingle: number }[]>(sizes.map((apps) => [apps, []]));
+  const [server, device] = [await startServer('full'), await startServer('device')];
+  const accessToken = await accessTokenOf(device.url);
+  const loads = [1, 10, 100].flatMap((apps) => [
+    { apps, server, load: batchOf(apps) },
+    { apps, server: device, load: restoreOf(apps, accessToken) },
+  ]);
+  const took = loads.map(() => [] as { microseconds: number; ofSingle: number }[]);
   await warmUp(server);
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round <= rounds; round++) {
     const single = await measureOnce(server, { ...PAGE, connections: 64, seconds });
-    for (const apps of sizes) {
-      const { microseconds } = await measureOnce(server, { ...batchOf(apps), connections: 4, seconds });
-      took.get(apps)?.push({ microseconds, ofSingle: microseconds / single.microseconds });
+    for (const [index, { server, load }] of loads.entries()) {
+      const { microseconds } = await measureOnce(server, { ...load, connections: 4, seconds });
+      // The first round warms up.
+      if (round > 0) took[index]?.push({ microseconds, ofSingle: microseconds / single.microseconds });
     }
   }
   await server.stop();
-  return [...took].map(([apps, all]) => ({
-    apps,
+  await device.stop();
+  return took.map((all, index) => ({
+    path: loads[index]?.load.path ?? '',
+    apps: loads[index]?.apps ?? 0,
     microseconds: figureOf(all.map((one) => one.microseconds)),
     ofSingle: figureOf(all.map((one) => one.ofSingle)),
   }));
@@ -41,18 +54,46 @@ export type CapacityRow = {
   readonly refused: number;
   readonly p50: number;
   readonly p99: number;
+  readonly refusedP99: number;
 };
 
-/** Latency in full at half of what it can do, and at twice that. */
+/** What a device that installed an app once brings with its requests. */
+async function accessTokenOf(url: string): Promise<string> {
+  const headers = { ...PAGE.headers };
+  const body = JSON.stringify({ app: manyApps[0]?.bundleId });
+  const linked = await fetch(`${url}${PAGE.path}`, { method: 'POST', headers, body });
+  const { installUrl } = (await linked.json()) as { installUrl: string };
+  const exchange = new URLSearchParams({
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    subject_token: new URLSearchParams(installUrl.split('?')[1]).get('token') ?? '',
+  });
+  const exchanged = await fetch(`${url}/oauth/token`, { method: 'POST', body: exchange });
+  return ((await exchanged.json()) as { access_token: string }).access_token;
+}
+
+const restoreOf = (apps: number, accessToken: string) => ({
+  path: '/marketplace-kit/restore',
+  body: JSON.stringify({
+    apps: manyApps.slice(0, apps).map(({ appleItemId }) => ({ appleItemId, appleVersionId: '2000000042' })),
+    platform: 'iOS',
+    osVersion: '18.5',
+  }),
+  headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}` },
+});
+
+/** More connections than a server can answer in time, so that one that waits for its answer delays no other's request. */
+const MANY_CONNECTIONS = 1000;
+
+/** Latency in full at half of what it can do, and at twice that: of what is answered, and of what is refused. */
 export async function benchCapacity({ seconds }: Rounds): Promise<CapacityRow[]> {
   const server = await startServer('full');
   await warmUp(server);
   const capacity = (await measureOnce(server, { ...PAGE, connections: 64, seconds })).perSecond;
   const rows: CapacityRow[] = [];
   for (const share of [0.5, 2]) {
-    const load = { ...PAGE, connections: 256, seconds, perSecond: Math.round(capacity * share) };
-    const { perSecond, refusals, p50, p99 } = await measureOnce(server, load);
-    rows.push({ share, perSecond: Math.round(perSecond), refused: refusals, p50, p99 });
+    const load = { ...PAGE, connections: MANY_CONNECTIONS, seconds, perSecond: Math.round(capacity * share) };
+    const { perSecond, refusals, p50, p99, refusedP99 } = await measureOnce(server, load);
+    rows.push({ share, perSecond: Math.round(perSecond), refused: refusals, p50, p99, refusedP99 });
   }
   await server.stop();
   return rows;

@@ -26,12 +26,15 @@ export type Loaded = {
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
+  /** Of the other answers. */
+  readonly refusedP99: number;
 };
 
 /** Runs a load; latencies in microseconds, counted from when a request was due. */
 async function run(load: Load): Promise<Loaded> {
   const { hostname, port } = new URL(load.url);
   const latencies: number[] = [];
+  const refusals: number[] = [];
   const refused: Record<number, number> = {};
   const began = performance.now();
   const endAt = began + load.seconds * 1000;
@@ -51,16 +54,17 @@ async function run(load: Load): Promise<Loaded> {
       socket.write(message);
       const answer = await answers();
       const now = performance.now();
-      if (answer.status === 200) latencies.push((now - (early > 0 ? sentAt : everyMs > 0 ? dueAt : sentAt)) * 1000);
-      else refused[answer.status] = (refused[answer.status] ?? 0) + 1;
+      const latency = (now - (early > 0 || everyMs === 0 ? sentAt : dueAt)) * 1000;
+      if (answer.status !== 200) refused[answer.status] = (refused[answer.status] ?? 0) + 1;
+      (answer.status === 200 ? latencies : refusals).push(latency);
       if (answer.cookie) message = Buffer.from(request(answer.cookie));
       dueAt += everyMs;
     }
     socket.destroy();
   };
   await Promise.all(Array.from({ length: load.connections }, (_, index) => ask(index)));
-  latencies.sort((a, b) => a - b);
-  const at = (share: number) => Math.round(latencies[Math.floor(latencies.length * share)] ?? 0);
+  for (const all of [latencies, refusals]) all.sort((a, b) => a - b);
+  const at = (share: number, all = latencies) => Math.round(all[Math.floor(all.length * share)] ?? 0);
   return {
     answered: latencies.length,
     refused,
@@ -68,6 +72,7 @@ async function run(load: Load): Promise<Loaded> {
     p50: at(0.5),
     p99: at(0.99),
     p999: at(0.999),
+    refusedP99: at(0.99, refusals),
   };
 }
 

@@ -45,7 +45,8 @@ table('Servers: CPU a token, of the limit L; latency', servers, (row) => ({
 }));
 
 const batches = await benchBatches({ rounds: Math.ceil(rounds / 2), seconds });
-table('/install-tokens, CPU a call', batches, (row) => ({
+table('Many apps, CPU a call', batches, (row) => ({
+  path: row.path,
   apps: row.apps,
   µs: shown(row.microseconds),
   'of one /install-token': shown(row.ofSingle),
@@ -74,7 +75,7 @@ table('Ledger by size', ledger, (row) => row);
 const figures: Record<string, Figure> = Object.fromEntries([
   ...micro.map((row) => [row.name, row.microseconds]),
   ...servers.map((row) => [`${row.name} at ${row.connections}, L`, row.ofLimit]),
-  ...batches.map((row) => [`${row.apps} apps, of one`, row.ofSingle]),
+  ...batches.map((row) => [`${row.path} with ${row.apps} apps, of one`, row.ofSingle]),
 ]);
 if (existsSync(BASELINE)) compare(JSON.parse(readFileSync(BASELINE, 'utf8')));
 const machine = `${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}`;

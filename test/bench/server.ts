@@ -4,15 +4,16 @@
  */
 
 import { createPrivateKey, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
-import { readFileSync, writeSync } from 'node:fs';
+import { readFileSync, writeFileSync, writeSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import express from 'express';
 import { fastify } from 'fastify';
 import { SignJWT } from 'jose';
 import jsonwebtoken from 'jsonwebtoken';
-import { readConfig } from '../../src/config.ts';
+import { type Environment, readConfig } from '../../src/config.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { claimsFor, headerFor } from '../../src/install-token/claims.ts';
 import { issue } from '../../src/install-token/issue.ts';
@@ -30,6 +31,11 @@ export type Used = {
 };
 
 const APP = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
+/** What a device that restores everything asks for. */
+export const manyApps = Array.from({ length: 100 }, (_, index) => ({
+  appleItemId: String(6500000100 + index),
+  bundleId: `com.example.app${index}`,
+}));
 const KEY_ID = '0f3c8a52-3a5e-4b0e-9d59-6f2f3b3f2a11';
 const LIFETIME_SECONDS = 1200;
 const SIGNATURES = 2000;
@@ -52,6 +58,14 @@ async function listenFastify(answer: () => Promise<object> | object): Promise<st
     reply.header('cache-control', 'no-store');
     return answer();
   });
+  return app.listen({ host: '127.0.0.1', port: 0 });
+}
+
+async function listenFull(env: Environment): Promise<string> {
+  const config = readConfig(env);
+  const log = openLog(config.logLevel);
+  const service = await openService(config, { env, log });
+  const { app } = await buildServer({ service, log });
   return app.listen({ host: '127.0.0.1', port: 0 });
 }
 
@@ -81,13 +95,22 @@ const kinds = {
     });
   },
   /** webdist as `webdist serve` runs it, all defaults but the limits. */
-  full: async (folder: string) => {
-    const env = settingsIn(folder, { WEBDIST_API_KEYS: `bench:${process.env['BENCH_API_KEY_SHA256']}` });
-    const config = readConfig(env);
-    const log = openLog(config.logLevel);
-    const service = await openService(config, { env, log });
-    const { app } = await buildServer({ service, log });
-    return app.listen({ host: '127.0.0.1', port: 0 });
+  full: (folder: string) =>
+    listenFull(settingsIn(folder, { WEBDIST_API_KEYS: `bench:${process.env['BENCH_API_KEY_SHA256']}` })),
+  /** The same with a hundred apps, their packages' manifests, and the device's side. */
+  device: async (folder: string) => {
+    const { WEBDIST_APPLE_ITEM_ID, WEBDIST_BUNDLE_ID, WEBDIST_KEY, WEBDIST_KEY_ID, ...env } = settingsIn(folder, {
+      WEBDIST_LICENSE_DYNAMIC_URL: 'https://shop.example.com/ald/license',
+      WEBDIST_CONFIG: join(folder, 'apps.json'),
+    });
+    const apps = manyApps.map((app) => {
+      const packageManifest = pathToFileURL(join(folder, `${app.appleItemId}.json`));
+      writeFileSync(packageManifest, JSON.stringify({ ...app, appleVersionId: '2000000057', bundleVersion: '57' }));
+      const packageUrl = `https://shop.example.com/${app.appleItemId}/manifest.json`;
+      return { ...app, key: WEBDIST_KEY, keyId: WEBDIST_KEY_ID, packageUrl, packageManifest: packageManifest.href };
+    });
+    writeFileSync(join(folder, 'apps.json'), JSON.stringify({ apps }));
+    return listenFull(env);
   },
   /** Fastify and jose. */
   jose: () =>
