@@ -1,0 +1,109 @@
+/** Visitors who ask for install tokens at a steady rate, and what each of them saw. */
+
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Times by `performance.now()`. */
+export type Answer = {
+  readonly url: string;
+  readonly sentAt: number;
+  readonly endedAt: number;
+  /** `200 download`, `503 ledger_unavailable`, `no answer: ECONNRESET`; a 503 that says not when to come again says so. */
+  readonly outcome: string;
+  /** An install token, when there was one. */
+  readonly installToken: string | undefined;
+};
+
+/** Nobody waits longer for an answer; then there was none. */
+const PATIENCE_MS = 30_000;
+
+/**
+ * Asks the URLs in turn, `perSecond` times, and never has more than `mostUnderWay` requests open: a machine that is too busy
+ * makes the load smaller, not the servers overloaded.
+ */
+export function startLoad(urls: readonly string[], { perSecond, mostUnderWay = 32 }: LoadOptions) {
+  const agent = new Agent({ keepAlive: true, maxSockets: mostUnderWay });
+  const answers: Answer[] = [];
+  const underWay = new Set<Promise<void>>();
+  const beganAt = performance.now();
+  let stopped = false;
+  const run = async () => {
+    let paced = beganAt;
+    for (let index = 0; !stopped; index++) {
+      const asked = ask(agent, urls[index % urls.length] ?? '').then((answer) => void answers.push(answer));
+      underWay.add(asked);
+      void asked.finally(() => underWay.delete(asked));
+      if (underWay.size >= mostUnderWay) await Promise.race(underWay);
+      paced += 1000 / perSecond;
+      const early = paced - performance.now();
+      if (early > 0) await delay(early);
+      // What could not be sent in time is not made up for by a rush.
+      else paced = Math.max(paced, performance.now() - 1000);
+    }
+    await Promise.all(underWay);
+  };
+  const running = run();
+  return {
+    answers: answers as readonly Answer[],
+    async stop() {
+      stopped = true;
+      await running;
+      agent.destroy();
+      return { perSecond: answers.length / ((performance.now() - beganAt) / 1000) };
+    },
+  };
+}
+
+type LoadOptions = { readonly perSecond: number; readonly mostUnderWay?: number };
+
+async function ask(agent: Agent, url: string): Promise<Answer> {
+  const sentAt = performance.now();
+  const ended = (outcome: string, installToken?: string): Answer => ({
+    url,
+    sentAt,
+    endedAt: performance.now(),
+    outcome,
+    installToken,
+  });
+  try {
+    const response = await post(agent, `${url}/install-token`);
+    const body = await text(response);
+    return ended(...outcomeOf(response, body));
+  } catch (error) {
+    const { code, name } = error as NodeJS.ErrnoException;
+    return ended(`no answer: ${code ?? name}`);
+  }
+}
+
+function post(agent: Agent, url: string): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request(url, {
+      agent,
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    })
+      .on('response', resolve)
+      .on('error', reject)
+      .end('{}');
+  });
+}
+
+function outcomeOf(
+  { statusCode, headers }: IncomingMessage,
+  body: string,
+): readonly [outcome: string, installToken: string | undefined] {
+  if (!/json/.test(headers['content-type'] ?? '')) return [`${statusCode} without JSON`, undefined];
+  const { code, dtype, token } = JSON.parse(body) as { code?: string; dtype?: string; token?: string };
+  if (statusCode === 200) return [`200 ${dtype}`, token];
+  const isComplete = statusCode !== 503 || /^\d+$/.test(headers['retry-after'] ?? '');
+  return [`${statusCode} ${code}${isComplete ? '' : ' without Retry-After'}`, undefined];
+}
+
+/** How often each outcome was seen. */
+export function outcomesOf(answers: readonly Answer[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { outcome } of answers) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+  return counts;
+}
