@@ -26,21 +26,23 @@ const migrations = [
 /** "wdis": marks the file as a webdist ledger, so that no other program's database is taken for one. */
 const APPLICATION_ID = 0x77646973;
 
-/**
- * Pages in the log before they are copied into the file, 16 MB of them: with SQLite's own 1000 a launch copies the same
- * pages four times as often.
- */
-const CHECKPOINT_PAGES = 4000;
+/** Pages in the log, 64 MB of them, before SQLite copies by itself what `sqlite-checkpoints.ts` has not copied yet. */
+const CHECKPOINT_PAGES = 16_000;
 
 /** While starting, another process may be migrating. */
 const STARTING_BUSY_MS = 10_000;
 
+/** The path in `sqlite:///path`, or SQLite's name for memory. */
+export const pathOf = (url: string): string => (url === 'memory:' ? MEMORY : url.slice('sqlite://'.length));
+
+export const MEMORY = ':memory:';
+
 /** Opens the file of `sqlite:///path`, or memory. A lock held by another process then fails at once. Throws `state_invalid`. */
 export function openSqliteFile(url: string): DatabaseSync {
-  const path = url === 'memory:' ? ':memory:' : url.slice('sqlite://'.length);
+  const path = pathOf(url);
   let database: DatabaseSync | undefined;
   try {
-    if (path !== ':memory:') makePrivate(path);
+    if (path !== MEMORY) makePrivate(path);
     database = new DatabaseSync(path, { timeout: STARTING_BUSY_MS });
     migrate(database, path);
     database.exec(`PRAGMA busy_timeout = 0; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);

@@ -8,7 +8,8 @@ import { setImmediate, setTimeout } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
 import { decide, type InstallEvidence, type Ledger, type LedgerOptions, type SubjectEntry } from './ledger.ts';
 import { counts, TOKEN_MEMORY_SECONDS } from './rule.ts';
-import { inTransaction, openSqliteFile } from './sqlite-file.ts';
+import { openCheckpoints } from './sqlite-checkpoints.ts';
+import { inTransaction, MEMORY, openSqliteFile, pathOf } from './sqlite-file.ts';
 
 /**
  * How long to try again while another process holds the lock. SQLite's own waiting would stop the event loop, and with
@@ -25,9 +26,12 @@ const PRUNED_AT_ONCE = 500;
 export function openSqlite(url: string, options: LedgerOptions): Ledger {
   const database = openSqliteFile(url);
   const sql = prepare(database);
+  const checkpoints = pathOf(url) === MEMORY ? undefined : openCheckpoints(pathOf(url));
   return {
-    record: (entries) =>
-      answer(() => inTransaction(database, () => entries.map((entry) => recordOne(sql, entry, options)))),
+    record(entries) {
+      checkpoints?.due();
+      return answer(() => inTransaction(database, () => entries.map((entry) => recordOne(sql, entry, options))));
+    },
     confirm: (evidence, atSeconds) =>
       answer(() =>
         inTransaction(database, () => {
@@ -55,7 +59,10 @@ export function openSqlite(url: string, options: LedgerOptions): Ledger {
       if (options.retentionDays > 0) await pruneOlder(sql.pruneInstalls, nowSeconds - options.retentionDays * 86_400);
     },
     ping: () => answer(() => void sql.ping.get()),
-    close: async () => database.close(),
+    async close() {
+      await checkpoints?.close();
+      database.close();
+    },
   };
 }
 
