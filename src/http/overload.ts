@@ -13,11 +13,11 @@ export type OverloadLimits = {
   readonly maxLagMs: number;
   /** Requests under way in this process, counted in the scopes that are protected, while the loop does not lag. */
   readonly maxUnderWay: number;
-  /** However much it lags: so few are some 15 ms of work, not why it lags, and refusing them would mend nothing. */
+  /** However much it lags: so few are some 30 ms of work, not why it lags, and refusing them would mend nothing. */
   readonly leastUnderWay: number;
 };
 
-const defaults: OverloadLimits = { maxLagMs: 40, maxUnderWay: 1000, leastUnderWay: 64 };
+const defaults: OverloadLimits = { maxLagMs: 50, maxUnderWay: 1000, leastUnderWay: 128 };
 
 const SAMPLE_MS = 100;
 const RESOLUTION_MS = 10;

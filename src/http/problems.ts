@@ -25,7 +25,9 @@ export function answerProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(asWebdistError(error), request, reply));
   app.setNotFoundHandler((request, reply) => {
     const url = request.url.split('?', 1)[0] ?? '';
-    const allowed = ['GET', 'POST', 'DELETE'].filter((method) => app.hasRoute({ method, url }));
+    // hasRoute takes the pattern of a route and throws for one that is malformed; no route here has such a path.
+    const isPattern = /[*:(]/.test(url);
+    const allowed = isPattern ? [] : ['GET', 'POST', 'DELETE'].filter((method) => app.hasRoute({ method, url }));
     if (allowed.length === 0)
       return sendProblem(new WebdistError('not_found', 'There is no such path.'), request, reply);
     reply.header('allow', allowed.join(', '));

@@ -1,83 +1,162 @@
-/** Whatever is sent to any path, the answer is no 500, is a problem when it is an error, and the log holds no secret. */
+/**
+ * Whatever is sent to any path, with or without a credential: no 500, no hang, an error is a problem document, and neither
+ * answer nor log holds a secret. `FUZZ_RUNS=50000 npm test -- --timeout=0 test/fuzz/*.test.ts` runs more.
+ */
 
+import { createHash, randomBytes } from 'node:crypto';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
 import fc from 'fast-check';
-import t from 'tap';
-import { startReady, startSandbox } from '../running.ts';
+import t, { type Test } from 'tap';
+import { askToken, startReady, startSandbox } from '../running.ts';
+import { apiToken, open } from '../sandbox/account.ts';
+import { type Known, requestsAnywhere, requestsTo, requestsToSandbox, type Sent } from './requests.ts';
+import { HANG_MS, SUSPICIOUS_MS } from './rules.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 500);
+const API_KEY = randomBytes(24).toString('base64url');
+const LEDGER_SECRET = randomBytes(32).toString('base64url');
 
-const paths = [
-  '/install-token',
-  '/install-tokens',
-  '/installs',
-  '/oauth/token',
-  '/marketplace-kit/restore',
-  '/marketplace-kit/updates',
-  '/.well-known/marketplace-kit',
-  '/.well-known/jwks.json',
-  '/health/ready',
-  '/openapi.json',
-];
+/** Everything on, so that every path is there. */
+const settings = {
+  WEBDIST_RATE_LIMIT: '1000000000',
+  WEBDIST_RATE_LIMIT_ADDRESS: '1000000000',
+  WEBDIST_ANONYMOUS: 'any',
+  WEBDIST_API_KEYS: `fuzz:${createHash('sha256').update(API_KEY).digest('hex')}`,
+  WEBDIST_LEDGER_SECRET: LEDGER_SECRET,
+  WEBDIST_OAUTH: 'own',
+  WEBDIST_OAUTH_LOGIN_URL: 'https://example.com/login',
+  WEBDIST_COUNTRY_HEADER: 'x-country',
+  WEBDIST_TRUST_PROXY: '127.0.0.1',
+};
 
-const fields = [
-  'app',
-  'bundleId',
-  'account',
-  'token',
-  'subject',
-  'dtype',
-  'nonce',
-  'requests',
-  'redownload',
-  'country',
-];
-const body = fc.oneof(
-  fc.string(),
-  fc.string({ unit: 'binary' }),
-  fc.json(),
-  fc.dictionary(fc.constantFrom(...fields), fc.jsonValue()).map((value) => JSON.stringify(value)),
-);
-const header = fc.stringMatching(/^[\x21-\x7e]{1,60}$/);
-const requests = fc.record({
-  method: fc.constantFrom('GET', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'HEAD'),
-  path: fc.constantFrom(...paths),
-  query: fc.oneof(fc.constant(''), fc.webQueryParameters()),
-  type: fc.constantFrom(
-    'application/json',
-    'application/x-www-form-urlencoded',
-    'text/plain',
-    'application/json; charset=x',
-  ),
-  headers: fc.dictionary(
-    fc.constantFrom('authorization', 'cookie', 'origin', 'x-forwarded-for', 'sec-fetch-site'),
-    header,
-  ),
-  body,
+/** Credentials of each kind that are good, to be sent whole or damaged. */
+async function credentialsOf(url: string): Promise<Known & { readonly installUrl: string }> {
+  const answer = await askToken(url);
+  const { installUrl, nonce } = (await answer.json()) as { installUrl: string; nonce: string };
+  const subject_token = new URLSearchParams(installUrl.split('?')[1]).get('token') ?? '';
+  const grant_type = 'urn:ietf:params:oauth:grant-type:token-exchange';
+  const body = new URLSearchParams({ grant_type, subject_token });
+  const exchanged = await fetch(`${url}/oauth/token`, { method: 'POST', body });
+  const { access_token, refresh_token } = (await exchanged.json()) as { access_token: string; refresh_token: string };
+  const cookie = /webdist_device=[^;]+/.exec(answer.headers.getSetCookie().join())?.[0] ?? '';
+  const asked = {
+    response_type: 'code',
+    client_id: 'x',
+    code_challenge: 'c'.repeat(43),
+    code_challenge_method: 'S256',
+  };
+  const toLogin = await fetch(`${url}/oauth/authorize?${new URLSearchParams(asked)}`, { redirect: 'manual' });
+  const login = new URL(toLogin.headers.get('location') ?? '').searchParams.get('request') ?? '';
+  return { apiKey: API_KEY, cookie, nonce, subject_token, access_token, refresh_token, login, installUrl };
+}
+
+const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+t.teardown(() => agent.destroy());
+
+function send(url: string, { method, path, headers, body }: Sent): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const { protocol, hostname, port } = new URL(url);
+    const bytes = body === undefined ? undefined : Buffer.from(body);
+    // Of methods that have no body as a rule Node leaves it out.
+    const all = { ...headers, ...(bytes && { 'content-length': String(bytes.length) }) };
+    const answered = async (answer: IncomingMessage) => {
+      const text = (await answer.toArray()).join('');
+      resolve({ status: answer.statusCode ?? 0, text });
+    };
+    const sent = request({ protocol, hostname, port, method, path, headers: all, agent, timeout: 30_000 }, answered);
+    sent.on('timeout', () => sent.destroy(new Error('no answer in 30 s')));
+    sent.on('error', reject);
+    sent.end(bytes);
+  });
+}
+
+/** Sends; this thread's processor is the client's and the server's. */
+async function timed(url: string, sent: Sent) {
+  const before = process.threadCpuUsage();
+  const answer = await send(url, sent);
+  const { user, system } = process.threadCpuUsage(before);
+  return { ...answer, ms: (user + system) / 1000 };
+}
+
+/** Sends requests to a server and holds each answer against the rules. */
+async function fuzz(t: Test, url: string, requests: fc.Arbitrary<Sent>, secrets: readonly string[]) {
+  const figures = { inputs: 0, slowestMs: 0, statuses: {} as Record<number, number> };
+  const rule = async (sent: Sent) => {
+    const { status, text, ms } = await timed(url, sent);
+    const shorter = ms > SUSPICIOUS_MS ? Math.min(ms, (await timed(url, sent)).ms) : ms;
+    figures.inputs += 1;
+    figures.slowestMs = Math.max(figures.slowestMs, shorter);
+    figures.statuses[status] = (figures.statuses[status] ?? 0) + 1;
+    if (shorter > HANG_MS) throw new Error(`${Math.round(shorter)} ms for one request`);
+    if (status >= 500) throw new Error(`${status}: ${text}`);
+    for (const secret of secrets) if (text.includes(secret)) throw new Error('the answer holds a secret');
+    if (status < 400 || text === '') return;
+    const { code, error, errors, detail } = JSON.parse(text) as Record<string, unknown>;
+    if (!code && !error && !errors && !detail) throw new Error(`no problem: ${text}`);
+  };
+  await fc.assert(fc.asyncProperty(requests, rule), { numRuns });
+  t.comment(JSON.stringify(figures));
+  return figures;
+}
+
+t.test('the service', async (t) => {
+  const sandbox = await startSandbox(t);
+  const running = await startReady(t, sandbox, settings);
+  const known = await credentialsOf(running.url);
+  const secrets = [API_KEY, LEDGER_SECRET, sandbox.settings['ASC_PRIVATE_KEY_B64'] ?? '', known.access_token];
+  const all = { ...requestsTo(known), 'any address': requestsAnywhere(known) };
+  for (const [name, requests] of Object.entries(all))
+    await t.test(name, async (t) => {
+      const { inputs, statuses } = await fuzz(t, running.url, requests, secrets);
+      t.ok(inputs >= numRuns, `${inputs} requests`);
+      t.ok(name === 'any address' || statuses[200] || statuses[204] || statuses[302], 'some of them good');
+      t.equal((await fetch(`${running.url}/health/ready`)).status, 200, 'still ready');
+    });
+  await t.test('what was once answered with 500', async (t) => {
+    t.equal((await fetch(`${running.url}/oauth/token`, { method: 'POST' })).status, 400, 'no body, no content type');
+    for (const path of ['/*!', '/a*b', '/:a(', '/(', '/:'])
+      t.equal((await fetch(running.url + path)).status, 404, `${path}: like the pattern of a route`);
+  });
+  await t.test('any bytes on the socket', async (t) => {
+    const { hostname, port } = new URL(running.url);
+    const line = fc.constantFrom('GET / HTTP/1.1\r\n', 'POST /install-token HTTP/1.1\r\n', 'host: x\r\n', '\r\n');
+    const chunked = fc.constantFrom(
+      'transfer-encoding: chunked\r\n',
+      'content-length: 5\r\n',
+      '5\r\nabcde\r\n0\r\n\r\n',
+    );
+    const bytes = fc.array(fc.oneof(line, chunked, fc.string(), fc.uint8Array()), { maxLength: 12 });
+    const rule = (parts: readonly (string | Uint8Array)[]) =>
+      new Promise<void>((resolve, reject) => {
+        const socket = connect({ host: hostname, port: Number(port) });
+        socket.setTimeout(30_000, () => socket.destroy(new Error('no end in 30 s')));
+        socket.on('data', (chunk) => {
+          if (/^HTTP\/1\.1 5/.test(chunk.toString('latin1'))) reject(new Error(chunk.toString('latin1')));
+        });
+        socket.on('error', (error: NodeJS.ErrnoException) => {
+          if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error);
+        });
+        socket.on('close', () => resolve());
+        socket.end(Buffer.concat(parts.map((part) => Buffer.from(part))));
+      });
+    await fc.assert(fc.asyncProperty(bytes, rule), { numRuns: Math.ceil(numRuns / 5) });
+    t.equal((await fetch(`${running.url}/health/ready`)).status, 200);
+  });
+  const log = running.log.text();
+  t.notMatch(log, /eyJ[\w-]+\.eyJ/, 'no token in the log');
+  t.notOk(
+    [...secrets, 'webdist_device='].some((secret) => log.includes(secret)),
+    'no secret in the log',
+  );
 });
 
-t.test('any request to any path', async (t) => {
-  const running = await startReady(t, await startSandbox(t), {
-    WEBDIST_RATE_LIMIT: '1000000000',
-    WEBDIST_RATE_LIMIT_ADDRESS: '1000000000',
-    WEBDIST_ANONYMOUS: 'any',
-  });
-  await fc.assert(
-    fc.asyncProperty(requests, async ({ method, path, query, type, headers, body }) => {
-      const takesBody = method !== 'GET' && method !== 'HEAD';
-      const answer = await fetch(`${running.url}${path}${query && `?${query}`}`, {
-        method,
-        headers: { ...headers, ...(takesBody && { 'content-type': type }) },
-        ...(takesBody && { body }),
-      });
-      const text = await answer.text();
-      if (answer.status >= 500) throw new Error(`${answer.status}: ${text}`);
-      if (answer.status >= 400 && text) {
-        const problem = JSON.parse(text) as { code?: string; error?: string };
-        if (!problem.code && !problem.error) throw new Error(`no problem: ${text}`);
-      }
-    }),
-    { numRuns },
-  );
-  t.equal((await fetch(`${running.url}/health/ready`)).status, 200, `ready after ${numRuns} requests`);
-  t.notMatch(running.log.text(), /eyJ[\w-]+\.eyJ/, 'no token in the log');
+t.test('the simulated App Store Connect and device', async (t) => {
+  const sandbox = await open(t, { requestsPerHour: 1_000_000_000 });
+  const running = await startReady(t, sandbox, settings);
+  const { installUrl } = await credentialsOf(running.url);
+  const secrets = [sandbox.settings['ASC_PRIVATE_KEY_B64'] ?? '', 'PRIVATE KEY'];
+  const bearer = apiToken(sandbox, { claims: { exp: Math.floor(Date.now() / 1000) + 1190 } });
+  const { statuses } = await fuzz(t, sandbox.baseUrl, requestsToSandbox(bearer, installUrl), secrets);
+  t.ok(statuses[200], 'some of them good');
 });

@@ -49,7 +49,8 @@ export const oauthRoutes =
     );
     const summary = 'Access tokens for devices (RFC 8693 exchange, refresh, authorization code)';
     app.post('/oauth/token', { schema: { summary } }, async (request) =>
-      server.token(request.body as Record<string, unknown>),
+      // A request without a body has no content type either, and so was not parsed.
+      server.token((request.body ?? {}) as Record<string, unknown>),
     );
   };
 

@@ -1,0 +1,189 @@
+/**
+ * `deploy/base` against Kubernetes' own schemas (PyPI's kubernetes-validate carries them), against itself, and against
+ * the service: what the probes ask, which settings it takes, how the image runs.
+ */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { parseAllDocuments } from 'yaml';
+import { readConfig } from '../../src/config.ts';
+import { startReady, startSandbox, temporaryFolder } from '../running.ts';
+
+const BASE = 'deploy/base';
+/** The oldest and the newest whose schemas a cluster of today may have. */
+const VERSIONS = ['1.31', '1.37'];
+
+const has = (program: string, ...args: string[]) => spawnSync(program, args).status === 0;
+const builders = [['kustomize', 'build'] as const, ['kubectl', 'kustomize'] as const];
+const builder = builders.find(([program]) =>
+  has(program, ...(program === 'kubectl' ? ['kustomize', '-h'] : ['version'])),
+);
+const noBuilder = !builder && 'neither kustomize nor kubectl is here';
+const noSchemas = noBuilder || (!has('kubernetes-validate', '--version') && 'kubernetes-validate (PyPI) is not here');
+
+/** As far as this test looks into it. */
+type Container = {
+  name: string;
+  image: string;
+  ports: { name: string; containerPort: number }[];
+  envFrom: { configMapRef: { name: string } }[];
+  env?: unknown;
+  securityContext: object;
+  resources: { requests: { cpu: string; memory: string }; limits: { cpu?: string; memory: string } };
+  volumeMounts: { name: string; mountPath: string; readOnly?: boolean }[];
+} & Record<`${'startup' | 'liveness' | 'readiness'}Probe`, { httpGet: { path: string; port: string } }>;
+type Resource = {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; namespace?: string; labels?: Record<string, string> };
+  data?: Record<string, string>;
+  // biome-ignore lint/suspicious/noExplicitAny: eight kinds of resource
+  spec: any;
+};
+
+function build(): string {
+  const [program, command] = builder ?? ['kustomize', 'build'];
+  return execFileSync(program, [command, BASE], { encoding: 'utf8' });
+}
+const read = (text: string) => parseAllDocuments(text).map((document) => document.toJS() as Resource);
+const named = (kind: string, all: readonly Resource[]) => {
+  const found = all.find((one) => one.kind === kind);
+  if (!found) throw new Error(`There is no ${kind}.`);
+  return found;
+};
+
+t.test('kustomize: every resource in the namespace, with the label that selects it', { skip: noBuilder }, async (t) => {
+  const all = read(build());
+  const label = { 'app.kubernetes.io/name': 'webdist' };
+  for (const { kind, metadata } of all) {
+    t.equal(metadata.namespace, 'webdist', kind);
+    t.match(metadata.labels, label, kind);
+  }
+  t.strictSame(named('Deployment', all).spec.template.metadata.labels, label);
+  for (const kind of ['Deployment', 'PodDisruptionBudget'])
+    t.strictSame(named(kind, all).spec.selector.matchLabels, label, kind);
+  t.strictSame(named('Service', all).spec.selector, label);
+  t.strictSame(named('NetworkPolicy', all).spec.podSelector.matchLabels, label);
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+  t.equal(
+    named('Deployment', all).spec.template.spec.containers[0].image,
+    `webdist:${version}`,
+    'the tag of this version',
+  );
+});
+
+for (const version of VERSIONS)
+  t.test(`Kubernetes ${version}: strictly what the schemas say`, { skip: noSchemas }, async (t) => {
+    const folder = temporaryFolder(t);
+    // A custom resource has no schema of Kubernetes'; what is looked at of it is below.
+    const core = build()
+      .split(/^---$/m)
+      .filter((text) => !/^kind: ExternalSecret$/m.test(text));
+    const validate = (name: string, text: string) => {
+      const path = join(folder, name);
+      writeFileSync(path, text);
+      return spawnSync('kubernetes-validate', ['--strict', '-k', version, path], { encoding: 'utf8' });
+    };
+    const all = core.join('---');
+    const { status, stdout, stderr } = validate('all.yaml', all);
+    t.equal(status, 0, stdout + stderr);
+    t.equal((stdout + stderr).match(/ passed for resource /g)?.length, 7);
+    const { status: refused } = validate('wrong.yaml', all.replace('containerPort:', 'containersPort:'));
+    t.equal(refused, 1, 'a misspelt member is refused');
+  });
+
+const all = globSync(`${BASE}/*.yaml`)
+  .filter((path) => !path.endsWith('kustomization.yaml'))
+  .flatMap((path) => read(readFileSync(path, 'utf8')));
+const deployment = named('Deployment', all).spec;
+const pod = deployment.template.spec;
+const container = pod.containers[0] as Container;
+const annotations = deployment.template.metadata.annotations as Record<string, string>;
+const dockerfile = readFileSync('Dockerfile', 'utf8');
+const env = (name: string) => new RegExp(`\\b${name}=(\\S+)`).exec(dockerfile)?.[1];
+
+t.test('the pods run as the image does: not root, no privilege, nothing to write but two folders', async (t) => {
+  const [, user, group] = /^USER (\d+):(\d+)$/m.exec(dockerfile) ?? [];
+  t.strictSame(pod.securityContext, {
+    runAsNonRoot: true,
+    runAsUser: Number(user),
+    runAsGroup: Number(group),
+    fsGroup: Number(group),
+    seccompProfile: { type: 'RuntimeDefault' },
+  });
+  t.strictSame(container.securityContext, {
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ['ALL'] },
+  });
+  const writable = container.volumeMounts.filter(({ readOnly }) => !readOnly).map(({ mountPath }) => mountPath);
+  t.strictSame(writable, [env('WEBDIST_DATA_DIR'), '/tmp']);
+  t.equal((named('ServiceAccount', all) as unknown as Record<string, unknown>)['automountServiceAccountToken'], false);
+});
+
+t.test('the probes and Prometheus ask what the service answers', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t));
+  const probes = [container.startupProbe, container.livenessProbe, container.readinessProbe];
+  for (const { httpGet } of probes) {
+    t.equal((await fetch(url + httpGet.path)).status, 200, httpGet.path);
+    t.equal(httpGet.port, container.ports[0]?.name);
+  }
+  t.equal((await fetch(url + annotations['prometheus.io/path'])).status, 200);
+  t.equal(String(container.ports[0]?.containerPort), env('PORT'));
+  t.equal(annotations['prometheus.io/port'], env('PORT'));
+  t.equal(named('Service', all).spec.ports[0].targetPort, container.ports[0]?.name);
+  t.strictSame(named('NetworkPolicy', all).spec.ingress[0].ports, [{ port: container.ports[0]?.name }]);
+});
+
+t.test('the settings are settings, and every secret they name is mounted', async (t) => {
+  const folder = temporaryFolder(t);
+  const { data = {}, metadata } = named('ConfigMap', all);
+  t.strictSame(container.envFrom, [{ configMapRef: { name: metadata.name } }]);
+  t.equal(container.env, undefined, 'nothing beside it');
+  const mount = container.volumeMounts.find(({ name }) => name === 'secrets')?.mountPath ?? '';
+  const external = named('ExternalSecret', all);
+  const entries = external.spec.data as { secretKey: string; remoteRef: { key: string } }[];
+  mkdirSync(join(folder, mount));
+  const contents: Record<string, string> = {
+    'ledger-url': 'postgres://webdist@postgres/webdist',
+    'ledger-secret': 'x'.repeat(32),
+    'redis-url': 'redis://redis:6379',
+  };
+  for (const { secretKey } of entries) writeFileSync(join(folder, mount, secretKey), contents[secretKey] ?? '');
+  const here = Object.entries(data).map(([name, value]) => [name, value.replace(`${mount}/`, `${folder}${mount}/`)]);
+  const config = readConfig({ NODE_ENV: 'production', ...Object.fromEntries(here) });
+  t.equal(config.mode, 'production');
+  const files = Object.values(data).flatMap((value) => /\/secrets\/(.+)$/.exec(value)?.[1] ?? []);
+  t.strictSame(files.sort(), entries.map(({ secretKey }) => secretKey).sort(), 'each file that is named is brought');
+
+  // No schema of Kubernetes' is there for it: the shape as external-secrets.io describes it.
+  t.equal(external.apiVersion, 'external-secrets.io/v1');
+  t.match(external.spec, { secretStoreRef: { kind: 'ClusterSecretStore', name: String }, refreshInterval: /^\d+m$/ });
+  for (const { remoteRef } of entries) t.match(remoteRef.key, /^webdist\//);
+  const volume = pod.volumes.find(({ name }: { name: string }) => name === 'secrets');
+  t.equal(volume.secret.secretName, external.spec.target.name);
+  t.equal(volume.secret.defaultMode & 0o007, 0, 'not for everybody to read');
+});
+
+t.test('no secret is in the files', async (t) => {
+  for (const path of globSync(`${BASE}/*`))
+    t.notMatch(readFileSync(path, 'utf8'), /PRIVATE KEY|:\/\/[^/\s]*:[^/\s]*@|^kind: Secret$|stringData/m, path);
+});
+
+t.test('replicas, disruptions and resources fit together', async (t) => {
+  const scaler = named('HorizontalPodAutoscaler', all).spec;
+  const { name } = named('Deployment', all).metadata;
+  t.strictSame(scaler.scaleTargetRef, { apiVersion: 'apps/v1', kind: 'Deployment', name });
+  t.equal(deployment.replicas, undefined, 'the autoscaler alone says how many');
+  const { maxUnavailable } = named('PodDisruptionBudget', all).spec;
+  t.ok(maxUnavailable >= 1 && scaler.minReplicas - maxUnavailable >= 2, 'a drained node leaves two');
+  t.ok(scaler.maxReplicas > scaler.minReplicas);
+  t.strictSame(deployment.strategy.rollingUpdate, { maxUnavailable: 0, maxSurge: 1 });
+  const { requests, limits } = container.resources;
+  t.ok(Number.parseInt(requests.memory, 10) < Number.parseInt(limits.memory, 10));
+  t.match(requests.cpu, /^\d+m$/, 'the autoscaler reckons with it');
+  // Three seconds of draining, six for what is under way: docs/operations.md.
+  t.ok(pod.terminationGracePeriodSeconds > 9);
+});

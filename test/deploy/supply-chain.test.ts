@@ -1,0 +1,58 @@
+/** What is installed with webdist: licences that allow it, hashes for everything, and no install script that nobody named. */
+
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+
+/** Ask of nobody more than to be named. */
+const LICENCES = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'BlueOak-1.0.0', 'ISC', 'MIT'];
+
+type Component = {
+  readonly name: string;
+  readonly licenses?: readonly { readonly license?: { readonly id?: string }; readonly expression?: string }[];
+  readonly hashes?: readonly object[];
+};
+type Locked = { readonly integrity?: string; readonly resolved?: string; readonly hasInstallScript?: boolean };
+
+const json = <T>(path: string) => JSON.parse(readFileSync(path, 'utf8')) as T;
+const { packages } = json<{ packages: Record<string, Locked> }>('package-lock.json');
+const locked = Object.entries(packages).filter(([path]) => path !== '');
+
+t.test('the bill of materials: every licence known and permissive, every package with its hash', async (t) => {
+  const bill = execFileSync('sh', ['docker/bill-of-materials.sh', '--omit=dev'], { encoding: 'utf8', stdio: 'pipe' });
+  const { components } = JSON.parse(bill) as { components: readonly Component[] };
+  t.ok(components.length > 20, `${components.length} packages`);
+  const others = components.filter(({ licenses = [] }) => {
+    const ids = licenses.map(({ license, expression }) => license?.id ?? expression ?? 'none');
+    return ids.length === 0 || ids.some((id) => !LICENCES.includes(id));
+  });
+  t.strictSame(
+    others.map(({ name, licenses }) => ({ name, licenses })),
+    [],
+    'other licences',
+  );
+  t.strictSame(
+    components.filter(({ hashes }) => !hashes?.length).map(({ name }) => name),
+    [],
+    'without a hash',
+  );
+});
+
+t.test('the lock file: everything with a hash, nothing from beside the registry', async (t) => {
+  const registry = /^https:\/\/registry\.npmjs\.org\//;
+  const strange = locked.filter(([, { integrity, resolved }]) => !integrity || (resolved && !registry.test(resolved)));
+  t.strictSame(
+    strange.map(([path]) => path),
+    [],
+  );
+});
+
+t.test('every install script is allowed or refused by name', async (t) => {
+  const { allowScripts } = json<{ allowScripts: Record<string, boolean> }>('package.json');
+  const scripts = locked.filter(([, { hasInstallScript }]) => hasInstallScript);
+  const names = scripts.map(([path]) => path.replace(/^.*node_modules\//, ''));
+  t.strictSame(
+    [...new Set(names)].filter((name) => !Object.hasOwn(allowScripts, name)),
+    [],
+  );
+});

@@ -1,0 +1,53 @@
+/** What must be true of every input of a parser, and the figures of a run. */
+
+import { WebdistError } from '../../src/errors.ts';
+import { secrets, type Target } from './targets.ts';
+
+/** More than this on the processor is a hang, if it happens again. */
+export const HANG_MS = 100;
+/** What took longer is tried again, and the shorter time counts: the other may have been the compiler's or the collector's. */
+export const SUSPICIOUS_MS = 10;
+
+/** Milliseconds of this thread's processor; a machine that is busy with others does not make it more. */
+const cpuMs = (before: NodeJS.CpuUsage) => {
+  const { user, system } = process.threadCpuUsage(before);
+  return (user + system) / 1000;
+};
+
+export type Figures = { inputs: number; refused: number; slowestMs: number };
+export const noFigures = (): Figures => ({ inputs: 0, refused: 0, slowestMs: 0 });
+
+/**
+ * Runs a target on an input. Throws when it throws something that is not for its caller, when its message holds a piece
+ * of a secret, or when it takes too long twice in a row.
+ */
+export async function check(target: Target, input: Buffer, figures = noFigures()): Promise<void> {
+  const took = await once(target, input, figures);
+  figures.inputs += 1;
+  const ms = took > SUSPICIOUS_MS ? Math.min(took, await once(target, input, figures)) : took;
+  figures.slowestMs = Math.max(figures.slowestMs, ms);
+  if (ms > HANG_MS) throw new Error(`${Math.round(ms)} ms for one input`);
+}
+
+async function once({ run, throws = [] }: Target, input: Buffer, figures: Figures): Promise<number> {
+  const before = process.threadCpuUsage();
+  try {
+    await run(input);
+  } catch (error) {
+    const ms = cpuMs(before);
+    figures.refused += 1;
+    if (!(error instanceof WebdistError) && !(error instanceof Error && throws.includes(error.name))) throw error;
+    if (error instanceof WebdistError) {
+      if (error.code === 'sign_in_unavailable') throw error;
+      refuseSecrets(error.message);
+    }
+    return ms;
+  }
+  return cpuMs(before);
+}
+
+/** Throws when a text holds sixteen or more characters of a secret. */
+function refuseSecrets(text: string): void {
+  for (const [word] of text.matchAll(/[A-Za-z0-9+/=_-]{16,}/g))
+    if (secrets.some((secret) => secret.includes(word))) throw new Error('the message holds a piece of a secret');
+}
