@@ -12,7 +12,7 @@ import { isUnfinished, type Notice } from '../service/rotation/notice.ts';
 import { planChange, planRollback } from '../service/rotation/plan.ts';
 import { rotate } from '../service/rotation/rotate.ts';
 import { withAppStoreConnect, withKey } from './apple.ts';
-import { agree, type JsonOption, print } from './terminal.ts';
+import { agree, type JsonOption, print, say } from './terminal.ts';
 
 type Options = JsonOption & {
   readonly to?: string;
@@ -20,9 +20,6 @@ type Options = JsonOption & {
   readonly rollback?: boolean;
   readonly yes?: boolean;
 };
-
-/** On a terminal the line that says how long one waits already makes way. */
-const say = (line: string) => void process.stderr.write(`${process.stderr.isTTY ? '\r\u001b[2K' : ''}${line}\n`);
 
 export async function runRotate(options: Options): Promise<void> {
   if ((options.to === undefined) === (options.rollback === undefined))

@@ -4,17 +4,15 @@
  */
 
 import { join } from 'node:path';
-import type { AppStoreConnect } from '../app-store-connect/client.ts';
-import type { StoreVersion } from '../app-store-connect/packages.ts';
-import { type AppConfig, readKnownApps, readPackagesSettings } from '../config.ts';
+import { type AppConfig, readKnownApps, readPackagesSettings, readSettings } from '../config.ts';
 import { WebdistError } from '../errors.ts';
 import { currentIn, versionFolder, versionsIn } from '../packages/layout.ts';
 import { type Asset, readManifestFile } from '../packages/manifest.ts';
-import { type PackageSource, pullPackage } from '../packages/pull.ts';
+import { pullPackage } from '../packages/pull.ts';
 import { verifyPackage } from '../packages/verify.ts';
-import { compareDotted } from '../packages/versions.ts';
 import { withAppStoreConnect } from './apple.ts';
-import { type JsonOption, print, resultWord, table } from './terminal.ts';
+import { packageSource, storeVersions } from './packages-source.ts';
+import { type JsonOption, print, resultWord, say, table } from './terminal.ts';
 
 function appsOf(name: string | undefined): readonly AppConfig[] {
   const { apps } = readKnownApps();
@@ -31,7 +29,7 @@ export async function list({ app: name, json }: JsonOption & { readonly app?: st
     const found = [];
     for (const app of appsOf(name)) {
       const local = await localVersions(dir, app.appleItemId);
-      for (const version of newestFirst(await asc.packages.storeVersions(app.appleItemId))) {
+      for (const version of await storeVersions(asc.packages, app.appleItemId)) {
         const packageId = await asc.packages.packageOf(version.id);
         const here = local.find(({ shortVersionString }) => shortVersionString === version.versionString);
         found.push({
@@ -73,18 +71,21 @@ async function localVersions(dir: string, appleItemId: string) {
   );
 }
 
-const newestFirst = (versions: readonly StoreVersion[]) =>
-  versions.toSorted((a, b) => compareDotted(b.versionString, a.versionString));
+type PullOptions = JsonOption & { readonly app?: string; readonly release?: string; readonly versionId?: string };
 
-type PullOptions = JsonOption & { readonly app?: string; readonly release?: string };
-
-export async function pull({ app: name, release, json }: PullOptions): Promise<void> {
+async function pullAll({ app: name, release, versionId, json }: PullOptions): Promise<void> {
+  const apps = appsOf(name);
+  if (release !== undefined && versionId !== undefined)
+    throw new WebdistError('usage_invalid', '--release and --version-id exclude each other.', { mend: 'Leave one.' });
+  if (versionId !== undefined && apps.length > 1)
+    throw new WebdistError('usage_invalid', 'A version is of one app.', { mend: 'Say which one with --app.' });
   const { dir, keep } = readPackagesSettings();
+  const mayCreate = readSettings(['WEBDIST_REGISTER']).WEBDIST_REGISTER === 'ensure';
   const results: object[] = [];
   const lines: string[] = [];
-  for (const app of appsOf(name)) {
+  for (const app of apps) {
     const pulled = await withAppStoreConnect('Asking for the package', async (asc) => {
-      const source = await sourceOf(asc, app, release);
+      const source = await packageSource(asc, { app, release, versionId, mayCreate });
       return pullPackage({ dir, app, source, keep, onFile: showProgress });
     });
     endProgress();
@@ -97,24 +98,16 @@ export async function pull({ app: name, release, json }: PullOptions): Promise<v
   print(results, json, lines);
 }
 
-/** Where a package's files are now. Addresses end, so they are asked for when a file is wanted and again when refused. */
-async function sourceOf(asc: AppStoreConnect, app: AppConfig, wanted: string | undefined): Promise<PackageSource> {
-  const { packages } = asc;
-  const all = newestFirst(await packages.storeVersions(app.appleItemId));
-  for (const version of all.filter(({ versionString }) => wanted === undefined || versionString === wanted)) {
-    const packageId = await packages.packageOf(version.id);
-    const current = packageId === null ? undefined : await packages.currentVersion(packageId);
-    if (packageId === null || !current) continue;
-    return {
-      archive: async () => (await packages.currentVersion(packageId)) ?? current,
-      asset: ({ kind, publicId }) => packages.file(kind, publicId),
-    };
-  }
-  throw new WebdistError(
-    'asc_not_found',
-    `App Store Connect has no finished package of ${app.bundleId}${wanted ? ` ${wanted}` : ''}.`,
-    { mend: 'Apple makes one once a version is approved for web distribution; run this again later.' },
-  );
+export async function pull(options: PullOptions): Promise<void> {
+  process.once('SIGINT', stopInTheMiddle);
+  await pullAll(options);
+  process.off('SIGINT', stopInTheMiddle);
+}
+
+/** What is there stays for the next run, as after any other end. 130 is what a shell makes of Ctrl-C. */
+function stopInTheMiddle(): void {
+  say('Stopped in the middle. Run the same command again: it goes on where it stopped.');
+  process.exit(130);
 }
 
 /** One line on a terminal, redrawn; nothing where nobody watches. */

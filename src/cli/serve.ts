@@ -28,7 +28,11 @@ export async function serve(): Promise<void> {
     process.stdout.isTTY ? (await import('pino-pretty')).PinoPretty({ sync: true }) : undefined,
   );
   const service = await openService(config, { env, log });
-  const server = await buildServer({ service, log, ...(sandbox && { pages: await demoPages(sandbox, config) }) });
+  const server = await buildServer({
+    service,
+    log,
+    ...(sandbox && { pages: await demoPages(sandbox, config, service) }),
+  });
   const address = await listen(server, config);
   announce(config, address, log);
   shutDownOnSignal({ server, service, sandbox, log });
@@ -41,11 +45,11 @@ async function openItsSandbox(dataDir: string, production: boolean): Promise<San
   return openSandbox({ dataDir: resolve(dataDir), production });
 }
 
-async function demoPages(sandbox: Sandbox, config: Config) {
+async function demoPages(sandbox: Sandbox, { domain }: Config, { look }: Service) {
   const { demoPage } = await import('../sandbox/demo-page.ts');
   const { sandboxWebsite } = await import('../sandbox/website.ts');
   const pages: FastifyPluginAsyncZod = async (app) => {
-    await app.register(demoPage({ sandbox, domain: config.domain }));
+    await app.register(demoPage({ sandbox, domain, released: look }));
     await app.register(sandboxWebsite(sandbox));
   };
   return pages;

@@ -38,6 +38,9 @@ const colours = { ok: 'green', warn: 'yellow', fail: 'red', info: 'blue' } as co
 /** One of the four results, padded to the width of the longest. */
 export const resultWord = (result: keyof typeof colours): string => styleText(colours[result], result.padEnd(4));
 
+/** A line on stderr; on a terminal the line that says how long one waits already makes way. */
+export const say = (line: string) => void process.stderr.write(`${process.stderr.isTTY ? '\r\u001b[2K' : ''}${line}\n`);
+
 /** Does work; when it takes longer than a second a line on the terminal says what is waited for. */
 export async function withProgress<T>(what: string, work: () => Promise<T>): Promise<T> {
   if (!process.stderr.isTTY) return work();

@@ -10,7 +10,9 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { openDigestCheck } from './digest-check.ts';
+import { bytesOf } from './file-bytes.ts';
 import type { Asset } from './manifest.ts';
+import { openYoungGarbage } from './young-garbage.ts';
 
 /** Where a file can be fetched now; asked again when the address has ended. */
 export type Source = () => Promise<{ readonly url: string; readonly checksum?: string | undefined }>;
@@ -29,7 +31,6 @@ export type DownloadOptions = {
 /** So many failures in a row without a byte more, and the network is not going to do it. */
 const FAILURES_IN_A_ROW = 6;
 const STALLED_MS = 30_000;
-const CHUNK_BYTES = 1024 * 1024;
 const MAX_REDIRECTS = 3;
 
 /** What a CDN answers once an address has ended. */
@@ -66,6 +67,7 @@ async function attempt(draft: string, { url, checksum }: Awaited<ReturnType<Sour
   await using file = await open(draft, 'a+');
   const check = openDigestCheck(options.asset, checksum);
   let bytes = await readBack(file, check);
+  const passed = openYoungGarbage();
   const stalled = new AbortController();
   let timer = setTimeout(() => stalled.abort(), STALLED_MS);
   try {
@@ -78,6 +80,7 @@ async function attempt(draft: string, { url, checksum }: Awaited<ReturnType<Sour
       // Not `write`, which on a disk that fills up may write less and say nothing.
       await file.appendFile(part);
       bytes += part.length;
+      passed(part.length);
       options.onBytes?.(bytes, end);
     }
     // A connection that was cut short is not the end of the file.
@@ -143,14 +146,12 @@ async function* bodyOf({ body }: Rest): AsyncGenerator<Uint8Array> {
 
 /** Takes what an earlier run left into the check, which refuses a chunk that is not good. Gives the number of bytes. */
 async function readBack(file: FileHandle, check: ReturnType<typeof openDigestCheck>): Promise<number> {
-  const buffer = Buffer.alloc(CHUNK_BYTES);
-  let position = 0;
-  for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
-    if (bytesRead === 0) return position;
-    check.take(buffer.subarray(0, bytesRead));
-    position += bytesRead;
+  let bytes = 0;
+  for await (const part of bytesOf(file)) {
+    check.take(part);
+    bytes += part.length;
   }
+  return bytes;
 }
 
 /** Something on the way, to be tried again. */

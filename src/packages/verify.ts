@@ -3,11 +3,11 @@
  * on any system (apple-facts §5.4). Apple's signature itself only iOS can check. Must not know where it came from.
  */
 
-import { createReadStream } from 'node:fs';
-import { readdir, readFile, realpath } from 'node:fs/promises';
+import { open, readdir, readFile, realpath } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { openDigestCheck } from './digest-check.ts';
+import { bytesOf } from './file-bytes.ts';
 import { orAbsent, promisedBy, shortDigest } from './layout.ts';
 import { type Asset, assetsOf, type Manifest, manifestSchema } from './manifest.ts';
 
@@ -58,7 +58,8 @@ export async function checkAsset(root: string, asset: Asset): Promise<number | P
   try {
     const check = openDigestCheck(asset);
     let bytes = 0;
-    for await (const part of createReadStream(join(root, asset.path), { highWaterMark: 1024 * 1024 })) {
+    await using file = await open(join(root, asset.path));
+    for await (const part of bytesOf(file)) {
       check.take(part);
       bytes += part.length;
     }

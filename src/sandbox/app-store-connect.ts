@@ -6,6 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { listApps, listAppsQuery, readApp, readAppQuery } from './apps.ts';
 import { type Allowance, checkBearer, type openHourlyLimit } from './bearer.ts';
+import type { Cdn } from './cdn.ts';
 import { addDomain, listDomains, listDomainsQuery, readDomain, readDomainQuery, removeDomain } from './domains.ts';
 import { type Answer, AppleRefusal, type Call, errorAnswer, type QueryRules, readQuery } from './json-api.ts';
 import {
@@ -19,6 +20,7 @@ import {
   removeKey,
 } from './keys.ts';
 import {
+  addPackage,
   listPackageFiles,
   listPackageVersions,
   listPackageVersionsQuery,
@@ -47,6 +49,7 @@ const routes: readonly Route[] = [
   ['DELETE', '/v1/alternativeDistributionDomains/{id}', {}, removeDomain],
   ['GET', '/v1/apps/{id}/appStoreVersions', listStoreVersionsQuery, listStoreVersions],
   ['GET', '/v1/appStoreVersions/{id}/alternativeDistributionPackage', {}, readStoreVersionPackage],
+  ['POST', '/v1/alternativeDistributionPackages', {}, addPackage],
   ['GET', '/v1/alternativeDistributionPackages/{id}/versions', listPackageVersionsQuery, listPackageVersions],
   ['GET', '/v1/alternativeDistributionPackageVersions/{id}/variants', pageQuery, listPackageFiles('variant')],
   ['GET', '/v1/alternativeDistributionPackageVersions/{id}/deltas', pageQuery, listPackageFiles('delta')],
@@ -67,7 +70,11 @@ export type AppleRequest = {
 };
 
 /** What the simulated Apple works with. */
-export type AppleParts = { readonly store: Store; readonly limit: ReturnType<typeof openHourlyLimit> };
+export type AppleParts = {
+  readonly store: Store;
+  readonly cdn: Cdn;
+  readonly limit: ReturnType<typeof openHourlyLimit>;
+};
 
 /** An answer, with what is left of the caller's hourly limit once it is known who calls. */
 export type AppleAnswer = Answer & { readonly allowance?: Allowance | undefined };
@@ -77,15 +84,15 @@ export type AppleAnswer = Answer & { readonly allowance?: Allowance | undefined 
  * answers: 401 before anything else, then 403, 429, 404, 405, 406, 415, then what the path itself finds. Throws only
  * what is wrong with the sandbox.
  */
-export async function answerApple(request: AppleRequest, { store, limit }: AppleParts): Promise<AppleAnswer> {
+export async function answerApple(request: AppleRequest, { limit, ...parts }: AppleParts): Promise<AppleAnswer> {
   let allowance: Allowance | undefined;
   try {
     const { keyId } = await checkBearer(
       { ...request, authorization: request.headers.authorization },
-      store.state.apiKeys,
+      parts.store.state.apiKeys,
     );
     allowance = limit.take(keyId);
-    return { ...dispatch(request, store), allowance };
+    return { ...dispatch(request, parts), allowance };
   } catch (error) {
     if (!(error instanceof AppleRefusal)) throw error;
     const answer =
@@ -96,7 +103,7 @@ export async function answerApple(request: AppleRequest, { store, limit }: Apple
   }
 }
 
-function dispatch(request: AppleRequest, store: Store): Answer {
+function dispatch(request: AppleRequest, { store, cdn }: Pick<AppleParts, 'store' | 'cdn'>): Answer {
   const [path = '', query] = request.target.split('?', 2);
   const matches = routes.flatMap(([method, template, rules, answer]) => {
     const match = patternOf(template).exec(path);
@@ -111,7 +118,7 @@ function dispatch(request: AppleRequest, store: Store): Answer {
   if (request.method === 'POST' && !isJson(request.headers['content-type'] ?? ''))
     throw new AppleRefusal(415, 'UNSUPPORTED_MEDIA_TYPE', 'The Content-Type has to be application/json.');
   const { id, rules, answer } = route;
-  return answer({ ...request, id, query: readQuery(new URLSearchParams(query), rules), store });
+  return answer({ ...request, id, query: readQuery(new URLSearchParams(query), rules), store, cdn });
 }
 
 const patternOf = (template: string) => new RegExp(`^${template.replace('{id}', '(?<id>[^/]+)')}$`);

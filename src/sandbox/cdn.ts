@@ -8,55 +8,76 @@ import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { archiveOf, filesOf, idOf, newestOf, nextPackage } from './packages.ts';
+import { archiveOf, filesOf, idOf, nextPackage } from './packages.ts';
 import type { State, Store } from './state.ts';
 
-const key = randomBytes(32);
-/** Addresses of before the last `DELETE /_sandbox/cdn` have ended. */
-let epoch = 0;
-let bytesPerSecond = Number.POSITIVE_INFINITY;
 const PART_BYTES = 16_384;
 
-/** The path of a file until `endsAtMs`, in milliseconds since 1970. */
-export const cdnPath = (kind: string, id: string, endsAtMs: number): string =>
-  `/_sandbox/cdn/${kind}/${id}?ends=${endsAtMs}&epoch=${epoch}&key=${signatureOf(kind, id, String(endsAtMs), String(epoch))}`;
+/** The addresses of one sandbox, and how fast it sends. */
+export interface Cdn {
+  bytesPerSecond: number;
+  /** The path of a file until `endsAtMs`, in milliseconds since 1970. */
+  pathOf(kind: string, id: string, endsAtMs: number): string;
+  /** Whether a path of `pathOf` with this query is still good. */
+  accepts(kind: string, id: string, given: unknown, nowMs: number): boolean;
+  /** Ends every address handed out so far. */
+  endAll(): void;
+}
 
-const signatureOf = (...parts: readonly string[]): string =>
-  createHmac('sha256', key).update(parts.join(' ')).digest('base64url');
+export function openCdn(): Cdn {
+  let key = randomBytes(32);
+  const signatureOf = (...parts: readonly string[]): string =>
+    createHmac('sha256', key).update(parts.join(' ')).digest('base64url');
+  return {
+    bytesPerSecond: Number.POSITIVE_INFINITY,
+    pathOf: (kind, id, endsAtMs) =>
+      `/_sandbox/cdn/${kind}/${id}?ends=${endsAtMs}&key=${signatureOf(kind, id, String(endsAtMs))}`,
+    accepts(kind, id, given, nowMs) {
+      const address = query.safeParse(given).data;
+      return address?.key === signatureOf(kind, id, address?.ends ?? '') && Number(address.ends) > nowMs;
+    },
+    endAll() {
+      key = randomBytes(32);
+    },
+  };
+}
 
-const query = z.object({ ends: z.string(), epoch: z.string(), key: z.string() });
+const query = z.object({ ends: z.string(), key: z.string() });
 const speed = z.strictObject({ bytesPerSecond: z.int().positive().nullable() });
+
+/** `isMade` false: the version is approved, and Apple has made no package of it yet. */
+const release = z.strictObject({ isMade: z.boolean().default(true) });
 
 type Params = { Params: { kind: string; id: string } };
 
 /** Adds the files, `POST` and `DELETE /_sandbox/cdn` (speed, end of all addresses), and `POST /_sandbox/packages` (the next release). */
 export function addCdn(
   server: FastifyInstance,
-  { store, now }: { readonly store: Store; readonly now: () => number },
+  { store, cdn, now }: { readonly store: Store; readonly cdn: Cdn; readonly now: () => number },
 ): void {
   server.get<Params>('/_sandbox/cdn/:kind/:id', ({ params: { kind, id }, query: given, headers }, reply) => {
-    const address = query.safeParse(given).data;
-    const isGood = address && address.key === signatureOf(kind, id, address.ends, address.epoch);
-    if (!isGood || Number(address.ends) <= now() || Number(address.epoch) !== epoch)
+    if (!cdn.accepts(kind, id, given, now()))
       return reply.code(403).type('application/xml').send('<Error><Code>AccessDenied</Code></Error>');
     const bytes = bytesOf(kind, id, store.state);
-    return bytes ? sendRange(bytes, headers.range, reply) : reply.code(404).send();
+    return bytes ? sendRange(bytes, headers.range, cdn, reply) : reply.code(404).send();
   });
   server.delete('/_sandbox/cdn', (_, reply) => {
-    epoch++;
+    cdn.endAll();
     return reply.code(204).send();
   });
   server.post('/_sandbox/cdn', ({ body }, reply) => {
     const parsed = speed.safeParse(JSON.parse(String(body)));
     if (!parsed.success) return reply.code(400).send({ status: 400, detail: z.prettifyError(parsed.error) });
-    bytesPerSecond = parsed.data.bytesPerSecond ?? Number.POSITIVE_INFINITY;
+    cdn.bytesPerSecond = parsed.data.bytesPerSecond ?? Number.POSITIVE_INFINITY;
     return reply.code(204).send();
   });
-  server.post('/_sandbox/packages', (_, reply) => {
+  server.post('/_sandbox/packages', ({ body }, reply) => {
+    const parsed = release.safeParse(body ? JSON.parse(String(body)) : {});
+    if (!parsed.success) return reply.code(400).send({ status: 400, detail: z.prettifyError(parsed.error) });
     const released = store.change(({ packages, apps }) => {
-      const newest = newestOf(packages, apps[0]?.id ?? '');
+      const newest = packages.findLast(({ appleItemId }) => appleItemId === apps[0]?.id);
       if (!newest) return undefined;
-      const next = nextPackage(newest);
+      const next = { ...nextPackage(newest), isMade: parsed.data.isMade };
       packages.push(next);
       return next;
     });
@@ -76,18 +97,18 @@ function bytesOf(kind: string, id: string, { packages }: State): Buffer | undefi
     ?.bytes();
 }
 
-function sendRange(bytes: Buffer, range: string | undefined, reply: FastifyReply): FastifyReply {
+function sendRange(bytes: Buffer, range: string | undefined, cdn: Cdn, reply: FastifyReply): FastifyReply {
   const from = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0);
   if (from >= bytes.length) return reply.code(416).header('content-range', `bytes */${bytes.length}`).send();
   const rest = bytes.subarray(from);
   if (from > 0) reply.code(206).header('content-range', `bytes ${from}-${bytes.length - 1}/${bytes.length}`);
   reply.headers({ 'content-type': 'application/octet-stream', 'content-length': rest.length });
-  return reply.send(Readable.from(inParts(rest)));
+  return reply.send(Readable.from(inParts(rest, cdn)));
 }
 
-async function* inParts(bytes: Buffer): AsyncGenerator<Buffer> {
+async function* inParts(bytes: Buffer, cdn: Cdn): AsyncGenerator<Buffer> {
   for (let from = 0; from < bytes.length; from += PART_BYTES) {
-    if (Number.isFinite(bytesPerSecond)) await delay((PART_BYTES / bytesPerSecond) * 1000);
+    if (Number.isFinite(cdn.bytesPerSecond)) await delay((PART_BYTES / cdn.bytesPerSecond) * 1000);
     yield bytes.subarray(from, from + PART_BYTES);
   }
 }

@@ -1,13 +1,14 @@
 /**
- * The sandbox's own paths, under `/_sandbox`: requests, faults, device, packages (contract §7). They need no
+ * The sandbox's own paths, under `/_sandbox`: requests, faults, device, packages, licences (contract §7). They need no
  * credential and no fault applies to them. Must not know the simulated API.
  */
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { addCdn } from './cdn.ts';
+import { addCdn, type Cdn } from './cdn.ts';
 import { deviceRequestSchema, judge } from './device.ts';
 import { type Faults, faultSchema } from './faults.ts';
+import { addLicenceStub } from './licence-stub.ts';
 import { fileAt, newestOf } from './packages.ts';
 import type { openRequestLog } from './requests.ts';
 import { newDevice, type Store } from './state.ts';
@@ -15,13 +16,14 @@ import { newDevice, type Store } from './state.ts';
 /** What the paths work with; `now` in milliseconds since 1970. */
 export type ControlParts = {
   readonly store: Store;
+  readonly cdn: Cdn;
   readonly faults: Faults;
   readonly requests: ReturnType<typeof openRequestLog>;
   readonly now: () => number;
 };
 
 /** Adds the paths to a server whose bodies arrive as text. */
-export function addControl(server: FastifyInstance, { store, faults, requests, now }: ControlParts): void {
+export function addControl(server: FastifyInstance, { store, cdn, faults, requests, now }: ControlParts): void {
   server.get('/_sandbox/requests', () => requests.list());
   server.delete('/_sandbox/requests', (_, reply) => {
     requests.clear();
@@ -58,7 +60,8 @@ export function addControl(server: FastifyInstance, { store, faults, requests, n
     const isJson = params['*'].endsWith('.json');
     return reply.type(isJson ? 'application/json; charset=utf-8' : 'application/octet-stream').send(bytes);
   });
-  addCdn(server, { store, now });
+  addCdn(server, { store, cdn, now });
+  addLicenceStub(server);
 
   server.all('/_sandbox/*', (_, reply) => problem(reply, 404, 'The sandbox has no such path or method.'));
 }

@@ -13,8 +13,13 @@ import { z } from 'zod';
 import { agedInstallUrl } from './aged-install-url.ts';
 import type { Sandbox } from './sandbox.ts';
 
-/** `domain` is the registered one: the device is told that the page is `https://<domain>/`. */
-export type DemoOptions = { readonly sandbox: Sandbox; readonly domain: string };
+export type DemoOptions = {
+  readonly sandbox: Sandbox;
+  /** The registered one: the device is told that the page is `https://<domain>/`. */
+  readonly domain: string;
+  /** Called when the next version of the app is out; the answer waits for it. */
+  readonly released: () => Promise<void>;
+};
 
 const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -30,7 +35,7 @@ const tapBody = z.union([
 ]);
 
 /** Adds the page, its assets and its paths under `/_sandbox` to the server it is registered with. */
-export function demoPage({ sandbox, domain }: DemoOptions): FastifyPluginAsyncZod {
+export function demoPage({ sandbox, domain, released }: DemoOptions): FastifyPluginAsyncZod {
   const pageUrl = `https://${domain}/`;
   return async (app) => {
     app.addHook('onRoute', (route) => {
@@ -57,6 +62,11 @@ export function demoPage({ sandbox, domain }: DemoOptions): FastifyPluginAsyncZo
     app.delete('/_sandbox/device', async (_, reply) => {
       reply.header('set-cookie', 'webdist_device=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax');
       return forward(sandbox, reply, 'DELETE', 'device');
+    });
+    app.post('/_sandbox/packages', async (_, reply) => {
+      const answer = await fetch(`${sandbox.baseUrl}/_sandbox/packages`, { method: 'POST' });
+      await released();
+      return reply.code(answer.status).send(await answer.json());
     });
     app.get('/_sandbox/faults', (_, reply) => forward(sandbox, reply, 'GET', 'faults'));
     app.post('/_sandbox/faults', ({ body }, reply) => forward(sandbox, reply, 'POST', 'faults', body));

@@ -30,7 +30,7 @@ export function readLink(installUrl: string, pageUrl: string, state: State): See
 /** A website may serve the newest package at one address, or every version at its own below that. */
 function packageAt(address: string, { packages }: State): Package | undefined {
   return (
-    packages.findLast(({ url }) => url === address || `${url}/current` === address) ??
+    packages.findLast(({ url, isMade }) => isMade && (url === address || `${url}/current` === address)) ??
     packages.find(({ url, appleVersionId }) => `${url}/versions/${appleVersionId}` === address)
   );
 }

@@ -241,7 +241,16 @@ function eligibility({ platform, osVersion, isInEligibleRegion }: Phone): string
 
 function parametersOf(installUrl: string): ReadonlyMap<string, string> {
   const pairs = (installUrl.split('?')[1] ?? '').split('&').map((part) => part.split('='));
-  return new Map(pairs.map(([name = '', value = '']) => [name, decodeURIComponent(value)]));
+  return new Map(pairs.map(([name = '', value = '']) => [name, decoded(value)]));
+}
+
+/** Percent-encoding that is broken stays as it is: the check `link-query` refuses it. */
+function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
 }
 
 /** The claims by which a device takes the shorter way, when both are there (apple-facts §1.7). */

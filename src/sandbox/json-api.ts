@@ -5,6 +5,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import type { Cdn } from './cdn.ts';
 import type { Store } from './state.ts';
 
 /** One answer to one request. A string body is sent as plain text unless `headers` say otherwise, an object as JSON. */
@@ -28,6 +29,7 @@ export type Call = {
   /** Milliseconds since 1970 by the simulated clock. */
   readonly nowMs: number;
   readonly store: Store;
+  readonly cdn: Cdn;
 };
 
 const titles = {

@@ -4,9 +4,19 @@
  */
 
 import { createHash } from 'node:crypto';
+import { z } from 'zod';
 import { appOf } from './apps.ts';
-import { cdnPath } from './cdn.ts';
-import { type Answer, AppleRefusal, type Call, isLimit, isList, isListOf, page, single } from './json-api.ts';
+import {
+  type Answer,
+  AppleRefusal,
+  type Call,
+  isLimit,
+  isList,
+  isListOf,
+  page,
+  readEntity,
+  single,
+} from './json-api.ts';
 import { archiveOf, type FileKind, filesOf, idOf, type PackagedFile } from './packages.ts';
 import type { Package } from './state.ts';
 
@@ -14,6 +24,7 @@ export const pageQuery = { limit: isLimit, cursor: isList };
 export const listStoreVersionsQuery = { ...pageQuery, 'filter[platform]': isListOf('IOS', 'MAC_OS', 'TV_OS') };
 export const listPackageVersionsQuery = { ...pageQuery, 'filter[state]': isListOf('COMPLETED', 'REPLACED') };
 
+const TYPE = 'alternativeDistributionPackages';
 const URL_LIFETIME_MS = 60 * 60 * 1000;
 
 /** `GET /v1/apps/{id}/appStoreVersions`. Throws 404. */
@@ -35,8 +46,39 @@ export function listStoreVersions(call: Call): Answer {
 /** `GET /v1/appStoreVersions/{id}/alternativeDistributionPackage`. Throws 404. */
 export function readStoreVersionPackage(call: Call): Answer {
   const found = packageNamed(call, 'app store version');
-  const data = { type: 'alternativeDistributionPackages', id: idOf(found, 'package') };
-  return { status: 200, body: single(call, `/v1/alternativeDistributionPackages/${data.id}`, data) };
+  if (!found.isMade) throw new AppleRefusal(404, 'NOT_FOUND', `The version '${call.id}' has no package.`);
+  return { status: 200, body: packageBody(call, found) };
+}
+
+const newPackage = z.strictObject({
+  data: z.strictObject({
+    type: z.literal(TYPE),
+    relationships: z.strictObject({
+      appStoreVersion: z.strictObject({
+        data: z.strictObject({ type: z.literal('appStoreVersions'), id: z.string() }),
+      }),
+    }),
+  }),
+});
+
+/** `POST /v1/alternativeDistributionPackages`: exactly one for each version (apple-facts §5.1). Throws 400, 409 and 422. */
+export function addPackage(call: Call): Answer {
+  const { id } = readEntity(call.body, newPackage).data.relationships.appStoreVersion.data;
+  const refusal = (why: string) =>
+    new AppleRefusal(409, 'ENTITY_ERROR.RELATIONSHIP.INVALID', why, { pointer: '/data/relationships/appStoreVersion' });
+  const made = call.store.change(({ packages }) => {
+    const found = packages.find((one) => idOf(one, 'app store version') === id);
+    if (!found) throw refusal(`There is no App Store version '${id}'.`);
+    if (found.isMade) throw refusal(`The App Store version '${id}' has a package already.`);
+    found.isMade = true;
+    return found;
+  });
+  return { status: 201, body: packageBody(call, made) };
+}
+
+function packageBody(call: Call, found: Package) {
+  const data = { type: TYPE, id: idOf(found, 'package') };
+  return single(call, `/v1/${TYPE}/${data.id}`, data);
 }
 
 /** `GET /v1/alternativeDistributionPackages/{id}/versions`. Throws 404. */
@@ -87,7 +129,7 @@ const resource = (call: Call, file: PackagedFile) => ({
 function fileAttributes(call: Call, kind: FileKind | 'archive', id: string, bytes: Buffer) {
   const endsAtMs = call.nowMs + URL_LIFETIME_MS;
   return {
-    url: call.origin + cdnPath(kind, id, endsAtMs),
+    url: call.origin + call.cdn.pathOf(kind, id, endsAtMs),
     urlExpirationDate: new Date(endsAtMs).toISOString(),
     fileChecksum: createHash('md5').update(bytes).digest('hex'),
   };

@@ -95,9 +95,9 @@ export function archiveOf(found: Package, packages: readonly Package[]): Buffer 
   return Buffer.from(zipSync(files, { mtime: new Date(2026, 0, 1) }));
 }
 
-/** The newest package of an app. */
+/** The newest package of an app that has been made. */
 export const newestOf = (packages: readonly Package[], appleItemId: string): Package | undefined =>
-  packages.findLast((one) => one.appleItemId === appleItemId);
+  packages.findLast((one) => one.appleItemId === appleItemId && one.isMade);
 
 /** The version after this one, as a developer's next release. */
 export function nextPackage(found: Package): Package {
@@ -114,7 +114,8 @@ export function nextPackage(found: Package): Package {
 
 function packageBefore(found: Package, packages: readonly Package[]): Package | undefined {
   return packages.findLast(
-    (one) => one.appleItemId === found.appleItemId && BigInt(one.appleVersionId) < BigInt(found.appleVersionId),
+    (one) =>
+      one.isMade && one.appleItemId === found.appleItemId && BigInt(one.appleVersionId) < BigInt(found.appleVersionId),
   );
 }
 

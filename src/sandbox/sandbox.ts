@@ -10,6 +10,7 @@ import { pathToFileURL } from 'node:url';
 import type { Logger } from 'pino';
 import { WebdistError } from '../errors.ts';
 import { openHourlyLimit } from './bearer.ts';
+import { openCdn } from './cdn.ts';
 import { type DeviceRequest, judge, type Verdict } from './device.ts';
 import { openFaults } from './faults.ts';
 import { openRequestLog } from './requests.ts';
@@ -70,6 +71,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   const closing = new AbortController();
   const server = buildServer({
     store,
+    cdn: openCdn(),
     now,
     requestsPerHour,
     log: options.log,

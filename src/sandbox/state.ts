@@ -46,6 +46,8 @@ const packageSchema = z.strictObject({
   url: z.string(),
   /** Made-up content of the file `signature`, base64. */
   signature: z.string(),
+  /** False: the version is there, but nobody has asked for its package. */
+  isMade: z.boolean().default(true),
 });
 const stateSchema = z.strictObject({
   version: z.literal(1),
@@ -164,6 +166,7 @@ function newState(): State {
         bundleVersion: '42',
         url: `https://example.com/adp/${app.id}`,
         signature: randomBytes(256).toString('base64'),
+        isMade: true,
       },
     ],
     device: newDevice(),

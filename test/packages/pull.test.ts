@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -11,7 +11,18 @@ import { readManifestFile } from '../../src/packages/manifest.ts';
 import { buildPackageServer } from '../../src/packages/serve.ts';
 import { verifyPackage } from '../../src/packages/verify.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { runWebdist, startReady, startSandbox, temporaryFolder, until } from '../running.ts';
+import {
+  endFaults,
+  requestsSeen,
+  runWebdist,
+  setFault,
+  startReady,
+  startSandbox,
+  temporaryFolder,
+  until,
+} from '../running.ts';
+import { call } from '../sandbox/account.ts';
+import { listen } from '../stand-ins/listen.ts';
 
 const APP = '6500000001';
 
@@ -32,9 +43,16 @@ async function run(t: Test, { env }: Pick<Setting, 'env'>, ...args: string[]) {
   return { code: await running.exited, output: running.output() };
 }
 
-const release = ({ sandbox }: Setting) => fetch(`${sandbox.baseUrl}/_sandbox/packages`, { method: 'POST' });
+const release = ({ sandbox }: Setting, body: object = {}) =>
+  fetch(`${sandbox.baseUrl}/_sandbox/packages`, { method: 'POST', body: JSON.stringify(body) });
 const slow = ({ sandbox }: Setting, bytesPerSecond: number | null) =>
   fetch(`${sandbox.baseUrl}/_sandbox/cdn`, { method: 'POST', body: JSON.stringify({ bytesPerSecond }) });
+/** Paths of files under way that have bytes already; undefined while there are none. */
+function draftsIn(dir: string): string[] | undefined {
+  const names = readdirSync(dir, { recursive: true }).map(String);
+  const drafts = names.filter((name) => name.endsWith('.download') && statSync(join(dir, name)).size > 0);
+  return drafts.length > 0 ? drafts : undefined;
+}
 const current = (dir: string) => join(dir, APP, 'current');
 const versionOf = async (dir: string) => (await readManifestFile(join(current(dir), 'manifest.json'))).appleVersionId;
 
@@ -119,32 +137,47 @@ t.test('killed at random 20 times it ends with a whole package, and never shows 
   t.equal(readdirSync(join(setting.dir, APP, 'versions')).length, 4, 'no leftovers');
 });
 
-t.test('an address that ends is asked for anew, and a file goes on where it stopped', async (t) => {
+t.test('Ctrl-C says how to go on, and the next run goes on where this one stopped', async (t) => {
   const setting = await start(t);
-  await slow(setting, 250_000);
+  await slow(setting, 50_000);
   const pulling = runWebdist(t, ['packages', 'pull'], setting.env);
-  const drafts = () =>
-    readdirSync(setting.dir, { recursive: true }).filter((name) => String(name).endsWith('.download'));
-  await until(() => drafts().length > 0, 'a file under way');
-  pulling.child.kill('SIGKILL');
-  await pulling.exited;
-  await fetch(`${setting.sandbox.baseUrl}/_sandbox/cdn`, { method: 'DELETE' });
-  const again = runWebdist(t, ['packages', 'pull'], setting.env);
-  await until(() => drafts().length > 0 || again.child.exitCode !== null, 'a file under way');
-  await fetch(`${setting.sandbox.baseUrl}/_sandbox/cdn`, { method: 'DELETE' });
+  const [draft] = await until(() => draftsIn(setting.dir), 'bytes of a file');
+  pulling.child.kill('SIGINT');
+  t.equal(await pulling.exited, 130, pulling.output());
+  t.equal(pulling.output(), 'Stopped in the middle. Run the same command again: it goes on where it stopped.\n');
+  t.strictSame(readdirSync(join(setting.dir, APP, 'versions')).length, 1, 'nothing but the draft');
+  const had = statSync(join(setting.dir, draft ?? '')).size;
+  t.ok(had > 0);
   await slow(setting, null);
-  t.equal(await again.exited, 0, again.output());
+  const ranges: (string | undefined)[] = [];
+  const proxy = await startProxy(t, setting.sandbox, {
+    before: async (path, { range }) => void (path.startsWith('/_sandbox/cdn/variant') && ranges.push(range)),
+  });
+  t.match(await run(t, { env: { ...setting.env, ASC_BASE_URL: proxy } }, 'pull'), { code: 0 });
+  t.strictSame(ranges, [`bytes=${had}-`, undefined], 'only what was missing');
+  t.strictSame((await verifyPackage(current(setting.dir))).problems, []);
+});
+
+t.test('an address that ends is asked for anew', async (t) => {
+  const setting = await start(t);
+  let files = 0;
+  const proxy = await startProxy(t, setting.sandbox, {
+    async before(path) {
+      if (path.startsWith('/_sandbox/cdn/variant') && files++ === 0)
+        await fetch(`${setting.sandbox.baseUrl}/_sandbox/cdn`, { method: 'DELETE' });
+    },
+  });
+  t.match(await run(t, { env: { ...setting.env, ASC_BASE_URL: proxy } }, 'pull'), { code: 0 });
+  const asked = (await requestsSeen(setting.sandbox)).filter((one) => one.includes('PackageVariants/'));
+  t.strictSame([files, asked.length, new Set(asked).size], [3, 3, 2], 'one of two files twice');
   t.strictSame((await verifyPackage(current(setting.dir))).problems, []);
 });
 
 t.test('two pulls at once: the second is told', async (t) => {
   const setting = await start(t);
-  await slow(setting, 100_000);
+  await slow(setting, 10_000);
   const first = runWebdist(t, ['packages', 'pull'], setting.env);
-  await until(
-    () => readdirSync(setting.dir, { recursive: true }).some((name) => String(name).includes('.partial')),
-    'it',
-  );
+  await until(() => draftsIn(setting.dir), 'bytes of a file');
   t.match(await run(t, setting, 'pull'), { code: 1, output: /Another .* under way/ });
   await slow(setting, null);
   t.equal(await first.exited, 0, first.output());
@@ -176,6 +209,62 @@ t.test('the service offers what was pulled, each version at its own address', as
   t.match(await ask('updates', '2000000042'), {
     updates: [{ appleVersionId: '2000000057', shortVersionString: '1.4.0' }],
   });
+});
+
+t.test('an approved version without a package: App Store Connect is asked for one, once', async (t) => {
+  const setting = await start(t);
+  const posts = () => requestsSeen(setting.sandbox, 'POST');
+  await release(setting, { isMade: false });
+  t.match(await run(t, { env: { ...setting.env, WEBDIST_REGISTER: 'check' } }, 'pull'), {
+    code: 0,
+    output: /2000000042 {2}pulled/,
+  });
+  t.strictSame(await posts(), [], 'not without leave to make anything');
+  t.match((await run(t, setting, 'list')).output, /1\.4\.0 +READY_FOR_DISTRIBUTION +no +no/);
+  t.match(await run(t, setting, 'pull'), {
+    code: 0,
+    output: /asked to make the package of 1\.4\.0[\s\S]*2000000057 {2}pulled and checked, current/,
+  });
+  t.strictSame(await posts(), ['POST /v1/alternativeDistributionPackages']);
+  t.match((await run(t, setting, 'pull')).output, /was here already/);
+  t.equal((await posts()).length, 1);
+  await release(setting, { isMade: false });
+  await setFault(setting.sandbox, {
+    path: '/v1/alternativeDistributionPackages',
+    method: 'POST',
+    status: 403,
+    times: 1,
+  });
+  t.match(await run(t, setting, 'pull'), {
+    code: 0,
+    output: /makes no package of 1\.5\.0: [\s\S]*2000000057 {2}was here already/,
+  });
+  await setFault(setting.sandbox, {
+    path: '/v1/alternativeDistributionPackages',
+    method: 'POST',
+    drop: 'after',
+    times: 1,
+  });
+  t.match(await run(t, setting, 'pull'), { code: 0, output: /2000000072 {2}pulled/ }, 'the answer got lost');
+});
+
+t.test('where versions cannot be listed the error says the way around, and it works', async (t) => {
+  const setting = await start(t);
+  const listed = (await call(setting.sandbox, 'GET', `/v1/apps/${APP}/appStoreVersions`)).body.data[0];
+  for (const status of [403, 404]) {
+    await setFault(setting.sandbox, { path: `/v1/apps/${APP}/appStoreVersions`, status });
+    for (const command of ['pull', 'list'])
+      t.match(await run(t, setting, command), {
+        code: 1,
+        output: new RegExp(`versions cannot be listed.*${status}.*webdist packages pull --version-id ID`),
+      });
+    await endFaults(setting.sandbox);
+  }
+  await setFault(setting.sandbox, { path: `/v1/apps/${APP}/appStoreVersions`, status: 404 });
+  const around = ['pull', '--version-id', listed?.id ?? ''];
+  t.match(await run(t, setting, ...around), { code: 0, output: /2000000042 {2}pulled and checked, current/ });
+  t.match(await run(t, setting, ...around, '--release', '1.3.0'), { code: 2, output: /exclude each other/ });
+  t.match(await run(t, setting, 'pull', '--version-id', 'unknown'), { code: 1, output: /no finished package/ });
 });
 
 t.test('serve: ranges, types, no transformation, whole packages only', async (t) => {
@@ -210,11 +299,10 @@ t.test('serve: ranges, types, no transformation, whole packages only', async (t)
     t.equal((await fetch(url + path)).status, 404, path);
 });
 
-t.test('a disk that is full is a clear error, and the old version goes on being served', async (t) => {
+t.test('a file that may not grow is a clear error, as a full disk is', async (t) => {
   const setting = await start(t);
   await run(t, setting, 'pull');
   await release(setting);
-  // A limit on the size of files stands in for the end of the disk: the kernel refuses the write either way.
   // Without tap's own module in that process, which dies of the signal that comes with it.
   const limited = spawn(
     'bash',
@@ -237,11 +325,12 @@ t.test('a disk that is full is a clear error, and the old version goes on being 
 t.test('bytes of Apple’s that are wrong are refused, after one more try', async (t) => {
   const setting = await start(t);
   let wrong = 0;
-  const proxy = await startProxy(t, setting.sandbox, (path, body) => {
-    if (!path.startsWith('/_sandbox/cdn/variant')) return body;
-    wrong++;
-    body[5] = (body[5] ?? 0) ^ 1;
-    return body;
+  const proxy = await startProxy(t, setting.sandbox, {
+    change(path, body) {
+      if (!path.startsWith('/_sandbox/cdn/variant')) return;
+      wrong++;
+      body[5] = (body[5] ?? 0) ^ 1;
+    },
   });
   const told = await run(t, { env: { ...setting.env, ASC_BASE_URL: proxy } }, 'pull');
   t.match(told, { code: 1, output: /variant\/.*chunk 1 of 3 is not what the manifest says/ });
@@ -249,26 +338,30 @@ t.test('bytes of Apple’s that are wrong are refused, after one more try', asyn
   t.notOk(readdirSync(join(setting.dir, APP)).includes('current'));
 });
 
-/** The sandbox behind a proxy that may change bodies; addresses in answers lead through it as well. */
-async function startProxy(t: Test, sandbox: Sandbox, change: (path: string, body: Buffer) => Buffer): Promise<string> {
-  const server = createServer(async (request: IncomingMessage, response: ServerResponse) => {
-    const path = request.url ?? '/';
-    const headers = Object.entries(request.headers).filter(([name]) => ['authorization', 'host'].includes(name)) as [
-      string,
-      string,
-    ][];
-    const answer = await fetch(sandbox.baseUrl + path, {
-      headers: Object.fromEntries(headers.filter(([name]) => name !== 'host')),
-    });
-    let body: Buffer = Buffer.from(await answer.arrayBuffer());
-    if (answer.headers.get('content-type')?.includes('json'))
-      body = Buffer.from(body.toString().replaceAll(sandbox.baseUrl, `http://${request.headers.host}`));
-    response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' });
-    response.end(change(path, body));
-  });
-  server.listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
+type Meddling = {
+  /** Before a request goes on. */
+  readonly before?: (path: string, headers: IncomingHttpHeaders) => Promise<void>;
+  /** Changes the body of an answer in place. */
+  readonly change?: (path: string, body: Buffer) => void;
+};
+
+/** The sandbox behind a proxy; addresses in answers lead through it as well. */
+async function startProxy(t: Test, sandbox: Sandbox, { before, change }: Meddling): Promise<string> {
+  const server = createServer(
+    async ({ url: path = '/', headers: { authorization, range, host, ...rest } }, response) => {
+      await before?.(path, { ...rest, range });
+      const answer = await fetch(sandbox.baseUrl + path, {
+        headers: { ...(authorization && { authorization }), ...(range && { range }) },
+      });
+      let body: Buffer = Buffer.from(await answer.arrayBuffer());
+      if (answer.headers.get('content-type')?.includes('json'))
+        body = Buffer.from(body.toString().replaceAll(sandbox.baseUrl, `http://${host}`));
+      change?.(path, body);
+      const own = [...answer.headers].filter(([name]) => ['content-type', 'content-range'].includes(name));
+      response.writeHead(answer.status, Object.fromEntries(own));
+      response.end(body);
+    },
+  );
   t.teardown(() => server.close());
-  const address = server.address();
-  return `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+  return `http://127.0.0.1:${await listen(server)}`;
 }

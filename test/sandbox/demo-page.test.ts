@@ -43,7 +43,7 @@ t.test('the demo page', { skip }, async (t) => {
   });
   const open = async (options = {}) => {
     const page = await (await browser.newContext(options)).newPage();
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(60_000);
     const complaints = complaintsOf(page);
     await page.goto(`${service.origin}/`);
     await reaches(page, 'ready');

@@ -109,3 +109,21 @@ t.test('the package is served where the settings say', async (t) => {
     t.match(await control(sandbox, 'GET', path), { status: 404, body: { detail: /./ } }, path);
   t.strictSame((await control(sandbox, 'GET', 'requests')).body, [], 'only requests to Apple are noted');
 });
+
+t.test('addresses of files end in the one sandbox that is told so', async (t) => {
+  const both = [
+    await open(t, { dataDir: join(t.testdir(), 'one') }),
+    await open(t, { dataDir: join(t.testdirName, 'two') }),
+  ];
+  const addresses: string[] = [];
+  for (const sandbox of both) {
+    const manifest = await fetch(sandbox.settings['WEBDIST_PACKAGE_MANIFEST'] ?? '');
+    const { variants } = (await manifest.json()) as { variants: { publicId: string }[] };
+    const path = `/v1/alternativeDistributionPackageVariants/${variants[0]?.publicId}`;
+    addresses.push((await call(sandbox, 'GET', path)).body.data.attributes['url'] ?? '');
+  }
+  const answers = () => Promise.all(addresses.map(async (url) => (await fetch(url)).status));
+  t.strictSame(await answers(), [200, 200]);
+  await fetch(`${both[0]?.baseUrl}/_sandbox/cdn`, { method: 'DELETE' });
+  t.strictSame(await answers(), [403, 200]);
+});

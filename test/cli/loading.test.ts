@@ -1,0 +1,64 @@
+/** Each command loads what it needs and no more: a small start, and in production nothing of the sandbox. */
+
+import t, { type Test } from 'tap';
+import { isReady, runWebdist, startSandbox, temporaryFolder, until } from '../running.ts';
+
+/** Prints the files of `src` and the packages a process has loaded from its own first file on, when it ends. */
+const recorder = `
+  import { registerHooks } from 'node:module';
+  const loaded = new Set();
+  registerHooks({
+    load(url, context, next) {
+      const found = /node_modules\\/((?:@[^/]+\\/)?[^/]+)/.exec(url) ?? /\\/(src\\/.+)$/.exec(url);
+      // What tap puts into every process comes before.
+      if (found && (loaded.size > 0 || found[1] === 'src/main.ts')) loaded.add(found[1]);
+      return next(url, context);
+    },
+  });
+  process.on('exit', () => console.error('loaded ' + JSON.stringify([...loaded].sort())));
+`;
+const NODE_OPTIONS = `--import data:text/javascript,${encodeURIComponent(recorder)}`;
+
+const run = (t: Test, args: readonly string[], env: Record<string, string> = {}) =>
+  runWebdist(t, args, { NODE_OPTIONS, ...env });
+
+async function loadedBy({ exited, output }: ReturnType<typeof run>): Promise<string[]> {
+  await exited;
+  return JSON.parse(/^loaded (.+)$/m.exec(output())?.[1] ?? 'null');
+}
+
+t.test('what is said on the command line needs commander alone', async (t) => {
+  for (const args of [['--version'], ['--help'], ['help', 'keys'], ['docter'], ['packages', 'pull', '--help']]) {
+    const loaded = await loadedBy(run(t, args));
+    const others = loaded.filter(
+      (name) => !/^src\/(main|errors|version|cli\/(program|commands\/[\w-]+))\.ts$/.test(name),
+    );
+    t.strictSame(others, ['commander'], args.join(' '));
+  }
+});
+
+t.test('serve loads neither the sandbox nor what other commands do', async (t) => {
+  const { settings } = await startSandbox(t);
+  const serving = run(t, ['serve'], { ...settings, PORT: '0', WEBDIST_DATA_DIR: temporaryFolder(t) });
+  await isReady(await until(() => /"address":"([^"]+)"/.exec(serving.output())?.[1], serving.output));
+  serving.child.kill('SIGINT');
+  const loaded = await loadedBy(serving);
+  t.ok(loaded.includes('src/http/server.ts') && loaded.includes('fastify'), 'it is the service');
+  const idle =
+    /^(src\/(sandbox|doctor)\/|src\/packages\/(pull|download|verify|archive|serve)\.ts|fflate$|pino-pretty$)/;
+  t.strictSame(
+    loaded.filter((name) => idle.test(name)),
+    [],
+  );
+});
+
+t.test('pulling packages loads no server', async (t) => {
+  const { settings } = await startSandbox(t);
+  const pulling = run(t, ['packages', 'pull'], { ...settings, WEBDIST_DATA_DIR: temporaryFolder(t) });
+  const loaded = await loadedBy(pulling);
+  t.ok(loaded.includes('src/packages/pull.ts'), pulling.output());
+  t.strictSame(
+    loaded.filter((name) => /^(src\/(http|ledger|sandbox|doctor)\/|fastify|pg|ioredis)/.test(name)),
+    [],
+  );
+});

@@ -1,0 +1,69 @@
+/** A disk that is full while a package is pulled: a real one, of 400 kB, in a mount namespace of its own. */
+
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import t from 'tap';
+import { startSandbox, temporaryFolder, until } from '../running.ts';
+
+const mayMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0;
+const skip = mayMount ? false : 'no mount namespace can be made here (unshare -rm)';
+
+/** A package is 287 kB: one finds room, a second one does not. */
+const DISK_BYTES = 400_000;
+
+t.test('the old version goes on being served, and with room again the pull goes on', { skip }, async (t) => {
+  const { baseUrl, settings } = await startSandbox(t);
+  const dir = temporaryFolder(t);
+  const env = {
+    PATH: process.env['PATH'],
+    ...settings,
+    WEBDIST_PACKAGES_DIR: dir,
+    WEBDIST_DATA_DIR: temporaryFolder(t),
+  };
+  const disk = spawn('unshare', [
+    ...['-rm', 'sh', '-c'],
+    `mount -t tmpfs -o size=${DISK_BYTES} tmpfs ${dir} && echo mounted && exec sleep 3600`,
+  ]);
+  t.teardown(() => disk.kill('SIGKILL'));
+  await once(disk.stdout, 'data');
+  const inside = (...command: string[]) =>
+    spawn(
+      'nsenter',
+      ['-t', String(disk.pid), '-U', '-m', '--preserve-credentials', `--wd=${process.cwd()}`, '--', ...command],
+      {
+        env,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
+  const webdist = (...args: string[]) => inside(process.execPath, '--', 'src/main.ts', 'packages', ...args);
+  const run = async (...args: string[]) => {
+    const child = webdist(...args);
+    const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+    return { code: child.exitCode, said: stdout + stderr };
+  };
+
+  t.match(await run('pull'), { code: 0, said: /2000000042 {2}pulled and checked, current/ });
+  const server = webdist('serve', '--port', '0');
+  t.teardown(() => server.kill('SIGKILL'));
+  let said = '';
+  server.stderr.on('data', (part) => (said += part));
+  const url = await until(() => /served on (\S+);/.exec(said)?.[1], 'a server of packages');
+  const served = async () => {
+    const answer = await fetch(`${url}/6500000001/current/manifest.json`);
+    return ((await answer.json()) as { appleVersionId: string }).appleVersionId;
+  };
+  t.equal(await served(), '2000000042');
+
+  await fetch(`${baseUrl}/_sandbox/packages`, { method: 'POST' });
+  const full = /There is no room left in the packages folder; what was there stays\. .*Make room/;
+  t.match(await run('pull'), { code: 1, said: full });
+  t.equal(await served(), '2000000042');
+  t.match(await run('verify'), { code: 0, said: /ok .*2000000042/ });
+
+  const [grown] = await once(inside('mount', '-o', 'remount,size=4000000', dir), 'close');
+  t.equal(grown, 0);
+  t.match(await run('pull'), { code: 0, said: /2000000057 {2}pulled and checked, current/ });
+  t.equal(await served(), '2000000057');
+  t.match(await run('verify'), { code: 0, said: /ok .*2000000042[\s\S]*ok .*2000000057/ });
+});

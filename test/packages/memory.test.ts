@@ -1,0 +1,29 @@
+/** What a pull needs of memory does not grow with the package. */
+
+import t from 'tap';
+import { runWebdist, temporaryFolder } from '../running.ts';
+import { startLargeSource } from './large-source.ts';
+
+/** Says, when a process ends, how many MB it had resident at most. */
+const peak = "process.on('exit',()=>console.error('peak '+process.resourceUsage().maxRSS/1000+' MB'))";
+
+async function peakOfPull(t: Parameters<typeof temporaryFolder>[0], megabytes: number): Promise<number> {
+  const source = await startLargeSource(megabytes);
+  t.teardown(source.close);
+  const env = {
+    ...source.settings,
+    WEBDIST_PACKAGES_DIR: temporaryFolder(t),
+    WEBDIST_DATA_DIR: temporaryFolder(t),
+    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(peak)}`,
+  };
+  const pull = runWebdist(t, ['packages', 'pull'], env);
+  t.equal(await pull.exited, 0, pull.output());
+  const found = Number(/peak ([\d.]+) MB/.exec(pull.output())?.[1]);
+  t.comment(`${megabytes} MiB: ${found} MB`);
+  return found;
+}
+
+t.test('256 MiB need hardly more than 16', async (t) => {
+  const [small, large] = [await peakOfPull(t, 16), await peakOfPull(t, 256)];
+  t.ok(large - small < 60, `${small} MB and ${large} MB`);
+});

@@ -1,0 +1,66 @@
+/** A website for the simulated phone: webdist, packages and the licence stub at one address, with a clock of their own. */
+
+import type { Test } from 'tap';
+import { readConfig } from '../../src/config.ts';
+import { buildServer } from '../../src/http/server.ts';
+import { openLog } from '../../src/log.ts';
+import { type Journey, type JourneyOptions, openPhone } from '../../src/sandbox/journey.ts';
+import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
+import { sandboxWebsite } from '../../src/sandbox/website.ts';
+import { openService } from '../../src/service.ts';
+import { askToken, temporaryFolder, until } from '../running.ts';
+import { call, DOMAINS } from './account.ts';
+
+export const APP = '6500000001';
+const NO_LIMIT = '100000';
+
+export async function startWebsite(t: Test) {
+  const clock = { now: Date.now() };
+  const now = () => clock.now;
+  const sandbox = await openSandbox({ dataDir: temporaryFolder(t), now });
+  const env = {
+    ...sandbox.settings,
+    WEBDIST_DATA_DIR: temporaryFolder(t),
+    WEBDIST_RATE_LIMIT: NO_LIMIT,
+    WEBDIST_RATE_LIMIT_ADDRESS: NO_LIMIT,
+  };
+  const log = openLog('silent');
+  const service = await openService(readConfig(env), { env, log, now });
+  const server = await buildServer({ service, log, pages: sandboxWebsite(sandbox) });
+  const url = await server.app.listen({ host: '127.0.0.1', port: 0 });
+  t.teardown(async () => {
+    await server.close();
+    await service.close();
+    await sandbox.close();
+  });
+  await until(() => service.health().ready && service.catalogue.currentOf(service.appNamed(APP)), 'ready');
+  await hasDomain(sandbox);
+  return {
+    clock,
+    sandbox,
+    url,
+    /** The developer's next version, known to the service. */
+    async release() {
+      await fetch(`${sandbox.baseUrl}/_sandbox/packages`, { method: 'POST' });
+      await service.look();
+    },
+  };
+}
+
+/** A service is ready to sign before its domain is registered, which the phone asks for. */
+export const hasDomain = (sandbox: Sandbox) =>
+  until(async () => (await call(sandbox, 'GET', DOMAINS)).body.meta.paging.total === 1, 'a registered domain');
+
+export type Website = Awaited<ReturnType<typeof startWebsite>>;
+
+export const phoneFor = ({ url, sandbox }: Website, options: Partial<JourneyOptions> = {}) =>
+  openPhone({ website: url, domain: 'example.com', judge: sandbox.device, ...options });
+
+/** The link of a page; the same cookie is the same device. */
+export async function linkOf({ url }: Website, headers: Record<string, string> = {}) {
+  const answer = await askToken(url, {}, headers);
+  const { installUrl } = (await answer.json()) as { installUrl: string };
+  return { installUrl, cookie: answer.headers.getSetCookie()[0]?.split(';')[0] ?? '' };
+}
+
+export const refusalOf = ({ steps }: Journey) => steps.find(({ ok }) => !ok);
