@@ -88,3 +88,14 @@ export const locators = z
     ),
   )
   .refine((all) => new Set(all).size === all.length, 'the same locator is given twice');
+
+/** A whole number in decimal digits. */
+export const whole = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,12}$/, `expected is a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `expected is a whole number from ${min} to ${max}`);
+
+export const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) =>
+  z.enum(values, `expected is one of: ${values.join(', ')}`);

@@ -6,23 +6,24 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { MAX_POLLING_HOURS } from './config-device-side.ts';
-import { absoluteUrl, appleId, bundleId, domainName, locators, readableUrl, serverUrl } from './config-forms.ts';
+import {
+  absoluteUrl,
+  appleId,
+  bundleId,
+  domainName,
+  locators,
+  oneOf,
+  readableUrl,
+  serverUrl,
+  whole,
+} from './config-forms.ts';
+import { tracingSettings } from './config-tracing.ts';
 
 const list = (item: z.ZodType<string, string>, separator: RegExp) =>
   z
     .string()
     .transform((text) => text.split(separator).filter(Boolean))
     .pipe(z.array(item));
-
-const whole = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^\d{1,12}$/, `expected is a whole number from ${min} to ${max}`)
-    .transform(Number)
-    .refine((value) => value >= min && value <= max, `expected is a whole number from ${min} to ${max}`);
-
-const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) =>
-  z.enum(values, `expected is one of: ${values.join(', ')}`);
 
 const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
   message: 'expected are origins such as https://shop.example.com, without a path or a trailing slash',
@@ -210,6 +211,7 @@ export const settings = {
     default: 'https://api.appstoreconnect.apple.com',
     about: 'base address of the API',
   },
+  ...tracingSettings,
 } as const satisfies Record<string, Setting>;
 
 function isAddressRange(text: string): boolean {

@@ -9,6 +9,7 @@ import { readDeviceSide, readPackages } from './config-device-side.ts';
 import { type AppEntry, readConfigFile } from './config-file.ts';
 import { locators } from './config-forms.ts';
 import { settings } from './config-settings.ts';
+import { readTracing } from './config-tracing.ts';
 import { type Environment, type Given, readValues, resolveFiles, type Settings } from './config-values.ts';
 import { WebdistError } from './errors.ts';
 
@@ -171,6 +172,7 @@ function assemble(env: Environment, values: Given, problems: string[]) {
     countryHeader: readCountryHeader(values, problems),
     deviceSide: readDeviceSide(values, domain, problems),
     packages,
+    tracing: readTracing(values),
   };
 }
 

@@ -2,10 +2,13 @@
 
 import { type DestinationStream, type Logger, pino } from 'pino';
 
-/** Opens a log at a level; without a destination it goes to stdout, the lines of one event-loop turn in one write. */
-export function openLog(level: string, destination: DestinationStream = openStdout()): Logger {
+/**
+ * Opens a log at a level; without a destination it goes to stdout, the lines of one event-loop turn in one write.
+ * `more` gives what every line has beside its own.
+ */
+export function openLog(level: string, destination: DestinationStream = openStdout(), more?: () => object): Logger {
   const options = { level, base: {}, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: describe } };
-  return pino(options, destination);
+  return pino({ ...options, ...(more && { mixin: more }) }, destination);
 }
 
 /** Whatever ends this process in order, what was logged is written before. */

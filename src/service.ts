@@ -18,6 +18,7 @@ import { openRecords, type Subject, type Used } from './service/records.ts';
 import { openRedis, type SharedRedis } from './service/redis.ts';
 import { derivedKey, ledgerSecret } from './service/secret.ts';
 import { timedSigners } from './service/timed-signer.ts';
+import type { Tracing } from './tracing.ts';
 
 /** One request to issue, as it comes from a border: the subject in the clear. */
 export type IssueRequest = Omit<Install, 'subject' | 'app'> & {
@@ -43,6 +44,7 @@ export interface Service {
   readonly catalogue: Catalogue;
   /** Where all replicas count requests, if anywhere. */
   readonly redis: SharedRedis | undefined;
+  readonly tracing: Tracing | undefined;
   /** The app with this bundle id or AppleItemID; without a name the only one. Throws `unknown_app`, `invalid_request`. */
   appNamed(name: string | undefined): AppConfig;
   /** Issues one install verification token. Throws `not_registered`, `ledger_unavailable` or `signer_unavailable`. */
@@ -64,6 +66,7 @@ export type ServiceParts = {
   readonly now?: () => number;
   /** False: nobody is asked before `look` is called, for a command that ends soon. */
   readonly looksByItself?: boolean;
+  readonly tracing?: Tracing | undefined;
 };
 
 /** How far this machine's clock may be ahead of Apple's before tokens are dated back by the difference. */
@@ -72,12 +75,12 @@ const CLOCK_TOLERANCE_SECONDS = 2;
 /** Opens everything. Throws `config_invalid`, `key_*` or `state_invalid` for what only a person can mend. */
 export async function openService(
   config: Config,
-  { env, log, now = Date.now, looksByItself = true }: ServiceParts,
+  { env, log, now = Date.now, looksByItself = true, tracing }: ServiceParts,
 ): Promise<Service> {
   const metrics = openMetrics();
   const secret = config.ledger.secret ?? (await ledgerSecret(config.dataDir));
   const records = await openRecords(config, { secret, metrics, log, now });
-  const keys = await openKeys(config, { env, log, metrics, looksByItself }).catch(async (error) => {
+  const keys = await openKeys(config, { env, log, metrics, looksByItself, tracing }).catch(async (error) => {
     await records.close();
     throw error;
   });
@@ -93,7 +96,7 @@ export async function openService(
     async keyFor(app: Install['app']) {
       await keys.fresh();
       const { signer, keyId } = keys.keyFor(app);
-      return { signer: timed(signer), keyId };
+      return { signer: timed(signer, keyId), keyId };
     },
     dtypeFor: records.dtypeFor,
     // A clock that runs ahead would date tokens into the future, which a device refuses; dating back is harmless.
@@ -108,6 +111,7 @@ export async function openService(
     now,
     catalogue,
     redis,
+    tracing,
     appNamed: (name) => appNamed(config.apps, name),
     async issue({ app, subject, caller, ...request }) {
       const subjectHash = subject && records.hash(subject);

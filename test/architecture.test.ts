@@ -11,6 +11,8 @@ const table: Record<string, string[]> = {
   log: [],
   // For the build info.
   metrics: ['version'],
+  // Everything above the pure areas may be traced; they never know.
+  tracing: ['version'],
   config: ['errors'],
   cloud: ['errors'],
   vault: ['errors', 'cloud'],
@@ -37,9 +39,11 @@ const table: Record<string, string[]> = {
     'install-token',
     'metrics',
     'audit',
+    'tracing',
   ],
   http: [
     'service',
+    'tracing',
     'metrics',
     'errors',
     'version',
@@ -83,6 +87,7 @@ const table: Record<string, string[]> = {
     'version',
     'packages',
     'metrics',
+    'tracing',
   ],
   main: ['cli', 'errors'],
 };

@@ -10,7 +10,7 @@ import t from 'tap';
 import { parse } from 'yaml';
 import type { Signer } from '../src/jws.ts';
 import { openMetrics } from '../src/metrics.ts';
-import { timedSigner } from '../src/service/timed-signer.ts';
+import { timedSigners } from '../src/service/timed-signer.ts';
 import { askToken, setFault, startReady, startSandbox, startService, temporaryFolder, until } from './running.ts';
 
 const RULES = 'docker/prometheus/alerts.yaml';
@@ -175,7 +175,7 @@ t.test('WebdistSigningFails, WebdistSigningSlow', async (t) => {
     },
     close: async () => undefined,
   };
-  await t.rejects(Promise.resolve(timedSigner(slow, metrics).sign(Buffer.from('x'))), /denied/);
+  await t.rejects(Promise.resolve(timedSigners(metrics)(slow, 'key id').sign(Buffer.from('x'))), /denied/);
   const text = await metrics.registry.metrics();
   t.match(text, 'webdist_sign_failures_total{signer="awskms"} 1');
   t.match(text, /webdist_sign_duration_seconds_bucket\{le="0.01",signer="awskms"\} 0\n/);

@@ -32,9 +32,10 @@ export const defaultPatience: Patience = {
   maxRetryAfterMs: 10_000,
 };
 
-/** One attempt, for metrics: `status` is undefined when no answer came. */
+/** One attempt, for metrics and traces: `status` is undefined when no answer came; the path is without a query. */
 export type SeenResponse = {
   readonly method: string;
+  readonly path: string;
   readonly status: number | undefined;
   readonly durationSeconds: number;
 };
@@ -75,11 +76,9 @@ export function openHttp(options: {
     const started = performance.now();
     const seen = (status: number | undefined) => {
       const durationSeconds = (performance.now() - started) / 1000;
-      log.debug(
-        { method: request.method, path: new URL(request.url).pathname, status, durationSeconds },
-        'asc_response',
-      );
-      onResponse?.({ method: request.method, status, durationSeconds });
+      const response = { method: request.method, path: new URL(request.url).pathname, status, durationSeconds };
+      log.debug(response, 'asc_response');
+      onResponse?.(response);
     };
     try {
       const response = await fetch(request);

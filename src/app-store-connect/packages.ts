@@ -31,10 +31,15 @@ type PackageVersion = PackageFile & { readonly version: string | undefined };
 
 /** All throw `asc_…`. */
 export interface AppPackages {
-  /** Every version of the app for iOS and iPadOS. */
+  /**
+   * Every version of the app for iOS and iPadOS. [inferred]: `GET /v1/apps/{id}/appStoreVersions` and its attributes are
+   * in none of the Apple pages this was written from; nothing else here depends on them.
+   */
   storeVersions(appleItemId: string): Promise<StoreVersion[]>;
   /** Id of the package of an App Store version; null when there is none (yet). */
   packageOf(storeVersionId: string): Promise<string | null>;
+  /** Asks for the package of an approved App Store version, and gives its id. Never repeated by itself; `asc_conflict` when there is one. */
+  create(storeVersionId: string): Promise<string>;
   /** The revision that is given out now; undefined while Apple is still making it. */
   currentVersion(packageId: string): Promise<PackageVersion | undefined>;
   /** The files of one kind of a revision. */
@@ -93,6 +98,10 @@ export function openPackages(api: JsonApi): AppPackages {
     async packageOf(storeVersionId) {
       const path = ['appStoreVersions', storeVersionId, 'alternativeDistributionPackage'];
       return (await api.read(reader(identified), path))?.id ?? null;
+    },
+    async create(storeVersionId) {
+      const relationships = { appStoreVersion: { data: { type: 'appStoreVersions', id: storeVersionId } } };
+      return (await api.add(reader(identified), PACKAGES, { relationships })).id;
     },
     async currentVersion(packageId) {
       const path = [PACKAGES, packageId, 'versions'];

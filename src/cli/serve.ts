@@ -9,6 +9,7 @@ import { buildServer, type Server } from '../http/server.ts';
 import { openLog } from '../log.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { openService, type Service } from '../service.ts';
+import { openTracing, type Tracing, traceIds } from '../tracing.ts';
 
 /** How long a server that is going away still answers, so that load balancers notice before it stops listening. */
 const DRAIN_MS = 3000;
@@ -26,8 +27,10 @@ export async function serve(): Promise<void> {
   const log = openLog(
     config.logLevel,
     process.stdout.isTTY ? (await import('pino-pretty')).PinoPretty({ sync: true }) : undefined,
+    config.tracing && traceIds,
   );
-  const service = await openService(config, { env, log });
+  const tracing = config.tracing && (await openTracing(config.tracing, log));
+  const service = await openService(config, { env, log, tracing });
   const server = await buildServer({
     service,
     log,
@@ -35,7 +38,7 @@ export async function serve(): Promise<void> {
   });
   const address = await listen(server, config);
   announce(config, address, log);
-  shutDownOnSignal({ server, service, sandbox, log });
+  shutDownOnSignal({ server, service, sandbox, tracing, log });
   process.on('SIGHUP', () => void service.look());
 }
 
@@ -89,10 +92,16 @@ function announce(config: Config, address: string, log: Logger): void {
   );
 }
 
-type Running = { server: Server; service: Service; sandbox: Sandbox | undefined; log: Logger };
+type Running = {
+  server: Server;
+  service: Service;
+  sandbox: Sandbox | undefined;
+  tracing: Tracing | undefined;
+  log: Logger;
+};
 
 /** Unready, then drained, then closed: no request in flight is lost. A second signal ends at once. */
-function shutDownOnSignal({ server, service, sandbox, log }: Running): void {
+function shutDownOnSignal({ server, service, sandbox, tracing, log }: Running): void {
   let began = false;
   const shutDown = async (signal: NodeJS.Signals) => {
     if (began) process.exit(1);
@@ -109,6 +118,7 @@ function shutDownOnSignal({ server, service, sandbox, log }: Running): void {
     await server.close();
     await service.close();
     await sandbox?.close();
+    await tracing?.close();
     log.info({ event: 'shut_down' }, 'shut down');
     process.exit(0);
   };

@@ -14,6 +14,7 @@ import { addressOf, openRateLimit } from './rate-limit.ts';
 import { marketplaceKitRoutes } from './routes/marketplace-kit.ts';
 import { oauthRoutes } from './routes/oauth.ts';
 import type { SignIn } from './sign-in.ts';
+import { grantSpan } from './trace-requests.ts';
 
 /** Two hundred apps, with room for members that Apple may add. */
 const DEVICE_LIMIT_BYTES = 64 * 1024;
@@ -76,7 +77,7 @@ export const deviceScope =
       marketplace.addHook('onRequest', async (request, reply) => {
         let refusal: unknown;
         try {
-          request.setDecorator('grant', await deviceCredential(request, credential));
+          request.setDecorator('grant', await grantSpan(() => deviceCredential(request, credential)));
         } catch (error) {
           refusal = error;
         }

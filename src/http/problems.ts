@@ -3,6 +3,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { isWebdistError, WebdistError } from '../errors.ts';
+import { annotate } from '../tracing.ts';
 
 /** The body of every error (RFC 9457 §3.1, with the extension members `code` and `requestId`). */
 export const problemSchema = z.object({
@@ -44,6 +45,7 @@ export const answerFrameworkError = (error: FastifyError, request: FastifyReques
   sendProblem(asWebdistError(error), request, reply);
 
 function sendProblem(error: WebdistError, request: FastifyRequest, reply: FastifyReply) {
+  if (error.status >= 500) annotate({ 'error.type': error.code });
   if (error.status >= 500) request.log.error({ event: 'request_failed', code: error.code, err: error }, error.detail);
   else request.log.debug({ event: 'request_refused', code: error.code }, error.detail);
   if (error.retryAfterSeconds !== undefined)

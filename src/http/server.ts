@@ -31,6 +31,7 @@ import { appAskedFor, installTokenRoutes, installTokensRoute } from './routes/in
 import { installsRoute } from './routes/installs.ts';
 import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
 import { oauthCodeRoute, oauthDocument } from './routes/oauth.ts';
+import { authorizeSpan, traceRequests } from './trace-requests.ts';
 
 const BODY_LIMIT_BYTES = 16 * 1024;
 
@@ -98,6 +99,7 @@ export async function buildServer({ service, log, pages, overloadLimits }: Serve
     });
     return instance;
   };
+  if (service.tracing) traceRequests(app, service.tracing);
   prepare(app);
   app.addHook('onResponse', (request, reply, done) => {
     const labels = { route: request.routeOptions.url ?? 'none', status: reply.statusCode };
@@ -160,7 +162,9 @@ const tokenScope =
     // After CORS, so that a page sees what it is told.
     protect(scope);
     scope.addHook('onRequest', async (request, reply) => {
-      const caller = await authorize(request, callers, signIn).catch((error: unknown) => error);
+      const caller = await authorizeSpan(request, () => authorize(request, callers, signIn)).catch(
+        (error: unknown) => error,
+      );
       if (isCaller(caller)) request.setDecorator('caller', caller);
       // Refused callers count too: otherwise keys could be guessed without end.
       if (!isCaller(caller) || caller.kind !== 'server') await limit(request, reply);

@@ -6,10 +6,12 @@
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
+import type { SeenResponse } from '../app-store-connect/http.ts';
 import type { AppConfig, Config, Environment } from '../config.ts';
 import { hasCode, WebdistError } from '../errors.ts';
 import { type Signer, spki } from '../jws.ts';
 import type { Metrics } from '../metrics.ts';
+import { ended, type Tracing } from '../tracing.ts';
 import { type AppState, currentKey, type DomainState, newAppState } from './app-state.ts';
 import { type Candidate, openCandidate } from './candidates.ts';
 import { canSign } from './health.ts';
@@ -36,6 +38,7 @@ type Parts = {
   readonly metrics: Metrics;
   /** False: nobody is asked before `look` is called. */
   readonly looksByItself: boolean;
+  readonly tracing?: Tracing | undefined;
 };
 
 /** Opens every key and starts looking at the registration; the first look goes on behind. Throws `key_*`, `config_invalid`. */
@@ -62,6 +65,7 @@ export async function openKeys(config: Config, parts: Parts): Promise<Keys> {
     connect: apple?.connect,
     memory,
     log,
+    tracing: parts.tracing,
     looked: () => {
       showRegistration(metrics, apps, domain);
     },
@@ -121,10 +125,12 @@ async function openApple(
         issuerId,
         signer,
         log,
-        onResponse: ({ method, status, durationSeconds }) => {
+        onResponse: (seen) => {
+          const { method, status, durationSeconds } = seen;
           metrics.appStoreConnectRequests.inc({ method, status: status ?? 'none' });
           metrics.appStoreConnectSeconds.observe({ method }, durationSeconds);
           showObserved(metrics, asc);
+          noteRequest(baseUrl, seen);
         },
       });
       return asc;
@@ -135,6 +141,24 @@ async function openApple(
       await apiKey.close();
     },
   };
+}
+
+/** A client span by OpenTelemetry's semantic conventions; the query is left out. */
+function noteRequest(baseUrl: string, { method, path, status, durationSeconds }: SeenResponse): void {
+  const { hostname, port, protocol, origin } = new URL(baseUrl);
+  ended(method, {
+    kind: 'client',
+    seconds: durationSeconds,
+    attributes: {
+      'peer.service': 'app-store-connect',
+      'http.request.method': method,
+      'server.address': hostname,
+      'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
+      'url.full': origin + path,
+      ...(status !== undefined && { 'http.response.status_code': status }),
+    },
+    errorType: status === undefined ? 'no_answer' : status >= 400 ? String(status) : undefined,
+  });
 }
 
 function showObserved(metrics: Metrics, asc: AppStoreConnect | undefined): void {

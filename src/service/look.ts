@@ -8,6 +8,7 @@ import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import { ensureDomain, ensureKey } from '../app-store-connect/register.ts';
 import type { Config } from '../config.ts';
 import { hasCode, isWebdistError, WebdistError } from '../errors.ts';
+import type { Tracing } from '../tracing.ts';
 import { type AppState, type DomainState, held, refreshKeys } from './app-state.ts';
 import type { Memory } from './memory.ts';
 
@@ -22,6 +23,7 @@ export type RegistrationParts = {
   readonly log: Logger;
   /** Called after each look. */
   readonly looked?: () => void;
+  readonly tracing?: Tracing | undefined;
 };
 
 /** After a definite answer of App Store Connect nothing is signed under the old key id any more. */

@@ -17,6 +17,7 @@ import {
 import { counts, type Dtype, type Evidence, LEDGER_DOWN_DTYPE, UNKNOWN_SUBJECT_DTYPE } from '../ledger/rule.ts';
 import { gatherTurn } from '../ledger/turn.ts';
 import type { Metrics } from '../metrics.ts';
+import { sharedSpan, span } from '../tracing.ts';
 import { watchDependency } from './dependency.ts';
 import { derivedKey, keyedHash } from './secret.ts';
 
@@ -68,7 +69,14 @@ export async function openRecords(settings: Settings, { secret, metrics, log, no
   });
   const keyed = keyedHash(derivedKey(secret, 'subject'));
   const hash = ({ kind, id }: Subject) => keyed(`${kind}\0${id}`, 'hex').slice(0, 32);
-  const record = gatherTurn((entries: readonly SubjectEntry[]) => watched.ask(() => ledger.record(entries)));
+  const commit = sharedSpan('ledger commit');
+  const recordTurn = gatherTurn((entries: readonly SubjectEntry[]) =>
+    commit.during({ 'webdist.tokens': entries.length }, () => watched.ask(() => ledger.record(entries))),
+  );
+  const record = (entry: SubjectEntry) => {
+    commit.join();
+    return recordTurn(entry);
+  };
   const confirm = gatherTurn(async (evidence: readonly InstallEvidence[]) => {
     await watched.ask(() => ledger.confirm(evidence, nowSeconds()));
     return evidence;
@@ -89,7 +97,11 @@ export async function openRecords(settings: Settings, { secret, metrics, log, no
     async dtypeFor(entry) {
       if (!hasSubject(entry)) return entry.dtype ?? UNKNOWN_SUBJECT_DTYPE;
       try {
-        return await record(entry);
+        return await span(
+          'ledger decide',
+          () => record(entry),
+          (dtype) => dtype && { 'webdist.dtype': dtype },
+        );
       } catch (error) {
         metrics.ledgerFailures.inc();
         if (whenDown === 'refuse') throw asUnavailable(error);

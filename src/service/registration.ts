@@ -8,6 +8,7 @@
 import type { Logger } from 'pino';
 import type { WebdistError } from '../errors.ts';
 import { spki } from '../jws.ts';
+import { traced } from '../tracing.ts';
 import { type AppState, type DomainState, holderOf, refreshKeys } from './app-state.ts';
 import { lookAtApple, type RegistrationParts } from './look.ts';
 import type { RegisteredKey } from './memory.ts';
@@ -42,7 +43,8 @@ export async function watchRegistration(parts: RegistrationParts): Promise<Regis
   const lookOnce = async () => {
     clearTimeout(timer);
     await Promise.all(apps.map((state) => refreshKeys(state, state.registered?.spki)));
-    if (parts.connect) await lookAtApple(parts, parts.connect);
+    const { connect } = parts;
+    if (connect) await traced(parts.tracing, 'registration look', () => lookAtApple(parts, connect));
     else for (const state of apps) state.paused = state.rotation === 'switching';
     const problem = worst(apps, domain);
     failures = problem ? failures + 1 : 0;

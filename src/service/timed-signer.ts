@@ -2,18 +2,27 @@
 
 import type { Signer } from '../jws.ts';
 import type { Metrics } from '../metrics.ts';
+import { span } from '../tracing.ts';
 
-/** Gives for a signer the same one, measured by its backend's name. It throws what the signer throws. */
-export function timedSigners(metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>): (signer: Signer) => Signer {
-  const timed = new WeakMap<Signer, Signer>();
-  return (signer) => {
-    const known = timed.get(signer) ?? timedSigner(signer, metrics);
-    timed.set(signer, known);
-    return known;
+/**
+ * Gives for a signer and the key id it signs under the same one, traced, and measured by its backend's name. It throws
+ * what the signer throws.
+ */
+export function timedSigners(
+  metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>,
+): (signer: Signer, keyId: string) => Signer {
+  const timed = new WeakMap<Signer, { readonly keyId: string; readonly signer: Signer }>();
+  return (signer, keyId) => {
+    const known = timed.get(signer);
+    if (known?.keyId === keyId) return known.signer;
+    const fresh = timedSigner(signer, metrics, keyId);
+    timed.set(signer, { keyId, signer: fresh });
+    return fresh;
   };
 }
 
-function timedSigner(signer: Signer, metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>): Signer {
+function timedSigner(signer: Signer, metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>, keyId: string): Signer {
+  const attributes = () => ({ 'webdist.signer': signer.backend, 'webdist.key_id': keyId });
   return {
     backend: signer.backend,
     publicKey: signer.publicKey,
@@ -21,7 +30,7 @@ function timedSigner(signer: Signer, metrics: Pick<Metrics, 'signSeconds' | 'sig
     async sign(data) {
       const took = metrics.signSeconds.startTimer({ signer: signer.backend });
       try {
-        return await signer.sign(data);
+        return await span('sign', () => signer.sign(data), attributes);
       } catch (error) {
         metrics.signFailures.inc({ signer: signer.backend });
         throw error;

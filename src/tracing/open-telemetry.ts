@@ -1,0 +1,144 @@
+/**
+ * Spans by OpenTelemetry's SDK, sent as OTLP (http/protobuf). Loaded only when tracing is on. Nothing is registered
+ * globally. A collector that is away costs spans, never a token.
+ */
+
+import {
+  type Context,
+  ROOT_CONTEXT,
+  type SpanContext,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  trace,
+} from '@opentelemetry/api';
+import { ExportResultCode, parseKeyPairsIntoRecord, W3CTraceContextPropagator } from '@opentelemetry/core';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
+import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  ParentBasedSampler,
+  type Sampler,
+  type SpanExporter,
+  TraceIdRatioBasedSampler,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
+import type { Logger } from 'pino';
+import type { Span, SpanOptions, Tracing, TracingSettings } from '../tracing.ts';
+import { version } from '../version.ts';
+
+/** The end of the process waits no longer for a collector. */
+const CLOSE_MS = 1500;
+
+/** A collector that stays away is logged this often. */
+const QUIET_MS = 5 * 60 * 1000;
+
+const samplers: Readonly<Record<string, (ratio: number) => Sampler>> = {
+  always_on: () => new AlwaysOnSampler(),
+  always_off: () => new AlwaysOffSampler(),
+  traceidratio: (ratio) => new TraceIdRatioBasedSampler(ratio),
+  parentbased_always_on: () => new ParentBasedSampler({ root: new AlwaysOnSampler() }),
+  parentbased_always_off: () => new ParentBasedSampler({ root: new AlwaysOffSampler() }),
+  parentbased_traceidratio: (ratio) => new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
+};
+
+type Tracer = ReturnType<TracerProvider['getTracer']>;
+
+/** Begins to send; the exporter reads OpenTelemetry's variables for certificates, compression and timeouts by itself. */
+export function openOpenTelemetry(settings: TracingSettings, log: Logger): Tracing {
+  const { sampler, batch } = settings;
+  const exporter = new OTLPTraceExporter({
+    url: settings.url,
+    headers: Object.assign({}, ...settings.headers.map((text) => parseKeyPairsIntoRecord(text))),
+  });
+  const provider = new TracerProvider({
+    resource: defaultResource().merge(
+      resourceFromAttributes({
+        'service.name': 'webdist',
+        'service.version': version,
+        ...parseKeyPairsIntoRecord(settings.resourceAttributes),
+        ...(settings.serviceName && { 'service.name': settings.serviceName }),
+      }),
+    ),
+    sampler: samplers[sampler.name]?.(sampler.ratio) ?? new AlwaysOffSampler(),
+    spanProcessors: [new BatchSpanProcessor({ exporter: telling(exporter, log), ...batch })],
+  });
+  const tracer = provider.getTracer('webdist', version);
+  const propagator = new W3CTraceContextPropagator();
+  const carrier = {
+    get: (headers: Record<string, unknown>, name: string) => headers[name] as string,
+    keys: Object.keys,
+  };
+  return {
+    start: (name, { headers, ...options } = {}) =>
+      startIn(headers ? propagator.extract(ROOT_CONTEXT, headers, carrier) : ROOT_CONTEXT, tracer, name, options),
+    async close() {
+      const sent = provider.shutdown().catch(() => undefined);
+      await Promise.race([sent, new Promise((done) => setTimeout(done, CLOSE_MS))]);
+    },
+  };
+}
+
+const kinds = { server: SpanKind.SERVER, client: SpanKind.CLIENT };
+
+function startIn(
+  parent: Context,
+  tracer: Tracer,
+  name: string,
+  { kind, attributes = {}, startedAt }: SpanOptions,
+): Span {
+  const span = tracer.startSpan(
+    name,
+    { attributes, ...(kind && { kind: kinds[kind] }), ...(startedAt !== undefined && { startTime: startedAt }) },
+    parent,
+  );
+  const context = trace.setSpan(parent, span);
+  const ids = span.spanContext();
+  return {
+    isRecording: span.isRecording(),
+    ids,
+    start: (part, options = {}) => startIn(context, tracer, part, options),
+    set: (more) => void span.setAttributes(more),
+    link: (other) =>
+      void span.addLink({ context: { ...other.ids, traceFlags: TraceFlags.SAMPLED } satisfies SpanContext }),
+    fail(errorType) {
+      span.setStatus({ code: SpanStatusCode.ERROR });
+      if (errorType) span.setAttribute('error.type', errorType);
+    },
+    end: () => span.end(),
+  };
+}
+
+/** The exporter, its failures told to the log: the first, then all of a while in one line. */
+function telling(exporter: SpanExporter, log: Logger): SpanExporter {
+  let lost = 0;
+  let quietUntil = 0;
+  return {
+    export(spans, done) {
+      exporter.export(spans, (result) => {
+        if (result.code !== ExportResultCode.SUCCESS) {
+          lost += spans.length;
+          if (performance.now() >= quietUntil) {
+            const reason = reasonOf(result.error);
+            log.warn(
+              { event: 'traces_not_exported', spans: lost, reason },
+              'the OpenTelemetry collector took no spans',
+            );
+            lost = 0;
+            quietUntil = performance.now() + QUIET_MS;
+          }
+        }
+        done(result);
+      });
+    },
+    shutdown: () => exporter.shutdown(),
+  };
+}
+
+/** A network error's code, or the HTTP status; never what a collector wrote. */
+function reasonOf(error: (Error & { code?: unknown }) | undefined): string {
+  const { code } = error ?? {};
+  return typeof code === 'string' || typeof code === 'number' ? String(code) : 'no answer';
+}
