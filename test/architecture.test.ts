@@ -8,6 +8,7 @@ import t from 'tap';
 const table: Record<string, string[]> = {
   errors: [],
   version: [],
+  turn: [],
   log: [],
   // For the build info.
   metrics: ['version'],
@@ -18,7 +19,7 @@ const table: Record<string, string[]> = {
   vault: ['errors', 'cloud'],
   secrets: ['errors', 'vault', 'cloud'],
   jws: ['errors'],
-  signer: ['jws', 'errors', 'vault', 'cloud'],
+  signer: ['jws', 'errors', 'vault', 'cloud', 'turn'],
   ledger: ['errors'],
   packages: ['errors'],
   oauth: ['errors'],
@@ -39,6 +40,7 @@ const table: Record<string, string[]> = {
     'install-token',
     'metrics',
     'audit',
+    'turn',
     'tracing',
   ],
   http: [

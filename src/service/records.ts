@@ -15,9 +15,9 @@ import {
   type SubjectRecords,
 } from '../ledger/ledger.ts';
 import { counts, type Dtype, type Evidence, LEDGER_DOWN_DTYPE, UNKNOWN_SUBJECT_DTYPE } from '../ledger/rule.ts';
-import { gatherTurn } from '../ledger/turn.ts';
 import type { Metrics } from '../metrics.ts';
 import { sharedSpan, span } from '../tracing.ts';
+import { gatherTurn } from '../turn.ts';
 import { watchDependency } from './dependency.ts';
 import { derivedKey, keyedHash } from './secret.ts';
 

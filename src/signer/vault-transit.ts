@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { refused } from '../cloud/refusal.ts';
 import { WebdistError } from '../errors.ts';
 import { readPublicKey, type Signer, spki } from '../jws.ts';
+import { gatherTurn } from '../turn.ts';
 import { openVault, type Vault } from '../vault/vault.ts';
 import { derToRaw } from './der.ts';
 import type { Environment } from './signer.ts';
@@ -25,7 +26,10 @@ const keyAnswer = z.object({
 type Key = z.infer<typeof keyAnswer>['data'];
 
 const versionForm = z.object({ public_key: z.string() });
-const signAnswer = z.object({ data: z.object({ signature: z.string() }) });
+/** An item that could not be signed has an `error` instead. */
+const signAnswer = z.object({
+  data: z.object({ batch_results: z.array(z.object({ signature: z.string().optional() })) }),
+});
 
 type Version = { readonly number: number; readonly publicKey: KeyObject };
 type Place = { readonly mount: string; readonly key: string; readonly version: number | undefined };
@@ -70,14 +74,25 @@ export async function createVaultTransit(locator: string, env: Environment): Pro
 
 function signerOf(vault: Vault, thing: string, { mount, key }: Place, { number, publicKey }: Version): Signer {
   const path = `${mount}/sign/${encodeURIComponent(key)}/sha2-256`;
+  /** Vault takes many digests in one call, and answers in their order. */
+  const signDigest = gatherTurn(async (digests: readonly string[]) => {
+    const body = {
+      batch_input: digests.map((input) => ({ input })),
+      prehashed: true,
+      marshaling_algorithm: 'jws',
+      key_version: number,
+    };
+    const { data } = await vault.ask(thing, { method: 'POST', path, body }, signAnswer);
+    if (data.batch_results.length === digests.length) return data.batch_results;
+    throw refused(thing, { kind: 'unreachable', why: 'gave another number of signatures than was asked for.' });
+  });
   return {
     backend: 'hashivault',
     publicKey,
     async sign(data) {
-      const input = createHash('sha256').update(data).digest('base64');
-      const body = { input, prehashed: true, marshaling_algorithm: 'jws', key_version: number };
-      const answer = await vault.ask(thing, { method: 'POST', path, body }, signAnswer);
-      return rawSignature(thing, answer.data.signature);
+      const { signature } = await signDigest(createHash('sha256').update(data).digest('base64'));
+      if (signature === undefined) throw refused(thing, { kind: 'unreachable', why: 'did not sign.' });
+      return rawSignature(thing, signature);
     },
     async close() {
       vault.close();

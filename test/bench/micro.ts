@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { claimsFor, headerFor } from '../../src/install-token/claims.ts';
 import { signCompact } from '../../src/jws.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
+import { guard } from '../../src/signer/guarded.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
 import { entryOf, NOW, newNonce, options } from '../ledger/contract.ts';
 import { type Figure, figureOf } from './statistics.ts';
@@ -28,6 +29,8 @@ export async function benchMicro({ rounds, calls }: { rounds: number; calls: num
     nonce: randomUUID().toUpperCase(),
   } as const;
   const [header, claims, data] = [headerFor('0f3c8a52-3a5e-4b0e-9d59'), claimsFor(input), Buffer.from('x'.repeat(380))];
+  const signature = await signer.sign(data);
+  const guarded = guard({ ...signer, sign: async () => signature });
   const silent = { backend: 'none', sign: () => new Uint8Array(64) };
   const [memory, sqlite] = [
     await openLedger('memory:', options),
@@ -39,6 +42,7 @@ export async function benchMicro({ rounds, calls }: { rounds: number; calls: num
     { name: 'claims', work: () => claimsFor(input) },
     { name: 'JWS without its signature', work: () => signCompact(silent, header, claims) },
     { name: 'signature', work: () => signer.sign(data) },
+    { name: 'guard and check of a signature from elsewhere', work: () => guarded.sign(data) },
     { name: 'JWS', work: () => signCompact(signer, header, claims) },
     { name: `ledger in memory, ${ENTRIES} a turn`, each: ENTRIES, work: () => memory.record(entries()) },
     { name: `ledger in SQLite, ${ENTRIES} a turn`, each: ENTRIES, work: () => sqlite.record(entries()) },

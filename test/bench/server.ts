@@ -17,10 +17,10 @@ import { type Environment, readConfig } from '../../src/config.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { claimsFor, headerFor } from '../../src/install-token/claims.ts';
 import { issue } from '../../src/install-token/issue.ts';
-import { gatherTurn } from '../../src/ledger/turn.ts';
 import { openLog } from '../../src/log.ts';
 import { openService } from '../../src/service.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
+import { gatherTurn } from '../../src/turn.ts';
 import { settingsIn } from '../ledger/service.ts';
 
 /** What the process has used since it began; `signMicroseconds` is one bare OpenSSL signature, when asked for. */

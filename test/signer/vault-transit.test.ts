@@ -1,6 +1,6 @@
 /** Vault Transit: the contract against the stand-in, and against a real server when VAULT_TEST_ADDR names one. */
 
-import { randomUUID } from 'node:crypto';
+import { randomUUID, verify } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { spki } from '../../src/jws.ts';
 import { guard } from '../../src/signer/guarded.ts';
@@ -62,6 +62,19 @@ t.test('the stand-in', async (t) => {
       vault.fault = fault;
     },
   }));
+
+  await t.test('what is signed in one turn is one call, each with a signature of its own', async (t) => {
+    const signer = await open();
+    const before = vault.requests.length;
+    const texts = Array.from({ length: 20 }, (_, index) => Buffer.from(`token ${index}`));
+    const signatures = await Promise.all(texts.map((text) => signer.sign(text)));
+    t.equal(vault.requests.length, before + 1);
+    for (const [index, text] of texts.entries())
+      t.ok(
+        verify('sha256', text, { key: signer.publicKey, dsaEncoding: 'ieee-p1363' }, signatures[index] as Uint8Array),
+      );
+    await signer.close();
+  });
 
   await t.test('a sealed or cut off server is unreachable', async (t) => {
     await t.rejects(failing('broken'), { code: 'key_unreachable' });

@@ -202,18 +202,22 @@ function described({ type, versions, minEncryptionVersion }: TransitKey) {
   };
 }
 
+/** As path_sign_verify.go does: what is beside `batch_input` holds for every item of it, and each has its own outcome. */
 function signed(key: TransitKey, body: Body, knowsJws: boolean): Reply {
-  const { input, prehashed, marshaling_algorithm: marshaling, key_version: version, ...others } = body;
-  if (Object.keys(others).length > 0) return errors(400, 'unknown parameter');
+  const { batch_input: items, prehashed, marshaling_algorithm: marshaling, key_version: version, ...others } = body;
+  if (Object.keys(others).length > 0 || !Array.isArray(items)) return errors(400, 'unknown parameter');
   const privateKey = key.versions[Number(version || key.versions.length) - 1];
   if (!privateKey || Number(version) < key.minEncryptionVersion)
     return errors(400, 'cannot sign: version is too old or does not exist');
-  const digest = Buffer.from(String(input), 'base64');
-  if (prehashed !== true || digest.length !== 32) return errors(400, 'the stand-in signs SHA-256 digests');
-  const raw = signDigest(digest, privateKey);
-  const signature =
-    knowsJws && marshaling === 'jws' ? raw.toString('base64url') : joseToDer(raw, 'ES256').toString('base64');
-  return [200, { data: { signature: `vault:v${version}:${signature}`, key_version: version } }];
+  const results = items.map(({ input }) => {
+    const digest = Buffer.from(String(input), 'base64');
+    if (prehashed !== true || digest.length !== 32) return { error: 'the stand-in signs SHA-256 digests' };
+    const raw = signDigest(digest, privateKey);
+    const signature =
+      knowsJws && marshaling === 'jws' ? raw.toString('base64url') : joseToDer(raw, 'ES256').toString('base64');
+    return { signature: `vault:v${version}:${signature}`, key_version: version };
+  });
+  return [200, { data: { batch_results: results } }];
 }
 
 const faults: Readonly<Record<Fault, Reply | undefined>> = {

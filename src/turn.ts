@@ -1,6 +1,7 @@
 /**
  * Work of one event-loop turn, done together: requests that arrive in the same turn share one transaction, and so one
- * flush to disk. Adds no waiting when there is only one. A reader may skip this file: `record` behaves as without it.
+ * flush to disk, or one call to a signer far away. Adds no waiting when there is only one. A reader may skip this file:
+ * what it makes behaves as without it.
  */
 
 type Waiting<In, Out> = { input: In; resolve: (output: Out) => void; reject: (error: unknown) => void };

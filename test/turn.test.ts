@@ -2,7 +2,7 @@
 
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
-import { gatherTurn } from '../../src/ledger/turn.ts';
+import { gatherTurn } from '../src/turn.ts';
 
 /** Doubles numbers and notes which came together. */
 function doubling() {
