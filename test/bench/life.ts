@@ -164,7 +164,7 @@ type Measured = { readonly microseconds: number; readonly perSecond: number };
 
 /** One full server, then two at once, each with a ledger and a core of its own (and the loads on the same two cores). */
 export async function benchTwins({ rounds, seconds }: Rounds): Promise<TwinRow[]> {
-  const servers = [await startServer('full', '0'), await startServer('full', '1')];
+  const servers = [await startServer('full'), await startServer('full', { core: '1' })];
   const load = { ...PAGE, connections: 64, seconds };
   const took = { one: [] as Measured[], two: [] as Measured[] };
   for (let round = 0; round <= rounds; round++)

@@ -1,13 +1,14 @@
 /**
- * `npm run bench -- [--quick | --full] [--json FILE] [--save]`: every benchmark, as tables; with a baseline beside it,
- * what became slower. `--quick` stays under a minute, `--full` adds ten million installs and a million tokens.
+ * `npm run bench -- [--quick | --full] [--json FILE] [--save] [--flame FILE.svg]`: every benchmark, as tables; with a
+ * baseline beside it, what became slower; a flame graph of the full path. `--quick` stays under a minute, `--full` adds ten million installs and a million tokens.
  * CPU a token is the operating system's accounting of the server process; ratios are of one run.
  */
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { writeFlameGraph } from './flame.ts';
 import { benchLedger } from './ledger.ts';
 import { benchBatches, benchCapacity, benchMemory, benchStart, benchTwins } from './life.ts';
 import { benchMicro } from './micro.ts';
@@ -22,6 +23,7 @@ const { values: given } = parseArgs({
     full: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
     json: { type: 'string' },
+    flame: { type: 'string' },
   },
 });
 const { quick, full } = given;
@@ -81,6 +83,7 @@ if (existsSync(BASELINE)) compare(JSON.parse(readFileSync(BASELINE, 'utf8')));
 const machine = `${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}`;
 const result = { date: new Date().toISOString(), machine, quick, figures };
 if (given.json) write(given.json, { ...result, micro, servers, batches, capacity, start, twins, memory, ledger });
+if (given.flame) await writeFlameGraph(mkdtempSync(join(tmpdir(), 'webdist-profile-')), given.flame, seconds * 5);
 if (given.save) write(BASELINE, result);
 
 function table<Row>(title: string, rows: readonly Row[], columns: (row: Row) => object): void {

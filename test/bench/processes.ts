@@ -47,14 +47,18 @@ export function buildGo(): string {
   return join(folder, 'bench');
 }
 
-/** Starts a server of a kind, or a built program that talks the same; resolves once it listens. */
-export async function startServer(kind: Kind | { readonly program: string }, core = '0'): Promise<ServerProcess> {
+/** Starts a server of a kind, or a built program that talks the same; resolves once it listens. `profile`: where V8 writes a CPU profile. */
+export async function startServer(
+  kind: Kind | { readonly program: string },
+  { core = '0', profile }: { readonly core?: string; readonly profile?: string } = {},
+): Promise<ServerProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-'));
   const command =
     typeof kind === 'string'
       ? [
           process.execPath,
           '--disable-warning=ExperimentalWarning',
+          ...(profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : []),
           join(import.meta.dirname, 'server.ts'),
           kind,
           folder,
