@@ -4,6 +4,7 @@
  * one; while it does not answer, here. Must not know what is asked.
  */
 
+import { isIPv4 } from 'node:net';
 import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebdistError } from '../errors.ts';
@@ -112,4 +113,5 @@ async function openCounts(
 /** The key of requests that a limit does not count. */
 const UNCOUNTED = '';
 
-export const addressOf = (request: FastifyRequest) => rateLimit.normalizeIP(request.ip);
+/** IPv6 by its network of 64 bits, which is one visitor's. */
+export const addressOf = ({ ip }: FastifyRequest): string => (isIPv4(ip) ? ip : rateLimit.normalizeIP(ip));

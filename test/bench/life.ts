@@ -1,6 +1,6 @@
 /** What one load does not show: many apps at once, half and twice the capacity, the start, memory, two processes. */
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -104,7 +104,7 @@ console.log(await app.listen({ host: '127.0.0.1', port: 0 }));`;
 
 export type StartRow = { readonly name: string; readonly milliseconds: Figure };
 
-/** From the start of the process to its first good answer: a bare Fastify server, and `webdist serve` from source. */
+/** From the start of the process to its first good answer: a bare Fastify server, `webdist serve` as built and from source. */
 export async function benchStart({ rounds }: Pick<Rounds, 'rounds'>): Promise<StartRow[]> {
   const cache = join(tmpdir(), 'webdist-test-compile-cache');
   const bare = async () => {
@@ -119,28 +119,31 @@ export async function benchStart({ rounds }: Pick<Rounds, 'rounds'>): Promise<St
       await once(child, 'exit');
     };
   };
-  const full = async () => {
+  const full = (program: string) => async () => {
     const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-'));
-    const service = await startService(settingsIn(folder));
+    const service = await startService(settingsIn(folder), program);
     while (!(await fetch(`${service.url}/health/ready`)).ok);
     return async () => {
       await service.end('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
     };
   };
-  const took = { 'bare Fastify': [] as number[], 'webdist serve': [] as number[] };
+  execFileSync('npm', ['run', '-s', 'build'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const starts = {
+    'bare Fastify': bare,
+    'webdist serve, built': full('dist/main.js'),
+    'webdist serve, from source': full('src/main.ts'),
+  };
+  const took = new Map<string, number[]>();
   for (let round = 0; round <= rounds; round++)
-    for (const [name, start] of [
-      ['bare Fastify', bare],
-      ['webdist serve', full],
-    ] as const) {
+    for (const [name, start] of Object.entries(starts)) {
       const began = performance.now();
       const end = await start();
       // The first round fills the compile cache.
-      if (round > 0) took[name].push(performance.now() - began);
+      if (round > 0) took.set(name, [...(took.get(name) ?? []), performance.now() - began]);
       await end();
     }
-  return Object.entries(took).map(([name, all]) => ({ name, milliseconds: figureOf(all) }));
+  return [...took].map(([name, all]) => ({ name, milliseconds: figureOf(all) }));
 }
 
 export type MemoryRow = { readonly tokens: number; readonly residentMegabytes: number };

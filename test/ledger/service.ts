@@ -67,8 +67,8 @@ export type ServiceProcess = {
 };
 
 /** `webdist serve` as a process; resolves once it listens. */
-export async function startService(env: Environment): Promise<ServiceProcess> {
-  const child = spawn(process.execPath, ['--', resolve('src/main.ts'), 'serve'], {
+export async function startService(env: Environment, program = 'src/main.ts'): Promise<ServiceProcess> {
+  const child = spawn(process.execPath, ['--', resolve(program), 'serve'], {
     // Compiled once for all the processes a test starts.
     env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: join(tmpdir(), 'webdist-test-compile-cache'), ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -120,9 +120,9 @@ export async function post(url: string, body: object, headers: Record<string, st
   };
 }
 
-/** Calls until the outcome is as wanted, for at most 15 s: for what other processes do in their own time. */
+/** Calls until the outcome is as wanted, for at most a minute: for what other processes do in their own time. */
 export async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
-  const giveUpAt = performance.now() + 15_000;
+  const giveUpAt = performance.now() + 60_000;
   while (!(await isSo())) {
     if (performance.now() > giveUpAt) throw new Error(`Waited in vain: ${what}.`);
     await new Promise((resolve) => setTimeout(resolve, 25));
