@@ -6,6 +6,7 @@
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
 import { migrationsAfter } from './ledger.ts';
 
@@ -29,8 +30,15 @@ const APPLICATION_ID = 0x77646973;
 /** Pages in the log, 64 MB of them, before SQLite copies by itself what `sqlite-checkpoints.ts` has not copied yet. */
 const CHECKPOINT_PAGES = 16_000;
 
-/** While starting, another process may be migrating. */
-const STARTING_BUSY_MS = 10_000;
+/** While starting, others may be starting, too: making the file, migrating. */
+const STARTING_MS = 10_000;
+const RETRY_MS = 20;
+
+const SQLITE_BUSY = 5;
+
+/** Whether another process holds the lock. The low byte of SQLite's extended result code is the code itself. */
+export const isBusy = (error: unknown): boolean =>
+  (Number((error as { errcode?: number }).errcode) & 0xff) === SQLITE_BUSY;
 
 /** The path in `sqlite:///path`, or SQLite's name for memory. */
 export const pathOf = (url: string): string => (url === 'memory:' ? MEMORY : url.slice('sqlite://'.length));
@@ -38,22 +46,35 @@ export const pathOf = (url: string): string => (url === 'memory:' ? MEMORY : url
 export const MEMORY = ':memory:';
 
 /** Opens the file of `sqlite:///path`, or memory. A lock held by another process then fails at once. Throws `state_invalid`. */
-export function openSqliteFile(url: string): DatabaseSync {
+export async function openSqliteFile(url: string): Promise<DatabaseSync> {
   const path = pathOf(url);
-  let database: DatabaseSync | undefined;
+  const giveUpAt = performance.now() + STARTING_MS;
+  for (;;) {
+    try {
+      return openOnce(path);
+    } catch (cause) {
+      if (cause instanceof WebdistError) throw cause;
+      // SQLite waits for locks by itself, but not for all of those that making a file takes.
+      if (!isBusy(cause) || performance.now() > giveUpAt)
+        throw new WebdistError('state_invalid', `The ledger ${path} cannot be opened.`, {
+          mend: 'Check that its folder can be written to and that the file is a webdist ledger.',
+          cause,
+        });
+    }
+    await setTimeout(RETRY_MS * (0.5 + Math.random()));
+  }
+}
+
+function openOnce(path: string): DatabaseSync {
+  if (path !== MEMORY) makePrivate(path);
+  const database = new DatabaseSync(path, { timeout: STARTING_MS });
   try {
-    if (path !== MEMORY) makePrivate(path);
-    database = new DatabaseSync(path, { timeout: STARTING_BUSY_MS });
     migrate(database, path);
     database.exec(`PRAGMA busy_timeout = 0; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     return database;
-  } catch (cause) {
-    database?.close();
-    if (cause instanceof WebdistError) throw cause;
-    throw new WebdistError('state_invalid', `The ledger ${path} cannot be opened.`, {
-      mend: 'Check that its folder can be written to and that the file is a webdist ledger.',
-      cause,
-    });
+  } catch (error) {
+    database.close();
+    throw error;
   }
 }
 

@@ -9,7 +9,7 @@ import { WebdistError } from '../errors.ts';
 import { decide, type InstallEvidence, type Ledger, type LedgerOptions, type SubjectEntry } from './ledger.ts';
 import { counts, TOKEN_MEMORY_SECONDS } from './rule.ts';
 import { openCheckpoints } from './sqlite-checkpoints.ts';
-import { inTransaction, MEMORY, openSqliteFile, pathOf } from './sqlite-file.ts';
+import { inTransaction, isBusy, MEMORY, openSqliteFile, pathOf } from './sqlite-file.ts';
 
 /**
  * How long to try again while another process holds the lock. SQLite's own waiting would stop the event loop, and with
@@ -17,14 +17,13 @@ import { inTransaction, MEMORY, openSqliteFile, pathOf } from './sqlite-file.ts'
  */
 const LOCKED_MS = 150;
 const RETRY_MS = 2;
-const SQLITE_BUSY = 5;
 
 /** Rows deleted at once: more would hold the lock, and the event loop, for too long. */
 const PRUNED_AT_ONCE = 500;
 
 /** Opens the file, makes or migrates its tables. Throws `state_invalid`. */
-export function openSqlite(url: string, options: LedgerOptions): Ledger {
-  const database = openSqliteFile(url);
+export async function openSqlite(url: string, options: LedgerOptions): Promise<Ledger> {
+  const database = await openSqliteFile(url);
   const sql = prepare(database);
   const checkpoints = pathOf(url) === MEMORY ? undefined : openCheckpoints(pathOf(url));
   return {
@@ -155,9 +154,6 @@ async function answer<T>(work: () => T): Promise<T> {
     await setTimeout(RETRY_MS * (0.5 + Math.random()));
   }
 }
-
-/** The low byte of SQLite's extended result code is the code itself. */
-const isBusy = (error: unknown) => (Number((error as { errcode?: number }).errcode) & 0xff) === SQLITE_BUSY;
 
 const bytes = (hex: string) => Buffer.from(hex, 'hex');
 const nonceBytes = (nonce: string) => Buffer.from(nonce.replaceAll('-', ''), 'hex');

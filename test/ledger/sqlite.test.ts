@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
+import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { openLedger } from '../../src/ledger/ledger.ts';
 import { dtypeOf, entryOf, LIFETIME, NOW, options, subjectOf } from './contract.ts';
@@ -157,3 +158,18 @@ function writer(path: string, subject: string, as?: { uid: number; gid: number }
     stdio: ['ignore', 'inherit', 'pipe'],
   });
 }
+
+t.test('files that several make at the same moment', async (t) => {
+  const [folder, threads] = [t.testdir(), 3];
+  const urls = Array.from({ length: 40 }, (_, index) => `sqlite://${join(folder, `${index}.sqlite`)}`);
+  const arrived = new Int32Array(new SharedArrayBuffer(4 * urls.length));
+  const openers = Array.from(
+    { length: threads },
+    () => new Worker(new URL('opener.ts', import.meta.url), { workerData: { urls, threads, arrived } }),
+  );
+  t.teardown(() => Promise.all(openers.map((opener) => opener.terminate())));
+  t.strictSame(
+    (await Promise.all(openers.map((opener) => once(opener, 'message')))).flat(),
+    Array(threads).fill('opened'),
+  );
+});

@@ -1,0 +1,15 @@
+/** A thread that opens one new ledger after another, each at the very moment at which the other threads open it. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { openLedger } from '../../src/ledger/ledger.ts';
+import { options } from './contract.ts';
+
+const { urls, threads, arrived } = workerData as { urls: string[]; threads: number; arrived: Int32Array };
+for (const [index, url] of urls.entries()) {
+  Atomics.add(arrived, index, 1);
+  while (Atomics.load(arrived, index) < threads);
+  const ledger = await openLedger(url, options);
+  await ledger.ping();
+  await ledger.close();
+}
+parentPort?.postMessage('opened');
