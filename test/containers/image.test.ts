@@ -11,7 +11,9 @@ import { until } from '../running.ts';
 
 const image = process.env['TEST_IMAGE'] ?? '';
 const skip = image === '' && 'TEST_IMAGE does not name an image';
+const slim = process.env['TEST_SLIM_IMAGE'] ?? '';
 const MOST_BYTES = 250_000_000;
+const MOST_BYTES_SLIM = 180_000_000;
 const READY_MS = 2000;
 const hardened = ['--read-only', '--cap-drop', 'ALL', '--user', '65532', '--security-opt', 'no-new-privileges'];
 
@@ -43,6 +45,12 @@ t.test('what it is', { skip }, async (t) => {
     [],
     'all licences known',
   );
+});
+
+t.test('the slim one', { skip: slim === '' && 'TEST_SLIM_IMAGE does not name an image' }, async (t) => {
+  const [{ Size }] = JSON.parse(docker('image', 'inspect', slim)) as [{ Size: number }];
+  t.ok(Size < MOST_BYTES_SLIM, `${Size} bytes`);
+  t.equal(docker('run', '--rm', ...hardened, slim, '--version'), version);
 });
 
 t.test('without any privilege: ready soon, healthy, stopped in an orderly way', { skip }, async (t) => {
