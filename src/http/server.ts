@@ -79,7 +79,7 @@ export async function buildServer({ service, log, pages, overloadLimits }: Serve
   const app = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
-    genReqId: () => randomUUID(),
+    genReqId,
     trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -123,7 +123,9 @@ export async function buildServer({ service, log, pages, overloadLimits }: Serve
     });
   };
   await app.register(routes);
-  await app.register(docsRoutes(async () => (await import('./description.ts')).describe(prepare(fastify()), routes)));
+  await app.register(
+    docsRoutes(async () => (await import('./description.ts')).describe(prepare(fastify({ genReqId })), routes)),
+  );
   if (pages) await app.register(pages);
   return {
     app,
@@ -142,6 +144,8 @@ export async function buildServer({ service, log, pages, overloadLimits }: Serve
     },
   };
 }
+
+const genReqId = () => randomUUID();
 
 const addHeaders = (request: FastifyRequest, reply: FastifyReply) =>
   reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);

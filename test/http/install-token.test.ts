@@ -350,3 +350,22 @@ t.test('the device cookie', async (t) => {
   t.equal((await tap({ cookie }, { app: 'com.example.trailmap', subject: 'x' })).status, 403);
   t.equal((await tap({ cookie }, {})).status, 400);
 });
+
+t.test('the description of all this, made when somebody asks for it', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t));
+  const answers = await Promise.all([1, 2].map(() => fetch(`${url}/openapi.json`)));
+  for (const answer of answers) {
+    t.match(await answer.json(), {
+      openapi: '3.1.0',
+      paths: { '/install-token': { post: Object, get: Object }, '/marketplace-kit/restore': { post: Object } },
+    });
+    t.match(answer.headers.get('x-request-id'), /^[0-9a-f-]{36}$/);
+    t.equal(answer.headers.get('x-content-type-options'), 'nosniff');
+  }
+  const page = await fetch(`${url}/docs/`);
+  t.match(page.headers.get('content-type'), /text\/html/);
+  t.match(await page.text(), /swagger-ui/);
+  const none = await fetch(`${url}/docs/none`);
+  t.equal(none.status, 404);
+  t.match(await none.json(), { code: 'not_found' });
+});
