@@ -31,10 +31,15 @@ const RETRY_SECONDS = 1;
 export function openOverload(app: FastifyInstance, metrics: Pick<Metrics, 'overloaded'>, limits = defaults) {
   const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   loop.enable();
+  // One for all: a refusal has to cost next to nothing.
+  const refusal = new WebdistError('overloaded', `Try again in ${RETRY_SECONDS} s.`, {
+    retryAfterSeconds: RETRY_SECONDS,
+  });
   let allowed = limits.maxUnderWay;
   let underWay = 0;
   let mostUnderWay = 0;
   let latestMs = 0;
+  let isLagging = false;
   const sampling = setInterval(() => {
     const beforeMs = latestMs;
     // Without a single tick in the sample the mean is not a number: the loop stood still.
@@ -45,6 +50,10 @@ export function openOverload(app: FastifyInstance, metrics: Pick<Metrics, 'overl
       ? Math.max(limits.leastUnderWay, Math.floor(Math.min(allowed, mostUnderWay) * 0.8))
       : Math.min(limits.maxUnderWay, Math.floor(allowed * 1.1) + 1);
     mostUnderWay = underWay;
+    if (lags && !isLagging) app.log.warn({ event: 'overloaded', allowed }, 'the event loop lags: more requests than this are refused');
+    if (isLagging && allowed === limits.maxUnderWay)
+      app.log.info({ event: 'overload_over' }, 'no request is refused any more');
+    isLagging = lags || (isLagging && allowed < limits.maxUnderWay);
   }, SAMPLE_MS).unref();
   app.addHook('onClose', async () => {
     clearInterval(sampling);
@@ -58,9 +67,7 @@ export function openOverload(app: FastifyInstance, metrics: Pick<Metrics, 'overl
     scope.addHook('onRequest', (_request, reply, done) => {
       if (underWay >= allowed) {
         metrics.overloaded.inc({ reason: allowed < limits.maxUnderWay ? 'lag' : 'under_way' });
-        return done(
-          new WebdistError('overloaded', `Try again in ${RETRY_SECONDS} s.`, { retryAfterSeconds: RETRY_SECONDS }),
-        );
+        return done(refusal);
       }
       underWay += 1;
       mostUnderWay = Math.max(mostUnderWay, underWay);

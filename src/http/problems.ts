@@ -46,7 +46,9 @@ export const answerFrameworkError = (error: FastifyError, request: FastifyReques
 
 function sendProblem(error: WebdistError, request: FastifyRequest, reply: FastifyReply) {
   if (error.status >= 500) annotate({ 'error.type': error.code });
-  if (error.status >= 500) request.log.error({ event: 'request_failed', code: error.code, err: error }, error.detail);
+  // Overload is told once, and counted: a line for each refusal would be more to do.
+  if (error.status >= 500 && error.code !== 'overloaded')
+    request.log.error({ event: 'request_failed', code: error.code, err: error }, error.detail);
   else request.log.debug({ event: 'request_refused', code: error.code }, error.detail);
   if (error.retryAfterSeconds !== undefined)
     reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterSeconds)));
