@@ -50,7 +50,8 @@ export function openOverload(app: FastifyInstance, metrics: Pick<Metrics, 'overl
       ? Math.max(limits.leastUnderWay, Math.floor(Math.min(allowed, mostUnderWay) * 0.8))
       : Math.min(limits.maxUnderWay, Math.floor(allowed * 1.1) + 1);
     mostUnderWay = underWay;
-    if (lags && !isLagging) app.log.warn({ event: 'overloaded', allowed }, 'the event loop lags: more requests than this are refused');
+    if (lags && !isLagging)
+      app.log.warn({ event: 'overloaded', allowed }, 'the event loop lags: more requests than this are refused');
     if (isLagging && allowed === limits.maxUnderWay)
       app.log.info({ event: 'overload_over' }, 'no request is refused any more');
     isLagging = lags || (isLagging && allowed < limits.maxUnderWay);
