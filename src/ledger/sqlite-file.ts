@@ -36,9 +36,27 @@ const RETRY_MS = 20;
 
 const SQLITE_BUSY = 5;
 
-/** Whether another process holds the lock. The low byte of SQLite's extended result code is the code itself. */
-export const isBusy = (error: unknown): boolean =>
-  (Number((error as { errcode?: number }).errcode) & 0xff) === SQLITE_BUSY;
+/** The low byte of SQLite's extended result code is the code itself. */
+const isBusy = (error: unknown) => (Number((error as { errcode?: number }).errcode) & 0xff) === SQLITE_BUSY;
+
+/**
+ * The outcome of some work; tries again for a while, without stopping the event loop, when another process holds the lock.
+ * Throws what the work throws.
+ */
+export async function whileBusy<T>(
+  { forMs, everyMs }: { readonly forMs: number; readonly everyMs: number },
+  work: () => T,
+): Promise<T> {
+  const giveUpAt = performance.now() + forMs;
+  for (;;) {
+    try {
+      return work();
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > giveUpAt) throw error;
+    }
+    await setTimeout(everyMs * (0.5 + Math.random()));
+  }
+}
 
 /** The path in `sqlite:///path`, or SQLite's name for memory. */
 export const pathOf = (url: string): string => (url === 'memory:' ? MEMORY : url.slice('sqlite://'.length));
@@ -48,20 +66,15 @@ export const MEMORY = ':memory:';
 /** Opens the file of `sqlite:///path`, or memory. A lock held by another process then fails at once. Throws `state_invalid`. */
 export async function openSqliteFile(url: string): Promise<DatabaseSync> {
   const path = pathOf(url);
-  const giveUpAt = performance.now() + STARTING_MS;
-  for (;;) {
-    try {
-      return openOnce(path);
-    } catch (cause) {
-      if (cause instanceof WebdistError) throw cause;
-      // SQLite waits for locks by itself, but not for all of those that making a file takes.
-      if (!isBusy(cause) || performance.now() > giveUpAt)
-        throw new WebdistError('state_invalid', `The ledger ${path} cannot be opened.`, {
-          mend: 'Check that its folder can be written to and that the file is a webdist ledger.',
-          cause,
-        });
-    }
-    await setTimeout(RETRY_MS * (0.5 + Math.random()));
+  try {
+    // SQLite waits for locks by itself, but not for all of those that making a file takes.
+    return await whileBusy({ forMs: STARTING_MS, everyMs: RETRY_MS }, () => openOnce(path));
+  } catch (cause) {
+    if (cause instanceof WebdistError) throw cause;
+    throw new WebdistError('state_invalid', `The ledger ${path} cannot be opened.`, {
+      mend: 'Check that its folder can be written to and that the file is a webdist ledger.',
+      cause,
+    });
   }
 }
 

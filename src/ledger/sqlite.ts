@@ -4,12 +4,12 @@
  */
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
 import { decide, type InstallEvidence, type Ledger, type LedgerOptions, type SubjectEntry } from './ledger.ts';
 import { counts, TOKEN_MEMORY_SECONDS } from './rule.ts';
 import { openCheckpoints } from './sqlite-checkpoints.ts';
-import { inTransaction, isBusy, MEMORY, openSqliteFile, pathOf } from './sqlite-file.ts';
+import { inTransaction, MEMORY, openSqliteFile, pathOf, whileBusy } from './sqlite-file.ts';
 
 /**
  * How long to try again while another process holds the lock. SQLite's own waiting would stop the event loop, and with
@@ -138,20 +138,12 @@ async function pruneOlder(statement: StatementSync, beforeSeconds: number): Prom
   while ((await answer(() => Number(statement.run(beforeSeconds).changes))) === PRUNED_AT_ONCE) await setImmediate();
 }
 
-/** The outcome of some work; tries again, without stopping the event loop, while another process holds the lock. */
+/** The outcome of some work. Throws `ledger_unavailable`. */
 async function answer<T>(work: () => T): Promise<T> {
-  const giveUpAt = performance.now() + LOCKED_MS;
-  for (;;) {
-    try {
-      return work();
-    } catch (cause) {
-      if (!isBusy(cause) || performance.now() > giveUpAt)
-        throw new WebdistError('ledger_unavailable', 'The SQLite ledger cannot answer.', {
-          cause,
-          retryAfterSeconds: 1,
-        });
-    }
-    await setTimeout(RETRY_MS * (0.5 + Math.random()));
+  try {
+    return await whileBusy({ forMs: LOCKED_MS, everyMs: RETRY_MS }, work);
+  } catch (cause) {
+    throw new WebdistError('ledger_unavailable', 'The SQLite ledger cannot answer.', { cause, retryAfterSeconds: 1 });
   }
 }
 
