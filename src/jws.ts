@@ -5,6 +5,7 @@
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { WebdistError } from './errors.ts';
+import { latest } from './latest.ts';
 
 /** Holder of one P-256 private half. Opening one (see `signer/`) has already proved that it can be used. */
 export interface Signer {
@@ -25,14 +26,8 @@ const base64url = (text: string) => Buffer.from(text, 'utf8').toString('base64ur
 
 type Header = { readonly alg: 'ES256'; readonly kid: string; readonly typ: 'JWT' };
 
-/** The first part of the latest token: a server signs with one key for as long as nobody changes it. */
-let latest: { readonly json: string; readonly part: string } | undefined;
-
-function headerPart(header: Header): string {
-  const json = JSON.stringify(header);
-  if (latest?.json !== json) latest = { json, part: base64url(json) };
-  return latest.part;
-}
+/** A server signs under one header for as long as nobody changes the key. */
+const headerPart = latest((header: Header) => base64url(JSON.stringify(header)));
 
 /**
  * Signs a header and a payload as JWS compact serialization (RFC 7515 §3.1).

@@ -1,15 +1,19 @@
 /** The log: JSON lines by pino. Errors are written by their own serializer, which knows only members that are safe. */
 
 import { type DestinationStream, type Logger, pino } from 'pino';
+import { latest } from './latest.ts';
 
 /**
  * Opens a log at a level; without a destination it goes to stdout, the lines of one event-loop turn in one write.
  * `more` gives what every line has beside its own.
  */
 export function openLog(level: string, destination: DestinationStream = openStdout(), more?: () => object): Logger {
-  const options = { level, base: {}, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: describe } };
+  const options = { level, base: {}, timestamp: () => timeMember(Date.now()), serializers: { err: describe } };
   return pino({ ...options, ...(more && { mixin: more }) }, destination);
 }
+
+/** As pino's `isoTime` writes it. */
+const timeMember = latest((ms: number) => `,"time":"${new Date(ms).toISOString()}"`);
 
 /** Whatever ends this process in order, what was logged is written before. */
 function openStdout(): DestinationStream {

@@ -9,7 +9,8 @@ const table: Record<string, string[]> = {
   errors: [],
   version: [],
   turn: [],
-  log: [],
+  latest: [],
+  log: ['latest'],
   // For the build info.
   metrics: ['version'],
   // Everything above the pure areas may be traced; they never know.
@@ -18,7 +19,7 @@ const table: Record<string, string[]> = {
   cloud: ['errors'],
   vault: ['errors', 'cloud'],
   secrets: ['errors', 'vault', 'cloud'],
-  jws: ['errors'],
+  jws: ['errors', 'latest'],
   signer: ['jws', 'errors', 'vault', 'cloud', 'turn'],
   ledger: ['errors'],
   packages: ['errors'],
@@ -27,7 +28,7 @@ const table: Record<string, string[]> = {
   // The dtype of restores and updates is chosen where every other one is: in the ledger's rule.
   'marketplace-kit': ['errors', 'packages', 'ledger', 'type install-token'],
   'app-store-connect': ['jws', 'errors'],
-  'install-token': ['jws', 'errors', 'type ledger'],
+  'install-token': ['jws', 'errors', 'latest', 'type ledger'],
   service: [
     'config',
     'errors',
@@ -48,6 +49,7 @@ const table: Record<string, string[]> = {
     'tracing',
     'metrics',
     'errors',
+    'latest',
     'version',
     'type config',
     'install-token',

@@ -30,30 +30,40 @@ export function allowedOrigin(request: FastifyRequest, callers: Callers): string
 const isSameSite = (request: FastifyRequest) =>
   ['same-origin', 'same-site'].includes(String(request.headers['sec-fetch-site']));
 
-/** Says who calls. Throws `unauthorized`, `origin_not_allowed` or `sign_in_unavailable`. */
-export async function authorize(
+const PAGE: Caller = { kind: 'page' };
+
+/**
+ * Says who calls; later, where a signed-in customer's JWT is to be verified. Throws or rejects with `unauthorized`,
+ * `origin_not_allowed` or `sign_in_unavailable`.
+ */
+export function authorize(
   request: FastifyRequest,
   callers: Callers,
   signIn: SignIn | undefined,
-): Promise<Caller> {
-  const { authorization, origin } = request.headers;
-  const isPage = origin !== undefined || request.headers['sec-fetch-site'] !== undefined;
+): Caller | Promise<Caller> {
+  const { authorization } = request.headers;
   if (authorization !== undefined) {
     const credential = /^Bearer +([\x21-\x7e]+)$/i.exec(authorization)?.[1];
     const name = credential && serverNamed(credential, callers.apiKeys);
     if (name) return { kind: 'server', name };
     if (!credential || !signIn)
       throw new WebdistError('unauthorized', 'authorization: is not a valid credential here.');
-    await signIn.verify(credential);
-  } else if (signIn) throw new WebdistError('unauthorized', 'authorization: a signed-in customer is required.');
-  else if (callers.anonymous === 'none')
-    throw new WebdistError('unauthorized', 'authorization: a credential is required.');
+    return signIn.verify(credential).then(() => pageOf(request, callers));
+  }
+  if (signIn) throw new WebdistError('unauthorized', 'authorization: a signed-in customer is required.');
+  if (callers.anonymous === 'none') throw new WebdistError('unauthorized', 'authorization: a credential is required.');
+  return pageOf(request, callers);
+}
 
-  if (callers.anonymous === 'any') return { kind: 'page' };
-  if (isPage && (origin === undefined ? isSameSite(request) : allowedOrigin(request, callers))) return { kind: 'page' };
+/** A page, when it is one that may call. Throws `unauthorized` or `origin_not_allowed`. */
+function pageOf(request: FastifyRequest, callers: Callers): Caller {
+  const { authorization, origin } = request.headers;
+  const isPage = origin !== undefined || request.headers['sec-fetch-site'] !== undefined;
+  if (callers.anonymous === 'any') return PAGE;
+  if (isPage && (origin === undefined ? isSameSite(request) : allowedOrigin(request, callers))) return PAGE;
   if (isPage)
     throw new WebdistError('origin_not_allowed', 'origin: pages of this origin may not ask for install tokens.');
-  if (authorization !== undefined) return { kind: 'page' };
+  if (authorization !== undefined) return PAGE;
   throw new WebdistError('unauthorized', 'authorization: a caller that is not a page needs an API key.');
 }
 

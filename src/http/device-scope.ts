@@ -10,6 +10,7 @@ import type { Grant } from '../oauth/sealed.ts';
 import { openUsedOnce } from '../oauth/used-once.ts';
 import type { IssuedInstall, IssueRequest, Service } from '../service.ts';
 import { deviceCredential } from './device-credential.ts';
+import { hookOf } from './hook.ts';
 import { addressOf, openRateLimit } from './rate-limit.ts';
 import { marketplaceKitRoutes } from './routes/marketplace-kit.ts';
 import { oauthRoutes } from './routes/oauth.ts';
@@ -70,7 +71,7 @@ export const deviceScope =
     });
     if (authorizationServer)
       await scope.register(async (oauth) => {
-        oauth.addHook('onRequest', limit);
+        oauth.addHook('onRequest', hookOf(limit));
         await oauth.register(oauthRoutes(authorizationServer));
       });
     await scope.register(async (marketplace) => {

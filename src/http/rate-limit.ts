@@ -4,10 +4,12 @@
  * one; while it does not answer, here. Must not know what is asked.
  */
 
+import { createRequire } from 'node:module';
 import { isIPv4 } from 'node:net';
-import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit';
+import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebdistError } from '../errors.ts';
+import type { SharedRedis } from '../service/redis.ts';
 import type { Service } from '../service.ts';
 import type { DeviceCookies } from './device-cookie.ts';
 
@@ -42,41 +44,39 @@ export const sharedLimits = (
     { name: 'total', max: limits.total, keyOf: () => 'all' },
   ].filter(({ max }) => max > 0);
 
-/** Gives the check to run for each request; it throws `rate_limited`. */
+/** What is left of a limit; undefined for one that does not count this request. */
+type Counted = { readonly remaining: number; readonly ttlInSeconds: number; readonly isExceeded: boolean } | undefined;
+
+/** Gives the check to run for each request; throws `rate_limited`, at once where there is no Redis to be asked. */
 export async function openRateLimit(app: FastifyInstance, service: Service, limits: readonly Limit[]) {
   const { metrics, redis } = service;
-  const countHere = await openCounts(app, limits, { cache: COUNTED_AT_ONCE }, (name) => name);
-  const countThere =
-    redis && (await openCounts(app, limits, { redis: redis.client, nameSpace: 'webdist-limit-' }, redis.nameOf));
-  const count =
-    redis && countThere
-      ? async (request: FastifyRequest) => {
-          try {
-            return await redis.ask(() => countThere(request));
-          } catch {
-            // Logged, counted and shown by health already; better a limit for each replica than none, or no answer.
-            return countHere(request);
-          }
-        }
-      : countHere;
+  const countHere = openCountsHere(limits);
+  const countThere = redis && (await openCountsThere(app, limits, redis));
   const policy = limits.map(({ name, max }) => `"${name}";q=${max};w=${WINDOW_SECONDS}`).join(', ');
 
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const left: string[] = [];
+  const judge = (reply: FastifyReply, counted: readonly Counted[]): void => {
+    let left = '';
     let waitSeconds = 0;
-    for (const [index, result] of (await count(request)).entries()) {
-      if (result.isAllowed) continue;
-      const name = limits[index]?.name ?? '';
-      left.push(`"${name}";r=${result.remaining};t=${result.ttlInSeconds}`);
-      if (!result.isExceeded) continue;
-      waitSeconds = Math.max(waitSeconds, result.ttlInSeconds);
+    for (const [index, { name }] of limits.entries()) {
+      const count = counted[index];
+      if (!count) continue;
+      left += `${left && ', '}"${name}";r=${count.remaining};t=${count.ttlInSeconds}`;
+      if (!count.isExceeded) continue;
+      waitSeconds = Math.max(waitSeconds, count.ttlInSeconds);
       metrics.rateLimited.inc({ limit: name });
     }
     addHeader(reply, 'ratelimit-policy', policy);
-    addHeader(reply, 'ratelimit', left.join(', '));
+    addHeader(reply, 'ratelimit', left);
     if (waitSeconds > 0)
       throw new WebdistError('rate_limited', `Try again in ${waitSeconds} s.`, { retryAfterSeconds: waitSeconds });
   };
+  return (request: FastifyRequest, reply: FastifyReply): void | Promise<void> =>
+    countThere
+      ? countThere(request)
+          // Logged, counted and shown by health already; better a limit for each replica than none, or no answer.
+          .catch(() => countHere(request))
+          .then((counted) => judge(reply, counted))
+      : judge(reply, countHere(request));
 }
 
 /** Limits may be checked in more than one step. */
@@ -85,15 +85,44 @@ function addHeader(reply: FastifyReply, name: string, value: string): void {
   reply.header(name, before === undefined ? value : `${before}, ${value}`);
 }
 
-/** Counts a request under each limit, in one store. The plugin has one store in each scope. */
-async function openCounts(
-  app: FastifyInstance,
-  limits: readonly Limit[],
-  store: Pick<RateLimitPluginOptions, 'cache' | 'redis' | 'nameSpace'>,
-  nameOf: (text: string) => string,
-) {
+/** Counts in this process, with the plugin's own store: the plugin itself would make promises of what is known at once. */
+function openCountsHere(limits: readonly Limit[]) {
+  const stores = limits.map((limit) => ({ ...limit, store: new LocalStore(false, false, COUNTED_AT_ONCE) }));
+  return (request: FastifyRequest): readonly Counted[] =>
+    stores.map(({ max, keyOf, store }) => {
+      const key = keyOf(request);
+      let counted: Counted;
+      if (key !== undefined)
+        store.incr(
+          key,
+          (_error, { current, ttl }) => {
+            const remaining = Math.max(0, max - current);
+            counted = { remaining, ttlInSeconds: Math.ceil(ttl / 1000), isExceeded: current > max };
+          },
+          WINDOW_SECONDS * 1000,
+          max,
+        );
+      return counted;
+    });
+}
+
+type Store = {
+  /** Calls back before it returns. */
+  incr(
+    key: string,
+    done: (error: null, counted: { current: number; ttl: number }) => void,
+    windowMs: number,
+    max: number,
+  ): void;
+};
+type StoreClass = new (continueExceeding: boolean, exponentialBackoff: boolean, keys: number) => Store;
+const LocalStore: StoreClass = createRequire(import.meta.url)('@fastify/rate-limit/store/LocalStore.js');
+
+/** Counts in Redis, for all replicas. Throws when it does not answer in time. */
+async function openCountsThere(app: FastifyInstance, limits: readonly Limit[], redis: SharedRedis) {
   const checks: ReturnType<FastifyInstance['createRateLimit']>[] = [];
   await app.register(async (scope) => {
+    const store = { redis: redis.client, nameSpace: 'webdist-limit-' };
     await scope.register(rateLimit, { global: false, timeWindow: WINDOW_SECONDS * 1000, ...store });
     for (const { name, max, keyOf } of limits)
       checks.push(
@@ -101,13 +130,16 @@ async function openCounts(
           max,
           keyGenerator(request) {
             const key = keyOf(request);
-            return key === undefined ? UNCOUNTED : nameOf(`${name} ${key}`);
+            return key === undefined ? UNCOUNTED : redis.nameOf(`${name} ${key}`);
           },
           allowList: (_request, key) => key === UNCOUNTED,
         }),
       );
   });
-  return (request: FastifyRequest) => Promise.all(checks.map((check) => check(request)));
+  return async (request: FastifyRequest): Promise<readonly Counted[]> => {
+    const results = await redis.ask(() => Promise.all(checks.map((check) => check(request))));
+    return results.map((result) => (result.isAllowed ? undefined : result));
+  };
 }
 
 /** The key of requests that a limit does not count. */

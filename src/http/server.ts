@@ -14,7 +14,6 @@ import {
 } from 'fastify';
 import { type FastifyPluginAsyncZod, validatorCompiler } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import { isWebdistError } from '../errors.ts';
 import type { Service } from '../service.ts';
 import { authorize, type Caller } from './authorize.ts';
 import { addCors } from './cors.ts';
@@ -22,6 +21,7 @@ import { countryFrom } from './country.ts';
 import { openDeviceCookies } from './device-cookie.ts';
 import { deviceScope, linkTokens, openOAuth, type Shared } from './device-scope.ts';
 import { docsRoutes } from './docs.ts';
+import { hookOf } from './hook.ts';
 import { type OverloadLimits, openOverload } from './overload.ts';
 import { answerFrameworkError, answerProblems } from './problems.ts';
 import { openRateLimit, pageLimits, sharedLimits } from './rate-limit.ts';
@@ -159,30 +159,44 @@ const tokenScope =
     const { callers, countryHeader, trustProxy } = service.config;
     const devices = openDeviceCookies(service.cookieKey);
     const limit = await openRateLimit(scope, service, pageLimits(service, devices));
-    scope.decorateRequest('caller', null);
+    scope.decorateRequest('caller', undefined);
+    scope.decorateRequest('refusal', undefined);
     const callerOf = (request: FastifyRequest) => request.getDecorator<Caller>('caller');
+    const isServer = (request: FastifyRequest) => request.getDecorator<Caller | undefined>('caller')?.kind === 'server';
 
     addCors(scope, callers);
     // After CORS, so that a page sees what it is told.
     protect(scope);
-    scope.addHook('onRequest', async (request, reply) => {
-      const caller = await authorizeSpan(request, () => authorize(request, callers, signIn)).catch(
-        (error: unknown) => error,
-      );
-      if (isCaller(caller)) request.setDecorator('caller', caller);
-      // Refused callers count too: otherwise keys could be guessed without end.
-      if (!isCaller(caller) || caller.kind !== 'server') await limit(request, reply);
-      if (!isCaller(caller)) throw caller;
-    });
+    scope.addHook(
+      'onRequest',
+      hookOf((request) => {
+        const note = (caller: Caller) => request.setDecorator('caller', caller);
+        const refuse = (refusal: unknown) => request.setDecorator('refusal', refusal);
+        try {
+          const caller = authorizeSpan(request, () => authorize(request, callers, signIn));
+          if (caller instanceof Promise) return caller.then(note, refuse);
+          note(caller);
+        } catch (refusal) {
+          refuse(refusal);
+        }
+      }),
+    );
+    // Refused callers count too: otherwise keys could be guessed without end.
+    scope.addHook(
+      'onRequest',
+      hookOf((request, reply) => (isServer(request) ? undefined : limit(request, reply))),
+    );
+    scope.addHook('onRequest', (request, _reply, done) => done(request.getDecorator<Error | undefined>('refusal')));
     const linkToken = authorizationServer && linkTokens(authorizationServer);
     const parts = { service, devices, callerOf, countryOf: countryFrom(countryHeader, trustProxy), linkToken };
     const forAll = sharedLimits(service, (request) => appAskedFor(service, request));
     await scope.register(async (one) => {
       if (forAll.length > 0) {
         const limitAll = await openRateLimit(one, service, forAll);
-        one.addHook('preHandler', async (request, reply) => {
-          if (callerOf(request).kind !== 'server') await limitAll(request, reply);
-        });
+        one.addHook(
+          'preHandler',
+          hookOf((request, reply) => (isServer(request) ? undefined : limitAll(request, reply))),
+        );
       }
       await one.register(installTokenRoutes(parts));
     });
@@ -195,6 +209,3 @@ const tokenScope =
       await batch.register(installTokensRoute(parts));
     });
   };
-
-const isCaller = (value: unknown): value is Caller =>
-  !isWebdistError(value) && typeof value === 'object' && value !== null && 'kind' in value;

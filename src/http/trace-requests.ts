@@ -54,7 +54,10 @@ export function traceRequests(app: FastifyInstance, tracing: Tracing): void {
 }
 
 /** Authorization of a page or a server as a span that tells with what the caller came. */
-export const authorizeSpan = (request: FastifyRequest, work: () => Promise<Caller>): Promise<Caller> =>
+export const authorizeSpan = (
+  request: FastifyRequest,
+  work: () => Caller | Promise<Caller>,
+): Caller | Promise<Caller> =>
   span('authorize', work, (caller) => {
     const page = request.headers.authorization === undefined ? 'anonymous' : 'jwt';
     return caller && { 'webdist.caller': caller.kind === 'server' ? 'api_key' : page };

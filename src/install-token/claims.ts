@@ -3,6 +3,7 @@
  * apple-facts §1.2, §1.3). Pure: time and nonce are given. Must not know who asks or how it is signed.
  */
 
+import { latest } from '../latest.ts';
 import type { Dtype } from '../ledger/rule.ts';
 
 /** First install of the app on this device, or a later one. Apple passes it on to advertisers. */
@@ -27,7 +28,7 @@ export type ClaimsInput = {
 };
 
 /** The protected header; `kid` is the id App Store Connect gave the public key. */
-export const headerFor = (keyId: string) => ({ alg: 'ES256', kid: keyId, typ: 'JWT' }) as const;
+export const headerFor = latest((keyId: string) => ({ alg: 'ES256', kid: keyId, typ: 'JWT' }) as const);
 
 /** The payload. For an app from a website `iss` is the app's own AppleItemID; `iid` and `vid` come together or not at all. */
 export function claimsFor(input: ClaimsInput) {

@@ -3,11 +3,11 @@
  * which ledger or signer it works with, nor HTTP.
  */
 
-import { randomUUID } from 'node:crypto';
 import { WebdistError } from '../errors.ts';
 import { type Signer, signCompact } from '../jws.ts';
 import type { LedgerEntry } from '../ledger/ledger.ts';
 import { claimsFor, type Dtype, headerFor } from './claims.ts';
+import { newNonce } from './nonce.ts';
 
 /** One request to install one app. */
 export type Install = {
@@ -44,7 +44,8 @@ export type IssueParts = {
 /** Issues one token. Throws `not_registered`, `ledger_unavailable` or `signer_unavailable`. */
 export async function issue(install: Install, parts: IssueParts): Promise<Issued> {
   const { signer, keyId } = await parts.keyFor(install.app);
-  const entry = { ...install, nonce: randomUUID().toUpperCase(), issuedAtSeconds: Math.floor(parts.now() / 1000) };
+  const issuedAtSeconds = Math.floor(parts.now() / 1000);
+  const entry = { ...install, nonce: newNonce(), issuedAtSeconds };
   const dtype = await parts.dtypeFor(entry);
   const claims = claimsFor({ ...entry, dtype, lifetimeSeconds: parts.lifetimeSeconds });
   const installToken = await signCompact(signer, headerFor(keyId), claims);

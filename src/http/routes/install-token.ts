@@ -9,6 +9,7 @@ import { z } from 'zod';
 import type { AppConfig } from '../../config.ts';
 import { isWebdistError, WebdistError } from '../../errors.ts';
 import { installUrl } from '../../install-token/install-url.ts';
+import { latest } from '../../latest.ts';
 import type { IssuedInstall, IssueRequest, Service } from '../../service.ts';
 import type { Caller } from '../authorize.ts';
 import type { CountryOf } from '../country.ts';
@@ -119,6 +120,9 @@ function serverRequest({ service }: Parts, fields: InstallFields, { name }: Serv
   };
 }
 
+/** RFC 3339, without the fraction. */
+const textOfSecond = latest((seconds: number) => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z'));
+
 async function answerFor(
   { service, linkToken }: Parts,
   install: IssueRequest,
@@ -131,7 +135,7 @@ async function answerFor(
   const packageUrl = service.catalogue.currentOf(app)?.packageUrl ?? app.packageUrl;
   return {
     token: issued.installToken,
-    expiresAt: new Date(issued.expiresAtSeconds * 1000).toISOString().replace('.000Z', 'Z'),
+    expiresAt: textOfSecond(issued.expiresAtSeconds),
     dtype: issued.dtype,
     keyId: issued.keyId,
     nonce: issued.nonce,
