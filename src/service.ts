@@ -112,7 +112,7 @@ export async function openService(
     catalogue,
     redis,
     tracing,
-    appNamed: (name) => appNamed(config.apps, name),
+    appNamed: appsByName(config.apps),
     async issue({ app, subject, caller, ...request }) {
       const subjectHash = subject && records.hash(subject);
       const appleVersionId = request.appleVersionId ?? catalogue.currentIdOf(app);
@@ -147,14 +147,17 @@ export async function openService(
 const behindSeconds = (offset: number | undefined) =>
   offset !== undefined && offset < -CLOCK_TOLERANCE_SECONDS ? offset : undefined;
 
-function appNamed(apps: readonly AppConfig[], name: string | undefined): AppConfig {
-  const [only, ...others] = apps;
-  if (name === undefined && only && others.length === 0) return only;
-  if (name === undefined)
-    throw new WebdistError('invalid_request', 'app: is required, because this server has several apps.');
-  const app = apps.find((one) => one.bundleId === name || one.appleItemId === name);
-  if (!app) throw new WebdistError('unknown_app', 'app: no app of this server has that bundle id or AppleItemID.');
-  return app;
+function appsByName(apps: readonly AppConfig[]): Service['appNamed'] {
+  const named = new Map(apps.flatMap((app) => [app.bundleId, app.appleItemId].map((name) => [name, app] as const)));
+  const only = apps.length === 1 ? apps[0] : undefined;
+  return (name) => {
+    if (name === undefined && only) return only;
+    if (name === undefined)
+      throw new WebdistError('invalid_request', 'app: is required, because this server has several apps.');
+    const app = named.get(name);
+    if (!app) throw new WebdistError('unknown_app', 'app: no app of this server has that bundle id or AppleItemID.');
+    return app;
+  };
 }
 
 function jwkOf({ signer, keyId }: ReturnType<Awaited<ReturnType<typeof openKeys>>['keyFor']>): JWK {

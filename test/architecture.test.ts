@@ -41,6 +41,7 @@ const table: Record<string, string[]> = {
     'install-token',
     'metrics',
     'audit',
+    'latest',
     'turn',
     'tracing',
   ],

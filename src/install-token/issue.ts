@@ -6,6 +6,7 @@
 import { WebdistError } from '../errors.ts';
 import { type Signer, signCompact } from '../jws.ts';
 import type { LedgerEntry } from '../ledger/ledger.ts';
+import type { Evidence } from '../ledger/rule.ts';
 import { claimsFor, type Dtype, headerFor } from './claims.ts';
 import { newNonce } from './nonce.ts';
 
@@ -16,6 +17,8 @@ export type Install = {
   readonly subject?: string | undefined;
   /** Said by an authenticated caller; otherwise the ledger decides. */
   readonly dtype?: Dtype | undefined;
+  /** What the request itself shows of an install; default: that a token was issued. */
+  readonly evidence?: Evidence | undefined;
   readonly appleVersionId?: string | undefined;
   readonly country?: string | undefined;
 };

@@ -4,7 +4,7 @@
  */
 
 import { WebdistError } from '../errors.ts';
-import { type Dtype, dtypeAt, type Evidence } from './rule.ts';
+import { counts, type Dtype, dtypeAt, type Evidence } from './rule.ts';
 
 /** One token about to be issued. */
 export type LedgerEntry = {
@@ -15,6 +15,8 @@ export type LedgerEntry = {
   readonly subject?: string | undefined;
   /** Said by an authenticated caller; recorded and given back as it is. */
   readonly dtype?: Dtype | undefined;
+  /** What asking for it shows of an install; default: `issue`, no more than that it was asked for. */
+  readonly evidence?: Evidence | undefined;
   readonly issuedAtSeconds: number;
 };
 
@@ -86,6 +88,10 @@ export async function openLedger(url: string, options: LedgerOptions): Promise<L
   if (!backend) throw new WebdistError('config_invalid', `WEBDIST_LEDGER: no ledger has the scheme "${scheme}".`);
   return (await backend())(url, options);
 }
+
+/** Whether an entry is itself evidence that counts, from the second of its issuing on: for the backends. */
+export const isCounting = ({ evidence = 'issue' }: LedgerEntry, options: Pick<LedgerOptions, 'evidence'>): boolean =>
+  counts(evidence, options.evidence);
 
 /** The `dtype` of an entry, given when the install of its subject and app began to count: for the backends. */
 export const decide = (

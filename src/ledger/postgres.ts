@@ -5,9 +5,9 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import { decide, type Ledger, type LedgerOptions } from './ledger.ts';
+import { decide, isCounting, type Ledger, type LedgerOptions } from './ledger.ts';
 import { openPostgresDatabase, type PostgresDatabase } from './postgres-database.ts';
-import { counts, TOKEN_MEMORY_SECONDS } from './rule.ts';
+import { TOKEN_MEMORY_SECONDS } from './rule.ts';
 
 /** Rows deleted at once: more would take longer than a statement may. */
 const PRUNED_AT_ONCE = 1000;
@@ -15,14 +15,14 @@ const PRUNED_AT_ONCE = 1000;
 /** Decides and remembers in one statement: what it selects is as it was before what it inserts. */
 const RECORD = `
   WITH entry AS (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[])
-      WITH ORDINALITY AS entry (nonce, subject, apple_item_id, issued_at, position)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::boolean[])
+      WITH ORDINALITY AS entry (nonce, subject, apple_item_id, issued_at, is_counting, position)
   ), remembered AS (
     INSERT INTO webdist_install_token (nonce, subject, apple_item_id, issued_at)
     SELECT nonce, subject, apple_item_id, issued_at FROM entry ON CONFLICT DO NOTHING
   ), counted AS (
     INSERT INTO webdist_install (subject, apple_item_id, installed_at)
-    SELECT subject, apple_item_id, min(issued_at) FROM entry WHERE $5
+    SELECT subject, apple_item_id, min(issued_at) FROM entry WHERE is_counting
       GROUP BY subject, apple_item_id ORDER BY subject, apple_item_id
     ON CONFLICT DO NOTHING
   )
@@ -61,7 +61,7 @@ export async function openPostgres(url: string, options: LedgerOptions): Promise
         entries.map((entry) => entry.subject),
         entries.map((entry) => entry.app.appleItemId),
         entries.map((entry) => entry.issuedAtSeconds),
-        counts('issue', options.evidence),
+        entries.map((entry) => isCounting(entry, options)),
       ]);
       return entries.map((entry, index) => {
         const installedAt = rows[index]?.['installed_at'];

@@ -6,8 +6,15 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
-import { decide, type InstallEvidence, type Ledger, type LedgerOptions, type SubjectEntry } from './ledger.ts';
-import { counts, TOKEN_MEMORY_SECONDS } from './rule.ts';
+import {
+  decide,
+  type InstallEvidence,
+  isCounting,
+  type Ledger,
+  type LedgerOptions,
+  type SubjectEntry,
+} from './ledger.ts';
+import { TOKEN_MEMORY_SECONDS } from './rule.ts';
 import { openCheckpoints } from './sqlite-checkpoints.ts';
 import { inTransaction, MEMORY, openSqliteFile, pathOf, whileBusy } from './sqlite-file.ts';
 
@@ -106,7 +113,7 @@ function recordOne(sql: Statements, entry: SubjectEntry, options: LedgerOptions)
   const [subject, { appleItemId }] = [bytes(entry.subject), entry.app];
   const installedAt = sql.installedAt.get(subject, appleItemId)?.['installed_at'];
   sql.addToken.run(nonceBytes(entry.nonce), subject, appleItemId, entry.issuedAtSeconds);
-  if (counts('issue', options.evidence)) sql.addInstall.run(subject, appleItemId, entry.issuedAtSeconds);
+  if (isCounting(entry, options)) sql.addInstall.run(subject, appleItemId, entry.issuedAtSeconds);
   return decide(entry, installedAt === undefined ? undefined : Number(installedAt), options);
 }
 

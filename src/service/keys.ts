@@ -55,6 +55,7 @@ export async function openKeys(config: Config, parts: Parts): Promise<Keys> {
     refuseUnusable(app, candidates, log);
     apps.push(newAppState(app, candidates));
   }
+  const states = new Map(apps.map((state) => [state.app.appleItemId, state]));
   const domain: DomainState = { domain: config.domain, confirmed: false, problem: undefined };
   const apple = config.appStoreConnect && (await openApple(config.appStoreConnect, apps, { ...parts, opening }));
   const memory = await openMemory(config, log);
@@ -77,7 +78,7 @@ export async function openKeys(config: Config, parts: Parts): Promise<Keys> {
     apps,
     domain,
     keyFor(app) {
-      const state = apps.find((one) => one.app.appleItemId === app.appleItemId);
+      const state = states.get(app.appleItemId);
       if (!state) throw new WebdistError('unknown_app', 'The app is not one of this server.');
       return currentKey(state);
     },

@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
+import { latest } from '../latest.ts';
 import {
   type InstallEvidence,
   type LedgerEntry,
@@ -68,7 +69,8 @@ export async function openRecords(settings: Settings, { secret, metrics, log, no
     log,
   });
   const keyed = keyedHash(derivedKey(secret, 'subject'));
-  const hash = ({ kind, id }: Subject) => keyed(`${kind}\0${id}`, 'hex').slice(0, 32);
+  // A device asks for all of its apps as one subject.
+  const hash = latest(({ kind, id }: Subject) => keyed(`${kind}\0${id}`, 'hex').slice(0, 32));
   const commit = sharedSpan('ledger commit');
   const recordTurn = gatherTurn((entries: readonly SubjectEntry[]) =>
     commit.during({ 'webdist.tokens': entries.length }, () => watched.ask(() => ledger.record(entries))),

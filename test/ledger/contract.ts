@@ -70,6 +70,23 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
     test.equal(await dtypeOf(ledger, entryOf(subject, NOW + LIFETIME)), 'redownload');
   });
 
+  await withLedger('an entry that is evidence counts from its own second, whatever its dtype', async (ledger, test) => {
+    const restored = entryOf(subjectOf('restored'), NOW, { evidence: 'confirm' });
+    const said = entryOf(subjectOf('said'), NOW, { evidence: 'confirm', dtype: 'redownload' });
+    const [seen, again] = [entryOf(subjectOf('seen')), entryOf(restored.subject, NOW + 1, { evidence: 'confirm' })];
+    test.strictSame(await ledger.record([restored, said, seen, again]), [
+      'download',
+      'redownload',
+      'download',
+      'download',
+    ]);
+    const at = (subject: string) => dtypeOf(ledger, entryOf(subject, NOW + LIFETIME));
+    test.equal(await at(restored.subject), 'redownload');
+    test.equal(await at(said.subject), 'redownload');
+    test.equal(await at(seen.subject), 'download');
+    test.strictSame((await ledger.export(restored.subject)).installs, [{ appleItemId: APP, installedAtSeconds: NOW }]);
+  });
+
   await withLedger('the first evidence wins: confirming twice is once', async (ledger, test) => {
     const entry = entryOf(subjectOf('twice'));
     await dtypeOf(ledger, entry);

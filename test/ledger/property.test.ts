@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { type Ledger, type LedgerOptions, openLedger } from '../../src/ledger/ledger.ts';
-import { counts, type Evidence, RESTORE_EVIDENCE, TOKEN_MEMORY_SECONDS, UPDATE_DTYPE } from '../../src/ledger/rule.ts';
+import {
+  counts,
+  type Dtype,
+  type Evidence,
+  RESTORE_EVIDENCE,
+  TOKEN_MEMORY_SECONDS,
+  UPDATE_DTYPE,
+} from '../../src/ledger/rule.ts';
 import { entryOf, LIFETIME, NOW, newNonce, subjectOf } from './contract.ts';
 import { noPostgres, openPostgresServer } from './postgres-server.ts';
 
@@ -95,11 +102,12 @@ async function play(
     if (counts(kind, setting))
       await ledger.confirm([{ appleItemId: appOf(app), subject: subjectOf(`${device}`) }], now);
   };
-  const issue = async (device: number, app: number, said?: 'redownload') => {
-    const entry = entryOf(subjectOf(`${device}`), now, { app: { appleItemId: appOf(app) }, dtype: said });
+  const issue = async (device: number, app: number, { said, evidence }: { said?: Dtype; evidence?: Evidence } = {}) => {
+    const entry = entryOf(subjectOf(`${device}`), now, { app: { appleItemId: appOf(app) }, dtype: said, evidence });
     nonces.push(entry.nonce);
     const [dtype] = await ledger.record([entry]);
     const expected = model.issue(entry.nonce, device, app, now);
+    if (evidence) model.evidence(evidence, device, app, now);
     agree('dtype', dtype, said ?? expected);
   };
   const useToken = async (kind: Evidence, nonce: string, device?: number) => {
@@ -111,12 +119,10 @@ async function play(
 
   for (const step of steps) {
     if (step.kind === 'issue') await issue(step.device, step.app);
-    else if (step.kind === 'update') await issue(step.device, step.app, UPDATE_DTYPE as 'redownload');
+    else if (step.kind === 'update') await issue(step.device, step.app, { said: UPDATE_DTYPE });
     else if (step.kind === 'confirm') await confirm('confirm', step.device, step.app);
-    else if (step.kind === 'restore') {
-      await confirm(RESTORE_EVIDENCE, step.device, step.app);
-      await issue(step.device, step.app);
-    } else if (step.kind === 'tap') await useToken('tap', nonces[step.token] ?? newNonce(), step.device);
+    else if (step.kind === 'restore') await issue(step.device, step.app, { evidence: RESTORE_EVIDENCE });
+    else if (step.kind === 'tap') await useToken('tap', nonces[step.token] ?? newNonce(), step.device);
     else if (step.kind === 'use') await useToken('confirm', nonces[step.token] ?? newNonce());
     else if (step.kind === 'pass') now += step.seconds;
     else if (step.kind === 'crash') ledger = await crash(ledger);

@@ -137,13 +137,9 @@ const issueRestore: Issue = async ({ service, grantOf }, request, { app, appleVe
   const grant = grantOf(request);
   const { subject } = grant;
   const dtype = restoreDtype(grant, app.appleItemId, Math.floor(service.now() / 1000));
-  const issued = await service.issue({ app, subject, caller: 'device', dtype, appleVersionId });
+  const evidence = RESTORE_EVIDENCE;
+  const issued = await service.issue({ app, subject, caller: 'device', dtype, evidence, appleVersionId });
   logIssued(request, app, issued);
-  // After the token, so that this very request does not make it a redownload. The token counts also without a record.
-  if (subject)
-    await service
-      .confirm(RESTORE_EVIDENCE, { appleItemId: app.appleItemId, subject })
-      .catch((err) => request.log.warn({ event: 'restore_not_recorded', err }, 'the restore was not recorded'));
   return issued.installToken;
 };
 
