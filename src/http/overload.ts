@@ -17,7 +17,7 @@ export type OverloadLimits = {
   readonly leastUnderWay: number;
 };
 
-const defaults: OverloadLimits = { maxLagMs: 50, maxUnderWay: 1000, leastUnderWay: 128 };
+const defaults: OverloadLimits = { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 128 };
 
 const SAMPLE_MS = 100;
 const RESOLUTION_MS = 10;

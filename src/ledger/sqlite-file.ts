@@ -27,8 +27,8 @@ const migrations = [
 /** "wdis": marks the file as a webdist ledger, so that no other program's database is taken for one. */
 const APPLICATION_ID = 0x77646973;
 
-/** Pages in the log, 64 MB of them, before SQLite copies by itself what `sqlite-checkpoints.ts` has not copied yet. */
-const CHECKPOINT_PAGES = 16_000;
+/** Pages in the log, 16 MB of them, before SQLite copies by itself what `sqlite-checkpoints.ts` has not copied yet. */
+const CHECKPOINT_PAGES = 4_000;
 
 /** While starting, others may be starting, too: making the file, migrating. */
 const STARTING_MS = 10_000;

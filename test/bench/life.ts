@@ -49,12 +49,15 @@ export async function benchBatches({ rounds, seconds }: Rounds): Promise<BatchRo
 }
 
 export type CapacityRow = {
+  readonly name: string;
+  /** Offered, as a share of what the full server can do. */
   readonly share: number;
-  readonly perSecond: number;
-  readonly refused: number;
-  readonly p50: number;
-  readonly p99: number;
-  readonly refusedP99: number;
+  readonly perSecond: Figure;
+  readonly refusedPerSecond: Figure;
+  readonly p50: Figure;
+  readonly p99: Figure;
+  readonly p99OfP50: Figure;
+  readonly refusedP99: Figure;
 };
 
 /** What a device that installed an app once brings with its requests. */
@@ -82,21 +85,38 @@ const restoreOf = (apps: number, accessToken: string) => ({
 });
 
 /** More connections than a server can answer in time, so that one that waits for its answer delays no other's request. */
-const MANY_CONNECTIONS = 1000;
+const MANY_CONNECTIONS = 2000;
 
-/** Latency in full at half of what it can do, and at twice that: of what is answered, and of what is refused. */
-export async function benchCapacity({ seconds }: Rounds): Promise<CapacityRow[]> {
-  const server = await startServer('full');
-  await warmUp(server);
-  const capacity = (await measureOnce(server, { ...PAGE, connections: 64, seconds })).perSecond;
-  const rows: CapacityRow[] = [];
-  for (const share of [0.5, 2]) {
-    const load = { ...PAGE, connections: MANY_CONNECTIONS, seconds, perSecond: Math.round(capacity * share) };
-    const { perSecond, refusals, p50, p99, refusedP99 } = await measureOnce(server, load);
-    rows.push({ share, perSecond: Math.round(perSecond), refused: refusals, p50, p99, refusedP99 });
-  }
-  await server.stop();
-  return rows;
+/**
+ * Latency in full at half of what it can do, and at twice that: of what is answered, and of what is refused. Beside it a
+ * constant answer at the lower rate: what the machine and the load generator add by themselves.
+ */
+export async function benchCapacity({ rounds, seconds }: Rounds): Promise<CapacityRow[]> {
+  const servers = { full: await startServer('full'), constant: await startServer('constant') };
+  for (const server of Object.values(servers)) await warmUp(server);
+  const capacity = (await measureOnce(servers.full, { ...PAGE, connections: 64, seconds })).perSecond;
+  const offered = [
+    { name: 'constant', share: 0.5 },
+    { name: 'full', share: 0.5 },
+    { name: 'full', share: 2 },
+  ] as const;
+  const took = offered.map(() => [] as Awaited<ReturnType<typeof measureOnce>>[]);
+  for (let round = 0; round < rounds; round++)
+    for (const [index, { name, share }] of offered.entries()) {
+      const rate = { connections: MANY_CONNECTIONS, settleSeconds: 1, perSecond: Math.round(capacity * share) };
+      took[index]?.push(await measureOnce(servers[name], { ...PAGE, ...rate, seconds }));
+    }
+  for (const server of Object.values(servers)) await server.stop();
+  return took.map((all, index) => ({
+    name: offered[index]?.name ?? '',
+    share: offered[index]?.share ?? 0,
+    perSecond: figureOf(all.map((one) => one.perSecond)),
+    refusedPerSecond: figureOf(all.map((one) => one.refusals / one.seconds)),
+    p50: figureOf(all.map((one) => one.p50)),
+    p99: figureOf(all.map((one) => one.p99)),
+    p99OfP50: figureOf(all.map((one) => one.p99 / one.p50)),
+    refusedP99: figureOf(all.map((one) => one.refusedP99)),
+  }));
 }
 
 const BARE = `import { fastify } from 'fastify'; const app = fastify(); app.get('/', () => ({}));

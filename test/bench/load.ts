@@ -1,10 +1,10 @@
 /**
- * The load generator, a process of its own: as many keep-alive connections as asked, each with one request under way,
- * over plain sockets, so that it costs little beside the server. Takes a `Load` as its argument, prints a `Loaded`.
+ * The load generator, a process of its own: keep-alive connections over plain sockets, each with one request under way,
+ * so that it costs little beside the server. Takes a `Load` as its argument, prints a `Loaded`.
  */
 
+import { once } from 'node:events';
 import { connect } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export type Load = {
@@ -14,14 +14,17 @@ export type Load = {
   readonly headers: Readonly<Record<string, string>>;
   readonly connections: number;
   readonly seconds: number;
-  /** All connections together; without it each asks again as soon as it is answered. */
+  /** All connections together, evenly; without it each asks again as soon as it is answered. */
   readonly perSecond?: number;
+  /** So much of the beginning is not counted: connections open, code is compiled on both sides. Default: 0. */
+  readonly settleSeconds?: number;
 };
 
 export type Loaded = {
   readonly answered: number;
   /** How many other answers than 200 there were, by status. */
   readonly refused: Readonly<Record<number, number>>;
+  /** For which answers were counted. */
   readonly seconds: number;
   readonly p50: number;
   readonly p99: number;
@@ -30,86 +33,137 @@ export type Loaded = {
   readonly refusedP99: number;
 };
 
-/** Runs a load; latencies in microseconds, counted from when a request was due. */
+/** Runs a load; latencies in microseconds, counted from when a request was due. Makes next to no garbage: it would be waited for. */
 async function run(load: Load): Promise<Loaded> {
-  const { hostname, port } = new URL(load.url);
-  const latencies: number[] = [];
-  const refusals: number[] = [];
-  const refused: Record<number, number> = {};
+  const connections = await Promise.all(Array.from({ length: load.connections }, () => openConnection(load)));
   const began = performance.now();
-  const endAt = began + load.seconds * 1000;
-  const everyMs = load.perSecond === undefined ? 0 : (load.connections / load.perSecond) * 1000;
+  const countFrom = began + (load.settleSeconds ?? 0) * 1000;
+  const endAt = countFrom + load.seconds * 1000;
+  const answered = new Latencies();
+  const refusals = new Latencies();
+  const refused: Record<number, number> = {};
 
-  const ask = async (index: number) => {
-    const request = requestOf(load);
-    const socket = connect({ host: hostname, port: Number(port), noDelay: true });
-    const answers = answersOf(socket);
-    let dueAt = began + (everyMs * index) / load.connections;
-    let message = Buffer.from(request());
-    for (;;) {
-      const early = dueAt - performance.now();
-      if (early > 0) await delay(early);
-      const sentAt = performance.now();
-      if (sentAt > endAt) break;
-      socket.write(message);
-      const answer = await answers();
-      const now = performance.now();
-      const latency = (now - (early > 0 || everyMs === 0 ? sentAt : dueAt)) * 1000;
-      if (answer.status !== 200) refused[answer.status] = (refused[answer.status] ?? 0) + 1;
-      (answer.status === 200 ? latencies : refusals).push(latency);
-      if (answer.cookie) message = Buffer.from(request(answer.cookie));
-      dueAt += everyMs;
-    }
-    socket.destroy();
+  const count = (status: number, dueAt: number) => {
+    if (dueAt < countFrom) return;
+    (status === 200 ? answered : refusals).add(performance.now() - dueAt);
+    if (status !== 200) refused[status] = (refused[status] ?? 0) + 1;
   };
-  await Promise.all(Array.from({ length: load.connections }, (_, index) => ask(index)));
-  for (const all of [latencies, refusals]) all.sort((a, b) => a - b);
-  const at = (share: number, all = latencies) => Math.round(all[Math.floor(all.length * share)] ?? 0);
+  const askAgain = (connection: Connection, ended: () => void) => {
+    const askedAt = performance.now();
+    if (askedAt >= endAt) return ended();
+    connection.ask((status) => {
+      count(status, askedAt);
+      askAgain(connection, ended);
+    });
+  };
+  /** Whatever is due while every connection waits for its answer waits for one of them, and that counts. */
+  const askInTime = (perSecond: number, ended: () => void) => {
+    const free = [...connections];
+    let dueAt = began;
+    const askDue = () => {
+      const until = Math.min(performance.now(), endAt);
+      for (; dueAt < until; dueAt += 1000 / perSecond) {
+        const connection = free.pop();
+        if (!connection) break;
+        const due = dueAt;
+        connection.ask((status) => {
+          count(status, due);
+          free.push(connection);
+        });
+      }
+      if (dueAt < endAt || free.length < connections.length) setImmediate(askDue);
+      else ended();
+    };
+    askDue();
+  };
+  const { perSecond } = load;
+  if (perSecond === undefined)
+    await Promise.all(connections.map((one) => new Promise<void>((ended) => askAgain(one, ended))));
+  else await new Promise<void>((ended) => askInTime(perSecond, ended));
+  const seconds = (performance.now() - countFrom) / 1000;
+  for (const connection of connections) connection.close();
   return {
-    answered: latencies.length,
+    answered: answered.count,
     refused,
-    seconds: (performance.now() - began) / 1000,
-    p50: at(0.5),
-    p99: at(0.99),
-    p999: at(0.999),
-    refusedP99: at(0.99, refusals),
+    seconds,
+    p50: answered.at(0.5),
+    p99: answered.at(0.99),
+    p999: answered.at(0.999),
+    refusedP99: refusals.at(0.99),
   };
 }
 
-const requestOf = ({ url, path, body, headers }: Load) => {
-  const lines = Object.entries({ host: new URL(url).host, ...headers, 'content-length': String(body.length) });
-  return (cookie?: string) =>
-    [
-      `POST ${path} HTTP/1.1`,
-      ...lines.map(([name, value]) => `${name}: ${value}`),
-      ...(cookie ? [`cookie: ${cookie}`] : []),
-      '',
-      body,
-    ].join('\r\n');
+/** Milliseconds in, shares out in microseconds. */
+class Latencies {
+  count = 0;
+  readonly #taken = new Float64Array(4_000_000);
+
+  add(milliseconds: number): void {
+    this.#taken[this.count++] = milliseconds;
+  }
+
+  at(share: number): number {
+    const sorted = this.#taken.subarray(0, this.count).sort();
+    return Math.round((sorted[Math.floor(this.count * share)] ?? 0) * 1000);
+  }
+}
+
+type Connection = {
+  /** Sends the request, with the cookie of the first answer; calls back with the status of the answer. */
+  ask(done: (status: number) => void): void;
+  close(): void;
 };
 
-/** Reads one answer after another; knows only answers with a content-length. */
-function answersOf(socket: ReturnType<typeof connect>) {
-  let text = '';
-  let done: (answer: { status: number; cookie: string | undefined }) => void = () => undefined;
-  let failed: (error: Error) => void = () => undefined;
-  socket.setEncoding('latin1');
-  socket.on('data', (chunk: string) => {
-    text += chunk;
-    const headEnd = text.indexOf('\r\n\r\n');
-    if (headEnd < 0) return;
-    const head = text.slice(0, headEnd);
-    const length = Number(/content-length: (\d+)/i.exec(head)?.[1]);
-    if (text.length < headEnd + 4 + length) return;
-    text = '';
-    done({ status: Number(head.slice(9, 12)), cookie: /webdist_device=[^;]+/.exec(head)?.[0] });
+/** Reads one answer after another; knows only answers with a content-length whose head comes in one piece. */
+async function openConnection(load: Load): Promise<Connection> {
+  const { hostname, port } = new URL(load.url);
+  let message = requestOf(load);
+  let done: (status: number) => void = () => undefined;
+  let status = 0;
+  let hasCookie = false;
+  let left = 0;
+  const read = (bytes: number, buffer: Uint8Array): boolean => {
+    const chunk = Buffer.from(buffer.buffer, buffer.byteOffset, bytes);
+    if (left === 0) {
+      const head = chunk.toString('latin1', 0, chunk.indexOf('\r\n\r\n'));
+      status = Number(head.slice(9, 12));
+      left = head.length + 4 + Number(/content-length: (\d+)/i.exec(head)?.[1]);
+      const cookie = hasCookie ? undefined : /webdist_device=[^;]+/.exec(head)?.[0];
+      if (cookie) message = requestOf(load, cookie);
+      hasCookie ||= cookie !== undefined;
+    }
+    left -= bytes;
+    if (left === 0) done(status);
+    return true;
+  };
+  const onread = { buffer: Buffer.alloc(64 * 1024), callback: read };
+  const socket = connect({ host: hostname, port: Number(port), noDelay: true, onread });
+  await once(socket, 'connect');
+  socket.on('close', () => {
+    throw new Error('The server closed the connection.');
   });
-  socket.on('error', (error) => failed(error));
-  socket.on('close', () => failed(new Error('The server closed the connection.')));
-  return () =>
-    new Promise<Parameters<typeof done>[0]>((resolve, reject) => {
-      [done, failed] = [resolve, reject];
-    });
+  return {
+    ask(answered) {
+      done = answered;
+      socket.write(message);
+    },
+    close() {
+      socket.removeAllListeners('close');
+      socket.destroy();
+    },
+  };
+}
+
+function requestOf({ url, path, body, headers }: Load, cookie?: string): Buffer {
+  const lines = Object.entries({
+    host: new URL(url).host,
+    ...headers,
+    ...(cookie && { cookie }),
+    'content-length': String(body.length),
+  });
+  return Buffer.from(
+    [`POST ${path} HTTP/1.1`, ...lines.map(([name, value]) => `${name}: ${value}`), '', body].join('\r\n'),
+  );
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

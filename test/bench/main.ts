@@ -54,8 +54,17 @@ table('Many apps, CPU a call', batches, (row) => ({
   'of one /install-token': shown(row.ofSingle),
 }));
 
-const capacity = await benchCapacity({ rounds, seconds: seconds * 2 });
-table('Full path below and above its capacity', capacity, (row) => row);
+const capacity = await benchCapacity({ rounds: quick ? 1 : rounds, seconds: seconds * 2 });
+table('Below and above the capacity of the full path', capacity, (row) => ({
+  server: row.name,
+  offered: row.share,
+  'a second': shown(row.perSecond, 0),
+  'refused a second': shown(row.refusedPerSecond, 0),
+  'p50 µs': shown(row.p50, 0),
+  'p99 µs': shown(row.p99, 0),
+  'p99 of p50': shown(row.p99OfP50),
+  'refused p99 µs': shown(row.refusedP99, 0),
+}));
 
 const start = await benchStart({ rounds: quick ? 2 : rounds });
 table('Start to ready', start, (row) => ({ what: row.name, ms: shown(row.milliseconds, 0) }));

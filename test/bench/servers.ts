@@ -47,7 +47,7 @@ type Options = {
 };
 
 /** Code is compiled by how often it ran, not by how long. */
-const WARM_ANSWERS = 10_000;
+const WARM_ANSWERS = 20_000;
 
 /** Loads a server until it is as fast as it gets; an overloaded machine is not waited for without end. */
 export async function warmUp(server: ServerProcess): Promise<void> {

@@ -1,9 +1,12 @@
 /** What every ledger does, whatever remembers. Run by one test file a backend. */
 
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type t from 'tap';
+import { newNonce } from '../../src/install-token/nonce.ts';
 import { type Ledger, type LedgerOptions, openLedger, type SubjectEntry } from '../../src/ledger/ledger.ts';
 import { TOKEN_MEMORY_SECONDS } from '../../src/ledger/rule.ts';
+
+export { newNonce };
 
 type Test = typeof t;
 
@@ -14,7 +17,6 @@ export const options: LedgerOptions = { lifetimeSeconds: LIFETIME, evidence: 'ta
 
 /** A subject's hash, as the service makes them: 32 hex digits. */
 export const subjectOf = (name: string): string => createHash('sha256').update(name).digest('hex').slice(0, 32);
-export const newNonce = (): string => randomUUID().toUpperCase();
 
 export const entryOf = (subject: string, issuedAtSeconds = NOW, more: Partial<SubjectEntry> = {}): SubjectEntry => ({
   nonce: newNonce(),
