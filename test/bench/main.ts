@@ -46,7 +46,7 @@ table('Servers: CPU a token, of the limit L; latency', servers, (row) => ({
   refused: row.refused,
 }));
 
-const batches = await benchBatches({ rounds: Math.ceil(rounds / 2), seconds });
+const batches = await benchBatches({ rounds: quick ? 1 : Math.ceil(rounds / 2), seconds });
 table('Many apps, CPU a call', batches, (row) => ({
   path: row.path,
   apps: row.apps,
@@ -66,7 +66,7 @@ table('Below and above the capacity of the full path', capacity, (row) => ({
   'refused p99 µs': shown(row.refusedP99, 0),
 }));
 
-const start = await benchStart({ rounds: quick ? 2 : rounds });
+const start = await benchStart({ rounds: quick ? 1 : rounds });
 table('Start to ready', start, (row) => ({ what: row.name, ms: shown(row.milliseconds, 0) }));
 
 const twins = quick ? [] : await benchTwins({ rounds: Math.ceil(rounds / 2), seconds });
