@@ -62,19 +62,20 @@ export const marketplaceKitDocument =
 export const marketplaceKitRoutes =
   (parts: Parts): FastifyPluginAsyncZod =>
   async (app) => {
+    const offering = { ...parts, offered: new Map(parts.service.config.apps.map((one) => [one.appleItemId, one])) };
     app.addHook('onRequest', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
     });
     const restore = { summary: 'Apps a device wants back, each with a token', body: deviceBody };
     app.post(RESTORE_PATH, { schema: restore }, async (request) => {
       const { apps, malformed } = readApps(request.body);
-      const answer = await answerRestore({ ...request.body, apps }, partsFor(parts, request, issueRestore));
+      const answer = await answerRestore({ ...request.body, apps }, partsFor(offering, request, issueRestore));
       return withFailures(answer, malformed);
     });
     const updates = { summary: 'Newer versions of apps a device has, each with a token', body: deviceBody };
     app.post(UPDATES_PATH, { schema: updates }, async (request) => {
       const { apps, malformed } = readApps(request.body);
-      const answer = await answerUpdates({ ...request.body, apps }, partsFor(parts, request, issueUpdate));
+      const answer = await answerUpdates({ ...request.body, apps }, partsFor(offering, request, issueUpdate));
       return withFailures(answer, malformed);
     });
   };
@@ -108,12 +109,13 @@ type Issue = (
 ) => Promise<string>;
 type AppOf = Service['config']['apps'][number];
 
-function partsFor(parts: Parts, request: FastifyRequest, issue: Issue): AnswerParts {
-  const { config, catalogue } = parts.service;
-  const appOf = (id: string) => config.apps.find(({ appleItemId }) => appleItemId === id);
+type Offering = Parts & { readonly offered: ReadonlyMap<string, AppOf> };
+
+function partsFor(parts: Offering, request: FastifyRequest, issue: Issue): AnswerParts {
+  const { catalogue } = parts.service;
   return {
     appOf(appleItemId, requested) {
-      const app = appOf(appleItemId);
+      const app = parts.offered.get(appleItemId);
       if (!app) return undefined;
       const known = catalogue.versionsOf(app);
       // Before the manifest could be read there is only the package itself, which is what a link has just named.
@@ -137,8 +139,14 @@ const issueRestore: Issue = async ({ service, grantOf }, request, { app, appleVe
   const grant = grantOf(request);
   const { subject } = grant;
   const dtype = restoreDtype(grant, app.appleItemId, Math.floor(service.now() / 1000));
-  const evidence = RESTORE_EVIDENCE;
-  const issued = await service.issue({ app, subject, caller: 'device', dtype, evidence, appleVersionId });
+  const issued = await service.issue({
+    app,
+    subject,
+    caller: 'device',
+    dtype,
+    evidence: RESTORE_EVIDENCE,
+    appleVersionId,
+  });
   logIssued(request, app, issued);
   return issued.installToken;
 };
