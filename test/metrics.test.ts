@@ -11,7 +11,15 @@ import { parse } from 'yaml';
 import type { Signer } from '../src/jws.ts';
 import { openMetrics } from '../src/metrics.ts';
 import { timedSigners } from '../src/service/timed-signer.ts';
-import { askToken, setFault, startReady, startSandbox, startService, temporaryFolder, until } from './running.ts';
+import {
+  askToken,
+  setFault,
+  startReady,
+  startSandbox,
+  startService,
+  temporaryFolder,
+  until,
+} from './harness/running.ts';
 
 const RULES = 'docker/prometheus/alerts.yaml';
 const skip = spawnSync('promtool', ['--version']).error ? 'promtool is not installed' : false;

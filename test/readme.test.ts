@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { type Setting, settings } from '../src/config-settings.ts';
+import { type Setting, settings } from '../src/config/settings.ts';
 
 const readme = readFileSync('README.md', 'utf8');
 

@@ -4,11 +4,11 @@
  */
 
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
-import { processEnvironment, readAppStoreConnectSettings } from '../config.ts';
+import { processEnvironment, readAppStoreConnectSettings } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { openLog } from '../log.ts';
-import { openCandidate } from '../service/candidates.ts';
+import { openCandidate } from '../registration/candidates.ts';
 import { withProgress } from './terminal.ts';
 
 export type Settings = ReturnType<typeof readAppStoreConnectSettings>;

@@ -5,20 +5,20 @@
 
 import { Command } from 'commander';
 import { version } from '../version.ts';
-import { apiTokenCommand } from './commands/api-token.ts';
-import { appsCommand } from './commands/apps.ts';
-import { auditCommand } from './commands/audit.ts';
-import { completionCommand } from './commands/completion.ts';
-import { doctorCommand } from './commands/doctor.ts';
-import { domainsCommand } from './commands/domains.ts';
-import { keygenCommand } from './commands/keygen.ts';
-import { keysCommand } from './commands/keys.ts';
-import { ledgerCommand } from './commands/ledger.ts';
-import { packagesCommand } from './commands/packages.ts';
-import { sandboxCommand } from './commands/sandbox.ts';
-import { serveCommand } from './commands/serve.ts';
-import { tokenCommand } from './commands/token.ts';
-import { whoamiCommand } from './commands/whoami.ts';
+import { apiTokenCommand } from './api-token/command.ts';
+import { appsCommand } from './apps/command.ts';
+import { auditCommand } from './audit/command.ts';
+import { completionCommand } from './completion/command.ts';
+import { doctorCommand } from './doctor/command.ts';
+import { domainsCommand } from './domains/command.ts';
+import { keygenCommand } from './keygen/command.ts';
+import { keysCommand } from './keys/command.ts';
+import { ledgerCommand } from './ledger/command.ts';
+import { packagesCommand } from './packages/command.ts';
+import { sandboxCommand } from './sandbox/command.ts';
+import { serveCommand } from './serve/command.ts';
+import { tokenCommand } from './token/command.ts';
+import { whoamiCommand } from './whoami/command.ts';
 
 /** The whole program; parsing throws commander's errors instead of ending the process. */
 export function buildProgram(): Command {

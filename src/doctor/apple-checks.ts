@@ -2,7 +2,7 @@
 
 import type { ErrorCode } from '../errors.ts';
 import { type Check, type Finding, fail, ok, warn } from './check.ts';
-import type { Apple } from './evidence.ts';
+import type { Apple } from './facts.ts';
 
 const LARGE_OFFSET_SECONDS = 30;
 const SMALL_OFFSET_SECONDS = 2;

@@ -1,6 +1,6 @@
 /** What a check is and what it finds. Must not know any check. */
 
-import type { Evidence } from './evidence.ts';
+import type { Evidence } from './facts.ts';
 
 type Result = 'ok' | 'info' | 'warn' | 'fail';
 

@@ -3,11 +3,11 @@
  * (docs/doctor.md). Changes nothing at Apple. Must not know how its report is shown.
  */
 
-import type { Environment } from '../config.ts';
+import type { Environment } from '../config/config.ts';
 import { isWebdistError } from '../errors.ts';
 import { appleChecks } from './apple-checks.ts';
 import type { Check, Finding } from './check.ts';
-import { type Evidence, openEvidence } from './evidence.ts';
+import { type Evidence, openEvidence } from './facts.ts';
 import { keyChecks } from './key-checks.ts';
 import { licenceChecks } from './licence-checks.ts';
 import { packageChecks } from './package-checks.ts';

@@ -7,7 +7,7 @@ import { fingerprint } from '../app-store-connect/register.ts';
 import { hasCode } from '../errors.ts';
 import { spki } from '../jws.ts';
 import { type Check, type Finding, fail, info, ok, warn, worstOf } from './check.ts';
-import type { HeldKey } from './evidence.ts';
+import type { HeldKey } from './facts.ts';
 
 /** Slower than this, and a page waits noticeably for each token. */
 const SLOW_MS = 500;

@@ -1,9 +1,9 @@
 /** The licence server of the website, from here: its certificates and its endpoints in time (apple-facts §3.1, §3.4). */
 
 import { X509Certificate } from 'node:crypto';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { type Check, type Finding, fail, info, ok, warn, worstOf } from './check.ts';
-import type { Evidence } from './evidence.ts';
+import type { Evidence } from './facts.ts';
 
 /** iOS gives a licence 60 s; an answer to nothing at all has to come much sooner. */
 const SLOW_MS = 5000;

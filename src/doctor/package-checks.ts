@@ -1,7 +1,7 @@
 /** The package of each app, as the service reads it: its address, its manifest, and that it is the app's (apple-facts §5). */
 
 import { z } from 'zod';
-import type { AppConfig } from '../config.ts';
+import type { AppConfig } from '../config/config.ts';
 import { type Check, type Finding, fail, ok, warn, worstOf } from './check.ts';
 
 const manifest = z.object({

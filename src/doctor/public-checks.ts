@@ -1,8 +1,8 @@
 /** The page and the package from outside, as iOS sees them (apple-facts §2.3, §3.1, §5.4, §10). */
 
-import type { AppConfig, Config } from '../config.ts';
+import type { AppConfig, Config } from '../config/config.ts';
 import { type Check, type Finding, fail, ok, warn, worstOf } from './check.ts';
-import type { Evidence } from './evidence.ts';
+import type { Evidence } from './facts.ts';
 import { parseManifest } from './package-checks.ts';
 import type { Answer } from './web.ts';
 

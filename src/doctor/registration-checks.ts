@@ -2,10 +2,10 @@
 
 import { fingerprint } from '../app-store-connect/register.ts';
 import type { RegisteredKey } from '../app-store-connect/resources.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { spki } from '../jws.ts';
 import { type Check, type Finding, fail, ok, warn, worstOf } from './check.ts';
-import type { Apple, HeldForApp } from './evidence.ts';
+import type { Apple, HeldForApp } from './facts.ts';
 
 /** Everything is there: settings, keys, and App Store Connect's whole answer. */
 type Whole = { readonly config: Config; readonly apple: Apple; readonly held: readonly HeldForApp[] };

@@ -1,10 +1,10 @@
 /** webdist itself from outside: button, tokens, CORS, caches, and what iOS asks of the website (apple-facts §3.1). */
 
 import { z } from 'zod';
-import type { Config } from '../config.ts';
-import { verifyInstallToken } from '../install-token/verify.ts';
+import type { Config } from '../config/config.ts';
+import { verifyInstallToken } from '../install-token/verify/verify.ts';
 import { type Check, type Finding, fail, ok, warn } from './check.ts';
-import type { Evidence } from './evidence.ts';
+import type { Evidence } from './facts.ts';
 import type { Answer } from './web.ts';
 
 type At = { readonly config: Config; readonly evidence: Evidence; readonly at: (path: string) => URL };

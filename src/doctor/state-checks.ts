@@ -4,7 +4,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isWebdistError } from '../errors.ts';
 import { openLedger } from '../ledger/ledger.ts';
-import { openFileMemory } from '../service/memory.ts';
+import { openFileMemory } from '../registration/store.ts';
 import { type Check, fail, info, ok, warn, worstOf } from './check.ts';
 
 const PING_MS = 3000;

@@ -4,7 +4,7 @@
  */
 
 import type { FastifyInstance } from 'fastify';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { allowedOrigin } from './authorize.ts';
 
 const EXPOSED = 'RateLimit, RateLimit-Policy, Retry-After, X-Request-Id';

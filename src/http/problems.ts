@@ -3,7 +3,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { isWebdistError, WebdistError } from '../errors.ts';
-import { annotate } from '../tracing.ts';
+import { annotate } from '../tracing/tracing.ts';
 
 /** The body of every error (RFC 9457 §3.1, with the extension members `code` and `requestId`). */
 export const problemSchema = z.object({

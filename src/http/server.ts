@@ -14,23 +14,23 @@ import {
 } from 'fastify';
 import { type FastifyPluginAsyncZod, validatorCompiler } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import type { Service } from '../service.ts';
+import type { Service } from '../service/service.ts';
 import { authorize, type Caller } from './authorize.ts';
 import { addCors } from './cors.ts';
 import { countryFrom } from './country.ts';
 import { openDeviceCookies } from './device-cookie.ts';
-import { deviceScope, linkTokens, openOAuth, type Shared } from './device-scope.ts';
 import { docsRoutes } from './docs.ts';
 import { hookOf } from './hook.ts';
-import { type OverloadLimits, openOverload } from './overload.ts';
+import { type OverloadLimits, openOverload } from './limits/overload.ts';
+import { openRateLimit, pageLimits, sharedLimits } from './limits/rate-limit.ts';
 import { answerFrameworkError, answerProblems } from './problems.ts';
-import { openRateLimit, pageLimits, sharedLimits } from './rate-limit.ts';
 import { healthRoutes, jwksRoute } from './routes/health.ts';
 import { installButtonRoute } from './routes/install-button.ts';
 import { appAskedFor, installTokenRoutes, installTokensRoute } from './routes/install-token.ts';
 import { installsRoute } from './routes/installs.ts';
 import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
 import { oauthCodeRoute, oauthDocument } from './routes/oauth.ts';
+import { deviceScope, linkTokens, openOAuth, type Shared } from './scopes/devices.ts';
 import { authorizeSpan, traceRequests } from './trace-requests.ts';
 
 const BODY_LIMIT_BYTES = 16 * 1024;

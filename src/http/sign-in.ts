@@ -5,7 +5,7 @@
  */
 
 import { createLocalJWKSet, createRemoteJWKSet, type errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 
 export interface SignIn {

@@ -5,7 +5,7 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Grant } from '../oauth/sealed.ts';
-import { type Span, span, type Tracing, within } from '../tracing.ts';
+import { type Span, span, type Tracing, within } from '../tracing/tracing.ts';
 import type { Caller } from './authorize.ts';
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT', 'QUERY']);

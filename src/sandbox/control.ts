@@ -5,13 +5,13 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { addCdn, type Cdn } from './cdn.ts';
-import { deviceRequestSchema, judge } from './device.ts';
+import { addCdn, type Cdn } from './apple/cdn.ts';
+import { fileAt, newestOf } from './apple/packages.ts';
+import { deviceRequestSchema, judge } from './device/device.ts';
 import { type Faults, faultSchema } from './faults.ts';
-import { addLicenceStub } from './licence-stub.ts';
-import { fileAt, newestOf } from './packages.ts';
 import type { openRequestLog } from './requests.ts';
 import { newDevice, type Store } from './state.ts';
+import { addLicenceStub } from './website/licence-stub.ts';
 
 /** What the paths work with; `now` in milliseconds since 1970. */
 export type ControlParts = {

@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import { type Answer, errorAnswer } from './json-api.ts';
+import { type Answer, errorAnswer } from './apple/json-api.ts';
 
 /** What a fault answers with when only a status is given. */
 const usualCodes: Readonly<Record<number, string>> = {

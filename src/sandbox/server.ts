@@ -8,9 +8,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { setTimeout as sleep } from 'node:timers/promises';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { type AppleAnswer, type AppleParts, answerApple } from './app-store-connect.ts';
+import { type AppleAnswer, type AppleParts, answerApple } from './apple/app-store-connect.ts';
+import { errorAnswer } from './apple/json-api.ts';
 import { addControl, type ControlParts } from './control.ts';
-import { errorAnswer } from './json-api.ts';
 
 /** What the server works with. */
 export type ServerParts = AppleParts &

@@ -1,9 +1,9 @@
 /** What the health endpoints tell, from what is known already: nothing here asks anybody. */
 
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { PackageManifest } from '../packages/manifest.ts';
-import { type AppState, currentKey } from './app-state.ts';
-import type { Keys } from './keys.ts';
+import type { Keys } from '../registration/keys.ts';
+import { type AppState, canSign } from '../registration/state.ts';
 import type { Records } from './records.ts';
 import type { SharedRedis } from './redis.ts';
 
@@ -30,16 +30,6 @@ export type Health = {
   readonly ledger: State;
   readonly redis: State;
 };
-
-/** Whether a key held here is registered for the app. */
-export function canSign(state: AppState): boolean {
-  try {
-    currentKey(state);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 type Parts = {
   readonly keys: Keys;

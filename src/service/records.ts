@@ -4,7 +4,8 @@
  */
 
 import type { Logger } from 'pino';
-import type { Config } from '../config.ts';
+import { gatherTurn } from '../batch.ts';
+import type { Config } from '../config/config.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { latest } from '../latest.ts';
 import {
@@ -17,8 +18,7 @@ import {
 } from '../ledger/ledger.ts';
 import { counts, type Dtype, type Evidence, LEDGER_DOWN_DTYPE, UNKNOWN_SUBJECT_DTYPE } from '../ledger/rule.ts';
 import type { Metrics } from '../metrics.ts';
-import { sharedSpan, span } from '../tracing.ts';
-import { gatherTurn } from '../turn.ts';
+import { sharedSpan, span } from '../tracing/tracing.ts';
 import { watchDependency } from './dependency.ts';
 import { derivedKey, keyedHash } from './secret.ts';
 

@@ -2,7 +2,7 @@
 
 import type { Signer } from '../jws.ts';
 import type { Metrics } from '../metrics.ts';
-import { span } from '../tracing.ts';
+import { span } from '../tracing/tracing.ts';
 
 /**
  * Gives for a signer and the key id it signs under the same one, traced, and measured by its backend's name. It throws

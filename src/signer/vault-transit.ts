@@ -6,10 +6,10 @@
 
 import { createHash, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
+import { gatherTurn } from '../batch.ts';
 import { refused } from '../cloud/refusal.ts';
 import { WebdistError } from '../errors.ts';
 import { readPublicKey, type Signer, spki } from '../jws.ts';
-import { gatherTurn } from '../turn.ts';
 import { openVault, type Vault } from '../vault/vault.ts';
 import { derToRaw } from './der.ts';
 import type { Environment } from './signer.ts';

@@ -26,8 +26,8 @@ import {
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
 import type { Logger } from 'pino';
-import type { Span, SpanOptions, Tracing, TracingSettings } from '../tracing.ts';
 import { version } from '../version.ts';
+import type { Span, SpanOptions, Tracing, TracingSettings } from './tracing.ts';
 
 /** The end of the process waits no longer for a collector. */
 const CLOSE_MS = 1500;

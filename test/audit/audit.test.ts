@@ -16,7 +16,7 @@ import {
   startSandbox,
   temporaryFolder,
   until,
-} from '../running.ts';
+} from '../harness/running.ts';
 
 const entry = (nonce: string): AuditEntry => ({
   at: '2026-11-21T10:00:00.000Z',

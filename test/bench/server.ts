@@ -13,14 +13,14 @@ import express from 'express';
 import { fastify } from 'fastify';
 import { SignJWT } from 'jose';
 import jsonwebtoken from 'jsonwebtoken';
-import { type Environment, readConfig } from '../../src/config.ts';
+import { gatherTurn } from '../../src/batch.ts';
+import { type Environment, readConfig } from '../../src/config/config.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { claimsFor, headerFor } from '../../src/install-token/claims.ts';
 import { issue } from '../../src/install-token/issue.ts';
 import { openLog } from '../../src/log.ts';
-import { openService } from '../../src/service.ts';
+import { openService } from '../../src/service/service.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
-import { gatherTurn } from '../../src/turn.ts';
 import { settingsIn } from '../ledger/service.ts';
 
 /** What the process has used since it began; `signMicroseconds` is one bare OpenSSL signature, when asked for. */

@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
-import { openService } from '../../src/service.ts';
+import { openService } from '../../src/service/service.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
 

@@ -1,7 +1,7 @@
 /** Each command loads what it needs and no more: a small start, and in production nothing of the sandbox. */
 
 import t, { type Test } from 'tap';
-import { isReady, runWebdist, startSandbox, temporaryFolder, until } from '../running.ts';
+import { isReady, runWebdist, startSandbox, temporaryFolder, until } from '../harness/running.ts';
 
 /** Prints the files of `src` and the packages a process has loaded from its own first file on, when it ends. */
 const recorder = `

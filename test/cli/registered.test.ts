@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { publicKeyPem } from '../../src/jws.ts';
-import { requestsSeen, setFault, startSandbox, temporaryFolder } from '../running.ts';
+import { requestsSeen, setFault, startSandbox, temporaryFolder } from '../harness/running.ts';
 import { webdist, webdistJson } from './run.ts';
 
 /** Only what App Store Connect needs: these commands need no app. */

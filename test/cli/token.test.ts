@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { decodeProtectedHeader, importPKCS8, jwtVerify } from 'jose';
 import t from 'tap';
 import { openLocalSigner } from '../../src/signer/local.ts';
-import { endFaults, requestsSeen, setFault, startReady, startSandbox, temporaryFolder } from '../running.ts';
+import { endFaults, requestsSeen, setFault, startReady, startSandbox, temporaryFolder } from '../harness/running.ts';
 import { webdist, webdistJson } from './run.ts';
 
 type Minted = { token: string; dtype: string; keyId: string; nonce: string; installUrl: string; expiresAt: string };

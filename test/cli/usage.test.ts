@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
-import { runWebdist, setFault, startSandbox, temporaryFolder, until } from '../running.ts';
+import { runWebdist, setFault, startSandbox, temporaryFolder, until } from '../harness/running.ts';
 import { listen } from '../stand-ins/listen.ts';
 import { webdist, webdistJson } from './run.ts';
 

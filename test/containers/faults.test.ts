@@ -8,7 +8,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { GenericContainer, Wait } from 'testcontainers';
-import { until } from '../running.ts';
+import { until } from '../harness/running.ts';
 import { allFaults, expected, type Fault, MODES, type Mode, mayBeSeen, USUAL } from './faults.ts';
 import { checkLine, lineOf, type Seen, slowestMs, writeTable } from './faults-table.ts';
 import { watchHealth } from './health.ts';

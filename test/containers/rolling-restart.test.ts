@@ -7,8 +7,8 @@ import { createPublicKey } from 'node:crypto';
 import type { JWK } from 'jose';
 import t from 'tap';
 import { GenericContainer, Wait } from 'testcontainers';
-import { verifyInstallToken } from '../../src/install-token/verify.ts';
-import { until } from '../running.ts';
+import { verifyInstallToken } from '../../src/install-token/verify/verify.ts';
+import { until } from '../harness/running.ts';
 import { outcomesOf, startLoad } from './load.ts';
 import { docker, noImage, openStage } from './stage.ts';
 

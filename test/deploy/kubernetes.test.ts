@@ -8,8 +8,8 @@ import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parseAllDocuments } from 'yaml';
-import { readConfig } from '../../src/config.ts';
-import { startReady, startSandbox, temporaryFolder } from '../running.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { startReady, startSandbox, temporaryFolder } from '../harness/running.ts';
 
 const BASE = 'deploy/base';
 /** The oldest and the newest whose schemas a cluster of today may have. */

@@ -7,10 +7,10 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
-import type { Environment } from '../../src/config.ts';
+import type { Environment } from '../../src/config/config.ts';
 import { checks, runDoctor } from '../../src/doctor/doctor.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { endFaults, setFault, startReady, startSandbox, temporaryFolder, until } from '../running.ts';
+import { endFaults, setFault, startReady, startSandbox, temporaryFolder, until } from '../harness/running.ts';
 import { listen } from '../stand-ins/listen.ts';
 import { administer, startVault } from '../stand-ins/vault.ts';
 

@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import tls from 'node:tls';
 import t from 'tap';
 import { runDoctor } from '../../src/doctor/doctor.ts';
-import { startReady, startSandbox, temporaryFolder, until } from '../running.ts';
+import { startReady, startSandbox, temporaryFolder, until } from '../harness/running.ts';
 import { listen } from '../stand-ins/listen.ts';
 
 /** A certificate for a name, good for some days from now on; `-0` would be none. */

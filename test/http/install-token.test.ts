@@ -6,7 +6,7 @@ import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, importSPKI, jwtVer
 import t from 'tap';
 import { publicKeyPem, readPublicKey } from '../../src/jws.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { askToken, startReady, startSandbox, temporaryFolder } from '../running.ts';
+import { askToken, startReady, startSandbox, temporaryFolder } from '../harness/running.ts';
 
 type Answer = { token: string; expiresAt: string; dtype: string; keyId: string; nonce: string; installUrl?: string };
 

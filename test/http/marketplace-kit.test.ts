@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { askToken, startReady, startSandbox, temporaryFolder } from '../running.ts';
+import { askToken, startReady, startSandbox, temporaryFolder } from '../harness/running.ts';
 import { listen } from '../stand-ins/listen.ts';
 
 const APP = '6500000001';

@@ -2,7 +2,7 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { askToken, startReady, startSandbox } from '../running.ts';
+import { askToken, startReady, startSandbox } from '../harness/running.ts';
 
 const GRANT = 'urn:ietf:params:oauth:grant-type:';
 const LOGIN = 'https://example.com/login?from=app';

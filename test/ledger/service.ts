@@ -8,10 +8,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
-import { type Environment, readConfig } from '../../src/config.ts';
+import { type Environment, readConfig } from '../../src/config/config.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { openLog } from '../../src/log.ts';
-import { openService } from '../../src/service.ts';
+import { openService } from '../../src/service/service.ts';
 
 const ORIGIN = 'https://shop.example.com';
 

@@ -4,7 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { startSandbox, temporaryFolder, until } from '../running.ts';
+import { startSandbox, temporaryFolder, until } from '../harness/running.ts';
 
 const mayMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0;
 const skip = mayMount ? false : 'no mount namespace can be made here (unshare -rm)';

@@ -1,7 +1,7 @@
 /** What a pull needs of memory does not grow with the package. */
 
 import t from 'tap';
-import { runWebdist, temporaryFolder } from '../running.ts';
+import { runWebdist, temporaryFolder } from '../harness/running.ts';
 import { startLargeSource } from './large-source.ts';
 
 /** Says, when a process ends, how many MB it had resident at most. */

@@ -7,8 +7,8 @@ import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { buildPackageServer } from '../../src/http/package-server.ts';
 import { readManifestFile } from '../../src/packages/manifest.ts';
-import { buildPackageServer } from '../../src/packages/serve.ts';
 import { verifyPackage } from '../../src/packages/verify.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import {
@@ -20,7 +20,7 @@ import {
   startSandbox,
   temporaryFolder,
   until,
-} from '../running.ts';
+} from '../harness/running.ts';
 import { call } from '../sandbox/account.ts';
 import { listen } from '../stand-ins/listen.ts';
 

@@ -16,7 +16,7 @@ import {
   startSandbox,
   temporaryFolder,
   until,
-} from '../running.ts';
+} from '../harness/running.ts';
 
 const generous = { WEBDIST_RATE_LIMIT: '1000000', WEBDIST_RATE_LIMIT_ADDRESS: '1000000' };
 

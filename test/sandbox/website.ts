@@ -1,14 +1,14 @@
 /** A website for the simulated phone: webdist, packages and the licence stub at one address, with a clock of their own. */
 
 import type { Test } from 'tap';
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { openLog } from '../../src/log.ts';
-import { type Journey, type JourneyOptions, openPhone } from '../../src/sandbox/journey.ts';
+import { type Journey, type JourneyOptions, openPhone } from '../../src/sandbox/device/journey.ts';
 import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
-import { sandboxWebsite } from '../../src/sandbox/website.ts';
-import { openService } from '../../src/service.ts';
-import { askToken, temporaryFolder, until } from '../running.ts';
+import { sandboxWebsite } from '../../src/sandbox/website/website.ts';
+import { openService } from '../../src/service/service.ts';
+import { askToken, temporaryFolder, until } from '../harness/running.ts';
 import { call, DOMAINS } from './account.ts';
 
 export const APP = '6500000001';

@@ -1,7 +1,7 @@
 /** A service whose key is elsewhere, while that place is slow, errs, throttles and is gone: callers hear so quickly. */
 
 import t, { type Test } from 'tap';
-import { askToken, type Running, startReady, startSandbox, until } from '../running.ts';
+import { askToken, type Running, startReady, startSandbox, until } from '../harness/running.ts';
 import type { Fault } from '../stand-ins/fault.ts';
 import { administer, startVault, type VaultStandIn } from '../stand-ins/vault.ts';
 

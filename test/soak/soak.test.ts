@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { temporaryFolder } from '../running.ts';
+import { temporaryFolder } from '../harness/running.ts';
 import { measures, type Sample } from './samples.ts';
 import { judge } from './verdict.ts';
 

@@ -1,7 +1,7 @@
 /** Health, metrics and public keys (contract §5.3, §5.5). Nothing here makes a remote call. */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import type { Service } from '../../service.ts';
+import type { Service } from '../../service/service.ts';
 
 type Parts = { readonly service: Service; readonly isShuttingDown: () => boolean };
 

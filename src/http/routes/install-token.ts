@@ -6,11 +6,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { AppConfig } from '../../config.ts';
+import type { AppConfig } from '../../config/config.ts';
 import { isWebdistError, WebdistError } from '../../errors.ts';
 import { installUrl } from '../../install-token/install-url.ts';
 import { latest } from '../../latest.ts';
-import type { IssuedInstall, IssueRequest, Service } from '../../service.ts';
+import type { IssuedInstall, IssueRequest, Service } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
 import type { CountryOf } from '../country.ts';
 import type { DeviceCookies } from '../device-cookie.ts';

@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
-import type { Service } from '../../service.ts';
+import type { Service } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
 import { problemSchema } from '../problems.ts';

@@ -15,9 +15,9 @@ import {
 } from '../../marketplace-kit/configuration.ts';
 import { RESTORE_EVIDENCE, restoreDtype, UPDATE_DTYPE } from '../../marketplace-kit/restore-dtype.ts';
 import type { Grant } from '../../oauth/sealed.ts';
-import type { Service } from '../../service.ts';
+import type { Service } from '../../service/service.ts';
 import { fixedDocument } from '../fixed-document.ts';
-import { addressOf } from '../rate-limit.ts';
+import { addressOf } from '../limits/rate-limit.ts';
 import { logIssued } from './install-token.ts';
 
 type Parts = {

@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
 import { type AuthorizationServer, oauthMetadata } from '../../oauth/authorization-server.ts';
 import { OAuthRefusal } from '../../oauth/refusal.ts';
-import type { Service } from '../../service.ts';
+import type { Service } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
 import { fixedDocument } from '../fixed-document.ts';
 import { problemSchema } from '../problems.ts';

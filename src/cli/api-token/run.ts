@@ -1,0 +1,64 @@
+/** `webdist api-token`: a bearer JWT for Apple's server APIs, of any of the three kinds of API keys (apple-facts §7). */
+
+import { type ApiKeyKind, buildApiToken } from '../../app-store-connect/api-token.ts';
+import { readApiKeySettings } from '../../config/config.ts';
+import { WebdistError } from '../../errors.ts';
+import { withKey } from '../apple.ts';
+import { type JsonOption, print } from '../terminal.ts';
+
+type Options = JsonOption & {
+  readonly kind: ApiKeyKind;
+  readonly key?: string;
+  readonly keyId?: string;
+  readonly issuerId?: string;
+  readonly bundleId?: string;
+  readonly lifetime: number;
+  readonly scope?: readonly string[];
+  readonly curl?: boolean;
+};
+
+export async function printApiToken(options: Options): Promise<void> {
+  const { kind, lifetime: lifetimeSeconds, scope, curl, json } = options;
+  const settings = readApiKeySettings();
+  refuseIdle(options);
+  const locator = options.key ?? settings.privateKey;
+  if (locator === undefined)
+    throw new WebdistError('usage_invalid', 'Say which API key signs.', {
+      mend: 'Give --key LOCATOR or set ASC_PRIVATE_KEY.',
+    });
+  const request = {
+    kind,
+    issuerId: options.issuerId ?? settings.issuerId,
+    bundleId: options.bundleId ?? settings.bundleId,
+    issuedAtSeconds: Math.floor(Date.now() / 1000),
+    lifetimeSeconds,
+    scope,
+  };
+  const keyId = options.keyId ?? settings.keyId ?? '';
+  const source = options.key === undefined ? 'ASC_PRIVATE_KEY' : '--key';
+  const apiToken = await withKey(locator, source, (signer) => buildApiToken(signer, keyId, request));
+  const expiresAt = new Date((request.issuedAtSeconds + lifetimeSeconds) * 1000).toISOString();
+  const command = curlFor(apiToken, options, settings.baseUrl);
+  print({ apiToken, kind, keyId, expiresAt, ...(curl && { curl: command }) }, json, [curl ? command : apiToken]);
+}
+
+/** What would be left out of the JWT without a word, and so is a mistake. */
+function refuseIdle({ kind, issuerId, bundleId }: Options): void {
+  if (kind === 'individual' && issuerId !== undefined)
+    throw new WebdistError('usage_invalid', "An individual key's JWT must not have an issuer id; Apple refuses it.", {
+      mend: 'Leave --issuer-id out, or say --kind team.',
+    });
+  if (kind !== 'in-app-purchase' && bundleId !== undefined)
+    throw new WebdistError('usage_invalid', 'Only the JWT of an In-App Purchase key has a bundle id.', {
+      mend: 'Leave --bundle-id out, or say --kind in-app-purchase.',
+    });
+}
+
+function curlFor(apiToken: string, { kind, scope }: Options, baseUrl: string): string {
+  const path = scope?.[0]?.replace(/^GET /, '') ?? '/v1/apps?limit=1';
+  const url =
+    kind === 'in-app-purchase'
+      ? 'https://api.storekit.apple.com/inApps/v1/subscriptions/TRANSACTION_ID'
+      : `${baseUrl.replace(/\/$/, '')}${path}`;
+  return `curl -sS -H 'Authorization: Bearer ${apiToken}' '${url.replaceAll("'", '%27')}'`;
+}

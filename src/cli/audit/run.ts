@@ -1,0 +1,44 @@
+/** `webdist audit`: whether an audit file is whole, and whether a token was issued here (docs/audit.md). */
+
+import { type ChainedLine, readChain } from '../../audit/chain.ts';
+import { readSettings } from '../../config/config.ts';
+import { WebdistError } from '../../errors.ts';
+import { print } from '../terminal.ts';
+
+export async function verify(
+  given: string | undefined,
+  { head, json }: { head?: string; json?: boolean },
+): Promise<void> {
+  const path = pathOf(given);
+  let last: ChainedLine | undefined;
+  let seen = head === undefined;
+  let tornBytes = 0;
+  for await (const line of readChain(path, (bytes) => (tornBytes = bytes))) {
+    last = line;
+    seen ||= line.hash === head;
+  }
+  if (!seen)
+    throw new WebdistError('state_invalid', `${path}: no line has the hash given with --head.`, {
+      mend: 'Lines were cut off the end, or this is another file.',
+    });
+  const data = { lines: last?.number ?? 0, head: last?.hash ?? null, tornBytes };
+  const torn = `torn   ${tornBytes} bytes of an unfinished line: a process was killed while writing, or is writing now`;
+  print(data, json, [`lines  ${data.lines}`, `head   ${data.head ?? 'none'}`, ...(tornBytes > 0 ? [torn] : [])]);
+}
+
+export async function find(nonce: string, given: string | undefined): Promise<void> {
+  const path = pathOf(given);
+  const wanted = nonce.toUpperCase();
+  let found: string | undefined;
+  // Read to the end: an answer from a file that was tampered with would be none.
+  for await (const line of readChain(path, () => undefined)) if (line.nonce === wanted) found = line.text;
+  if (found === undefined) throw new WebdistError('not_found', `${path}: has no token with this nonce.`);
+  process.stdout.write(`${found}\n`);
+}
+
+function pathOf(given: string | undefined): string {
+  const path = given ?? readSettings(['WEBDIST_AUDIT']).WEBDIST_AUDIT;
+  if (path === undefined)
+    throw new WebdistError('usage_invalid', 'Which audit file?', { mend: 'Name it, or set WEBDIST_AUDIT.' });
+  return path;
+}

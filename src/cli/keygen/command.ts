@@ -1,0 +1,21 @@
+/** What is said on the command line for `webdist keygen`; `../keygen.ts` does it, loaded when it is called. */
+
+import { Command } from 'commander';
+
+const work = () => import('./run.ts');
+
+export function keygenCommand(): Command {
+  return new Command('keygen')
+    .description('make a new distribution key (ECDSA P-256); prints its public half')
+    .option(
+      '--out <file>',
+      'write the private key there: PKCS#8 PEM, mode 0600, never over a file (distribution-key.pem)',
+    )
+    .option('--in <locator>', 'make it where it will live: hashivault, awskms, gcpkms, azurekms or pkcs11')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ webdist keygen --out camping.pem > camping.pub.pem\n  $ webdist keygen --in hashivault://camping',
+    )
+    .action(async (options) => (await work()).keygen(options));
+}

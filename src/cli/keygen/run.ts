@@ -1,0 +1,56 @@
+/**
+ * `webdist keygen`: a new distribution key. The private half goes into a file nobody else can read, or is made in the
+ * Vault, KMS or HSM that never lets go of it.
+ */
+
+import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { fingerprint } from '../../app-store-connect/register.ts';
+import { processEnvironment } from '../../config/config.ts';
+import { WebdistError } from '../../errors.ts';
+import { publicKeyPem, spki } from '../../jws.ts';
+import { createKey } from '../../signer/create.ts';
+import { type JsonOption, print, withProgress } from '../terminal.ts';
+
+const DEFAULT_FILE = 'distribution-key.pem';
+
+type Options = JsonOption & { readonly out?: string; readonly in?: string };
+
+export async function keygen({ out, in: locator, json }: Options): Promise<void> {
+  if (out !== undefined && locator !== undefined)
+    throw new WebdistError('usage_invalid', '--out and --in exclude each other.', { mend: 'Leave one.' });
+  const made = locator === undefined ? await makeHere(out ?? DEFAULT_FILE) : await makeThere(locator);
+  const data = { fingerprint: fingerprint(spki(made.publicKey)), publicKey: publicKeyPem(made.publicKey) };
+  print({ ...data, ...made.place }, json, [data.publicKey.trimEnd()]);
+  process.stderr.write(`${made.words} Above is its public half.\nFingerprint to note down: ${data.fingerprint}\n`);
+}
+
+type Made = { readonly publicKey: KeyObject; readonly place: object; readonly words: string };
+
+async function makeHere(file: string): Promise<Made> {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  try {
+    await writeFile(file, privateKey.export({ format: 'pem', type: 'pkcs8' }), { flag: 'wx', mode: 0o600 });
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    const why = code === 'EEXIST' ? 'is there already and was left as it is' : `cannot be written (${code})`;
+    throw new WebdistError('state_invalid', `${file} ${why}.`, { mend: 'Name another file with --out.', cause });
+  }
+  return {
+    publicKey: createPublicKey(privateKey),
+    place: { file },
+    words: `The private key is in ${file}. Keep it: Apple has no copy.`,
+  };
+}
+
+async function makeThere(wanted: string): Promise<Made> {
+  const { locator, publicKey } = await withProgress('Making the key', () => createKey(wanted, processEnvironment()));
+  return {
+    publicKey,
+    place: { locator },
+    words: `The private key was made there and stays there: WEBDIST_KEY=${withoutPin(locator)}`,
+  };
+}
+
+/** A PKCS#11 URI may hold the PIN; where it is said again it must not. */
+const withoutPin = (locator: string) => locator.replace(/([?&]pin-value=)[^&]*/, '$1…');

@@ -1,0 +1,133 @@
+/** `webdist keys`: the alternative distribution keys at App Store Connect, for their whole life (apple-facts §4.4). */
+
+import type { KeyObject } from 'node:crypto';
+import type { AppStoreConnect } from '../../app-store-connect/client.ts';
+import { fingerprint } from '../../app-store-connect/register.ts';
+import type { App, RegisteredKey } from '../../app-store-connect/resources.ts';
+import { readSettings } from '../../config/config.ts';
+import { WebdistError } from '../../errors.ts';
+import { publicKeyPem, readPublicKey } from '../../jws.ts';
+import { withAppStoreConnect, withKey } from '../apple.ts';
+import { appNamed } from '../apps/run.ts';
+import { readTextFile } from '../input.ts';
+import { agree, type JsonOption, print, table } from '../terminal.ts';
+import { appsOfKeys } from './key-apps.ts';
+
+type Scope = { readonly app?: string | undefined; readonly account?: boolean | undefined };
+type KeyWithApp = { readonly key: RegisteredKey; readonly app: App | undefined; readonly scope: 'app' | 'account' };
+
+export async function listKeys({ app, account, json }: Scope & JsonOption): Promise<void> {
+  refuseBoth({ app, account });
+  const found = await withAppStoreConnect('Asking for keys', async (asc): Promise<KeyWithApp[]> => {
+    if (app !== undefined) {
+      const named = await appNamed(asc, app);
+      const key = await asc.appKey(named.appleItemId);
+      return key ? [{ key, app: named, scope: 'app' }] : [];
+    }
+    const [forAll, forOne] = await Promise.all([
+      asc.listKeys({ app: false }),
+      account ? [] : asc.listKeys({ app: true }),
+    ]);
+    const owners = await appsOfKeys(asc, forOne);
+    return [
+      ...forOne.map((key) => ({ key, app: owners.get(key.id), scope: 'app' as const })),
+      ...forAll.map((key) => ({ key, app: undefined, scope: 'account' as const })),
+    ];
+  });
+  print(
+    found.map(described),
+    json,
+    found.length === 0
+      ? ['No keys are registered.']
+      : table(
+          ['ID', 'FOR', 'FINGERPRINT'],
+          found.map((one) => [one.key.id, ownerOf(one), fingerprintOf(one.key)]),
+        ),
+  );
+}
+
+export async function showKey(id: string, { json }: JsonOption): Promise<void> {
+  const found = await withAppStoreConnect('Asking for the key', async (asc): Promise<KeyWithApp> => {
+    const key = await asc.readKey(id);
+    const isForOne = (await asc.listKeys({ app: true })).some((one) => one.id === id);
+    const app = isForOne ? (await appsOfKeys(asc, [key])).get(id) : undefined;
+    return { key, app, scope: isForOne ? 'app' : 'account' };
+  });
+  const { publicKey } = found.key;
+  print(described(found), json, [
+    `id           ${found.key.id}`,
+    `for          ${ownerOf(found)}`,
+    `fingerprint  ${fingerprintOf(found.key)}`,
+    publicKey ? publicKeyPem(publicKey).trimEnd() : 'The public half cannot be read.',
+  ]);
+}
+
+type AddOptions = Scope & JsonOption & { readonly key?: string; readonly public?: string };
+
+export async function addKey(options: AddOptions): Promise<void> {
+  refuseBoth(options);
+  const settings = readSettings(['WEBDIST_KEY', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY_SCOPE']);
+  const isForAll = options.account ?? (options.app === undefined && settings.WEBDIST_KEY_SCOPE === 'account');
+  const name = options.app ?? settings.WEBDIST_BUNDLE_ID;
+  if (!isForAll && name === undefined)
+    throw new WebdistError('usage_invalid', 'Say for which app the key is.', { mend: 'Give --app APP or --account.' });
+  const publicKey = await publicHalf(options, settings.WEBDIST_KEY?.[0]);
+  const found = await withAppStoreConnect('Registering the key', async (asc): Promise<KeyWithApp> => {
+    const app = isForAll || name === undefined ? undefined : await appNamed(asc, name);
+    await refuseRegistered(asc, publicKey);
+    const key = await asc.addKey({ publicKey, appleItemId: app?.appleItemId });
+    return { key, app, scope: app ? 'app' : 'account' };
+  });
+  print(described(found), options.json, [
+    `id           ${found.key.id}`,
+    `for          ${ownerOf(found)}`,
+    `fingerprint  ${fingerprintOf(found.key)}`,
+  ]);
+}
+
+export async function removeKey(id: string, { yes, json }: JsonOption & { readonly yes?: boolean }): Promise<void> {
+  const key = await withAppStoreConnect('Asking for the key', (asc) => asc.readKey(id));
+  await agree(`Remove the key ${id} (${fingerprintOf(key)})? What it signed no longer installs.`, yes);
+  await withAppStoreConnect('Removing the key', (asc) => asc.removeKey(id));
+  print({ removed: id }, json, [`removed  ${id}`]);
+}
+
+/** The public half to register, from the one place that was named. */
+async function publicHalf(options: AddOptions, configured: string | undefined): Promise<KeyObject> {
+  if (options.key !== undefined && options.public !== undefined)
+    throw new WebdistError('usage_invalid', '--key and --public exclude each other.', { mend: 'Leave one.' });
+  if (options.public !== undefined) return readPublicKey(await readTextFile(options.public));
+  const locator = options.key ?? configured;
+  if (locator === undefined)
+    throw new WebdistError('usage_invalid', 'Say which key to register.', {
+      mend: 'Give --key LOCATOR or --public FILE, or set WEBDIST_KEY.',
+    });
+  return withKey(locator, options.key === undefined ? 'WEBDIST_KEY' : '--key', async ({ publicKey }) => publicKey);
+}
+
+/** Says under which id it is there already: Apple's own refusal does not. */
+async function refuseRegistered(asc: AppStoreConnect, publicKey: KeyObject): Promise<void> {
+  const same = (await asc.listKeys()).find((key) => key.publicKey?.equals(publicKey));
+  if (same)
+    throw new WebdistError('asc_conflict', `This public half is registered already, as ${same.id}.`, {
+      mend: 'See `webdist keys list` for the app it belongs to.',
+    });
+}
+
+function refuseBoth({ app, account }: Scope): void {
+  if (app !== undefined && account)
+    throw new WebdistError('usage_invalid', '--app and --account exclude each other.', { mend: 'Leave one.' });
+}
+
+const fingerprintOf = ({ spki }: RegisteredKey) => (spki === undefined ? 'unreadable' : fingerprint(spki));
+
+const ownerOf = ({ app, scope }: KeyWithApp) =>
+  scope === 'account' ? 'all apps' : app ? `${app.bundleId} (${app.appleItemId})` : 'one app (not known which)';
+
+const described = ({ key, app, scope }: KeyWithApp) => ({
+  id: key.id,
+  scope,
+  app: app ? { appleItemId: app.appleItemId, bundleId: app.bundleId } : null,
+  fingerprint: key.spki === undefined ? null : fingerprint(key.spki),
+  publicKey: key.publicKey ? publicKeyPem(key.publicKey) : null,
+});

@@ -1,0 +1,172 @@
+/**
+ * `webdist packages`: alternative distribution packages from App Store Connect to the folder a website serves
+ * (docs/packages.md).
+ */
+
+import { join } from 'node:path';
+import { type AppConfig, readKnownApps, readPackagesSettings, readSettings } from '../../config/config.ts';
+import { WebdistError } from '../../errors.ts';
+import { currentIn, versionFolder, versionsIn } from '../../packages/layout.ts';
+import { type Asset, readManifestFile } from '../../packages/manifest.ts';
+import { pullPackage } from '../../packages/pull.ts';
+import { verifyPackage } from '../../packages/verify.ts';
+import { withAppStoreConnect } from '../apple.ts';
+import { type JsonOption, print, resultWord, say, table } from '../terminal.ts';
+import { packageSource, storeVersions } from './source.ts';
+
+function appsOf(name: string | undefined): readonly AppConfig[] {
+  const { apps } = readKnownApps();
+  const chosen = apps.filter((app) => name === undefined || app.bundleId === name || app.appleItemId === name);
+  if (chosen.length > 0) return chosen;
+  throw new WebdistError('usage_invalid', name ? `The settings have no app "${name}".` : 'The settings name no app.', {
+    mend: 'Set WEBDIST_APPLE_ITEM_ID and WEBDIST_BUNDLE_ID, or WEBDIST_CONFIG.',
+  });
+}
+
+export async function list({ app: name, json }: JsonOption & { readonly app?: string }): Promise<void> {
+  const { dir } = readPackagesSettings();
+  const rows = await withAppStoreConnect('Asking for versions', async (asc) => {
+    const found = [];
+    for (const app of appsOf(name)) {
+      const local = await localVersions(dir, app.appleItemId);
+      for (const version of await storeVersions(asc.packages, app.appleItemId)) {
+        const packageId = await asc.packages.packageOf(version.id);
+        const here = local.find(({ shortVersionString }) => shortVersionString === version.versionString);
+        found.push({
+          app: app.bundleId,
+          version: version.versionString,
+          state: version.state ?? null,
+          hasPackage: packageId !== null,
+          appleVersionId: here?.appleVersionId ?? null,
+          isHere: here !== undefined,
+          isCurrent: here?.isCurrent ?? false,
+        });
+      }
+    }
+    return found;
+  });
+  const lines = rows.map((row) => [
+    row.app,
+    row.version,
+    row.state ?? '',
+    row.hasPackage ? 'yes' : 'no',
+    row.isCurrent ? 'current' : row.isHere ? 'yes' : 'no',
+    row.appleVersionId ?? '',
+  ]);
+  print(rows, json, table(['app', 'version', 'state', 'package', 'here', 'AppleVersionID'], lines));
+}
+
+async function localVersions(dir: string, appleItemId: string) {
+  const current = await currentIn(dir, appleItemId);
+  const ids = await versionsIn(dir, appleItemId);
+  return Promise.all(
+    ids.map(async (appleVersionId) => {
+      const manifest = await readManifestFile(join(versionFolder(dir, appleItemId, appleVersionId), 'manifest.json'));
+      return {
+        appleVersionId,
+        shortVersionString: manifest.shortVersionString,
+        isCurrent: appleVersionId === current,
+      };
+    }),
+  );
+}
+
+type PullOptions = JsonOption & { readonly app?: string; readonly release?: string; readonly versionId?: string };
+
+async function pullAll({ app: name, release, versionId, json }: PullOptions): Promise<void> {
+  const apps = appsOf(name);
+  if (release !== undefined && versionId !== undefined)
+    throw new WebdistError('usage_invalid', '--release and --version-id exclude each other.', { mend: 'Leave one.' });
+  if (versionId !== undefined && apps.length > 1)
+    throw new WebdistError('usage_invalid', 'A version is of one app.', { mend: 'Say which one with --app.' });
+  const { dir, keep } = readPackagesSettings();
+  const mayCreate = readSettings(['WEBDIST_REGISTER']).WEBDIST_REGISTER === 'ensure';
+  const results: object[] = [];
+  const lines: string[] = [];
+  for (const app of apps) {
+    const pulled = await withAppStoreConnect('Asking for the package', async (asc) => {
+      const source = await packageSource(asc, { app, release, versionId, mayCreate });
+      return pullPackage({ dir, app, source, keep, onFile: showProgress });
+    });
+    endProgress();
+    results.push({ app: app.bundleId, ...pulled });
+    lines.push(
+      `${app.bundleId}  ${pulled.appleVersionId}  ${pulled.isNew ? 'pulled and checked' : 'was here already'}` +
+        `${pulled.isCurrent ? ', current' : ''}${pulled.removed.length > 0 ? `; removed ${pulled.removed.join(', ')}` : ''}`,
+    );
+  }
+  print(results, json, lines);
+}
+
+export async function pull(options: PullOptions): Promise<void> {
+  process.once('SIGINT', stopInTheMiddle);
+  await pullAll(options);
+  process.off('SIGINT', stopInTheMiddle);
+}
+
+/** What is there stays for the next run, as after any other end. 130 is what a shell makes of Ctrl-C. */
+function stopInTheMiddle(): void {
+  say('Stopped in the middle. Run the same command again: it goes on where it stopped.');
+  process.exit(130);
+}
+
+/** One line on a terminal, redrawn; nothing where nobody watches. */
+function showProgress({ path }: Asset, bytes: number, total: number | undefined): void {
+  if (!process.stderr.isTTY) return;
+  const share = total ? Math.floor((bytes / total) * 20) : 0;
+  const bar = total ? `[${'#'.repeat(share)}${'.'.repeat(20 - share)}] ${Math.floor((bytes / total) * 100)} %` : '';
+  process.stderr.write(`\r\u001b[2K${path.slice(0, 48)}  ${bar} ${(bytes / 1e6).toFixed(1)} MB`);
+}
+
+function endProgress(): void {
+  if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K');
+}
+
+export async function verify(folder: string | undefined, { json }: JsonOption): Promise<void> {
+  const folders = folder === undefined ? await everyPackage() : [folder];
+  if (folders.length === 0)
+    throw new WebdistError('state_invalid', 'There is no package to check.', { mend: 'Run webdist packages pull.' });
+  const results = [];
+  for (const path of folders) results.push({ folder: path, ...(await verifyPackage(path)) });
+  const data = results.map(({ folder: path, manifest, files, bytes, problems }) => ({
+    folder: path,
+    appleVersionId: manifest?.appleVersionId ?? null,
+    files,
+    bytes,
+    problems,
+  }));
+  print(
+    data,
+    json,
+    data.flatMap(({ folder: path, files, bytes, problems }) => [
+      `${resultWord(problems.length === 0 ? 'ok' : 'fail')}  ${path}  ${files} files, ${bytes} bytes`,
+      ...problems.map((problem) => `      ${problem.kind.padEnd(7)}  ${problem.path}: ${problem.detail}`),
+    ]),
+  );
+  if (data.some(({ problems }) => problems.length > 0))
+    throw new WebdistError('package_invalid', 'A package is not what it should be; see above.', {
+      mend: 'Delete that version and run webdist packages pull.',
+    });
+}
+
+async function everyPackage(): Promise<string[]> {
+  const { dir } = readPackagesSettings();
+  const found = await Promise.all(
+    appsOf(undefined).map(async ({ appleItemId }) =>
+      (await versionsIn(dir, appleItemId)).map((id) => versionFolder(dir, appleItemId, id)),
+    ),
+  );
+  return found.flat();
+}
+
+export async function serve({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+  const { buildPackageServer } = await import('../../http/package-server.ts');
+  const { dir } = readPackagesSettings();
+  const server = await buildPackageServer(dir);
+  const address = await server.listen({ host, port }).catch((cause) => {
+    throw new WebdistError('config_invalid', `Cannot listen on ${host} port ${port} (${cause.code}).`, { cause });
+  });
+  process.stderr.write(`Packages of ${dir} are served on ${address}; put your https in front of it.\n`);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => void server.close().then(() => process.exit(0)));
+}

@@ -1,0 +1,21 @@
+/** `webdist sandbox`: only the simulated App Store Connect and device, for a service that runs elsewhere. */
+
+import { writeFile } from 'node:fs/promises';
+import { readSettings, readStart } from '../../config/config.ts';
+
+type Options = { readonly port: number; readonly envFile?: string; readonly url?: string };
+
+export async function runSandbox({ port, envFile, url }: Options): Promise<void> {
+  const { openSandbox, settingsText } = await import('../../sandbox/sandbox.ts');
+  const { HOST: host } = readSettings(['HOST']);
+  const { dataDir } = readStart();
+  const sandbox = await openSandbox({ dataDir, host, port, ownCommand: true, ...(url && { baseUrl: url }) });
+  const text = settingsText(sandbox.settings);
+  if (envFile) await writeFile(envFile, text, { mode: 0o600 });
+  else process.stdout.write(text);
+  process.stderr.write(
+    `The simulated App Store Connect listens on ${sandbox.baseUrl}. No device installs with its tokens.\n`,
+  );
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => void sandbox.close().then(() => process.exit(0)));
+}

@@ -1,0 +1,126 @@
+/** `webdist serve`: the service, from settings to a listening server to an orderly end. */
+
+import { resolve } from 'node:path';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { Logger } from 'pino';
+import { type Config, type Environment, processEnvironment, readConfig, readStart } from '../../config/config.ts';
+import { WebdistError } from '../../errors.ts';
+import { buildServer, type Server } from '../../http/server.ts';
+import { openLog } from '../../log.ts';
+import type { Sandbox } from '../../sandbox/sandbox.ts';
+import { openService, type Service } from '../../service/service.ts';
+import { openTracing, type Tracing, traceIds } from '../../tracing/tracing.ts';
+
+/** How long a server that is going away still answers, so that load balancers notice before it stops listening. */
+const DRAIN_MS = 3000;
+
+/** What takes longer than this after the drain is cut off. */
+const CLOSE_MS = 6000;
+
+export async function serve(): Promise<void> {
+  const own = processEnvironment();
+  const { mode, dataDir, production } = readStart(own);
+  const sandbox = mode === 'sandbox' ? await openItsSandbox(dataDir, production) : undefined;
+  const env: Environment = { ...sandbox?.settings, WEBDIST_MODE: mode, ...own };
+  const config = readConfig(env);
+  // People read at a terminal, programs everywhere else.
+  const log = openLog(
+    config.logLevel,
+    process.stdout.isTTY ? (await import('pino-pretty')).PinoPretty({ sync: true }) : undefined,
+    config.tracing && traceIds,
+  );
+  const tracing = config.tracing && (await openTracing(config.tracing, log));
+  const service = await openService(config, { env, log, tracing });
+  const server = await buildServer({
+    service,
+    log,
+    ...(sandbox && { pages: await demoPages(sandbox, config, service) }),
+  });
+  const address = await listen(server, config);
+  announce(config, address, log);
+  shutDownOnSignal({ server, service, sandbox, tracing, log });
+  process.on('SIGHUP', () => void service.look());
+}
+
+/** The simulated App Store Connect is loaded only here, for sandbox mode; production never imports it. */
+async function openItsSandbox(dataDir: string, production: boolean): Promise<Sandbox> {
+  const { openSandbox } = await import('../../sandbox/sandbox.ts');
+  return openSandbox({ dataDir: resolve(dataDir), production });
+}
+
+async function demoPages(sandbox: Sandbox, { domain }: Config, { look }: Service) {
+  const { demoPage } = await import('../../sandbox/website/demo-page.ts');
+  const { sandboxWebsite } = await import('../../sandbox/website/website.ts');
+  const pages: FastifyPluginAsyncZod = async (app) => {
+    await app.register(demoPage({ sandbox, domain, released: look }));
+    await app.register(sandboxWebsite(sandbox));
+  };
+  return pages;
+}
+
+async function listen({ app }: Server, { listen: { host, port } }: Config): Promise<string> {
+  try {
+    return await app.listen({ host, port });
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    throw new WebdistError('config_invalid', `PORT: cannot listen on ${host} port ${port} (${code}).`, {
+      mend: code === 'EADDRINUSE' ? 'Something else listens there: choose another PORT.' : 'Check HOST and PORT.',
+      cause,
+    });
+  }
+}
+
+function announce(config: Config, address: string, log: Logger): void {
+  log.info(
+    { event: 'listening', address, mode: config.mode, apps: config.apps.map((app) => app.bundleId) },
+    `listening on ${address}`,
+  );
+  if (config.mode !== 'sandbox') return;
+  const page = address.replace('127.0.0.1', 'localhost');
+  log.warn({ event: 'sandbox_mode' }, 'SANDBOX MODE: Apple is simulated; no device installs with these tokens');
+  process.stderr.write(
+    [
+      '',
+      `  webdist runs in SANDBOX MODE: App Store Connect and the iPhone are simulated.`,
+      `  Open ${page}/ and tap Install, or: curl -s -X POST ${page}/install-token -H 'content-type: application/json' -d '{}'`,
+      '',
+      '  For production set WEBDIST_DOMAIN, WEBDIST_APPLE_ITEM_ID, WEBDIST_BUNDLE_ID, WEBDIST_KEY,',
+      '  ASC_KEY_ID, ASC_ISSUER_ID and ASC_PRIVATE_KEY; the README says where each comes from.',
+      '',
+      '',
+    ].join('\n'),
+  );
+}
+
+type Running = {
+  server: Server;
+  service: Service;
+  sandbox: Sandbox | undefined;
+  tracing: Tracing | undefined;
+  log: Logger;
+};
+
+/** Unready, then drained, then closed: no request in flight is lost. A second signal ends at once. */
+function shutDownOnSignal({ server, service, sandbox, tracing, log }: Running): void {
+  let began = false;
+  const shutDown = async (signal: NodeJS.Signals) => {
+    if (began) process.exit(1);
+    began = true;
+    log.info({ event: 'shutting_down', signal }, 'shutting down');
+    const overdue = () => {
+      log.error({ event: 'shutdown_overdue' }, 'some requests did not end in time');
+      process.exit(1);
+    };
+    setTimeout(overdue, DRAIN_MS + CLOSE_MS).unref();
+    server.drain();
+    // Whoever presses Ctrl-C is alone with the server and need not wait.
+    if (signal === 'SIGTERM') await new Promise((done) => setTimeout(done, DRAIN_MS));
+    await server.close();
+    await service.close();
+    await sandbox?.close();
+    await tracing?.close();
+    log.info({ event: 'shut_down' }, 'shut down');
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (name) => void shutDown(name));
+}

@@ -1,0 +1,93 @@
+/** `webdist token`: one install verification token made, or one examined. */
+
+import { processEnvironment, readConfig } from '../../config/config.ts';
+import { isWebdistError, WebdistError } from '../../errors.ts';
+import type { Dtype } from '../../install-token/claims.ts';
+import { installUrl } from '../../install-token/install-url.ts';
+import { verifyInstallToken } from '../../install-token/verify/verify.ts';
+import { openLog } from '../../log.ts';
+import { openService } from '../../service/service.ts';
+import { argumentOrStdin } from '../input.ts';
+import { type JsonOption, print, resultWord, withProgress } from '../terminal.ts';
+import { knownForToken } from './known-keys.ts';
+
+/** After this long without an answer what an earlier run remembered has to do. */
+const APPLE_ANSWER_MS = 10_000;
+
+type MintOptions = JsonOption & { readonly app?: string; readonly subject?: string; readonly dtype?: Dtype };
+
+export async function mint({ app: name, subject, dtype, json }: MintOptions): Promise<void> {
+  const config = readConfig();
+  // What replicas share of their rate limits is not needed here.
+  const alone = { ...config, rateLimit: { ...config.rateLimit, redisUrl: undefined } };
+  const service = await openService(alone, {
+    env: processEnvironment(),
+    log: openLog('silent'),
+    looksByItself: false,
+  });
+  try {
+    const app = service.appNamed(name);
+    await withProgress('Asking App Store Connect for the key id', () => inTime(service.look()));
+    const issued = await service
+      .issue({
+        app,
+        caller: 'command',
+        dtype,
+        subject: subject === undefined ? undefined : { kind: 'caller', id: subject },
+      })
+      .catch((error) => {
+        throw withCause(error);
+      });
+    const { packageUrl, appShareUrl } = app;
+    const link = packageUrl && installUrl({ packageUrl, appShareUrl, installToken: issued.installToken });
+    const expiresAt = new Date(issued.expiresAtSeconds * 1000).toISOString().replace('.000Z', 'Z');
+    const data = {
+      token: issued.installToken,
+      expiresAt,
+      dtype: issued.dtype,
+      keyId: issued.keyId,
+      nonce: issued.nonce,
+      ...(link && { installUrl: link }),
+    };
+    print(data, json, [issued.installToken, ...(link ? [link] : [])]);
+    if (!json)
+      process.stderr.write(`${issued.dtype} of ${app.bundleId}, key ${issued.keyId}, good until ${expiresAt}\n`);
+  } finally {
+    await service.close();
+  }
+}
+
+function inTime(look: Promise<void>): Promise<void> {
+  return Promise.race([look, new Promise<void>((done) => void setTimeout(done, APPLE_ANSWER_MS).unref())]);
+}
+
+/** A server logs why no key is registered; a command has only its one line. */
+function withCause(error: unknown): unknown {
+  if (!isWebdistError(error) || !isWebdistError(error.cause)) return error;
+  const { detail, mend } = error.cause;
+  return new WebdistError(error.code, `${error.detail} ${detail}`, { cause: error, ...(mend && { mend }) });
+}
+
+type VerifyOptions = JsonOption & { readonly key?: string; readonly jwks?: string };
+
+export async function verify(argument: string, { key, jwks, json }: VerifyOptions): Promise<void> {
+  const token = await argumentOrStdin(argument);
+  const { notes, ...known } = await withProgress('Asking for the public keys', () => knownForToken({ key, jwks }));
+  const verdict = verifyInstallToken(token, { ...known, nowSeconds: Date.now() / 1000 });
+  const checks = verdict.checks.map(({ name, result, detail, cause }) => ({
+    name,
+    result,
+    detail,
+    ...(cause && { cause }),
+  }));
+  const width = Math.max(...checks.map(({ name }) => name.length));
+  print({ ...verdict, checks, notes }, json, [
+    ...checks.flatMap(({ name, result, detail, cause }) => [
+      `${resultWord(result)}  ${name.padEnd(width)}  ${detail}`,
+      ...(cause ? [`${' '.repeat(width + 8)}likely: ${cause}`] : []),
+    ]),
+    verdict.accepted ? 'A device would accept it.' : 'A device would refuse it.',
+  ]);
+  if (!json) for (const note of notes) process.stderr.write(`${note}\n`);
+  if (!verdict.accepted) process.exitCode = 1;
+}

@@ -1,0 +1,67 @@
+/** The file of `WEBDIST_CONFIG`: YAML or JSON with the domain and the apps. Every problem names the place in the file. */
+
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { z } from 'zod';
+import { marketplaceKitOverride, versionRules } from './device-side.ts';
+import { absoluteUrl, appleId, bundleId, domainName, locators, readableUrl } from './forms.ts';
+
+/** YAML reads an unquoted id as a number; read as a bigint it loses nothing. */
+const idAsWritten = z
+  .union([z.string(), z.bigint()], 'expected is a decimal number such as "6473805491"')
+  .transform(String)
+  .pipe(appleId);
+
+const appEntry = z.strictObject({
+  bundleId,
+  appleItemId: idAsWritten,
+  key: locators,
+  keyId: z.string().optional(),
+  packageUrl: absoluteUrl.optional(),
+  packageManifest: readableUrl.optional(),
+  appShareUrl: absoluteUrl.optional(),
+  versions: versionRules.optional(),
+  marketplaceKit: marketplaceKitOverride.optional(),
+});
+
+const configFile = z.strictObject({
+  domain: domainName.optional(),
+  apps: z.array(appEntry).min(1, 'expected is at least one app'),
+});
+
+/** One app as an operator writes it down. */
+export type AppEntry = { readonly [K in keyof z.output<typeof appEntry>]: z.output<typeof appEntry>[K] };
+
+/** Takes a path; gives what the file says, or undefined after adding to `problems` all that is wrong with it. */
+export function readConfigFile(path: string, problems: string[]): z.output<typeof configFile> | undefined {
+  const say = (text: string) => problems.push(`WEBDIST_CONFIG: ${text}`);
+  let content: unknown;
+  try {
+    // Loaded where there is a file: a twentieth of what a start loads. Warnings would go to stderr with pieces of the file.
+    const { parse } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
+    content = parse(readFileSync(path, 'utf8'), { intAsBigInt: true, logLevel: 'error' });
+  } catch (error) {
+    const { code, linePos } = error as NodeJS.ErrnoException & { linePos?: [{ line: number; col: number }] };
+    say(
+      linePos
+        ? `the file is not YAML or JSON, see line ${linePos[0].line}`
+        : `the file cannot be read (${code ?? 'not YAML'})`,
+    );
+    return undefined;
+  }
+  const result = configFile.safeParse(content);
+  if (!result.success) {
+    for (const issue of result.error.issues) say(`${placeOf(issue.path)}: ${issue.message}`);
+    return undefined;
+  }
+  for (const member of ['bundleId', 'appleItemId'] as const)
+    if (new Set(result.data.apps.map((app) => app[member])).size < result.data.apps.length)
+      say(`apps: two apps have the same ${member}`);
+  return result.data;
+}
+
+const placeOf = (path: readonly PropertyKey[]) =>
+  path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
+    .join('')
+    .replace(/^\./, '') || 'the file';

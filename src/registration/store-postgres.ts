@@ -1,0 +1,105 @@
+/**
+ * Memory that all replicas share, in the database of the ledger: what one has learnt from App Store Connect, a new one
+ * knows although Apple is down. The file stays beside it, for when the database is down: then a replica starts with what
+ * it knew itself, and brings what it learns to the database once that is back.
+ */
+
+import type { Logger } from 'pino';
+import { openPostgresDatabase, type Query } from '../ledger/postgres-database.ts';
+import { parseNotice } from './rotation/notice.ts';
+import type { Memory, RegisteredKey } from './store.ts';
+
+type Keys = Readonly<Record<string, RegisteredKey>>;
+
+const RETRY_MS = 30_000;
+
+/** Newer sightings win, also over a replica that could not reach the database for a while. */
+const SAVE = `
+  INSERT INTO webdist_registered_key AS known (apple_item_id, key_id, spki, seen_at)
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
+  ON CONFLICT (apple_item_id) DO UPDATE
+    SET key_id = excluded.key_id, spki = excluded.spki, seen_at = excluded.seen_at
+    WHERE known.seen_at < excluded.seen_at`;
+
+/** What App Store Connect said is registered no longer, unless somebody has seen it since. */
+const FORGET = `DELETE FROM webdist_registered_key WHERE apple_item_id = ANY ($1) AND seen_at < $2`;
+
+/** The one notice of a change of keys, unless another run wrote it meanwhile. */
+const WRITE_NOTICE = `
+  INSERT INTO webdist_rotation AS known (run, notice) SELECT $1::text, $2::text
+  WHERE $3::text IS NULL OR EXISTS (SELECT FROM webdist_rotation WHERE run = $3)
+  ON CONFLICT (only_one) DO UPDATE SET run = excluded.run, notice = excluded.notice WHERE known.run = $3
+  RETURNING run`;
+
+/**
+ * Opens the memory of the apps given. Saving and loading go to the file as well, and fail only as the file's do; the
+ * notice of a change of keys is here alone.
+ * Throws what opening the database throws.
+ */
+export async function openPostgresMemory(
+  url: string,
+  parts: { readonly appleItemIds: readonly string[]; readonly file: Memory; readonly log: Logger },
+): Promise<Memory> {
+  const { appleItemIds, file, log } = parts;
+  const database = await openPostgresDatabase(url);
+  let unsaved: { keys: Keys; at: Date } | undefined;
+  const saveUnsaved = async () => {
+    const saving = unsaved;
+    if (!saving) return;
+    try {
+      await database.transaction((query) => save(query, saving.keys, saving.at, appleItemIds));
+      if (unsaved === saving) unsaved = undefined;
+    } catch (err) {
+      log.warn({ event: 'memory_not_shared', err }, 'cannot share the key id with the other replicas yet');
+    }
+  };
+  const retrying = setInterval(saveUnsaved, RETRY_MS).unref();
+  return {
+    async load() {
+      const own = await file.load();
+      const shared = await database.transaction(load).catch((err) => {
+        log.warn({ event: 'memory_not_shared', err }, 'starting with the key id this replica remembers by itself');
+        return {};
+      });
+      return { ...own, ...shared };
+    },
+    async save(keys) {
+      unsaved = { keys, at: new Date() };
+      await file.save(keys);
+      await saveUnsaved();
+    },
+    async readNotice() {
+      const [row] = await database.query('SELECT notice FROM webdist_rotation');
+      return row && parseNotice(String(row['notice']));
+    },
+    async writeNotice(notice, insteadOfRun) {
+      const values = [notice.run, JSON.stringify(notice), insteadOfRun ?? null];
+      return (await database.query(WRITE_NOTICE, values)).length > 0;
+    },
+    async close() {
+      clearInterval(retrying);
+      await database.close();
+    },
+  };
+}
+
+async function load(query: Query): Promise<Keys> {
+  const rows = await query('SELECT apple_item_id, key_id, spki, seen_at FROM webdist_registered_key');
+  return Object.fromEntries(
+    rows.map((row) => [
+      String(row['apple_item_id']),
+      { keyId: String(row['key_id']), spki: String(row['spki']), seenAt: (row['seen_at'] as Date).toISOString() },
+    ]),
+  );
+}
+
+async function save(query: Query, keys: Keys, at: Date, appleItemIds: readonly string[]): Promise<void> {
+  const known = Object.entries(keys);
+  await query(SAVE, [
+    known.map(([appleItemId]) => appleItemId),
+    known.map(([, key]) => key.keyId),
+    known.map(([, key]) => key.spki),
+    known.map(([, key]) => key.seenAt),
+  ]);
+  await query(FORGET, [appleItemIds.filter((appleItemId) => !Object.hasOwn(keys, appleItemId)), at]);
+}

@@ -1,0 +1,134 @@
+/**
+ * The simulated App Store Connect API: every path and method it offers, and the order in which a request is refused
+ * (apple-facts §4). Must not know sockets, faults or the sandbox's own paths.
+ */
+
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Store } from '../state.ts';
+import { listApps, listAppsQuery, readApp, readAppQuery } from './apps.ts';
+import { type Allowance, checkBearer, type openHourlyLimit } from './bearer.ts';
+import type { Cdn } from './cdn.ts';
+import { addDomain, listDomains, listDomainsQuery, readDomain, readDomainQuery, removeDomain } from './domains.ts';
+import { type Answer, AppleRefusal, type Call, errorAnswer, type QueryRules, readQuery } from './json-api.ts';
+import {
+  addKey,
+  listKeys,
+  listKeysQuery,
+  readAppKey,
+  readAppKeyLinkage,
+  readKey,
+  readKeyQuery,
+  removeKey,
+} from './keys.ts';
+import {
+  addPackage,
+  listPackageFiles,
+  listPackageVersions,
+  listPackageVersionsQuery,
+  listStoreVersions,
+  listStoreVersionsQuery,
+  pageQuery,
+  readPackageFile,
+  readStoreVersionPackage,
+} from './package-resources.ts';
+
+type Route = readonly [method: string, path: string, query: QueryRules, answer: (call: Call) => Answer];
+
+const routes: readonly Route[] = [
+  ['GET', '/v1/apps', listAppsQuery, listApps],
+  ['GET', '/v1/apps/{id}', readAppQuery, readApp],
+  ['GET', '/v1/apps/{id}/alternativeDistributionKey', readKeyQuery, readAppKey],
+  ['GET', '/v1/apps/{id}/relationships/alternativeDistributionKey', {}, readAppKeyLinkage],
+  ['POST', '/v1/alternativeDistributionKeys', {}, addKey],
+  ['GET', '/v1/alternativeDistributionKeys', listKeysQuery, listKeys],
+  ['GET', '/v1/alternativeDistributionKeys/{id}', readKeyQuery, readKey],
+  ['DELETE', '/v1/alternativeDistributionKeys/{id}', {}, removeKey],
+  ['POST', '/v1/alternativeDistributionDomains', {}, addDomain],
+  ['GET', '/v1/alternativeDistributionDomains', listDomainsQuery, listDomains],
+  ['GET', '/v1/alternativeDistributionDomains/{id}', readDomainQuery, readDomain],
+  ['DELETE', '/v1/alternativeDistributionDomains/{id}', {}, removeDomain],
+  ['GET', '/v1/apps/{id}/appStoreVersions', listStoreVersionsQuery, listStoreVersions],
+  ['GET', '/v1/appStoreVersions/{id}/alternativeDistributionPackage', {}, readStoreVersionPackage],
+  ['POST', '/v1/alternativeDistributionPackages', {}, addPackage],
+  ['GET', '/v1/alternativeDistributionPackages/{id}/versions', listPackageVersionsQuery, listPackageVersions],
+  ['GET', '/v1/alternativeDistributionPackageVersions/{id}/variants', pageQuery, listPackageFiles('variant')],
+  ['GET', '/v1/alternativeDistributionPackageVersions/{id}/deltas', pageQuery, listPackageFiles('delta')],
+  ['GET', '/v1/alternativeDistributionPackageVariants/{id}', {}, readPackageFile('variant')],
+  ['GET', '/v1/alternativeDistributionPackageDeltas/{id}', {}, readPackageFile('delta')],
+];
+
+/** One request as it came in. */
+export type AppleRequest = {
+  readonly method: string;
+  /** Path and query as received. */
+  readonly target: string;
+  readonly origin: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  /** Milliseconds since 1970 by the simulated clock. */
+  readonly nowMs: number;
+};
+
+/** What the simulated Apple works with. */
+export type AppleParts = {
+  readonly store: Store;
+  readonly cdn: Cdn;
+  readonly limit: ReturnType<typeof openHourlyLimit>;
+};
+
+/** An answer, with what is left of the caller's hourly limit once it is known who calls. */
+export type AppleAnswer = Answer & { readonly allowance?: Allowance | undefined };
+
+/**
+ * Answers one request. Refusals are
+ * answers: 401 before anything else, then 403, 429, 404, 405, 406, 415, then what the path itself finds. Throws only
+ * what is wrong with the sandbox.
+ */
+export async function answerApple(request: AppleRequest, { limit, ...parts }: AppleParts): Promise<AppleAnswer> {
+  let allowance: Allowance | undefined;
+  try {
+    const { keyId } = await checkBearer(
+      { ...request, authorization: request.headers.authorization },
+      parts.store.state.apiKeys,
+    );
+    allowance = limit.take(keyId);
+    return { ...dispatch(request, parts), allowance };
+  } catch (error) {
+    if (!(error instanceof AppleRefusal)) throw error;
+    const answer =
+      error.status === 406
+        ? { status: 406, body: error.message }
+        : errorAnswer(error.status, error.code, error.message, error.source);
+    return { ...answer, allowance };
+  }
+}
+
+function dispatch(request: AppleRequest, { store, cdn }: Pick<AppleParts, 'store' | 'cdn'>): Answer {
+  const [path = '', query] = request.target.split('?', 2);
+  const matches = routes.flatMap(([method, template, rules, answer]) => {
+    const match = patternOf(template).exec(path);
+    return match ? [{ method, rules, answer, id: match.groups?.['id'] ?? '' }] : [];
+  });
+  if (matches.length === 0) throw new AppleRefusal(404, 'PATH_ERROR', `The path '${path}' is not of this API.`);
+  const route = matches.find(({ method }) => method === request.method);
+  if (!route)
+    throw new AppleRefusal(405, 'METHOD_NOT_ALLOWED', `The method ${request.method} is not for the path '${path}'.`);
+  if (!acceptsJson(request.headers.accept ?? '*/*'))
+    throw new AppleRefusal(406, 'NOT_ACCEPTABLE', 'Not Acceptable: this API answers application/json.');
+  if (request.method === 'POST' && !isJson(request.headers['content-type'] ?? ''))
+    throw new AppleRefusal(415, 'UNSUPPORTED_MEDIA_TYPE', 'The Content-Type has to be application/json.');
+  const { id, rules, answer } = route;
+  return answer({ ...request, id, query: readQuery(new URLSearchParams(query), rules), store, cdn });
+}
+
+const patternOf = (template: string) => new RegExp(`^${template.replace('{id}', '(?<id>[^/]+)')}$`);
+
+const isJson = (contentType: string) => contentType.split(';')[0]?.trim().toLowerCase() === 'application/json';
+
+function acceptsJson(accept: string): boolean {
+  return accept.split(',').some((range) => {
+    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
+    const isRefused = parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
+    return ['*/*', 'application/*', 'application/json'].includes(type) && !isRefused;
+  });
+}

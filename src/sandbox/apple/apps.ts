@@ -1,0 +1,81 @@
+/** The apps of the simulated account (apple-facts §4.3). Must not know how requests arrive or who sends them. */
+
+import type { App } from '../state.ts';
+import { type Answer, AppleRefusal, type Call, isLimit, isList, isListOf, page, single } from './json-api.ts';
+
+const attributes = ['bundleId', 'name', 'primaryLocale', 'sku'] as const;
+const sortable = ['name', 'bundleId', 'sku'] as const;
+
+const fields = { 'fields[apps]': isListOf(...attributes, 'alternativeDistributionKey') };
+
+/** Query parameters of `GET /v1/apps` and `GET /v1/apps/{id}`. */
+export const listAppsQuery = {
+  ...fields,
+  'filter[bundleId]': isList,
+  'filter[id]': isList,
+  'filter[name]': isList,
+  'filter[sku]': isList,
+  sort: isListOf(...sortable.flatMap((name) => [name, `-${name}`])),
+  limit: isLimit,
+  cursor: isList,
+};
+export const readAppQuery = fields;
+
+/** `GET /v1/apps`. */
+export function listApps(call: Call): Answer {
+  const filters = (['bundleId', 'id', 'name', 'sku'] as const).map(
+    (name) => [name, call.query.get(`filter[${name}]`)?.split(',')] as const,
+  );
+  const apps = call.store.state.apps.filter((app) =>
+    filters.every(([name, values]) => values === undefined || values.includes(app[name])),
+  );
+  return page(call, sorted(apps, call.query.get('sort')), (app) => resource(call, app));
+}
+
+/** `GET /v1/apps/{id}`. Throws 404. */
+export function readApp(call: Call): Answer {
+  const app = appOf(call);
+  return { status: 200, body: single(call, `/v1/apps/${app.id}`, resource(call, app)) };
+}
+
+/** The app a path names. Throws 404 `NOT_FOUND`. */
+export function appOf(call: Call): App {
+  const app = call.store.state.apps.find(({ id }) => id === call.id);
+  if (!app) throw new AppleRefusal(404, 'NOT_FOUND', `There is no resource of type 'apps' with id '${call.id}'.`);
+  return app;
+}
+
+function sorted(apps: readonly App[], sort = ''): App[] {
+  const orders = sort.split(',').map((order) => ({
+    name: sortable.find((name) => order.replace(/^-/, '') === name),
+    sign: order.startsWith('-') ? -1 : 1,
+  }));
+  return apps.toSorted((a, b) => {
+    for (const { name, sign } of orders) {
+      const order = name ? a[name].localeCompare(b[name]) * sign : 0;
+      if (order !== 0) return order;
+    }
+    return 0;
+  });
+}
+
+function resource(call: Call, app: App) {
+  const wanted = call.query.get('fields[apps]')?.split(',');
+  const self = `${call.origin}/v1/apps/${app.id}`;
+  return {
+    type: 'apps',
+    id: app.id,
+    attributes: Object.fromEntries(
+      attributes.filter((name) => wanted?.includes(name) ?? true).map((name) => [name, app[name]]),
+    ),
+    relationships: {
+      alternativeDistributionKey: {
+        links: {
+          self: `${self}/relationships/alternativeDistributionKey`,
+          related: `${self}/alternativeDistributionKey`,
+        },
+      },
+    },
+    links: { self },
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * Who may call the simulated App Store Connect: its check of the bearer JWT (apple-facts §4.1, §7) and its hourly
+ * limit for each API key (§4.10). Must not know what is asked for.
+ */
+
+import { createPublicKey } from 'node:crypto';
+import { compactVerify, decodeProtectedHeader } from 'jose';
+import { z } from 'zod';
+import type { ApiKey } from '../state.ts';
+import { AppleRefusal } from './json-api.ts';
+
+/** Longest `exp - iat` that Apple accepts. */
+const MAX_LIFETIME_SECONDS = 20 * 60;
+
+/** How far `iat` may lie in the future; Apple states nothing. */
+const FUTURE_TOLERANCE_SECONDS = 30;
+
+const headerSchema = z.looseObject({
+  alg: z.literal('ES256'),
+  typ: z.literal('JWT'),
+  kid: z.string(),
+  jwk: z.undefined().optional(),
+  crit: z.undefined().optional(),
+});
+const claimsSchema = z.looseObject({
+  aud: z.literal('appstoreconnect-v1'),
+  iat: z.int(),
+  exp: z.int(),
+  bid: z.undefined('only tokens of In-App Purchase keys have one').optional(),
+  scope: z.array(z.string()).optional(),
+});
+
+/** The part of a request this looks at. `target` is path and query; `nowMs` the simulated clock. */
+export type Knock = {
+  readonly authorization: string | undefined;
+  readonly method: string;
+  readonly target: string;
+  readonly nowMs: number;
+};
+
+/**
+ * Gives the API key whose token this is. Throws 401 `NOT_AUTHORIZED` with the reason in `detail`, or 403
+ * `FORBIDDEN_ERROR` for a scoped token that does not cover the request.
+ */
+export async function checkBearer(knock: Knock, apiKeys: readonly ApiKey[]): Promise<ApiKey> {
+  const jwt = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(knock.authorization ?? '')?.[1];
+  if (!jwt) throw unauthorized('the header Authorization is not `Bearer` and a compact JWT');
+  const key = keyOf(jwt, apiKeys);
+  const claims = await claimsOf(jwt, key);
+  const nowSeconds = knock.nowMs / 1000;
+  if (claims.exp <= claims.iat) throw unauthorized('exp is not after iat');
+  if (claims.exp - claims.iat > MAX_LIFETIME_SECONDS) throw unauthorized('exp - iat is more than 20 minutes');
+  if (claims.iat > nowSeconds + FUTURE_TOLERANCE_SECONDS) throw unauthorized('iat is in the future');
+  if (claims.exp <= nowSeconds) throw unauthorized('exp is over');
+  if (claims.scope && !claims.scope.some((entry) => covers(entry, knock)))
+    throw new AppleRefusal(403, 'FORBIDDEN_ERROR', 'No entry of the token’s scope matches this request.');
+  return key;
+}
+
+function keyOf(jwt: string, apiKeys: readonly ApiKey[]): ApiKey {
+  let decoded: unknown;
+  try {
+    decoded = decodeProtectedHeader(jwt);
+  } catch {
+    throw unauthorized('the header of the JWT is not JSON');
+  }
+  const header = headerSchema.safeParse(decoded);
+  if (!header.success) throw unauthorized(`header: ${z.prettifyError(header.error)}`);
+  const key = apiKeys.find(({ keyId }) => keyId === header.data.kid);
+  if (!key) throw unauthorized('kid is not the id of an API key of this account');
+  if (key.kind === 'in-app-purchase') throw unauthorized('an In-App Purchase key is not for this API');
+  return key;
+}
+
+async function claimsOf(jwt: string, key: ApiKey) {
+  let payload: unknown;
+  try {
+    const verified = await compactVerify(jwt, createPublicKey(key.privateKeyPem), { algorithms: ['ES256'] });
+    payload = JSON.parse(new TextDecoder().decode(verified.payload));
+  } catch {
+    throw unauthorized(
+      'the signature does not verify with the public half of this API key, or the payload is not JSON',
+    );
+  }
+  const claims = claimsSchema.safeParse(payload);
+  if (!claims.success) throw unauthorized(`payload: ${z.prettifyError(claims.error)}`);
+  const { iss, sub } = claims.data;
+  if (key.kind === 'team' && (iss !== key.issuerId || sub !== undefined))
+    throw unauthorized('a team key’s token has the issuer id as iss, and no sub');
+  if (key.kind === 'individual' && (iss !== undefined || sub !== 'user'))
+    throw unauthorized('an individual key’s token has sub `user`, and no iss');
+  return claims.data;
+}
+
+const unauthorized = (reason: string) =>
+  new AppleRefusal(
+    401,
+    'NOT_AUTHORIZED',
+    'Provide a properly configured and signed bearer token, and make sure that it has not expired. ' +
+      `Simulated App Store Connect: ${reason}.`,
+  );
+
+/** Apple ignores these, and the order of parameters, when it compares a scope entry with a request. */
+const ignoredInScope = ['limit', 'cursor', 'sort'];
+
+function covers(entry: string, knock: Knock): boolean {
+  const [method, target, ...rest] = entry.split(' ');
+  if (method !== 'GET' || knock.method !== 'GET' || !target?.startsWith('/') || rest.length > 0) return false;
+  return comparable(target) === comparable(knock.target);
+}
+
+function comparable(target: string): string {
+  const [path, query] = target.split('?', 2);
+  const parameters = new URLSearchParams(query);
+  for (const name of ignoredInScope) parameters.delete(name);
+  parameters.sort();
+  return `${path}?${parameters}`;
+}
+
+/** What is left of the rolling hour. */
+export type Allowance = { readonly limit: number; readonly remaining: number };
+
+/** Counts requests for each API key over a rolling hour. */
+export function openHourlyLimit(limit: number, now: () => number) {
+  const taken = new Map<string, number[]>();
+  return {
+    /** Counts one request. Throws 429 `RATE_LIMIT_EXCEEDED`, which does not count. */
+    take(keyId: string): Allowance {
+      const since = now() - 60 * 60 * 1000;
+      const times = (taken.get(keyId) ?? []).filter((time) => time > since);
+      taken.set(keyId, times);
+      if (times.length >= limit)
+        throw new AppleRefusal(429, 'RATE_LIMIT_EXCEEDED', 'The hourly limit of this API key is used up.');
+      times.push(now());
+      return { limit, remaining: limit - times.length };
+    },
+  };
+}

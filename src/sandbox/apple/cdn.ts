@@ -1,0 +1,114 @@
+/**
+ * Where the simulated App Store Connect has the files of packages: addresses that need no credential and end
+ * (apple-facts §5.2), with ranges, as slow as a test wants. Must not know the API that hands the addresses out.
+ */
+
+import { createHmac, randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { z } from 'zod';
+import type { State, Store } from '../state.ts';
+import { archiveOf, filesOf, idOf, nextPackage } from './packages.ts';
+
+const PART_BYTES = 16_384;
+
+/** The addresses of one sandbox, and how fast it sends. */
+export interface Cdn {
+  bytesPerSecond: number;
+  /** The path of a file until `endsAtMs`, in milliseconds since 1970. */
+  pathOf(kind: string, id: string, endsAtMs: number): string;
+  /** Whether a path of `pathOf` with this query is still good. */
+  accepts(kind: string, id: string, given: unknown, nowMs: number): boolean;
+  /** Ends every address handed out so far. */
+  endAll(): void;
+}
+
+export function openCdn(): Cdn {
+  let key = randomBytes(32);
+  const signatureOf = (...parts: readonly string[]): string =>
+    createHmac('sha256', key).update(parts.join(' ')).digest('base64url');
+  return {
+    bytesPerSecond: Number.POSITIVE_INFINITY,
+    pathOf: (kind, id, endsAtMs) =>
+      `/_sandbox/cdn/${kind}/${id}?ends=${endsAtMs}&key=${signatureOf(kind, id, String(endsAtMs))}`,
+    accepts(kind, id, given, nowMs) {
+      const address = query.safeParse(given).data;
+      return address?.key === signatureOf(kind, id, address?.ends ?? '') && Number(address.ends) > nowMs;
+    },
+    endAll() {
+      key = randomBytes(32);
+    },
+  };
+}
+
+const query = z.object({ ends: z.string(), key: z.string() });
+const speed = z.strictObject({ bytesPerSecond: z.int().positive().nullable() });
+
+/** `isMade` false: the version is approved, and Apple has made no package of it yet. */
+const release = z.strictObject({ isMade: z.boolean().default(true) });
+
+type Params = { Params: { kind: string; id: string } };
+
+/** Adds the files, `POST` and `DELETE /_sandbox/cdn` (speed, end of all addresses), and `POST /_sandbox/packages` (the next release). */
+export function addCdn(
+  server: FastifyInstance,
+  { store, cdn, now }: { readonly store: Store; readonly cdn: Cdn; readonly now: () => number },
+): void {
+  server.get<Params>('/_sandbox/cdn/:kind/:id', ({ params: { kind, id }, query: given, headers }, reply) => {
+    if (!cdn.accepts(kind, id, given, now()))
+      return reply.code(403).type('application/xml').send('<Error><Code>AccessDenied</Code></Error>');
+    const bytes = bytesOf(kind, id, store.state);
+    return bytes ? sendRange(bytes, headers.range, cdn, reply) : reply.code(404).send();
+  });
+  server.delete('/_sandbox/cdn', (_, reply) => {
+    cdn.endAll();
+    return reply.code(204).send();
+  });
+  server.post('/_sandbox/cdn', ({ body }, reply) => {
+    const parsed = speed.safeParse(JSON.parse(String(body)));
+    if (!parsed.success) return reply.code(400).send({ status: 400, detail: z.prettifyError(parsed.error) });
+    cdn.bytesPerSecond = parsed.data.bytesPerSecond ?? Number.POSITIVE_INFINITY;
+    return reply.code(204).send();
+  });
+  server.post('/_sandbox/packages', ({ body }, reply) => {
+    const parsed = release.safeParse(body ? JSON.parse(String(body)) : {});
+    if (!parsed.success) return reply.code(400).send({ status: 400, detail: z.prettifyError(parsed.error) });
+    const released = store.change(({ packages, apps }) => {
+      const newest = packages.findLast(({ appleItemId }) => appleItemId === apps[0]?.id);
+      if (!newest) return undefined;
+      const next = { ...nextPackage(newest), isMade: parsed.data.isMade };
+      packages.push(next);
+      return next;
+    });
+    const { appleVersionId, shortVersionString, bundleVersion } = released ?? {};
+    return reply.code(201).send({ appleVersionId, shortVersionString, bundleVersion });
+  });
+}
+
+function bytesOf(kind: string, id: string, { packages }: State): Buffer | undefined {
+  if (kind === 'archive') {
+    const found = packages.find((one) => idOf(one, 'package version') === id);
+    return found && archiveOf(found, packages);
+  }
+  return packages
+    .flatMap((one) => filesOf(one, packages))
+    .find((file) => file.kind === kind && file.publicId === id)
+    ?.bytes();
+}
+
+function sendRange(bytes: Buffer, range: string | undefined, cdn: Cdn, reply: FastifyReply): FastifyReply {
+  const from = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0);
+  if (from >= bytes.length) return reply.code(416).header('content-range', `bytes */${bytes.length}`).send();
+  const rest = bytes.subarray(from);
+  if (from > 0) reply.code(206).header('content-range', `bytes ${from}-${bytes.length - 1}/${bytes.length}`);
+  reply.headers({ 'content-type': 'application/octet-stream', 'content-length': rest.length });
+  return reply.send(Readable.from(inParts(rest, cdn)));
+}
+
+async function* inParts(bytes: Buffer, cdn: Cdn): AsyncGenerator<Buffer> {
+  for (let from = 0; from < bytes.length; from += PART_BYTES) {
+    if (Number.isFinite(cdn.bytesPerSecond)) await delay((PART_BYTES / cdn.bytesPerSecond) * 1000);
+    yield bytes.subarray(from, from + PART_BYTES);
+  }
+}

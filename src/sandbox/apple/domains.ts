@@ -1,0 +1,108 @@
+/**
+ * Alternative distribution domains of the simulated account (apple-facts §4.5). Must not know how requests arrive or
+ * who sends them.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import type { DistributionDomain } from '../state.ts';
+import {
+  type Answer,
+  AppleRefusal,
+  type Call,
+  isLimit,
+  isList,
+  isListOf,
+  page,
+  readEntity,
+  single,
+} from './json-api.ts';
+
+const TYPE = 'alternativeDistributionDomains';
+const PATH = '/v1/alternativeDistributionDomains';
+const attributes = ['domain', 'referenceName', 'createdDate'] as const;
+
+const fields = { 'fields[alternativeDistributionDomains]': isListOf(...attributes) };
+
+/** Query parameters of the list and of reading one domain. */
+export const listDomainsQuery = { ...fields, limit: isLimit, cursor: isList };
+export const readDomainQuery = fields;
+
+const newDomain = z.strictObject({
+  data: z.strictObject({
+    type: z.literal(TYPE),
+    /** Not in Apple's schema, but in its samples. */
+    id: z.null().optional(),
+    attributes: z.strictObject({ domain: z.string(), referenceName: z.string() }),
+  }),
+});
+
+/** `POST /v1/alternativeDistributionDomains`. Throws 400, 409 and 422. */
+export function addDomain(call: Call): Answer {
+  const { domain, referenceName } = readEntity(call.body, newDomain).data.attributes;
+  if (!isDomain(domain))
+    throw refusal(
+      'ENTITY_ERROR.ATTRIBUTE.INVALID',
+      'domain',
+      'The domain is not a lower-case host name without scheme, port, path or trailing dot.',
+    );
+  if (referenceName.trim() === '')
+    throw refusal('ENTITY_ERROR.ATTRIBUTE.INVALID', 'referenceName', 'The reference name is empty.');
+  const added = { id: randomUUID(), domain, referenceName, createdDate: new Date(call.nowMs).toISOString() };
+  call.store.change((draft) => {
+    if (draft.domains.some((other) => other.domain === domain))
+      throw refusal('ENTITY_ERROR.ATTRIBUTE.INVALID.DUPLICATE', 'domain', `The domain '${domain}' is already there.`);
+    draft.domains.push(added);
+  });
+  const path = `${PATH}/${added.id}`;
+  return { status: 201, headers: { location: call.origin + path }, body: single(call, path, resource(call, added)) };
+}
+
+const refusal = (
+  code: 'ENTITY_ERROR.ATTRIBUTE.INVALID' | 'ENTITY_ERROR.ATTRIBUTE.INVALID.DUPLICATE',
+  name: string,
+  detail: string,
+) => new AppleRefusal(409, code, detail, { pointer: `/data/attributes/${name}` });
+
+/** Two labels or more, A-label form, not an address: the last label is not a number. */
+function isDomain(text: string): boolean {
+  const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
+  return text.length <= 253 && new RegExp(`^(?:${label}\\.)+(?![0-9]+$)${label}$`).test(text);
+}
+
+/** `GET /v1/alternativeDistributionDomains`. */
+export const listDomains = (call: Call): Answer =>
+  page(call, call.store.state.domains, (domain) => resource(call, domain));
+
+/** `GET /v1/alternativeDistributionDomains/{id}`. Throws 404. */
+export function readDomain(call: Call): Answer {
+  const domain = domainOf(call);
+  return { status: 200, body: single(call, `${PATH}/${domain.id}`, resource(call, domain)) };
+}
+
+/** `DELETE /v1/alternativeDistributionDomains/{id}`. Throws 404. */
+export function removeDomain(call: Call): Answer {
+  const { id } = domainOf(call);
+  call.store.change((draft) => {
+    draft.domains = draft.domains.filter((domain) => domain.id !== id);
+  });
+  return { status: 204 };
+}
+
+function domainOf(call: Call): DistributionDomain {
+  const domain = call.store.state.domains.find(({ id }) => id === call.id);
+  if (!domain) throw new AppleRefusal(404, 'NOT_FOUND', `There is no resource of type '${TYPE}' with id '${call.id}'.`);
+  return domain;
+}
+
+function resource(call: Call, domain: DistributionDomain) {
+  const wanted = call.query.get('fields[alternativeDistributionDomains]')?.split(',');
+  return {
+    type: TYPE,
+    id: domain.id,
+    attributes: Object.fromEntries(
+      attributes.filter((name) => wanted?.includes(name) ?? true).map((name) => [name, domain[name]]),
+    ),
+    links: { self: `${call.origin}${PATH}/${domain.id}` },
+  };
+}

@@ -1,0 +1,132 @@
+/**
+ * The sandbox's packages (apple-facts §5.3, §5.4): small, but real files with real digests, made anew each time from what
+ * the state remembers, so that nothing has to be stored. Must not know HTTP.
+ */
+
+import { createHash } from 'node:crypto';
+import { zipSync } from 'fflate';
+import type { Package } from '../state.ts';
+
+/** Three chunks, the last one short. */
+const CHUNK_BYTES = 65_536;
+const FILE_BYTES = 2 * CHUNK_BYTES + 12_345;
+
+export type FileKind = 'variant' | 'delta';
+/** A file of a package; its bytes are only made when they are wanted. */
+export type PackagedFile = {
+  readonly kind: FileKind;
+  readonly publicId: string;
+  readonly path: string;
+  /** The device it is for. */
+  readonly device: string;
+  readonly bytes: () => Buffer;
+};
+
+const devices = ['iPhone14,5', 'iPad14,3'];
+
+/** A UUID that stands for something of a package, always the same one. */
+export function idOf(found: Pick<Package, 'appleItemId' | 'appleVersionId'>, what: string): string {
+  const digest = createHash('sha256').update(`${found.appleItemId} ${found.appleVersionId} ${what}`).digest('hex');
+  return digest.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** A variant for each kind of device, and a delta for each from the version before, when there was one. */
+export function filesOf(found: Package, packages: readonly Package[]): PackagedFile[] {
+  const kinds: readonly FileKind[] = packageBefore(found, packages) ? ['variant', 'delta'] : ['variant'];
+  return kinds.flatMap((kind) =>
+    devices.map((device) => {
+      const publicId = idOf(found, `${kind} ${device}`);
+      const bytes = () =>
+        createHash('shake256', { outputLength: FILE_BYTES }).update(found.signature).update(publicId).digest();
+      return { kind, publicId, path: `${kind}/${publicId}.ipa`, device, bytes };
+    }),
+  );
+}
+
+/** The content of `manifest.json`. */
+function manifestOf(found: Package, packages: readonly Package[]) {
+  const files = filesOf(found, packages);
+  const of = (kind: FileKind) => files.filter((file) => file.kind === kind);
+  const before = packageBefore(found, packages);
+  return {
+    distributionPackageRevision: 1,
+    appleItemId: found.appleItemId,
+    bundleId: found.bundleId,
+    shortVersionString: found.shortVersionString,
+    bundleVersion: found.bundleVersion,
+    appleVersionId: found.appleVersionId,
+    platforms: ['ios'],
+    minimumSystemVersions: { ios: '17.5' },
+    requiredDeviceCapabilities: ['arm64'],
+    appInstallDeterminants: [],
+    variants: of('variant').map((file) => ({
+      publicId: file.publicId,
+      assetPath: file.path,
+      installTargets: [{ device: file.device, os: '17.5' }],
+      variantDetails: detailsOf(file.bytes()),
+    })),
+    deltas: of('delta').map((file) => ({
+      publicId: file.publicId,
+      assetPath: file.path,
+      sourceVariant: {
+        installTargets: [{ device: file.device, os: '17.5' }],
+        appleVersionId: before?.appleVersionId,
+        version: before?.shortVersionString,
+      },
+      targetVariantAssetPath: files.find(({ kind, device }) => kind === 'variant' && device === file.device)?.path,
+      deltaDetails: detailsOf(file.bytes()),
+    })),
+  };
+}
+
+/** One file of a package by its path, as a website serves it; undefined when there is none. */
+export function fileAt(found: Package, packages: readonly Package[], path: string): Buffer | undefined {
+  if (path === 'manifest.json') return Buffer.from(JSON.stringify(manifestOf(found, packages), null, 2));
+  if (path === 'signature') return Buffer.from(found.signature, 'base64');
+  return filesOf(found, packages)
+    .find((file) => file.path === path)
+    ?.bytes();
+}
+
+/** `alternative-distribution-package.zip`, the same bytes each time. */
+export function archiveOf(found: Package, packages: readonly Package[]): Buffer {
+  const entry = (path: string) => fileAt(found, packages, path) ?? Buffer.alloc(0);
+  const files = { 'manifest.json': entry('manifest.json'), signature: entry('signature') };
+  return Buffer.from(zipSync(files, { mtime: new Date(2026, 0, 1) }));
+}
+
+/** The newest package of an app that has been made. */
+export const newestOf = (packages: readonly Package[], appleItemId: string): Package | undefined =>
+  packages.findLast((one) => one.appleItemId === appleItemId && one.isMade);
+
+/** The version after this one, as a developer's next release. */
+export function nextPackage(found: Package): Package {
+  const [major = '1', minor = '0'] = found.shortVersionString.split('.');
+  const bundleVersion = Number(found.bundleVersion) + 15;
+  return {
+    ...found,
+    appleVersionId: String(BigInt(found.appleVersionId) + 15n),
+    shortVersionString: `${major}.${Number(minor) + 1}.0`,
+    bundleVersion: String(bundleVersion),
+    signature: createHash('sha512').update(found.signature).digest('base64'),
+  };
+}
+
+function packageBefore(found: Package, packages: readonly Package[]): Package | undefined {
+  return packages.findLast(
+    (one) =>
+      one.isMade && one.appleItemId === found.appleItemId && BigInt(one.appleVersionId) < BigInt(found.appleVersionId),
+  );
+}
+
+function detailsOf(bytes: Buffer) {
+  const encryptedChunkDigests: string[] = [];
+  for (let from = 0; from < bytes.length; from += CHUNK_BYTES)
+    encryptedChunkDigests.push(
+      createHash('sha256')
+        .update(bytes.subarray(from, from + CHUNK_BYTES))
+        .digest('hex'),
+    );
+  const hashes = [{ algorithm: 'sha256', chunkSize: CHUNK_BYTES, encryptedChunkDigests }];
+  return { compressedSize: bytes.length, uncompressedSize: 2 * bytes.length, hashes };
+}

@@ -1,0 +1,81 @@
+/**
+ * Takes an install verification token apart, as a device would (apple-facts §1; RFC 7515 §3.1), and finds what the
+ * account knows of it. Must not know which checks there are.
+ */
+
+import type { App, DistributionKey, Package, State } from '../state.ts';
+
+/** A JSON object. */
+export type Json = Readonly<Record<string, unknown>>;
+type Jws = { readonly header: Json; readonly payload: Json; readonly signature: Buffer; readonly signingInput: string };
+
+/** A token taken apart, beside what the account knows of it. */
+export type SeenToken = {
+  /** Undefined when it has not the shape of a JWS: `problem` then says why. */
+  readonly jws: Jws | undefined;
+  readonly problem: string;
+  /** The package of the link; without a link undefined. */
+  readonly linked: Package | undefined;
+  readonly isFromLink: boolean;
+  /** The registered key that `kid` names. */
+  readonly key: DistributionKey | undefined;
+  /** The app of this account that is to be installed, by the link's package, else by `bid`, else by `iss`. */
+  readonly app: App | undefined;
+  readonly state: State;
+  readonly nowSeconds: number;
+};
+
+/** Takes a token apart. Never throws; what cannot be read is undefined. `linked`: null when there is no link. */
+export function readToken(
+  token: string,
+  link: { readonly linked: Package | undefined } | null,
+  state: State,
+  nowSeconds: number,
+): SeenToken {
+  const jws = readJws(token);
+  const base = { linked: link?.linked, isFromLink: link !== null, state, nowSeconds };
+  if (typeof jws === 'string') return { ...base, jws: undefined, problem: jws, key: undefined, app: undefined };
+  const { iss, bid } = jws.payload;
+  const named = state.apps.find(({ bundleId }) => bundleId === bid) ?? state.apps.find(({ id }) => id === iss);
+  const app = named && link?.linked ? state.apps.find(({ id }) => id === link.linked?.appleItemId) : named;
+  return { ...base, jws, problem: '', key: state.keys.find(({ id }) => id === jws.header['kid']), app };
+}
+
+function readJws(token: string): Jws | string {
+  const parts = token.split('.');
+  const [header = '', payload = '', signature = ''] = parts;
+  if (parts.length !== 3) return `it has ${parts.length} parts, not three`;
+  for (const [name, part] of Object.entries({ header, payload, signature })) {
+    if (part === '') return `the ${name} is empty`;
+    if (/^[\w+/-]+=+$/.test(part)) return `the ${name} is padded with '='; base64url in a JWS has no padding`;
+    if (/[+/]/.test(part)) return `the ${name} is in base64 with '+' or '/', not in base64url`;
+    if (!/^[\w-]+$/.test(part) || part.length % 4 === 1) return `the ${name} is not base64url`;
+  }
+  const [headerJson, payloadJson] = [readJson(header), readJson(payload)];
+  if (!headerJson || !payloadJson) return `the ${headerJson ? 'payload' : 'header'} is not a JSON object in UTF-8`;
+  return {
+    header: headerJson,
+    payload: payloadJson,
+    signature: Buffer.from(signature, 'base64url'),
+    signingInput: `${header}.${payload}`,
+  };
+}
+
+function readJson(part: string): Json | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(part, 'base64url')));
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
+  } catch {
+    return undefined; // the check `jws-shape` reports it
+  }
+}
+
+/** A UUID in any case. */
+const isUuid = (value: unknown): value is string =>
+  typeof value === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value);
+
+/** How a nonce is remembered, for each key apart; undefined when it is none. */
+export function nonceRecord({ jws }: SeenToken): string | undefined {
+  const nonce = jws?.payload['nonce'];
+  return jws && isUuid(nonce) ? `${jws.header['kid']} ${nonce.toUpperCase()}` : undefined;
+}

@@ -1,0 +1,261 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t from 'tap';
+import { readConfig, readStart } from '../../src/config/config.ts';
+import { settings } from '../../src/config/settings.ts';
+import { isWebdistError } from '../../src/errors.ts';
+
+const minimal = {
+  WEBDIST_DOMAIN: 'example.com',
+  WEBDIST_APPLE_ITEM_ID: '6500000001',
+  WEBDIST_BUNDLE_ID: 'com.example.trailmap',
+  WEBDIST_KEY: 'file:///run/secrets/key.pem',
+  ASC_KEY_ID: '2X9R4HXF34',
+  ASC_ISSUER_ID: '57246542-96fe-1a63-e053-0824d011072a',
+  ASC_PRIVATE_KEY: 'file:///run/secrets/AuthKey_2X9R4HXF34.p8',
+};
+
+const problemsOf = (env: Record<string, string | undefined>): string[] => {
+  try {
+    readConfig(env);
+    return [];
+  } catch (error) {
+    if (!isWebdistError(error) || error.code !== 'config_invalid') throw error;
+    return error.message
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim());
+  }
+};
+
+t.test('seven variables are enough', async (t) => {
+  const config = readConfig(minimal);
+  t.match(config, {
+    mode: 'production',
+    listen: { host: '127.0.0.1', port: 8080 },
+    logLevel: 'info',
+    domain: 'example.com',
+    apps: [{ bundleId: 'com.example.trailmap', appleItemId: '6500000001', key: ['file:///run/secrets/key.pem'] }],
+    tokenLifetimeSeconds: 1200,
+    keyScope: 'app',
+    register: 'ensure',
+    appStoreConnect: {
+      baseUrl: 'https://api.appstoreconnect.apple.com',
+      keyId: '2X9R4HXF34',
+      privateKey: minimal.ASC_PRIVATE_KEY,
+    },
+    callers: { allowedOrigins: ['https://example.com'], anonymous: 'pages', apiKeys: [] },
+    ledger: { whenDown: 'issue', evidence: 'tap', retentionDays: 0 },
+    rateLimit: { perVisitor: 60, perAddress: 600 },
+    trustProxy: [],
+  });
+  t.match(config.ledger.url, /^sqlite:\/\/\/.*\.webdist\/ledger\.sqlite$/);
+  t.ok(Object.isFrozen(config));
+});
+
+t.test('no issuer id is an individual key', async (t) => {
+  t.equal(readConfig({ ...minimal, ASC_ISSUER_ID: undefined }).appStoreConnect?.issuerId, undefined);
+});
+
+t.test('every wrong value is named, all at once', async (t) => {
+  const wrong: Record<string, string> = {
+    PORT: '80x',
+    LOG_LEVEL: 'loud',
+    WEBDIST_DOMAIN: 'https://example.com/',
+    WEBDIST_APPLE_ITEM_ID: '18446744073709551616',
+    WEBDIST_BUNDLE_ID: 'trail map',
+    WEBDIST_KEY: '-----BEGIN PRIVATE KEY-----',
+    WEBDIST_PACKAGE_URL: 'http://example.com/adp',
+    WEBDIST_APP_SHARE_URL: 'example.com',
+    WEBDIST_TOKEN_LIFETIME: '59',
+    WEBDIST_KEY_SCOPE: 'team',
+    WEBDIST_REGISTER: 'yes',
+    WEBDIST_ALLOWED_ORIGINS: 'https://a.example.com/',
+    WEBDIST_ANONYMOUS: 'all',
+    WEBDIST_API_KEYS: 'shop:secret',
+    WEBDIST_AUTH_JWKS_URL: 'ftp://example.com',
+    WEBDIST_LEDGER: 'mysql://x',
+    WEBDIST_LEDGER_SECRET: 'short',
+    WEBDIST_LEDGER_DOWN: 'wait',
+    WEBDIST_INSTALL_EVIDENCE: 'guess',
+    WEBDIST_COUNTRY_HEADER: 'a b',
+    WEBDIST_RATE_LIMIT: '0',
+    WEBDIST_RATE_LIMIT_ADDRESS: '-1',
+    WEBDIST_LEDGER_RETENTION_DAYS: '1.5',
+    WEBDIST_REDIS_URL: 'http://x',
+    WEBDIST_TRUST_PROXY: '1',
+    ASC_KEY_ID: '?',
+    ASC_ISSUER_ID: 'me',
+    ASC_BASE_URL: 'http://example.com',
+    WEBDIST_TYPO: 'x',
+  };
+  const problems = problemsOf({ ...minimal, ...wrong });
+  for (const name of Object.keys(wrong))
+    t.equal(problems.filter((problem) => problem.startsWith(`${name}:`)).length, 1, `${name} is named once`);
+  for (const value of Object.values(wrong).filter((text) => text.length > 4))
+    t.notOk(
+      problems.some((problem) => problem.includes(` ${value} `)),
+      'no value is repeated',
+    );
+});
+
+t.test('what is missing is named with what it is', async (t) => {
+  const names = problemsOf({ WEBDIST_MODE: 'production' }).map((problem) => problem.split(':')[0]);
+  t.strictSame(names.sort(), [
+    'ASC_KEY_ID',
+    'ASC_PRIVATE_KEY',
+    'WEBDIST_APPLE_ITEM_ID',
+    'WEBDIST_BUNDLE_ID',
+    'WEBDIST_DOMAIN',
+    'WEBDIST_KEY',
+  ]);
+});
+
+t.test('combinations that cannot be meant', async (t) => {
+  t.match(problemsOf({ ...minimal, ASC_PRIVATE_KEY_B64: 'QUJD' }), [/ASC_PRIVATE_KEY, ASC_PRIVATE_KEY_B64: only one/]);
+  t.match(problemsOf({ ...minimal, WEBDIST_LEDGER: 'postgres://db/x' }), [
+    /^WEBDIST_LEDGER_SECRET: is required with PostgreSQL/,
+  ]);
+  t.match(problemsOf({ ...minimal, WEBDIST_COUNTRY_HEADER: 'cf-ipcountry' }), [
+    /^WEBDIST_COUNTRY_HEADER: needs WEBDIST_TRUST_PROXY/,
+  ]);
+  t.match(problemsOf({ ...minimal, WEBDIST_TRUST_PROXY: 'true' }), [/^WEBDIST_TRUST_PROXY: .*choose their address/]);
+  t.match(problemsOf({ ...minimal, WEBDIST_AUTH_ISSUER: 'https://id.example.com' }), [
+    /^WEBDIST_AUTH_JWKS_URL/,
+    /^WEBDIST_AUTH_AUDIENCE/,
+  ]);
+  t.match(problemsOf({ ...minimal, WEBDIST_MODE: 'sandbox', NODE_ENV: 'production' }), [/^WEBDIST_MODE: /]);
+  t.match(problemsOf({ ...minimal, WEBDIST_KEY: 'env://A env://A' }), [/^WEBDIST_KEY: the same locator/]);
+  const digest = 'a'.repeat(64);
+  t.match(problemsOf({ ...minimal, WEBDIST_API_KEYS: `a:${digest},a:${digest}` }), [/^WEBDIST_API_KEYS: two keys/]);
+});
+
+t.test('NAME_FILE gives the value from a file', async (t) => {
+  const dir = t.testdir({ domain: 'shop.example.com\n' });
+  const { WEBDIST_DOMAIN: _, ...rest } = minimal;
+  t.equal(readConfig({ ...rest, WEBDIST_DOMAIN_FILE: join(dir, 'domain') }).domain, 'shop.example.com');
+  t.match(problemsOf({ ...minimal, WEBDIST_DOMAIN_FILE: join(dir, 'domain') }), [/^WEBDIST_DOMAIN: is given twice/]);
+  t.match(problemsOf({ ...minimal, PORT_FILE: join(dir, 'nothing') }), [
+    /^PORT_FILE: the file cannot be read \(ENOENT\)/,
+  ]);
+});
+
+t.test('a key file behind _FILE may hold the PEM itself, and the API key may be given in every way', async (t) => {
+  const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({
+    format: 'pem',
+    type: 'pkcs8',
+  }) as string;
+  const path = join(t.testdir(), 'key.txt');
+  writeFileSync(path, pem);
+  const { WEBDIST_KEY: _, ASC_PRIVATE_KEY: __, ...rest } = minimal;
+  const url = `file://${path}`;
+  const key = { ASC_PRIVATE_KEY: minimal.ASC_PRIVATE_KEY };
+  t.strictSame(readConfig({ ...rest, ...key, WEBDIST_KEY_FILE: path }).apps[0]?.key, [url]);
+  const apiKey = (given: Record<string, string>) =>
+    readConfig({ ...rest, WEBDIST_KEY: minimal.WEBDIST_KEY, ...given }).appStoreConnect?.privateKey;
+  t.equal(apiKey({ ASC_PRIVATE_KEY: pem }), 'env://ASC_PRIVATE_KEY', 'the PEM stays in the environment');
+  t.equal(apiKey({ ASC_PRIVATE_KEY: 'awskms:///alias/asc' }), 'awskms:///alias/asc');
+  t.equal(apiKey({ ASC_PRIVATE_KEY_PATH: path }), url);
+  t.equal(apiKey({ ASC_PRIVATE_KEY_FILE: path }), url);
+  t.equal(apiKey({ ASC_PRIVATE_KEY_B64_FILE: path }), url);
+  t.equal(apiKey({ ASC_PRIVATE_KEY_B64: Buffer.from(pem).toString('base64') }), 'env://ASC_PRIVATE_KEY_B64');
+});
+
+t.test('the file of WEBDIST_CONFIG', async (t) => {
+  const { ASC_KEY_ID, ASC_ISSUER_ID, ASC_PRIVATE_KEY } = minimal;
+  const asc = { ASC_KEY_ID, ASC_ISSUER_ID, ASC_PRIVATE_KEY };
+  const dir = t.testdir({
+    'two.yaml': `
+domain: example.com
+apps:
+  - bundleId: com.example.camping
+    appleItemId: "6473805491"
+    key: file:///run/secrets/camping.pem
+    packageUrl: https://example.com/adp/camping
+    appShareUrl: https://example.com/camping
+  - bundleId: com.example.hiking
+    appleItemId: 18446744073709551615
+    key: env://HIKING env://HIKING_NEXT
+`,
+    'one.json': '{"apps":[{"bundleId":"com.example.camping","appleItemId":"6473805491","key":"env://CAMPING"}]}',
+    'wrong.yaml': `
+domain: http://example.com
+apps:
+  - bundleId: com.example.camping
+    appleItemId: "6473805491"
+    key: somewhere
+    colour: red
+  - bundleId: com.example.camping
+`,
+    'twins.yaml': `
+domain: example.com
+apps:
+  - { bundleId: com.example.a, appleItemId: "1", key: env://A }
+  - { bundleId: com.example.a, appleItemId: "1", key: env://A }
+`,
+    'broken.yaml': 'domain: [',
+  });
+  const file = (name: string) => ({ ...asc, WEBDIST_CONFIG: join(dir, name) });
+  const two = readConfig(file('two.yaml'));
+  t.equal(two.domain, 'example.com');
+  t.strictSame(
+    two.apps.map((app) => app.appleItemId),
+    ['6473805491', '18446744073709551615'],
+    'an unquoted id loses nothing',
+  );
+  t.strictSame(two.apps[1]?.key, ['env://HIKING', 'env://HIKING_NEXT']);
+  t.equal(readConfig({ ...file('one.json'), WEBDIST_DOMAIN: 'example.com' }).apps.length, 1);
+  t.match(problemsOf(file('one.json')), [/^WEBDIST_DOMAIN: is required/]);
+  t.match(problemsOf({ ...file('two.yaml'), WEBDIST_KEY: 'env://A' }), [/^WEBDIST_KEY: say this in the file/]);
+  const wrong = problemsOf(file('wrong.yaml'))
+    .filter((problem) => problem.startsWith('WEBDIST_CONFIG'))
+    .join('\n');
+  for (const place of [
+    'domain:',
+    'apps[0].key[0]:',
+    'apps[0]: Unrecognized key: "colour"',
+    'apps[1].appleItemId:',
+    'apps[1].key:',
+  ])
+    t.match(wrong, `WEBDIST_CONFIG: ${place}`);
+  t.match(problemsOf(file('twins.yaml')), [/two apps have the same bundleId/, /two apps have the same appleItemId/]);
+  t.match(problemsOf(file('broken.yaml')).join(), /WEBDIST_CONFIG: the file is not YAML or JSON, see line 1/);
+  t.match(problemsOf(file('nothing.yaml')).join(), /WEBDIST_CONFIG: the file cannot be read \(ENOENT\)/);
+});
+
+t.test('with registration off no API key is needed', async (t) => {
+  const { ASC_KEY_ID, ASC_ISSUER_ID, ASC_PRIVATE_KEY, ...rest } = minimal;
+  t.equal(readConfig({ ...rest, WEBDIST_REGISTER: 'off', WEBDIST_KEY_ID: 'abc' }).appStoreConnect, undefined);
+});
+
+t.test('the mode', async (t) => {
+  t.equal(readStart({}).mode, 'sandbox');
+  t.equal(readStart({ PORT: '1', LOG_LEVEL: 'warn' }).mode, 'sandbox');
+  t.equal(readStart({ NODE_ENV: 'production' }).mode, 'production');
+  t.equal(readStart({ WEBDIST_DOMAIN: 'example.com' }).mode, 'production');
+  t.equal(readStart({ ASC_KEY_ID: 'X' }).mode, 'production');
+  t.equal(readStart({ WEBDIST_DOMAIN: 'example.com', WEBDIST_MODE: 'sandbox' }).mode, 'sandbox');
+  t.equal(readConfig({ ...minimal, WEBDIST_MODE: 'sandbox' }).callers.anonymous, 'any');
+});
+
+t.test(
+  'whatever is put into the environment, the answer is a Config or a list of problems, and shows no value',
+  async (t) => {
+    const secret = randomBytes(24).toString('hex');
+    const name = fc.constantFrom(...Object.keys(settings));
+    t.doesNotThrow(() =>
+      fc.assert(
+        fc.property(
+          fc.dictionary(name, fc.oneof(fc.string(), fc.constant(`x${secret}`), fc.webUrl(), fc.integer().map(String))),
+          (env) => {
+            const problems = problemsOf({ ...minimal, ...env });
+            return !problems.join().includes(secret);
+          },
+        ),
+        { numRuns: 300 },
+      ),
+    );
+  },
+);

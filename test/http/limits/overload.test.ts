@@ -1,0 +1,105 @@
+/** Too much to do is said early and with when to come again; and what all pages together may ask. */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { buildServer } from '../../../src/http/server.ts';
+import { openLog } from '../../../src/log.ts';
+import { askToken, startReady, startSandbox, until } from '../../harness/running.ts';
+
+async function serverWith(t: Test, limits: { maxLagMs: number; maxUnderWay: number; leastUnderWay?: number }) {
+  const overloadLimits = { leastUnderWay: 0, ...limits };
+  const { service } = await startReady(t, await startSandbox(t));
+  const { app, close } = await buildServer({ service, log: openLog('silent'), overloadLimits });
+  t.teardown(close);
+  return { url: await app.listen({ host: '127.0.0.1', port: 0 }), service };
+}
+
+const refusals = async (url: string) =>
+  /webdist_overloaded_total\{reason="(\w+)"\} (\d+)/.exec(await (await fetch(`${url}/metrics`)).text());
+
+t.test('too many under way: refused, in a way a page can read; health goes on', async (t) => {
+  const { url } = await serverWith(t, { maxLagMs: 10_000, maxUnderWay: 0 });
+  const refused = await askToken(url);
+  t.equal(refused.status, 503);
+  t.equal(refused.headers.get('retry-after'), '1');
+  t.equal(refused.headers.get('access-control-allow-origin'), 'https://example.com');
+  t.match(await refused.json(), { code: 'overloaded', status: 503 });
+  const device = await fetch(`${url}/marketplace-kit/updates`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  });
+  t.equal(device.status, 503, 'devices, too');
+  t.equal((await fetch(`${url}/health/ready`)).status, 200);
+  t.equal((await fetch(`${url}/.well-known/jwks.json`)).status, 200);
+  t.strictSame((await refusals(url))?.slice(1), ['under_way', '2']);
+});
+
+t.test('what has ended does not count, however it ended', async (t) => {
+  const { url } = await serverWith(t, { maxLagMs: 10_000, maxUnderWay: 1 });
+  for (let n = 0; n < 5; n++) t.equal((await askToken(url)).status, 200);
+  for (let n = 0; n < 5; n++) t.equal((await askToken(url, { app: 'no.such.app' })).status, 404);
+  for (let n = 0; n < 5; n++) {
+    const hangUp = new AbortController();
+    const asked = fetch(`${url}/install-token`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'content-length': '100', origin: 'https://example.com' },
+      body: new ReadableStream({ start: (stream) => stream.enqueue(Buffer.from('{')) }),
+      duplex: 'half',
+      signal: hangUp.signal,
+    } as RequestInit).catch(() => undefined);
+    await delay(20);
+    hangUp.abort();
+    await asked;
+  }
+  t.ok(await until(async () => (await askToken(url)).status === 200, 'a token after five that hung up'));
+});
+
+t.test('a lagging event loop: refused while it lags, served again after', async (t) => {
+  const { url } = await serverWith(t, { maxLagMs: 30, maxUnderWay: 1000 });
+  const blocking = setInterval(() => {
+    const end = performance.now() + 150;
+    while (performance.now() < end);
+  }, 10);
+  t.teardown(() => clearInterval(blocking));
+  t.ok(await until(async () => (await askToken(url)).status === 503, 'a refusal'));
+  t.equal((await refusals(url))?.[1], 'lag');
+  clearInterval(blocking);
+  t.ok(await until(async () => (await askToken(url)).status === 200, 'a token'));
+});
+
+t.test('a lagging event loop takes a few requests all the same: they are not why it lags', async (t) => {
+  const { url } = await serverWith(t, { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 1 });
+  const blocking = setInterval(() => {
+    const end = performance.now() + 150;
+    while (performance.now() < end);
+  }, 10);
+  t.teardown(() => clearInterval(blocking));
+  for (let n = 0; n < 10; n++) t.equal((await askToken(url)).status, 200);
+  const hangUp = new AbortController();
+  const underWay = fetch(`${url}/install-token`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', origin: 'https://example.com' },
+    body: new ReadableStream({ start: (stream) => stream.enqueue(Buffer.from('{')) }),
+    duplex: 'half',
+    signal: hangUp.signal,
+  } as RequestInit).catch(() => undefined);
+  t.ok(await until(async () => (await askToken(url)).status === 503, 'a refusal beside one that is under way'));
+  hangUp.abort();
+  await underWay;
+});
+
+t.test('limits for one app and for all pages together', async (t) => {
+  const settings = { WEBDIST_RATE_LIMIT_APP: '3' };
+  const { url } = await startReady(t, await startSandbox(t), settings);
+  for (let n = 0; n < 3; n++) t.equal((await askToken(url)).status, 200);
+  const refused = await askToken(url, { bundleId: 'com.example.trailmap' });
+  t.equal(refused.status, 429, 'the same app by its name');
+  t.ok(Number(refused.headers.get('retry-after')) > 0);
+  t.match(refused.headers.get('ratelimit-policy'), /"visitor";q=60;w=60.*"app";q=3;w=60/);
+  t.equal((await askToken(url, { app: 'no.such.app' })).status, 404, 'what is no app is not counted as one');
+
+  const total = await startReady(t, await startSandbox(t), { WEBDIST_RATE_LIMIT_TOTAL: '2' });
+  for (let n = 0; n < 2; n++) t.equal((await askToken(total.url)).status, 200);
+  t.equal((await askToken(total.url, { app: 'no.such.app' })).status, 429, 'everything counts');
+});

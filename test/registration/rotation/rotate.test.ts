@@ -1,0 +1,202 @@
+/** `webdist keys rotate` as an operator uses it, with servers running in this process that share its data folder. */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { nextStep } from '../../../src/registration/rotation/steps.ts';
+import { runWebdist, startReady, temporaryFolder, until } from '../../harness/running.ts';
+import { appleItemId, keyFile, keyIdOf, openAccount } from './account.ts';
+
+t.test('the steps follow from what is there', async (t) => {
+  const table: [Parameters<typeof nextStep>[0], ReturnType<typeof nextStep>][] = [
+    [
+      { targetId: undefined, otherIds: ['old'], refusals: 0 },
+      { act: 'add', isLast: false },
+    ],
+    [
+      { targetId: undefined, otherIds: ['old'], refusals: 1 },
+      { act: 'remove', keyId: 'old' },
+    ],
+    [
+      { targetId: undefined, otherIds: [], refusals: 0 },
+      { act: 'add', isLast: false },
+    ],
+    [
+      { targetId: undefined, otherIds: [], refusals: 4 },
+      { act: 'add', isLast: true },
+    ],
+    [
+      { targetId: 'new', otherIds: ['old'], refusals: 0 },
+      { act: 'remove', keyId: 'old' },
+    ],
+    [
+      { targetId: 'new', otherIds: [], refusals: 0 },
+      { act: 'finish', keyId: 'new' },
+    ],
+  ];
+  for (const [standing, step] of table) t.strictSame(nextStep(standing), step);
+});
+
+t.test('there and back: servers follow without asking Apple, restarts know it', async (t) => {
+  const { sandbox, door, env, asc, rotate } = await openAccount(t);
+  const [one, two] = [await startReady(t, sandbox, env), await startReady(t, sandbox, env)];
+  await Promise.all([one.service.look(), two.service.look()]);
+  const old = await keyIdOf(one.url);
+  const before = door.passed.length;
+  const { code, output } = await rotate();
+  t.equal(code, 0, output);
+  t.match(
+    output,
+    /Telling the replicas.*Pausing.*Adding the key SHA256.*Removing the key.*Adding the key.*Replicas sign again/s,
+  );
+  const asked = door.passed.slice(before).map(({ method, path }) => `${method} ${path}`);
+  const registered = await asc.appKey(appleItemId);
+  t.not(registered?.id, old);
+  for (const { url } of [one, two]) await until(async () => (await keyIdOf(url)) === registered?.id, 'the new key');
+  t.equal(door.passed.length, before + asked.length, 'the servers asked nobody');
+  t.equal((await asc.listKeys()).length, 1);
+  t.equal((await rotate()).output, 'This key is registered already; nothing was changed.\n');
+
+  door.hook = () => new Promise(() => undefined);
+  const three = await startReady(t, sandbox, env);
+  t.equal(await keyIdOf(three.url), registered?.id, 'one that starts while Apple is silent knows it');
+  door.hook = undefined;
+
+  const back = await rotate(['--rollback']);
+  t.equal(back.code, 0, back.output);
+  const again = await asc.appKey(appleItemId);
+  for (const { url } of [one, two, three]) await until(async () => (await keyIdOf(url)) === again?.id, 'the old key');
+  t.equal((await asc.listKeys()).length, 1);
+  t.match(await rotate(['--rollback']), { code: 2, output: /no change of a key to roll back/ });
+});
+
+t.test('what cannot work is refused before anything is changed', async (t) => {
+  const { sandbox, env, asc, rotate, dataDir, to } = await openAccount(t);
+  const { service, url } = await startReady(t, sandbox, env);
+  await service.look();
+  const old = await keyIdOf(url);
+  t.match(await rotate([]), { code: 2, output: /--to LOCATOR or --rollback/ });
+  t.match(await rotate(['--to', to, '--app', 'com.example.other']), {
+    code: 2,
+    output: /--app with one of: com\.example/,
+  });
+  t.match(await rotate(['--to', `file://${dataDir}/absent.pem`]), { code: 1, output: /--to: .*is not there/ });
+  const unasked = runWebdist(t, ['keys', 'rotate', '--to', to], env);
+  t.equal(await unasked.exited, 2);
+  t.match(unasked.output(), /Add --yes/);
+  const { signer } = (await import('../../../src/signer/local.ts')).openLocalSigner(
+    (await import('node:fs')).readFileSync(new URL(to), 'utf8'),
+    'file',
+  );
+  const taken = await asc.addKey({ publicKey: signer.publicKey });
+  t.match(await rotate(), { code: 1, output: /registered already, as .* for something else/ });
+  await asc.removeKey(taken.id);
+  t.equal((await asc.appKey(appleItemId))?.id, old);
+  t.equal(await keyIdOf(url), old);
+});
+
+t.test('a key that servers do not hold: a warning, and it is theirs as soon as they have it', async (t) => {
+  const { sandbox, env, asc, rotate } = await openAccount(t);
+  const { service, url } = await startReady(t, sandbox, env);
+  await service.look();
+  const { code, output } = await rotate(['--to', keyFile(temporaryFolder(t), 'third.pem')]);
+  t.equal(code, 0, output);
+  t.match(output, /WARNING: no candidate of com\.example\.trailmap/);
+  await until(async () => (await keyIdOf(url)) === '503 not_registered', 'the server to stop');
+  await until(
+    () => service.health().apps['com.example.trailmap']?.registration.code === 'different_key_registered',
+    'health to say why',
+  );
+  t.equal((await rotate(['--rollback'])).code, 0);
+  const back = await asc.appKey(appleItemId);
+  await until(async () => (await keyIdOf(url)) === back?.id, 'the old key');
+});
+
+t.test('Apple refuses the new key for good: the old one comes back', async (t) => {
+  const { sandbox, env, asc, door, rotate } = await openAccount(t);
+  const { service, url } = await startReady(t, sandbox, env);
+  await service.look();
+  const held = await asc.appKey(appleItemId);
+  let posts = 0;
+  door.hook = (at, { method }) => {
+    // Adding is refused six times: with the old key there, and five times without it. The seventh is the old key.
+    if (at !== 'in' || method !== 'POST') return;
+    posts += 1;
+    const refuse = posts > 1 && posts < 7;
+    return fetch(`${sandbox.baseUrl}/_sandbox/faults`, {
+      method: refuse ? 'POST' : 'DELETE',
+      ...(refuse && { body: JSON.stringify({ method: 'POST', status: 409, times: 1 }) }),
+    }).then(() => undefined);
+  };
+  const { code, output } = await rotate();
+  t.equal(code, 1, output);
+  t.match(output, /the old key stays, or comes back/);
+  const now = await asc.appKey(appleItemId);
+  t.equal(now?.spki, held?.spki);
+  await until(async () => (await keyIdOf(url)) === now?.id, 'signing again');
+  t.equal((await asc.listKeys()).length, 1);
+});
+
+t.test('a key of the account: both are there for a moment, and all its apps change with it', async (t) => {
+  const { sandbox, env, asc, rotate } = await openAccount(t);
+  const settings = { ...env, WEBDIST_KEY_SCOPE: 'account' };
+  const { service, url } = await startReady(t, sandbox, settings);
+  await service.look();
+  const { code, output } = await rotate(undefined, settings);
+  t.equal(code, 0, output);
+  t.match(output, /every app that has none of its own/);
+  t.notMatch(output, /Removing.*Adding/s, 'added first');
+  const [key, ...others] = await asc.listKeys({ app: false });
+  t.strictSame(others, []);
+  await until(async () => (await keyIdOf(url)) === key?.id, 'the new key');
+});
+
+t.test('several apps: one has to be named, and a key of the account changes for those that use it', async (t) => {
+  const { env, asc, dataDir, rotate, to } = await openAccount(t);
+  const { WEBDIST_KEY = '', WEBDIST_DOMAIN = '', ...others } = env as Record<string, string>;
+  const single = /^WEBDIST_(APPLE_ITEM_ID|BUNDLE_ID|PACKAGE_URL|PACKAGE_MANIFEST|APP_SHARE_URL)$/;
+  const shared = Object.fromEntries(Object.entries(others).filter(([name]) => !single.test(name)));
+  const apps = [
+    { bundleId: 'com.example.trailmap', appleItemId, key: WEBDIST_KEY },
+    { bundleId: 'com.example.other', appleItemId: '6500000009', key: WEBDIST_KEY },
+  ];
+  const path = join(dataDir, 'webdist.json');
+  writeFileSync(path, JSON.stringify({ domain: WEBDIST_DOMAIN, apps }));
+  const settings = { ...shared, WEBDIST_CONFIG: path, WEBDIST_KEY_SCOPE: 'account' };
+  const { service } = await startReady(t, undefined, settings);
+  await service.look();
+  t.match(await rotate(undefined, settings), {
+    code: 2,
+    output: /several apps.*--app with one of: com\.example\.trail/s,
+  });
+  const { code, output } = await rotate(['--json', '--to', to, '--app', appleItemId], settings);
+  t.equal(code, 0, output);
+  t.match(output, `"appleItemIds":["${appleItemId}","6500000009"]`, 'both apps use it');
+  t.match(await asc.listKeys({ app: false }), { length: 1 });
+});
+
+t.test('two at once: one does it, the other changes nothing', async (t) => {
+  const { sandbox, env, asc, rotate } = await openAccount(t);
+  const { service, url } = await startReady(t, sandbox, env);
+  await service.look();
+  const results = await Promise.all([rotate(), rotate()]);
+  t.ok(results.some(({ code }) => code === 0));
+  for (const { code, output } of results)
+    if (code !== 0) t.match(output, /Another `webdist keys rotate`|There is/, output);
+  const [key, ...others] = await asc.listKeys();
+  t.strictSame(others, []);
+  await until(async () => (await keyIdOf(url)) === key?.id, 'the new key');
+});
+
+t.test('Ctrl-C in the middle says how to go on, and the next run ends it', async (t) => {
+  const { sandbox, env, to, asc, rotate } = await openAccount(t);
+  await startReady(t, sandbox, env);
+  const { child, exited, output } = runWebdist(t, ['keys', 'rotate', '--yes', '--to', to], env);
+  await until(() => output().includes('Pausing'), 'the pause');
+  child.kill('SIGINT');
+  t.equal(await exited, 130);
+  t.match(output(), /Stopped in the middle\. Run the same command again/);
+  const { code, output: said } = await rotate();
+  t.equal(code, 0, said);
+  t.equal((await asc.listKeys()).length, 1, 'exactly one key is registered');
+});

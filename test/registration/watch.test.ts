@@ -1,0 +1,249 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Sandbox } from '../../src/sandbox/sandbox.ts';
+import {
+  askToken,
+  endFaults,
+  requestsSeen,
+  setFault,
+  startReady,
+  startSandbox,
+  startService,
+  temporaryFolder,
+  until,
+} from '../harness/running.ts';
+
+const newKey = () =>
+  generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
+
+/** What App Store Connect can do to a service, and the code the service classifies it under. */
+const faults: [string, object, string][] = [
+  ['down', { drop: true }, 'asc_outage'],
+  ['answering 401', { status: 401 }, 'asc_credentials'],
+  ['answering 403', { status: 403 }, 'asc_role'],
+  [
+    'waiting for an agreement',
+    { status: 403, code: 'FORBIDDEN.REQUIRED_AGREEMENTS_MISSING_OR_EXPIRED' },
+    'asc_agreement',
+  ],
+  ['answering 409', { status: 409 }, 'asc_conflict'],
+  ['answering 429', { status: 429, retryAfterSeconds: 1 }, 'asc_rate'],
+  ['answering 500', { status: 500 }, 'asc_outage'],
+  ['answering HTML', { status: 200, html: true }, 'asc_outage'],
+];
+
+for (const [name, fault, code] of faults) {
+  t.test(`App Store Connect ${name}`, async (t) => {
+    const sandbox = await startSandbox(t);
+    const dataDir = temporaryFolder(t);
+    const first = await startReady(t, sandbox, { WEBDIST_DATA_DIR: dataDir });
+    const { keyId } = (await (await askToken(first.url)).json()) as { keyId: string };
+    await first.stop();
+    await setFault(sandbox, fault);
+
+    const again = await startService(t, sandbox, { WEBDIST_DATA_DIR: dataDir });
+    t.equal(again.service.health().ready, true, 'one that has run before is ready at once');
+    t.match(await (await askToken(again.url)).json(), { keyId }, 'and signs with the key id it remembers');
+    const noticed = () => again.service.health().apps['com.example.trailmap']?.registration;
+    await until(() => noticed()?.state === 'degraded', 'the fault to be noticed');
+    t.match(noticed(), { state: 'degraded', code, detail: /\w/ });
+    t.equal((await askToken(again.url)).status, 200, 'and goes on signing');
+
+    const fresh = await startService(t, sandbox);
+    await until(() => fresh.log.events('registration_problem')[0], 'the problem in the log');
+    t.equal((await fetch(`${fresh.url}/health/live`)).status, 200, 'a new one is live');
+    const ready = await fetch(`${fresh.url}/health/ready`);
+    t.equal(ready.status, 503);
+    t.match(await ready.json(), {
+      ready: false,
+      apps: { 'com.example.trailmap': { registration: { state: 'down', code } } },
+    });
+    const refused = await askToken(fresh.url);
+    t.equal(refused.status, 503);
+    t.match(refused.headers.get('retry-after'), /^\d+$/);
+    t.match(await refused.json(), { code: 'not_registered' });
+
+    await endFaults(sandbox);
+    await until(() => fresh.service.health().ready, 'the new one to become ready by itself', 70);
+    t.match(await (await askToken(fresh.url)).json(), { keyId }, 'with the same key');
+  });
+}
+
+t.test(
+  'a clock five minutes off, either way, is corrected for the API and never dates tokens into the future',
+  async (t) => {
+    for (const clockSkewSeconds of [300, -300]) {
+      const sandbox = await startSandbox(t);
+      await setFault(sandbox, { clockSkewSeconds });
+      const { url, service } = await startReady(t, sandbox);
+      const { token } = (await (await askToken(url)).json()) as { token: string };
+      const { iat } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { iat: number };
+      const appleNow = Date.now() / 1000 + clockSkewSeconds;
+      t.ok(iat <= appleNow + 2, 'not in Apple’s future');
+      t.ok(iat <= Date.now() / 1000, 'nor in ours');
+      t.match(
+        await service.metrics.registry.metrics(),
+        new RegExp(`webdist_clock_offset_seconds ${clockSkewSeconds < 0 ? '-' : ''}(299|300|301)`),
+      );
+    }
+  },
+);
+
+t.test('a slow App Store Connect holds nothing up', async (t) => {
+  const sandbox = await startSandbox(t);
+  const dataDir = temporaryFolder(t);
+  await (await startReady(t, sandbox, { WEBDIST_DATA_DIR: dataDir })).stop();
+  await setFault(sandbox, { latencyMs: 30_000 });
+  const again = await startService(t, sandbox, { WEBDIST_DATA_DIR: dataDir });
+  t.equal((await askToken(again.url)).status, 200);
+  const fresh = await startService(t, sandbox);
+  t.equal((await fetch(`${fresh.url}/livez`)).status, 200);
+  t.equal((await askToken(fresh.url)).status, 503);
+  await Promise.all([again.stop(), fresh.stop()]);
+});
+
+/** Looks at what is registered through the service’s own requests, then changes it behind its back. */
+async function removeKeys(sandbox: Sandbox, path = '/v1/alternativeDistributionKeys'): Promise<void> {
+  const { openAppStoreConnect } = await import('../../src/app-store-connect/client.ts');
+  const { openLocalSigner } = await import('../../src/signer/local.ts');
+  const { openLog } = await import('../../src/log.ts');
+  const { ASC_PRIVATE_KEY_B64 = '', ASC_KEY_ID = '', ASC_ISSUER_ID } = sandbox.settings;
+  const { signer } = openLocalSigner(ASC_PRIVATE_KEY_B64, 'test');
+  const asc = openAppStoreConnect({
+    baseUrl: sandbox.baseUrl,
+    keyId: ASC_KEY_ID,
+    issuerId: ASC_ISSUER_ID,
+    signer,
+    log: openLog('silent'),
+  });
+  if (path.endsWith('Keys')) for (const key of await asc.listKeys()) await asc.removeKey(key.id);
+  else for (const domain of await asc.listDomains()) await asc.removeDomain(domain.id);
+  asc.close();
+}
+
+t.test('drift: a key removed at App Store Connect stops signing and is not made anew', async (t) => {
+  const sandbox = await startSandbox(t);
+  const { service, url, log } = await startReady(t, sandbox);
+  await service.look();
+  await removeKeys(sandbox);
+  await service.look();
+  t.equal(service.health().ready, false);
+  t.equal((await askToken(url)).status, 503);
+  t.equal(log.events('registration_drift').length, 1);
+  const posts = await requestsSeen(sandbox, 'POST');
+  t.strictSame(posts, ['POST /v1/alternativeDistributionKeys', 'POST /v1/alternativeDistributionDomains']);
+});
+
+t.test('drift: a domain that is gone is told, and signing goes on', async (t) => {
+  const sandbox = await startSandbox(t);
+  const { service, url } = await startReady(t, sandbox);
+  await service.look();
+  await removeKeys(sandbox, '/v1/alternativeDistributionDomains');
+  await service.look();
+  t.match(service.health(), { ready: true, domain: { state: 'degraded', code: 'registration_missing' } });
+  t.equal((await askToken(url)).status, 200);
+});
+
+t.test('another key registered for the app is refused, and nothing is deleted', async (t) => {
+  const sandbox = await startSandbox(t);
+  await (await startReady(t, sandbox)).stop();
+  const { service, log, url } = await startService(t, sandbox, { WEBDIST_KEY: 'env://OTHER', OTHER: newKey() });
+  await service.look();
+  t.match(service.health().apps['com.example.trailmap'], {
+    registration: { state: 'down', code: 'different_key_registered' },
+  });
+  t.match(
+    log.text(),
+    /SHA256:[0-9a-f]{64}.*held here: SHA256:[0-9a-f]{64}/,
+    'the log says which was found and which is held',
+  );
+  t.equal((await askToken(url)).status, 503);
+  t.strictSame(await requestsSeen(sandbox, 'DELETE'), []);
+});
+
+t.test('a second candidate signs when it is the registered one', async (t) => {
+  const sandbox = await startSandbox(t);
+  await (await startReady(t, sandbox)).stop();
+  const key = `env://OTHER ${sandbox.settings['WEBDIST_KEY']}`;
+  const { url } = await startReady(t, sandbox, { WEBDIST_KEY: key, OTHER: newKey() });
+  t.equal((await askToken(url)).status, 200);
+});
+
+t.test('modes check and off create nothing', async (t) => {
+  const sandbox = await startSandbox(t);
+  const { service } = await startService(t, sandbox, { WEBDIST_REGISTER: 'check' });
+  await service.look();
+  t.match(service.health().apps['com.example.trailmap'], {
+    registration: { state: 'down', code: 'registration_missing' },
+  });
+  t.strictSame(await requestsSeen(sandbox, 'POST'), []);
+  await fetch(`${sandbox.baseUrl}/_sandbox/requests`, { method: 'DELETE' });
+  const off = await startReady(t, sandbox, { WEBDIST_REGISTER: 'off', WEBDIST_KEY_ID: 'a-known-id' });
+  t.match(await (await askToken(off.url)).json(), { keyId: 'a-known-id' });
+  t.strictSame(await requestsSeen(sandbox), []);
+});
+
+t.test('account-wide scope registers one key for the account', async (t) => {
+  const sandbox = await startSandbox(t);
+  const { url } = await startReady(t, sandbox, { WEBDIST_KEY_SCOPE: 'account' });
+  t.equal((await askToken(url)).status, 200);
+});
+
+t.test('a key file that turns to garbage changes nothing; one that goes away stops signing', async (t) => {
+  const sandbox = await startSandbox(t);
+  const path = join(temporaryFolder(t), 'key.pem');
+  const pem = newKey();
+  writeFileSync(path, pem);
+  const { service, url } = await startReady(t, sandbox, { WEBDIST_KEY: `file://${path}` });
+  writeFileSync(path, 'garbage');
+  await service.look();
+  t.match(service.health(), {
+    ready: true,
+    apps: { 'com.example.trailmap': { key: { state: 'degraded', code: 'key_invalid' } } },
+  });
+  t.equal((await askToken(url)).status, 200);
+  const { unlinkSync } = await import('node:fs');
+  unlinkSync(path);
+  await service.look();
+  t.match(service.health(), {
+    ready: false,
+    apps: { 'com.example.trailmap': { key: { state: 'down', code: 'key_absent' } } },
+  });
+  writeFileSync(path, pem);
+  await until(() => service.health().ready, 'the file to be noticed again');
+});
+
+t.test('keys that cannot be right are refused at start, saying why', async (t) => {
+  const sandbox = await startSandbox(t);
+  const folder = temporaryFolder(t);
+  const apiKey = Buffer.from(sandbox.settings['ASC_PRIVATE_KEY_B64'] ?? '', 'base64').toString();
+  writeFileSync(join(folder, 'AuthKey_2X9R4HXF34.p8'), newKey());
+  const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey.export({
+    format: 'pem',
+    type: 'pkcs8',
+  }) as string;
+  const start = (settings: Record<string, string>) => startService(t, sandbox, settings);
+  await t.rejects(start({ WEBDIST_KEY: 'env://K', K: apiKey }), {
+    code: 'key_invalid',
+    message: /is the App Store Connect API key/,
+  });
+  await t.rejects(start({ WEBDIST_KEY: `file://${folder}/AuthKey_2X9R4HXF34.p8` }), {
+    code: 'key_invalid',
+    message: /file name of a key that Apple made/,
+  });
+  await t.rejects(start({ WEBDIST_KEY: 'env://K', K: p384 }), {
+    code: 'key_invalid',
+    message: /com\.example\.trailmap.*curve secp384r1/,
+  });
+  await t.rejects(start({ WEBDIST_KEY: 'env://K' }), { code: 'key_absent', message: /variable K is not set/ });
+});
+
+t.test('a wrong AppleItemID is told apart from a wrong key', async (t) => {
+  const { service } = await startService(t, await startSandbox(t), { WEBDIST_APPLE_ITEM_ID: '6500000002' });
+  await service.look();
+  t.match(service.health().apps['com.example.trailmap'], {
+    registration: { code: 'config_invalid', detail: /6500000001, not 6500000002/ },
+  });
+});

@@ -1,0 +1,423 @@
+/**
+ * Every line of the rejection checklist (apple-facts §10), broken in every journey it can break, and the reason the
+ * simulated phone gives. The table names how; a line that is in neither table fails the test.
+ */
+
+import { createPrivateKey, sign } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import type { Journey, JourneyOptions } from '../../../src/sandbox/device/journey.ts';
+import { jws, newKey } from '../account.ts';
+import { APP, linkOf, phoneFor, refusalOf, startWebsite, type Website } from '../website.ts';
+
+const LINES = 35;
+
+/** Lines that no journey can break. */
+const notHere: Readonly<Record<number, string>> = {
+  2: 'the browser drops a navigation without a tap before a device hears of it: test/browser/link.test.ts',
+};
+
+type JourneyName = 'install' | 'update' | 'reinstall' | 'backup';
+const everywhere: readonly JourneyName[] = ['install', 'update', 'reinstall', 'backup'];
+const withLink: readonly JourneyName[] = ['install', 'reinstall'];
+const withLicence: readonly JourneyName[] = ['install', 'reinstall', 'backup'];
+
+type Parts = { header: Record<string, unknown>; claims: Record<string, unknown> };
+
+/** What is broken: the link, the page, the next token, an answer of the website, the phone. */
+type Broken = {
+  readonly link?: (link: string) => string;
+  readonly page?: string;
+  readonly token?: (token: string, website: Website) => string;
+  readonly fetch?: typeof fetch;
+  readonly options?: Partial<JourneyOptions>;
+};
+type Row = readonly [line: number, how: string, says: RegExp, journeys: readonly JourneyName[], broken: Broken];
+
+const partsOf = (token: string): Parts => {
+  const [header, claims] = token.split('.', 2).map((part) => JSON.parse(Buffer.from(part, 'base64url').toString()));
+  return { header, claims };
+};
+const ownKey = ({ sandbox }: Website) => createPrivateKey(readFileSync(new URL(sandbox.settings['WEBDIST_KEY'] ?? '')));
+
+/** The token with other content, signed by the registered key. */
+const signed =
+  (change: (parts: Parts) => Partial<Parts>) =>
+  (token: string, website: Website): string => {
+    const parts = partsOf(token);
+    const { header, claims } = { ...parts, ...change(parts) };
+    return jws(header, claims, ownKey(website));
+  };
+const claims = (changes: Record<string, unknown>): Broken => ({
+  token: signed((parts) => ({ claims: { ...parts.claims, ...changes } })),
+});
+const times = (change: (iat: number) => Record<string, unknown>): Broken => ({
+  token: signed((parts) => ({ claims: { ...parts.claims, ...change(Number(parts.claims['iat'])) } })),
+});
+const header = (changes: Record<string, unknown>): Broken => ({
+  token: signed((parts) => ({ header: { ...parts.header, ...changes } })),
+});
+
+/** An answer of the website, put in the place of the real one. */
+const answers = (path: string, answer: () => Response | Promise<Response>): Broken => ({
+  fetch: async (input, init) => (String(input).includes(path) ? answer() : fetch(input, init)),
+});
+const status = (path: string, code: number): Broken => answers(path, () => new Response('', { status: code }));
+/** A JSON answer of the website, changed. */
+const changes = (path: string, change: (body: Record<string, never>) => unknown): Broken => ({
+  fetch: async (input, init) => {
+    const answer = await fetch(input, init);
+    return String(input).includes(path) ? Response.json(change((await answer.json()) as never)) : answer;
+  },
+});
+/** The entry of a restore's or an update's answer, changed. */
+const entry = (change: object): Broken =>
+  changes('/marketplace-kit/', ({ restores, updates }: { restores?: object[]; updates?: object[] }) => ({
+    ...(restores && { restores: restores.map((one) => ({ ...one, ...change })) }),
+    ...(updates && { updates: updates.map((one) => ({ ...one, ...change })) }),
+  }));
+/** Does not answer until whoever asks gives up. */
+const silent =
+  (path: string): typeof fetch =>
+  (input, init) =>
+    String(input).includes(path)
+      ? new Promise((_, reject) => init?.signal?.addEventListener('abort', () => reject(init.signal?.reason)))
+      : fetch(input, init);
+const timeout = () => Promise.reject(new DOMException('The operation was aborted due to timeout', 'TimeoutError'));
+
+const CONFIGURATION = '.well-known/marketplace-kit';
+const OTHER_KID = '0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11';
+
+const rows: readonly Row[] = [
+  [
+    1,
+    'another scheme',
+    /has to .*marketplace-kit:/,
+    withLink,
+    { link: (link) => link.replace('marketplace-kit:', 'https:') },
+  ],
+  [1, 'broken encoding', /encodeURIComponent/, withLink, { link: (link) => `${link}&account=%E0%A4` }],
+  [
+    3,
+    'no token',
+    /exactly one installVerificationToken/,
+    withLink,
+    { link: (link) => link.replace(/(Token=)[^&]+/, '$1') },
+  ],
+  [4, 'no address', /absolute https URL/, withLink, { link: (link) => link.replace(/(Package=)[^&]+/, '$1nothing') }],
+  [5, 'page on another host', /the same host/, withLink, { page: 'https://www.example.com/' }],
+  [
+    6,
+    'a domain that is not registered',
+    /example\.org is not a domain registered/,
+    withLink,
+    { link: (link) => link.replace('example.com', 'example.org'), page: 'https://example.org/' },
+  ],
+  [
+    7,
+    'an app of somebody else',
+    /no app of this account/,
+    everywhere,
+    claims({ iss: '6500000099', bid: 'org.example.other' }),
+  ],
+  [8, 'two parts', /2 parts, not three/, everywhere, { token: (token) => token.split('.').slice(0, 2).join('.') }],
+  [8, 'padded', /no padding/, everywhere, { token: (token) => `${token}=` }],
+  [9, 'alg none', /alg is "none", expected "ES256"/, everywhere, header({ alg: 'none' })],
+  [9, 'no typ', /typ is .*expected "JWT"/, everywhere, header({ typ: undefined })],
+  [9, 'a key in the header', /the header has \["jwk"\]/, everywhere, header({ jwk: {} })],
+  [
+    10,
+    'a key that is not registered',
+    /kid is .*not the id of a distribution key/,
+    everywhere,
+    header({ kid: OTHER_KID }),
+  ],
+  [
+    11,
+    'signed by another key',
+    /another private key, or a changed token/,
+    everywhere,
+    { token: (token) => jws(partsOf(token).header, partsOf(token).claims, newKey().privateKey) },
+  ],
+  [
+    11,
+    'DER instead of r‖s',
+    /DER-encoded/,
+    everywhere,
+    {
+      token(token, website) {
+        const input = token.split('.').slice(0, 2).join('.');
+        return `${input}.${sign('sha256', Buffer.from(input), ownKey(website)).toString('base64url')}`;
+      },
+    },
+  ],
+  [12, 'another audience', /aud is "appstoreconnect-v1", expected/, everywhere, claims({ aud: 'appstoreconnect-v1' })],
+  [12, 'a list', /aud is \[/, everywhere, claims({ aud: ['AppleDownloadVerification-v1'] })],
+  [13, 'a number', /iss is 6500000001, expected .*decimal string/, everywhere, claims({ iss: 6500000001 })],
+  [
+    14,
+    'another case',
+    /bid is "com.Example.trailmap", expected "com.example.trailmap"/,
+    everywhere,
+    claims({ bid: 'com.Example.trailmap', iss: APP }),
+  ],
+  [15, 'milliseconds', /in milliseconds, expected seconds/, everywhere, times((iat) => ({ iat: iat * 1000 }))],
+  [16, 'over', /has been over for/, everywhere, times((iat) => ({ iat: iat - 3600, exp: iat - 1 }))],
+  [16, 'not yet', /in the future; check the clock/, everywhere, times((iat) => ({ iat: iat + 600, exp: iat + 1200 }))],
+  [17, 'no exp', /exp is missing/, everywhere, claims({ exp: undefined })],
+  [18, 'two hours', /lives 7200 s, more than 3600/, everywhere, times((iat) => ({ exp: iat + 7200 }))],
+  [19, 'a capital letter', /dtype is "Download", expected/, everywhere, claims({ dtype: 'Download' })],
+  [
+    20,
+    'redownload on a new device',
+    /never had the app before: expected download/,
+    ['install'],
+    claims({ dtype: 'redownload' }),
+  ],
+  [
+    20,
+    'download on an old one',
+    /had the app before: expected redownload/,
+    ['update', 'reinstall'],
+    claims({ dtype: 'download' }),
+  ],
+  [21, 'no UUID', /nonce is "1", expected a UUID/, everywhere, claims({ nonce: '1' })],
+  [22, 'of another app', /iid is "6500000002", expected "6500000001"/, everywhere, claims({ iid: '6500000002' })],
+  [23, 'of another version', /vid is "?2000000001"?, .*manifest/, everywhere, claims({ vid: '2000000001' })],
+  [24, 'iid alone', /send both or neither/, everywhere, claims({ vid: undefined })],
+  [25, 'lower case', /ccode is "ie", expected/, everywhere, claims({ ccode: 'ie' })],
+  [26, 'a claim of our own', /claims that Apple does not name/, everywhere, claims({ tenant: '1' })],
+  [27, 'not there', /networkError.*404/, everywhere, status(CONFIGURATION, 404)],
+  [
+    27,
+    'redirects',
+    /redirects; it has to answer itself/,
+    everywhere,
+    answers(CONFIGURATION, () => Response.redirect('https://example.com/other')),
+  ],
+  [
+    27,
+    'a bad certificate',
+    /cannot be reached .*self-signed/,
+    everywhere,
+    answers(CONFIGURATION, () => Promise.reject(new Error('self-signed certificate'))),
+  ],
+  [27, 'no JSON', /is not JSON/, everywhere, answers(CONFIGURATION, () => new Response('<html>'))],
+  [
+    27,
+    'no restore',
+    /marketplace-kit: .*restore/,
+    everywhere,
+    changes(CONFIGURATION, ({ restore: _, ...rest }) => rest),
+  ],
+  [
+    27,
+    'no updates',
+    /marketplace-kit: .*updates/,
+    everywhere,
+    changes(CONFIGURATION, ({ updates: _, ...rest }) => rest),
+  ],
+  [
+    27,
+    'no licence address',
+    /dynamicLicenseURL/,
+    everywhere,
+    changes(CONFIGURATION, (body) => ({ ...body, license: {} })),
+  ],
+  [28, 'no metadata', /oauth-authorization-server.*404/, withLink, status('oauth-authorization-server', 404)],
+  [
+    28,
+    'refused',
+    /oauthTokenError.*400.*invalid_grant/,
+    withLink,
+    answers('/oauth/token', () => Response.json({ error: 'invalid_grant' }, { status: 400 })),
+  ],
+  [28, 'not a bearer', /token_type/, withLink, changes('/oauth/token', (body) => ({ ...body, token_type: 'mac' }))],
+  [
+    28,
+    'the access token is refused',
+    /would ask the person to sign in/,
+    ['update', 'backup'],
+    status('/marketplace-kit/', 401),
+  ],
+  [29, 'the licence server fails', /invalidLicense.*500/, withLicence, status('/ald/license', 500)],
+  [
+    29,
+    'no licence',
+    /gives no licence for 6500000001/,
+    withLicence,
+    changes('/ald/license', (body) => ({ ...body, unlicensedApps: [APP] })),
+  ],
+  [
+    29,
+    'too late',
+    /invalidLicense.*timeout/,
+    ['install'],
+    { fetch: silent('/ald/license'), options: { licenseSeconds: 0.5 } },
+  ],
+  [29, 'too late', /invalidLicense.*timeout/, withLicence, answers('/ald/license', timeout)],
+  [30, 'no token', /missingInstallVerificationToken/, everywhere, entry({ installVerificationToken: '' })],
+  [30, 'another version', /version 2000000001 came, the link is of/, withLink, entry({ appleVersionId: '2000000001' })],
+  [
+    30,
+    'a failure',
+    /App Not Available: gone/,
+    withLicence,
+    changes('/restore', () => ({ failures: [{ appleItemId: APP, failure: { description: 'gone' } }] })),
+  ],
+  [30, 'nothing of the app', /no entry for 6500000001/, withLicence, changes('/restore', () => ({ restores: [] }))],
+  [30, 'the endpoint fails', /answered 503, expected 200/, everywhere, status('/marketplace-kit/', 503)],
+  [
+    31,
+    'on another host',
+    /not an https address on example.com/,
+    everywhere,
+    entry({ alternativeDistributionPackage: 'https://cdn.example.org/adp' }),
+  ],
+  [
+    31,
+    'without TLS',
+    /not an https address on example.com/,
+    everywhere,
+    entry({ alternativeDistributionPackage: 'http://example.com/adp' }),
+  ],
+  [32, 'no manifest', /manifest.json answered 404/, everywhere, status('manifest.json', 404)],
+  [
+    32,
+    'a manifest that is none',
+    /invalidManifest/,
+    everywhere,
+    answers('manifest.json', () => new Response('<html>')),
+  ],
+  [32, 'no signature', /signature answered 404/, everywhere, status('/signature', 404)],
+  [32, 'an empty signature', /PackageSignature.*empty/, everywhere, answers('/signature', () => new Response(''))],
+  [
+    32,
+    'a changed file',
+    /chunk 1 of .* not what the manifest says/,
+    everywhere,
+    answers('/variant/', () => new Response(new Uint8Array(143_417))),
+  ],
+  [
+    32,
+    'a short file',
+    /has 1 chunks, the manifest 3/,
+    everywhere,
+    answers('/variant/', () => new Response(new Uint8Array(9))),
+  ],
+  [
+    33,
+    'a newer system',
+    /minimumPlatformVersionNotSatisfied: the app needs 19.0/,
+    everywhere,
+    changes('manifest.json', (body) => ({ ...body, minimumSystemVersions: { ios: '19.0' } })),
+  ],
+  [
+    33,
+    'another platform',
+    /unsupportedPlatform: the app is for visionos/,
+    everywhere,
+    changes('manifest.json', (body) => ({ ...body, platforms: ['visionos'] })),
+  ],
+  [
+    33,
+    'a capability',
+    /missingCapabilities: this device lacks lidar/,
+    everywhere,
+    changes('manifest.json', (body) => ({ ...body, requiredDeviceCapabilities: ['lidar'] })),
+  ],
+  [
+    33,
+    'no variant',
+    /noSupportedVariant/,
+    everywhere,
+    changes('manifest.json', ({ variants, ...body }: { variants?: object[] }) => ({
+      ...body,
+      variants: variants?.map((one) => ({ ...one, installTargets: [] })),
+    })),
+  ],
+  [34, 'an update to what is there', /mismatchedInstallType.*not newer/, ['update'], entry({ appleVersionId: '1' })],
+  [
+    34,
+    'an update of another app',
+    /mismatchedInstallType: 6500000002 is not installed/,
+    ['update'],
+    entry({ appleItemId: '6500000002' }),
+  ],
+  [35, 'an old system', /featureUnavailable: iOS 17.4/, ['install'], { options: { phone: { osVersion: '17.4' } } }],
+  [35, 'outside the EU', /European Union/, ['install'], { options: { phone: { isInEligibleRegion: false } } }],
+];
+
+/** Lines after which an install goes on: the reason is a warning beside a step that is ok. */
+const warnings = [18, 20, 24, 25, 26];
+
+/** One journey on a new device: all goes well until its turn. */
+async function travel(website: Website, name: JourneyName, broken: Broken): Promise<Journey> {
+  await fetch(`${website.sandbox.baseUrl}/_sandbox/device`, { method: 'DELETE' });
+  let isBroken = false;
+  const spoil = (token: string) => (isBroken && broken.token ? broken.token(token, website) : token);
+  const phone = phoneFor(website, {
+    ...broken.options,
+    async fetch(input, init) {
+      const answer = await (isBroken ? (broken.fetch ?? fetch) : fetch)(input, init);
+      const isEntry = /\/marketplace-kit\/(restore|updates)$/.test(String(input));
+      if (!isBroken || !broken.token || !isEntry) return answer;
+      const text = await answer.text();
+      return new Response(text.replace(/(?<="installVerificationToken":")[^"]+/g, spoil), { status: answer.status });
+    },
+  });
+  const tap = async () => {
+    const { installUrl } = await linkOf(website);
+    const link = installUrl.replace(/(?<=installVerificationToken=)[^&]+/, spoil);
+    return phone.install(isBroken && broken.link ? broken.link(link) : link, isBroken ? broken.page : undefined);
+  };
+  if (name !== 'install') {
+    const before = await tap();
+    if (!before.accepted) throw new Error(`the install before: ${refusalOf(before)?.detail}`);
+  }
+  if (name === 'update') await website.release();
+  isBroken = true;
+  if (name === 'update') return phone.update();
+  if (name === 'backup') return phone.restoreFromBackup();
+  phone.remove(APP);
+  return tap();
+}
+
+t.test('each line, in each journey', async (t) => {
+  const website = await startWebsite(t);
+  for (const [line, how, says, journeys, broken] of rows)
+    await t.test(`${line}: ${how}`, async (t) => {
+      for (const name of journeys) {
+        const journey = await travel(website, name, broken);
+        if (warnings.includes(line)) {
+          const warned = journey.steps.find(({ detail }) => says.test(detail));
+          t.match(warned, { ok: true, detail: /warning: / }, `${name}: ${JSON.stringify(journey.steps)}`);
+          continue;
+        }
+        const refused = refusalOf(journey);
+        t.notOk(journey.accepted, name);
+        t.match(refused, { line, detail: says }, `${name}: ${refused?.line} ${refused?.detail}`);
+      }
+    });
+});
+
+t.test('21: the token of the link comes back in the restore; 34: nothing is installed', async (t) => {
+  const website = await startWebsite(t);
+  const { installUrl } = await linkOf(website);
+  const [used = ''] = /(?<=installVerificationToken=)[\w.-]+/.exec(installUrl) ?? [];
+  const phone = phoneFor(website, entry({ installVerificationToken: used }));
+  t.match(refusalOf(await phone.install(installUrl)), { line: 21, detail: /seen before/ });
+  t.match(refusalOf(await phone.update()), { line: 34, detail: /appNotInstalled/ });
+});
+
+t.test('no line is forgotten', async (t) => {
+  const held = new Set([...rows.map(([line]) => line), ...Object.keys(notHere).map(Number)]);
+  const all = Array.from({ length: LINES }, (_, index) => index + 1);
+  t.strictSame(
+    all.filter((line) => !held.has(line)),
+    [],
+  );
+  const said = readFileSync('docs/device-side.md', 'utf8');
+  for (const line of Object.keys(notHere))
+    t.match(said, new RegExp(`line ${line}\\b`), `docs/device-side.md says why not ${line}`);
+});

@@ -1,0 +1,105 @@
+/** The whole way of an app onto a device and back, over real HTTP. What can go wrong on it: `checklist.test.ts`. */
+
+import t from 'tap';
+import { isReady, runWebdist, startProcess, startSandbox, temporaryFolder, until } from '../../harness/running.ts';
+import { APP, hasDomain, linkOf, phoneFor, refusalOf, startWebsite } from '../website.ts';
+
+const LATER_MS = 1_300_000;
+
+t.test('install, update, delete and reinstall, restore from a backup', async (t) => {
+  const website = await startWebsite(t);
+  const phone = phoneFor(website);
+  const { installUrl, cookie } = await linkOf(website);
+  const installed = await phone.install(installUrl);
+  t.ok(installed.accepted, JSON.stringify(refusalOf(installed)));
+  t.strictSame(
+    installed.steps.map(({ name }) => name),
+    [
+      'link and its token',
+      'eligibility',
+      'linked manifest',
+      'configuration',
+      'token exchange',
+      'licence',
+      'restore',
+      'restore token',
+      'package address',
+      'package',
+      'installed',
+    ],
+  );
+  t.strictSame(
+    installed.tokens.map(({ place, dtype }) => `${place} ${dtype}`),
+    ['link download', 'restore download'],
+  );
+
+  website.clock.now += LATER_MS;
+  await website.release();
+  const updated = await phone.update();
+  t.ok(updated.accepted, JSON.stringify(refusalOf(updated)));
+  t.strictSame(
+    updated.tokens.map(({ place, dtype }) => `${place} ${dtype}`),
+    ['update redownload'],
+  );
+  t.strictSame(phone.apps(), [{ appleItemId: APP, appleVersionId: '2000000057' }]);
+  t.equal(refusalOf(await phone.update())?.line, 34, 'there is nothing newer');
+
+  phone.remove(APP);
+  const again = await phone.install((await linkOf(website, { cookie })).installUrl);
+  t.ok(again.accepted, JSON.stringify(refusalOf(again)));
+  t.strictSame(
+    again.tokens.map(({ place, dtype }) => `${place} ${dtype}`),
+    ['link redownload', 'restore redownload'],
+  );
+
+  website.clock.now += 4_000_000;
+  const back = await phone.restoreFromBackup();
+  t.ok(back.accepted, `the access token is refreshed: ${JSON.stringify(refusalOf(back))}`);
+  t.strictSame(
+    back.tokens.map(({ place, dtype }) => `${place} ${dtype}`),
+    ['restore redownload'],
+  );
+  const nonces = [installed, updated, again, back].flatMap(({ tokens }) => tokens.map(({ nonce }) => nonce));
+  t.equal(new Set(nonces).size, 6, 'no two tokens are alike');
+  const warnings = [installed, updated, again, back].flatMap(({ steps }) =>
+    steps.filter(({ detail }) => /warning/.test(detail)),
+  );
+  t.strictSame(warnings, []);
+});
+
+const journeys = ['install', 'update', 'delete and reinstall', 'restore from backup'] as const;
+
+t.test('webdist sandbox device install prints every journey, with npm start', async (t) => {
+  const service = await startProcess(t, { WEBDIST_MODE: 'sandbox', WEBDIST_DATA_DIR: temporaryFolder(t) });
+  await until(() => /"event":"domain_registered"/.test(service.output()), service.output);
+  const told = runWebdist(t, ['sandbox', 'device', 'install', service.url]);
+  t.equal(await told.exited, 0, told.output());
+  t.match(told.output(), new RegExp(journeys.map((name) => `^${name}\\n(  ok .*\\n)+`).join(''), 'm'));
+  t.match(told.output(), /update token: .*dtype redownload[\s\S]*version 2000000057, is on the device/);
+  const once = runWebdist(t, ['sandbox', 'device', 'install', '--once', service.url]);
+  t.equal(await once.exited, 0, once.output());
+  t.match(once.output(), /^install\n( {2}ok .*\n)+$/, 'a new device each time');
+  const nobody = runWebdist(t, ['sandbox', 'device', 'install', 'http://127.0.0.1:9']);
+  t.equal(await nobody.exited, 2);
+  t.match(nobody.output(), /Nothing answers/);
+});
+
+t.test('and with webdist sandbox beside webdist serve', async (t) => {
+  const sandbox = await startSandbox(t);
+  const service = await startProcess(t, { ...sandbox.settings, WEBDIST_DATA_DIR: temporaryFolder(t) });
+  await isReady(service.url);
+  await hasDomain(sandbox);
+  const alone = runWebdist(t, ['sandbox', 'device', 'install', '--once', service.url]);
+  t.equal(await alone.exited, 2);
+  t.match(alone.output(), /give --sandbox/);
+  const args = ['--sandbox', sandbox.baseUrl, '--json', service.url];
+  const told = runWebdist(t, ['sandbox', 'device', 'install', ...args]);
+  await until(() => told.output().includes('Waiting for the service') || told.child.exitCode !== null, told.output);
+  service.child.kill('SIGHUP');
+  t.equal(await told.exited, 0, told.output());
+  const done = JSON.parse(/^\{.*$/m.exec(told.output())?.[0] ?? '');
+  t.strictSame(Object.keys(done), journeys);
+  const tokens = journeys.flatMap((name) => done[name].tokens as { place: string; dtype: string; nonce: string }[]);
+  t.equal(new Set(tokens.map(({ nonce }) => nonce)).size, 6, 'no two tokens are alike');
+  t.equal(tokens.find(({ place }) => place === 'update')?.dtype, 'redownload');
+});

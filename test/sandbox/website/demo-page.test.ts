@@ -1,0 +1,173 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { AxeResults } from 'axe-core';
+import type { Page } from 'playwright-core';
+import t from 'tap';
+import {
+  claimsIn,
+  complaintsOf,
+  iPhone,
+  keepPicture,
+  linkOf,
+  openChromium,
+  reaches,
+  skip,
+} from '../../browser/stage.ts';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** The service as `npm start` starts it, with nothing configured but where to listen and to keep things. */
+async function startService() {
+  const dataDir = mkdtempSync(join(tmpdir(), 'webdist-demo-'));
+  const env = { PATH: process.env['PATH'] ?? '', PORT: '0', WEBDIST_MODE: 'sandbox', WEBDIST_DATA_DIR: dataDir };
+  const child = spawn(process.execPath, ['src/main.ts', 'serve'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+  let address = '';
+  for await (const line of createInterface(child.stdout)) {
+    const entry = JSON.parse(line);
+    if (entry.event === 'listening') address = entry.address;
+    if (entry.event === 'key_registered') break;
+  }
+  child.stdout.resume();
+  return {
+    origin: address.replace('127.0.0.1', 'localhost'),
+    async stop() {
+      child.kill('SIGINT');
+      await once(child, 'exit');
+      rmSync(dataDir, { recursive: true });
+    },
+  };
+}
+
+t.test('the demo page', { skip }, async (t) => {
+  const service = await startService();
+  const browser = await openChromium();
+  t.teardown(async () => {
+    await browser.close();
+    await service.stop();
+  });
+  const open = async (options = {}) => {
+    const page = await (await browser.newContext(options)).newPage();
+    page.setDefaultTimeout(60_000);
+    const complaints = complaintsOf(page);
+    await page.goto(`${service.origin}/`);
+    await reaches(page, 'ready');
+    return { page, complaints };
+  };
+  const install = (page: Page) => page.locator('#install [part=link]');
+  const outcome = async (page: Page) => {
+    await install(page).click();
+    const last = page.locator('#journey > li:last-child:is(.done, .failed)');
+    await last.waitFor();
+    return last.getAttribute('class');
+  };
+
+  for (const [size, options] of Object.entries({ phone: iPhone, desktop: { viewport: { width: 1280, height: 900 } } }))
+    for (const colorScheme of ['light', 'dark'] as const)
+      await t.test(`${size}, ${colorScheme}: looks right, and the iPhone takes the tap`, async (t) => {
+        const { page, complaints } = await open({ ...options, colorScheme });
+        const outside = await page.evaluate(() =>
+          [...document.querySelectorAll('main *')]
+            .filter((inner) => {
+              const [box, around] = [inner.getBoundingClientRect(), inner.parentElement?.getBoundingClientRect()];
+              return box.width > 1 && !inner.closest('svg') && box.right > (around?.right ?? 0) + 1;
+            })
+            .map(({ outerHTML }) => outerHTML.slice(0, 80)),
+        );
+        t.strictSame(outside, [], 'nothing sticks out');
+        t.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
+        t.match(await page.locator('.banner').textContent(), /^SANDBOX/);
+        const first = await linkOf(page).first().getAttribute('href');
+        t.equal(await page.locator('#claims tr').count(), 12, 'every claim is explained');
+        t.notMatch(await page.locator('#claims td:last-child').allTextContents(), ['']);
+        t.equal(await outcome(page), 'done');
+        t.equal(await page.locator('#journey .done').count(), 6);
+        await page.waitForFunction((old) => document.querySelector('install-button')?.installUrl !== old, first ?? '');
+        await page.evaluate(axe);
+        const { violations } = (await page.evaluate('axe.run()')) as AxeResults;
+        t.strictSame(
+          violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
+          [],
+        );
+        t.strictSame(complaints, []);
+        await keepPicture(page, `demo-${size}-${colorScheme}`);
+        await page.context().close();
+      });
+
+  await t.test('it does not move while it loads', async (t) => {
+    const { page } = await open(iPhone);
+    const shift = await page.evaluate(
+      () =>
+        new Promise<number>((done) => {
+          let sum = 0;
+          new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) sum += (entry as PerformanceEntry & { value: number }).value;
+          }).observe({ type: 'layout-shift', buffered: true });
+          requestAnimationFrame(() => setTimeout(() => done(sum)));
+        }),
+    );
+    t.ok(shift < 0.01, `layout shift ${shift}`);
+    await page.context().close();
+  });
+
+  const refused = { late: 'validity', twice: 'nonce', elsewhere: 'package-host', changed: 'signature' };
+  for (const [scenario, check] of Object.entries(refused))
+    await t.test(`${scenario}: refused, and the failing check says why`, async (t) => {
+      const { page } = await open({ viewport: { width: 1280, height: 900 } });
+      await page.locator(`input[value=${scenario}]`).check();
+      t.equal(await outcome(page), 'failed');
+      t.ok((await page.locator('#journey .refused code').allTextContents()).includes(check));
+      await keepPicture(page, `demo-${scenario}`);
+      await page.context().close();
+    });
+
+  await t.test('with Apple down tokens are signed all the same', async (t) => {
+    const { page } = await open();
+    await page.locator('#apple-down').check();
+    await page.getByText('webdist is ready to sign').waitFor();
+    t.equal(await outcome(page), 'done');
+    await page.locator('#apple-down').uncheck();
+    const faults = await page.request.get(`${service.origin}/_sandbox/faults`);
+    await page.waitForFunction(async () => (await (await fetch('/_sandbox/faults')).json()).length === 0);
+    t.equal(faults.status(), 200);
+    await page.context().close();
+  });
+
+  await t.test('another iPhone is another device to the service', async (t) => {
+    const { page } = await open();
+    const cookie = async () => (await page.context().cookies()).find(({ name }) => name === 'webdist_device')?.value;
+    const [first, href] = [await cookie(), await linkOf(page).first().getAttribute('href')];
+    await page.locator('#other-device').click();
+    await page.waitForFunction(
+      (old) => ![undefined, old].includes(document.querySelector('install-button')?.installUrl),
+      href ?? '',
+    );
+    t.ok(first);
+    t.not(await cookie(), first);
+    t.equal(claimsIn(await linkOf(page).first().getAttribute('href')).dtype, 'download');
+    await page.context().close();
+  });
+
+  await t.test('asked far too often it says when to come back, and the button waits', async (t) => {
+    const { page } = await open();
+    await page.locator('#too-often').click();
+    await page.locator('#install[state=limited]').waitFor({ state: 'attached' });
+    t.match(await page.locator('#said').textContent(), /\d+ of 70 refused; come back in \d+ s/);
+    await keepPicture(page, 'demo-limited');
+    await page.context().close();
+  });
+
+  await t.test('a link without a token cannot be aged', async (t) => {
+    const answer = await fetch(`${service.origin}/_sandbox/device`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ installUrl: 'marketplace-kit://install?installVerificationToken=a.b.c', ageSeconds: 60 }),
+    });
+    t.equal(answer.status, 400);
+    t.match(await answer.json(), { code: 'invalid_request', detail: /^installUrl: / });
+  });
+});

@@ -1,0 +1,447 @@
+/** Traces as an operator gets them: real processes, a collector that reads OTLP, and one that is away. */
+
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import t, { type Test } from 'tap';
+import { readConfig } from '../../src/config/config.ts';
+import { openLog } from '../../src/log.ts';
+import { openTracing } from '../../src/tracing/tracing.ts';
+import {
+  askToken,
+  isReady,
+  type Process,
+  startProcess,
+  startSandbox,
+  temporaryFolder,
+  until,
+} from '../harness/running.ts';
+import { listen } from '../stand-ins/listen.ts';
+import { openCollector, type ReceivedSpan } from '../stand-ins/otlp-collector.ts';
+
+const API_KEY = 'a-key-of-the-shop-that-nobody-else-may-see';
+const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
+const PARENT_ID = '00f067aa0ba902b7';
+const sampled = { traceparent: `00-${TRACE_ID}-${PARENT_ID}-01` };
+const unsampled = { traceparent: `00-${TRACE_ID}-${PARENT_ID}-00` };
+
+/** A ready service whose spans are sent at once. */
+async function startTraced(t: Test, settings: Record<string, string>): Promise<Process> {
+  const sandbox = await startSandbox(t);
+  const service = await startProcess(t, {
+    ...sandbox.settings,
+    WEBDIST_DATA_DIR: temporaryFolder(t),
+    WEBDIST_API_KEYS: `shop:${createHash('sha256').update(API_KEY).digest('hex')}`,
+    OTEL_BSP_SCHEDULE_DELAY: '20',
+    ...settings,
+  });
+  await isReady(service.url);
+  return service;
+}
+
+type Collector = Awaited<ReturnType<typeof openCollector>>;
+
+/** The span of that name, of one trace or of any, once it came. */
+const spanNamed = ({ spans }: Collector, name: string, traceId?: string): Promise<ReceivedSpan> =>
+  until(
+    () => spans.find((span) => span.name === name && (traceId === undefined || span.traceId === traceId)),
+    () => `a span "${name}", only: ${spans.map((span) => span.name).join(', ')}`,
+    60,
+  );
+
+const linesOf = (service: Process) =>
+  service
+    .output()
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+const issuedLines = (service: Process, count: number) =>
+  until(
+    () => {
+      const lines = linesOf(service).filter((line) => line['event'] === 'install_token_issued');
+      return lines.length >= count && lines;
+    },
+    `${count} tokens in the log`,
+    60,
+  );
+
+async function end(service: Process): Promise<number | null> {
+  service.child.kill('SIGINT');
+  return service.exited;
+}
+
+t.test('one request: who asked, the ledger, the signature; part of the caller’s trace, and in the log', async (t) => {
+  const collector = await openCollector(t);
+  const service = await startTraced(t, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`,
+    OTEL_EXPORTER_OTLP_HEADERS: 'x-team=a%20team,x-both=general',
+    OTEL_EXPORTER_OTLP_TRACES_HEADERS: 'x-both=traces',
+    OTEL_SERVICE_NAME: 'camping-tokens',
+    OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test,service.name=other',
+  });
+  const answer = await askToken(service.url, {}, sampled);
+  t.equal(answer.status, 200);
+  const { keyId } = (await answer.json()) as { keyId: string };
+
+  const request = await spanNamed(collector, 'POST /install-token');
+  t.match(request, { traceId: TRACE_ID, parentSpanId: PARENT_ID, kind: 2, failed: false });
+  t.strictSame(request.attributes, {
+    'http.request.method': 'POST',
+    'url.scheme': 'http',
+    'http.route': '/install-token',
+    'url.path': '/install-token',
+    'http.response.status_code': 200,
+  });
+  t.match(request.resource, {
+    'service.name': 'camping-tokens',
+    'service.version': /^\d/,
+    'deployment.environment.name': 'test',
+    'telemetry.sdk.language': 'nodejs',
+  });
+  const [authorize, decide, commit, sign] = await Promise.all(
+    ['authorize', 'ledger decide', 'ledger commit', 'sign'].map((name) => spanNamed(collector, name, TRACE_ID)),
+  );
+  t.match(authorize, { parentSpanId: request.spanId, kind: 1, attributes: { 'webdist.caller': 'anonymous' } });
+  t.match(decide, { parentSpanId: request.spanId, kind: 1, attributes: { 'webdist.dtype': 'download' } });
+  t.match(commit, { parentSpanId: decide?.spanId, kind: 1, attributes: { 'webdist.tokens': 1 } });
+  t.match(sign, { parentSpanId: request.spanId, kind: 1 });
+  t.strictSame(sign?.attributes, { 'webdist.signer': 'file', 'webdist.key_id': keyId });
+  t.ok(request.nanoseconds >= (sign?.nanoseconds ?? 0n));
+
+  const [line] = await issuedLines(service, 1);
+  t.match(line, { trace_id: TRACE_ID, span_id: request.spanId });
+  const sent = collector.requests[0];
+  t.equal(sent?.path, '/v1/traces');
+  t.match(sent?.headers, { 'content-type': 'application/x-protobuf', 'x-team': 'a team', 'x-both': 'traces' });
+});
+
+t.test('who asks: a server, a signed-in customer, somebody with a wrong key', async (t) => {
+  const { publicKey, privateKey } = await generateKeyPair('ES256');
+  const jwks = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'ES256' }] });
+  const identityProvider = createServer((_request, response) => response.end(jwks));
+  const port = await listen(identityProvider);
+  t.teardown(() => identityProvider.close());
+  const collector = await openCollector(t);
+  const service = await startTraced(t, {
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${collector.url}/at/another/path`,
+    WEBDIST_AUTH_JWKS_URL: `http://127.0.0.1:${port}/`,
+    WEBDIST_AUTH_ISSUER: 'https://login.example.com/',
+    WEBDIST_AUTH_AUDIENCE: 'shop',
+  });
+  const jwt = await new SignJWT({ iss: 'https://login.example.com/', aud: 'shop', sub: 'customer' })
+    .setProtectedHeader({ alg: 'ES256', kid: 'one' })
+    .setExpirationTime('5m')
+    .sign(privateKey);
+  const callerWith = async (credential: string, traceId: string) => {
+    const traceparent = `00-${traceId}-${PARENT_ID}-01`;
+    await (await askToken(service.url, {}, { authorization: `Bearer ${credential}`, traceparent })).text();
+    return spanNamed(collector, 'authorize', traceId);
+  };
+  t.match(await callerWith(API_KEY, '1'.repeat(32)), { attributes: { 'webdist.caller': 'api_key' }, failed: false });
+  t.match(await callerWith(jwt, '2'.repeat(32)), { attributes: { 'webdist.caller': 'jwt' }, failed: false });
+  const refused = await callerWith('wrong', '3'.repeat(32));
+  t.strictSame(refused.attributes, { 'error.type': 'unauthorized' });
+  t.equal(refused.failed, true);
+  const request = await spanNamed(collector, 'POST /install-token', '3'.repeat(32));
+  t.match(request, { attributes: { 'http.response.status_code': 401 }, failed: false });
+  t.equal(collector.requests[0]?.path, '/at/another/path');
+});
+
+t.test('requests of one turn share one commit: part of one of them, linked from the others', async (t) => {
+  const collector = await openCollector(t);
+  const service = await startTraced(t, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+  const requests = Array.from({ length: 20 }, (_, index) => ({ subject: `device ${index}` }));
+  const answer = await fetch(`${service.url}/install-tokens`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${API_KEY}`, ...sampled },
+    body: JSON.stringify({ requests }),
+  });
+  t.equal(answer.status, 200);
+  const request = await spanNamed(collector, 'POST /install-tokens', TRACE_ID);
+  const all = (name: string) => collector.spans.filter((span) => span.name === name && span.traceId === TRACE_ID);
+  await until(() => all('ledger decide').length === 20 && all('sign').length === 20, 'the spans of every token', 60);
+  const commits = all('ledger commit');
+  t.equal(
+    commits.reduce((sum, { attributes }) => sum + Number(attributes['webdist.tokens']), 0),
+    20,
+  );
+  t.ok(commits.length < 20, `${commits.length} commits for 20 tokens`);
+  for (const decide of all('ledger decide')) {
+    t.equal(decide.parentSpanId, request.spanId);
+    const reached = commits.filter(({ spanId, parentSpanId }) =>
+      [parentSpanId === decide.spanId, decide.links.includes(spanId)].includes(true),
+    );
+    t.equal(reached.length, 1, 'each leads to the one commit it was in');
+  }
+});
+
+t.test('App Store Connect: a trace for each look, requests without their queries', async (t) => {
+  const collector = await openCollector(t);
+  await startTraced(t, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+  const look = await spanNamed(collector, 'registration look');
+  t.match(look, { parentSpanId: '', kind: 1 });
+  const parts = collector.spans.filter((span) => span.parentSpanId === look.spanId);
+  t.ok(parts.some((span) => span.name === 'GET') && parts.some((span) => span.name === 'POST'));
+  for (const part of parts) {
+    t.match(part, { kind: 3, attributes: { 'peer.service': 'app-store-connect', 'server.address': '127.0.0.1' } });
+    t.match(part.attributes['url.full'], /^http:\/\/127\.0\.0\.1:\d+\/v1\/[\w/.-]+$/);
+    t.type(part.attributes['http.response.status_code'], 'number');
+  }
+  const created = parts.filter(({ attributes }) => attributes['http.response.status_code'] === 201);
+  t.ok(created.length > 0 && created.every(({ failed }) => !failed));
+});
+
+t.test('what fails says so by its code: in the work, and in the request', async (t) => {
+  const collector = await openCollector(t);
+  const sandbox = await startSandbox(t);
+  // Nobody registers the key.
+  const service = await startProcess(t, {
+    ...sandbox.settings,
+    WEBDIST_DATA_DIR: temporaryFolder(t),
+    WEBDIST_REGISTER: 'check',
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_BSP_SCHEDULE_DELAY: '20',
+  });
+  t.equal((await askToken(service.url, {}, sampled)).status, 503);
+  const request = await spanNamed(collector, 'POST /install-token', TRACE_ID);
+  t.match(request, {
+    failed: true,
+    attributes: { 'http.response.status_code': 503, 'error.type': 'not_registered' },
+  });
+  const [line] = await until(
+    () => {
+      const lines = linesOf(service).filter((one) => one['event'] === 'request_failed');
+      return lines.length > 0 && lines;
+    },
+    'the failure in the log',
+    60,
+  );
+  t.match(line, { trace_id: TRACE_ID, span_id: request.spanId });
+
+  // A path that is none is anybody's text.
+  await fetch(`${service.url}/nobody-has-this-path?secret=1`, { headers: { traceparent: sampled.traceparent } });
+  const lost = await spanNamed(collector, 'GET', TRACE_ID);
+  t.strictSame(lost.attributes, {
+    'http.request.method': 'GET',
+    'url.scheme': 'http',
+    'http.response.status_code': 404,
+  });
+});
+
+t.test('nothing secret leaves, and nobody’s address; health and metrics are not traced', async (t) => {
+  const collector = await openCollector(t);
+  const service = await startTraced(t, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20for-the-collector',
+    WEBDIST_ANONYMOUS: 'any',
+    WEBDIST_LICENSE_RESOLUTION_URL: 'https://example.com/licences',
+    WEBDIST_PACKAGE_URL: 'https://example.com/adp',
+    LOG_LEVEL: 'debug',
+  });
+  const secrets: string[] = [API_KEY, 'for-the-collector', 'Bearer'];
+  const note = async (answer: Response) => {
+    const body = (await answer.json()) as { token?: string; nonce?: string; installUrl?: string };
+    t.equal(answer.status, 200);
+    const [header = '', payload = '', signature = ''] = body.token?.split('.') ?? [];
+    const cookie = /webdist_device=([^;]+)/.exec(answer.headers.get('set-cookie') ?? '')?.[1];
+    const subjectToken = new URL(body.installUrl ?? 'x:').searchParams.get('token');
+    secrets.push(header, payload, signature, body.nonce ?? '');
+    for (const secret of [cookie, subjectToken]) if (secret) secrets.push(secret, secret.split('.')[0] ?? '');
+    return { cookie: cookie ?? '', subjectToken };
+  };
+  const page = { account: 'the-account-of-somebody', token: 'the-subject-token-of-a-page' };
+  secrets.push(...Object.values(page));
+  const { cookie } = await note(await askToken(service.url, page, { 'user-agent': 'a-browser-of-somebody' }));
+  t.ok(cookie);
+  await note(await askToken(service.url, {}, { cookie: `webdist_device=${cookie}` }));
+  const { subjectToken } = await note(await fetch(`${service.url}/install-token?account=another-account`));
+  t.ok(subjectToken, 'a token for the device');
+  const server = { authorization: `Bearer ${API_KEY}` };
+  await note(await askToken(service.url, { subject: 'the-subject-of-somebody' }, server));
+  secrets.push('a-browser-of-somebody', 'another-account', 'the-subject-of-somebody');
+  const lines = await issuedLines(service, 4);
+  secrets.push(...lines.flatMap((line) => (typeof line['subject'] === 'string' ? [line['subject']] : [])));
+  const exchange = new URLSearchParams({
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    subject_token: subjectToken ?? '',
+    subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+  });
+  const exchanged = await fetch(`${service.url}/oauth/token`, { method: 'POST', body: exchange });
+  const { access_token: accessToken = '' } = (await exchanged.json()) as { access_token?: string };
+  t.ok(accessToken, 'an access token');
+  const restored = await fetch(`${service.url}/marketplace-kit/restore`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}` },
+    body: JSON.stringify({ apps: [{ appleItemId: '6500000001', appleVersionId: '1' }] }),
+  });
+  const restore = await restored.text();
+  t.equal(restored.status, 200);
+  secrets.push(accessToken, ...(restore.match(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g) ?? []));
+  for (const path of ['/health/live', '/health/ready', '/livez', '/readyz', '/metrics'])
+    await fetch(`${service.url}${path}`);
+  t.equal(await end(service), 0);
+
+  t.match(await spanNamed(collector, 'POST /marketplace-kit/restore'), { kind: 2 });
+  t.match(
+    collector.spans.filter(({ name }) => name === 'authorize').map(({ attributes }) => attributes['webdist.caller']),
+    ['anonymous', 'anonymous', 'anonymous', 'api_key', 'access_token'],
+  );
+  t.equal(collector.requests[0]?.headers.authorization, 'Bearer for-the-collector');
+  const exported = collector.bodies.join('');
+  t.ok(exported.includes('ledger decide') && secrets.length > 20);
+  const found = secrets.filter((secret) => secret && exported.includes(secret));
+  t.strictSame(found, [], 'no secret in any exported byte');
+  for (const word of ['PRIVATE KEY', 'webdist_device', 'Bearer', '/health', '/livez', '/readyz', '/metrics'])
+    t.notOk(exported.includes(word), word);
+  t.notMatch(service.output(), /for-the-collector/);
+});
+
+t.test('what is not sampled is not sent, and still has its id in the log', async (t) => {
+  const collector = await openCollector(t);
+  const service = await startTraced(t, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_TRACES_SAMPLER: 'always_off',
+  });
+  t.equal((await askToken(service.url, {}, sampled)).status, 200);
+  t.match(await issuedLines(service, 1), [{ trace_id: TRACE_ID, span_id: /^[0-9a-f]{16}$/ }]);
+  t.equal(await end(service), 0);
+  t.strictSame(collector.bodies, []);
+});
+
+t.test('the samplers', async (t) => {
+  const sandbox = await startSandbox(t);
+  const log = openLog('silent');
+  for (const [name, share, headers, expected] of [
+    ['always_on', '1', unsampled, 1],
+    ['always_off', '1', sampled, 0],
+    ['traceidratio', '0', sampled, 0],
+    ['traceidratio', '1', unsampled, 1],
+    ['parentbased_always_on', '1', {}, 1],
+    ['parentbased_always_on', '1', unsampled, 0],
+    ['parentbased_always_off', '1', {}, 0],
+    ['parentbased_always_off', '1', sampled, 1],
+    ['parentbased_traceidratio', '0', {}, 0],
+    ['parentbased_traceidratio', '1', {}, 1],
+    ['parentbased_traceidratio', '0', sampled, 1],
+  ] as const) {
+    const collector = await openCollector(t);
+    const { tracing: settings } = readConfig({
+      ...sandbox.settings,
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      OTEL_TRACES_SAMPLER: name,
+      OTEL_TRACES_SAMPLER_ARG: share,
+    });
+    if (!settings) throw new Error('Tracing is off.');
+    const tracing = await openTracing(settings, log);
+    const request = tracing.start('request', { headers });
+    request.start('part').end();
+    request.end();
+    await tracing.close();
+    t.equal(collector.spans.length, expected * 2, `${name} ${share} ${JSON.stringify(headers)}`);
+  }
+});
+
+t.test('the end: what waits is sent first', async (t) => {
+  const collector = await openCollector(t);
+  const service = await startTraced(t, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_BSP_SCHEDULE_DELAY: '3600000',
+  });
+  t.equal((await askToken(service.url)).status, 200);
+  t.strictSame(collector.bodies, []);
+  t.equal(await end(service), 0);
+  t.ok(collector.spans.some(({ name }) => name === 'POST /install-token'));
+});
+
+t.test('a collector that is away, silent or refusing: tokens, one line in the log, an orderly end', async (t) => {
+  const tokensWith = async (mood: 'away' | 'hanging' | 'refusing') => {
+    const collector = await openCollector(t);
+    if (mood !== 'away') collector.mood = mood;
+    const service = await startTraced(t, {
+      // Port 1 is nobody's.
+      OTEL_EXPORTER_OTLP_ENDPOINT: mood === 'away' ? 'http://127.0.0.1:1' : collector.url,
+      OTEL_EXPORTER_OTLP_TIMEOUT: '200',
+    });
+    const failures = () => linesOf(service).filter((line) => line['event'] === 'traces_not_exported');
+    for (let count = 0; count < 5; count++) t.equal((await askToken(service.url)).status, 200, mood);
+    await until(() => failures().length > 0, `the failure of a collector that is ${mood}`, 60);
+    for (let count = 0; count < 5; count++) t.equal((await askToken(service.url)).status, 200, mood);
+    const reasons = { away: 'ECONNREFUSED', hanging: 'no answer', refusing: '400' };
+    t.match(failures()[0], { reason: reasons[mood], spans: Number });
+    t.equal(await end(service), 0, 'an orderly end');
+    t.equal(failures().length, 1, 'one line');
+    t.notMatch(service.output(), /secret of the collector/);
+  };
+  await Promise.all([tokensWith('away'), tokensWith('hanging'), tokensWith('refusing')]);
+  // Also one that would hold up the end for longer than it may take.
+  const collector = await openCollector(t);
+  collector.mood = 'hanging';
+  const service = await startTraced(t, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+  t.equal((await askToken(service.url)).status, 200);
+  await until(() => collector.bodies.length > 0, 'spans to be sent', 60);
+  t.equal(await end(service), 0);
+  t.match(linesOf(service).at(-1), { event: 'shut_down' });
+});
+
+t.test('off, nothing of OpenTelemetry’s SDK is loaded; on, it is', async (t) => {
+  const seesModules = join(temporaryFolder(t), 'sees-modules.mjs');
+  writeFileSync(
+    seesModules,
+    `import { registerHooks } from 'node:module';
+     registerHooks({ load(url, context, next) {
+       const name = /@opentelemetry\\/[\\w-]+/.exec(url)?.[0];
+       if (name) process.stderr.write('loads ' + name + '\\n');
+       return next(url, context);
+     } });`,
+  );
+  const loaded = async (settings: Record<string, string>) => {
+    const service = await startTraced(t, { NODE_OPTIONS: `--import=${seesModules}`, ...settings });
+    t.equal((await askToken(service.url, {}, sampled)).status, 200);
+    const [line] = await issuedLines(service, 1);
+    t.equal(await end(service), 0);
+    const names = new Set([...service.output().matchAll(/^loads (.+)$/gm)].map(([, name]) => name));
+    return { names: [...names].sort(), traceId: line?.['trace_id'] };
+  };
+  // The metrics' library brings the API, which does nothing without an SDK.
+  const off = { names: ['@opentelemetry/api'], traceId: undefined };
+  const OTEL_EXPORTER_OTLP_ENDPOINT = 'http://127.0.0.1:1';
+  const [unset, none, disabled, on] = await Promise.all([
+    loaded({}),
+    loaded({ OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_EXPORTER: 'none' }),
+    loaded({ OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SDK_DISABLED: 'True' }),
+    loaded({ OTEL_EXPORTER_OTLP_ENDPOINT }),
+  ]);
+  for (const one of [unset, none, disabled]) t.strictSame(one, off);
+  t.ok(on.names.includes('@opentelemetry/sdk-trace'));
+  t.equal(on.traceId, TRACE_ID);
+});
+
+t.test('the settings', async (t) => {
+  const sandbox = await startSandbox(t);
+  const read = (settings: Record<string, string>) => readConfig({ ...sandbox.settings, ...settings }).tracing;
+  t.equal(read({}), undefined);
+  t.equal(read({ OTEL_SERVICE_NAME: 'webdist', OTEL_TRACES_SAMPLER: 'always_on' }), undefined);
+  t.match(read({ OTEL_TRACES_EXPORTER: 'otlp' }), {
+    url: 'http://localhost:4318/v1/traces',
+    sampler: { name: 'parentbased_always_on', ratio: 1 },
+    batch: { scheduledDelayMillis: 5000, exportTimeoutMillis: 30_000, maxQueueSize: 2048, maxExportBatchSize: 512 },
+  });
+  t.match(read({ OTEL_EXPORTER_OTLP_ENDPOINT: 'https://example.com/otlp' })?.url, 'https://example.com/otlp/v1/traces');
+  const headersFile = join(temporaryFolder(t), 'headers');
+  writeFileSync(headersFile, 'authorization=secret\n');
+  const fromFile = { OTEL_TRACES_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_HEADERS_FILE: headersFile };
+  t.strictSame(read(fromFile)?.headers, ['authorization=secret']);
+  for (const [name, value] of Object.entries({
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4318',
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://user:secret@example.com/',
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
+    OTEL_TRACES_EXPORTER: 'zipkin',
+    OTEL_TRACES_SAMPLER: 'jaeger_remote',
+    OTEL_TRACES_SAMPLER_ARG: '1.5',
+    OTEL_BSP_MAX_QUEUE_SIZE: '-1',
+  }))
+    t.throws(() => read({ [name]: value }), { code: 'config_invalid', message: new RegExp(`${name}: expected is`) });
+});
