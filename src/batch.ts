@@ -10,7 +10,7 @@ type Waiting<In, Out> = { input: In; resolve: (output: Out) => void; reject: (er
  * Turns work on many inputs (one output each, same order) into a function of one input. All inputs of a turn fail
  * together when the work throws.
  */
-export function gatherTurn<In, Out>(
+export function batchPerTick<In, Out>(
   work: (inputs: readonly In[]) => Promise<readonly Out[]>,
 ): (input: In) => Promise<Out> {
   let waiting: Waiting<In, Out>[] = [];

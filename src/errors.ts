@@ -36,7 +36,7 @@ const codes = {
   package_invalid: { status: 502, title: 'The package is not what it should be' },
   state_invalid: { status: 500, title: 'A file in the data folder cannot be used' },
 
-  // What App Store Connect answered, classified (apple-facts §4.9).
+  // What App Store Connect answered, classified (docs/apple-facts.md §4.9).
   asc_credentials: { status: 502, title: 'App Store Connect does not accept the API key' },
   asc_role: { status: 502, title: 'The App Store Connect API key may not do this' },
   asc_agreement: { status: 502, title: 'An agreement with Apple has to be accepted' },
@@ -47,7 +47,7 @@ const codes = {
   asc_outage: { status: 502, title: 'App Store Connect cannot be reached or is failing' },
   asc_refused: { status: 502, title: 'App Store Connect refused the request' },
 
-  // Registration found something only a person may decide (apple-facts §4.11).
+  // Registration found something only a person may decide (docs/apple-facts.md §4.11).
   different_key_registered: { status: 503, title: 'Another key is registered for this app' },
   rotation_unfinished: { status: 503, title: 'A change of the distribution key was not finished' },
   registration_missing: { status: 503, title: 'The key or the domain is not registered' },
@@ -57,27 +57,27 @@ export type ErrorCode = keyof typeof codes;
 
 export type ErrorOptions = {
   /** One next step for the reader of the message. */
-  readonly mend?: string;
+  readonly hint?: string;
   /** Seconds after which trying again makes sense; becomes `Retry-After`. */
   readonly retryAfterSeconds?: number;
   /** What went wrong underneath; logged, never sent to a caller. */
   readonly cause?: unknown;
 };
 
-/** The one error class. `message` is `detail` and, when there is one, the mend. */
+/** The one error class. `message` is `detail` and, when there is one, the hint. */
 export class WebdistError extends Error {
   override readonly name = 'WebdistError';
   readonly code: ErrorCode;
   /** Safe for the caller: names the field or the thing, never a value that could be secret. */
   readonly detail: string;
-  readonly mend: string | undefined;
+  readonly hint: string | undefined;
   readonly retryAfterSeconds: number | undefined;
 
   constructor(code: ErrorCode, detail: string, options: ErrorOptions = {}) {
-    super(options.mend ? `${detail} ${options.mend}` : detail, { cause: options.cause });
+    super(options.hint ? `${detail} ${options.hint}` : detail, { cause: options.cause });
     this.code = code;
     this.detail = detail;
-    this.mend = options.mend;
+    this.hint = options.hint;
     this.retryAfterSeconds = options.retryAfterSeconds;
   }
 

@@ -1,6 +1,6 @@
 /**
  * ES256 compact JWS (RFC 7515, RFC 7518 §3.4) over any holder of a P-256 key, and the one way two public keys are
- * compared here: by their SPKI DER bytes. Must not know what the tokens mean or where a key lives.
+ * compared here: by their SPKI DER bytes.
  */
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
@@ -55,7 +55,7 @@ export function isP256(key: KeyObject): boolean {
 }
 
 /**
- * Reads a public key PEM in any of the spellings Apple uses, line breaks or none (apple-facts §6.3).
+ * Reads a public key PEM in any of the spellings Apple uses, line breaks or none (docs/apple-facts.md §6.3).
  * Throws `key_invalid` when it is not a P-256 public key.
  */
 export function readPublicKey(pem: string): KeyObject {
@@ -72,7 +72,7 @@ export function readPublicKey(pem: string): KeyObject {
   return key;
 }
 
-/** A public key as PEM with line breaks, as App Store Connect takes it (apple-facts §6.3, form b). */
+/** A public key as PEM with line breaks, as App Store Connect takes it (docs/apple-facts.md §6.3, form b). */
 export function publicKeyPem(key: KeyObject): string {
   return key.export({ format: 'pem', type: 'spki' }) as string;
 }

@@ -9,6 +9,7 @@ const table: Record<string, string[]> = {
   errors: [],
   version: [],
   batch: [],
+  environment: [],
   latest: [],
   log: ['latest'],
   // For the build info.
@@ -131,7 +132,11 @@ for (const file of files) {
     const target = areaOf(normalize(join(dirname(file), match[2] ?? match[3] ?? '')));
     const allowed = table[area] ?? [];
     const isTypeOnly = match[1] !== undefined;
-    const fine = target === area || allowed.includes(target) || (isTypeOnly && allowed.includes(`type ${target}`));
+    const fine =
+      target === area ||
+      target === 'environment' ||
+      allowed.includes(target) ||
+      (isTypeOnly && allowed.includes(`type ${target}`));
     if (!fine) t.fail(`${file} may not import ${isTypeOnly ? 'types of ' : ''}${target}`);
   }
   if (area !== 'config' && /\bprocess\.env\b/.test(text.replace(/^\s*(\/?\*|\/\/).*$/gm, '')))

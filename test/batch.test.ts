@@ -2,12 +2,12 @@
 
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
-import { gatherTurn } from '../src/batch.ts';
+import { batchPerTick } from '../src/batch.ts';
 
 /** Doubles numbers and notes which came together. */
 function doubling() {
   const turns: (readonly number[])[] = [];
-  const double = gatherTurn(async (inputs: readonly number[]) => {
+  const double = batchPerTick(async (inputs: readonly number[]) => {
     turns.push(inputs);
     return inputs.map((input) => input * 2);
   });
@@ -23,7 +23,7 @@ t.test('the inputs of a turn are worked on together, and each has its own output
 t.test('what comes while the work goes on is the next turn', async (t) => {
   const turns: (readonly string[])[] = [];
   const { promise: disk, resolve: written } = Promise.withResolvers<void>();
-  const record = gatherTurn(async (inputs: readonly string[]) => {
+  const record = batchPerTick(async (inputs: readonly string[]) => {
     turns.push(inputs);
     if (turns.length === 1) await disk;
     return inputs;
@@ -48,7 +48,7 @@ t.test('one alone waits for no other', async (t) => {
 
 t.test('what fails, fails for its turn only', async (t) => {
   let isBroken = true;
-  const record = gatherTurn(async (inputs: readonly number[]) => {
+  const record = batchPerTick(async (inputs: readonly number[]) => {
     if (isBroken) throw new Error('the disk is full');
     return inputs;
   });

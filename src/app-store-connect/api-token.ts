@@ -1,12 +1,12 @@
 /**
- * The bearer JWTs that Apple's server APIs take, one kind for each kind of API key, and a source that keeps one for App
- * Store Connect. Must not know HTTP, nor where a key lives. Never to be mixed up with an install verification token.
+ * The bearer JWTs that Apple's server APIs take, one kind for each kind of API key, and a source that keeps one for
+ * App Store Connect. Never to be mixed up with an install verification token.
  */
 
 import { WebdistError } from '../errors.ts';
 import { type Signer, signCompact } from '../jws.ts';
 
-/** The kinds of API keys Apple hands out (apple-facts §7). */
+/** The kinds of API keys Apple hands out (docs/apple-facts.md §7). */
 export type ApiKeyKind = 'team' | 'individual' | 'in-app-purchase';
 
 /** What goes into a bearer JWT. The kind decides which members are used; the others may be there and are left out. */
@@ -70,7 +70,7 @@ function checkedLifetime({ kind, lifetimeSeconds, issuedAtSeconds }: ApiTokenReq
       'usage_invalid',
       `An API token of the kind ${kind} cannot live ${lifetimeSeconds} seconds.`,
       {
-        mend: `Give whole seconds from 1 to ${max}.`,
+        hint: `Give whole seconds from 1 to ${max}.`,
       },
     );
   return lifetimeSeconds;
@@ -83,7 +83,7 @@ function checkedScope({ kind, scope = [] }: ApiTokenRequest): { readonly scope?:
   const wrong = scope.find((entry) => !/^GET \/\S*$/.test(entry));
   if (wrong !== undefined)
     throw new WebdistError('usage_invalid', `The scope "${wrong}" is not one Apple takes: it describes GET only.`, {
-      mend: 'Give entries such as "GET /v1/apps".',
+      hint: 'Give entries such as "GET /v1/apps".',
     });
   return { scope };
 }

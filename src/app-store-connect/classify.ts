@@ -1,6 +1,6 @@
 /**
  * What an answer of App Store Connect that is no success means, as one of our error codes with one next step for an
- * operator (apple-facts §4.9). Must not know which request it was, nor try anything again.
+ * operator (docs/apple-facts.md §4.9).
  */
 
 import { z } from 'zod';
@@ -37,7 +37,7 @@ const byStatus: Readonly<Record<number, ErrorCode>> = {
   429: 'asc_rate',
 };
 
-const mends: Partial<Record<ErrorCode, string>> = {
+const hints: Partial<Record<ErrorCode, string>> = {
   asc_credentials:
     'Check ASC_KEY_ID, ASC_ISSUER_ID (an individual key has none) and that ASC_PRIVATE_KEY is the .p8 of that key; ' +
     'see under Users and Access, Integrations whether the key was revoked.',
@@ -78,9 +78,9 @@ export function ascError(
   options: { readonly retryAfterSeconds?: number | undefined; readonly cause?: unknown } = {},
 ): WebdistError {
   const { retryAfterSeconds, cause } = options;
-  const mend = mends[code];
+  const hint = hints[code];
   return new WebdistError(code, detail, {
-    ...(mend && { mend }),
+    ...(hint && { hint }),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
     ...(cause !== undefined && { cause }),
   });

@@ -1,6 +1,6 @@
 /**
- * The part of the App Store Connect API that web distribution needs, typed and narrow (apple-facts §4): apps, alternative
- * distribution keys and domains. Must not know what is wanted there; `register.ts` decides that.
+ * The part of the App Store Connect API that web distribution needs, typed and narrow (docs/apple-facts.md §4): apps,
+ * alternative distribution keys and domains.
  */
 
 import type { KeyObject } from 'node:crypto';

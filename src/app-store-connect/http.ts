@@ -1,6 +1,6 @@
 /**
- * HTTP to one App Store Connect: the bearer JWT, safe retries, bounded time and size, Apple's clock and rate limit, and
- * every failure as a WebdistError. Must not know what the resources are.
+ * HTTP to one App Store Connect: the bearer JWT, safe retries, bounded time and size, Apple's clock and rate limit,
+ * and every failure as a WebdistError.
  */
 
 import ky, { isHTTPError, isNetworkError, type RetryOptions } from 'ky';
@@ -40,7 +40,7 @@ export type SeenResponse = {
   readonly durationSeconds: number;
 };
 
-/** As Apple last said in `X-Rate-Limit` (apple-facts §4.10): requests in a rolling hour, of this API key. */
+/** As Apple last said in `X-Rate-Limit` (docs/apple-facts.md §4.10): requests in a rolling hour, of this API key. */
 export type RateLimit = { readonly limit: number; readonly remaining: number };
 
 /** What Apple's answers tell beside the data. The token source reads the offset, so it is shared. */

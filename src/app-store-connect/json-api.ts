@@ -1,6 +1,6 @@
 /**
- * The four things done with App Store Connect's JSON:API documents: read one resource, list all pages, add, remove. Keeps
- * every request inside the API it was opened for. Must not know any kind of resource.
+ * The four things done with App Store Connect's JSON:API documents: read one resource, list all pages, add, remove.
+ * Keeps every request inside the API it was opened for.
  */
 
 import { hasCode, WebdistError } from '../errors.ts';
@@ -101,7 +101,7 @@ function segment(text: string): string {
   return encodeURIComponent(text);
 }
 
-/** `links.next` is followed as it is (apple-facts §4.8), but the bearer JWT goes nowhere else than to this API. */
+/** `links.next` is followed as it is (docs/apple-facts.md §4.8), but the bearer JWT goes nowhere else than to this API. */
 function nextOf(next: string | undefined, from: URL, base: URL): URL | undefined {
   if (next === undefined) return undefined;
   const url = URL.canParse(next, from) ? new URL(next, from) : undefined;

@@ -1,7 +1,7 @@
 /**
- * Alternative distribution packages at App Store Connect (apple-facts §5.1, §5.2): from an app to its versions, to the
- * package of one, to the addresses its files can be fetched from. Web apps get no webhook, so whoever wants to know asks.
- * Must not know what is done with the files.
+ * Alternative distribution packages at App Store Connect (docs/apple-facts.md §5.1, §5.2): from an app to its
+ * versions, to the package of one, to the addresses its files can be fetched from. Web apps get no webhook, so whoever
+ * wants to know asks.
  */
 
 import { z } from 'zod';

@@ -1,7 +1,7 @@
 /**
- * Makes sure that the distribution key and the domain are registered, and finds the key's id (apple-facts §4.11). Every
- * step reads before it creates and reads again when an outcome is unclear, so that replicas may start together; nothing
- * is ever deleted. Must not know about HTTP, settings or private halves.
+ * Makes sure that the distribution key and the domain are registered, and finds the key's id (docs/apple-facts.md
+ * §4.11). Every step reads before it creates and reads again when an outcome is unclear, so that replicas may start
+ * together; nothing is ever deleted.
  */
 
 import { createHash, type KeyObject } from 'node:crypto';
@@ -120,12 +120,12 @@ async function checkApp(asc: Pick<AppStoreConnect, 'findApps'>, { appleItemId, b
     throw new WebdistError(
       'config_invalid',
       `At App Store Connect ${bundleId} has the AppleItemID ${other.appleItemId}, not ${appleItemId}.`,
-      { mend: 'Mend WEBDIST_APPLE_ITEM_ID or WEBDIST_BUNDLE_ID (or the app in WEBDIST_CONFIG).' },
+      { hint: 'Mend WEBDIST_APPLE_ITEM_ID or WEBDIST_BUNDLE_ID (or the app in WEBDIST_CONFIG).' },
     );
   throw new WebdistError(
     'asc_not_found',
     `App Store Connect shows this API key no app with the bundle id ${bundleId} (AppleItemID ${appleItemId}).`,
-    { mend: 'Check WEBDIST_BUNDLE_ID, and that ASC_KEY_ID belongs to the right account; a team key sees every app.' },
+    { hint: 'Check WEBDIST_BUNDLE_ID, and that ASC_KEY_ID belongs to the right account; a team key sees every app.' },
   );
 }
 
@@ -145,7 +145,7 @@ async function findKey(
   throw new WebdistError(
     'different_key_registered',
     `The key registered for ${bundleId} (id ${appKey.id}) is ${found}; held here: ${held.map(fingerprint).join(', ')}.`,
-    { mend: 'Bring the private key that belongs to it, or replace it with `webdist keys rotate --to LOCATOR`.' },
+    { hint: 'Bring the private key that belongs to it, or replace it with `webdist keys rotate --to LOCATOR`.' },
   );
 }
 
@@ -166,7 +166,7 @@ function covering(wanted: string, registered: readonly RegisteredDomain[]): Omit
   return closest;
 }
 
-/** Lower case, A-labels, no final dot (apple-facts §4.5); empty when it is no domain. */
+/** Lower case, A-labels, no final dot (docs/apple-facts.md §4.5); empty when it is no domain. */
 const normalized = (domain: string) => domainToASCII(domain.replace(/\.$/, ''));
 
 /** After a conflict, or when nobody knows whether it was done, what is there now decides; once, then it fails. */
@@ -182,12 +182,12 @@ async function createOrFind<Found extends object>(step: {
     const found = await step.find();
     if (found) return { ...found, created: false };
     if (error.code === 'asc_outage') throw error;
-    throw new WebdistError('asc_conflict', error.detail, { mend: step.conflictMend, cause: error });
+    throw new WebdistError('asc_conflict', error.detail, { hint: step.conflictMend, cause: error });
   }
 }
 
 function missing(detail: string): WebdistError {
   return new WebdistError('registration_missing', detail, {
-    mend: 'Set WEBDIST_REGISTER=ensure, or register it with `webdist keys add` or `webdist domains add`.',
+    hint: 'Set WEBDIST_REGISTER=ensure, or register it with `webdist keys add` or `webdist domains add`.',
   });
 }

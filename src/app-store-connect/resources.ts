@@ -1,6 +1,6 @@
 /**
- * The JSON:API bodies of App Store Connect that are read here, and the plain objects they become (apple-facts §4.3-4.5).
- * Tolerant of what Apple adds or leaves out; strict about what is used. Must not know HTTP.
+ * The JSON:API bodies of App Store Connect that are read here, and the plain objects they become (docs/apple-facts.md
+ * §4.3-4.5). Tolerant of what Apple adds or leaves out; strict about what is used.
  */
 
 import type { KeyObject } from 'node:crypto';

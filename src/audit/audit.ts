@@ -1,7 +1,7 @@
 /**
- * The audit file: one line for each token, appended in batches, each batch on the disk before it counts as written. Any
- * number of processes of one machine may share a file: whoever writes holds its lock, which the system takes back from a
- * process that dies. Must not know tokens, Apple or HTTP.
+ * The audit file: one line for each token, appended in batches, each batch on the disk before it counts as written.
+ * Any number of processes of one machine may share a file: whoever writes holds its lock, which the system takes back
+ * from a process that dies.
  */
 
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
@@ -34,7 +34,7 @@ const LOCK_MS = 5000;
 /** A line is far shorter. */
 const TAIL_BYTES = 64 * 1024;
 
-/** Opens a file to append to, and mends its end if a process was killed while writing. Throws `state_invalid`. */
+/** Opens a file to append to, and repairs its end if a process was killed while writing. Throws `state_invalid`. */
 export async function openAudit(path: string, { written, failed }: AuditParts): Promise<Audit> {
   const file = await openFile(path);
   let waiting: AuditEntry[] = [];
@@ -98,7 +98,7 @@ async function openFile(path: string) {
       },
     };
   } catch (cause) {
-    throw new WebdistError('state_invalid', `${path} cannot be written.`, { mend: 'Check WEBDIST_AUDIT.', cause });
+    throw new WebdistError('state_invalid', `${path} cannot be written.`, { hint: 'Check WEBDIST_AUDIT.', cause });
   }
 }
 
@@ -132,7 +132,7 @@ async function appendTo(file: FileHandle, entries: readonly AuditEntry[]): Promi
   };
   if (tornBytes > 0) {
     await file.truncate((await file.stat()).size - tornBytes);
-    add({ at: new Date().toISOString(), mendedBytes: tornBytes });
+    add({ at: new Date().toISOString(), repairedBytes: tornBytes });
   }
   for (const entry of entries) add(entry);
   if (lines.length === 0) return head;

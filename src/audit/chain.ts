@@ -1,6 +1,6 @@
 /**
- * The lines of an audit file: JSON, each with the SHA-256 of the line before it, so that none can be changed, taken out or
- * put in between without every later one saying so. Must not know who writes them or when.
+ * The lines of an audit file: JSON, each with the SHA-256 of the line before it, so that none can be changed, taken
+ * out or put in between without every later one saying so.
  */
 
 import { createHash } from 'node:crypto';
@@ -31,7 +31,7 @@ export const hashOf = (line: string): string => createHash('sha256').update(line
 export const lineOf = (entry: AuditEntry | Mend, prev: string): string => JSON.stringify({ prev, ...entry });
 
 /** Says in the file that a process was killed while it wrote, and how many bytes of a line were taken away. */
-export type Mend = { readonly at: string; readonly mendedBytes: number };
+export type Mend = { readonly at: string; readonly repairedBytes: number };
 
 const lineForm = z.object({ prev: z.string().length(64), at: z.string(), nonce: z.string().optional() });
 
@@ -84,7 +84,7 @@ function readLine(path: string, number: number, text: string, prev: string): str
     throw new WebdistError('state_invalid', `${path}, line ${number}: is not a line of an audit file.`);
   if (line.data.prev !== prev)
     throw new WebdistError('state_invalid', `${path}, line ${number}: does not follow the line before it.`, {
-      mend: 'A line was changed, taken out or put in at or before this place: compare with a backup.',
+      hint: 'A line was changed, taken out or put in at or before this place: compare with a backup.',
     });
   return line.data.nonce;
 }

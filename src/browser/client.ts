@@ -1,6 +1,6 @@
 /**
  * A typed client of webdist's HTTP interface (contract §5.1, §5.2, §5.4) for pages and for the website's own server;
- * only `fetch` is needed. Must not know the button or how the service works.
+ * only `fetch` is needed.
  */
 
 /** What to install. From `subject` on only with an API key. */

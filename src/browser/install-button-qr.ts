@@ -1,4 +1,4 @@
-/** The QR code for visitors of <install-button> on another device; loaded only for them. Must not know the button. */
+/** The QR code for visitors of <install-button> on another device; loaded only for them. */
 
 import { encode } from 'uqr';
 

@@ -1,6 +1,6 @@
 /**
  * What <install-button> says in the official languages of the EU besides English, by ISO 639-1 code; loaded only when
- * the page is in one of them. Must not know the button.
+ * the page is in one of them.
  */
 
 import type { Texts } from './install-button.ts';

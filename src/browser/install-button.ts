@@ -1,4 +1,4 @@
-// <install-button>: a link that starts an install, with a fresh token in it before anybody taps (apple-facts §2.4).
+// <install-button>: a link that starts an install, with a fresh token in it before anybody taps (docs/apple-facts.md §2.4).
 // Imports nothing up front; docs/install-button.md describes it. Must not know how tokens are made.
 import type { InstallAnswer, Problem } from './client.ts';
 
@@ -331,7 +331,7 @@ function part<Tag extends 'a' | 'p' | 'button' | 'div'>(tag: Tag, name: string):
 }
 
 /**
- * What keeps this browser from installing, if anything (apple-facts §2.3, §2.6). An iPad calls itself a Macintosh, and
+ * What keeps this browser from installing, if anything (docs/apple-facts.md §2.3, §2.6). An iPad calls itself a Macintosh, and
  * so does an iPhone that was asked for the desktop site; browsers beside Safari then give a version of their own.
  */
 function unsupportedReason(): Reason | undefined {

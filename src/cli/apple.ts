@@ -1,6 +1,6 @@
 /**
  * App Store Connect for commands: opened with its own settings and nothing else, so that a command about keys needs no
- * app, no ledger and no website. Must not know what a command does there.
+ * app, no ledger and no website.
  */
 
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
@@ -40,7 +40,7 @@ export async function withKey<T>(locator: string, source: string, work: (signer:
     if (signer) return await work(signer);
     throw new WebdistError(problem?.code ?? 'key_absent', `${source}: ${problem?.detail ?? 'there is no key.'}`, {
       cause: problem,
-      ...(problem?.mend && { mend: problem.mend }),
+      ...(problem?.hint && { hint: problem.hint }),
     });
   } finally {
     await key.close();

@@ -1,7 +1,4 @@
-/**
- * What commands share at the terminal: data as a table or JSON on stdout, questions and progress on stderr. Must not know
- * what the data means.
- */
+/** What commands share at the terminal: data as a table or JSON on stdout, questions and progress on stderr. */
 
 import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
@@ -62,7 +59,7 @@ export async function agree(what: string, yes: boolean | undefined): Promise<voi
   if (yes) return;
   if (!process.stdin.isTTY || !process.stderr.isTTY)
     throw new WebdistError('usage_invalid', `${what} needs a yes, and there is no terminal to ask on.`, {
-      mend: 'Add --yes.',
+      hint: 'Add --yes.',
     });
   const asking = createInterface({ input: process.stdin, output: process.stderr });
   const stopped = new AbortController();

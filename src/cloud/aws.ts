@@ -3,9 +3,8 @@
  * itself reads the usual variables and files (credentials, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KMS …).
  */
 
+import type { Environment } from '../environment.ts';
 import { isUnreadable, type Refusal, unreadable } from './refusal.ts';
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Trying again is left to the caller: the SDK would wait out a Retry-After while others queue behind it. */
 const MAX_ATTEMPTS = 1;
@@ -55,16 +54,16 @@ export function awsRefusal(thrown: unknown): Refusal {
 const isStoreDown = ({ name, message }: AwsError) =>
   name === 'KMSInvalidStateException' && !/pending/i.test(message ?? '');
 
-const noRegion: Refusal = { kind: 'unreachable', why: 'needs a region.', mend: 'Set AWS_REGION, or give an ARN.' };
+const noRegion: Refusal = { kind: 'unreachable', why: 'needs a region.', hint: 'Set AWS_REGION, or give an ARN.' };
 const absent: Refusal = { kind: 'absent' };
 const denied: Refusal = { kind: 'denied' };
 const throttled: Refusal = { kind: 'throttled' };
 const notForSigning: Refusal = { kind: 'invalid' };
-const badName: Refusal = { kind: 'absent', why: 'has no name AWS accepts.', mend: 'Check the locator.' };
+const badName: Refusal = { kind: 'absent', why: 'has no name AWS accepts.', hint: 'Check the locator.' };
 const badCredentials: Refusal = {
   kind: 'denied',
   why: 'cannot be used: AWS does not accept the credentials.',
-  mend: 'Check that they are current, of the right account, and that the clock is right.',
+  hint: 'Check that they are current, of the right account, and that the clock is right.',
 };
 
 const names: Readonly<Record<string, Refusal>> = {
@@ -75,8 +74,8 @@ const names: Readonly<Record<string, Refusal>> = {
   KMSInvalidStateException: { kind: 'absent', why: 'is pending deletion or import.' },
   InvalidRequestException: { kind: 'absent', why: 'cannot be read in its state, pending deletion perhaps.' },
   AccessDeniedException: denied,
-  DisabledException: { kind: 'denied', why: 'is disabled.', mend: 'Enable it, or name another key.' },
-  DecryptionFailure: { kind: 'denied', why: 'cannot be decrypted with its KMS key.', mend: 'Allow kms:Decrypt on it.' },
+  DisabledException: { kind: 'denied', why: 'is disabled.', hint: 'Enable it, or name another key.' },
+  DecryptionFailure: { kind: 'denied', why: 'cannot be decrypted with its KMS key.', hint: 'Allow kms:Decrypt on it.' },
   UnrecognizedClientException: badCredentials,
   InvalidClientTokenId: badCredentials,
   InvalidSignatureException: badCredentials,
@@ -90,7 +89,7 @@ const names: Readonly<Record<string, Refusal>> = {
   CredentialsProviderError: {
     kind: 'unreachable',
     why: 'cannot be used: no AWS credentials were found.',
-    mend: 'Give the process a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
+    hint: 'Give the process a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
   },
   InvalidKeyUsageException: notForSigning,
   UnsupportedOperationException: notForSigning,

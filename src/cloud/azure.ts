@@ -60,12 +60,12 @@ const withoutCredentials = [
 const noCredentials: Refusal = {
   kind: 'unreachable',
   why: 'cannot be used: no Azure credentials were found.',
-  mend: 'Give the process a managed identity, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET.',
+  hint: 'Give the process a managed identity, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET.',
 };
 const badCredentials: Refusal = {
   kind: 'denied',
   why: 'cannot be used: Azure does not accept the credentials.',
-  mend: 'Check that they are current and of the vault’s tenant.',
+  hint: 'Check that they are current and of the vault’s tenant.',
 };
 
 const statuses: Readonly<Record<number, Refusal>> = {

@@ -89,18 +89,18 @@ const rpcCodes: Readonly<Record<string, number>> = {
 const noCredentials: Refusal = {
   kind: 'unreachable',
   why: 'cannot be used: no Google credentials were found.',
-  mend: 'Run as a service account, or set GOOGLE_APPLICATION_CREDENTIALS.',
+  hint: 'Run as a service account, or set GOOGLE_APPLICATION_CREDENTIALS.',
 };
 const badCredentials: Refusal = {
   kind: 'denied',
   why: 'cannot be used: Google does not accept the credentials.',
-  mend: 'Check that they are current and that the clock is right.',
+  hint: 'Check that they are current and that the clock is right.',
 };
 
 const gone: Refusal = {
   kind: 'absent',
   why: 'is disabled or destroyed.',
-  mend: 'Enable this version, or name another.',
+  hint: 'Enable this version, or name another.',
 };
 const otherState: Refusal = { kind: 'unreachable', why: 'cannot be used in the state it is in.' };
 

@@ -1,7 +1,7 @@
 /**
- * How key and secret services say no, in the five ways webdist tells apart, and the sentence an operator reads for each.
- * Absent and denied mean that somebody took the key away, which stops signing: what may pass by itself, such as a
- * metadata service that gives no credentials, is unreachable. Must not know any vendor's SDK.
+ * How key and secret services say no, in the five ways webdist tells apart, and the sentence an operator reads for
+ * each. Absent and denied mean that somebody took the key away, which stops signing: what may pass by itself, such as
+ * a metadata service that gives no credentials, is unreachable.
  */
 
 import { type ErrorCode, WebdistError } from '../errors.ts';
@@ -11,24 +11,24 @@ export type Refusal = {
   readonly kind: 'absent' | 'denied' | 'invalid' | 'throttled' | 'unreachable';
   /** Completes "The … key NAME …": says what is wrong in the vendor's own terms; without it, the kind's usual words. */
   readonly why?: string;
-  readonly mend?: string;
+  readonly hint?: string;
   /** What the vendor's Retry-After says, for `throttled` and `unreachable`. */
   readonly retryAfterSeconds?: number;
 };
 
-const kinds: Readonly<Record<Refusal['kind'], { code: ErrorCode; why: string; mend?: string }>> = {
-  absent: { code: 'key_absent', why: 'is not there.', mend: 'Check the name in the locator.' },
+const kinds: Readonly<Record<Refusal['kind'], { code: ErrorCode; why: string; hint?: string }>> = {
+  absent: { code: 'key_absent', why: 'is not there.', hint: 'Check the name in the locator.' },
   denied: {
     code: 'key_denied',
     why: 'may not be used with the credentials found.',
-    mend: 'Grant them the permissions of the documentation page of this backend.',
+    hint: 'Grant them the permissions of the documentation page of this backend.',
   },
   invalid: { code: 'key_invalid', why: 'is not an ECDSA P-256 key for signing.' },
   throttled: { code: 'signer_unavailable', why: 'is asked for too often (throttled).' },
   unreachable: {
     code: 'key_unreachable',
     why: 'cannot be reached.',
-    mend: 'Check the network, the proxy and the address.',
+    hint: 'Check the network, the proxy and the address.',
   },
 };
 
@@ -49,11 +49,11 @@ const THROTTLED_SECONDS = 1;
  */
 export function refused(thing: string, refusal: Refusal, cause?: unknown): WebdistError {
   const usual = kinds[refusal.kind];
-  const mend = refusal.mend ?? (refusal.why === undefined ? usual.mend : undefined);
+  const hint = refusal.hint ?? (refusal.why === undefined ? usual.hint : undefined);
   const retryAfterSeconds = refusal.retryAfterSeconds ?? (refusal.kind === 'throttled' ? THROTTLED_SECONDS : undefined);
   return new WebdistError(usual.code, `${thing} ${refusal.why ?? usual.why}`, {
     ...(cause !== undefined && { cause: said(cause) }),
-    ...(mend !== undefined && { mend }),
+    ...(hint !== undefined && { hint }),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
   });
 }

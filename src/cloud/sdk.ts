@@ -1,4 +1,4 @@
-/** Vendor SDKs are optional packages, loaded when a locator asks for one. Must not know which SDKs there are. */
+/** Vendor SDKs are optional packages, loaded when a locator asks for one. */
 
 import { WebdistError } from '../errors.ts';
 
@@ -13,7 +13,7 @@ export async function loadSdk<Sdk>(packageName: string, scheme: string, load: ()
     const state =
       (cause as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' ? 'is not installed' : 'cannot be loaded';
     throw new WebdistError('config_invalid', `A locator ${scheme}: needs the package ${packageName}, which ${state}.`, {
-      mend: `Install it with: npm install ${packageName}`,
+      hint: `Install it with: npm install ${packageName}`,
       cause,
     });
   }

@@ -8,7 +8,7 @@ import { absoluteUrl, appleId, bundleId, domainName, locators, readableUrl } fro
 
 /** YAML reads an unquoted id as a number; read as a bigint it loses nothing. */
 const idAsWritten = z
-  .union([z.string(), z.bigint()], 'expected is a decimal number such as "6473805491"')
+  .union([z.string(), z.bigint()], 'expected a decimal number such as "6473805491"')
   .transform(String)
   .pipe(appleId);
 
@@ -26,7 +26,7 @@ const appEntry = z.strictObject({
 
 const configFile = z.strictObject({
   domain: domainName.optional(),
-  apps: z.array(appEntry).min(1, 'expected is at least one app'),
+  apps: z.array(appEntry).min(1, 'expected at least one app'),
 });
 
 /** One app as an operator writes it down. */

@@ -5,15 +5,14 @@
 
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { type AppEntry, readConfigFile } from './apps-file.ts';
 import { readDeviceSide, readPackages } from './device-side.ts';
 import { locators } from './forms.ts';
-import { type Environment, type Given, readValues, resolveFiles, type Settings } from './read.ts';
+import { type Given, readValues, resolveFiles, type Settings } from './read.ts';
 import { settings } from './settings.ts';
 import { readTracing } from './tracing.ts';
-
-export type { Environment };
 
 /** One app that installs from the website. */
 export type AppConfig = Readonly<AppEntry>;

@@ -1,13 +1,13 @@
 /**
  * The settings of the device's side: what `.well-known/marketplace-kit` says, who authorizes devices, where packages
- * are. Must not know how the others are read.
+ * are.
  */
 
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { absoluteUrl, appleId } from './forms.ts';
 
-/** The `license` block of `.well-known/marketplace-kit`, by Apple's names (apple-facts §3.1). */
+/** The `license` block of `.well-known/marketplace-kit`, by Apple's names (docs/apple-facts.md §3.1). */
 const licenseUrls = z.strictObject({
   dynamicLicenseURL: absoluteUrl.optional(),
   licenseRenewalURL: absoluteUrl.optional(),
@@ -19,11 +19,11 @@ const licenseUrls = z.strictObject({
 /** YAML integers arrive as bigints. */
 const wholeNumber = (min: number, max: number) =>
   z
-    .union([z.number(), z.bigint()], `expected is a whole number from ${min} to ${max}`)
+    .union([z.number(), z.bigint()], `expected a whole number from ${min} to ${max}`)
     .transform(Number)
     .refine(
       (value) => Number.isInteger(value) && value >= min && value <= max,
-      `expected is a whole number from ${min} to ${max}`,
+      `expected a whole number from ${min} to ${max}`,
     );
 
 /** Longest wait between two looks for updates that makes sense: a year. The OS never asks more than once a day. */
@@ -43,7 +43,7 @@ export const versionRules = z.record(
   appleId,
   z.union(
     [z.strictObject({ hold: z.literal(true) }), z.strictObject({ percent: wholeNumber(0, 100) })],
-    'expected is { hold: true } or { percent: 0 to 100 }',
+    'expected { hold: true } or { percent: 0 to 100 }',
   ),
 );
 
@@ -75,7 +75,7 @@ export function readDeviceSide(values: Values, domain: string, problems: string[
     encryptionCertificateURL: values.WEBDIST_LICENSE_ENCRYPTION_CERTIFICATE_URL,
   };
   if (values.WEBDIST_PUBLIC_URL && new URL(values.WEBDIST_PUBLIC_URL).search)
-    problems.push('WEBDIST_PUBLIC_URL: expected is an address without a query');
+    problems.push('WEBDIST_PUBLIC_URL: expected an address without a query');
   const hasLicense = Object.values(license).some((url) => url !== undefined);
   return {
     publicUrl: withoutSlash(values.WEBDIST_PUBLIC_URL ?? `https://${domain}`),

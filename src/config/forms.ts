@@ -10,23 +10,23 @@ export const domainName = z
   .transform((text) => text.toLowerCase())
   .refine(
     (text) => labels.test(text),
-    'expected is a bare domain such as example.com: no scheme, port, path or trailing dot, A-labels for IDN',
+    'expected a bare domain such as example.com: no scheme, port, path or trailing dot, A-labels for IDN',
   );
 
 const MAX_UINT64 = 18_446_744_073_709_551_615n;
 
-/** AppleItemID or AppleVersionID: an unsigned 64-bit integer as decimal string (apple-facts §1.3). */
+/** AppleItemID or AppleVersionID: an unsigned 64-bit integer as decimal string (docs/apple-facts.md §1.3). */
 export const appleId = z
   .string()
   .refine(
     (text) => /^[1-9]\d{0,19}$/.test(text) && BigInt(text) <= MAX_UINT64,
-    'expected is a decimal number such as 6473805491',
+    'expected a decimal number such as 6473805491',
   );
 
 /** A bundle id, such as `com.example.camping`. */
 export const bundleId = z
   .string()
-  .regex(/^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/, 'expected is a bundle id such as com.example.camping')
+  .regex(/^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/, 'expected a bundle id such as com.example.camping')
   .max(155, 'a bundle id has at most 155 characters');
 
 const isLoopback = (host: string) => ['localhost', '127.0.0.1', '[::1]'].includes(host);
@@ -44,14 +44,14 @@ function isWebAddress(text: string, mayBePlain = isLoopback): boolean {
 /** An absolute https address without fragment or credentials; http only on this machine. */
 export const absoluteUrl = z
   .string()
-  .refine(isWebAddress, 'expected is an absolute https address, such as https://example.com/adp/camping');
+  .refine(isWebAddress, 'expected an absolute https address, such as https://example.com/adp/camping');
 
 /** The same, for what only this service asks: http also within a container network, by a name without a dot. */
 export const serverUrl = z
   .string()
   .refine(
     (text) => isWebAddress(text, isNear),
-    'expected is an absolute https address, such as https://api.appstoreconnect.apple.com',
+    'expected an absolute https address, such as https://api.appstoreconnect.apple.com',
   );
 
 /** An address that only this service reads, or a file of this machine. */
@@ -59,7 +59,7 @@ export const readableUrl = z
   .string()
   .refine(
     (text) => isWebAddress(text, isNear) || (text.startsWith('file:///') && URL.canParse(text)),
-    'expected is an absolute https address or file:///path',
+    'expected an absolute https address or file:///path',
   );
 
 const schemes = [
@@ -83,7 +83,7 @@ export const locators = z
   .pipe(
     z.array(
       z.string().refine((text) => schemes.some((scheme) => text.startsWith(scheme) && text.length > scheme.length), {
-        message: `expected is a locator: ${schemes.join('…, ')}… (a PEM goes into a file or another variable, named by file:///path or env://NAME)`,
+        message: `expected a locator: ${schemes.join('…, ')}… (a PEM goes into a file or another variable, named by file:///path or env://NAME)`,
       }),
     ),
   )
@@ -93,9 +93,9 @@ export const locators = z
 export const whole = (min: number, max: number) =>
   z
     .string()
-    .regex(/^\d{1,12}$/, `expected is a whole number from ${min} to ${max}`)
+    .regex(/^\d{1,12}$/, `expected a whole number from ${min} to ${max}`)
     .transform(Number)
-    .refine((value) => value >= min && value <= max, `expected is a whole number from ${min} to ${max}`);
+    .refine((value) => value >= min && value <= max, `expected a whole number from ${min} to ${max}`);
 
 export const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) =>
-  z.enum(values, `expected is one of: ${values.join(', ')}`);
+  z.enum(values, `expected one of: ${values.join(', ')}`);

@@ -1,16 +1,14 @@
 /**
- * From names and texts to values: `NAME` or the file of `NAME_FILE`, parsed as the table of settings says. Every problem is
- * added to a list, by the name of its variable. Must not know what the values mean together.
+ * From names and texts to values: `NAME` or the file of `NAME_FILE`, parsed as the table of settings says. Every
+ * problem is added to a list, by the name of its variable.
  */
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { z } from 'zod';
+import type { Environment } from '../environment.ts';
 import { type Setting, settings } from './settings.ts';
-
-/** Names and values as a process gets them. */
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 export type Settings = typeof settings;
 type Values = { readonly [N in keyof Settings]: z.output<Settings[N]['form']> | undefined };

@@ -1,6 +1,6 @@
 /**
- * The table of every setting: name, form, default and what it is for. The whole truth: types are derived from it and the
- * README's table is checked against it. Must not know how settings are read.
+ * The table of every setting: name, form, default and what it is for. The whole truth: types are derived from it and
+ * the README's table is checked against it.
  */
 
 import { isIP } from 'node:net';
@@ -16,23 +16,23 @@ const list = (item: z.ZodType<string, string>, separator: RegExp) =>
     .pipe(z.array(item));
 
 const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
-  message: 'expected are origins such as https://shop.example.com, without a path or a trailing slash',
+  message: 'expected origins such as https://shop.example.com, without a path or a trailing slash',
 });
 
 const proxy = z.string().refine(isAddressRange, {
   message:
-    'expected are addresses or CIDR ranges of your proxies; a number or "true" would let visitors choose their address',
+    'expected addresses or CIDR ranges of your proxies; a number or "true" would let visitors choose their address',
 });
 
 const apiKey = z.string().regex(/^[A-Za-z0-9_.-]{1,64}:[0-9a-f]{64}$/, {
-  message: 'expected is name:sha256hex, separated by commas (printf %s "$KEY" | sha256sum)',
+  message: 'expected name:sha256hex, separated by commas (printf %s "$KEY" | sha256sum)',
 });
 
 const ledgerUrl = z
   .string()
   .refine(
     (text) => text === 'off' || text === 'memory:' || /^sqlite:\/\/\/./.test(text) || /^postgres(ql)?:\/\/./.test(text),
-    'expected is sqlite:///path, postgres://…, memory: or off',
+    'expected sqlite:///path, postgres://…, memory: or off',
   );
 
 /** What one setting is. */
@@ -97,7 +97,7 @@ export const settings = {
     about: '`sqlite:///path`, `postgres://…`, `memory:` or `off` (default: SQLite in the data folder)',
   },
   WEBDIST_LEDGER_SECRET: {
-    form: z.string().min(32, 'expected are at least 32 characters (openssl rand -base64 32)'),
+    form: z.string().min(32, 'expected at least 32 characters (openssl rand -base64 32)'),
     about: 'keys the hash of subjects and signs the device cookie (default: made in the data folder)',
   },
   WEBDIST_LEDGER_DOWN: { form: oneOf('issue', 'refuse'), default: 'issue', about: 'when the ledger cannot answer' },
@@ -112,7 +112,7 @@ export const settings = {
     about: 'days after which records of installs are deleted; 0 is never',
   },
   WEBDIST_COUNTRY_HEADER: {
-    form: z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'expected is the name of a header, such as cf-ipcountry'),
+    form: z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'expected the name of a header, such as cf-ipcountry'),
     about: "header in which a trusted proxy gives the visitor's country, for `ccode`",
   },
   WEBDIST_RATE_LIMIT: { form: whole(1, 1_000_000_000), default: '60', about: 'requests a minute for one visitor' },
@@ -132,7 +132,7 @@ export const settings = {
     about: 'requests a minute of all pages; 0 is no limit',
   },
   WEBDIST_REDIS_URL: {
-    form: z.string().regex(/^rediss?:\/\/./, 'expected is redis://… or rediss://…'),
+    form: z.string().regex(/^rediss?:\/\/./, 'expected redis://… or rediss://…'),
     about: 'rate limits shared by all replicas',
   },
   WEBDIST_TRUST_PROXY: {
@@ -186,11 +186,11 @@ export const settings = {
   },
   WEBDIST_DATA_DIR: { form: z.string(), default: '.webdist', about: 'folder for what webdist remembers' },
   ASC_KEY_ID: {
-    form: z.string().regex(/^[A-Za-z0-9]{1,64}$/, 'expected is the key id shown beside the API key'),
+    form: z.string().regex(/^[A-Za-z0-9]{1,64}$/, 'expected the key id shown beside the API key'),
     about: 'App Store Connect API key id',
   },
   ASC_ISSUER_ID: {
-    form: z.guid('expected is the issuer id, a UUID, shown above the team keys'),
+    form: z.guid('expected the issuer id, a UUID, shown above the team keys'),
     about: 'issuer id of a team key; none means an individual key',
   },
   ASC_PRIVATE_KEY: { form: z.string(), about: "the API key's .p8: a locator, or the PEM itself" },

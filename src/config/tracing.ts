@@ -1,6 +1,6 @@
 /**
  * The settings of tracing, by OpenTelemetry's own names (OpenTelemetry specification, "Environment Variable
- * Specification" and "OTLP Exporter Configuration"). Must not know how spans are made or sent.
+ * Specification" and "OTLP Exporter Configuration").
  */
 
 import { z } from 'zod';
@@ -11,13 +11,13 @@ const collectorUrl = z.string().refine((text) => {
   if (!URL.canParse(text) || /\s/.test(text)) return false;
   const url = new URL(text);
   return /^https?:$/.test(url.protocol) && !url.username && !url.password;
-}, 'expected is the http or https address of a collector, such as http://localhost:4318, without credentials');
+}, 'expected the http or https address of a collector, such as http://localhost:4318, without credentials');
 
 const ratio = z
   .string()
-  .regex(/^(0|1|0?\.\d{1,12}|[01]\.\d{1,12})$/, 'expected is a number from 0 to 1')
+  .regex(/^(0|1|0?\.\d{1,12}|[01]\.\d{1,12})$/, 'expected a number from 0 to 1')
   .transform(Number)
-  .refine((value) => value <= 1, 'expected is a number from 0 to 1');
+  .refine((value) => value <= 1, 'expected a number from 0 to 1');
 
 const milliseconds = whole(0, 86_400_000);
 const spans = whole(1, 1_000_000);

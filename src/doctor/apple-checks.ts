@@ -13,7 +13,7 @@ const stages = ['asc_outage', 'asc_clock', 'asc_credentials', 'asc_rate', 'asc_a
 function refusal(code: (typeof stages)[number], fine: string) {
   return ({ problem }: Apple): Finding | undefined => {
     if (!problem) return ok(fine);
-    if (problem.code === code) return fail(problem.detail, problem.mend);
+    if (problem.code === code) return fail(problem.detail, problem.hint);
     const known: readonly ErrorCode[] = stages;
     const passed = !known.includes(problem.code) || known.indexOf(problem.code) > known.indexOf(code);
     return passed ? ok(fine) : undefined;
@@ -36,9 +36,9 @@ export const appleChecks: readonly Check[] = [
     const offset = apple.clockOffsetSeconds;
     if (offset === undefined) return undefined;
     const words = `this machine's clock is ${Math.abs(offset)} s ${offset < 0 ? 'ahead of' : 'behind'} Apple's`;
-    const mend = 'Switch on NTP: timedatectl set-ntp true';
-    if (Math.abs(offset) > LARGE_OFFSET_SECONDS) return fail(words, mend);
-    return Math.abs(offset) > SMALL_OFFSET_SECONDS ? warn(words, mend) : ok('agrees with Apple’s');
+    const hint = 'Switch on NTP: timedatectl set-ntp true';
+    if (Math.abs(offset) > LARGE_OFFSET_SECONDS) return fail(words, hint);
+    return Math.abs(offset) > SMALL_OFFSET_SECONDS ? warn(words, hint) : ok('agrees with Apple’s');
   }),
   check(
     'api-credentials',
@@ -68,6 +68,6 @@ export const appleChecks: readonly Check[] = [
   check('api-answer', 'What App Store Connect answers has to be what its API describes.', ({ problem }) => {
     if (!problem) return ok('every answer was understood');
     const known: readonly ErrorCode[] = stages;
-    return known.includes(problem.code) ? undefined : fail(problem.detail, problem.mend);
+    return known.includes(problem.code) ? undefined : fail(problem.detail, problem.hint);
   }),
 ];

@@ -1,11 +1,11 @@
-/** What a check is and what it finds. Must not know any check. */
+/** What a check is and what it finds. */
 
 import type { Evidence } from './facts.ts';
 
 type Result = 'ok' | 'info' | 'warn' | 'fail';
 
-/** `found` is what was seen; `mend` the exact next step where something is wrong. Never holds a secret. */
-export type Finding = { readonly result: Result; readonly found: string; readonly mend?: string | undefined };
+/** `found` is what was seen; `hint` the exact next step where something is wrong. Never holds a secret. */
+export type Finding = { readonly result: Result; readonly found: string; readonly hint?: string | undefined };
 
 /** One check. It gives nothing where what it builds on is missing or wrong: another check says so. */
 export type Check = {
@@ -18,8 +18,8 @@ export type Check = {
 
 export const ok = (found: string): Finding => ({ result: 'ok', found });
 export const info = (found: string): Finding => ({ result: 'info', found });
-export const warn = (found: string, mend: string): Finding => ({ result: 'warn', found, mend });
-export const fail = (found: string, mend?: string): Finding => ({ result: 'fail', found, mend });
+export const warn = (found: string, hint: string): Finding => ({ result: 'warn', found, hint });
+export const fail = (found: string, hint?: string): Finding => ({ result: 'fail', found, hint });
 
 const order: readonly Result[] = ['ok', 'info', 'warn', 'fail'];
 

@@ -1,9 +1,9 @@
 /**
- * Checks everything an install depends on, each thing once, and says what was found, why it matters and how to mend it
- * (docs/doctor.md). Changes nothing at Apple. Must not know how its report is shown.
+ * Checks everything an install depends on, each thing once, and says what was found, why it matters and how to fix it
+ * (docs/doctor.md). Changes nothing at Apple.
  */
 
-import type { Environment } from '../config/config.ts';
+import type { Environment } from '../environment.ts';
 import { isWebdistError } from '../errors.ts';
 import { appleChecks } from './apple-checks.ts';
 import type { Check, Finding } from './check.ts';
@@ -63,6 +63,6 @@ async function looked(check: Check, evidence: Evidence): Promise<Finding | undef
     return await check.look(evidence);
   } catch (error) {
     const why = error instanceof Error && !isWebdistError(error) ? error.name : String((error as Error).message);
-    return { result: 'fail', found: `could not be checked: ${why}`, mend: 'Report this with the id of the check.' };
+    return { result: 'fail', found: `could not be checked: ${why}`, hint: 'Report this with the id of the check.' };
   }
 }

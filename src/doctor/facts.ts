@@ -6,7 +6,8 @@
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
 import type { RateLimit } from '../app-store-connect/http.ts';
 import type { App, RegisteredDomain, RegisteredKey } from '../app-store-connect/resources.ts';
-import { type AppConfig, type Config, type Environment, readConfig } from '../config/config.ts';
+import { type AppConfig, type Config, readConfig } from '../config/config.ts';
+import type { Environment } from '../environment.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { openLog } from '../log.ts';

@@ -26,7 +26,7 @@ export const keyChecks: readonly Check[] = [
           const found = `${app.bundleId}: ${problem?.detail ?? 'not there'}`;
           // Beside a usable key a candidate may wait for a rotation, but not be garbage: the service refuses that.
           const isWaiting = usable > 0 && !hasCode(problem, 'key_invalid');
-          return { result: isWaiting ? 'warn' : 'fail', found, mend: problem?.mend };
+          return { result: isWaiting ? 'warn' : 'fail', found, hint: problem?.hint };
         });
       });
       return worstOf(findings);
@@ -101,7 +101,7 @@ export const keyChecks: readonly Check[] = [
       if (!key) return info('App Store Connect is not asked (WEBDIST_REGISTER=off)');
       return key.signer
         ? ok(`held (${key.signer.backend})`)
-        : fail(`ASC_PRIVATE_KEY: ${key.problem?.detail}`, key.problem?.mend);
+        : fail(`ASC_PRIVATE_KEY: ${key.problem?.detail}`, key.problem?.hint);
     },
   },
   {

@@ -1,4 +1,4 @@
-/** The licence server of the website, from here: its certificates and its endpoints in time (apple-facts §3.1, §3.4). */
+/** The licence server of the website, from here: its certificates and its endpoints in time (docs/apple-facts.md §3.1, §3.4). */
 
 import { X509Certificate } from 'node:crypto';
 import type { Config } from '../config/config.ts';

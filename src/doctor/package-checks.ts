@@ -1,4 +1,4 @@
-/** The package of each app, as the service reads it: its address, its manifest, and that it is the app's (apple-facts §5). */
+/** The package of each app, as the service reads it: its address, its manifest, and that it is the app's (docs/apple-facts.md §5). */
 
 import { z } from 'zod';
 import type { AppConfig } from '../config/config.ts';
@@ -85,11 +85,11 @@ export const packageChecks: readonly Check[] = [
     look: async ({ manifests }) =>
       worstOf(
         (await manifests()).map(({ app, text, problem }) => {
-          const mend = 'Check WEBDIST_PACKAGE_URL, or say with WEBDIST_PACKAGE_MANIFEST where to read it.';
-          if (text === undefined) return fail(`${app.bundleId}: manifest.json cannot be read (${problem})`, mend);
+          const hint = 'Check WEBDIST_PACKAGE_URL, or say with WEBDIST_PACKAGE_MANIFEST where to read it.';
+          if (text === undefined) return fail(`${app.bundleId}: manifest.json cannot be read (${problem})`, hint);
           return parseManifest(text)
             ? ok(`${app.bundleId}: readable`)
-            : fail(`${app.bundleId}: what is there is no manifest.json`, mend);
+            : fail(`${app.bundleId}: what is there is no manifest.json`, hint);
         }),
       ),
   },
@@ -99,7 +99,7 @@ export const packageChecks: readonly Check[] = [
       ? ok(`${app.bundleId}: the manifest is this app's`)
       : fail(
           `${app.bundleId} (${app.appleItemId}): the manifest is of ${String(bundleId)} (${String(appleItemId)})`,
-          'Put the package of this app there, or mend WEBDIST_BUNDLE_ID and WEBDIST_APPLE_ITEM_ID.',
+          'Put the package of this app there, or fix WEBDIST_BUNDLE_ID and WEBDIST_APPLE_ITEM_ID.',
         );
   }),
   perManifest('package-version', '`vid` is a decimal string; anything else is left out or refused.', (app, members) =>

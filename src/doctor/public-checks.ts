@@ -1,4 +1,4 @@
-/** The page and the package from outside, as iOS sees them (apple-facts §2.3, §3.1, §5.4, §10). */
+/** The page and the package from outside, as iOS sees them (docs/apple-facts.md §2.3, §3.1, §5.4, §10). */
 
 import type { AppConfig, Config } from '../config/config.ts';
 import { type Check, type Finding, fail, ok, warn, worstOf } from './check.ts';
@@ -105,7 +105,7 @@ export const publicChecks: readonly Check[] = [
     if (isRedirect(answer)) return undefined;
     return answer.status === 200
       ? ok('manifest.json is there')
-      : fail(`manifest.json answers ${answer.status}`, 'Put the whole package there, or mend WEBDIST_PACKAGE_URL.');
+      : fail(`manifest.json answers ${answer.status}`, 'Put the whole package there, or fix WEBDIST_PACKAGE_URL.');
   }),
   ofPackages('package-redirect', 'A device follows no redirect to another host.', async (_, file) => {
     const answer = await file('manifest.json');

@@ -1,4 +1,4 @@
-/** webdist itself from outside: button, tokens, CORS, caches, and what iOS asks of the website (apple-facts §3.1). */
+/** webdist itself from outside: button, tokens, CORS, caches, and what iOS asks of the website (docs/apple-facts.md §3.1). */
 
 import { z } from 'zod';
 import type { Config } from '../config/config.ts';

@@ -87,7 +87,7 @@ export const settingsChecks: readonly Check[] = [
         const found = keys.parse(await ky(signIn.jwksUrl, { timeout: 5000, retry: 0 }).json());
         return ok(`${found.keys.length} keys at WEBDIST_AUTH_JWKS_URL`);
       } catch {
-        // What it is instead is the website's matter; the mend is the same.
+        // What it is instead is the website's matter; the hint is the same.
         return fail('WEBDIST_AUTH_JWKS_URL gives no JWK set', 'Check the address, from this machine, with curl.');
       }
     },

@@ -22,7 +22,7 @@ export const stateChecks: readonly Check[] = [
       try {
         accessSync(dataDir, constants.W_OK | constants.X_OK);
       } catch {
-        // Whatever the reason, the mend is the same.
+        // Whatever the reason, the hint is the same.
         return fail(`${dataDir} cannot be written`, `chown it to the user of the service: chown webdist ${dataDir}`);
       }
       return mode & 0o007
@@ -53,7 +53,7 @@ export const stateChecks: readonly Check[] = [
         );
       } catch (error) {
         if (!isWebdistError(error)) throw error;
-        return fail(error.detail, error.mend);
+        return fail(error.detail, error.hint);
       }
     },
   },
@@ -90,8 +90,8 @@ export const stateChecks: readonly Check[] = [
         }
       } catch (error) {
         const found = isWebdistError(error) ? error.detail : 'it does not answer';
-        const mend = isWebdistError(error) ? error.mend : undefined;
-        return fail(found, mend ?? 'Check WEBDIST_LEDGER: the address, the password and the network.');
+        const hint = isWebdistError(error) ? error.hint : undefined;
+        return fail(found, hint ?? 'Check WEBDIST_LEDGER: the address, the password and the network.');
       }
     },
   },

@@ -1,6 +1,6 @@
 /**
- * One request as a device makes it: no redirect followed, the certificate looked at, nothing trusted. Must not know what
- * is asked for. Node's own client rather than ky, which does not show the certificate.
+ * One request as a device makes it: no redirect followed, the certificate looked at, nothing trusted. Node's own
+ * client rather than ky, which does not show the certificate.
  */
 
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';

@@ -1,6 +1,6 @@
 /**
  * Who is calling: a page of this website, a signed-in customer of it, or a server with a key. Decides who may ask for
- * tokens at all (contract §5.1). Must not know what is asked.
+ * tokens at all (contract §5.1).
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';

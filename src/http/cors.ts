@@ -1,6 +1,6 @@
 /**
- * Which pages of other origins may read an answer, and what their preflights are told (Fetch Standard §3.2). All but the
- * origin is the same for everybody, so there is nothing here to work out. Must not know what is asked.
+ * Which pages of other origins may read an answer, and what their preflights are told (Fetch Standard §3.2). All but
+ * the origin is the same for everybody, so there is nothing here to work out.
  */
 
 import type { FastifyInstance } from 'fastify';

@@ -1,4 +1,4 @@
-/** The visitor's country as a trusted proxy tells it, for `ccode`. Left out when unknown rather than guessed (apple-facts §9). */
+/** The visitor's country as a trusted proxy tells it, for `ccode`. Left out when unknown rather than guessed (docs/apple-facts.md §9). */
 
 import { BlockList, isIPv6 } from 'node:net';
 import type { FastifyRequest } from 'fastify';

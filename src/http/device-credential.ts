@@ -1,6 +1,6 @@
 /**
  * Who a device's request is from: the access token that webdist's own OAuth or the website's sign-in gave it
- * (apple-facts §3.2, §3.6). Must not know what is asked.
+ * (docs/apple-facts.md §3.2, §3.6).
  */
 
 import type { FastifyRequest } from 'fastify';

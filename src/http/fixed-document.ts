@@ -1,4 +1,4 @@
-/** A document whose bytes never change while this process lives, so that a cache can hold them. Must not know what it says. */
+/** A document whose bytes never change while this process lives, so that a cache can hold them. */
 
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';

@@ -1,6 +1,6 @@
 /**
  * Serves the folder of packages to devices, for those without a CDN: byte for byte, with ranges, never transformed
- * (apple-facts §5.4). Only whole packages; what is being pulled is not there. Must not know how they got here.
+ * (docs/apple-facts.md §5.4). Only whole packages; what is being pulled is not there.
  */
 
 import fastifyStatic from '@fastify/static';

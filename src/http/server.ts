@@ -1,6 +1,4 @@
-/**
- * The HTTP server: every plugin and every route, listed by hand. Must not know how tokens are made or where keys live.
- */
+/** The HTTP server: every plugin and every route, listed by hand. */
 
 import { randomUUID } from 'node:crypto';
 import { Server as NetServer } from 'node:net';

@@ -1,7 +1,7 @@
 /**
  * The website's own sign-in: verifies a customer's JWT against the JWKS the website publishes (issuer, audience,
  * expiry). Nobody waits for a JWKS that is known: it is looked at again behind the requests, and while it cannot be
- * fetched the keys seen last still count. Must not know what the customer may do.
+ * fetched the keys seen last still count.
  */
 
 import { createLocalJWKSet, createRemoteJWKSet, type errors, type JWTVerifyGetKey, jwtVerify } from 'jose';

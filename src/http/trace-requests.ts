@@ -1,6 +1,6 @@
 /**
  * A span for each request, by OpenTelemetry's semantic conventions for HTTP servers. Leaves out what callers choose
- * freely or what is about a person: paths that no route has, queries, addresses, user agents. Must not know what is asked.
+ * freely or what is about a person: paths that no route has, queries, addresses, user agents.
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';

@@ -1,6 +1,6 @@
 /**
  * The header and payload of an install verification token (Apple: "Supplying an install verification token";
- * apple-facts §1.2, §1.3). Pure: time and nonce are given. Must not know who asks or how it is signed.
+ * docs/apple-facts.md §1.2, §1.3). Pure: time and nonce are given.
  */
 
 import { latest } from '../latest.ts';

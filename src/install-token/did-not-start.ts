@@ -1,6 +1,6 @@
 /**
- * Why an install did not start, or did not finish, and what mends it: one entry for each code of the install button,
- * each way a browser drops a link, and each case of MarketplaceKitError (apple-facts §1.7, §2). The page
+ * Why an install did not start, or did not finish, and what fixes it: one entry for each code of the install button,
+ * each way a browser drops a link, and each case of MarketplaceKitError (docs/apple-facts.md §1.7, §2). The page
  * docs/install-did-not-start.md is written from it. Pure data; must not know who shows it.
  */
 
@@ -12,7 +12,7 @@ export type DidNotStart = {
   readonly id: string;
   readonly told: Teller;
   readonly cause: string;
-  readonly mend: string;
+  readonly hint: string;
 };
 
 /** The page and the anchor for one entry, relative to the repository. */
@@ -20,7 +20,7 @@ export const helpFor = (id: string): string => `docs/install-did-not-start.md#${
 
 const entry =
   (told: Teller) =>
-  ([id, cause, mend]: readonly [string, string, string]): DidNotStart => ({ id, told, cause, mend });
+  ([id, cause, hint]: readonly [string, string, string]): DidNotStart => ({ id, told, cause, hint });
 
 const button = (
   [

@@ -1,4 +1,4 @@
-/** The link a page gives to the browser (Apple: "MarketplaceKitURIScheme"; apple-facts §2). Pure. */
+/** The link a page gives to the browser (Apple: "MarketplaceKitURIScheme"; docs/apple-facts.md §2). Pure. */
 
 /** Values are plain; all are percent-encoded here (RFC 3986: a space is `%20`, which Foundation reads back). */
 export type InstallLink = {

@@ -1,7 +1,4 @@
-/**
- * The use case everything goes through: find the key, decide `dtype`, make the claims, sign them. Must not know
- * which ledger or signer it works with, nor HTTP.
- */
+/** The use case everything goes through: find the key, decide `dtype`, make the claims, sign them. */
 
 import { WebdistError } from '../errors.ts';
 import { type Signer, signCompact } from '../jws.ts';

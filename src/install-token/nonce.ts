@@ -1,6 +1,6 @@
 /**
  * The nonce of an install verification token: a random UUID, version 4, in upper case (Apple: "Supplying an install
- * verification token", apple-facts §1.3; RFC 9562 §5.4). Must not know what else is in a token.
+ * verification token", docs/apple-facts.md §1.3; RFC 9562 §5.4).
  */
 
 import { randomUUID } from 'node:crypto';

@@ -1,7 +1,4 @@
-/**
- * What was installed where: a URI's scheme chooses the backend. Subjects come here as keyed hashes only. Must not know
- * HTTP, settings or what a device cookie is.
- */
+/** What was installed where: a URI's scheme chooses the backend. Subjects come here as keyed hashes only. */
 
 import { WebdistError } from '../errors.ts';
 import { counts, type Dtype, dtypeAt, type Evidence } from './rule.ts';
@@ -107,7 +104,7 @@ export const decide = (
 export function migrationsAfter(version: number, migrations: readonly string[], name: string): readonly string[] {
   if (version > migrations.length)
     throw new WebdistError('state_invalid', `The ledger ${name} was written by a newer webdist.`, {
-      mend: 'Run that version, or name another ledger in WEBDIST_LEDGER.',
+      hint: 'Run that version, or name another ledger in WEBDIST_LEDGER.',
     });
   return migrations.slice(version);
 }

@@ -1,10 +1,10 @@
 /**
- * The PostgreSQL database that all replicas share: a bounded pool of connections, the schema, time limits. Works behind
- * PgBouncer in transaction mode: nothing here outlives its transaction but named statements, and those only while every
- * connection has its own server process. Must not know what the tables mean.
+ * The PostgreSQL database that all replicas share: a bounded pool of connections, the schema, time limits. Works
+ * behind PgBouncer in transaction mode: nothing here outlives its transaction but named statements, and those only
+ * while every connection has its own server process.
  *
- * No library migrates here: node-pg-migrate's lock belongs to a session, which PgBouncer does not keep, umzug has none,
- * and what is needed is the one transaction below.
+ * No library migrates here: node-pg-migrate's lock belongs to a session, which PgBouncer does not keep, umzug has
+ * none, and what is needed is the one transaction below.
  */
 
 import { createHash } from 'node:crypto';
@@ -183,12 +183,12 @@ async function answered<T>(work: () => Promise<T>): Promise<T> {
 const isPgBouncerRefusal = (error: unknown) =>
   error instanceof Error && /unsupported startup parameter/.test(error.message);
 
-/** Login, database or privilege refused (PostgreSQL's error codes, classes 28, 3D, 3F, 42): waiting mends none of them. */
+/** Login, database or privilege refused (PostgreSQL's error codes, classes 28, 3D, 3F, 42): waiting fixes none of them. */
 function forPerson(error: unknown): WebdistError | undefined {
   if (error instanceof WebdistError) return error;
   if (!(error instanceof DatabaseError) || !/^(28|3D|3F|42)/.test(error.code ?? '')) return undefined;
   return new WebdistError('config_invalid', `WEBDIST_LEDGER: PostgreSQL refuses (${error.code}).`, {
-    mend: 'Check user, password and database of the URL, and that the user may create tables there.',
+    hint: 'Check user, password and database of the URL, and that the user may create tables there.',
     cause: error,
   });
 }

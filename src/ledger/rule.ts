@@ -1,11 +1,11 @@
 /**
  * The rule of `dtype`, in one place. A subject that has not had the app gets `download`; once an install counts,
- * `redownload`. Tokens of one attempt (the link, a retry, the restore that follows) must agree (apple-facts §1.6), so
+ * `redownload`. Tokens of one attempt (the link, a retry, the restore that follows) must agree (docs/apple-facts.md §1.6), so
  * the answer turns only one token lifetime after the evidence. Where Apple's pages leave the answer open, the choice is
  * a constant here. Pure.
  *
  * What stands for a device is the subject, never the customer's account: `dtype` is "for this device", though the
- * `conversion-type` it becomes reads as if it were per person (apple-facts §9, §11 row 8).
+ * `conversion-type` it becomes reads as if it were per person (docs/apple-facts.md §9, §11 row 8).
  */
 
 export type Dtype = 'download' | 'redownload';
@@ -34,14 +34,14 @@ export function dtypeAt(nowSeconds: number, installedAtSeconds: number | undefin
 /**
  * A restore request of a known subject is evidence of this kind, and its token then gets the `dtype` of the ordinary
  * rule: in the window after the first evidence it belongs to that first install and agrees with the link's token
- * (apple-facts §1.6, §11 row 10); later it is a device restore, `redownload` (§3.3, §11 row 9).
+ * (docs/apple-facts.md §1.6, §11 row 10); later it is a device restore, `redownload` (§3.3, §11 row 9).
  */
 export const RESTORE_EVIDENCE: Evidence = 'confirm';
 
-/** An update: the app is on the device already (apple-facts §3.3, §11 row 9). Apple specifies nothing. */
+/** An update: the app is on the device already (docs/apple-facts.md §3.3, §11 row 9). Apple specifies nothing. */
 export const UPDATE_DTYPE: Dtype = 'redownload';
 
-/** A restore request that names no subject: nothing tells a first install from a device restore (apple-facts §3.2, §11 row 9). */
+/** A restore request that names no subject: nothing tells a first install from a device restore (docs/apple-facts.md §3.2, §11 row 9). */
 export const UNKNOWN_RESTORE_DTYPE: Dtype = 'redownload';
 
 /** A link asked for by a server that names no subject: nothing is known against a first install. */

@@ -1,6 +1,6 @@
 /**
  * The file of a SQLite ledger: opened, checked to be one, brought to this version's schema. Every commit is on disk
- * before it is acknowledged (WAL, synchronous=FULL). Must not know what the tables mean.
+ * before it is acknowledged (WAL, synchronous=FULL).
  */
 
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
@@ -72,7 +72,7 @@ export async function openSqliteFile(url: string): Promise<DatabaseSync> {
   } catch (cause) {
     if (cause instanceof WebdistError) throw cause;
     throw new WebdistError('state_invalid', `The ledger ${path} cannot be opened.`, {
-      mend: 'Check that its folder can be written to and that the file is a webdist ledger.',
+      hint: 'Check that its folder can be written to and that the file is a webdist ledger.',
       cause,
     });
   }
@@ -101,7 +101,7 @@ function makePrivate(path: string): void {
 function migrate(database: DatabaseSync, path: string): void {
   if (!isOurs(database))
     throw new WebdistError('state_invalid', `${path} is a database of another program.`, {
-      mend: 'Name another file in WEBDIST_LEDGER.',
+      hint: 'Name another file in WEBDIST_LEDGER.',
     });
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
   inTransaction(database, () => {

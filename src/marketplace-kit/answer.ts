@@ -1,8 +1,7 @@
 /**
  * The two questions of a device: what it had and wants back (restore), and what is newer (updates); Apple: "Installing
- * your app from your website", "Installing apps from an alternative marketplace" (apple-facts §3.2, §3.3). Every token of
- * an answer is asked for in one pass, and an app that cannot be served spoils no other. Must not know HTTP, nor how
- * tokens are made.
+ * your app from your website", "Installing apps from an alternative marketplace" (docs/apple-facts.md §3.2, §3.3).
+ * Every token of an answer is asked for in one pass, and an app that cannot be served spoils no other.
  */
 
 import { isWebdistError, WebdistError } from '../errors.ts';

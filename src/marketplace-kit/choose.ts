@@ -1,6 +1,4 @@
-/**
- * Which version a restore and which an update answers with. Pure. Must not know tokens or HTTP.
- */
+/** Which version a restore and which an update answers with. Pure. */
 
 import { type AppVersion, compareVersions, type Device, runsOn } from '../packages/versions.ts';
 import { isHeld, isInStage, type VersionRules } from './rollout.ts';
@@ -21,7 +19,7 @@ export type Chosen = { readonly version: AppVersion } | { readonly reason: strin
 
 /**
  * The version asked for, as long as its package is there: a link's install and its restore are of one version
- * (apple-facts §10 line 30). Otherwise the newest one that is given out: the app comes back, if newer than it was.
+ * (docs/apple-facts.md §10 line 30). Otherwise the newest one that is given out: the app comes back, if newer than it was.
  */
 export function chooseRestore(choice: Choice): Chosen {
   const { requested, device, rules } = choice;

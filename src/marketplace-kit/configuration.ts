@@ -1,6 +1,6 @@
 /**
- * The document at `.well-known/marketplace-kit` (Apple: "Licensing alternative distribution apps", "Installing your app
- * from your website"; apple-facts §3.1). Pure. Must not know how it is served.
+ * The document at `.well-known/marketplace-kit` (Apple: "Licensing alternative distribution apps", "Installing your
+ * app from your website"; docs/apple-facts.md §3.1). Pure.
  */
 
 /** The `license` block by Apple's names. Absolute https addresses. */

@@ -1,6 +1,6 @@
 /**
  * Stopping a bad release: a version on hold is given to nobody, a staged one as an update to a share of the devices.
- * Pure. Must not know what a version is for.
+ * Pure.
  */
 
 import { createHash } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
  * The authorization server of the device's side: what `/.well-known/oauth-authorization-server`, `/oauth/authorize`,
- * `/oauth/token` and `/oauth/code` do (RFC 6749, 7636, 8414, 8693; apple-facts §3.5, §3.6). Clients are not registered:
+ * `/oauth/token` and `/oauth/code` do (RFC 6749, 7636, 8414, 8693; docs/apple-facts.md §3.5, §3.6). Clients are not registered:
  * `client_id` is opaque, differs from device to device and is not stable. Must not know HTTP.
  */
 
@@ -18,7 +18,7 @@ const REFRESH_SECONDS = 400 * 24 * 60 * 60;
 const LOGIN_SECONDS = 600;
 const CODE_SECONDS = 60;
 
-/** What a login page may be sent back to: Apple's scheme, in the forms its pages use (apple-facts §3.6). */
+/** What a login page may be sent back to: Apple's scheme, in the forms its pages use (docs/apple-facts.md §3.6). */
 const REDIRECT_URI = /^app-distribution-oauth:(\/\/)?\/?$/;
 
 const text = z.string().min(1).max(4096);
@@ -137,7 +137,7 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
   };
 }
 
-/** Authorization server metadata (RFC 8414) as Apple's page lists it (apple-facts §3.5), with what else is offered here. */
+/** Authorization server metadata (RFC 8414) as Apple's page lists it (docs/apple-facts.md §3.5), with what else is offered here. */
 export function oauthMetadata(issuer: string, authorizeUrl: string, tokenUrl: string) {
   return {
     issuer,

@@ -1,4 +1,4 @@
-/** Remembers ids that were used, for as long as they could be used again. Must not know what they are of. */
+/** Remembers ids that were used, for as long as they could be used again. */
 
 /** True the first time an id comes, within `seconds`; false afterwards. */
 export type UsedOnce = (id: string, seconds: number) => Promise<boolean>;

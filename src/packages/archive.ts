@@ -1,5 +1,5 @@
 /**
- * `alternative-distribution-package.zip`: `manifest.json` and `signature` (apple-facts §5.3). Small, so it is read whole.
+ * `alternative-distribution-package.zip`: `manifest.json` and `signature` (docs/apple-facts.md §5.3). Small, so it is read whole.
  * Must not know where it came from.
  */
 

@@ -1,6 +1,6 @@
 /**
- * Checks the bytes of one file as they pass: every chunk against the manifest (apple-facts §5.3), the whole against App
- * Store Connect's checksum. Must not know where the bytes come from.
+ * Checks the bytes of one file as they pass: every chunk against the manifest (docs/apple-facts.md §5.3), the whole
+ * against App Store Connect's checksum.
  */
 
 import { createHash, type Hash } from 'node:crypto';

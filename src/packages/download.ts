@@ -1,6 +1,6 @@
 /**
- * Fetches one file of a package into its place: resumed where it stopped, checked while it is written, its address asked
- * for anew when it has ended, whole and synced before it gets its name. Must not know which file it is, nor who has it.
+ * Fetches one file of a package into its place: resumed where it stopped, checked while it is written, its address
+ * asked for anew when it has ended, whole and synced before it gets its name.
  */
 
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
@@ -169,7 +169,7 @@ class Interrupted extends Error {
 
 const unreachable = ({ path }: Asset, cause: Interrupted) =>
   new WebdistError('asc_outage', `${path}: cannot be fetched (${cause.message}).`, {
-    mend: 'Run the command again: it goes on where it stopped.',
+    hint: 'Run the command again: it goes on where it stopped.',
     cause,
   });
 
@@ -178,7 +178,7 @@ export function fullDisk(error: unknown): WebdistError | undefined {
   const { code } = error as NodeJS.ErrnoException;
   if (!['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code ?? '')) return undefined;
   return new WebdistError('state_invalid', 'There is no room left in the packages folder; what was there stays.', {
-    mend: 'Make room, or lower WEBDIST_PACKAGES_KEEP, then run the command again: it goes on where it stopped.',
+    hint: 'Make room, or lower WEBDIST_PACKAGES_KEEP, then run the command again: it goes on where it stopped.',
     cause: error,
   });
 }

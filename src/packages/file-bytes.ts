@@ -1,4 +1,4 @@
-/** Reads files of gigabytes through one buffer. Must not know what is in them. */
+/** Reads files of gigabytes through one buffer. */
 
 import type { FileHandle } from 'node:fs/promises';
 

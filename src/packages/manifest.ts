@@ -1,7 +1,7 @@
 /**
- * The `manifest.json` of an alternative distribution package (apple-facts §5.3): what a version is, and which files with
- * which hashes belong to it. Read in the background and kept; when it cannot be read the last one stays, when there never
- * was one a token goes without `iid` and `vid`, which is allowed. Must not know who uses it.
+ * The `manifest.json` of an alternative distribution package (docs/apple-facts.md §5.3): what a version is, and which
+ * files with which hashes belong to it. Read in the background and kept; when it cannot be read the last one stays,
+ * when there never was one a token goes without `iid` and `vid`, which is allowed.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -48,7 +48,7 @@ export type Asset = {
   readonly hashes: readonly z.output<typeof hashes>[];
 };
 
-/** Every file the manifest names, variants first, as they are wanted first (apple-facts §5.4). */
+/** Every file the manifest names, variants first, as they are wanted first (docs/apple-facts.md §5.4). */
 export const assetsOf = ({ variants, deltas }: Pick<Manifest, 'variants' | 'deltas'>): Asset[] => [
   ...variants.map(({ publicId, assetPath: path, variantDetails }) => ({
     kind: 'variant' as const,

@@ -1,6 +1,6 @@
 /**
- * Brings one package into the folder of packages: archive, files, then one switch. Killed at any moment it leaves what was
- * there before, and goes on from there the next time. Must not know App Store Connect.
+ * Brings one package into the folder of packages: archive, files, then one switch. Killed at any moment it leaves what
+ * was there before, and goes on from there the next time.
  */
 
 import { link, mkdir, open, rm } from 'node:fs/promises';
@@ -185,7 +185,7 @@ function lock(path: string): Disposable {
   } catch (cause) {
     database.close();
     throw new WebdistError('state_invalid', 'Another `webdist packages pull` of this app is under way.', {
-      mend: 'Wait for it to end.',
+      hint: 'Wait for it to end.',
       cause,
     });
   }

@@ -1,6 +1,6 @@
 /**
- * What is wrong with a package on disk, in words: what `dist_package_tool validate` would find missing, added or changed,
- * on any system (apple-facts §5.4). Apple's signature itself only iOS can check. Must not know where it came from.
+ * What is wrong with a package on disk, in words: what `dist_package_tool validate` would find missing, added or
+ * changed, on any system (docs/apple-facts.md §5.4). Apple's signature itself only iOS can check.
  */
 
 import { open, readdir, readFile, realpath } from 'node:fs/promises';

@@ -1,7 +1,4 @@
-/**
- * Which of an app's versions a device can have, and which is newer (apple-facts §3.2, §3.3, §5.3). Pure. Must not know
- * where versions come from.
- */
+/** Which of an app's versions a device can have, and which is newer (docs/apple-facts.md §3.2, §3.3, §5.3). Pure. */
 
 /** One version of an app, as its package's manifest describes it, and where its package is. */
 export type AppVersion = {

@@ -1,7 +1,7 @@
 /**
- * Keeps the memory of a long download small. Every 64 KiB from the network is a buffer of its own outside V8's heap, twice
- * with `node:http`, and V8 lets about 60 MB of such garbage gather before it looks. A minor collection takes less than a
- * millisecond; Node offers it only behind V8's flag. Must not know what is downloaded.
+ * Keeps the memory of a long download small. Every 64 KiB from the network is a buffer of its own outside V8's heap,
+ * twice with `node:http`, and V8 lets about 60 MB of such garbage gather before it looks. A minor collection takes
+ * less than a millisecond; Node offers it only behind V8's flag.
  */
 
 import { setFlagsFromString } from 'node:v8';

@@ -1,12 +1,12 @@
 /**
  * The private halves a server holds open for one app, in the operator's order. One of them is registered and signs;
  * the others wait for a rotation. Looks again on demand: a changed secret is taken over, garbage is not, a secret that
- * is gone stops signing. Must not know what is registered.
+ * is gone stops signing.
  */
 
 import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { Environment } from '../config/config.ts';
+import type { Environment } from '../environment.ts';
 import { hasCode, isWebdistError, WebdistError } from '../errors.ts';
 import { type Signer, spki } from '../jws.ts';
 import { isSecretLocator, openSecret, type SecretSource } from '../secrets/secrets.ts';

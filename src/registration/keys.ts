@@ -1,13 +1,14 @@
 /**
- * The keys of a service: for every app the private halves held here, the App Store Connect API key beside them, and the
- * watch over what is registered. Refuses at start what only a person can mend. Must not know tokens or the ledger.
+ * The keys of a service: for every app the private halves held here, the App Store Connect API key beside them, and
+ * the watch over what is registered. Refuses at start what only a person can fix.
  */
 
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import type { SeenResponse } from '../app-store-connect/http.ts';
-import type { AppConfig, Config, Environment } from '../config/config.ts';
+import type { AppConfig, Config } from '../config/config.ts';
+import type { Environment } from '../environment.ts';
 import { hasCode, WebdistError } from '../errors.ts';
 import { type Signer, spki } from '../jws.ts';
 import type { Metrics } from '../metrics.ts';
@@ -181,7 +182,7 @@ function showRegistration(metrics: Metrics, apps: readonly AppState[], domain: D
   if (domain.problem) metrics.registrationProblem.set({ app: 'domain', code: domain.problem.code }, 1);
 }
 
-/** What no amount of waiting mends. */
+/** What no amount of waiting fixes. */
 const isForPerson = (problem: WebdistError) => hasCode(problem, 'key_invalid', 'key_absent', 'key_denied');
 
 /** One usable candidate is enough to start: beside it a locator may wait for a rotation. */
@@ -196,7 +197,7 @@ function refuseUnusable(app: AppConfig, candidates: readonly Candidate[], log: L
     throw named(`The distribution key of ${app.bundleId}`, first);
 }
 
-/** Names under which Apple hands out its own keys (apple-facts §7). Bytes cannot tell them apart, names can. */
+/** Names under which Apple hands out its own keys (docs/apple-facts.md §7). Bytes cannot tell them apart, names can. */
 const APPLE_FILE_NAME = /^(AuthKey|SubscriptionKey|ApiKey)_[A-Za-z0-9]+\.p8$/;
 
 function refuseAppleFileNames(app: AppConfig): void {
@@ -206,7 +207,7 @@ function refuseAppleFileNames(app: AppConfig): void {
         'key_invalid',
         `The distribution key of ${app.bundleId} has the file name of a key that Apple made, such as an App Store Connect API key.`,
         {
-          mend: 'Name your own distribution key (webdist keygen makes one); if this is it, rename the file.',
+          hint: 'Name your own distribution key (webdist keygen makes one); if this is it, rename the file.',
         },
       );
 }
@@ -219,7 +220,7 @@ function refuseSameKey(apiKey: Candidate, apps: readonly AppState[]): void {
         'key_invalid',
         `The distribution key of ${app.bundleId} is the App Store Connect API key.`,
         {
-          mend: 'They are two keys: make a distribution key with webdist keygen, and leave the .p8 to ASC_PRIVATE_KEY.',
+          hint: 'They are two keys: make a distribution key with webdist keygen, and leave the .p8 to ASC_PRIVATE_KEY.',
         },
       );
 }
@@ -227,5 +228,5 @@ function refuseSameKey(apiKey: Candidate, apps: readonly AppState[]): void {
 const named = (what: string, problem: WebdistError) =>
   new WebdistError(problem.code, `${what}: ${problem.detail}`, {
     cause: problem,
-    ...(problem.mend && { mend: problem.mend }),
+    ...(problem.hint && { hint: problem.hint }),
   });

@@ -1,6 +1,6 @@
 /**
- * One look at App Store Connect: is the key of every app registered, and the domain? Writes the answer into the states,
- * and remembers it. Must not know when to look.
+ * One look at App Store Connect: is the key of every app registered, and the domain? Writes the answer into the
+ * states, and remembers it.
  */
 
 import type { Logger } from 'pino';
@@ -117,7 +117,7 @@ const modeOf = (register: Config['register']) => (register === 'ensure' ? 'ensur
 
 const unfinished = (bundleId: string) =>
   new WebdistError('rotation_unfinished', `The change of the distribution key of ${bundleId} was not finished.`, {
-    mend: 'Run `webdist keys rotate` again as before, or with --rollback.',
+    hint: 'Run `webdist keys rotate` again as before, or with --rollback.',
   });
 
 function asProblem(error: unknown): WebdistError {

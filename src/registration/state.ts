@@ -1,4 +1,4 @@
-/** What is known of one app's keys and of their registration, and which of the keys signs now. Must not know who asks Apple. */
+/** What is known of one app's keys and of their registration, and which of the keys signs now. */
 
 import type { KeyObject } from 'node:crypto';
 import type { AppConfig } from '../config/config.ts';

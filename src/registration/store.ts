@@ -67,12 +67,12 @@ export function openFileMemory(dataDir: string): Memory {
   };
 }
 
-async function readJson<T>(path: string, parse: (text: string) => T, mend: string): Promise<T | undefined> {
+async function readJson<T>(path: string, parse: (text: string) => T, hint: string): Promise<T | undefined> {
   try {
     return parse(await readFile(path, 'utf8'));
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new WebdistError('state_invalid', `${path} cannot be used.`, { mend, cause });
+    throw new WebdistError('state_invalid', `${path} cannot be used.`, { hint, cause });
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Keeps one question answered for every app: under which key id may this server sign now? Asks App Store Connect at
- * start-up and again in the background (apple-facts §4.11), remembers the answer over restarts, and stops signing when
+ * start-up and again in the background (docs/apple-facts.md §4.11), remembers the answer over restarts, and stops signing when
  * what is registered is not what is held. Only the first look may create something: what is removed later was removed
  * by a person. While `webdist keys rotate` changes a key, its notice is followed instead (docs/rotation.md).
  */

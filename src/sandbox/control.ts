@@ -1,6 +1,6 @@
 /**
  * The sandbox's own paths, under `/_sandbox`: requests, faults, device, packages, licences (contract §7). They need no
- * credential and no fault applies to them. Must not know the simulated API.
+ * credential and no fault applies to them.
  */
 
 import type { FastifyInstance, FastifyReply } from 'fastify';

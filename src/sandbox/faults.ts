@@ -1,7 +1,4 @@
-/**
- * Faults of the simulated App Store Connect, for tests of whoever calls it. Held in memory only. Must not know how a
- * request is answered when there is no fault.
- */
+/** Faults of the simulated App Store Connect, for tests of whoever calls it. Held in memory only. */
 
 import { z } from 'zod';
 import { type Answer, errorAnswer } from './apple/json-api.ts';

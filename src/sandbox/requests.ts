@@ -1,4 +1,4 @@
-/** The log of requests the simulated App Store Connect received, in memory. Must not know what was asked or answered. */
+/** The log of requests the simulated App Store Connect received, in memory. */
 
 /** `path` is without the query. `status` is 0 when the connection was dropped without an answer. */
 export type LoggedRequest = { readonly method: string; readonly path: string; readonly status: number };

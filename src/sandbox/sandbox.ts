@@ -1,7 +1,6 @@
 /**
  * The sandbox: a real HTTP server that plays App Store Connect, and an iPhone beside it, for trying webdist out and
- * for tests. To webdist it is a base address and nothing more: whoever is to use it gets `settings`. Must not know the
- * service.
+ * for tests. To webdist it is a base address and nothing more: whoever is to use it gets `settings`.
  */
 
 import type { AddressInfo } from 'node:net';
@@ -63,7 +62,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { port = 0, host = '127.0.0.1', now = Date.now, requestsPerHour = 3500 } = options;
   if (options.production && !options.ownCommand)
     throw new WebdistError('config_invalid', 'The sandbox does not run inside a service in production.', {
-      mend: 'Set WEBDIST_MODE=production, or start `webdist sandbox` by itself.',
+      hint: 'Set WEBDIST_MODE=production, or start `webdist sandbox` by itself.',
     });
   const dataDir = resolve(options.dataDir);
   const distributionKeyFile = ensureDistributionKey(dataDir);

@@ -1,7 +1,6 @@
 /**
  * The sandbox's HTTP server. `/_sandbox` goes to Fastify; every other request is one for Apple and is answered here,
  * on bare sockets, so that the order of refusals, `Date`, broken addresses and dropped connections are as they should.
- * Must not know what the paths do.
  */
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

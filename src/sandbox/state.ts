@@ -1,6 +1,6 @@
 /**
  * What the simulated App Store Connect and the simulated device remember: one JSON file, written whole and atomically
- * with every change. A change that cannot be written has not happened. Must not know HTTP or what the rules are.
+ * with every change. A change that cannot be written has not happened.
  */
 
 import { generateKeyPairSync, type KeyObject, randomBytes, randomInt, randomUUID } from 'node:crypto';
@@ -123,7 +123,7 @@ function readState(file: string): State | undefined {
   } catch {
     // Without a cause: what zod and JSON.parse say can quote the file, which holds private keys.
     throw new WebdistError('state_invalid', `The file ${file} is not a state of this sandbox.`, {
-      mend: 'Delete it to begin with a fresh account.',
+      hint: 'Delete it to begin with a fresh account.',
     });
   }
 }

@@ -8,8 +8,9 @@ import type { GetSecretValueCommandOutput } from '@aws-sdk/client-secrets-manage
 import { awsClientSettings, awsRefusal } from '../cloud/aws.ts';
 import { refused, unreadable } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import type { Environment, SecretSource } from './secrets.ts';
+import type { SecretSource } from './secrets.ts';
 
 /** The one operation used. */
 type SecretsManager = {
@@ -70,7 +71,7 @@ function member(thing: string, text: string, field: string): string {
     value = JSON.parse(text);
   } catch {
     // The cause is dropped on purpose: a JSON syntax error quotes the text, which is the secret.
-    throw refused(thing, { kind: 'invalid', why: 'is no JSON object.', mend: `Leave "#${field}" out of the locator.` });
+    throw refused(thing, { kind: 'invalid', why: 'is no JSON object.', hint: `Leave "#${field}" out of the locator.` });
   }
   const found =
     typeof value === 'object' && value !== null ? Object.entries(value).find(([name]) => name === field) : [];
@@ -78,7 +79,7 @@ function member(thing: string, text: string, field: string): string {
     throw refused(thing, {
       kind: 'absent',
       why: `has no text in the field "${field}".`,
-      mend: 'Check the field name.',
+      hint: 'Check the field name.',
     });
   return found[1];
 }

@@ -15,8 +15,9 @@ import {
 } from '../cloud/azure.ts';
 import { refused } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import type { Environment, SecretSource } from './secrets.ts';
+import type { SecretSource } from './secrets.ts';
 
 /** The one operation used. */
 type Secrets = { get(): Promise<KeyVaultSecret> };

@@ -1,7 +1,8 @@
 /** `env://NAME`: a secret in an environment variable, as it is or as base64. Example: `env://DISTRIBUTION_KEY`. */
 
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import type { Environment, SecretSource } from './secrets.ts';
+import type { SecretSource } from './secrets.ts';
 
 /** Opens `env://NAME`. Reading throws `key_absent` when the variable is not set or empty. */
 export function openEnv(locator: string, env: Environment): SecretSource {
@@ -14,7 +15,7 @@ export function openEnv(locator: string, env: Environment): SecretSource {
       const value = env[name];
       if (!value)
         throw new WebdistError('key_absent', `The variable ${name} is not set or is empty.`, {
-          mend: `Put the key into ${name}, as PEM or as base64 of the PEM.`,
+          hint: `Put the key into ${name}, as PEM or as base64 of the PEM.`,
         });
       return value;
     },

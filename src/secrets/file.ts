@@ -6,8 +6,9 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import type { Environment } from '../environment.ts';
 import { type ErrorCode, WebdistError } from '../errors.ts';
-import type { Environment, SecretSource } from './secrets.ts';
+import type { SecretSource } from './secrets.ts';
 
 /** A private key in PEM has some 250 bytes; what is far larger is another file. */
 const MAX_BYTES = 64 * 1024;
@@ -51,8 +52,8 @@ async function readSmallFile(path: string): Promise<string> {
   } catch (cause) {
     if (cause instanceof WebdistError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';
-    const [kind, text, mend] = reasons[code] ?? ['key_unreachable', `cannot be read (${code}).`, undefined];
-    throw new WebdistError(kind, `The file ${path} ${text}`, { cause, ...(mend && { mend }) });
+    const [kind, text, hint] = reasons[code] ?? ['key_unreachable', `cannot be read (${code}).`, undefined];
+    throw new WebdistError(kind, `The file ${path} ${text}`, { cause, ...(hint && { hint }) });
   }
 }
 

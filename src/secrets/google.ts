@@ -8,8 +8,9 @@ import type { protos } from '@google-cloud/secret-manager';
 import { damaged, googleCallOptions, googleClientSettings, googleRefusal, matchesCrc32c } from '../cloud/google.ts';
 import { refused, unreadable } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import type { Environment, SecretSource } from './secrets.ts';
+import type { SecretSource } from './secrets.ts';
 
 type Answer = protos.google.cloud.secretmanager.v1.IAccessSecretVersionResponse;
 

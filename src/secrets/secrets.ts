@@ -1,8 +1,6 @@
-/**
- * Where strings come from: a locator's scheme chooses the backend, which is loaded when it is first asked for.
- * Must not know what the strings are for.
- */
+/** Where strings come from: a locator's scheme chooses the backend, which is loaded when it is first asked for. */
 
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 
 /** One opened place of secrets. */
@@ -16,9 +14,6 @@ export interface SecretSource {
   /** Lets go of connections, sessions and timers. */
   close(): Promise<void>;
 }
-
-/** The settings of the process, as names and values. */
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 type Opener = (locator: string, env: Environment) => Promise<SecretSource> | SecretSource;
 

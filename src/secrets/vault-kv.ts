@@ -5,9 +5,10 @@
 
 import { z } from 'zod';
 import { refused } from '../cloud/refusal.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { openVault } from '../vault/vault.ts';
-import type { Environment, SecretSource } from './secrets.ts';
+import type { SecretSource } from './secrets.ts';
 
 /** The answer to GET MOUNT/data/PATH; `data` in `data` is null for a version that was deleted. */
 const secretAnswer = z.object({ data: z.object({ data: z.record(z.string(), z.unknown()).nullable() }) });
@@ -26,7 +27,7 @@ export async function openVaultKv(locator: string, env: Environment): Promise<Se
         throw refused(thing, {
           kind: 'absent',
           why: `has nothing in the field "${field}".`,
-          mend: 'Check the field name behind the # of the locator.',
+          hint: 'Check the field name behind the # of the locator.',
         });
       if (typeof value !== 'string') throw refused(thing, { kind: 'invalid', why: `has no text in "${field}".` });
       return value;

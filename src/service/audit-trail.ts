@@ -1,4 +1,4 @@
-/** The audit file as the service writes it, where the settings name one. Must not know how the file is kept. */
+/** The audit file as the service writes it, where the settings name one. */
 
 import type { Logger } from 'pino';
 import { openAudit } from '../audit/audit.ts';

@@ -1,7 +1,6 @@
 /**
  * A server that this one can do without for a while: asked within a time limit, left alone while it keeps failing (a
- * server in trouble is not to be met by every request there is), its state known to log and health. Must not know what
- * it is asked.
+ * server in trouble is not to be met by every request there is), its state known to log and health.
  */
 
 import { ConsecutiveBreaker, circuitBreaker, handleAll, TimeoutStrategy, timeout, wrap } from 'cockatiel';

@@ -1,10 +1,10 @@
 /**
  * The ledger as the service uses it: subjects hashed before they reach it, one transaction for the requests of a turn,
- * an answer in time also when the ledger has none. Must not know keys or Apple.
+ * an answer in time also when the ledger has none.
  */
 
 import type { Logger } from 'pino';
-import { gatherTurn } from '../batch.ts';
+import { batchPerTick } from '../batch.ts';
 import type { Config } from '../config/config.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { latest } from '../latest.ts';
@@ -72,14 +72,14 @@ export async function openRecords(settings: Settings, { secret, metrics, log, no
   // A device asks for all of its apps as one subject.
   const hash = latest(({ kind, id }: Subject) => keyed(`${kind}\0${id}`, 'hex').slice(0, 32));
   const commit = sharedSpan('ledger commit');
-  const recordTurn = gatherTurn((entries: readonly SubjectEntry[]) =>
+  const recordTurn = batchPerTick((entries: readonly SubjectEntry[]) =>
     commit.during({ 'webdist.tokens': entries.length }, () => watched.ask(() => ledger.record(entries))),
   );
   const record = (entry: SubjectEntry) => {
     commit.join();
     return recordTurn(entry);
   };
-  const confirm = gatherTurn(async (evidence: readonly InstallEvidence[]) => {
+  const confirm = batchPerTick(async (evidence: readonly InstallEvidence[]) => {
     await watched.ask(() => ledger.confirm(evidence, nowSeconds()));
     return evidence;
   });

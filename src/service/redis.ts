@@ -1,6 +1,6 @@
 /**
  * The Redis in which all replicas count requests. Nothing waits for it: while it is down or slow, whoever asks goes on
- * without (contract §3). Must not know what is counted.
+ * without (contract §3).
  */
 
 import type { Redis } from 'ioredis';

@@ -56,6 +56,6 @@ async function readOrUndefined(path: string): Promise<string | undefined> {
 
 function unusable(path: string): never {
   throw new WebdistError('state_invalid', `${path} does not hold a secret of at least 32 characters.`, {
-    mend: 'Restore it from a backup, or delete it: then every device counts as new.',
+    hint: 'Restore it from a backup, or delete it: then every device counts as new.',
   });
 }

@@ -1,11 +1,11 @@
 /**
  * The composition root: the one place where settings, keys, App Store Connect, ledger and the issuing of tokens meet.
- * Must not know HTTP or the command line.
  */
 
 import type { JWK } from 'jose';
 import type { Logger } from 'pino';
-import type { AppConfig, Config, Environment } from '../config/config.ts';
+import type { AppConfig, Config } from '../config/config.ts';
+import type { Environment } from '../environment.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { type Install, type Issued, issue } from '../install-token/issue.ts';
 import type { Evidence } from '../ledger/rule.ts';
@@ -73,7 +73,7 @@ export type ServiceParts = {
 /** How far this machine's clock may be ahead of Apple's before tokens are dated back by the difference. */
 const CLOCK_TOLERANCE_SECONDS = 2;
 
-/** Opens everything. Throws `config_invalid`, `key_*` or `state_invalid` for what only a person can mend. */
+/** Opens everything. Throws `config_invalid`, `key_*` or `state_invalid` for what only a person can fix. */
 export async function openService(
   config: Config,
   { env, log, now = Date.now, looksByItself = true, tracing }: ServiceParts,

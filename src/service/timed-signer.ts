@@ -1,4 +1,4 @@
-/** A signer whose signatures are timed and counted. Must not know what is signed. */
+/** A signer whose signatures are timed and counted. */
 
 import type { Signer } from '../jws.ts';
 import type { Metrics } from '../metrics.ts';

@@ -9,10 +9,10 @@ import type { GetPublicKeyCommandOutput, SignCommandOutput } from '@aws-sdk/clie
 import { awsClientSettings, awsRefusal } from '../cloud/aws.ts';
 import { refused, unreadable } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { isP256, type Signer } from '../jws.ts';
 import { derToRaw } from './der.ts';
-import type { Environment } from './signer.ts';
 
 /** The operations used. */
 type Kms = {
@@ -49,7 +49,7 @@ export async function createAwsKms(locator: string, env: Environment): Promise<s
   const { keyId: alias, endpoint } = parse(locator);
   if (!alias.startsWith('alias/'))
     throw new WebdistError('config_invalid', 'AWS KMS chooses the id of a new key.', {
-      mend: 'Give it an alias: awskms:///alias/NAME.',
+      hint: 'Give it an alias: awskms:///alias/NAME.',
     });
   const kms = await connect(alias, endpoint, env);
   try {
@@ -116,7 +116,7 @@ function publicHalf(thing: string, answer: GetPublicKeyCommandOutput): KeyObject
   if (!isP256(key) || answer.KeyUsage !== 'SIGN_VERIFY')
     throw refused(thing, {
       kind: 'invalid',
-      mend: 'Needed is a key with the spec ECC_NIST_P256 and the usage SIGN_VERIFY.',
+      hint: 'Needed is a key with the spec ECC_NIST_P256 and the usage SIGN_VERIFY.',
     });
   return key;
 }

@@ -17,9 +17,9 @@ import {
 } from '../cloud/azure.ts';
 import { refused, unreadable } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
-import type { Environment } from './signer.ts';
 
 /** The operations used; a version, once got, signs by itself. */
 type Keys = {
@@ -51,7 +51,7 @@ export async function createAzureKey(locator: string, _env: Environment): Promis
   const entry = parseVaultEntry(locator, 'azurekms');
   if (entry.version !== undefined)
     throw new WebdistError('config_invalid', 'Azure chooses the version of a new key.', {
-      mend: 'Leave the version out: azurekms://VAULT/KEY.',
+      hint: 'Leave the version out: azurekms://VAULT/KEY.',
     });
   try {
     await (await connect(entry)).create();
@@ -115,12 +115,12 @@ async function connect({ vaultUrl, name }: VaultEntry): Promise<Keys> {
 const base64url = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString('base64url');
 
 function publicHalf(thing: string, { key, keyOperations, properties }: KeyVaultKey): KeyObject {
-  if (properties.enabled === false) throw refused(thing, { kind: 'denied', why: 'is disabled.', mend: 'Enable it.' });
+  if (properties.enabled === false) throw refused(thing, { kind: 'denied', why: 'is disabled.', hint: 'Enable it.' });
   if (key?.crv !== 'P-256' || !(key.kty === 'EC' || key.kty === 'EC-HSM') || !keyOperations?.includes('sign'))
     throw refused(thing, {
       kind: 'invalid',
       why: `is of the type ${key?.kty ?? 'unknown'} ${key?.crv ?? ''} for ${keyOperations?.join(', ') ?? 'nothing'}.`,
-      mend: 'Needed is a key of the type EC or EC-HSM on P-256 that may sign.',
+      hint: 'Needed is a key of the type EC or EC-HSM on P-256 that may sign.',
     });
   try {
     const jwk = { kty: 'EC', crv: 'P-256', x: base64url(key.x), y: base64url(key.y) };

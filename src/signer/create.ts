@@ -1,11 +1,12 @@
 /**
- * Makes a new P-256 key where it will live: a locator's scheme chooses the backend, loaded when first asked for. What is
- * there already is never touched. Must not know what the key is for.
+ * Makes a new P-256 key where it will live: a locator's scheme chooses the backend, loaded when first asked for. What
+ * is there already is never touched.
  */
 
 import type { KeyObject } from 'node:crypto';
+import type { Environment } from '../environment.ts';
 import { hasCode, WebdistError } from '../errors.ts';
-import { type Environment, openSigner } from './signer.ts';
+import { openSigner } from './signer.ts';
 
 /** Makes the key; gives the locator by which it is used, where that is another than the one given. */
 type Creator = (locator: string, env: Environment) => Promise<string>;
@@ -30,7 +31,7 @@ export async function createKey(
   const backend = backends[scheme];
   if (!backend)
     throw new WebdistError('usage_invalid', `No key can be made in a place with the scheme "${scheme}".`, {
-      mend: 'Give hashivault:, awskms:, gcpkms:, azurekms: or pkcs11:; for a file use --out.',
+      hint: 'Give hashivault:, awskms:, gcpkms:, azurekms: or pkcs11:; for a file use --out.',
     });
   const create = await backend();
   await refuseExisting(locator, env);
@@ -49,6 +50,6 @@ async function refuseExisting(locator: string, env: Environment): Promise<void> 
     if (!hasCode(error, 'key_invalid')) throw error;
   }
   throw new WebdistError('state_invalid', 'There is a key in this place already; it was left as it is.', {
-    mend: 'Give another name.',
+    hint: 'Give another name.',
   });
 }

@@ -17,10 +17,10 @@ import {
 } from '../cloud/google.ts';
 import { refused, unreadable } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { readPublicKey, type Signer } from '../jws.ts';
 import { derToRaw } from './der.ts';
-import type { Environment } from './signer.ts';
 
 type PublicKey = protos.google.cloud.kms.v1.IPublicKey;
 type Signature = protos.google.cloud.kms.v1.IAsymmetricSignResponse;
@@ -61,7 +61,7 @@ export async function createGoogleKms(locator: string, env: Environment): Promis
     /^(.+)\/cryptoKeys\/([^/]+)\/cryptoKeyVersions\/(\d+)$/.exec(name) ?? [];
   if (version !== '1')
     throw new WebdistError('config_invalid', 'A new key begins with version 1.', {
-      mend: 'End the locator with /cryptoKeyVersions/1.',
+      hint: 'End the locator with /cryptoKeyVersions/1.',
     });
   const kms = await connect(name, env);
   try {
@@ -130,7 +130,7 @@ function publicHalf(thing: string, answer: PublicKey): KeyObject {
     throw refused(thing, {
       kind: 'invalid',
       why: `has the algorithm ${answer.algorithm ?? 'unknown'}.`,
-      mend: 'Needed is a key with the algorithm EC_SIGN_P256_SHA256.',
+      hint: 'Needed is a key with the algorithm EC_SIGN_P256_SHA256.',
     });
   const pem = answer.pem ?? '';
   if (!matchesCrc32c(Buffer.from(pem), answer.pemCrc32c)) throw refused(thing, damaged);

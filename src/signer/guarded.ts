@@ -1,7 +1,7 @@
 /**
- * What stands between webdist and a signer that is somewhere else: a timeout, a bound on how many calls run and wait, a
- * breaker that stops asking a backend that keeps failing, and a check of every signature before it is handed out. So a
- * slow or lost backend gives `signer_unavailable` at once, not a pile of waiting requests. Must not know any backend.
+ * What stands between webdist and a signer that is somewhere else: a timeout, a bound on how many calls run and wait,
+ * a breaker that stops asking a backend that keeps failing, and a check of every signature before it is handed out. So
+ * a slow or lost backend gives `signer_unavailable` at once, not a pile of waiting requests.
  */
 
 import { verify } from 'node:crypto';

@@ -1,7 +1,7 @@
 /**
- * Reads one P-256 private key out of what people really put into secrets: PKCS#8 or SEC1 PEM (apple-facts §6.2), and
- * the same damaged on its way: literal `\n`, quotes, base64 around it. Says what it repaired; never shows the text.
- * Must not know where the text came from.
+ * Reads one P-256 private key out of what people really put into secrets: PKCS#8 or SEC1 PEM (docs/apple-facts.md
+ * §6.2), and the same damaged on its way: literal `\n`, quotes, base64 around it. Says what it repaired; never shows
+ * the text.
  */
 
 import { createPrivateKey, type KeyObject } from 'node:crypto';
@@ -14,7 +14,7 @@ export type PrivateKeyText = { readonly key: KeyObject; readonly repairs: readon
 const CONVERT = 'Convert it with: openssl pkcs8 -topk8 -nocrypt -in key.pem -out key-pkcs8.pem';
 const MAKE = 'Make one with: webdist keygen --out key.pem';
 
-/** Takes PEM text; throws `key_invalid`, saying what it is instead and how to mend it. */
+/** Takes PEM text; throws `key_invalid`, saying what it is instead and how to fix it. */
 export function readPrivateKey(text: string): PrivateKeyText {
   const { pem, repairs } = repair(text);
   const { label, body } = findBlock(pem);
@@ -26,9 +26,9 @@ export function readPrivateKey(text: string): PrivateKeyText {
 function repair(text: string): { pem: string; repairs: string[] } {
   const repairs: string[] = [];
   let pem = text;
-  const apply = (what: string, mended: string) => {
-    if (mended !== pem) repairs.push(what);
-    pem = mended;
+  const apply = (what: string, repaired: string) => {
+    if (repaired !== pem) repairs.push(what);
+    pem = repaired;
   };
   apply('removed a byte order mark', pem.replace(/^\uFEFF/, ''));
   pem = pem.trim();
@@ -85,4 +85,4 @@ function nameOf(key: KeyObject): string {
   return curve ? `on the curve ${curve}` : `of the type ${key.asymmetricKeyType ?? 'unknown'}`;
 }
 
-const invalid = (detail: string, mend: string) => new WebdistError('key_invalid', detail, { mend });
+const invalid = (detail: string, hint: string) => new WebdistError('key_invalid', detail, { hint });

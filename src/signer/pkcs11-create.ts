@@ -1,10 +1,10 @@
-/** Makes a P-256 key pair on a PKCS#11 token that never leaves it (PKCS#11 v2.40 §2.3.5). Must not know how it is used. */
+/** Makes a P-256 key pair on a PKCS#11 token that never leaves it (PKCS#11 v2.40 §2.3.5). */
 
 import { randomBytes } from 'node:crypto';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { asRefusal, openSearch } from './pkcs11.ts';
 import { closeSession, openLoggedIn, P256 } from './pkcs11-token.ts';
-import type { Environment } from './signer.ts';
 
 /**
  * Makes the pair under the label `object` of the locator, and its `id` or a random one; both halves stay on the token
@@ -17,7 +17,7 @@ export async function createPkcs11(locator: string, env: Environment): Promise<s
   try {
     if (uri.object === undefined)
       throw new WebdistError('config_invalid', 'A new key needs a label.', {
-        mend: 'Add ;object=NAME to the locator.',
+        hint: 'Add ;object=NAME to the locator.',
       });
     const session = openLoggedIn(search, 'writes');
     const both = [

@@ -1,6 +1,6 @@
 /**
  * The PKCS#11 libraries of this process: each is loaded and initialised once, however many signers use it, and
- * finalised with the last one. Says what a library's return values mean. Must not know URIs or keys.
+ * finalised with the last one. Says what a library's return values mean.
  */
 
 import { createHash } from 'node:crypto';
@@ -68,7 +68,7 @@ function initialise(js: Pkcs11Js, path: string): sdk.PKCS11 {
     cryptoki.C_Initialize({ flags: js.CKF_OS_LOCKING_OK });
   } catch (cause) {
     throw new WebdistError('config_invalid', `The PKCS#11 library ${path} cannot be loaded.`, {
-      mend: 'Check module-path in the locator, and that the library is made for this system.',
+      hint: 'Check module-path in the locator, and that the library is made for this system.',
       cause,
     });
   }
@@ -90,16 +90,16 @@ export function pkcs11Refusal(js: Pkcs11Js, thrown: unknown): Refusal {
   const code = codeOf(thrown);
   if (thrown instanceof PinRefused || code === js.CKR_PIN_INCORRECT || code === js.CKR_PIN_LEN_RANGE) return wrongPin;
   if (code === js.CKR_PIN_LOCKED || code === js.CKR_PIN_EXPIRED)
-    return { kind: 'denied', why: 'cannot be used: the PIN is locked or has expired.', mend: 'Set it anew.' };
+    return { kind: 'denied', why: 'cannot be used: the PIN is locked or has expired.', hint: 'Set it anew.' };
   if (code === js.CKR_USER_NOT_LOGGED_IN || code === js.CKR_KEY_FUNCTION_NOT_PERMITTED) return { kind: 'denied' };
   if (code === js.CKR_MECHANISM_INVALID || code === js.CKR_KEY_TYPE_INCONSISTENT) return { kind: 'invalid' };
-  return { kind: 'unreachable', mend: 'Check the HSM, and its connection.' };
+  return { kind: 'unreachable', hint: 'Check the HSM, and its connection.' };
 }
 
 const wrongPin: Refusal = {
   kind: 'denied',
   why: 'cannot be used: the token refuses the PIN.',
-  mend: 'Check pin-source in the locator; restart webdist after a change on the token.',
+  hint: 'Check pin-source in the locator; restart webdist after a change on the token.',
 };
 
 /** True when the session, or what was found in it, is no longer good: a new session may be. */

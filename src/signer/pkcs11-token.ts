@@ -37,9 +37,9 @@ export function openSession(search: Search, wanted: KeyObject | undefined, only?
     const same = pairs.find(({ publicKey }) => wanted !== undefined && spki(publicKey) === spki(wanted));
     const [pair, ...others] = same || only ? [same] : pairs;
     if (!pair)
-      throw refused(search.thing, { kind: 'absent', mend: 'Check object and id in the locator, and the PIN.' });
+      throw refused(search.thing, { kind: 'absent', hint: 'Check object and id in the locator, and the PIN.' });
     if (others.length > 0)
-      throw refused(search.thing, { kind: 'invalid', why: 'is not one key but several.', mend: 'Add id= to it.' });
+      throw refused(search.thing, { kind: 'invalid', why: 'is not one key but several.', hint: 'Add id= to it.' });
     return { handle, ...pair };
   } catch (cause) {
     closeSession(search.library, handle);
@@ -94,10 +94,10 @@ function findToken({ thing, uri, library: { cryptoki, js } }: Search): { slot: H
     throw refused(thing, {
       kind: 'unreachable',
       why: 'cannot be reached: no such token is connected.',
-      mend: 'Check the HSM, and token, serial and slot-id in the locator.',
+      hint: 'Check the HSM, and token, serial and slot-id in the locator.',
     });
   if (others.length > 0)
-    throw refused(thing, { kind: 'invalid', why: 'may be on several tokens.', mend: 'Add serial= to the locator.' });
+    throw refused(thing, { kind: 'invalid', why: 'may be on several tokens.', hint: 'Add serial= to the locator.' });
   return { slot: token.slot, serial: token.says.serial };
 }
 
@@ -112,7 +112,7 @@ function findKeys(search: Search, session: Handle): Pair[] {
   return found.map((privateKey) => {
     const [keyType, keyId] = values(cryptoki, session, privateKey, [js.CKA_KEY_TYPE, js.CKA_ID]);
     if (keyType?.readUIntLE(0, 4) !== js.CKK_EC)
-      throw refused(search.thing, { kind: 'invalid', mend: 'Needed is an EC key on the curve P-256.' });
+      throw refused(search.thing, { kind: 'invalid', hint: 'Needed is an EC key on the curve P-256.' });
     return { privateKey, publicKey: publicHalf(search, session, keyId ?? Buffer.alloc(0)) };
   });
 }
@@ -128,7 +128,7 @@ function publicHalf({ thing, library }: Search, session: Handle, id: Buffer): Ke
   const invalid = (why: string, cause?: unknown) =>
     refused(
       thing,
-      { kind: 'invalid', why, mend: 'Needed is an EC key on P-256 with its public key beside it.' },
+      { kind: 'invalid', why, hint: 'Needed is an EC key on P-256 with its public key beside it.' },
       cause,
     );
   let key: KeyObject | undefined;

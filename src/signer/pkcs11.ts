@@ -9,12 +9,12 @@ import { createHash, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import { refused } from '../cloud/refusal.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { isSessionGone, openLibrary, pkcs11Refusal } from './pkcs11-library.ts';
 import { closeSession, openSession, type Search, type Session } from './pkcs11-token.ts';
 import { parsePkcs11Uri } from './pkcs11-uri.ts';
-import type { Environment } from './signer.ts';
 
 /** Sessions that sign at the same time. Each occupies one of libuv's threads (four, usually), which others need too. */
 const SESSIONS = 2;
@@ -39,7 +39,7 @@ export async function openSearch(locator: string, env: Environment): Promise<Sea
   const path = uri.module ?? env['PKCS11_MODULE_PATH'];
   if (!path)
     throw new WebdistError('config_invalid', 'A pkcs11: locator needs the path of the HSM’s PKCS#11 library.', {
-      mend: 'Add ?module-path=/path/of/the/library.so to it, or set PKCS11_MODULE_PATH.',
+      hint: 'Add ?module-path=/path/of/the/library.so to it, or set PKCS11_MODULE_PATH.',
     });
   const thing = `The PKCS#11 key ${uri.object ?? uri.id?.toString('hex') ?? ''} of the token ${uri.match.token ?? '(any)'}`;
   const pin = uri.pinSource === undefined ? uri.pinValue : await readPin(uri.pinSource);

@@ -1,15 +1,10 @@
-/**
- * Signers whose private half never comes here: a locator's scheme chooses the backend, loaded when first asked for.
- * Must not know about secrets or settings; a key that is read as text is `local.ts`.
- */
+/** Signers whose private half never comes here: a locator's scheme chooses the backend, loaded when first asked for. */
 
 import { type KeyObject, verify } from 'node:crypto';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { type GuardedSigner, guard } from './guarded.ts';
-
-/** The settings of the process, as names and values; a backend reads its vendor's usual names from it. */
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A backend whose keys have versions opens the one with the `registered` public half, if there is one; others ignore it. */
 type Opener = (locator: string, env: Environment, registered?: KeyObject) => Promise<Signer>;

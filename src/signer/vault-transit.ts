@@ -6,13 +6,13 @@
 
 import { createHash, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { gatherTurn } from '../batch.ts';
+import { batchPerTick } from '../batch.ts';
 import { refused } from '../cloud/refusal.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { readPublicKey, type Signer, spki } from '../jws.ts';
 import { openVault, type Vault } from '../vault/vault.ts';
 import { derToRaw } from './der.ts';
-import type { Environment } from './signer.ts';
 
 /** The answer to GET MOUNT/keys/KEY; the versions of a symmetric key are numbers instead. */
 const keyAnswer = z.object({
@@ -60,7 +60,7 @@ export async function openVaultTransit(locator: string, env: Environment, regist
 export async function createVaultTransit(locator: string, env: Environment): Promise<string> {
   const { mount, key, version } = parse(locator);
   if (version !== undefined)
-    throw new WebdistError('config_invalid', 'A new key begins with version 1.', { mend: 'Leave &version= out.' });
+    throw new WebdistError('config_invalid', 'A new key begins with version 1.', { hint: 'Leave &version= out.' });
   const vault = await openVault(env);
   try {
     const path = `${mount}/keys/${encodeURIComponent(key)}`;
@@ -75,7 +75,7 @@ export async function createVaultTransit(locator: string, env: Environment): Pro
 function signerOf(vault: Vault, thing: string, { mount, key }: Place, { number, publicKey }: Version): Signer {
   const path = `${mount}/sign/${encodeURIComponent(key)}/sha2-256`;
   /** Vault takes many digests in one call, and answers in their order. */
-  const signDigest = gatherTurn(async (digests: readonly string[]) => {
+  const signDigest = batchPerTick(async (digests: readonly string[]) => {
     const body = {
       batch_input: digests.map((input) => ({ input })),
       prehashed: true,
@@ -118,7 +118,7 @@ function choose(thing: string, place: Place, key: Key, registered: KeyObject | u
     throw refused(thing, {
       kind: 'invalid',
       why: `is of the type ${key.type}.`,
-      mend: 'Needed is a key of the type ecdsa-p256.',
+      hint: 'Needed is a key of the type ecdsa-p256.',
     });
   const versions = Object.entries(key.keys)
     .map(([number, version]) => ({ number: Number(number), publicKey: publicHalf(thing, version) }))
@@ -132,7 +132,7 @@ function choose(thing: string, place: Place, key: Key, registered: KeyObject | u
     throw refused(thing, {
       kind: 'absent',
       why: `has no version ${place.version ?? key.latest_version} that may sign.`,
-      mend: 'Check the version in the locator, and min_encryption_version of the key.',
+      hint: 'Check the version in the locator, and min_encryption_version of the key.',
     });
   return chosen;
 }

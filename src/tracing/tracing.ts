@@ -1,6 +1,6 @@
 /**
  * Traces, as the code sees them: a piece of work is a span of what it is part of, or plain work when nothing is being
- * traced. Nothing of OpenTelemetry is loaded before tracing is opened. Must not know HTTP, tokens or settings.
+ * traced. Nothing of OpenTelemetry is loaded before tracing is opened.
  *
  * What a span tells leaves this machine: never a token, key, cookie, subject, nonce or address.
  */

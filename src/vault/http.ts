@@ -1,16 +1,14 @@
 /**
  * One exchange with Vault or OpenBao over HTTP. Node's own client rather than fetch: VAULT_CACERT needs a certificate
- * store of its own, and a redirect must not carry the Vault token to another host. Must not know any path or login.
+ * store of its own, and a redirect must not carry the Vault token to another host.
  */
 
 import { readFile } from 'node:fs/promises';
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import { json } from 'node:stream/consumers';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-
-/** Names and values; VAULT_ADDR, VAULT_NAMESPACE and VAULT_CACERT are read here. */
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** `path` is what follows /v1/, already percent-encoded. */
 export type Request = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: object };

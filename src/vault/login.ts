@@ -1,11 +1,12 @@
 /**
  * How webdist comes by a Vault token: VAULT_TOKEN as it is, AppRole, or the Kubernetes service account. Only says what
- * to send where. Must not know when to log in or for what.
+ * to send where.
  */
 
 import { readFile } from 'node:fs/promises';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import type { Environment, Request } from './http.ts';
+import type { Request } from './http.ts';
 
 /** `fixed`: the operator gave a token. `ask`: the request that gets one, made anew each time. */
 export type Login = { readonly fixed: string } | { readonly ask: () => Promise<Request> };
@@ -35,7 +36,7 @@ export function loginFrom(env: Environment): Login {
     };
   }
   throw new WebdistError('config_invalid', 'A Vault locator needs a way to log in.', {
-    mend: 'Set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or VAULT_KUBERNETES_ROLE.',
+    hint: 'Set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or VAULT_KUBERNETES_ROLE.',
   });
 }
 
@@ -49,7 +50,7 @@ async function readJwt(path: string): Promise<string> {
     return (await readFile(path, 'utf8')).trim();
   } catch (cause) {
     throw new WebdistError('key_denied', `Vault's Kubernetes login needs the file ${path}, which cannot be read.`, {
-      mend: 'Let Kubernetes mount the service account token (automountServiceAccountToken).',
+      hint: 'Let Kubernetes mount the service account token (automountServiceAccountToken).',
       cause,
     });
   }

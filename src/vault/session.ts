@@ -1,6 +1,6 @@
 /**
- * The Vault token in use: got at the first need, renewed before it ends, got anew when it is gone. The moment of renewal
- * has jitter, so that replicas started together do not come together. Must not know what the token is used for.
+ * The Vault token in use: got at the first need, renewed before it ends, got anew when it is gone. The moment of
+ * renewal has jitter, so that replicas started together do not come together.
  */
 
 import { z } from 'zod';

@@ -1,16 +1,17 @@
 /**
  * A Vault or OpenBao server, logged in: what KV and Transit share. Tells its refusals apart as `cloud/refusal.ts` does
- * for the other services. Must not know what is asked for.
+ * for the other services.
  *
  * Settings, named as Vault's own tools name them: VAULT_ADDR, VAULT_NAMESPACE, VAULT_CACERT (a PEM file), and one of
- * VAULT_TOKEN · VAULT_ROLE_ID with VAULT_SECRET_ID · VAULT_KUBERNETES_ROLE (VAULT_KUBERNETES_JWT_PATH: another place of
- * the service account's JWT). VAULT_AUTH_PATH: where the login is mounted, if not at `approle` or `kubernetes`.
+ * VAULT_TOKEN · VAULT_ROLE_ID with VAULT_SECRET_ID · VAULT_KUBERNETES_ROLE (VAULT_KUBERNETES_JWT_PATH: another place
+ * of the service account's JWT). VAULT_AUTH_PATH: where the login is mounted, if not at `approle` or `kubernetes`.
  */
 
 import type { z } from 'zod';
 import { type Refusal, refused, unreadable } from '../cloud/refusal.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import { type Answer, type Environment, openVaultHttp, type Request, type VaultHttp } from './http.ts';
+import { type Answer, openVaultHttp, type Request, type VaultHttp } from './http.ts';
 import { loginFrom } from './login.ts';
 import { LoginRefused, openSession, type Session } from './session.ts';
 
@@ -50,13 +51,13 @@ async function answerTo(thing: string, request: Request, http: VaultHttp, sessio
     const vaultToken = await session.vaultToken();
     const answer = await http.send(request, vaultToken);
     if (answer.status !== 403 || (await isAlive(http, vaultToken))) return answer;
-    // 403 stands for "may not" and for "who are you" alike; only the second is mended by a new login.
+    // 403 stands for "may not" and for "who are you" alike; only the second is repaired by a new login.
     if (!session.forget(vaultToken)) throw refused(thing, tokenGone, said(answer));
     return await http.send(request, await session.vaultToken());
   } catch (cause) {
     if (cause instanceof WebdistError) throw cause;
     if (cause instanceof LoginRefused) throw refused(thing, loginRefusal(cause.answer), said(cause.answer));
-    throw refused(thing, { kind: 'unreachable', mend: 'Check VAULT_ADDR, VAULT_CACERT and the network.' }, cause);
+    throw refused(thing, { kind: 'unreachable', hint: 'Check VAULT_ADDR, VAULT_CACERT and the network.' }, cause);
   }
 }
 
@@ -69,16 +70,16 @@ async function isAlive(http: VaultHttp, vaultToken: string): Promise<boolean> {
 const tokenGone: Refusal = {
   kind: 'denied',
   why: 'cannot be used: Vault does not accept VAULT_TOKEN, which has ended or was revoked.',
-  mend: 'Give a new one, or let webdist log in by itself with AppRole or Kubernetes.',
+  hint: 'Give a new one, or let webdist log in by itself with AppRole or Kubernetes.',
 };
 
 /** Statuses of Vault's HTTP API (developer.hashicorp.com/vault/api-docs, "HTTP status codes"). */
 function refusalOf({ status, retryAfterSeconds }: Answer): Refusal {
   const later = retryAfterSeconds !== undefined && { retryAfterSeconds };
   if (status === 403)
-    return { kind: 'denied', mend: 'Give its policy the capabilities of the documentation page of this backend.' };
+    return { kind: 'denied', hint: 'Give its policy the capabilities of the documentation page of this backend.' };
   if (status === 404)
-    return { kind: 'absent', mend: 'Check the mount and the name in the locator, and VAULT_NAMESPACE.' };
+    return { kind: 'absent', hint: 'Check the mount and the name in the locator, and VAULT_NAMESPACE.' };
   if (status === 429) return { kind: 'throttled', ...later };
   if (status >= 500)
     return { kind: 'unreachable', why: `is not served: Vault answers ${status}, sealed perhaps.`, ...later };
@@ -93,7 +94,7 @@ function loginRefusal(answer: Answer): Refusal {
   return {
     kind: 'denied',
     why: `cannot be used: Vault refuses the login with ${answer.status}.`,
-    mend: 'Check the role, its secret or service account, and VAULT_AUTH_PATH.',
+    hint: 'Check the role, its secret or service account, and VAULT_AUTH_PATH.',
   };
 }
 

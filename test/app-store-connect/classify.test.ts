@@ -57,7 +57,7 @@ for (const { status, codes, body, offset, is } of cases) {
     t.equal(error.code, is);
     t.match(error.detail, `GET /v1/apps: App Store Connect answered ${status}`);
     for (const code of codes ?? []) t.match(error.detail, `${code} "Title of ${code}"`);
-    t.ok(error.mend, 'says what to do');
+    t.ok(error.hint, 'says what to do');
     t.equal(error.retryAfterSeconds, undefined);
   });
 }

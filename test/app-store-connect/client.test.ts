@@ -328,10 +328,10 @@ t.test('one 401 out of the blue: a new JWT, once', async (t) => {
 t.test('a key that is refused is asked about twice, not for ever', async (t) => {
   const apple = await openApple(t);
   const { asc } = openClient(t, apple, { keyId: 'K', issuerId: undefined });
-  await t.rejects(asc.listKeys(), { code: 'asc_credentials', mend: /ASC_KEY_ID/ });
+  await t.rejects(asc.listKeys(), { code: 'asc_credentials', hint: /ASC_KEY_ID/ });
   t.equal(apple.requests.length, 2);
   apple.skewSeconds = 300;
-  await t.rejects(asc.listKeys(), { code: 'asc_clock', mend: /NTP/ });
+  await t.rejects(asc.listKeys(), { code: 'asc_clock', hint: /NTP/ });
 });
 
 t.test('no bearer in an error or a log, even when a proxy answers with what it got', async (t) => {

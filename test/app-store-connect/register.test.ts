@@ -55,7 +55,7 @@ t.test('another key is registered: refused with both fingerprints, nothing is de
   const { asc } = openClient(t, apple);
   for (const mode of ['ensure', 'check'] as const) {
     const error = await ensureKey(asc, { ...wantedKey, mode }).catch((thrown: unknown) => thrown);
-    t.match(error, { code: 'different_key_registered', mend: /webdist keys rotate/ });
+    t.match(error, { code: 'different_key_registered', hint: /webdist keys rotate/ });
     for (const key of [foreign, first, second]) t.match(error, { detail: fingerprint(spki(key)) });
   }
   t.strictSame(posts(apple), []);
@@ -96,7 +96,7 @@ t.test('a conflict that hides nothing of ours fails with what Apple said', async
   await t.rejects(ensureKey(asc, wantedKey), {
     code: 'asc_conflict',
     detail: /ENTITY_ERROR\.ATTRIBUTE\.INVALID\.DUPLICATE/,
-    mend: /WEBDIST_KEY_SCOPE=account/,
+    hint: /WEBDIST_KEY_SCOPE=account/,
   });
   t.equal(apple.keys.length, 1);
 });

@@ -91,7 +91,7 @@ t.test('every token has a line, flushed by an orderly end; verify and find read 
   t.equal(await runWebdist(t, ['audit', 'verify', cut, '--head', head]).exited, 1, 'unless its end is known');
 });
 
-t.test('a torn last line is mended, and said', async (t) => {
+t.test('a torn last line is repaired, and said', async (t) => {
   const path = join(temporaryFolder(t), 'audit.jsonl');
   const first = await openAudit(path, failing(t));
   first.record(entry('A'));
@@ -102,7 +102,7 @@ t.test('a torn last line is mended, and said', async (t) => {
   second.record(entry('B'));
   await second.close();
   t.strictSame(await read(path), { nonces: ['A', 'B'], torn: 0, lines: 3 });
-  t.match(readFileSync(path, 'utf8'), /"mendedBytes":24/);
+  t.match(readFileSync(path, 'utf8'), /"repairedBytes":24/);
 });
 
 t.test('several writers on one file make one chain', async (t) => {

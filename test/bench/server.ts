@@ -13,8 +13,9 @@ import express from 'express';
 import { fastify } from 'fastify';
 import { SignJWT } from 'jose';
 import jsonwebtoken from 'jsonwebtoken';
-import { gatherTurn } from '../../src/batch.ts';
-import { type Environment, readConfig } from '../../src/config/config.ts';
+import { batchPerTick } from '../../src/batch.ts';
+import { readConfig } from '../../src/config/config.ts';
+import type { Environment } from '../../src/environment.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { claimsFor, headerFor } from '../../src/install-token/claims.ts';
 import { issue } from '../../src/install-token/issue.ts';
@@ -85,7 +86,7 @@ const kinds = {
     const { signer } = openLocalSigner(pem, 'env');
     const parts = {
       keyFor: async () => ({ signer, keyId: KEY_ID }),
-      dtypeFor: gatherTurn(async (entries: readonly object[]) => entries.map(() => 'download' as const)),
+      dtypeFor: batchPerTick(async (entries: readonly object[]) => entries.map(() => 'download' as const)),
       now: Date.now,
       lifetimeSeconds: LIFETIME_SECONDS,
     };

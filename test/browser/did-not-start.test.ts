@@ -5,7 +5,7 @@ import { type DidNotStart, didNotStart, helpFor } from '../../src/install-token/
 const root = new URL('../../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
 
-const section = ({ id, cause, mend }: DidNotStart) => `### ${id}\n\n${cause}\n\n**Mend:** ${mend}\n`;
+const section = ({ id, cause, hint }: DidNotStart) => `### ${id}\n\n${cause}\n\n**Fix:** ${hint}\n`;
 
 t.test('the page says what the table says, in its order', async (t) => {
   const page = read('docs/install-did-not-start.md');

@@ -112,7 +112,7 @@ t.test('the button when the service does not answer as it should', { skip }, asy
     await page.context().close();
   });
 
-  t.test('what no waiting mends is not asked again by itself', async (t) => {
+  t.test('what no waiting fixes is not asked again by itself', async (t) => {
     const page = await open('/unknown');
     await reaches(page, 'error', 'unknown_app');
     const before = askedTokens();

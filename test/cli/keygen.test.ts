@@ -5,7 +5,7 @@ import { createPublicKey } from 'node:crypto';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Environment } from '../../src/config/config.ts';
+import type { Environment } from '../../src/environment.ts';
 import { publicKeyPem } from '../../src/jws.ts';
 import { createKey } from '../../src/signer/create.ts';
 import { openSigner } from '../../src/signer/signer.ts';

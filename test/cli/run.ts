@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import type { Environment } from '../../src/config/config.ts';
+import type { Environment } from '../../src/environment.ts';
 
 export type Transcript = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
 

@@ -79,7 +79,7 @@ t.test('doctor as a process: a table, JSON, and the exit code', async (t) => {
   t.equal(bad.code, 1);
   t.match(
     bad.stdout,
-    /^fail {2}domain-registered +example\.com is not registered.*\n +why: .+\n +mend: webdist domains add example\.com$/m,
+    /^fail {2}domain-registered +example\.com is not registered.*\n +why: .+\n +hint: webdist domains add example\.com$/m,
   );
   await webdist(['domains', 'add', 'example.com'], env);
   const good = await webdist(['doctor'], env);

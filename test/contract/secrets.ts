@@ -1,7 +1,6 @@
 /**
  * What every place of secrets holds to: it gives the text as it was put there, and the ways of failing are told apart
- * with the name of the thing and without a secret. Each backend's test file calls `secretsContract`. Must not know any
- * backend.
+ * with the name of the thing and without a secret. Each backend's test file calls `secretsContract`.
  */
 
 import { equal, match } from 'node:assert/strict';

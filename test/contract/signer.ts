@@ -1,7 +1,7 @@
 /**
  * What every signer holds to, whatever is behind it: 64 bytes that verify, P-256 only, and failures that are told
  * apart with the backend's name and without a secret. Each backend's test file calls `signerContract` with the means
- * to open it and to make it fail. Must not know any backend.
+ * to open it and to make it fail.
  */
 
 import { equal, match } from 'node:assert/strict';

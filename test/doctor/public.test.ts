@@ -148,7 +148,7 @@ t.test('the public side', async (t) => {
   await t.test('a service that any page may use', async (t) => {
     broken = { '/install-token': (answer) => ({ ...answer, status: 200 }) };
     const foreign = (await look()).find(({ id }) => id === 'foreign-pages');
-    t.match(foreign, { result: 'warn', mend: /WEBDIST_ANONYMOUS=pages/ });
+    t.match(foreign, { result: 'warn', hint: /WEBDIST_ANONYMOUS=pages/ });
     broken = {};
   });
 

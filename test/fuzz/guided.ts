@@ -79,7 +79,7 @@ const mutations: readonly ((bytes: Buffer, corpus: readonly Buffer[]) => Buffer)
 /** Runs the targets named on the command line, and says what came of each. */
 async function main([name = '', seconds = '10']: readonly string[]): Promise<void> {
   const chosen = name === 'all' ? Object.entries(targets) : Object.entries(targets).filter(([key]) => key === name);
-  if (chosen.length === 0) throw new Error(`expected is all, or one of: ${Object.keys(targets).join(', ')}`);
+  if (chosen.length === 0) throw new Error(`expected all, or one of: ${Object.keys(targets).join(', ')}`);
   for (const [key, target] of chosen) {
     const endAt = performance.now() + Number(seconds) * 1000;
     const { finding, ...figures } = await fuzz(target, () => performance.now() > endAt);

@@ -1,4 +1,4 @@
-/** What devices ask: configuration, restore, updates, over real sockets (contract §5.6, apple-facts §3). */
+/** What devices ask: configuration, restore, updates, over real sockets (contract §5.6, docs/apple-facts.md §3). */
 
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** Webdist's own OAuth for devices: metadata, exchange, refresh, signing in again (RFC 6749, 7636, 8693; apple-facts §3.5). */
+/** Webdist's own OAuth for devices: metadata, exchange, refresh, signing in again (RFC 6749, 7636, 8693; docs/apple-facts.md §3.5). */
 
 import { createHash, randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
@@ -83,7 +83,7 @@ t.test('exchange and refresh', async (t) => {
   t.equal(await outcome(url, exchange), 'ok');
   t.equal(await outcome(url, { ...exchange, grant_type: 'token-exchange' }), 'ok', 'without any prefix');
   const bare = { ...exchange, subject_token_type: 'ietf:params:oauth:token-type:access_token' };
-  t.equal(await outcome(url, bare), 'ok', 'as Apple’s table has it (apple-facts §11 row 17)');
+  t.equal(await outcome(url, bare), 'ok', 'as Apple’s table has it (docs/apple-facts.md §11 row 17)');
   const refresh = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token };
   t.equal(await outcome(url, refresh), 'ok');
 

@@ -12,7 +12,7 @@ const input = {
   nonce: '5E0C1B5A-8C0E-4B4B-9C64-0A3B7C1F2D90',
 } as const;
 
-t.test('a token with all claims is the one of apple-facts §1.4', async (t) => {
+t.test('a token with all claims is the one of docs/apple-facts.md §1.4', async (t) => {
   t.equal(
     JSON.stringify(headerFor('0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11')),
     '{"alg":"ES256","kid":"0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11","typ":"JWT"}',

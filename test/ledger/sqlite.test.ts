@@ -115,7 +115,7 @@ t.test('a folder that cannot be written to is refused by name', async (test) => 
 const hasLimits = existsSync('/usr/bin/prlimit');
 
 t.test(
-  'a full disk: nothing acknowledged is lost, and room mends it',
+  'a full disk: nothing acknowledged is lost, and room fixes it',
   { skip: !hasLimits && 'there is no prlimit' },
   async (test) => {
     const path = join(test.testdir(), 'ledger.sqlite');
@@ -134,11 +134,11 @@ t.test(
     spawn('/usr/bin/prlimit', ['--fsize=unlimited', '--pid', String(child.pid)]).once('exit', () =>
       child.stdin.end('go on\n'),
     );
-    const mended = await next();
-    test.ok(mended.recorded > full.recorded, 'it went on by itself');
+    const repaired = await next();
+    test.ok(repaired.recorded > full.recorded, 'it went on by itself');
     const ledger = await open(path);
     test.teardown(() => ledger.close());
-    test.equal((await ledger.stats()).tokens, mended.recorded);
+    test.equal((await ledger.stats()).tokens, repaired.recorded);
   },
 );
 

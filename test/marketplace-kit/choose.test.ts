@@ -1,4 +1,4 @@
-/** Which version is newer, which one a device gets (apple-facts §3.2, §3.3). */
+/** Which version is newer, which one a device gets (docs/apple-facts.md §3.2, §3.3). */
 
 import t from 'tap';
 import { chooseRestore, chooseUpdate } from '../../src/marketplace-kit/choose.ts';

@@ -1,4 +1,4 @@
-/** Packages from the simulated App Store Connect into a folder: whole or not at all (apple-facts §5). */
+/** Packages from the simulated App Store Connect into a folder: whole or not at all (docs/apple-facts.md §5). */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { CreateKeyCommand, DisableKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { CreateSecretCommand, DeleteSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import t, { type Test } from 'tap';
-import type { Environment } from '../../src/config/config.ts';
+import type { Environment } from '../../src/environment.ts';
 import { publicKeyPem } from '../../src/jws.ts';
 import { openLog } from '../../src/log.ts';
 import { openCandidate } from '../../src/registration/candidates.ts';

@@ -62,7 +62,7 @@ t.test('a state that is not one', async (t) => {
   for (const content of ['', '{"version":1,', '{"version":2}', '[]', '{"version":1,"apiKeys":"hunter2"}']) {
     writeFileSync(file, content);
     const error = await openSandbox({ dataDir }).catch((error) => error);
-    t.match(error, { code: 'state_invalid', mend: /Delete it/ }, content);
+    t.match(error, { code: 'state_invalid', hint: /Delete it/ }, content);
     t.notMatch(String(error.stack), 'hunter2');
     t.equal(readFileSync(file, 'utf8'), content, 'it is left as it was');
   }
@@ -84,7 +84,7 @@ t.test('what cannot be written has not happened', async (t) => {
 
 t.test('in production only by its own command, and never on a taken port', async (t) => {
   const dataDir = join(t.testdir(), 'data');
-  await t.rejects(openSandbox({ dataDir, production: true }), { code: 'config_invalid', mend: /webdist sandbox/ });
+  await t.rejects(openSandbox({ dataDir, production: true }), { code: 'config_invalid', hint: /webdist sandbox/ });
   t.notOk(existsSync(dataDir), 'nothing was made');
   const sandbox = await open(t, { dataDir, production: true, ownCommand: true });
   const port = Number(new URL(sandbox.baseUrl).port);

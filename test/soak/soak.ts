@@ -36,7 +36,7 @@ const { values: asked } = parseArgs({
   },
 });
 const minutes = Number(asked.minutes);
-if (!(minutes > 0)) throw new Error('--minutes: expected is a number above 0');
+if (!(minutes > 0)) throw new Error('--minutes: expected a number above 0');
 
 const CONNECTIONS = 64;
 /** So many visitors the rate limits count at the same time; until they know as many their memory grows, as it should. */

@@ -1,6 +1,6 @@
 /**
- * Visitors as a page has them: a first token without a cookie, the report of the tap, the fresh token after it, some who
- * come back, some who send nonsense. Must not know what is measured beside it.
+ * Visitors as a page has them: a first token without a cookie, the report of the tap, the fresh token after it, some
+ * who come back, some who send nonsense.
  */
 
 import { Agent, request } from 'node:http';

@@ -443,5 +443,5 @@ t.test('the settings', async (t) => {
     OTEL_TRACES_SAMPLER_ARG: '1.5',
     OTEL_BSP_MAX_QUEUE_SIZE: '-1',
   }))
-    t.throws(() => read({ [name]: value }), { code: 'config_invalid', message: new RegExp(`${name}: expected is`) });
+    t.throws(() => read({ [name]: value }), { code: 'config_invalid', message: new RegExp(`${name}: expected`) });
 });

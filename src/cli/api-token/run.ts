@@ -1,4 +1,4 @@
-/** `webdist api-token`: a bearer JWT for Apple's server APIs, of any of the three kinds of API keys (apple-facts §7). */
+/** `webdist api-token`: a bearer JWT for Apple's server APIs, of any of the three kinds of API keys (docs/apple-facts.md §7). */
 
 import { type ApiKeyKind, buildApiToken } from '../../app-store-connect/api-token.ts';
 import { readApiKeySettings } from '../../config/config.ts';
@@ -24,7 +24,7 @@ export async function printApiToken(options: Options): Promise<void> {
   const locator = options.key ?? settings.privateKey;
   if (locator === undefined)
     throw new WebdistError('usage_invalid', 'Say which API key signs.', {
-      mend: 'Give --key LOCATOR or set ASC_PRIVATE_KEY.',
+      hint: 'Give --key LOCATOR or set ASC_PRIVATE_KEY.',
     });
   const request = {
     kind,
@@ -46,11 +46,11 @@ export async function printApiToken(options: Options): Promise<void> {
 function refuseIdle({ kind, issuerId, bundleId }: Options): void {
   if (kind === 'individual' && issuerId !== undefined)
     throw new WebdistError('usage_invalid', "An individual key's JWT must not have an issuer id; Apple refuses it.", {
-      mend: 'Leave --issuer-id out, or say --kind team.',
+      hint: 'Leave --issuer-id out, or say --kind team.',
     });
   if (kind !== 'in-app-purchase' && bundleId !== undefined)
     throw new WebdistError('usage_invalid', 'Only the JWT of an In-App Purchase key has a bundle id.', {
-      mend: 'Leave --bundle-id out, or say --kind in-app-purchase.',
+      hint: 'Leave --bundle-id out, or say --kind in-app-purchase.',
     });
 }
 

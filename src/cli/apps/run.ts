@@ -1,4 +1,4 @@
-/** `webdist apps find`: an app's AppleItemID and the id of its distribution key (apple-facts §4.3). */
+/** `webdist apps find`: an app's AppleItemID and the id of its distribution key (docs/apple-facts.md §4.3). */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
 import { fingerprint } from '../../app-store-connect/register.ts';
@@ -33,6 +33,6 @@ export async function appNamed(asc: Pick<AppStoreConnect, 'findApps' | 'listApps
   const app = apps.find((one) => one.appleItemId === name || one.bundleId === name);
   if (app) return app;
   throw new WebdistError('asc_not_found', `App Store Connect shows this API key no app "${name}".`, {
-    mend: 'Check the name, capitals included, and that the API key belongs to the right account (webdist whoami).',
+    hint: 'Check the name, capitals included, and that the API key belongs to the right account (webdist whoami).',
   });
 }

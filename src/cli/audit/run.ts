@@ -19,7 +19,7 @@ export async function verify(
   }
   if (!seen)
     throw new WebdistError('state_invalid', `${path}: no line has the hash given with --head.`, {
-      mend: 'Lines were cut off the end, or this is another file.',
+      hint: 'Lines were cut off the end, or this is another file.',
     });
   const data = { lines: last?.number ?? 0, head: last?.hash ?? null, tornBytes };
   const torn = `torn   ${tornBytes} bytes of an unfinished line: a process was killed while writing, or is writing now`;
@@ -39,6 +39,6 @@ export async function find(nonce: string, given: string | undefined): Promise<vo
 function pathOf(given: string | undefined): string {
   const path = given ?? readSettings(['WEBDIST_AUDIT']).WEBDIST_AUDIT;
   if (path === undefined)
-    throw new WebdistError('usage_invalid', 'Which audit file?', { mend: 'Name it, or set WEBDIST_AUDIT.' });
+    throw new WebdistError('usage_invalid', 'Which audit file?', { hint: 'Name it, or set WEBDIST_AUDIT.' });
   return path;
 }

@@ -26,10 +26,10 @@ function linesOf(title: string, found: readonly Diagnosis[], section: Diagnosis[
   const indent = ' '.repeat(width + 8);
   return [
     bold(title),
-    ...ours.flatMap(({ id, result, found, why, mend }) => [
+    ...ours.flatMap(({ id, result, found, why, hint }) => [
       `${resultWord(result)}  ${id.padEnd(width)}  ${found}`,
       ...(result === 'warn' || result === 'fail' ? [`${indent}why:  ${why}`] : []),
-      ...(mend ? [`${indent}mend: ${mend}`] : []),
+      ...(hint ? [`${indent}hint: ${hint}`] : []),
     ]),
     '',
   ];

@@ -1,4 +1,4 @@
-/** `webdist domains`: the alternative distribution domains at App Store Connect (apple-facts §4.5). */
+/** `webdist domains`: the alternative distribution domains at App Store Connect (docs/apple-facts.md §4.5). */
 
 import { domainToASCII } from 'node:url';
 import type { RegisteredDomain } from '../../app-store-connect/resources.ts';
@@ -24,7 +24,7 @@ export async function addDomain(name: string, options: JsonOption & { readonly n
   const domain = domainToASCII(name);
   if (!domain.includes('.') || domain.endsWith('.') || /[/:@\s]/.test(name))
     throw new WebdistError('usage_invalid', `"${name}" is not a bare domain.`, {
-      mend: 'Give a host name such as example.com: no scheme, port or path.',
+      hint: 'Give a host name such as example.com: no scheme, port or path.',
     });
   const referenceName = options.name ?? `webdist ${domain}`;
   const added = await withAppStoreConnect('Registering the domain', (asc) => asc.addDomain({ domain, referenceName }));

@@ -18,7 +18,7 @@ type Options = JsonOption & { readonly out?: string; readonly in?: string };
 
 export async function keygen({ out, in: locator, json }: Options): Promise<void> {
   if (out !== undefined && locator !== undefined)
-    throw new WebdistError('usage_invalid', '--out and --in exclude each other.', { mend: 'Leave one.' });
+    throw new WebdistError('usage_invalid', '--out and --in exclude each other.', { hint: 'Leave one.' });
   const made = locator === undefined ? await makeHere(out ?? DEFAULT_FILE) : await makeThere(locator);
   const data = { fingerprint: fingerprint(spki(made.publicKey)), publicKey: publicKeyPem(made.publicKey) };
   print({ ...data, ...made.place }, json, [data.publicKey.trimEnd()]);
@@ -34,7 +34,7 @@ async function makeHere(file: string): Promise<Made> {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     const why = code === 'EEXIST' ? 'is there already and was left as it is' : `cannot be written (${code})`;
-    throw new WebdistError('state_invalid', `${file} ${why}.`, { mend: 'Name another file with --out.', cause });
+    throw new WebdistError('state_invalid', `${file} ${why}.`, { hint: 'Name another file with --out.', cause });
   }
   return {
     publicKey: createPublicKey(privateKey),

@@ -1,4 +1,4 @@
-/** To which app a key belongs: App Store Connect tells it only from the app's side (apple-facts §4.4). */
+/** To which app a key belongs: App Store Connect tells it only from the app's side (docs/apple-facts.md §4.4). */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
 import type { App, RegisteredKey } from '../../app-store-connect/resources.ts';

@@ -84,7 +84,7 @@ function appOf({ apps }: Config, name: string | undefined): AppConfig {
     'usage_invalid',
     name === undefined ? 'There are several apps.' : `No app here is "${name}".`,
     {
-      mend: `Give --app with one of: ${apps.map((one) => one.bundleId).join(', ')}.`,
+      hint: `Give --app with one of: ${apps.map((one) => one.bundleId).join(', ')}.`,
     },
   );
 }

@@ -1,4 +1,4 @@
-/** `webdist keys`: the alternative distribution keys at App Store Connect, for their whole life (apple-facts §4.4). */
+/** `webdist keys`: the alternative distribution keys at App Store Connect, for their whole life (docs/apple-facts.md §4.4). */
 
 import type { KeyObject } from 'node:crypto';
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
@@ -70,7 +70,7 @@ export async function addKey(options: AddOptions): Promise<void> {
   const isForAll = options.account ?? (options.app === undefined && settings.WEBDIST_KEY_SCOPE === 'account');
   const name = options.app ?? settings.WEBDIST_BUNDLE_ID;
   if (!isForAll && name === undefined)
-    throw new WebdistError('usage_invalid', 'Say for which app the key is.', { mend: 'Give --app APP or --account.' });
+    throw new WebdistError('usage_invalid', 'Say for which app the key is.', { hint: 'Give --app APP or --account.' });
   const publicKey = await publicHalf(options, settings.WEBDIST_KEY?.[0]);
   const found = await withAppStoreConnect('Registering the key', async (asc): Promise<KeyWithApp> => {
     const app = isForAll || name === undefined ? undefined : await appNamed(asc, name);
@@ -95,12 +95,12 @@ export async function removeKey(id: string, { yes, json }: JsonOption & { readon
 /** The public half to register, from the one place that was named. */
 async function publicHalf(options: AddOptions, configured: string | undefined): Promise<KeyObject> {
   if (options.key !== undefined && options.public !== undefined)
-    throw new WebdistError('usage_invalid', '--key and --public exclude each other.', { mend: 'Leave one.' });
+    throw new WebdistError('usage_invalid', '--key and --public exclude each other.', { hint: 'Leave one.' });
   if (options.public !== undefined) return readPublicKey(await readTextFile(options.public));
   const locator = options.key ?? configured;
   if (locator === undefined)
     throw new WebdistError('usage_invalid', 'Say which key to register.', {
-      mend: 'Give --key LOCATOR or --public FILE, or set WEBDIST_KEY.',
+      hint: 'Give --key LOCATOR or --public FILE, or set WEBDIST_KEY.',
     });
   return withKey(locator, options.key === undefined ? 'WEBDIST_KEY' : '--key', async ({ publicKey }) => publicKey);
 }
@@ -110,13 +110,13 @@ async function refuseRegistered(asc: AppStoreConnect, publicKey: KeyObject): Pro
   const same = (await asc.listKeys()).find((key) => key.publicKey?.equals(publicKey));
   if (same)
     throw new WebdistError('asc_conflict', `This public half is registered already, as ${same.id}.`, {
-      mend: 'See `webdist keys list` for the app it belongs to.',
+      hint: 'See `webdist keys list` for the app it belongs to.',
     });
 }
 
 function refuseBoth({ app, account }: Scope): void {
   if (app !== undefined && account)
-    throw new WebdistError('usage_invalid', '--app and --account exclude each other.', { mend: 'Leave one.' });
+    throw new WebdistError('usage_invalid', '--app and --account exclude each other.', { hint: 'Leave one.' });
 }
 
 const fingerprintOf = ({ spki }: RegisteredKey) => (spki === undefined ? 'unreadable' : fingerprint(spki));

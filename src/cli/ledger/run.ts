@@ -61,7 +61,7 @@ async function withRecords<T>(work: (records: Records) => Promise<T>): Promise<T
   const path = url.startsWith('sqlite://') ? url.slice('sqlite://'.length) : undefined;
   if (path !== undefined && !existsSync(path))
     throw new WebdistError('state_invalid', `There is no ledger at ${path}.`, {
-      mend: 'Give this command the same WEBDIST_LEDGER and WEBDIST_DATA_DIR as the service.',
+      hint: 'Give this command the same WEBDIST_LEDGER and WEBDIST_DATA_DIR as the service.',
     });
   const records = await openRecords(settings, {
     secret: secret ?? (await ledgerSecret(settings.dataDir)),

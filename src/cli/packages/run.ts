@@ -19,7 +19,7 @@ function appsOf(name: string | undefined): readonly AppConfig[] {
   const chosen = apps.filter((app) => name === undefined || app.bundleId === name || app.appleItemId === name);
   if (chosen.length > 0) return chosen;
   throw new WebdistError('usage_invalid', name ? `The settings have no app "${name}".` : 'The settings name no app.', {
-    mend: 'Set WEBDIST_APPLE_ITEM_ID and WEBDIST_BUNDLE_ID, or WEBDIST_CONFIG.',
+    hint: 'Set WEBDIST_APPLE_ITEM_ID and WEBDIST_BUNDLE_ID, or WEBDIST_CONFIG.',
   });
 }
 
@@ -76,9 +76,9 @@ type PullOptions = JsonOption & { readonly app?: string; readonly release?: stri
 async function pullAll({ app: name, release, versionId, json }: PullOptions): Promise<void> {
   const apps = appsOf(name);
   if (release !== undefined && versionId !== undefined)
-    throw new WebdistError('usage_invalid', '--release and --version-id exclude each other.', { mend: 'Leave one.' });
+    throw new WebdistError('usage_invalid', '--release and --version-id exclude each other.', { hint: 'Leave one.' });
   if (versionId !== undefined && apps.length > 1)
-    throw new WebdistError('usage_invalid', 'A version is of one app.', { mend: 'Say which one with --app.' });
+    throw new WebdistError('usage_invalid', 'A version is of one app.', { hint: 'Say which one with --app.' });
   const { dir, keep } = readPackagesSettings();
   const mayCreate = readSettings(['WEBDIST_REGISTER']).WEBDIST_REGISTER === 'ensure';
   const results: object[] = [];
@@ -125,7 +125,7 @@ function endProgress(): void {
 export async function verify(folder: string | undefined, { json }: JsonOption): Promise<void> {
   const folders = folder === undefined ? await everyPackage() : [folder];
   if (folders.length === 0)
-    throw new WebdistError('state_invalid', 'There is no package to check.', { mend: 'Run webdist packages pull.' });
+    throw new WebdistError('state_invalid', 'There is no package to check.', { hint: 'Run webdist packages pull.' });
   const results = [];
   for (const path of folders) results.push({ folder: path, ...(await verifyPackage(path)) });
   const data = results.map(({ folder: path, manifest, files, bytes, problems }) => ({
@@ -145,7 +145,7 @@ export async function verify(folder: string | undefined, { json }: JsonOption): 
   );
   if (data.some(({ problems }) => problems.length > 0))
     throw new WebdistError('package_invalid', 'A package is not what it should be; see above.', {
-      mend: 'Delete that version and run webdist packages pull.',
+      hint: 'Delete that version and run webdist packages pull.',
     });
 }
 

@@ -1,6 +1,6 @@
 /**
- * Which package of an app is to be pulled, and where its files are now. Asks App Store Connect to make a package where an
- * approved version has none (apple-facts §5.1: read first, create if missing). Must not know what is done with the files.
+ * Which package of an app is to be pulled, and where its files are now. Asks App Store Connect to make a package where
+ * an approved version has none (docs/apple-facts.md §5.1: read first, create if missing).
  */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
@@ -45,7 +45,7 @@ export async function packageSource({ packages }: AppStoreConnect, wanted: Wante
   throw new WebdistError(
     'asc_not_found',
     `App Store Connect has no finished package of ${app.bundleId}${release ? ` ${release}` : ''}.`,
-    { mend: 'Apple makes one once a version is approved for web distribution; run this again later.' },
+    { hint: 'Apple makes one once a version is approved for web distribution; run this again later.' },
   );
 }
 
@@ -58,7 +58,7 @@ export async function storeVersions(packages: AppPackages, appleItemId: string):
   } catch (error) {
     if (!isWebdistError(error) || !refusals.includes(error.code)) throw error;
     throw new WebdistError(error.code, `The versions cannot be listed. ${error.detail}`, {
-      mend: 'Check that the API key may see this app, or name the version: webdist packages pull --version-id ID.',
+      hint: 'Check that the API key may see this app, or name the version: webdist packages pull --version-id ID.',
       cause: error,
     });
   }

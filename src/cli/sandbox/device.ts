@@ -126,7 +126,7 @@ const sent = (url: string, body: object, headers: Record<string, string> = {}) =
 async function ask(url: string, request: RequestInit) {
   const answer = await fetch(url, request).catch((cause) => {
     throw new WebdistError('usage_invalid', `Nothing answers at ${url}.`, {
-      mend: 'Start webdist (npm start), and give its address.',
+      hint: 'Start webdist (npm start), and give its address.',
       cause,
     });
   });
@@ -134,6 +134,6 @@ async function ask(url: string, request: RequestInit) {
   if (answer.ok) return { body, cookies: answer.headers.getSetCookie() };
   const detail = z.object({ detail: z.string() }).safeParse(body).data?.detail;
   throw new WebdistError('usage_invalid', `${url} answered ${answer.status}${detail ? `: ${detail}` : '.'}`, {
-    mend: 'The service has to run in sandbox mode, or give --sandbox with the address of `webdist sandbox`.',
+    hint: 'The service has to run in sandbox mode, or give --sandbox with the address of `webdist sandbox`.',
   });
 }

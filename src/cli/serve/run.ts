@@ -3,7 +3,8 @@
 import { resolve } from 'node:path';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import { type Config, type Environment, processEnvironment, readConfig, readStart } from '../../config/config.ts';
+import { type Config, processEnvironment, readConfig, readStart } from '../../config/config.ts';
+import type { Environment } from '../../environment.ts';
 import { WebdistError } from '../../errors.ts';
 import { buildServer, type Server } from '../../http/server.ts';
 import { openLog } from '../../log.ts';
@@ -64,7 +65,7 @@ async function listen({ app }: Server, { listen: { host, port } }: Config): Prom
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     throw new WebdistError('config_invalid', `PORT: cannot listen on ${host} port ${port} (${code}).`, {
-      mend: code === 'EADDRINUSE' ? 'Something else listens there: choose another PORT.' : 'Check HOST and PORT.',
+      hint: code === 'EADDRINUSE' ? 'Something else listens there: choose another PORT.' : 'Check HOST and PORT.',
       cause,
     });
   }

@@ -1,6 +1,6 @@
 /**
- * Where `token verify` gets public keys: a file, a JWK set, App Store Connect, else what the data folder remembers; and
- * what else is known that explains a refusal. Must not know what is checked.
+ * Where `token verify` gets public keys: a file, a JWK set, App Store Connect, else what the data folder remembers;
+ * and what else is known that explains a refusal.
  */
 
 import { createPublicKey, type webcrypto } from 'node:crypto';
@@ -22,7 +22,7 @@ export async function knownForToken({ key, jwks }: Places): Promise<Omit<Known, 
   const { apps } = readKnownApps();
   const notes: string[] = [];
   if (key !== undefined && jwks !== undefined)
-    throw new WebdistError('usage_invalid', '--key and --jwks exclude each other.', { mend: 'Leave one.' });
+    throw new WebdistError('usage_invalid', '--key and --jwks exclude each other.', { hint: 'Leave one.' });
   if (key !== undefined) return { apps, notes, keys: [await keyOfFile(key)] };
   if (jwks !== undefined) return { apps, notes, keys: await keysOfJwks(jwks) };
   const { keyId, privateKey } = readApiKeySettings();
@@ -38,7 +38,7 @@ export async function knownForToken({ key, jwks }: Places): Promise<Omit<Known, 
   const keys = await remembered();
   if (keys.length === 0)
     throw new WebdistError('usage_invalid', 'There is no public key to verify with.', {
-      mend: 'Give --key FILE or --jwks URL, or set ASC_KEY_ID, ASC_ISSUER_ID and ASC_PRIVATE_KEY.',
+      hint: 'Give --key FILE or --jwks URL, or set ASC_KEY_ID, ASC_ISSUER_ID and ASC_PRIVATE_KEY.',
     });
   notes.push('The public keys are those the data folder remembers.');
   return { apps, notes, keys, ...(keyId !== undefined && { apiKey: { keyId } }) };
@@ -75,7 +75,7 @@ const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.
 async function keysOfJwks(url: string): Promise<KnownKey[]> {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     throw new WebdistError('usage_invalid', `"${url}" is not the address of a JWK set.`, {
-      mend: 'Give an address such as https://example.com/.well-known/jwks.json.',
+      hint: 'Give an address such as https://example.com/.well-known/jwks.json.',
     });
   try {
     const { keys } = keySet.parse(await ky(url, { timeout: 10_000, retry: 1 }).json());
@@ -86,7 +86,7 @@ async function keysOfJwks(url: string): Promise<KnownKey[]> {
     });
   } catch (cause) {
     throw new WebdistError('key_unreachable', `The JWK set at ${url} cannot be had.`, {
-      mend: 'Check the address; a webdist server has it at /.well-known/jwks.json.',
+      hint: 'Check the address; a webdist server has it at /.well-known/jwks.json.',
       cause,
     });
   }

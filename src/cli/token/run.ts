@@ -64,8 +64,8 @@ function inTime(look: Promise<void>): Promise<void> {
 /** A server logs why no key is registered; a command has only its one line. */
 function withCause(error: unknown): unknown {
   if (!isWebdistError(error) || !isWebdistError(error.cause)) return error;
-  const { detail, mend } = error.cause;
-  return new WebdistError(error.code, `${error.detail} ${detail}`, { cause: error, ...(mend && { mend }) });
+  const { detail, hint } = error.cause;
+  return new WebdistError(error.code, `${error.detail} ${detail}`, { cause: error, ...(hint && { hint }) });
 }
 
 type VerifyOptions = JsonOption & { readonly key?: string; readonly jwks?: string };

@@ -1,4 +1,4 @@
-/** `webdist whoami`: what an App Store Connect API key is and can reach, by GETs that change nothing (apple-facts §7). */
+/** `webdist whoami`: what an App Store Connect API key is and can reach, by GETs that change nothing (docs/apple-facts.md §7). */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
 import { type ErrorCode, isWebdistError, type WebdistError } from '../../errors.ts';

@@ -1,6 +1,6 @@
 /**
- * Refuses early, with 503 and `Retry-After`, what this process would answer too late: while the event loop lags, or while
- * too many requests are under way already. Must not know what is asked.
+ * Refuses early, with 503 and `Retry-After`, what this process would answer too late: while the event loop lags, or
+ * while too many requests are under way already.
  */
 
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -13,7 +13,7 @@ export type OverloadLimits = {
   readonly maxLagMs: number;
   /** Requests under way in this process, counted in the scopes that are protected, while the loop does not lag. */
   readonly maxUnderWay: number;
-  /** However much it lags: so few are some 30 ms of work, not why it lags, and refusing them would mend nothing. */
+  /** However much it lags: so few are some 30 ms of work, not why it lags, and refusing them would fix nothing. */
   readonly leastUnderWay: number;
 };
 

@@ -1,7 +1,7 @@
 /**
  * How often one visitor and one address may ask (contract §3), by @fastify/rate-limit, with `Retry-After` and the
  * RateLimit header fields of draft-ietf-httpapi-ratelimit-headers-10. Counted in Redis for all replicas when there is
- * one; while it does not answer, here. Must not know what is asked.
+ * one; while it does not answer, here.
  */
 
 import { createRequire } from 'node:module';

@@ -9,7 +9,7 @@ import { stripTypeScriptTypes } from 'node:module';
 import { gzipSync } from 'node:zlib';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 
-/** Any page may load them; they hold nothing of a visitor. Caches ask again soon, so that a mend arrives. */
+/** Any page may load them; they hold nothing of a visitor. Caches ask again soon, so that a fix arrives. */
 const HEADERS = {
   'access-control-allow-origin': '*',
   'cache-control': 'public, max-age=300',

@@ -1,6 +1,6 @@
 /**
  * `GET /.well-known/marketplace-kit`, `POST /marketplace-kit/restore` and `POST /marketplace-kit/updates` (contract
- * §5.6; apple-facts §3.1 to §3.3). Must not know how versions are chosen or tokens made.
+ * §5.6; docs/apple-facts.md §3.1 to §3.3). Must not know how versions are chosen or tokens made.
  */
 
 import type { FastifyRequest } from 'fastify';

@@ -1,6 +1,6 @@
 /**
  * `GET /.well-known/oauth-authorization-server`, `GET /oauth/authorize`, `POST /oauth/token` for devices, and `POST
- * /oauth/code` for the website's login page (apple-facts §3.5, §3.6). Must not know what the tokens hold.
+ * /oauth/code` for the website's login page (docs/apple-facts.md §3.5, §3.6). Must not know what the tokens hold.
  */
 
 import formbody from '@fastify/formbody';

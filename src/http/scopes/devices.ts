@@ -1,6 +1,6 @@
 /**
- * Everything that devices call rather than pages (contract §5.6): who they are, how often they may ask, and webdist's own
- * OAuth when it is used. Must not know how answers or tokens are made.
+ * Everything that devices call rather than pages (contract §5.6): who they are, how often they may ask, and webdist's
+ * own OAuth when it is used.
  */
 
 import type { FastifyRequest } from 'fastify';

@@ -1,4 +1,4 @@
-/** Each claim of an install verification token against Apple's table (apple-facts §1.3, §10). Must not know keys. */
+/** Each claim of an install verification token against Apple's table (docs/apple-facts.md §1.3, §10). */
 
 import { INSTALL_TOKEN_AUDIENCE } from '../claims.ts';
 import type { Known, TokenCheck } from './verify.ts';
@@ -41,7 +41,7 @@ const appOf = ({ iss, bid }: Claims, { apps }: Known) =>
 
 const checkIssuer: ClaimCheck = (claims, known) => {
   const { iss } = claims;
-  if (typeof iss === 'number') return fail('iss', `${iss} is a number, expected is a string`, `write "${iss}"`);
+  if (typeof iss === 'number') return fail('iss', `${iss} is a number, expected a string`, `write "${iss}"`);
   if (!isAppleId(iss)) {
     const isUuid = typeof iss === 'string' && /^[0-9a-f-]{36}$/i.test(iss);
     const cause = isUuid ? 'this is the issuer id of an API key; iss is the AppleItemID of the app' : undefined;
@@ -85,7 +85,7 @@ const checkTime =
         typeof value === 'string' ? 'it has to be a number, not a string' : 'round it: Math.floor(Date.now() / 1000)',
       );
     if (value >= MILLISECONDS_FROM)
-      return fail(name, `${value} is in milliseconds, expected are seconds`, 'divide by 1000');
+      return fail(name, `${value} is in milliseconds, expected seconds`, 'divide by 1000');
     const when = new Date(value * 1000).toISOString();
     if (name === 'iat') {
       const ahead = value - Math.floor(nowSeconds);

@@ -1,4 +1,4 @@
-/** Takes a compact JWS apart (RFC 7515 §3.1) and says what is wrong with its form. Must not know the claims. */
+/** Takes a compact JWS apart (RFC 7515 §3.1) and says what is wrong with its form. */
 
 import type { TokenCheck } from './verify.ts';
 

@@ -24,17 +24,17 @@ export function signatureCheck(jws: Jws, known: Known): TokenCheck {
       cause: 'the .p8 was put in the place of the distribution key (WEBDIST_KEY)',
     });
   if (typeof kid !== 'string' || kid === '')
-    return fail(`kid is ${JSON.stringify(kid)}, expected is the id of the registered key`, {
+    return fail(`kid is ${JSON.stringify(kid)}, expected the id of the registered key`, {
       cause: signer?.keyId ? `the right one is ${signer.keyId}` : 'see `webdist apps find BUNDLE_ID`',
     });
   if (keys.length === 0)
     return { name: 'signature', result: 'fail', detail: 'could not be checked: no public key is known' };
   if (isDer)
-    return fail(`has ${jws.signature.length} bytes in DER, expected are the 64 of r‖s (RFC 7518 §3.4)`, {
+    return fail(`has ${jws.signature.length} bytes in DER, expected the 64 of r‖s (RFC 7518 §3.4)`, {
       cause: "the default of most crypto libraries is DER; in Node: dsaEncoding: 'ieee-p1363'",
     });
   if (jws.signature.length !== RAW_BYTES)
-    return fail(`has ${jws.signature.length} bytes, expected are the 64 of r‖s (RFC 7518 §3.4)`, {
+    return fail(`has ${jws.signature.length} bytes, expected the 64 of r‖s (RFC 7518 §3.4)`, {
       cause: jws.signature.length === 32 ? 'it is an HMAC (HS256)' : 'it was cut, or the key is not on P-256',
     });
   const named = keys.find((key) => key.keyId === kid) ?? keys.find((key) => key.keyId === undefined);

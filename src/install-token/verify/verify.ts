@@ -1,6 +1,6 @@
 /**
- * What a device would say of an install verification token, told to the person who has to mend it: each claim against
- * Apple's table (apple-facts §1.2, §1.3, §10 lines 8 to 26) and the likely cause of each common mistake. Pure. Must not
+ * What a device would say of an install verification token, told to the person who has to fix it: each claim against
+ * Apple's table (docs/apple-facts.md §1.2, §1.3, §10 lines 8 to 26) and the likely cause of each common mistake. Pure. Must not
  * know where the public keys come from. The sandbox's device has checks of its own on purpose.
  */
 

@@ -1,6 +1,6 @@
 /**
- * The notice as the command that writes it sees it: taken over from a dead run, kept alive by a beat, and given up as soon
- * as somebody else has it. Must not know what the steps do.
+ * The notice as the command that writes it sees it: taken over from a dead run, kept alive by a beat, and given up as
+ * soon as somebody else has it.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -34,7 +34,7 @@ export async function outlive(notices: Notices, notice: Notice): Promise<void> {
     const now = await notices.readNotice();
     if (now?.run !== notice.run || now.beat !== notice.beat)
       throw new WebdistError('state_invalid', 'Another `webdist keys rotate` is at work.', {
-        mend: 'Let it end; it says on its own terminal what it does.',
+        hint: 'Let it end; it says on its own terminal what it does.',
       });
   }
 }

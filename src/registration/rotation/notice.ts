@@ -1,7 +1,7 @@
 /**
- * What the command that changes a key leaves where all replicas look (see `memory.ts`): its journal, by which the next run
- * goes on where this one was killed, and the word by which replicas stop and start signing. Holds public halves and ids,
- * no secret. Must not know who writes or reads it.
+ * What the command that changes a key leaves where all replicas look (see `memory.ts`): its journal, by which the next
+ * run goes on where this one was killed, and the word by which replicas stop and start signing. Holds public halves
+ * and ids, no secret.
  */
 
 import { z } from 'zod';

@@ -1,6 +1,6 @@
 /**
- * What a change of keys is to be: which registered key, of one app or of all, is replaced by which; whether a change that
- * was begun before has to be ended first. Changes nothing. Must not know how it is carried out.
+ * What a change of keys is to be: which registered key, of one app or of all, is replaced by which; whether a change
+ * that was begun before has to be ended first. Changes nothing.
  */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
@@ -33,7 +33,7 @@ export async function planChange(wanted: Wanted, left: Notice | undefined, parts
   if (isUnfinished(left)) {
     if (left.to.spki === to && left.appleItemIds.includes(app.appleItemId)) return left;
     throw new WebdistError('state_invalid', `A change to the key ${fingerprint(left.to.spki)} was not finished.`, {
-      mend: left.isRollback
+      hint: left.isRollback
         ? 'Finish it with --rollback.'
         : 'Finish it by giving --to that key, or undo it with --rollback.',
     });
@@ -54,7 +54,7 @@ export async function planChange(wanted: Wanted, left: Notice | undefined, parts
       'asc_conflict',
       `The new key is registered already, as ${elsewhere.id}, for something else.`,
       {
-        mend: 'Make another with `webdist keygen`; `webdist keys list` says what that one is for.',
+        hint: 'Make another with `webdist keygen`; `webdist keys list` says what that one is for.',
       },
     );
   const users = scope === 'app' ? [app] : await usersOf(current?.id, wanted, asc);

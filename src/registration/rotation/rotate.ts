@@ -1,7 +1,7 @@
 /**
- * Puts one registered key in the place of another while replicas are signing: they stop, the registration changes, they
- * sign with the new key. Every token handed out verifies under the key that was registered when it was issued. Killed
- * anywhere, the next run goes on. Must not know where keys and settings come from.
+ * Puts one registered key in the place of another while replicas are signing: they stop, the registration changes,
+ * they sign with the new key. Every token handed out verifies under the key that was registered when it was issued.
+ * Killed anywhere, the next run goes on.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -158,7 +158,7 @@ async function verify(change: Change, keyId: string, asc: Apple): Promise<void> 
   const keys = scope === 'app' ? [await asc.appKey(appleItemId)] : await asc.listKeys({ app: false });
   if (keys.some((key) => key?.id === keyId && key.spki === to.spki)) return;
   throw new WebdistError('asc_outage', `App Store Connect does not report the key ${keyId} yet.`, {
-    mend: 'Run the same command again.',
+    hint: 'Run the same command again.',
   });
 }
 

@@ -1,6 +1,6 @@
 /**
  * Which step comes next when one registered key is put in the place of another. Apple offers to add and to delete, nothing
- * else, and does not say whether two keys may be there at once (apple-facts §6.4): so adding is tried first, and only
+ * else, and does not say whether two keys may be there at once (docs/apple-facts.md §6.4): so adding is tried first, and only
  * when it is refused the old key goes first. Decided from what is there, never from what was done, so that a run that was
  * killed anywhere is resumed by asking again. Pure.
  */

@@ -1,6 +1,6 @@
 /**
  * The simulated App Store Connect API: every path and method it offers, and the order in which a request is refused
- * (apple-facts §4). Must not know sockets, faults or the sandbox's own paths.
+ * (docs/apple-facts.md §4).
  */
 
 import type { IncomingHttpHeaders } from 'node:http';

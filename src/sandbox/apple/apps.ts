@@ -1,4 +1,4 @@
-/** The apps of the simulated account (apple-facts §4.3). Must not know how requests arrive or who sends them. */
+/** The apps of the simulated account (docs/apple-facts.md §4.3). */
 
 import type { App } from '../state.ts';
 import { type Answer, AppleRefusal, type Call, isLimit, isList, isListOf, page, single } from './json-api.ts';

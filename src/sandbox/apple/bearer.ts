@@ -1,6 +1,6 @@
 /**
- * Who may call the simulated App Store Connect: its check of the bearer JWT (apple-facts §4.1, §7) and its hourly
- * limit for each API key (§4.10). Must not know what is asked for.
+ * Who may call the simulated App Store Connect: its check of the bearer JWT (docs/apple-facts.md §4.1, §7) and its
+ * hourly limit for each API key (§4.10).
  */
 
 import { createPublicKey } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
  * Where the simulated App Store Connect has the files of packages: addresses that need no credential and end
- * (apple-facts §5.2), with ranges, as slow as a test wants. Must not know the API that hands the addresses out.
+ * (docs/apple-facts.md §5.2), with ranges, as slow as a test wants.
  */
 
 import { createHmac, randomBytes } from 'node:crypto';

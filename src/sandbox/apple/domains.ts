@@ -1,7 +1,4 @@
-/**
- * Alternative distribution domains of the simulated account (apple-facts §4.5). Must not know how requests arrive or
- * who sends them.
- */
+/** Alternative distribution domains of the simulated account (docs/apple-facts.md §4.5). */
 
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';

@@ -1,6 +1,6 @@
 /**
- * The common form of App Store Connect's answers (apple-facts §4.8, §4.9): error bodies, envelopes, query parameters
- * and pages. Must not know which resources there are.
+ * The common form of App Store Connect's answers (docs/apple-facts.md §4.8, §4.9): error bodies, envelopes, query
+ * parameters and pages.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -74,7 +74,7 @@ export class AppleRefusal extends Error {
   }
 }
 
-/** An answer with Apple's error body (apple-facts §4.9); `code` may be one that this sandbox never answers itself. */
+/** An answer with Apple's error body (docs/apple-facts.md §4.9); `code` may be one that this sandbox never answers itself. */
 export function errorAnswer(status: number, code: string, detail: string, source?: Source): Answer {
   const title = Object.hasOwn(titles, code) ? titles[code as AppleCode] : 'The request could not be processed.';
   const error = { id: randomUUID(), status: String(status), code, title, detail, ...(source && { source }) };

@@ -1,6 +1,6 @@
 /**
- * Alternative distribution keys of the simulated account (apple-facts §4.4). Where Apple's behaviour is not known this
- * takes the stricter reading, named below. Must not know how requests arrive or who sends them.
+ * Alternative distribution keys of the simulated account (docs/apple-facts.md §4.4). Where Apple's behaviour is not
+ * known this takes the stricter reading, named below.
  */
 
 import { createPublicKey, randomUUID } from 'node:crypto';
@@ -157,7 +157,7 @@ function resource(call: Call, key: DistributionKey) {
   };
 }
 
-/** The ways Apple's own pages write a public key (apple-facts §6.3 a to d). */
+/** The ways Apple's own pages write a public key (docs/apple-facts.md §6.3 a to d). */
 const spellings = [
   (pem: string) => pem.replaceAll('\n', ''),
   (pem: string) => pem,

@@ -1,6 +1,6 @@
 /**
- * App Store versions and alternative distribution packages of the simulated account (apple-facts §5.2). The addresses of
- * files end after an hour, or when `DELETE /_sandbox/cdn` says so. Must not know how requests arrive.
+ * App Store versions and alternative distribution packages of the simulated account (docs/apple-facts.md §5.2). The
+ * addresses of files end after an hour, or when `DELETE /_sandbox/cdn` says so.
  */
 
 import { createHash } from 'node:crypto';
@@ -61,7 +61,7 @@ const newPackage = z.strictObject({
   }),
 });
 
-/** `POST /v1/alternativeDistributionPackages`: exactly one for each version (apple-facts §5.1). Throws 400, 409 and 422. */
+/** `POST /v1/alternativeDistributionPackages`: exactly one for each version (docs/apple-facts.md §5.1). Throws 400, 409 and 422. */
 export function addPackage(call: Call): Answer {
   const { id } = readEntity(call.body, newPackage).data.relationships.appStoreVersion.data;
   const refusal = (why: string) =>

@@ -1,6 +1,6 @@
 /**
- * The sandbox's packages (apple-facts §5.3, §5.4): small, but real files with real digests, made anew each time from what
- * the state remembers, so that nothing has to be stored. Must not know HTTP.
+ * The sandbox's packages (docs/apple-facts.md §5.3, §5.4): small, but real files with real digests, made anew each
+ * time from what the state remembers, so that nothing has to be stored.
  */
 
 import { createHash } from 'node:crypto';

@@ -1,11 +1,11 @@
-/** The form of one check of the simulated device, and how a table of them is run. Must not know what is checked. */
+/** The form of one check of the simulated device, and how a table of them is run. */
 
 /** What one check found. A warning is ok: a device would install, but somebody should look. */
 export type Outcome = { readonly ok: boolean; readonly detail: string; readonly warning?: true };
 export type CheckResult = { readonly name: string } & Outcome;
 
 /**
- * Name, line in the rejection checklist (apple-facts §10; 0: none of its own), and the check. It gives undefined, and
+ * Name, line in the rejection checklist (docs/apple-facts.md §10; 0: none of its own), and the check. It gives undefined, and
  * is left out of the verdict, when what it looks at is missing, which another check has then said.
  */
 export type Check<Seen> = readonly [name: string, line: number, run: (seen: Seen) => Outcome | undefined];

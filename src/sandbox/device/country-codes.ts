@@ -1,4 +1,4 @@
-/** The country codes the simulated device knows: ISO 3166-1 alpha-2, officially assigned. Must not know who asks. */
+/** The country codes the simulated device knows: ISO 3166-1 alpha-2, officially assigned. */
 
 const codes = new Set(
   `AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ

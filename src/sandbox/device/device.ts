@@ -1,6 +1,6 @@
 /**
  * The simulated iPhone: what it says of an install link or of a token alone, and what it remembers. It looks at the
- * account as the simulated App Store Connect holds it, and at its own clock, which no fault shifts. Must not know HTTP.
+ * account as the simulated App Store Connect holds it, and at its own clock, which no fault shifts.
  */
 
 import { z } from 'zod';

@@ -1,6 +1,6 @@
 /**
  * The package as the simulated iPhone takes it: manifest, signature, the variant for this device, every chunk's digest
- * (apple-facts §5.3, §5.4, §10 lines 32 and 33). Must not know how the device came to it.
+ * (docs/apple-facts.md §5.3, §5.4, §10 lines 32 and 33).
  */
 
 import { createHash } from 'node:crypto';

@@ -1,5 +1,5 @@
 /**
- * The website as the simulated iPhone meets it: its configuration, its OAuth, its licence server (apple-facts §3). Must not
+ * The website as the simulated iPhone meets it: its configuration, its OAuth, its licence server (docs/apple-facts.md §3). Must not
  * know in which order a device asks.
  */
 
@@ -96,7 +96,7 @@ export function openWebsite({ website, domain, fetch: send = fetch, licenseSecon
     get,
     postJson,
     tokens,
-    /** The token exchange of RFC 8693 as the OS sends it (apple-facts §3.5). */
+    /** The token exchange of RFC 8693 as the OS sends it (docs/apple-facts.md §3.5). */
     exchange: (subjectToken: string, clientId: string) =>
       tokens({
         grant_type: EXCHANGE,
@@ -133,7 +133,7 @@ export function openWebsite({ website, domain, fetch: send = fetch, licenseSecon
       const answer = await get(address, 32);
       return understood(manifestIds, await answer.json().catch(() => undefined), 32, 'invalidManifest', address);
     },
-    /** Checks the address of a package in an answer (apple-facts §2.3 rule 5). */
+    /** Checks the address of a package in an answer (docs/apple-facts.md §2.3 rule 5). */
     packageAddress(address: string, line: number): string {
       const url = /\s/.test(address) ? null : URL.parse(address);
       const isPlain = url?.protocol === 'https:' && url.search === '' && url.hash === '' && url.port === '';

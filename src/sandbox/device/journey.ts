@@ -1,8 +1,8 @@
 /**
- * The simulated iPhone's whole way: tap, configuration, token exchange, licence, restore, manifest, files, installed; then
- * update, delete and reinstall, restore from a backup (apple-facts §2, §3, §5.4, §10). Everything is asked for over HTTP,
- * as a device would; links and install tokens are judged by `device.ts`. Written from those facts alone. Must not know the
- * service.
+ * The simulated iPhone's whole way: tap, configuration, token exchange, licence, restore, manifest, files, installed;
+ * then update, delete and reinstall, restore from a backup (docs/apple-facts.md §2, §3, §5.4, §10). Everything is
+ * asked for over HTTP, as a device would; links and install tokens are judged by `device.ts`. Written from those facts
+ * alone.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -11,7 +11,7 @@ import type { DeviceRequest, Verdict } from './device.ts';
 import { fetchPackage, type Phone } from './journey-package.ts';
 import { fail, openWebsite, Refusal } from './journey-website.ts';
 
-/** One step of a journey; `line` is that of the rejection checklist (apple-facts §10) when it was refused. */
+/** One step of a journey; `line` is that of the rejection checklist (docs/apple-facts.md §10) when it was refused. */
 type Step = { readonly name: string; readonly ok: boolean; readonly detail: string; readonly line?: number };
 
 /** An install token that was accepted on the way. */
@@ -253,12 +253,12 @@ function decoded(value: string): string {
   }
 }
 
-/** The claims by which a device takes the shorter way, when both are there (apple-facts §1.7). */
+/** The claims by which a device takes the shorter way, when both are there (docs/apple-facts.md §1.7). */
 function appleIdsIn(token: string): { iid?: string; vid?: string } {
   return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
 }
 
-/** Lines of apple-facts §10 by the name of the check that refused. */
+/** Lines of docs/apple-facts.md §10 by the name of the check that refused. */
 const lines: Readonly<Record<string, number>> = {
   'link-scheme': 1,
   'link-query': 1,

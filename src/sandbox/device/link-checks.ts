@@ -1,6 +1,6 @@
 /**
- * What the simulated device checks of an install link and the page it is on (apple-facts §2, §10 lines 1 to 6 and the
- * manifest of line 32). Line 2, the tap, cannot be seen from here. Must not know what is in the token.
+ * What the simulated device checks of an install link and the page it is on (docs/apple-facts.md §2, §10 lines 1 to 6
+ * and the manifest of line 32). Line 2, the tap, cannot be seen from here.
  */
 
 import type { Package, State } from '../state.ts';

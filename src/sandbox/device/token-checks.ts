@@ -1,6 +1,6 @@
 /**
- * What the simulated device checks of an install verification token (apple-facts §1, §10 lines 7 to 26). Written from
- * those facts alone, apart from the code that issues tokens. Must not know how the token came or what is remembered of it.
+ * What the simulated device checks of an install verification token (docs/apple-facts.md §1, §10 lines 7 to 26).
+ * Written from those facts alone, apart from the code that issues tokens.
  */
 
 import { createPublicKey, verify } from 'node:crypto';
@@ -8,7 +8,7 @@ import { type Check, fail, type Outcome, pass, shown, warn } from './check.ts';
 import { isCountryCode } from './country-codes.ts';
 import { type Json, nonceRecord, type SeenToken } from './token.ts';
 
-/** How far the device lets `iat` lie in the future; Apple states nothing (apple-facts §1.5). */
+/** How far the device lets `iat` lie in the future; Apple states nothing (docs/apple-facts.md §1.5). */
 const FUTURE_TOLERANCE_SECONDS = 30;
 
 /** A longer life than this is odd, though Apple states no limit. */

@@ -1,6 +1,6 @@
 /**
- * Takes an install verification token apart, as a device would (apple-facts §1; RFC 7515 §3.1), and finds what the
- * account knows of it. Must not know which checks there are.
+ * Takes an install verification token apart, as a device would (docs/apple-facts.md §1; RFC 7515 §3.1), and finds what
+ * the account knows of it.
  */
 
 import type { App, DistributionKey, Package, State } from '../state.ts';

@@ -1,6 +1,6 @@
 /**
  * An install link as it would be had the page kept it too long: the same claims, signed anew with earlier times by the
- * sandbox's own distribution key. For the demo page; nothing outside the sandbox can do this. Must not know HTTP.
+ * sandbox's own distribution key. For the demo page; nothing outside the sandbox can do this.
  */
 
 import { createPrivateKey, sign } from 'node:crypto';

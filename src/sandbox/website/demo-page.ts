@@ -1,7 +1,6 @@
 /**
  * The demo page of sandbox mode, at `/`: the install button, and the simulated iPhone that a tap goes to. The page
- * talks to its own origin only, so what it needs of the sandbox is offered here too, under `/_sandbox`. Must not know
- * the service that serves it.
+ * talks to its own origin only, so what it needs of the sandbox is offered here too, under `/_sandbox`.
  */
 
 import { createHash } from 'node:crypto';

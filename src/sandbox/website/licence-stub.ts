@@ -1,6 +1,6 @@
 /**
  * A licence server that only says yes, for the simulated device. A real one needs Apple's App License Delivery SDK
- * (apple-facts §3.4). Must not know who asks.
+ * (docs/apple-facts.md §3.4).
  */
 
 import type { FastifyInstance } from 'fastify';

@@ -1,6 +1,6 @@
 /**
  * What a website has beside webdist, for the simulated device: the packages and the licence server. The sandbox's own
- * server has both; here they are found under the website's paths. Must not know the service that serves them.
+ * server has both; here they are found under the website's paths.
  */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';

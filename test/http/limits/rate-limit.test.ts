@@ -2,7 +2,7 @@
 
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
-import type { Environment } from '../../../src/config/config.ts';
+import type { Environment } from '../../../src/environment.ts';
 import { openHere, post, settingsIn, until } from '../../ledger/service.ts';
 import { noRedis, openRedisServer } from '../redis-server.ts';
 
@@ -75,7 +75,7 @@ t.test('with Redis', { skip: noRedis }, async (t) => {
     };
     test.equal(await limited(), 2);
     test.equal(await metric('webdist_redis_failures_total'), 0);
-    for (const [trouble, mend] of [
+    for (const [trouble, hint] of [
       [() => redis.stop(), () => redis.start()],
       [() => process.kill(redis.pid(), 'SIGSTOP'), () => process.kill(redis.pid(), 'SIGCONT')],
     ] as const) {
@@ -86,7 +86,7 @@ t.test('with Redis', { skip: noRedis }, async (t) => {
       test.equal(await redisState(), 'degraded');
       test.ok((await metric('webdist_redis_failures_total')) > before);
       test.equal(told('redis_down'), toldBefore + 1);
-      await mend();
+      await hint();
       await until('Redis counts again', async () => {
         await ask(visitors[0]);
         return (await redisState()) === 'ok';

@@ -1,5 +1,5 @@
 /**
- * Every line of the rejection checklist (apple-facts §10), broken in every journey it can break, and the reason the
+ * Every line of the rejection checklist (docs/apple-facts.md §10), broken in every journey it can break, and the reason the
  * simulated phone gives. The table names how; a line that is in neither table fails the test.
  */
 

@@ -1,4 +1,4 @@
-/** What is in an install verification token, for readers of the demo page (apple-facts §1.2, §1.3). Must not know the page. */
+/** What is in an install verification token, for readers of the demo page (docs/apple-facts.md §1.2, §1.3). */
 
 export type Claims = Readonly<Record<string, unknown>>;
 export type ReadToken = { readonly header: Claims; readonly payload: Claims };

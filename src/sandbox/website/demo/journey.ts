@@ -1,4 +1,4 @@
-/** The steps from a page to an installed app, as the simulated iPhone tells them. Must not know the switches of the page. */
+/** The steps from a page to an installed app, as the simulated iPhone tells them. */
 
 import { readToken, tokenIn } from './claims.ts';
 
