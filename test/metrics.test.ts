@@ -11,15 +11,11 @@ import { parse } from 'yaml';
 import type { Signer } from '../src/jws.ts';
 import { openMetrics } from '../src/metrics.ts';
 import { timedSigners } from '../src/service/timed-signer.ts';
-import {
-  askToken,
-  setFault,
-  startReady,
-  startSandbox,
-  startService,
-  temporaryFolder,
-  until,
-} from './harness/running.ts';
+import { temporaryFolder } from './harness/folder.ts';
+import { askToken } from './harness/http.ts';
+import { setFault, startSandbox } from './harness/sandbox.ts';
+import { startReady, startService } from './harness/service.ts';
+import { until } from './harness/until.ts';
 
 const RULES = 'docker/prometheus/alerts.yaml';
 const skip = spawnSync('promtool', ['--version']).error ? 'promtool is not installed' : false;

@@ -7,7 +7,7 @@ import {
   buildApiToken,
 } from '../../src/app-store-connect/api-token.ts';
 import { WebdistError } from '../../src/errors.ts';
-import { newSigner } from './stand-in.ts';
+import { newSigner } from '../harness/stand-ins/app-store-connect.ts';
 
 const issuerId = '57246542-96fe-1a63-e053-0824d011072a';
 const bundleId = 'com.example.trailmap';

@@ -6,7 +6,7 @@ import t from 'tap';
 import type { AppStoreConnect } from '../../src/app-store-connect/client.ts';
 import type { SeenResponse } from '../../src/app-store-connect/http.ts';
 import { publicKeyPem, spki } from '../../src/jws.ts';
-import { APP, appleError, keyOf, newKey, openApple, openClient } from './stand-in.ts';
+import { APP, appleError, keyOf, newKey, openApple, openClient } from '../harness/stand-ins/app-store-connect.ts';
 
 const KEYS = '/v1/alternativeDistributionKeys';
 const statuses = (apple: { requests: { method: string; status: number }[] }) =>

@@ -2,7 +2,15 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import t from 'tap';
 import { ensureDomain, ensureKey, fingerprint, type WantedKey } from '../../src/app-store-connect/register.ts';
 import { publicKeyPem, spki } from '../../src/jws.ts';
-import { APP, type Apple, appleError, keyOf, newKey, openApple, openClient } from './stand-in.ts';
+import {
+  APP,
+  type Apple,
+  appleError,
+  keyOf,
+  newKey,
+  openApple,
+  openClient,
+} from '../harness/stand-ins/app-store-connect.ts';
 
 const [first, second, foreign] = [newKey().publicKey, newKey().publicKey, newKey().publicKey];
 const wantedKey: WantedKey = { ...APP, scope: 'app', mode: 'ensure', candidates: [first, second] };

@@ -8,7 +8,7 @@ import { type AppStoreConnectOptions, openAppStoreConnect } from '../../src/app-
 import { ensureDomain, ensureKey, type WantedKey } from '../../src/app-store-connect/register.ts';
 import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
-import { newKey } from './stand-in.ts';
+import { newKey } from '../harness/stand-ins/app-store-connect.ts';
 
 async function open(t: Test) {
   const sandbox = await openSandbox({ dataDir: t.testdir() });

@@ -7,16 +7,12 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openAudit } from '../../src/audit/audit.ts';
 import { type AuditEntry, readChain } from '../../src/audit/chain.ts';
-import {
-  askToken,
-  isReady,
-  runWebdist,
-  startProcess,
-  startReady,
-  startSandbox,
-  temporaryFolder,
-  until,
-} from '../harness/running.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { askToken } from '../harness/http.ts';
+import { runWebdist, startProcess } from '../harness/process.ts';
+import { startSandbox } from '../harness/sandbox.ts';
+import { isReady, startReady } from '../harness/service.ts';
+import { until } from '../harness/until.ts';
 
 const entry = (nonce: string): AuditEntry => ({
   at: '2026-11-21T10:00:00.000Z',

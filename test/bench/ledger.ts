@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
+import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
 import { entryOf, LIFETIME, NOW, newNonce, options, subjectOf } from '../ledger/contract.ts';
-import { noPostgres, openPostgresServer } from '../ledger/postgres-server.ts';
 
 /** Medians, microseconds a call of one entry; bytes a record with its indexes. */
 export type LedgerBenchRow = {

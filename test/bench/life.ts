@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { settingsIn, startService } from '../ledger/service.ts';
+import { settingsIn, startService } from '../harness/ledger-service.ts';
 import { runLoad, startServer } from './processes.ts';
 import { manyApps } from './server.ts';
 import { batchOf, measureOnce, PAGE, warmUp } from './servers.ts';

@@ -2,7 +2,16 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
 import t from 'tap';
-import { complaintsOf, iPhone, openChromium, openSite, openStage, pageWith, reaches, skip } from './stage.ts';
+import {
+  complaintsOf,
+  iPhone,
+  openChromium,
+  openSite,
+  openStage,
+  pageWith,
+  reaches,
+  skip,
+} from '../harness/browser.ts';
 
 const BUDGET_BYTES = 5000;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import t from 'tap';
 import { InstallTokenError, installClient } from '../../src/browser/client.ts';
-import { openStage } from './stage.ts';
+import { openStage } from '../harness/browser.ts';
 
 t.test('the typed client, on a website’s own server', async (t) => {
   const apiKey = randomBytes(24).toString('base64url');

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { type DidNotStart, didNotStart, helpFor } from '../../src/install-token/did-not-start.ts';
 
-const root = new URL('../../', import.meta.url);
+const root = new URL('../..', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
 
 const section = ({ id, cause, hint }: DidNotStart) => `### ${id}\n\n${cause}\n\n**Fix:** ${hint}\n`;

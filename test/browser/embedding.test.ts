@@ -17,7 +17,7 @@ import {
   pageWith,
   reaches,
   skip,
-} from './stage.ts';
+} from '../harness/browser.ts';
 
 const NGINX = '/usr/sbin/nginx';
 

@@ -11,7 +11,7 @@ import {
   pageWith,
   reaches,
   skip,
-} from './stage.ts';
+} from '../harness/browser.ts';
 
 const LIFETIME_MS = 1_200_000;
 

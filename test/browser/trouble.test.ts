@@ -1,5 +1,15 @@
 import t from 'tap';
-import { iPhone, keepPicture, linkOf, openChromium, openSite, openStage, pageWith, reaches, skip } from './stage.ts';
+import {
+  iPhone,
+  keepPicture,
+  linkOf,
+  openChromium,
+  openSite,
+  openStage,
+  pageWith,
+  reaches,
+  skip,
+} from '../harness/browser.ts';
 
 t.test('the button when the service does not answer as it should', { skip }, async (t) => {
   const stage = await openStage({ WEBDIST_RATE_LIMIT: '1000' });

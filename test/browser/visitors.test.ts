@@ -11,7 +11,7 @@ import {
   pageWith,
   reaches,
   skip,
-} from './stage.ts';
+} from '../harness/browser.ts';
 
 const safari = (system: string, version: string) =>
   `Mozilla/5.0 (${system}) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/${version} Mobile/15E148 Safari/604.1`;

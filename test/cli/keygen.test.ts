@@ -9,14 +9,14 @@ import type { Environment } from '../../src/environment.ts';
 import { publicKeyPem } from '../../src/jws.ts';
 import { createKey } from '../../src/signer/create.ts';
 import { openSigner } from '../../src/signer/signer.ts';
-import { temporaryFolder } from '../harness/running.ts';
-import { startAws, withoutMoto } from '../stand-ins/aws.ts';
-import { startAzure, withoutOpenssl } from '../stand-ins/azure.ts';
-import { startGoogle } from '../stand-ins/google.ts';
-import { setUpSoftHsm, withoutSoftHsm } from '../stand-ins/softhsm.ts';
-import { setVariables } from '../stand-ins/variables.ts';
-import { administer, startVault } from '../stand-ins/vault.ts';
-import { webdist, webdistJson } from './run.ts';
+import { webdist, webdistJson } from '../harness/command.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { startAws, withoutMoto } from '../harness/stand-ins/aws.ts';
+import { startAzure, withoutOpenssl } from '../harness/stand-ins/azure.ts';
+import { startGoogle } from '../harness/stand-ins/google.ts';
+import { setUpSoftHsm, withoutSoftHsm } from '../harness/stand-ins/softhsm.ts';
+import { setVariables } from '../harness/stand-ins/variables.ts';
+import { administer, startVault } from '../harness/stand-ins/vault.ts';
 
 t.test('a file', async (t) => {
   const file = join(temporaryFolder(t), 'camping.pem');

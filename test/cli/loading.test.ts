@@ -1,7 +1,11 @@
 /** Each command loads what it needs and no more: a small start, and in production nothing of the sandbox. */
 
 import t, { type Test } from 'tap';
-import { isReady, runWebdist, startSandbox, temporaryFolder, until } from '../harness/running.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { runWebdist } from '../harness/process.ts';
+import { startSandbox } from '../harness/sandbox.ts';
+import { isReady } from '../harness/service.ts';
+import { until } from '../harness/until.ts';
 
 /** Prints the files of `src` and the packages a process has loaded from its own first file on, when it ends. */
 const recorder = `

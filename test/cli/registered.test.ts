@@ -5,8 +5,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { publicKeyPem } from '../../src/jws.ts';
-import { requestsSeen, setFault, startSandbox, temporaryFolder } from '../harness/running.ts';
-import { webdist, webdistJson } from './run.ts';
+import { webdist, webdistJson } from '../harness/command.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
 
 /** Only what App Store Connect needs: these commands need no app. */
 function credentials(settings: Readonly<Record<string, string>>) {

@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { decodeProtectedHeader, importPKCS8, jwtVerify } from 'jose';
 import t from 'tap';
 import { openLocalSigner } from '../../src/signer/local.ts';
-import { endFaults, requestsSeen, setFault, startReady, startSandbox, temporaryFolder } from '../harness/running.ts';
-import { webdist, webdistJson } from './run.ts';
+import { webdist, webdistJson } from '../harness/command.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { endFaults, requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
+import { startReady } from '../harness/service.ts';
 
 type Minted = { token: string; dtype: string; keyId: string; nonce: string; installUrl: string; expiresAt: string };
 

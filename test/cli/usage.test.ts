@@ -6,9 +6,12 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
-import { runWebdist, setFault, startSandbox, temporaryFolder, until } from '../harness/running.ts';
-import { listen } from '../stand-ins/listen.ts';
-import { webdist, webdistJson } from './run.ts';
+import { webdist, webdistJson } from '../harness/command.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { runWebdist } from '../harness/process.ts';
+import { setFault, startSandbox } from '../harness/sandbox.ts';
+import { listen } from '../harness/stand-ins/listen.ts';
+import { until } from '../harness/until.ts';
 
 const escapeCode = '\u001b';
 

@@ -8,12 +8,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { GenericContainer, Wait } from 'testcontainers';
-import { until } from '../harness/running.ts';
+import { image, noImage, openStage, type Part, type Stage } from '../harness/containers.ts';
+import { until } from '../harness/until.ts';
 import { allFaults, expected, type Fault, MODES, type Mode, mayBeSeen, USUAL } from './faults.ts';
 import { checkLine, lineOf, type Seen, slowestMs, writeTable } from './faults-table.ts';
 import { watchHealth } from './health.ts';
 import { type Answer, outcomesOf, startLoad } from './load.ts';
-import { image, noImage, openStage, type Part, type Stage } from './stage.ts';
 
 const PER_SECOND = 50;
 /** Seconds a fault lasts in an ordinary run. */

@@ -1,6 +1,6 @@
 /** Everything that can happen to what webdist depends on: how a container test brings it about and takes it away again. */
 
-import { docker, type Part, type Stage } from './stage.ts';
+import { docker, type Part, type Stage } from '../harness/containers.ts';
 
 /** What a fault takes from webdist; visitors see it, health says it. */
 export type Loses = 'nothing' | 'ledger' | 'redis';

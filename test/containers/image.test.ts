@@ -7,7 +7,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { until } from '../harness/running.ts';
+import { until } from '../harness/until.ts';
 
 const image = process.env['TEST_IMAGE'] ?? '';
 const skip = image === '' && 'TEST_IMAGE does not name an image';

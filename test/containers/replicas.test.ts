@@ -8,8 +8,8 @@ import { PostgreSqlContainer } from '@testcontainers/postgresql';
 import { RedisContainer } from '@testcontainers/redis';
 import t from 'tap';
 import { GenericContainer, Network, Wait } from 'testcontainers';
-import { replicaSettings, sharedAsOne } from '../ledger/replicated.ts';
-import { openRoundRobin } from '../ledger/round-robin.ts';
+import { replicaSettings, sharedAsOne } from '../harness/replicated.ts';
+import { openRoundRobin } from '../harness/round-robin.ts';
 
 const image = process.env['TEST_IMAGE'];
 /** By this a test that was killed is found and cleaned up after. */

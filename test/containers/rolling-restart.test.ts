@@ -8,9 +8,9 @@ import type { JWK } from 'jose';
 import t from 'tap';
 import { GenericContainer, Wait } from 'testcontainers';
 import { verifyInstallToken } from '../../src/install-token/verify/verify.ts';
-import { until } from '../harness/running.ts';
+import { docker, noImage, openStage } from '../harness/containers.ts';
+import { until } from '../harness/until.ts';
 import { outcomesOf, startLoad } from './load.ts';
-import { docker, noImage, openStage } from './stage.ts';
 
 const PER_SECOND = 500;
 /** As in docker/compose.yaml. */

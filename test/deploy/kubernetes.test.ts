@@ -9,7 +9,9 @@ import { join } from 'node:path';
 import t from 'tap';
 import { parseAllDocuments } from 'yaml';
 import { readConfig } from '../../src/config/config.ts';
-import { startReady, startSandbox, temporaryFolder } from '../harness/running.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { startSandbox } from '../harness/sandbox.ts';
+import { startReady } from '../harness/service.ts';
 
 const BASE = 'deploy/base';
 /** The oldest and the newest whose schemas a cluster of today may have. */

@@ -10,9 +10,12 @@ import t, { type Test } from 'tap';
 import { checks, runDoctor } from '../../src/doctor/doctor.ts';
 import type { Environment } from '../../src/environment.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { endFaults, setFault, startReady, startSandbox, temporaryFolder, until } from '../harness/running.ts';
-import { listen } from '../stand-ins/listen.ts';
-import { administer, startVault } from '../stand-ins/vault.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { endFaults, setFault, startSandbox } from '../harness/sandbox.ts';
+import { startReady } from '../harness/service.ts';
+import { listen } from '../harness/stand-ins/listen.ts';
+import { administer, startVault } from '../harness/stand-ins/vault.ts';
+import { until } from '../harness/until.ts';
 
 const newPem = () =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;

@@ -7,8 +7,11 @@ import { text } from 'node:stream/consumers';
 import tls from 'node:tls';
 import t from 'tap';
 import { runDoctor } from '../../src/doctor/doctor.ts';
-import { startReady, startSandbox, temporaryFolder, until } from '../harness/running.ts';
-import { listen } from '../stand-ins/listen.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { startSandbox } from '../harness/sandbox.ts';
+import { startReady } from '../harness/service.ts';
+import { listen } from '../harness/stand-ins/listen.ts';
+import { until } from '../harness/until.ts';
 
 /** A certificate for a name, good for some days from now on; `-0` would be none. */
 function certificate(name: string, days: number): { key: string; cert: string } {

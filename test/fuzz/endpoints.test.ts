@@ -8,8 +8,10 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { askToken, startReady, startSandbox } from '../harness/running.ts';
-import { apiToken, open } from '../sandbox/account.ts';
+import { apiToken, open } from '../harness/apple-client.ts';
+import { askToken } from '../harness/http.ts';
+import { startSandbox } from '../harness/sandbox.ts';
+import { startReady } from '../harness/service.ts';
 import { type Known, requestsAnywhere, requestsTo, requestsToSandbox, type Sent } from './requests.ts';
 import { HANG_MS, SUSPICIOUS_MS } from './rules.ts';
 

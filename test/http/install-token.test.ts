@@ -6,7 +6,10 @@ import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, importSPKI, jwtVer
 import t from 'tap';
 import { publicKeyPem, readPublicKey } from '../../src/jws.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { askToken, startReady, startSandbox, temporaryFolder } from '../harness/running.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { askToken } from '../harness/http.ts';
+import { startSandbox } from '../harness/sandbox.ts';
+import { startReady } from '../harness/service.ts';
 
 type Answer = { token: string; expiresAt: string; dtype: string; keyId: string; nonce: string; installUrl?: string };
 

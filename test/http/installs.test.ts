@@ -3,7 +3,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { Environment } from '../../src/environment.ts';
-import { openHere, post, settingsIn } from '../ledger/service.ts';
+import { openHere, post, settingsIn } from '../harness/ledger-service.ts';
 
 const LIFETIME_MS = 1200 * 1000;
 const KEY = 'key-of-the-licence-server';

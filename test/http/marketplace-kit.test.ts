@@ -5,8 +5,11 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { askToken, startReady, startSandbox, temporaryFolder } from '../harness/running.ts';
-import { listen } from '../stand-ins/listen.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { askToken } from '../harness/http.ts';
+import { startSandbox } from '../harness/sandbox.ts';
+import { startReady } from '../harness/service.ts';
+import { listen } from '../harness/stand-ins/listen.ts';
 
 const APP = '6500000001';
 const LICENSE = { WEBDIST_LICENSE_DYNAMIC_URL: 'https://example.com/ald/license' };

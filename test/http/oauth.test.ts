@@ -2,7 +2,9 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { askToken, startReady, startSandbox } from '../harness/running.ts';
+import { askToken } from '../harness/http.ts';
+import { startSandbox } from '../harness/sandbox.ts';
+import { startReady } from '../harness/service.ts';
 
 const GRANT = 'urn:ietf:params:oauth:grant-type:';
 const LOGIN = 'https://example.com/login?from=app';

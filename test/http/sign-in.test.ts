@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import t, { type Test } from 'tap';
 import { openSignIn } from '../../src/http/sign-in.ts';
-import { openHere, post, settingsIn, until } from '../ledger/service.ts';
+import { openHere, post, settingsIn, until } from '../harness/ledger-service.ts';
 
 const issuer = 'https://login.example.com/';
 const audience = 'shop';

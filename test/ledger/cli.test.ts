@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import t from 'tap';
-import { openHere, post, settingsIn } from './service.ts';
+import { openHere, post, settingsIn } from '../harness/ledger-service.ts';
 
 t.test('export, forget and stats', async (test) => {
   const folder = test.testdir();

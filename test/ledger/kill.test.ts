@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
-import { type ServiceProcess, settingsIn, startService } from './service.ts';
+import { type ServiceProcess, settingsIn, startService } from '../harness/ledger-service.ts';
 
 const KILLS = 50;
 /** Services on the file at the same time. */

@@ -1,6 +1,6 @@
 import t from 'tap';
+import { noPgBouncer, noPostgres, openPostgresServer } from '../harness/postgres.ts';
 import { ledgerContract } from './contract.ts';
-import { noPgBouncer, noPostgres, openPostgresServer } from './postgres-server.ts';
 
 await t.test('postgres', { skip: noPostgres }, async (test) => {
   const server = await openPostgresServer();

@@ -3,9 +3,9 @@
 import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
+import { until } from '../harness/ledger-service.ts';
+import { noPgBouncer, noPostgres, openPostgresServer, type PostgresServer } from '../harness/postgres.ts';
 import { dtypeOf, entryOf, LIFETIME, NOW, options, subjectOf } from './contract.ts';
-import { noPgBouncer, noPostgres, openPostgresServer, type PostgresServer } from './postgres-server.ts';
-import { until } from './service.ts';
 
 t.setTimeout(90_000);
 

@@ -12,8 +12,8 @@ import {
   TOKEN_MEMORY_SECONDS,
   UPDATE_DTYPE,
 } from '../../src/ledger/rule.ts';
+import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
 import { entryOf, LIFETIME, NOW, newNonce, subjectOf } from './contract.ts';
-import { noPostgres, openPostgresServer } from './postgres-server.ts';
 
 t.setTimeout(120_000);
 

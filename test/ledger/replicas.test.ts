@@ -7,11 +7,11 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';
 import { openSandbox } from '../../src/sandbox/sandbox.ts';
-import { noRedis, openRedisServer } from '../http/redis-server.ts';
-import { noPostgres, openPostgresServer } from './postgres-server.ts';
-import { replicaSettings, sharedAsOne, TOKEN_LIFETIME_SECONDS } from './replicated.ts';
-import { openRoundRobin } from './round-robin.ts';
-import { post, type ServiceProcess, startService, until } from './service.ts';
+import { post, type ServiceProcess, startService, until } from '../harness/ledger-service.ts';
+import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
+import { noRedis, openRedisServer } from '../harness/redis.ts';
+import { replicaSettings, sharedAsOne, TOKEN_LIFETIME_SECONDS } from '../harness/replicated.ts';
+import { openRoundRobin } from '../harness/round-robin.ts';
 
 t.setTimeout(90_000);
 

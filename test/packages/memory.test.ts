@@ -1,7 +1,8 @@
 /** What a pull needs of memory does not grow with the package. */
 
 import t from 'tap';
-import { runWebdist, temporaryFolder } from '../harness/running.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { runWebdist } from '../harness/process.ts';
 import { startLargeSource } from './large-source.ts';
 
 /** Says, when a process ends, how many MB it had resident at most. */

@@ -11,18 +11,13 @@ import { buildPackageServer } from '../../src/http/package-server.ts';
 import { readManifestFile } from '../../src/packages/manifest.ts';
 import { verifyPackage } from '../../src/packages/verify.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import {
-  endFaults,
-  requestsSeen,
-  runWebdist,
-  setFault,
-  startReady,
-  startSandbox,
-  temporaryFolder,
-  until,
-} from '../harness/running.ts';
-import { call } from '../sandbox/account.ts';
-import { listen } from '../stand-ins/listen.ts';
+import { call } from '../harness/apple-client.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { runWebdist } from '../harness/process.ts';
+import { endFaults, requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
+import { startReady } from '../harness/service.ts';
+import { listen } from '../harness/stand-ins/listen.ts';
+import { until } from '../harness/until.ts';
 
 const APP = '6500000001';
 

@@ -5,18 +5,12 @@ import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
-import {
-  askToken,
-  endFaults,
-  isReady,
-  requestsSeen,
-  runWebdist,
-  setFault,
-  startProcess,
-  startSandbox,
-  temporaryFolder,
-  until,
-} from '../harness/running.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { askToken } from '../harness/http.ts';
+import { runWebdist, startProcess } from '../harness/process.ts';
+import { endFaults, requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
+import { isReady } from '../harness/service.ts';
+import { until } from '../harness/until.ts';
 
 const generous = { WEBDIST_RATE_LIMIT: '1000000', WEBDIST_RATE_LIMIT_ADDRESS: '1000000' };
 

@@ -15,13 +15,15 @@ import { publicKeyPem } from '../../src/jws.ts';
 import { openLog } from '../../src/log.ts';
 import { openCandidate } from '../../src/registration/candidates.ts';
 import { openSandbox } from '../../src/sandbox/sandbox.ts';
-import { askToken, startReady, temporaryFolder } from '../harness/running.ts';
-import { startAws, withoutMoto } from '../stand-ins/aws.ts';
-import { startAzure, withoutOpenssl } from '../stand-ins/azure.ts';
-import { startGoogle } from '../stand-ins/google.ts';
-import { setUpSoftHsm, withoutSoftHsm } from '../stand-ins/softhsm.ts';
-import { setVariables } from '../stand-ins/variables.ts';
-import { administer, startVault } from '../stand-ins/vault.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { askToken } from '../harness/http.ts';
+import { startReady } from '../harness/service.ts';
+import { startAws, withoutMoto } from '../harness/stand-ins/aws.ts';
+import { startAzure, withoutOpenssl } from '../harness/stand-ins/azure.ts';
+import { startGoogle } from '../harness/stand-ins/google.ts';
+import { setUpSoftHsm, withoutSoftHsm } from '../harness/stand-ins/softhsm.ts';
+import { setVariables } from '../harness/stand-ins/variables.ts';
+import { administer, startVault } from '../harness/stand-ins/vault.ts';
 
 /** Two keys in one backend, and how to take the first of them away. */
 type Place = {

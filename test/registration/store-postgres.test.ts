@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { openLog } from '../../src/log.ts';
 import { openMemory, type RegisteredKey } from '../../src/registration/store.ts';
-import { noPostgres, openPostgresServer } from '../ledger/postgres-server.ts';
+import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
 
 const APPS = ['6500000001', '6500000002'];
 const keyOf = (keyId: string, minute: number): RegisteredKey => ({

@@ -3,17 +3,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import {
-  askToken,
-  endFaults,
-  requestsSeen,
-  setFault,
-  startReady,
-  startSandbox,
-  startService,
-  temporaryFolder,
-  until,
-} from '../harness/running.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { askToken } from '../harness/http.ts';
+import { endFaults, requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
+import { startReady, startService } from '../harness/service.ts';
+import { until } from '../harness/until.ts';
 
 const newKey = () =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;

@@ -1,7 +1,7 @@
 /** Faults, and the log of requests that shows them. */
 
 import t from 'tap';
-import { apiToken, call, control, DOMAINS, domainEntity, KEYS, open, outcome } from './account.ts';
+import { apiToken, call, control, DOMAINS, domainEntity, KEYS, open, outcome } from '../harness/apple-client.ts';
 
 t.test('an error of Apple, for a path and a method, so many times', async (t) => {
   const sandbox = await open(t);

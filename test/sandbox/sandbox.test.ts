@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { isP256 } from '../../src/jws.ts';
 import { openSandbox, settingsText } from '../../src/sandbox/sandbox.ts';
-import { APP_KEY, addKey, call, control, DOMAINS, domainEntity, open, outcome } from './account.ts';
+import { APP_KEY, addKey, call, control, DOMAINS, domainEntity, open, outcome } from '../harness/apple-client.ts';
 
 t.test('settings name everything a service needs', async (t) => {
   const dataDir = join(t.testdir(), 'a folder', 'inside');

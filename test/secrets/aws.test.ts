@@ -11,10 +11,10 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import t from 'tap';
 import { openAwsSecret } from '../../src/secrets/aws.ts';
-import { secretsContract } from '../contract/secrets.ts';
-import { startAws, withoutMoto } from '../stand-ins/aws.ts';
-import type { Fault } from '../stand-ins/fault.ts';
-import { setVariables, unset } from '../stand-ins/variables.ts';
+import { startAws, withoutMoto } from '../harness/stand-ins/aws.ts';
+import type { Fault } from '../harness/stand-ins/fault.ts';
+import { setVariables, unset } from '../harness/stand-ins/variables.ts';
+import { secretsContract } from './contract.ts';
 
 const open = (locator: string) => openAwsSecret(locator, process.env);
 

@@ -6,10 +6,10 @@
 
 import t from 'tap';
 import { openAzureSecret } from '../../src/secrets/azure.ts';
-import { secretsContract } from '../contract/secrets.ts';
-import { startAzure, withoutOpenssl } from '../stand-ins/azure.ts';
-import type { Fault } from '../stand-ins/fault.ts';
-import { setVariables, unset } from '../stand-ins/variables.ts';
+import { startAzure, withoutOpenssl } from '../harness/stand-ins/azure.ts';
+import type { Fault } from '../harness/stand-ins/fault.ts';
+import { setVariables, unset } from '../harness/stand-ins/variables.ts';
+import { secretsContract } from './contract.ts';
 
 const open = (locator: string) => openAzureSecret(locator, process.env);
 

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { openEnv } from '../../src/secrets/env.ts';
 import { isSecretLocator, openSecret } from '../../src/secrets/secrets.ts';
-import { secretsContract } from '../contract/secrets.ts';
+import { secretsContract } from './contract.ts';
 
 t.test('contract', (t) =>
   secretsContract(t, async () => {

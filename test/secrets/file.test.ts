@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { openFile } from '../../src/secrets/file.ts';
-import { secretsContract } from '../contract/secrets.ts';
+import { secretsContract } from './contract.ts';
 
 const isRoot = process.getuid?.() === 0;
 

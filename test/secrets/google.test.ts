@@ -7,10 +7,10 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { openGoogleSecret } from '../../src/secrets/google.ts';
-import { secretsContract } from '../contract/secrets.ts';
-import type { Fault } from '../stand-ins/fault.ts';
-import { startGoogle } from '../stand-ins/google.ts';
-import { setVariables, unset } from '../stand-ins/variables.ts';
+import type { Fault } from '../harness/stand-ins/fault.ts';
+import { startGoogle } from '../harness/stand-ins/google.ts';
+import { setVariables, unset } from '../harness/stand-ins/variables.ts';
+import { secretsContract } from './contract.ts';
 
 const open = (name: string, env = process.env) => openGoogleSecret(`gcpsecrets://${name}`, env);
 

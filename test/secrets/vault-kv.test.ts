@@ -6,9 +6,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openVaultKv } from '../../src/secrets/vault-kv.ts';
-import { type SecretSubject, secretsContract } from '../contract/secrets.ts';
-import type { Fault } from '../stand-ins/fault.ts';
-import { administer, realVault, startVault, type VaultStandIn } from '../stand-ins/vault.ts';
+import type { Fault } from '../harness/stand-ins/fault.ts';
+import { administer, realVault, startVault, type VaultStandIn } from '../harness/stand-ins/vault.ts';
+import { type SecretSubject, secretsContract } from './contract.ts';
 
 /** Mounts a KV engine and puts one secret into it. */
 async function setUp(t: Test, { url, rootToken }: { url: string; rootToken: string }) {

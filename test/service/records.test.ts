@@ -3,8 +3,8 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
-import { noPostgres, openPostgresServer } from '../ledger/postgres-server.ts';
-import { type Answer, openHere, post, settingsIn, until } from '../ledger/service.ts';
+import { type Answer, openHere, post, settingsIn, until } from '../harness/ledger-service.ts';
+import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
 
 type Service = Awaited<ReturnType<typeof openHere>>;
 

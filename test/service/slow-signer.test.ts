@@ -1,9 +1,12 @@
 /** A service whose key is elsewhere, while that place is slow, errs, throttles and is gone: callers hear so quickly. */
 
 import t, { type Test } from 'tap';
-import { askToken, type Running, startReady, startSandbox, until } from '../harness/running.ts';
-import type { Fault } from '../stand-ins/fault.ts';
-import { administer, startVault, type VaultStandIn } from '../stand-ins/vault.ts';
+import { askToken } from '../harness/http.ts';
+import { startSandbox } from '../harness/sandbox.ts';
+import { type Running, startReady } from '../harness/service.ts';
+import type { Fault } from '../harness/stand-ins/fault.ts';
+import { administer, startVault, type VaultStandIn } from '../harness/stand-ins/vault.ts';
+import { until } from '../harness/until.ts';
 
 const generous = { WEBDIST_RATE_LIMIT: '1000000', WEBDIST_RATE_LIMIT_ADDRESS: '1000000' };
 

@@ -8,10 +8,10 @@ import { CreateAliasCommand, CreateKeyCommand, type KeySpec, KMSClient, UpdateAl
 import t, { type Test } from 'tap';
 import { spki } from '../../src/jws.ts';
 import { openAwsKms } from '../../src/signer/aws-kms.ts';
-import { signerContract } from '../contract/signer.ts';
-import { startAws, withoutMoto } from '../stand-ins/aws.ts';
-import type { Fault } from '../stand-ins/fault.ts';
-import { setVariables, unset } from '../stand-ins/variables.ts';
+import { startAws, withoutMoto } from '../harness/stand-ins/aws.ts';
+import type { Fault } from '../harness/stand-ins/fault.ts';
+import { setVariables, unset } from '../harness/stand-ins/variables.ts';
+import { signerContract } from './contract.ts';
 
 const open = (locator: string) => openAwsKms(locator, process.env);
 

@@ -7,10 +7,10 @@ import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, veri
 import t, { type Test } from 'tap';
 import { spki } from '../../src/jws.ts';
 import { openAzureKey } from '../../src/signer/azure-keys.ts';
-import { signerContract } from '../contract/signer.ts';
-import { type Azure, startAzure, withoutOpenssl } from '../stand-ins/azure.ts';
-import type { Fault } from '../stand-ins/fault.ts';
-import { setVariables, unset } from '../stand-ins/variables.ts';
+import { type Azure, startAzure, withoutOpenssl } from '../harness/stand-ins/azure.ts';
+import type { Fault } from '../harness/stand-ins/fault.ts';
+import { setVariables, unset } from '../harness/stand-ins/variables.ts';
+import { signerContract } from './contract.ts';
 
 const newVersion = (namedCurve: string) => ({
   version: randomBytes(16).toString('hex'),

@@ -7,10 +7,10 @@ import { generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openGoogleKms } from '../../src/signer/google-kms.ts';
-import { signerContract } from '../contract/signer.ts';
-import type { Fault } from '../stand-ins/fault.ts';
-import { startGoogle } from '../stand-ins/google.ts';
-import { setVariables, unset } from '../stand-ins/variables.ts';
+import type { Fault } from '../harness/stand-ins/fault.ts';
+import { startGoogle } from '../harness/stand-ins/google.ts';
+import { setVariables, unset } from '../harness/stand-ins/variables.ts';
+import { signerContract } from './contract.ts';
 
 const ring = 'projects/shop/locations/europe-west3/keyRings/webdist/cryptoKeys';
 const newKey = (namedCurve: string) => generateKeyPairSync('ec', { namedCurve }).privateKey;

@@ -7,7 +7,7 @@ import t from 'tap';
 import { spki } from '../../src/jws.ts';
 import { openSecret } from '../../src/secrets/secrets.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
-import { signerContract } from '../contract/signer.ts';
+import { signerContract } from './contract.ts';
 
 const newKey = (namedCurve: string) => generateKeyPairSync('ec', { namedCurve });
 const pem = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' }).toString();

@@ -9,8 +9,8 @@ import { spki } from '../../src/jws.ts';
 import { guard } from '../../src/signer/guarded.ts';
 import { openPkcs11 } from '../../src/signer/pkcs11.ts';
 import { openSigner } from '../../src/signer/signer.ts';
-import { signerContract } from '../contract/signer.ts';
-import { setUpSoftHsm, withoutSoftHsm } from '../stand-ins/softhsm.ts';
+import { setUpSoftHsm, withoutSoftHsm } from '../harness/stand-ins/softhsm.ts';
+import { signerContract } from './contract.ts';
 
 t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
   const hsm = setUpSoftHsm(t);

@@ -6,9 +6,9 @@ import { spki } from '../../src/jws.ts';
 import { guard } from '../../src/signer/guarded.ts';
 import { openSigner } from '../../src/signer/signer.ts';
 import { openVaultTransit } from '../../src/signer/vault-transit.ts';
-import { type SignerSubject, signerContract } from '../contract/signer.ts';
-import type { Fault } from '../stand-ins/fault.ts';
-import { administer, realVault, startVault } from '../stand-ins/vault.ts';
+import type { Fault } from '../harness/stand-ins/fault.ts';
+import { administer, realVault, startVault } from '../harness/stand-ins/vault.ts';
+import { type SignerSubject, signerContract } from './contract.ts';
 
 /** Mounts Transit with a usable key, one on another curve and one that cannot sign. */
 async function setUp(t: Test, { url, rootToken }: { url: string; rootToken: string }) {

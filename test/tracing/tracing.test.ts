@@ -9,17 +9,14 @@ import t, { type Test } from 'tap';
 import { readConfig } from '../../src/config/config.ts';
 import { openLog } from '../../src/log.ts';
 import { openTracing } from '../../src/tracing/tracing.ts';
-import {
-  askToken,
-  isReady,
-  type Process,
-  startProcess,
-  startSandbox,
-  temporaryFolder,
-  until,
-} from '../harness/running.ts';
-import { listen } from '../stand-ins/listen.ts';
-import { openCollector, type ReceivedSpan } from '../stand-ins/otlp-collector.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { askToken } from '../harness/http.ts';
+import { type Process, startProcess } from '../harness/process.ts';
+import { startSandbox } from '../harness/sandbox.ts';
+import { isReady } from '../harness/service.ts';
+import { listen } from '../harness/stand-ins/listen.ts';
+import { openCollector, type ReceivedSpan } from '../harness/stand-ins/otlp-collector.ts';
+import { until } from '../harness/until.ts';
 
 const API_KEY = 'a-key-of-the-shop-that-nobody-else-may-see';
 const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';

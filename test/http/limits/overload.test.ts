@@ -4,7 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { buildServer } from '../../../src/http/server.ts';
 import { openLog } from '../../../src/log.ts';
-import { askToken, startReady, startSandbox, until } from '../../harness/running.ts';
+import { askToken } from '../../harness/http.ts';
+import { startSandbox } from '../../harness/sandbox.ts';
+import { startReady } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 async function serverWith(t: Test, limits: { maxLagMs: number; maxUnderWay: number; leastUnderWay?: number }) {
   const overloadLimits = { leastUnderWay: 0, ...limits };

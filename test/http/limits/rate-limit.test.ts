@@ -3,8 +3,8 @@
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
 import type { Environment } from '../../../src/environment.ts';
-import { openHere, post, settingsIn, until } from '../../ledger/service.ts';
-import { noRedis, openRedisServer } from '../redis-server.ts';
+import { openHere, post, settingsIn, until } from '../../harness/ledger-service.ts';
+import { noRedis, openRedisServer } from '../../harness/redis.ts';
 
 async function open(test: Test, more: Environment) {
   const env = { WEBDIST_LEDGER: 'memory:', WEBDIST_LEDGER_SECRET: 'one secret for all the replicas here', ...more };

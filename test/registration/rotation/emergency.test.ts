@@ -3,9 +3,11 @@
 import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { isReady, runWebdist, startProcess, until } from '../../harness/running.ts';
-import { administer, startVault } from '../../stand-ins/vault.ts';
-import { appleItemId, keyFile, keyIdOf, openAccount } from './account.ts';
+import { appleItemId, keyFile, keyIdOf, openAccount } from '../../harness/account.ts';
+import { runWebdist, startProcess } from '../../harness/process.ts';
+import { isReady } from '../../harness/service.ts';
+import { administer, startVault } from '../../harness/stand-ins/vault.ts';
+import { until } from '../../harness/until.ts';
 
 /** Far from what these tests take. */
 const SELDOM = { WEBDIST_REGISTER_INTERVAL: '86400' };

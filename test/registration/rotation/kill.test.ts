@@ -2,9 +2,11 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { runWebdist, startReady, until } from '../../harness/running.ts';
-import { appleItemId, keyIdOf, openAccount } from './account.ts';
-import type { Passed } from './door.ts';
+import { appleItemId, keyIdOf, openAccount } from '../../harness/account.ts';
+import type { Passed } from '../../harness/door.ts';
+import { runWebdist } from '../../harness/process.ts';
+import { startReady } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 /** Where the command dies, and whose key servers sign with by themselves after that; none: they answer 503. */
 type Death = {

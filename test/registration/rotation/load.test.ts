@@ -2,8 +2,11 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
-import { askToken, isReady, startProcess, until } from '../../harness/running.ts';
-import { appleItemId, openAccount } from './account.ts';
+import { appleItemId, openAccount } from '../../harness/account.ts';
+import { askToken } from '../../harness/http.ts';
+import { startProcess } from '../../harness/process.ts';
+import { isReady } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 const PER_SECOND = 200;
 

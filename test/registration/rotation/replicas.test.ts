@@ -1,9 +1,11 @@
 /** A rotation over replicas that share nothing but PostgreSQL, and one that shares nothing at all. */
 
 import t from 'tap';
-import { startReady, temporaryFolder, until } from '../../harness/running.ts';
-import { noPostgres, openPostgresServer } from '../../ledger/postgres-server.ts';
-import { appleItemId, keyIdOf, openAccount } from './account.ts';
+import { appleItemId, keyIdOf, openAccount } from '../../harness/account.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { noPostgres, openPostgresServer } from '../../harness/postgres.ts';
+import { startReady } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 t.test('replicas with folders of their own and one PostgreSQL', { skip: noPostgres }, async (t) => {
   const server = await openPostgresServer();

@@ -4,8 +4,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { nextStep } from '../../../src/registration/rotation/steps.ts';
-import { runWebdist, startReady, temporaryFolder, until } from '../../harness/running.ts';
-import { appleItemId, keyFile, keyIdOf, openAccount } from './account.ts';
+import { appleItemId, keyFile, keyIdOf, openAccount } from '../../harness/account.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { runWebdist } from '../../harness/process.ts';
+import { startReady } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 t.test('the steps follow from what is there', async (t) => {
   const table: [Parameters<typeof nextStep>[0], ReturnType<typeof nextStep>][] = [

@@ -6,7 +6,18 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { openSandbox } from '../../../src/sandbox/sandbox.ts';
-import { APP, APP_KEY, apiToken, type Body, call, DOMAINS, domainEntity, KEYS, open, outcome } from '../account.ts';
+import {
+  APP,
+  APP_KEY,
+  apiToken,
+  type Body,
+  call,
+  DOMAINS,
+  domainEntity,
+  KEYS,
+  open,
+  outcome,
+} from '../../harness/apple-client.ts';
 
 t.test('401 comes before everything, then path, method, Accept, Content-Type, query, body', async (t) => {
   const sandbox = await open(t);

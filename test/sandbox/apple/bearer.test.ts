@@ -3,7 +3,7 @@
 import { createHmac, createPrivateKey, sign } from 'node:crypto';
 import t from 'tap';
 import type { Sandbox } from '../../../src/sandbox/sandbox.ts';
-import { apiToken, type Changes, call, jws, KEYS, newKey, open, outcome } from '../account.ts';
+import { apiToken, type Changes, call, jws, KEYS, newKey, open, outcome } from '../../harness/apple-client.ts';
 
 const nowSeconds = Math.floor(Date.now() / 1000);
 

@@ -1,7 +1,7 @@
 /** Alternative distribution domains of the simulated account. */
 
 import t from 'tap';
-import { call, DOMAINS, domainEntity, open, outcome } from '../account.ts';
+import { call, DOMAINS, domainEntity, open, outcome } from '../../harness/apple-client.ts';
 
 t.test('a domain is added, read, removed', async (t) => {
   const now = Date.now();

@@ -3,7 +3,18 @@
 import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
 import { readPublicKey, spki } from '../../../src/jws.ts';
-import { APP, APP_KEY, addKey, call, KEYS, keyEntity, newKey, open, outcome, pemOf } from '../account.ts';
+import {
+  APP,
+  APP_KEY,
+  addKey,
+  call,
+  KEYS,
+  keyEntity,
+  newKey,
+  open,
+  outcome,
+  pemOf,
+} from '../../harness/apple-client.ts';
 
 const LINKAGE = `/v1/apps/${APP}/relationships/alternativeDistributionKey`;
 

@@ -7,8 +7,8 @@ import { createPrivateKey, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Journey, JourneyOptions } from '../../../src/sandbox/device/journey.ts';
-import { jws, newKey } from '../account.ts';
-import { APP, linkOf, phoneFor, refusalOf, startWebsite, type Website } from '../website.ts';
+import { jws, newKey } from '../../harness/apple-client.ts';
+import { APP, linkOf, phoneFor, refusalOf, startWebsite, type Website } from '../../harness/website.ts';
 
 const LINES = 35;
 

@@ -21,7 +21,7 @@ import {
   newKey,
   open,
   pemOf,
-} from '../account.ts';
+} from '../../harness/apple-client.ts';
 
 const PACKAGE = `https://example.com/adp/${APP}`;
 const PAGE = 'https://example.com/get';

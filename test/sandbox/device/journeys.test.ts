@@ -1,8 +1,12 @@
 /** The whole way of an app onto a device and back, over real HTTP. What can go wrong on it: `checklist.test.ts`. */
 
 import t from 'tap';
-import { isReady, runWebdist, startProcess, startSandbox, temporaryFolder, until } from '../../harness/running.ts';
-import { APP, hasDomain, linkOf, phoneFor, refusalOf, startWebsite } from '../website.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { runWebdist, startProcess } from '../../harness/process.ts';
+import { startSandbox } from '../../harness/sandbox.ts';
+import { isReady } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
+import { APP, hasDomain, linkOf, phoneFor, refusalOf, startWebsite } from '../../harness/website.ts';
 
 const LATER_MS = 1_300_000;
 

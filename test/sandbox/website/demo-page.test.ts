@@ -17,7 +17,7 @@ import {
   openChromium,
   reaches,
   skip,
-} from '../../browser/stage.ts';
+} from '../../harness/browser.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 

@@ -6,9 +6,9 @@
 
 import { randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { check, type Figures, noFigures } from '../../fuzz/rules.ts';
+import { SECRET, type Target, targets } from '../../fuzz/targets.ts';
 import { reached } from './coverage.ts';
-import { check, type Figures, noFigures } from './rules.ts';
-import { SECRET, type Target, targets } from './targets.ts';
 
 /** An input that broke a rule, and how. */
 type Finding = { readonly input: Buffer; readonly error: unknown };

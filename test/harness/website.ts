@@ -8,8 +8,10 @@ import { type Journey, type JourneyOptions, openPhone } from '../../src/sandbox/
 import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
 import { sandboxWebsite } from '../../src/sandbox/website/website.ts';
 import { openService } from '../../src/service/service.ts';
-import { askToken, temporaryFolder, until } from '../harness/running.ts';
-import { call, DOMAINS } from './account.ts';
+import { call, DOMAINS } from './apple-client.ts';
+import { temporaryFolder } from './folder.ts';
+import { askToken } from './http.ts';
+import { until } from './until.ts';
 
 export const APP = '6500000001';
 const NO_LIMIT = '100000';

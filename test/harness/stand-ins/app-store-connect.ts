@@ -9,9 +9,9 @@ import type { AddressInfo } from 'node:net';
 import { jwtVerify } from 'jose';
 import { type Logger, pino } from 'pino';
 import type { Test } from 'tap';
-import { type AppStoreConnectOptions, openAppStoreConnect } from '../../src/app-store-connect/client.ts';
-import type { Patience } from '../../src/app-store-connect/http.ts';
-import { type Signer, spki } from '../../src/jws.ts';
+import { type AppStoreConnectOptions, openAppStoreConnect } from '../../../src/app-store-connect/client.ts';
+import type { Patience } from '../../../src/app-store-connect/http.ts';
+import { type Signer, spki } from '../../../src/jws.ts';
 
 export const APP = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
 const KEY_ID = '2X9R4HXF34';

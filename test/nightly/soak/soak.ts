@@ -1,6 +1,6 @@
 /**
  * The soak: `webdist serve` at half of what it can do for as long as asked, with a sample every ten seconds, to see whether
- * memory, handles and event-loop lag stay flat. `node test/soak/soak.ts --minutes 60 --out artifacts/soak.json` writes
+ * memory, handles and event-loop lag stay flat. `node test/nightly/soak/soak.ts --minutes 60 --out artifacts/soak.json` writes
  * every sample, a verdict, and a plot beside it. Ctrl-C ends it early with what there is.
  */
 
@@ -21,7 +21,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { openSandbox } from '../../src/sandbox/sandbox.ts';
+import { openSandbox } from '../../../src/sandbox/sandbox.ts';
 import { plot } from './plot.ts';
 import { openSampler, type Sample } from './samples.ts';
 import { judge, LEAST_MINUTES, table } from './verdict.ts';

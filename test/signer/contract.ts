@@ -11,7 +11,7 @@ import type { Test } from 'tap';
 import { type ErrorCode, WebdistError } from '../../src/errors.ts';
 import { isP256, type Signer, signCompact } from '../../src/jws.ts';
 import { guard } from '../../src/signer/guarded.ts';
-import { type Fault, RETRY_AFTER_SECONDS } from '../stand-ins/fault.ts';
+import { type Fault, RETRY_AFTER_SECONDS } from '../harness/stand-ins/fault.ts';
 
 /** Ways in which opening is refused, and the codes that say so. */
 const refusals = {

@@ -9,7 +9,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { json } from 'node:stream/consumers';
 import { joseToDer } from 'ecdsa-sig-formatter';
 import { jwtVerify } from 'jose';
-import { crc32c } from '../../src/cloud/google.ts';
+import { crc32c } from '../../../src/cloud/google.ts';
 import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
 import { listen } from './listen.ts';
 import { signDigest } from './sign-digest.ts';

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { freePort, untilListening } from '../ledger/postgres-server.ts';
+import { freePort, untilListening } from './postgres.ts';
 
 const PROGRAM = '/usr/bin/redis-server';
 

@@ -5,14 +5,21 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { temporaryFolder } from '../harness/running.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
 import { measures, type Sample } from './samples.ts';
 import { judge } from './verdict.ts';
 
 t.test('a few seconds of it', async (t) => {
   const folder = temporaryFolder(t);
   const out = join(folder, 'soak.json');
-  const args = ['--disable-warning=ExperimentalWarning', 'test/soak/soak.ts', '--minutes', '0.1', '--rate', '20'];
+  const args = [
+    '--disable-warning=ExperimentalWarning',
+    'test/nightly/soak/soak.ts',
+    '--minutes',
+    '0.1',
+    '--rate',
+    '20',
+  ];
   const { stdout } = await promisify(execFile)(process.execPath, [...args, '--out', out]);
   t.match(stdout, 'verdict: too short to say');
   const { totals, samples, errorLines } = JSON.parse(readFileSync(out, 'utf8'));

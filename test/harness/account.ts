@@ -5,11 +5,14 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Test } from 'tap';
-import { type AppStoreConnect, openAppStoreConnect } from '../../../src/app-store-connect/client.ts';
-import { openLog } from '../../../src/log.ts';
-import { openLocalSigner } from '../../../src/signer/local.ts';
-import { askToken, runWebdist, startSandbox, temporaryFolder } from '../../harness/running.ts';
+import { type AppStoreConnect, openAppStoreConnect } from '../../src/app-store-connect/client.ts';
+import { openLog } from '../../src/log.ts';
+import { openLocalSigner } from '../../src/signer/local.ts';
 import { openDoor } from './door.ts';
+import { temporaryFolder } from './folder.ts';
+import { askToken } from './http.ts';
+import { runWebdist } from './process.ts';
+import { startSandbox } from './sandbox.ts';
 
 export const appleItemId = '6500000001';
 

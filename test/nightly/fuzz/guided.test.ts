@@ -1,8 +1,8 @@
 /** The coverage-guided fuzzer finds what chance does not, and a little of it runs over every parser. */
 
 import t from 'tap';
+import { targets } from '../../fuzz/targets.ts';
 import { fuzz } from './guided.ts';
-import { targets } from './targets.ts';
 
 const INPUTS = 100;
 
