@@ -16,7 +16,8 @@ const table: Record<string, string[]> = {
   metrics: ['version'],
   // Everything above the pure areas may be traced; they never know.
   tracing: ['version'],
-  config: ['errors'],
+  // Which ledgers there are, and what each can do.
+  config: ['errors', 'ledger'],
   cloud: ['errors'],
   vault: ['errors', 'cloud'],
   secrets: ['errors', 'vault', 'cloud'],

@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
+import { ledgerBackend } from '../ledger/ledger.ts';
 import { type AppEntry, readConfigFile } from './apps-file.ts';
 import { readDeviceSide, readPackages } from './device-side.ts';
 import { locators } from './forms.ts';
@@ -283,7 +284,7 @@ function readSignIn(values: Given, problems: string[]) {
 
 function readLedger(values: Given, dataDir: string, problems: string[]) {
   const url = values.WEBDIST_LEDGER ?? `sqlite://${resolve(dataDir, 'ledger.sqlite')}`;
-  if (/^postgres/.test(url) && !values.WEBDIST_LEDGER_SECRET)
+  if (ledgerBackend(url).isShared && !values.WEBDIST_LEDGER_SECRET)
     problems.push(
       'WEBDIST_LEDGER_SECRET: is required with PostgreSQL: the same for all replicas (openssl rand -base64 32)',
     );

@@ -5,6 +5,7 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { isLedgerUrl, LEDGER_FORMS } from '../ledger/ledger.ts';
 import { MAX_POLLING_HOURS } from './device-side.ts';
 import { absoluteUrl, appleId, bundleId, domainName, locators, oneOf, readableUrl, serverUrl, whole } from './forms.ts';
 import { tracingSettings } from './tracing.ts';
@@ -28,12 +29,7 @@ const apiKey = z.string().regex(/^[A-Za-z0-9_.-]{1,64}:[0-9a-f]{64}$/, {
   message: 'expected name:sha256hex, separated by commas (printf %s "$KEY" | sha256sum)',
 });
 
-const ledgerUrl = z
-  .string()
-  .refine(
-    (text) => text === 'off' || text === 'memory:' || /^sqlite:\/\/\/./.test(text) || /^postgres(ql)?:\/\/./.test(text),
-    'expected sqlite:///path, postgres://…, memory: or off',
-  );
+const ledgerUrl = z.string().refine(isLedgerUrl, `expected ${LEDGER_FORMS}`);
 
 /** What one setting is. */
 export type Setting = { readonly form: z.ZodType; readonly default?: string; readonly about: string };

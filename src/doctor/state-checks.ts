@@ -3,7 +3,7 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isWebdistError } from '../errors.ts';
-import { openLedger } from '../ledger/ledger.ts';
+import { ledgerBackend, openLedger } from '../ledger/ledger.ts';
 import { openFileMemory } from '../registration/store.ts';
 import { type Check, fail, info, ok, warn, worstOf } from './check.ts';
 
@@ -64,10 +64,11 @@ export const stateChecks: readonly Check[] = [
     look({ config }) {
       if (!config) return undefined;
       const { url } = config.ledger;
-      if (url === 'off') return warn('WEBDIST_LEDGER=off: every dtype is a guess', 'Leave WEBDIST_LEDGER out.');
-      return url === 'memory:'
-        ? warn('WEBDIST_LEDGER=memory: forgets everything at a restart', 'Leave WEBDIST_LEDGER out, for SQLite.')
-        : ok(url.startsWith('sqlite:') ? 'SQLite' : 'PostgreSQL');
+      const backend = ledgerBackend(url);
+      if (!backend.isOn) return warn('WEBDIST_LEDGER=off: every dtype is a guess', 'Leave WEBDIST_LEDGER out.');
+      return backend.isDurable
+        ? ok(backend.name)
+        : warn('WEBDIST_LEDGER=memory: forgets everything at a restart', 'Leave WEBDIST_LEDGER out, for SQLite.');
     },
   },
   {
@@ -77,8 +78,9 @@ export const stateChecks: readonly Check[] = [
     async look({ config }) {
       if (!config) return undefined;
       const { url, evidence, retentionDays } = config.ledger;
-      if (url === 'off' || url === 'memory:') return undefined;
-      const path = url.startsWith('sqlite://') ? url.slice('sqlite://'.length) : undefined;
+      const backend = ledgerBackend(url);
+      if (!backend.isDurable) return undefined;
+      const path = backend.fileOf?.(url);
       if (path !== undefined && !existsSync(path)) return info(`${path} is made at the first start`);
       try {
         const ledger = await openLedger(url, { lifetimeSeconds: config.tokenLifetimeSeconds, evidence, retentionDays });

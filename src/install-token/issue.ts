@@ -2,7 +2,7 @@
 
 import { WebdistError } from '../errors.ts';
 import { type Signer, signCompact } from '../jws.ts';
-import type { LedgerEntry } from '../ledger/ledger.ts';
+import type { LedgerEntry } from '../ledger/contract.ts';
 import type { Evidence } from '../ledger/rule.ts';
 import { claimsFor, type Dtype, headerFor } from './claims.ts';
 import { newNonce } from './nonce.ts';

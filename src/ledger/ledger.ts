@@ -1,110 +1,98 @@
-/** What was installed where: a URI's scheme chooses the backend. Subjects come here as keyed hashes only. */
+/** The ledger backends, one row each: a URL's scheme names one. */
 
 import { WebdistError } from '../errors.ts';
-import { counts, type Dtype, dtypeAt, type Evidence } from './rule.ts';
+import type { Ledger, LedgerOptions } from './contract.ts';
 
-/** One token about to be issued. */
-export type LedgerEntry = {
-  /** A UUID. */
-  readonly nonce: string;
-  readonly app: { readonly appleItemId: string };
-  /** Keyed hash, 32 lower-case hex digits; without one there is nothing to remember. */
-  readonly subject?: string | undefined;
-  /** Said by an authenticated caller; recorded and given back as it is. */
-  readonly dtype?: Dtype | undefined;
-  /** What asking for it shows of an install; default: `issue`, no more than that it was asked for. */
-  readonly evidence?: Evidence | undefined;
-  readonly issuedAtSeconds: number;
+/** What the rest of the service may ask about a backend, instead of its scheme. */
+export type LedgerBackend = {
+  /** Its name in messages. */
+  readonly name: string;
+  /** A valid URL, for messages. */
+  readonly example: string;
+  readonly form: RegExp;
+  /** Replicas on different machines can use it together, also for what they know of App Store Connect. */
+  readonly isShared: boolean;
+  /** It still knows after a restart what it stored before. */
+  readonly isDurable: boolean;
+  /** It stores installs at all. */
+  readonly isOn: boolean;
+  /** The file that a URL names, for a backend that is one file. */
+  readonly fileOf?: (url: string) => string;
+  /** Loads the backend's module. */
+  readonly load: () => Promise<(url: string, options: LedgerOptions) => Promise<Ledger> | Ledger>;
 };
 
-/** An entry of a subject that is known by something. */
-export type SubjectEntry = LedgerEntry & { readonly subject: string };
+type Scheme = 'sqlite' | 'memory' | 'postgres' | 'postgresql' | 'off';
 
-/** That a token was used: by its nonce (with the subject it must belong to, when the claimant is a page), or by app and subject. */
-export type InstallEvidence =
-  | { readonly nonce: string; readonly subject?: string | undefined }
-  | { readonly appleItemId: string; readonly subject: string };
-
-/** Everything remembered of one subject, as exported to the person it is about; oldest first. */
-export type SubjectRecords = {
-  readonly installs: readonly { readonly appleItemId: string; readonly installedAtSeconds: number }[];
-  readonly tokens: readonly {
-    readonly nonce: string;
-    readonly appleItemId: string;
-    readonly issuedAtSeconds: number;
-  }[];
+const postgres: LedgerBackend = {
+  name: 'PostgreSQL',
+  example: 'postgres://…',
+  form: /^postgres(ql)?:\/\/./,
+  isShared: true,
+  isDurable: true,
+  isOn: true,
+  load: async () => (await import('./postgres.ts')).openPostgres,
 };
 
-/** How much a ledger holds. */
-export type LedgerStats = { readonly installs: number; readonly tokens: number };
+const backends: Readonly<Record<Scheme, LedgerBackend>> = {
+  sqlite: {
+    name: 'SQLite',
+    example: 'sqlite:///path',
+    form: /^sqlite:\/\/\/./,
+    isShared: false,
+    isDurable: true,
+    isOn: true,
+    fileOf: (url) => url.slice('sqlite://'.length),
+    load: async () => (await import('./sqlite.ts')).openSqlite,
+  },
+  postgres,
+  // The same backend: PostgreSQL's own tools accept either spelling.
+  postgresql: postgres,
+  memory: {
+    name: 'memory',
+    example: 'memory:',
+    form: /^memory:$/,
+    isShared: false,
+    isDurable: false,
+    isOn: true,
+    load: async () => (await import('./sqlite.ts')).openSqlite,
+  },
+  off: {
+    name: 'off',
+    example: 'off',
+    form: /^off$/,
+    isShared: false,
+    isDurable: false,
+    isOn: false,
+    load: async () => (await import('./off.ts')).openOff,
+  },
+};
 
-/** The record of which subject already had which app. Every method throws `ledger_unavailable` when it cannot answer. */
-export interface Ledger {
-  /** Decides the `dtype` of every entry by the rule of `rule.ts` and remembers the entries, durably, all or none. */
-  record(entries: readonly SubjectEntry[]): Promise<readonly Dtype[]>;
-  /** Makes installs count from `atSeconds` on, all or none; the first evidence wins, what matches nothing changes nothing. */
-  confirm(evidence: readonly InstallEvidence[], atSeconds: number): Promise<void>;
-  export(subject: string): Promise<SubjectRecords>;
-  /** Deletes everything about one subject; gives the number of installs forgotten. */
-  forget(subject: string): Promise<number>;
-  stats(): Promise<LedgerStats>;
-  /** Deletes what is older than it may be kept, a little at a time, so that requests are answered meanwhile. */
-  prune(nowSeconds: number): Promise<void>;
-  /** Throws when it cannot answer. */
-  ping(): Promise<void>;
-  close(): Promise<void>;
+const backendOf = (url: string): LedgerBackend | undefined =>
+  new Map(Object.entries(backends)).get(/^[a-z]+/.exec(url)?.[0] ?? '');
+
+/** Whether a text names a ledger: a known scheme, and the form that its backend expects. */
+export const isLedgerUrl = (text: string): boolean => backendOf(text)?.form.test(text) ?? false;
+
+/** The forms of a ledger's URL, for a message: `sqlite:///path, postgres://…, memory: or off`. */
+export const LEDGER_FORMS: string = [...new Set(Object.values(backends).map(({ example }) => example))]
+  .join(', ')
+  .replace(/, (?=[^,]*$)/, ' or ');
+
+/** The backend that a URL names. Throws `config_invalid` for a scheme that no backend has. */
+export function ledgerBackend(url: string): LedgerBackend {
+  const backend = backendOf(url);
+  if (!backend) throw new WebdistError('config_invalid', `WEBDIST_LEDGER: expected ${LEDGER_FORMS}.`);
+  return backend;
 }
 
-/** What a ledger has to know of the operator's choices. */
-export type LedgerOptions = {
-  readonly lifetimeSeconds: number;
-  readonly evidence: Evidence;
-  /** 0 keeps installs for ever. */
-  readonly retentionDays: number;
-};
-
-type Opener = (url: string, options: LedgerOptions) => Promise<Ledger> | Ledger;
-
-const backends: Readonly<Record<string, () => Promise<Opener>>> = {
-  'sqlite:': async () => (await import('./sqlite.ts')).openSqlite,
-  'memory:': async () => (await import('./sqlite.ts')).openSqlite,
-  'postgres:': async () => (await import('./postgres.ts')).openPostgres,
-  'postgresql:': async () => (await import('./postgres.ts')).openPostgres,
-  'off:': async () => (await import('./off.ts')).openOff,
-};
-
 /**
- * Opens the ledger a URL names: `sqlite:///path`, `postgres://…`, `memory:`, `off`. A database server that cannot be
- * reached is no error here: its ledger answers once it is back.
- * Throws `config_invalid` for another scheme or a server that refuses, `state_invalid` for a ledger that this version
- * cannot use.
+ * Opens the ledger that a URL names. A database server that cannot be reached is not an error here: its ledger answers
+ * once the server is back.
+ * Throws `config_invalid` for an unknown scheme or a server that refuses the login, `state_invalid` for a ledger that
+ * this version cannot use.
  */
 export async function openLedger(url: string, options: LedgerOptions): Promise<Ledger> {
-  const scheme = url === 'off' ? 'off:' : (/^[a-z]+:/.exec(url)?.[0] ?? '');
-  const backend = Object.hasOwn(backends, scheme) ? backends[scheme] : undefined;
-  if (!backend) throw new WebdistError('config_invalid', `WEBDIST_LEDGER: no ledger has the scheme "${scheme}".`);
-  return (await backend())(url, options);
-}
-
-/** Whether an entry is itself evidence that counts, from the second of its issuing on: for the backends. */
-export const isCounting = ({ evidence = 'issue' }: LedgerEntry, options: Pick<LedgerOptions, 'evidence'>): boolean =>
-  counts(evidence, options.evidence);
-
-/** The `dtype` of an entry, given when the install of its subject and app began to count: for the backends. */
-export const decide = (
-  { dtype, issuedAtSeconds }: LedgerEntry,
-  installedAtSeconds: number | undefined,
-  { lifetimeSeconds }: Pick<LedgerOptions, 'lifetimeSeconds'>,
-): Dtype => dtype ?? dtypeAt(issuedAtSeconds, installedAtSeconds, lifetimeSeconds);
-
-/**
- * The migrations still to be run on a ledger of this schema version; the schema version is the number of migrations
- * run. Throws `state_invalid` for a newer one. `name` is what the message calls the ledger.
- */
-export function migrationsAfter(version: number, migrations: readonly string[], name: string): readonly string[] {
-  if (version > migrations.length)
-    throw new WebdistError('state_invalid', `The ledger ${name} was written by a newer webdist.`, {
-      hint: 'Run that version, or name another ledger in WEBDIST_LEDGER.',
-    });
-  return migrations.slice(version);
+  const open = await ledgerBackend(url).load();
+  return open(url, options);
 }

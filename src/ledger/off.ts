@@ -1,6 +1,6 @@
 /** `off`: remembers nothing. Every device looks new, unless an authenticated caller says otherwise. */
 
-import type { Ledger } from './ledger.ts';
+import type { Ledger } from './contract.ts';
 import { UNKNOWN_SUBJECT_DTYPE } from './rule.ts';
 
 const nothing = async () => {

@@ -10,7 +10,7 @@
 import { createHash } from 'node:crypto';
 import { DatabaseError, Pool, type QueryConfig } from 'pg';
 import { WebdistError } from '../errors.ts';
-import { migrationsAfter } from './ledger.ts';
+import { migrationsAfter } from './contract.ts';
 
 /** Each entry brings the schema from its index to the next version; never edit one that was released. */
 const migrations = [

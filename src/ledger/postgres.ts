@@ -5,7 +5,7 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import { decide, isCounting, type Ledger, type LedgerOptions } from './ledger.ts';
+import { decide, isCounting, type Ledger, type LedgerOptions } from './contract.ts';
 import { openPostgresDatabase, type PostgresDatabase } from './postgres-database.ts';
 import { TOKEN_MEMORY_SECONDS } from './rule.ts';
 

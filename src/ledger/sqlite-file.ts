@@ -8,7 +8,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
-import { migrationsAfter } from './ledger.ts';
+import { migrationsAfter } from './contract.ts';
 
 /**
  * Each entry brings the schema from its index to the next version; never edit one that was released. Tokens lie in the

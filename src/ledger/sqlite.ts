@@ -13,7 +13,7 @@ import {
   type Ledger,
   type LedgerOptions,
   type SubjectEntry,
-} from './ledger.ts';
+} from './contract.ts';
 import { TOKEN_MEMORY_SECONDS } from './rule.ts';
 import { openCheckpoints } from './sqlite-checkpoints.ts';
 import { inTransaction, MEMORY, openSqliteFile, pathOf, whileBusy } from './sqlite-file.ts';

@@ -11,6 +11,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
+import { ledgerBackend } from '../ledger/ledger.ts';
 import { type Notice, type Notices, parseNotice } from './rotation/notice.ts';
 
 const registeredKey = z.object({
@@ -36,7 +37,7 @@ export interface Memory extends Notices {
 export async function openMemory(config: Pick<Config, 'dataDir' | 'ledger' | 'apps'>, log: Logger): Promise<Memory> {
   const file = openFileMemory(config.dataDir);
   const { url } = config.ledger;
-  if (!/^postgres(ql)?:/.test(url)) return file;
+  if (!ledgerBackend(url).isShared) return file;
   const { openPostgresMemory } = await import('./store-postgres.ts');
   return openPostgresMemory(url, { appleItemIds: config.apps.map((app) => app.appleItemId), file, log });
 }

@@ -1,6 +1,7 @@
 /** What the health endpoints tell, from what is known already: nothing here asks anybody. */
 
 import type { Config } from '../config/config.ts';
+import { ledgerBackend } from '../ledger/ledger.ts';
 import type { PackageManifest } from '../packages/manifest.ts';
 import type { Keys } from '../registration/keys.ts';
 import { type AppState, canSign } from '../registration/state.ts';
@@ -47,7 +48,7 @@ export function healthOf(config: Config, { keys, records, redis, manifests }: Pa
     mode: config.mode,
     apps: Object.fromEntries(apps),
     domain: domainState(config, keys.domain),
-    ledger: config.ledger.url === 'off' ? { state: 'off' } : { state: records.isDown ? 'degraded' : 'ok' },
+    ledger: !ledgerBackend(config.ledger.url).isOn ? { state: 'off' } : { state: records.isDown ? 'degraded' : 'ok' },
     redis: { state: redis === undefined ? 'off' : redis.isDown ? 'degraded' : 'ok' },
   };
 }

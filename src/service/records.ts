@@ -8,14 +8,8 @@ import { batchPerTick } from '../batch.ts';
 import type { Config } from '../config/config.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { latest } from '../latest.ts';
-import {
-  type InstallEvidence,
-  type LedgerEntry,
-  type LedgerStats,
-  openLedger,
-  type SubjectEntry,
-  type SubjectRecords,
-} from '../ledger/ledger.ts';
+import type { InstallEvidence, LedgerEntry, LedgerStats, SubjectEntry, SubjectRecords } from '../ledger/contract.ts';
+import { openLedger } from '../ledger/ledger.ts';
 import { counts, type Dtype, type Evidence, LEDGER_DOWN_DTYPE, UNKNOWN_SUBJECT_DTYPE } from '../ledger/rule.ts';
 import type { Metrics } from '../metrics.ts';
 import { sharedSpan, span } from '../tracing/tracing.ts';

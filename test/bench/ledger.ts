@@ -7,7 +7,8 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
+import type { Ledger } from '../../src/ledger/contract.ts';
+import { openLedger } from '../../src/ledger/ledger.ts';
 import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
 import { entryOf, LIFETIME, NOW, newNonce, options, subjectOf } from '../ledger/contract.ts';
 

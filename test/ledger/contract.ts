@@ -3,7 +3,8 @@
 import { createHash } from 'node:crypto';
 import type t from 'tap';
 import { newNonce } from '../../src/install-token/nonce.ts';
-import { type Ledger, type LedgerOptions, openLedger, type SubjectEntry } from '../../src/ledger/ledger.ts';
+import type { Ledger, LedgerOptions, SubjectEntry } from '../../src/ledger/contract.ts';
+import { openLedger } from '../../src/ledger/ledger.ts';
 import { TOKEN_MEMORY_SECONDS } from '../../src/ledger/rule.ts';
 
 export { newNonce };

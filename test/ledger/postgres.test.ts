@@ -2,7 +2,8 @@
 
 import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
-import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
+import type { Ledger } from '../../src/ledger/contract.ts';
+import { openLedger } from '../../src/ledger/ledger.ts';
 import { until } from '../harness/ledger-service.ts';
 import { noPgBouncer, noPostgres, openPostgresServer, type PostgresServer } from '../harness/postgres.ts';
 import { dtypeOf, entryOf, LIFETIME, NOW, options, subjectOf } from './contract.ts';

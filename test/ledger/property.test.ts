@@ -3,7 +3,8 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { type Ledger, type LedgerOptions, openLedger } from '../../src/ledger/ledger.ts';
+import type { Ledger, LedgerOptions } from '../../src/ledger/contract.ts';
+import { openLedger } from '../../src/ledger/ledger.ts';
 import {
   counts,
   type Dtype,

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { readLedgerSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
+import { ledgerBackend } from '../../ledger/ledger.ts';
 import { openLog } from '../../log.ts';
 import { openMetrics } from '../../metrics.ts';
 import { openRecords, type Records, type Subject } from '../../service/records.ts';
@@ -58,7 +59,7 @@ function print(data: object, json: boolean | undefined, lines: readonly string[]
 async function withRecords<T>(work: (records: Records) => Promise<T>): Promise<T> {
   const settings = readLedgerSettings();
   const { url, secret } = settings.ledger;
-  const path = url.startsWith('sqlite://') ? url.slice('sqlite://'.length) : undefined;
+  const path = ledgerBackend(url).fileOf?.(url);
   if (path !== undefined && !existsSync(path))
     throw new WebdistError('state_invalid', `There is no ledger at ${path}.`, {
       hint: 'Give this command the same WEBDIST_LEDGER and WEBDIST_DATA_DIR as the service.',
