@@ -1,40 +1,22 @@
-/** The README says what is so: its settings table is the one of the code, and its commands exist. */
+/** The README says what is so: its commands exist, and it starts with the two that a newcomer runs. */
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { type Setting, settings } from '../src/config/settings.ts';
 
 const readme = readFileSync('README.md', 'utf8');
-
-const row = ([name, { about, default: standard }]: [string, Setting]) =>
-  `| \`${name}\` | ${about.replaceAll('|', '\\|')} | ${standard === undefined ? '' : `\`${standard}\``} |`;
-const table = [
-  '| variable | meaning | default |',
-  '| --- | --- | --- |',
-  ...Object.entries<Setting>(settings).map(row),
-].join('\n');
-const between = /(<!-- settings -->\n)[\s\S]*?(\n?<!-- \/settings -->)/;
-
-// Run with WEBDIST_WRITE_README=1 to write the table instead of checking it.
-if (process.env['WEBDIST_WRITE_README'])
-  writeFileSync('README.md', readme.replace(between, `$1${table}\n<!-- /settings -->`));
-else
-  t.ok(
-    readme.includes(`<!-- settings -->\n${table}\n<!-- /settings -->`),
-    'the settings table is the one of config-settings.ts',
-  );
-
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
 const shell = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap((block) => (block[1] ?? '').trim().split('\n'));
+
+t.strictSame(shell.slice(0, 2), ['npm ci && npm start', 'npm ci && npm test'], 'the first commands');
 t.ok(shell.length > 5);
-for (const line of shell) {
-  const script = /^npm (?:run (?:-s )?)?([a-z]+)/.exec(line)?.[1];
+for (const command of shell.flatMap((line) => line.split(' && '))) {
+  const script = /^npm (?:run (?:-s )?)?([a-z]+)/.exec(command)?.[1];
   if (!script)
     t.match(
-      line,
+      command,
       /^(export [A-Z_]+=\S+|docker (build|compose) .*|curl -s -X POST localhost:8080\/install-token .*)$/,
       'a line a test knows',
     );
-  else t.ok(script === 'ci' || scripts[script], `${line}: the script exists`);
+  else t.ok(script === 'ci' || scripts[script], `${command}: the script exists`);
 }
-for (const [, path = ''] of readme.matchAll(/\]\((?!https?:)([^)#]+)/g)) t.ok(existsSync(path), `${path} exists`);
+t.equal(readme.match(/Node\.js from version|Node (≥|>=)/g)?.length, 1, 'the Node requirement is stated once');
