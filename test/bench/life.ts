@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { settingsIn, startService } from '../harness/ledger-service.ts';
+import { openProcess } from '../harness/process.ts';
+import { settingsIn } from '../harness/service.ts';
 import { runLoad, startServer } from './processes.ts';
 import { manyApps } from './server.ts';
 import { batchOf, measureOnce, PAGE, warmUp } from './servers.ts';
@@ -142,7 +143,7 @@ export async function benchStart({ rounds }: Pick<Rounds, 'rounds'>): Promise<St
   const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-'));
   const settings = settingsIn(folder);
   const full = (program: string) => async () => {
-    const service = await startService(settings, program);
+    const service = await openProcess(settings, program);
     while (!(await fetch(`${service.url}/health/ready`)).ok);
     return () => service.end('SIGKILL');
   };

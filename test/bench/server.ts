@@ -22,7 +22,7 @@ import { issue } from '../../src/install-token/issue.ts';
 import { openLog } from '../../src/log.ts';
 import { openService } from '../../src/service/service.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
-import { settingsIn } from '../harness/ledger-service.ts';
+import { settingsIn } from '../harness/service.ts';
 
 /** What the process has used since it began; `signMicroseconds` is one bare OpenSSL signature, when asked for. */
 export type Used = {

@@ -5,8 +5,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { publicKeyPem } from '../../src/jws.ts';
-import { webdist, webdistJson } from '../harness/command.ts';
 import { temporaryFolder } from '../harness/folder.ts';
+import { webdist, webdistJson } from '../harness/process.ts';
 import { requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
 
 /** Only what App Store Connect needs: these commands need no app. */

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { decodeProtectedHeader, importPKCS8, jwtVerify } from 'jose';
 import t from 'tap';
 import { openLocalSigner } from '../../src/signer/local.ts';
-import { webdist, webdistJson } from '../harness/command.ts';
 import { temporaryFolder } from '../harness/folder.ts';
+import { webdist, webdistJson } from '../harness/process.ts';
 import { endFaults, requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
 

@@ -1,36 +1,93 @@
-/** Runs `webdist` as a process of its own. */
+/** Runs `webdist …` as a process of its own, with nothing of this process's environment but PATH. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
 import type { Test } from 'tap';
 import type { Environment } from '../../src/environment.ts';
-import { until } from './until.ts';
 
-export type Process = { child: ChildProcess; url: string; output(): string; exited: Promise<number | null> };
+/** Sources are compiled once for all processes that tests start. */
+const compileCache = { NODE_COMPILE_CACHE: join(tmpdir(), 'webdist-test-compile-cache') };
 
-/** Runs `webdist …` as a process of its own, with nothing of this process's environment but PATH. */
-export function runWebdist(t: Test, args: readonly string[], env: Environment = {}): Omit<Process, 'url'> {
-  const child = spawn(process.execPath, ['--', 'src/main.ts', ...args], {
-    env: { PATH: process.env['PATH'], ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+const spawnWebdist = (args: readonly string[], env: Environment, program = 'src/main.ts') =>
+  spawn(process.execPath, ['--', resolve(program), ...args], {
+    env: { PATH: process.env['PATH'], ...compileCache, ...env },
   });
-  let text = '';
-  child.stdout.on('data', (chunk) => (text += chunk));
-  child.stderr.on('data', (chunk) => (text += chunk));
+
+export type Command = {
+  readonly child: ChildProcess;
+  /** Everything written so far, stdout and stderr together. */
+  output(): string;
+  /** The exit code; null after a signal. */
+  readonly exited: Promise<number | null>;
+  /** Ends the process, unless it has ended. */
+  end(signal: 'SIGKILL' | 'SIGINT'): Promise<void>;
+};
+
+function openCommand(args: readonly string[], env: Environment, program?: string): Command {
+  const child = spawnWebdist(args, env, program);
+  child.stdin.on('error', () => undefined).end();
+  let written = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (written += chunk));
   const exited = once(child, 'close').then(([code]) => code as number | null);
-  t.teardown(async () => {
-    if (child.exitCode === null) child.kill('SIGKILL');
-    await exited;
-  });
-  return { child, output: () => text, exited };
+  return {
+    child,
+    output: () => written,
+    exited,
+    async end(signal) {
+      child.kill(signal);
+      await exited;
+    },
+  };
 }
 
-/** Starts `webdist serve` as a process and waits until it listens. */
+/** Starts a command; it is killed when the test ends. */
+export function runWebdist(t: Test, args: readonly string[], env: Environment = {}): Command {
+  const command = openCommand(args, env);
+  t.teardown(() => command.end('SIGKILL'));
+  return command;
+}
+
+type Transcript = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+
+/** Runs a command to its end. */
+export async function webdist(args: readonly string[], env: Environment = {}, stdin = ''): Promise<Transcript> {
+  const child = spawnWebdist(args, env);
+  // A command that does not read stdin has closed it.
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(stdin);
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  return { code: child.exitCode, stdout, stderr };
+}
+
+/** The parsed stdout of a command with `--json`: one line. */
+export async function webdistJson<T>(args: readonly string[], env: Environment = {}): Promise<T> {
+  const { code, stdout, stderr } = await webdist([...args, '--json'], env);
+  if (code !== 0 || stdout.trim().includes('\n')) throw new Error(`exit ${code}: ${stdout}${stderr}`);
+  return JSON.parse(stdout) as T;
+}
+
+export type Process = Command & { readonly url: string };
+
+/** `webdist serve`; resolves once it listens, and fails when it ends before. The caller ends it. */
+export async function openProcess(env: Environment, program?: string): Promise<Process> {
+  const command = openCommand(['serve'], { PORT: '0', ...env }, program);
+  const listening = new Promise<string>((resolve) => {
+    command.child.stdout?.on('data', () => {
+      const url = /"event":"listening","address":"([^"]+)"/.exec(command.output())?.[1];
+      if (url) resolve(url);
+    });
+  });
+  const url = await Promise.race([listening, command.exited]);
+  if (typeof url !== 'string') throw new Error(`The service ended with ${url}.\n${command.output()}`);
+  return { ...command, url };
+}
+
+/** The same, until the test ends. */
 export async function startProcess(t: Test, env: Environment): Promise<Process> {
-  const running = runWebdist(t, ['serve'], { PORT: '0', ...env });
-  const url = await until(
-    () => /"event":"listening","address":"([^"]+)"/.exec(running.output())?.[1],
-    () => `a listening process\n${running.output()}`,
-  );
-  return { ...running, url };
+  const running = await openProcess(env);
+  t.teardown(() => running.end('SIGKILL'));
+  return running;
 }

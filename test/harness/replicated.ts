@@ -2,7 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Test } from 'tap';
-import { post } from './ledger-service.ts';
+import { post } from './http.ts';
 
 export const TOKEN_LIFETIME_SECONDS = 60;
 const LIMIT = 100;

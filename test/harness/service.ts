@@ -1,71 +1,98 @@
-/** Starts a service in this process. */
+/** Starts a service in this process: the real server on a real port, with its own data folder and a log that is kept. */
 
-import { Writable } from 'node:stream';
+import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { Test } from 'tap';
 import { readConfig } from '../../src/config/config.ts';
 import type { Environment } from '../../src/environment.ts';
-import { buildServer, type Server } from '../../src/http/server.ts';
+import { buildServer, type Server, type ServerParts } from '../../src/http/server.ts';
 import { openLog } from '../../src/log.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { openService, type Service } from '../../src/service/service.ts';
 import { temporaryFolder } from './folder.ts';
 import { until } from './until.ts';
 
-/** Everything written to a log, as text. */
-function captured() {
-  const lines: string[] = [];
-  const stream = new Writable({
-    write(chunk, _encoding, done) {
-      lines.push(String(chunk));
-      done();
-    },
-  });
+type LogLine = Readonly<Record<string, unknown>>;
+
+/** A log at debug level that keeps what is written to it. */
+function captureLog() {
+  const written: string[] = [];
   return {
-    stream,
-    text: () => lines.join(''),
-    events: (name: string) => lines.filter((line) => line.includes(`"event":"${name}"`)),
+    stream: { write: (text: string) => void written.push(text) },
+    text: () => written.join(''),
+    lines: (): LogLine[] => written.map((line) => JSON.parse(line)),
+    /** The lines of one event, as text. */
+    events: (name: string) => written.filter((line) => line.includes(`"event":"${name}"`)),
   };
 }
 
 export type Running = Server & {
   service: Service;
   url: string;
-  log: ReturnType<typeof captured>;
+  log: ReturnType<typeof captureLog>;
   stop(): Promise<void>;
 };
 
-/** A service and its server in this process, listening on a free port, with the sandbox's settings below `settings`. */
+export type ServiceOptions = Pick<ServerParts, 'pages' | 'overloadLimits'> & {
+  /** The service's clock, in milliseconds since 1970. */
+  readonly now?: () => number;
+};
+
+/** A service that listens on a free port, with `settings` on top of the sandbox's. It stops with the test. */
 export async function startService(
   t: Test,
-  sandbox: Sandbox | undefined,
+  sandbox: Pick<Sandbox, 'settings'> | undefined,
   settings: Environment = {},
-  now?: () => number,
+  { now, ...server }: ServiceOptions = {},
 ): Promise<Running> {
-  const env = { ...sandbox?.settings, WEBDIST_DATA_DIR: temporaryFolder(t), PORT: '0', ...settings };
+  const dataDir = settings['WEBDIST_DATA_DIR'] ?? temporaryFolder(t);
+  const env = { ...sandbox?.settings, PORT: '0', ...settings, WEBDIST_DATA_DIR: dataDir };
   const config = readConfig(env);
-  const log = captured();
+  const log = captureLog();
   const logger = openLog('debug', log.stream);
   const service = await openService(config, { env, log: logger, ...(now && { now }) });
-  const server = await buildServer({ service, log: logger });
-  const url = await server.app.listen({ host: '127.0.0.1', port: 0 });
-  let stopped = false;
-  const stop = async () => {
-    if (stopped) return;
-    stopped = true;
-    await server.close();
-    await service.close();
+  const { app, ...others } = await buildServer({ service, log: logger, ...server });
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  let stopped: Promise<void> | undefined;
+  const stop = () => {
+    stopped ??= others.close().then(() => service.close());
+    return stopped;
   };
   t.teardown(stop);
-  return { ...server, service, url, log, stop };
+  return { app, ...others, service, url, log, stop };
 }
 
-/** The same, once it is ready. */
+/** The same, once it can sign. */
 export async function startReady(...args: Parameters<typeof startService>): Promise<Running> {
   const running = await startService(...args);
   await until(() => running.service.health().ready, 'a ready service');
   return running;
 }
 
-/** Waits until a service answers that it is ready. */
+/** Waits until the service at `url`, in whatever process, reports that it is ready. */
 export const isReady = (url: string) =>
   until(async () => (await fetch(`${url}/health/ready`)).ok, `${url} to be ready`);
+
+/** Settings of a service that needs no App Store Connect: a new key in `folder`, and the key id that Apple would report. */
+export function settingsIn(folder: string, more: Environment = {}): Environment {
+  const key = join(folder, 'key.pem');
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  writeFileSync(key, privateKey.export({ format: 'pem', type: 'pkcs8' }), { mode: 0o600 });
+  return {
+    HOST: '127.0.0.1',
+    PORT: '0',
+    WEBDIST_MODE: 'production',
+    WEBDIST_DOMAIN: 'shop.example.com',
+    WEBDIST_APPLE_ITEM_ID: '6500000001',
+    WEBDIST_BUNDLE_ID: 'com.example.trailmap',
+    WEBDIST_KEY: pathToFileURL(key).href,
+    WEBDIST_REGISTER: 'off',
+    WEBDIST_KEY_ID: '0f3c8a52-3a5e-4b0e-9d59-6f2f3b3f2a11',
+    WEBDIST_DATA_DIR: join(folder, 'data'),
+    WEBDIST_RATE_LIMIT: '1000000',
+    WEBDIST_RATE_LIMIT_ADDRESS: '1000000',
+    ...more,
+  };
+}

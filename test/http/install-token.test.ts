@@ -322,7 +322,7 @@ t.test('behind a trusted proxy visitors are told apart and have a country', asyn
 
 t.test('the device cookie', async (t) => {
   let clock = Date.now();
-  const { url } = await startReady(t, await startSandbox(t), generous, () => clock);
+  const { url } = await startReady(t, await startSandbox(t), generous, { now: () => clock });
   const cookieOf = (response: Response) => (response.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
   const first = await askToken(url);
   const { nonce } = (await first.json()) as Answer;

@@ -3,7 +3,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { Environment } from '../../src/environment.ts';
-import { openHere, post, settingsIn } from '../harness/ledger-service.ts';
+import { post } from '../harness/http.ts';
+import { settingsIn, startService } from '../harness/service.ts';
 
 const LIFETIME_MS = 1200 * 1000;
 const KEY = 'key-of-the-licence-server';
@@ -17,8 +18,7 @@ async function openWith(test: Test, more: Environment = {}) {
     WEBDIST_API_KEYS: `licence:${createHash('sha256').update(KEY).digest('hex')}`,
     ...more,
   });
-  const service = await openHere(env, () => nowMs);
-  test.teardown(() => service.close());
+  const service = await startService(test, undefined, env, { now: () => nowMs });
   const ask = (body: object = {}, headers: Record<string, string> = {}) =>
     post(`${service.url}/install-token`, body, headers);
   return {

@@ -91,7 +91,7 @@ t.test('the configuration: exact bytes, no redirect, overrides at the end', asyn
 t.test('one subject all the way: link, restore and later installs agree', async (t) => {
   const sandbox = await startSandbox(t);
   let now = Date.now();
-  const service = await startReady(t, sandbox, { ...LICENSE, ...generous }, () => now);
+  const service = await startReady(t, sandbox, { ...LICENSE, ...generous }, { now: () => now });
   const { accessToken, dtype, cookie } = await accessTokenOf(service.url);
   t.equal(dtype, 'download');
   const restore = await ask(service.url, 'restore', known(), accessToken);
@@ -199,7 +199,7 @@ t.test('a credential that is required: 401 without, 403 with a bad one', async (
   const sandbox = await startSandbox(t);
   let now = Date.now();
   const settings = { ...LICENSE, WEBDIST_DEVICE_CREDENTIAL: 'required' };
-  const { url } = await startReady(t, sandbox, settings, () => now);
+  const { url } = await startReady(t, sandbox, settings, { now: () => now });
   const missing = await ask(url, 'restore', known());
   t.equal(missing.status, 401);
   t.equal(missing.headers.get('www-authenticate'), 'Bearer');

@@ -27,9 +27,9 @@ async function linkTokenOf(url: string): Promise<string> {
   return new URLSearchParams(installUrl.split('?')[1]).get('token') ?? '';
 }
 
-async function start(...[test, settings, now]: [Test, Record<string, string>?, (() => number)?]) {
+async function start(test: Test, settings: Record<string, string> = {}, now: () => number = Date.now) {
   const sandbox = await startSandbox(test);
-  return startReady(test, sandbox, { WEBDIST_OAUTH: 'own', WEBDIST_OAUTH_LOGIN_URL: LOGIN, ...settings }, now);
+  return startReady(test, sandbox, { WEBDIST_OAUTH: 'own', WEBDIST_OAUTH_LOGIN_URL: LOGIN, ...settings }, { now });
 }
 
 t.test('the metadata leads to this server', async (t) => {

@@ -6,7 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import t, { type Test } from 'tap';
 import { openSignIn } from '../../src/http/sign-in.ts';
-import { openHere, post, settingsIn, until } from '../harness/ledger-service.ts';
+import { post } from '../harness/http.ts';
+import { settingsIn, startService } from '../harness/service.ts';
+import { until } from '../harness/until.ts';
 
 const issuer = 'https://login.example.com/';
 const audience = 'shop';
@@ -61,7 +63,9 @@ const unauthorized = { code: 'unauthorized' };
 t.test('through the front door', async (test) => {
   const provider = await openIdentityProvider(test);
   const stranger = await openIdentityProvider(test);
-  const service = await openHere(
+  const service = await startService(
+    test,
+    undefined,
     settingsIn(test.testdir(), {
       WEBDIST_LEDGER: 'memory:',
       WEBDIST_AUTH_JWKS_URL: provider.settings.jwksUrl,
@@ -69,7 +73,6 @@ t.test('through the front door', async (test) => {
       WEBDIST_AUTH_AUDIENCE: audience,
     }),
   );
-  test.teardown(() => service.close());
   const ask = async (jwt?: string, headers: Record<string, string> = {}) =>
     post(`${service.url}/install-token`, {}, { ...headers, ...(jwt && { authorization: `Bearer ${jwt}` }) });
   test.equal((await ask(await provider.jwt())).status, 200);
@@ -96,7 +99,7 @@ t.test('through the front door', async (test) => {
   for (const [name, jwt] of Object.entries(bad)) {
     const { status, body } = await ask(jwt);
     test.strictSame([status, body['code']], [401, 'unauthorized'], name);
-    if (jwt) test.notOk(JSON.stringify([body, service.lines]).includes(jwt), 'and is told to nobody');
+    if (jwt) test.notOk(JSON.stringify([body, service.log.lines()]).includes(jwt), 'and is told to nobody');
   }
   test.equal(
     (await ask(await provider.jwt(), { origin: 'https://evil.example' })).status,
@@ -121,11 +124,13 @@ t.test('the keys rotate there: the new one counts at once, the old one until the
   await provider.addKey('two');
   await signIn.verify(await provider.jwt('two'));
   provider.removeKey('one');
-  await until('the old key no longer counts', () =>
-    signIn.verify(old).then(
-      () => false,
-      () => true,
-    ),
+  await until(
+    () =>
+      signIn.verify(old).then(
+        () => false,
+        () => true,
+      ),
+    'the old key no longer counts',
   );
   await test.rejects(signIn.verify(old), unauthorized);
   await signIn.verify(await provider.jwt('two'));
@@ -150,11 +155,13 @@ t.test('the JWKS is away: the keys seen last count, nobody waits, and it is aske
   await provider.addKey('two');
   await test.rejects(signIn.verify(await provider.jwt('two')), { code: 'sign_in_unavailable' });
   await provider.comeBack();
-  await until('the new key is known', async () =>
-    signIn.verify(await provider.jwt('two')).then(
-      () => true,
-      () => false,
-    ),
+  await until(
+    async () =>
+      signIn.verify(await provider.jwt('two')).then(
+        () => true,
+        () => false,
+      ),
+    'the new key is known',
   );
 });
 

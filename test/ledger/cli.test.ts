@@ -3,13 +3,13 @@
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import t from 'tap';
-import { openHere, post, settingsIn } from '../harness/ledger-service.ts';
+import { post } from '../harness/http.ts';
+import { settingsIn, startService } from '../harness/service.ts';
 
 t.test('export, forget and stats', async (test) => {
   const folder = test.testdir();
   const env = settingsIn(folder);
-  const service = await openHere(env);
-  test.teardown(() => service.close());
+  const service = await startService(test, undefined, env);
   const webdist = (...args: string[]) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, ['--', resolve('src/main.ts'), 'ledger', ...args], {
       env: { PATH: process.env['PATH'], WEBDIST_DATA_DIR: join(folder, 'data') },

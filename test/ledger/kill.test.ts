@@ -3,7 +3,8 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
-import { type ServiceProcess, settingsIn, startService } from '../harness/ledger-service.ts';
+import { openProcess, type Process } from '../harness/process.ts';
+import { settingsIn } from '../harness/service.ts';
 
 const KILLS = 50;
 /** Services on the file at the same time. */
@@ -26,7 +27,7 @@ t.test(`${KILLS} times kill -9 under load loses no acknowledged record`, async (
   const confirmed = new Set<string>();
   let subjects = 0;
 
-  const write = async ({ url }: ServiceProcess, isOver: () => boolean, acknowledge: () => void) => {
+  const write = async ({ url }: Process, isOver: () => boolean, acknowledge: () => void) => {
     const send = (path: string, body: object) =>
       fetch(`${url}${path}`, {
         method: 'POST',
@@ -52,7 +53,7 @@ t.test(`${KILLS} times kill -9 under load loses no acknowledged record`, async (
   let kills = 0;
   const lane = async () => {
     while (kills++ < KILLS) {
-      const service = await startService(env);
+      const service = await openProcess(env);
       let acknowledged = 0;
       let killed = false;
       const writers = Array.from({ length: WRITERS }, () =>

@@ -4,8 +4,8 @@ import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
 import type { Ledger } from '../../src/ledger/contract.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
-import { until } from '../harness/ledger-service.ts';
 import { noPgBouncer, noPostgres, openPostgresServer, type PostgresServer } from '../harness/postgres.ts';
+import { until } from '../harness/until.ts';
 import { dtypeOf, entryOf, LIFETIME, NOW, options, subjectOf } from './contract.ts';
 
 t.setTimeout(90_000);
@@ -64,7 +64,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
       const connections = await backends(server, database);
       test.ok(connections <= 11, `${connections} connections at the server`);
     });
-    await until('the ledger answers again', () => answers(ledger));
+    await until(() => answers(ledger), 'the ledger answers again');
     test.equal(await dtypeOf(ledger, entryOf(subjectOf('1'))), 'download');
   });
 
@@ -96,7 +96,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
         server.stop(how);
         server.start();
       }
-      await until('records are acknowledged again', () => answers(ledger));
+      await until(() => answers(ledger), 'records are acknowledged again');
       await progress(acknowledged);
       over = true;
       await Promise.all(workers);
@@ -110,7 +110,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
       );
       test.ok((await backends(server, database)) <= 10);
       await ledger.close();
-      await until('every connection is gone', async () => (await backends(server, database)) === 0);
+      await until(async () => (await backends(server, database)) === 0, 'every connection is gone');
     },
   );
 
@@ -121,7 +121,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
     test.teardown(() => ledger.close());
     await test.rejects(ledger.record([entryOf(subjectOf('early'))]), { code: 'ledger_unavailable' });
     server.start();
-    await until('the ledger answers', () => answers(ledger));
+    await until(() => answers(ledger), 'the ledger answers');
     const entry = entryOf(subjectOf('early'));
     await ledger.record([entry]);
     await ledger.confirm([{ nonce: entry.nonce }], NOW);
@@ -158,7 +158,7 @@ function answers(ledger: Ledger): Promise<boolean> {
 /** A good number of records more. */
 async function progress(acknowledged: readonly string[]): Promise<void> {
   const before = acknowledged.length;
-  await until('records are acknowledged', () => acknowledged.length > before + 200);
+  await until(() => acknowledged.length > before + 200, 'records are acknowledged');
 }
 
 /** Connections of the pool at the server, not counting the one that asks. */
@@ -178,7 +178,7 @@ async function withTableLocked(server: PostgresServer, database: string, work: (
       if (!done) throw new Error('The lock was lost.');
     });
   const holder = `SELECT pid FROM pg_stat_activity WHERE datname = '${database}' AND wait_event = 'PgSleep'`;
-  await until('the lock is held', async () => (await server.admin(holder)).length === 1);
+  await until(async () => (await server.admin(holder)).length === 1, 'the lock is held');
   await work();
   done = true;
   await server.admin(`SELECT pg_terminate_backend(pid) FROM (${holder}) AS holder`);

@@ -7,11 +7,13 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';
 import { openSandbox } from '../../src/sandbox/sandbox.ts';
-import { post, type ServiceProcess, startService, until } from '../harness/ledger-service.ts';
+import { post } from '../harness/http.ts';
 import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
+import { type Process, startProcess } from '../harness/process.ts';
 import { noRedis, openRedisServer } from '../harness/redis.ts';
 import { replicaSettings, sharedAsOne, TOKEN_LIFETIME_SECONDS } from '../harness/replicated.ts';
 import { openRoundRobin } from '../harness/round-robin.ts';
+import { isReady } from '../harness/service.ts';
 
 t.setTimeout(90_000);
 
@@ -28,7 +30,7 @@ t.test('three replicas', { skip: noPostgres || noRedis }, async (test) => {
   const databaseUrl = await postgres.freshUrl();
   const database = databaseUrl.split('/').at(-1) ?? '';
   const start = (name: string, env: Record<string, string> = {}) =>
-    startService({
+    startProcess(test, {
       ...sandbox.settings,
       ...replicaSettings,
       HOST: '127.0.0.1',
@@ -40,15 +42,11 @@ t.test('three replicas', { skip: noPostgres || noRedis }, async (test) => {
       WEBDIST_API_KEYS: `test:${createHash('sha256').update(KEY).digest('hex')}`,
       ...env,
     });
-  const replicas: ServiceProcess[] = [];
-  test.teardown(() => Promise.all(replicas.map((replica) => replica.end('SIGKILL'))));
+  const replicas: Process[] = [];
   replicas.push(...(await Promise.all(['one', 'two', 'three'].map((name) => start(name)))));
   const balancer = await openRoundRobin(replicas.map(({ url }) => url));
   test.teardown(() => balancer.close());
-  await until('every replica is ready', async () => {
-    const answers = await Promise.all(replicas.map(({ url }) => fetch(`${url}/health/ready`)));
-    return answers.every(({ status }) => status === 200);
-  });
+  await Promise.all(replicas.map(({ url }) => isReady(url)));
 
   await sharedAsOne(test, balancer.url);
 

@@ -3,41 +3,38 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
-import { type Answer, openHere, post, settingsIn, until } from '../harness/ledger-service.ts';
+import { type Answer, post } from '../harness/http.ts';
 import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
-
-type Service = Awaited<ReturnType<typeof openHere>>;
+import { type Running, settingsIn, startService } from '../harness/service.ts';
+import { until } from '../harness/until.ts';
 
 /** The promise is 250 ms; on a machine that does ten other things at once we only see that nobody waits for long. */
 const SOON_MS = 1000;
 
-async function askSoon(test: Pick<Test, 'ok'>, { url }: Service, cookie?: string): Promise<Answer> {
+async function askSoon(test: Pick<Test, 'ok'>, { url }: Running, cookie?: string): Promise<Answer> {
   const before = performance.now();
   const answer = await post(`${url}/install-token`, {}, cookie ? { cookie } : {});
   test.ok(performance.now() - before < SOON_MS, 'answers soon');
   return answer;
 }
 
-const failures = async ({ url }: Service) => {
+const failures = async ({ url }: Running) => {
   const text = await (await fetch(`${url}/metrics`)).text();
   return Number(/^webdist_ledger_failures_total (\d+)$/m.exec(text)?.[1]);
 };
-const ledgerState = async ({ url }: Service) => {
+const ledgerState = async ({ url }: Running) => {
   const response = await fetch(`${url}/health/ready`);
   const { ledger } = (await response.json()) as { ledger: { state: string } };
   return { status: response.status, state: ledger.state };
 };
-const events = ({ lines }: Service, name: string) => lines.filter((line) => line['event'] === name).length;
+const events = ({ log }: Running, name: string) => log.events(name).length;
 
 t.test('SQLite locked by another process: issue', async (test) => {
   const folder = test.testdir();
   const env = settingsIn(folder, { WEBDIST_LEDGER: `sqlite://${join(folder, 'ledger.sqlite')}` });
-  const service = await openHere(env);
+  const service = await startService(test, undefined, env);
   const other = new DatabaseSync(join(folder, 'ledger.sqlite'));
-  test.teardown(async () => {
-    other.close();
-    await service.close();
-  });
+  test.teardown(() => other.close());
   const first = await askSoon(test, service);
   test.equal(first.body['dtype'], 'download');
   other.exec('BEGIN IMMEDIATE');
@@ -57,8 +54,8 @@ t.test('SQLite locked by another process: issue', async (test) => {
   test.strictSame(await ledgerState(service), { status: 200, state: 'degraded' });
   other.exec('COMMIT');
   await until(
-    'the ledger is asked again',
     async () => (await askSoon(test, service, first.cookie)).body['dtype'] === 'download',
+    'the ledger is asked again',
   );
   test.equal(events(service, 'ledger_back'), 1);
   test.strictSame(await ledgerState(service), { status: 200, state: 'ok' });
@@ -67,14 +64,13 @@ t.test('SQLite locked by another process: issue', async (test) => {
 t.test('SQLite locked by another process: refuse', async (test) => {
   const folder = test.testdir();
   const path = join(folder, 'ledger.sqlite');
-  const service = await openHere(
+  const service = await startService(
+    test,
+    undefined,
     settingsIn(folder, { WEBDIST_LEDGER: `sqlite://${path}`, WEBDIST_LEDGER_DOWN: 'refuse' }),
   );
   const other = new DatabaseSync(path);
-  test.teardown(async () => {
-    other.close();
-    await service.close();
-  });
+  test.teardown(() => other.close());
   other.exec('BEGIN IMMEDIATE');
   for (let count = 0; count < 8; count++) {
     const { status, body, headers } = await askSoon(test, service);
@@ -90,8 +86,7 @@ t.test('PostgreSQL that is stopped, and one that is away', { skip: noPostgres },
     WEBDIST_LEDGER: await server.freshUrl(),
     WEBDIST_LEDGER_SECRET: 'a secret for this test, long enough',
   });
-  const service = await openHere(env);
-  test.teardown(() => service.close());
+  const service = await startService(test, undefined, env);
   const { cookie, body } = await askSoon(test, service);
   test.equal(body['dtype'], 'download');
 
@@ -101,18 +96,17 @@ t.test('PostgreSQL that is stopped, and one that is away', { skip: noPostgres },
   for (let count = 0; count < 8; count++)
     test.equal((await askSoon(test, service, cookie)).body['dtype'], 'redownload', 'while it hangs');
   for (const pid of pids) process.kill(pid, 'SIGCONT');
-  await until('it is back', async () => (await askSoon(test, service, cookie)).body['dtype'] === 'download');
+  await until(async () => (await askSoon(test, service, cookie)).body['dtype'] === 'download', 'it is back');
 
   server.stop('fast');
   for (let count = 0; count < 8; count++)
     test.equal((await askSoon(test, service, cookie)).body['dtype'], 'redownload', 'while it is away');
   test.strictSame(await ledgerState(service), { status: 200, state: 'degraded' });
 
-  const late = await openHere(env);
-  test.teardown(() => late.close());
+  const late = await startService(test, undefined, env);
   test.strictSame(await ledgerState(late), { status: 200, state: 'degraded' }, 'a service starts without it');
   server.start();
-  await until('it is back', async () => (await askSoon(test, service, cookie)).body['dtype'] === 'download');
-  await until('it is there', async () => (await askSoon(test, late, cookie)).body['dtype'] === 'download');
+  await until(async () => (await askSoon(test, service, cookie)).body['dtype'] === 'download', 'it is back');
+  await until(async () => (await askSoon(test, late, cookie)).body['dtype'] === 'download', 'it is there');
   test.ok(Number(await failures(service)) >= 16);
 });

@@ -3,13 +3,14 @@
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
 import type { Environment } from '../../../src/environment.ts';
-import { openHere, post, settingsIn, until } from '../../harness/ledger-service.ts';
+import { post } from '../../harness/http.ts';
 import { noRedis, openRedisServer } from '../../harness/redis.ts';
+import { settingsIn, startService } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 async function open(test: Test, more: Environment) {
   const env = { WEBDIST_LEDGER: 'memory:', WEBDIST_LEDGER_SECRET: 'one secret for all the replicas here', ...more };
-  const service = await openHere(settingsIn(test.testdir(), env));
-  test.teardown(() => service.close());
+  const service = await startService(test, undefined, settingsIn(test.testdir(), env));
   return {
     ...service,
     ask: (cookie?: string) => post(`${service.url}/install-token`, {}, cookie ? { cookie } : {}),
@@ -62,8 +63,8 @@ t.test('with Redis', { skip: noRedis }, async (t) => {
   });
 
   await t.test('Redis that is away or hangs: counted here, told once, and back by itself', async (test) => {
-    const { ask, redisState, metric, lines } = await open(test as Test, shared);
-    const told = (name: string) => lines.filter((line) => line['event'] === name).length;
+    const { ask, redisState, metric, log } = await open(test as Test, shared);
+    const told = (name: string) => log.events(name).length;
     // A visitor without a cookie is its address, and all of these have the same.
     const visitors: (string | undefined)[] = [];
     for (let count = 0; count < 6; count++) visitors.push((await ask()).cookie);
@@ -87,10 +88,10 @@ t.test('with Redis', { skip: noRedis }, async (t) => {
       test.ok((await metric('webdist_redis_failures_total')) > before);
       test.equal(told('redis_down'), toldBefore + 1);
       await hint();
-      await until('Redis counts again', async () => {
+      await until(async () => {
         await ask(visitors[0]);
         return (await redisState()) === 'ok';
-      });
+      }, 'Redis counts again');
       test.equal(await limited(), 2);
     }
   });
@@ -101,9 +102,9 @@ t.test('with Redis', { skip: noRedis }, async (t) => {
     test.equal(await redisState(), 'degraded');
     test.equal((await ask()).status, 200);
     await redis.start();
-    await until('Redis is there', async () => {
+    await until(async () => {
       await ask();
       return (await redisState()) === 'ok';
-    });
+    }, 'Redis is there');
   });
 });
