@@ -1,0 +1,145 @@
+/**
+ * Every command in the README and in docs is run by a test, or there is a reason why not: a fenced block of shell is
+ * split into commands, and each has a row below. Every `webdist …` also has to be one that the program knows.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import t from 'tap';
+import { buildProgram } from '../../src/cli/program.ts';
+import { type Setting, settings } from '../../src/config/settings.ts';
+
+const pages = [...globSync('*.md'), ...globSync('docs/**/*.md')]
+  .filter((page) => !page.endsWith('apple-facts.md'))
+  .sort();
+
+/** What runs a command: a file that contains a text, or why nothing does. */
+type RunBy = { readonly file: string; readonly text: string } | { readonly reason: string };
+
+const VENDOR = { reason: "the vendor's own client, which needs an account there" };
+const WRITES = { reason: 'writes pages of the documentation' };
+
+const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
+  [/^npm ci( && npm (start|test))?$/, { file: '.ci/run', text: 'npm ci' }],
+  [/^npm start$/, { file: '.ci/run', text: 'npm start' }],
+  [/^npm test$/, { file: '.ci/run', text: 'npm test' }],
+  [/^npm run (check|build)$/, { file: '.ci/run', text: 'npm run check' }],
+  [/^npm run dev$/, { file: 'test/processes/dev.test.ts', text: "'run', 'dev'" }],
+  [/^npm test -- test\/\S+\.test\.ts( --grep=\S+)?$/, { file: '.ci/run', text: 'npm test' }],
+  [/^(WEBDIST_WRITE_DOCS=1 )(TEST_IMAGE=\S+ )?npm test -- /, WRITES],
+  [/^npm run soak /, { file: 'test/nightly/soak/soak.test.ts', text: 'soak' }],
+  [/^curl -s -X POST localhost:8080\/install-token /, { file: '.ci/run', text: 'localhost:8080/install-token' }],
+  [
+    /^curl -s -X (POST|DELETE) localhost:8090\/_sandbox\/faults/,
+    { file: 'test/harness/sandbox.ts', text: '/_sandbox/faults' },
+  ],
+  [/^docker build -t webdist \.$/, { file: '.ci/run', text: 'docker build .' }],
+  [/^docker compose -f docker\/compose\.yaml up --build$/, { file: '.ci/run', text: 'compose -f docker/compose.yaml' }],
+  [/^docker run --read-only /, { file: 'test/containers/image.test.ts', text: "'--read-only', '--cap-drop', 'ALL'" }],
+  [/^webdist keygen --out /, { file: 'test/cli/keygen.test.ts', text: "'--out'" }],
+  [/^webdist doctor$/, { file: 'test/doctor/broken.test.ts', text: 'doctor' }],
+  [/^webdist audit (verify|find) /, { file: 'test/audit/audit.test.ts', text: "'audit', 'verify'" }],
+  [/^webdist packages (list|pull|verify|serve)/, { file: 'test/packages/pull.test.ts', text: "'packages'" }],
+  [/^webdist sandbox device install /, { file: 'test/sandbox/device/journeys.test.ts', text: "'device', 'install'" }],
+  [/^webdist sandbox --port 8090 --env-file /, { file: 'test/processes/beside.test.ts', text: "'--env-file'" }],
+  [/^set -a; \. \.\/sandbox\.env; npm start$/, { file: 'test/processes/beside.test.ts', text: 'parseEnv' }],
+  [/^softhsm2-util |^pkcs11-tool /, { file: 'test/harness/stand-ins/softhsm.ts', text: "'--init-token', '--free'" }],
+  [/^printf 123456 > pin/, { reason: 'the shell alone' }],
+  [/^shred -u key\.pem$/, { reason: 'coreutils alone' }],
+  [/^(aws|az|gcloud|vault|for role in) /, VENDOR],
+];
+
+/** The commands of a block of shell: as many lines together as bash needs for one. */
+function commandsIn(block: string): string[] {
+  const commands: string[] = [];
+  let lines: string[] = [];
+  for (const line of block.split('\n')) {
+    if (lines.length === 0 && line.trim() === '') continue;
+    lines.push(line);
+    const text = lines.join('\n');
+    const { status, stderr } = spawnSync('bash', ['-n'], { input: text, encoding: 'utf8' });
+    if (status !== 0 || stderr !== '' || line.endsWith('\\')) continue;
+    commands.push(text.replace(/\s+#.*$/, '').trim());
+    lines = [];
+  }
+  if (lines.length > 0) throw new Error(`bash does not understand: ${lines.join('\n')}`);
+  return commands;
+}
+
+const blocksOf = (page: string) =>
+  [...readFileSync(page, 'utf8').matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language = '', block = '']) => ({
+    language,
+    block,
+  }));
+
+const program = buildProgram();
+
+/** Undefined when `words` (after `webdist`) are a command with options that the program has, else what is unknown. */
+function unknownIn(words: readonly string[]): string | undefined {
+  let command: Command = program;
+  const rest = [...words];
+  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    if (/^[|&>;]/.test(word)) return undefined;
+    const sub = command.commands.find((one) => one.name() === word);
+    if (sub) command = sub;
+    else if (word.startsWith('--') && !['--help', '--version', '--'].includes(word)) {
+      const option = command.options.find(({ long }) => long === word);
+      if (!option) return `${command.name()} has no option ${word}`;
+      if (option.required || option.optional) rest.shift();
+    } else if (command.commands.length > 0 && /^[a-z]/.test(word) && command.registeredArguments.length === 0)
+      return `${command.name()} has no command ${word}`;
+  }
+  return undefined;
+}
+
+/** `export NAME=value`: a setting, or a variable of a vendor, and a value that the setting accepts. */
+function problemWithExport(command: string): string | undefined {
+  const [, name = '', quoted = ''] = /^export ([A-Z_]+)=(.*)$/s.exec(command) ?? [];
+  const setting: Setting | undefined = settings[name as keyof typeof settings];
+  if (!setting) return /^(VAULT_|DISTRIBUTION_KEY$)/.test(name) ? undefined : `${name} is not a setting`;
+  const value = quoted.replace(/^(["'])(.*)\1$/s, '$2').replaceAll('$PWD', '/tmp');
+  return setting.form.safeParse(value).success ? undefined : `${name} does not accept ${value}`;
+}
+
+const seen = new Set<RegExp>();
+const rowFor = (command: string) => rows.filter(([pattern]) => pattern.test(command));
+
+let count = 0;
+for (const page of pages)
+  for (const { language, block } of blocksOf(page)) {
+    if (language === '') t.fail(`${page}: a fenced block without a language: ${block.slice(0, 60)}`);
+    if (language !== 'sh') continue;
+    for (const written of commandsIn(block)) {
+      count += 1;
+      const command = written.replace(/^npm run -s webdist -- /, 'webdist ');
+      if (command.startsWith('export ')) {
+        t.equal(problemWithExport(command), undefined, `${page}: ${command}`);
+        continue;
+      }
+      const found = rowFor(command);
+      t.equal(found.length, 1, `${page}: one row for ${command}`);
+      for (const [pattern] of found) seen.add(pattern);
+      if (command.startsWith('webdist '))
+        t.equal(unknownIn(command.split(/\s+/).slice(1)), undefined, `${page}: ${command}`);
+      for (const file of command.match(/\btest\/\S+\.ts\b/g) ?? [])
+        t.ok(globSync(file).length > 0, `${page}: ${file} exists`);
+    }
+  }
+t.ok(count > 50, `${count} commands`);
+
+for (const [pattern, runBy] of rows) {
+  t.ok(seen.has(pattern), `${pattern}: a page has such a command`);
+  if ('file' in runBy)
+    t.ok(
+      existsSync(runBy.file) && readFileSync(runBy.file, 'utf8').includes(runBy.text),
+      `${runBy.file} runs ${pattern}`,
+    );
+}
+
+/** Commands within sentences, and the examples of the help texts. */
+for (const page of pages)
+  for (const [, words = ''] of readFileSync(page, 'utf8').matchAll(
+    /(?:`|\$ )(?:npm run -s webdist --|webdist) ([a-z][^`\n]*)/g,
+  ))
+    t.equal(unknownIn(words.split(/\s+/)), undefined, `${page}: webdist ${words}`);
