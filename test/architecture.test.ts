@@ -52,6 +52,7 @@ const table: Record<string, string[]> = {
     'signer',
     'ledger',
     'packages',
+    'oauth',
     'app-store-connect',
     'install-token',
     'metrics',

@@ -11,8 +11,8 @@ import {
   LogController,
 } from 'fastify';
 import { type FastifyPluginAsyncZod, validatorCompiler } from 'fastify-type-provider-zod';
-import type { Logger } from 'pino';
-import type { Service } from '../service/service.ts';
+import { appsByName } from '../service/app-named.ts';
+import type { ServerDeps } from '../service/service.ts';
 import { authorize, type Caller } from './authorize.ts';
 import { addCors } from './cors.ts';
 import { countryFrom } from './country.ts';
@@ -28,7 +28,7 @@ import { appAskedFor, installTokenRoutes, installTokensRoute } from './routes/in
 import { installsRoute } from './routes/installs.ts';
 import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
 import { oauthCodeRoute, oauthDocument } from './routes/oauth.ts';
-import { deviceScope, linkTokens, openOAuth, type Shared } from './scopes/devices.ts';
+import { deviceScope, linkTokens, type ScopeDeps } from './scopes/devices.ts';
 import { authorizeSpan, traceRequests } from './trace-requests.ts';
 
 const BODY_LIMIT_BYTES = 16 * 1024;
@@ -52,10 +52,8 @@ const SECURITY_HEADERS = {
   'x-frame-options': 'DENY',
 };
 
-export type ServerParts = {
-  readonly service: Service;
-  readonly log: Logger;
-  /** Pages beside the API, such as the sandbox's; they take part without this file knowing them. */
+export type ServerOptions = ServerDeps & {
+  /** Extra plugins, e.g. the sandbox's pages. */
   readonly pages?: FastifyPluginAsyncZod;
   /** When to refuse requests as too many; default: see overload.ts. */
   readonly overloadLimits?: OverloadLimits;
@@ -70,8 +68,8 @@ export type Server = {
 };
 
 /** Builds the server; it listens when the caller says so. */
-export async function buildServer({ service, log, pages, overloadLimits }: ServerParts): Promise<Server> {
-  const { config } = service;
+export async function buildServer({ pages, overloadLimits, ...deps }: ServerOptions): Promise<Server> {
+  const { config, metrics, tracing, log } = deps;
   let draining = false;
   let closing = false;
   const app = fastify({
@@ -97,27 +95,27 @@ export async function buildServer({ service, log, pages, overloadLimits }: Serve
     });
     return instance;
   };
-  if (service.tracing) traceRequests(app, service.tracing);
+  if (tracing) traceRequests(app, tracing);
   prepare(app);
   app.addHook('onResponse', (request, reply, done) => {
     const labels = { route: request.routeOptions.url ?? 'none', status: reply.statusCode };
-    service.metrics.httpSeconds.observe(labels, reply.elapsedTime / 1000);
+    metrics.httpSeconds.observe(labels, reply.elapsedTime / 1000);
     done();
   });
-  const protect = openOverload(app, service.metrics, overloadLimits);
+  const protect = openOverload(app, metrics, overloadLimits);
   const { signIn: settings } = config.callers;
   const signIn = settings && (await import('./sign-in.ts')).openSignIn(settings);
-  const shared = { service, signIn, authorizationServer: await openOAuth(service) };
+  const scopeDeps = { ...deps, signIn };
   const routes: FastifyPluginAsyncZod = async (scope) => {
-    await scope.register(healthRoutes({ service, isShuttingDown: () => draining }));
-    await scope.register(jwksRoute({ service }));
+    await scope.register(healthRoutes({ ...deps, isShuttingDown: () => draining }));
+    await scope.register(jwksRoute(deps));
     await scope.register(installButtonRoute);
-    await scope.register(marketplaceKitDocument({ service, log: app.log }));
-    await scope.register(oauthDocument(service));
-    await scope.register(tokenScope(shared, protect));
+    await scope.register(marketplaceKitDocument(deps));
+    await scope.register(oauthDocument(deps));
+    await scope.register(tokenScope(scopeDeps, protect));
     await scope.register(async (devices) => {
       protect(devices);
-      await devices.register(deviceScope(shared));
+      await devices.register(deviceScope(scopeDeps));
     });
   };
   await app.register(routes);
@@ -152,11 +150,13 @@ type Protect = ReturnType<typeof openOverload>;
 
 /** Everything that gives or takes tokens: behind CORS, authorization and rate limits. */
 const tokenScope =
-  ({ service, signIn, authorizationServer }: Shared, protect: Protect): FastifyPluginAsyncZod =>
+  (deps: ScopeDeps, protect: Protect): FastifyPluginAsyncZod =>
   async (scope) => {
-    const { callers, countryHeader, trustProxy } = service.config;
-    const devices = openDeviceCookies(service.cookieKey);
-    const limit = await openRateLimit(scope, service, pageLimits(service, devices));
+    const { config, signIn, authorizationServer } = deps;
+    const { callers, countryHeader, trustProxy } = config;
+    const devices = openDeviceCookies(deps.cookieKey);
+    const appNamed = appsByName(config.apps);
+    const limit = await openRateLimit(scope, deps, pageLimits(config.rateLimit, devices));
     scope.decorateRequest('caller', undefined);
     scope.decorateRequest('refusal', undefined);
     const callerOf = (request: FastifyRequest) => request.getDecorator<Caller>('caller');
@@ -186,24 +186,25 @@ const tokenScope =
     );
     scope.addHook('onRequest', (request, _reply, done) => done(request.getDecorator<Error | undefined>('refusal')));
     const linkToken = authorizationServer && linkTokens(authorizationServer);
-    const parts = { service, devices, callerOf, countryOf: countryFrom(countryHeader, trustProxy), linkToken };
-    const forAll = sharedLimits(service, (request) => appAskedFor(service, request));
+    const countryOf = countryFrom(countryHeader, trustProxy);
+    const routeDeps = { ...deps, appNamed, devices, callerOf, countryOf, linkToken };
+    const forAll = sharedLimits(config.rateLimit, (request) => appAskedFor(appNamed, request));
     await scope.register(async (one) => {
       if (forAll.length > 0) {
-        const limitAll = await openRateLimit(one, service, forAll);
+        const limitAll = await openRateLimit(one, deps, forAll);
         one.addHook(
           'preHandler',
           hookOf((request, reply) => (isServer(request) ? undefined : limitAll(request, reply))),
         );
       }
-      await one.register(installTokenRoutes(parts));
+      await one.register(installTokenRoutes(routeDeps));
     });
-    await scope.register(installsRoute(parts));
+    await scope.register(installsRoute(routeDeps));
     if (authorizationServer) await scope.register(oauthCodeRoute({ server: authorizationServer, callerOf }));
     await scope.register(async (batch) => {
       batch.addHook('onRoute', (route) => {
         route.bodyLimit = BATCH_LIMIT_BYTES;
       });
-      await batch.register(installTokensRoute(parts));
+      await batch.register(installTokensRoute(routeDeps));
     });
   };

@@ -65,8 +65,8 @@ async function listenFastify(answer: () => Promise<object> | object): Promise<st
 async function listenFull(env: Environment): Promise<string> {
   const config = readConfig(env);
   const log = openLog(config.logLevel);
-  const service = await openService(config, { env, log });
-  const { app } = await buildServer({ service, log });
+  const { serverDeps } = await openService(config, { env, log });
+  const { app } = await buildServer(serverDeps);
   return app.listen({ host: '127.0.0.1', port: 0 });
 }
 

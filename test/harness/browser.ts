@@ -54,9 +54,9 @@ export async function openStage(settings: Record<string, string> = {}, now = Dat
   const sandbox = await openSandbox({ dataDir: join(dataDir, 'apple'), now });
   const env = { ...sandbox.settings, WEBDIST_MODE: 'production', WEBDIST_DATA_DIR: dataDir, ...settings };
   const log = pino({ level: 'silent' });
-  const service = await openService(readConfig(env), { env, log, now });
-  await service.look(); // so that the key is registered
-  const { app } = await buildServer({ service, log });
+  const { service, serverDeps } = await openService(readConfig(env), { env, log, now });
+  await service.reconcile(); // so that the key is registered
+  const { app } = await buildServer(serverDeps);
   const address = await app.listen({ host: '127.0.0.1', port: 0 });
   return {
     sandbox,

@@ -7,10 +7,10 @@ import { pathToFileURL } from 'node:url';
 import type { Test } from 'tap';
 import { readConfig } from '../../src/config/config.ts';
 import type { Environment } from '../../src/environment.ts';
-import { buildServer, type Server, type ServerParts } from '../../src/http/server.ts';
+import { buildServer, type Server, type ServerOptions } from '../../src/http/server.ts';
 import { openLog } from '../../src/log.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { openService, type Service } from '../../src/service/service.ts';
+import { type OpenedService, openService } from '../../src/service/service.ts';
 import { temporaryFolder } from './folder.ts';
 import { until } from './until.ts';
 
@@ -28,14 +28,14 @@ function captureLog() {
   };
 }
 
-export type Running = Server & {
-  service: Service;
-  url: string;
-  log: ReturnType<typeof captureLog>;
-  stop(): Promise<void>;
-};
+export type Running = Server &
+  OpenedService & {
+    url: string;
+    log: ReturnType<typeof captureLog>;
+    stop(): Promise<void>;
+  };
 
-export type ServiceOptions = Pick<ServerParts, 'pages' | 'overloadLimits'> & {
+export type ServiceOptions = Pick<ServerOptions, 'pages' | 'overloadLimits'> & {
   /** The service's clock, in milliseconds since 1970. */
   readonly now?: () => number;
 };
@@ -52,8 +52,8 @@ export async function startService(
   const config = readConfig(env);
   const log = captureLog();
   const logger = openLog('debug', log.stream);
-  const service = await openService(config, { env, log: logger, ...(now && { now }) });
-  const { app, ...others } = await buildServer({ service, log: logger, ...server });
+  const { service, serverDeps } = await openService(config, { env, log: logger, ...(now && { now }) });
+  const { app, ...others } = await buildServer({ ...serverDeps, ...server });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   let stopped: Promise<void> | undefined;
   const stop = () => {
@@ -61,7 +61,7 @@ export async function startService(
     return stopped;
   };
   t.teardown(stop);
-  return { app, ...others, service, url, log, stop };
+  return { app, ...others, service, serverDeps, url, log, stop };
 }
 
 /** The same, once it can sign. */

@@ -7,6 +7,7 @@ import { openLog } from '../../src/log.ts';
 import { type Journey, type JourneyOptions, openPhone } from '../../src/sandbox/device/journey.ts';
 import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
 import { sandboxWebsite } from '../../src/sandbox/website/website.ts';
+import { appsByName } from '../../src/service/app-named.ts';
 import { openService } from '../../src/service/service.ts';
 import { call, DOMAINS } from './apple-client.ts';
 import { temporaryFolder } from './folder.ts';
@@ -27,15 +28,17 @@ export async function startWebsite(t: Test) {
     WEBDIST_RATE_LIMIT_ADDRESS: NO_LIMIT,
   };
   const log = openLog('silent');
-  const service = await openService(readConfig(env), { env, log, now });
-  const server = await buildServer({ service, log, pages: sandboxWebsite(sandbox) });
+  const config = readConfig(env);
+  const { service, serverDeps } = await openService(config, { env, log, now });
+  const server = await buildServer({ ...serverDeps, pages: sandboxWebsite(sandbox) });
+  const app = appsByName(config.apps)(APP);
   const url = await server.app.listen({ host: '127.0.0.1', port: 0 });
   t.teardown(async () => {
     await server.close();
     await service.close();
     await sandbox.close();
   });
-  await until(() => service.health().ready && service.catalogue.currentOf(service.appNamed(APP)), 'ready');
+  await until(() => service.health().ready && serverDeps.catalogue.currentOf(app), 'ready');
   await hasDomain(sandbox);
   return {
     clock,
@@ -44,7 +47,7 @@ export async function startWebsite(t: Test) {
     /** The developer's next version, known to the service. */
     async release() {
       await fetch(`${sandbox.baseUrl}/_sandbox/packages`, { method: 'POST' });
-      await service.look();
+      await service.reconcile();
     },
   };
 }

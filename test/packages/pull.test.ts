@@ -186,7 +186,7 @@ t.test('the service offers what was pulled, each version at its own address', as
   const { WEBDIST_PACKAGE_URL: _, WEBDIST_PACKAGE_MANIFEST: __, ...others } = setting.env;
   const sandbox = { ...setting.sandbox, settings: others };
   const { url, service } = await startReady(t, sandbox, { WEBDIST_PACKAGES_URL: 'https://example.com/adp' });
-  await service.look();
+  await service.reconcile();
   const answer = await fetch(`${url}/install-token`, { headers: { origin: 'https://example.com' } });
   const { installUrl } = (await answer.json()) as { installUrl: string };
   t.match(decodeURIComponent(installUrl), `Package=https://example.com/adp/${APP}/versions/2000000057&`);

@@ -232,7 +232,7 @@ for (const [scheme, { skip = false, open }] of Object.entries(places))
     const settings = { ...process.env, ...env, WEBDIST_KEY: key, ASC_PRIVATE_KEY: apiKey, ASC_PRIVATE_KEY_B64: '' };
     const sandbox = await sandboxWith(t, await publicHalf(apiKey, settings));
     const { service, url, log } = await startReady(t, sandbox, settings);
-    await service.look();
+    await service.reconcile();
 
     const { keys } = service.jwks();
     const held = await publicHalf(key, settings);
@@ -247,7 +247,7 @@ for (const [scheme, { skip = false, open }] of Object.entries(places))
     }
     if (takeAway) {
       await takeAway();
-      await service.look();
+      await service.reconcile();
       const refused = await askToken(url);
       t.equal(refused.status, 503, 'without the key nothing is signed');
       seen.push(await refused.text());

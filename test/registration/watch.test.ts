@@ -71,14 +71,14 @@ t.test(
     for (const clockSkewSeconds of [300, -300]) {
       const sandbox = await startSandbox(t);
       await setFault(sandbox, { clockSkewSeconds });
-      const { url, service } = await startReady(t, sandbox);
+      const { url } = await startReady(t, sandbox);
       const { token } = (await (await askToken(url)).json()) as { token: string };
       const { iat } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { iat: number };
       const appleNow = Date.now() / 1000 + clockSkewSeconds;
       t.ok(iat <= appleNow + 2, 'not in Apple’s future');
       t.ok(iat <= Date.now() / 1000, 'nor in ours');
       t.match(
-        await service.metrics.registry.metrics(),
+        await (await fetch(`${url}/metrics`)).text(),
         new RegExp(`webdist_clock_offset_seconds ${clockSkewSeconds < 0 ? '-' : ''}(299|300|301)`),
       );
     }
@@ -120,9 +120,9 @@ async function removeKeys(sandbox: Sandbox, path = '/v1/alternativeDistributionK
 t.test('drift: a key removed at App Store Connect stops signing and is not made anew', async (t) => {
   const sandbox = await startSandbox(t);
   const { service, url, log } = await startReady(t, sandbox);
-  await service.look();
+  await service.reconcile();
   await removeKeys(sandbox);
-  await service.look();
+  await service.reconcile();
   t.equal(service.health().ready, false);
   t.equal((await askToken(url)).status, 503);
   t.equal(log.events('registration_drift').length, 1);
@@ -133,9 +133,9 @@ t.test('drift: a key removed at App Store Connect stops signing and is not made 
 t.test('drift: a domain that is gone is told, and signing goes on', async (t) => {
   const sandbox = await startSandbox(t);
   const { service, url } = await startReady(t, sandbox);
-  await service.look();
+  await service.reconcile();
   await removeKeys(sandbox, '/v1/alternativeDistributionDomains');
-  await service.look();
+  await service.reconcile();
   t.match(service.health(), { ready: true, domain: { state: 'degraded', code: 'registration_missing' } });
   t.equal((await askToken(url)).status, 200);
 });
@@ -144,7 +144,7 @@ t.test('another key registered for the app is refused, and nothing is deleted', 
   const sandbox = await startSandbox(t);
   await (await startReady(t, sandbox)).stop();
   const { service, log, url } = await startService(t, sandbox, { WEBDIST_KEY: 'env://OTHER', OTHER: newKey() });
-  await service.look();
+  await service.reconcile();
   t.match(service.health().apps['com.example.trailmap'], {
     registration: { state: 'down', code: 'different_key_registered' },
   });
@@ -168,7 +168,7 @@ t.test('a second candidate signs when it is the registered one', async (t) => {
 t.test('modes check and off create nothing', async (t) => {
   const sandbox = await startSandbox(t);
   const { service } = await startService(t, sandbox, { WEBDIST_REGISTER: 'check' });
-  await service.look();
+  await service.reconcile();
   t.match(service.health().apps['com.example.trailmap'], {
     registration: { state: 'down', code: 'registration_missing' },
   });
@@ -192,7 +192,7 @@ t.test('a key file that turns to garbage changes nothing; one that goes away sto
   writeFileSync(path, pem);
   const { service, url } = await startReady(t, sandbox, { WEBDIST_KEY: `file://${path}` });
   writeFileSync(path, 'garbage');
-  await service.look();
+  await service.reconcile();
   t.match(service.health(), {
     ready: true,
     apps: { 'com.example.trailmap': { key: { state: 'degraded', code: 'key_invalid' } } },
@@ -200,7 +200,7 @@ t.test('a key file that turns to garbage changes nothing; one that goes away sto
   t.equal((await askToken(url)).status, 200);
   const { unlinkSync } = await import('node:fs');
   unlinkSync(path);
-  await service.look();
+  await service.reconcile();
   t.match(service.health(), {
     ready: false,
     apps: { 'com.example.trailmap': { key: { state: 'down', code: 'key_absent' } } },
@@ -236,7 +236,7 @@ t.test('keys that cannot be right are refused at start, saying why', async (t) =
 
 t.test('a wrong AppleItemID is told apart from a wrong key', async (t) => {
   const { service } = await startService(t, await startSandbox(t), { WEBDIST_APPLE_ITEM_ID: '6500000002' });
-  await service.look();
+  await service.reconcile();
   t.match(service.health().apps['com.example.trailmap'], {
     registration: { code: 'config_invalid', detail: /6500000001, not 6500000002/ },
   });

@@ -18,7 +18,7 @@ async function setUp(t: Test): Promise<{ vault: VaultStandIn; running: Running }
   await admin('transit/keys/camping', { type: 'ecdsa-p256' });
   const place = { VAULT_ADDR: vault.url, VAULT_TOKEN: vault.rootToken, WEBDIST_KEY: 'hashivault://camping' };
   const running = await startReady(t, await startSandbox(t), { ...generous, ...place });
-  await running.service.look();
+  await running.service.reconcile();
   return { vault, running };
 }
 

@@ -31,16 +31,15 @@ export async function serve(): Promise<void> {
     config.tracing && traceIds,
   );
   const tracing = config.tracing && (await openTracing(config.tracing, log));
-  const service = await openService(config, { env, log, tracing });
+  const { service, serverDeps } = await openService(config, { env, log, tracing });
   const server = await buildServer({
-    service,
-    log,
+    ...serverDeps,
     ...(sandbox && { pages: await demoPages(sandbox, config, service) }),
   });
   const address = await listen(server, config);
   announce(config, address, log);
   shutDownOnSignal({ server, service, sandbox, tracing, log });
-  process.on('SIGHUP', () => void service.look());
+  process.on('SIGHUP', () => void service.reconcile());
 }
 
 /** The simulated App Store Connect is loaded only here, for sandbox mode; production never imports it. */
@@ -49,11 +48,11 @@ async function openItsSandbox(dataDir: string, production: boolean): Promise<San
   return openSandbox({ dataDir: resolve(dataDir), production });
 }
 
-async function demoPages(sandbox: Sandbox, { domain }: Config, { look }: Service) {
+async function demoPages(sandbox: Sandbox, { domain }: Config, { reconcile }: Service) {
   const { demoPage } = await import('../../sandbox/website/demo-page.ts');
   const { sandboxWebsite } = await import('../../sandbox/website/website.ts');
   const pages: FastifyPluginAsyncZod = async (app) => {
-    await app.register(demoPage({ sandbox, domain, released: look }));
+    await app.register(demoPage({ sandbox, domain, released: reconcile }));
     await app.register(sandboxWebsite(sandbox));
   };
   return pages;

@@ -6,6 +6,7 @@ import type { Dtype } from '../../install-token/claims.ts';
 import { installUrl } from '../../install-token/install-url.ts';
 import { verifyInstallToken } from '../../install-token/verify/verify.ts';
 import { openLog } from '../../log.ts';
+import { appsByName } from '../../service/app-named.ts';
 import { openService } from '../../service/service.ts';
 import { argumentOrStdin } from '../input.ts';
 import { type JsonOption, print, resultWord, withProgress } from '../terminal.ts';
@@ -20,14 +21,14 @@ export async function mint({ app: name, subject, dtype, json }: MintOptions): Pr
   const config = readConfig();
   // What replicas share of their rate limits is not needed here.
   const alone = { ...config, rateLimit: { ...config.rateLimit, redisUrl: undefined } };
-  const service = await openService(alone, {
+  const { service } = await openService(alone, {
     env: processEnvironment(),
     log: openLog('silent'),
-    looksByItself: false,
+    autoReconcile: false,
   });
   try {
-    const app = service.appNamed(name);
-    await withProgress('Asking App Store Connect for the key id', () => inTime(service.look()));
+    const app = appsByName(config.apps)(name);
+    await withProgress('Asking App Store Connect for the key id', () => inTime(service.reconcile()));
     const issued = await service
       .issue({
         app,

@@ -10,7 +10,7 @@ import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebdistError } from '../../errors.ts';
 import type { SharedRedis } from '../../service/redis.ts';
-import type { Service } from '../../service/service.ts';
+import type { ServerDeps } from '../../service/service.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
 
 const WINDOW_SECONDS = 60;
@@ -27,7 +27,7 @@ export type Limit = {
 
 /** For pages: one visitor, and one address. */
 export const pageLimits = (
-  { config: { rateLimit: limits } }: Service,
+  limits: ServerDeps['config']['rateLimit'],
   devices: Pick<DeviceCookies, 'idIn'>,
 ): readonly Limit[] => [
   { name: 'visitor', max: limits.perVisitor, keyOf: (request) => devices.idIn(request) ?? addressOf(request) },
@@ -36,7 +36,7 @@ export const pageLimits = (
 
 /** For all pages together, where the settings want that: one app, and everything. */
 export const sharedLimits = (
-  { config: { rateLimit: limits } }: Service,
+  limits: ServerDeps['config']['rateLimit'],
   appOf: (request: FastifyRequest) => string | undefined,
 ): readonly Limit[] =>
   [
@@ -48,8 +48,11 @@ export const sharedLimits = (
 type Counted = { readonly remaining: number; readonly ttlInSeconds: number; readonly isExceeded: boolean } | undefined;
 
 /** Gives the check to run for each request; throws `rate_limited`, at once where there is no Redis to be asked. */
-export async function openRateLimit(app: FastifyInstance, service: Service, limits: readonly Limit[]) {
-  const { metrics, redis } = service;
+export async function openRateLimit(
+  app: FastifyInstance,
+  { metrics, redis }: Pick<ServerDeps, 'metrics' | 'redis'>,
+  limits: readonly Limit[],
+) {
   const countHere = openCountsHere(limits);
   const countThere = redis && (await openCountsThere(app, limits, redis));
   const policy = limits.map(({ name, max }) => `"${name}";q=${max};w=${WINDOW_SECONDS}`).join(', ');

@@ -1,12 +1,12 @@
 /** Health, metrics and public keys (contract §5.3, §5.5). Nothing here makes a remote call. */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import type { Service } from '../../service/service.ts';
+import type { ServerDeps } from '../../service/service.ts';
 
-type Parts = { readonly service: Service; readonly isShuttingDown: () => boolean };
+type Deps = Pick<ServerDeps, 'service' | 'config' | 'metrics'> & { readonly isShuttingDown: () => boolean };
 
 export const healthRoutes =
-  ({ service, isShuttingDown }: Parts): FastifyPluginAsyncZod =>
+  ({ service, config, metrics, isShuttingDown }: Deps): FastifyPluginAsyncZod =>
   async (app) => {
     app.addHook('onRequest', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
@@ -14,7 +14,7 @@ export const healthRoutes =
     for (const url of ['/health/live', '/livez'])
       app.get(url, { schema: { summary: 'Whether the process can answer' } }, async () => ({
         live: true,
-        mode: service.config.mode,
+        mode: config.mode,
       }));
     for (const url of ['/health/ready', '/readyz'])
       app.get(
@@ -28,12 +28,12 @@ export const healthRoutes =
         },
       );
     app.get('/metrics', { schema: { summary: 'Prometheus metrics' } }, async (_request, reply) =>
-      reply.type(service.metrics.registry.contentType).send(await service.metrics.registry.metrics()),
+      reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
     );
   };
 
 export const jwksRoute =
-  ({ service }: Pick<Parts, 'service'>): FastifyPluginAsyncZod =>
+  ({ service }: Pick<Deps, 'service'>): FastifyPluginAsyncZod =>
   async (app) => {
     const schema = { summary: 'The registered public keys, by key id (RFC 7517)' };
     app.get('/.well-known/jwks.json', { schema }, async (_request, reply) =>

@@ -10,7 +10,9 @@ import type { AppConfig } from '../../config/config.ts';
 import { isWebdistError, WebdistError } from '../../errors.ts';
 import { installUrl } from '../../install-token/install-url.ts';
 import { latest } from '../../latest.ts';
-import type { IssuedInstall, IssueRequest, Service } from '../../service/service.ts';
+import type { AppNamed } from '../../service/app-named.ts';
+import type { IssuedInstall, IssueRequest } from '../../service/issuing.ts';
+import type { ServerDeps } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
 import type { CountryOf } from '../country.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
@@ -25,8 +27,8 @@ import {
   installTokenAnswer,
 } from '../schemas.ts';
 
-type Parts = {
-  readonly service: Service;
+type Deps = Pick<ServerDeps, 'service' | 'catalogue'> & {
+  readonly appNamed: AppNamed;
   readonly devices: DeviceCookies;
   readonly countryOf: CountryOf;
   readonly callerOf: (request: FastifyRequest) => Caller;
@@ -37,24 +39,24 @@ type Parts = {
 const answers = { 200: installTokenAnswer, default: problemSchema };
 
 export const installTokenRoutes =
-  (parts: Parts): FastifyPluginAsyncZod =>
+  (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
     const summary = 'One install verification token, and its install URL';
     app.post(
       '/install-token',
       { schema: { summary, body: installBody, querystring: z.strictObject({}), response: answers } },
-      (request, reply) => answerOne(parts, request.body, request, reply),
+      (request, reply) => answerOne(deps, request.body, request, reply),
     );
     // HEAD would make a token that nobody gets to see.
     app.get(
       '/install-token',
       { exposeHeadRoute: false, schema: { summary, querystring: installQuery, response: answers } },
-      (request, reply) => answerOne(parts, request.query, request, reply),
+      (request, reply) => answerOne(deps, request.query, request, reply),
     );
   };
 
 export const installTokensRoute =
-  (parts: Parts): FastifyPluginAsyncZod =>
+  (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
     const schema = {
       summary: 'Up to 100 tokens, for authenticated callers',
@@ -62,10 +64,10 @@ export const installTokensRoute =
       response: { 200: installsAnswer, default: problemSchema },
     };
     app.post('/install-tokens', { schema }, async (request, reply) => {
-      const caller = parts.callerOf(request);
+      const caller = deps.callerOf(request);
       if (caller.kind !== 'server') throw new WebdistError('unauthorized', 'authorization: an API key is required.');
       const results = await Promise.all(
-        request.body.requests.map((fields, index) => answerEntry(parts, { entry: fields, index, caller }, request)),
+        request.body.requests.map((fields, index) => answerEntry(deps, { entry: fields, index, caller }, request)),
       );
       reply.header('cache-control', 'no-store');
       return { results };
@@ -73,27 +75,27 @@ export const installTokensRoute =
   };
 
 async function answerOne(
-  parts: Parts,
+  deps: Deps,
   fields: InstallFields,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<InstallTokenAnswer> {
-  const caller = parts.callerOf(request);
+  const caller = deps.callerOf(request);
   reply.header('cache-control', 'no-store');
-  if (caller.kind === 'server') return answerFor(parts, serverRequest(parts, fields, caller), fields, request);
+  if (caller.kind === 'server') return answerFor(deps, serverRequest(deps, fields, caller), fields, request);
   refuseClaims(fields);
-  const app = parts.service.appNamed(appNameIn(fields));
-  const subject = { kind: 'device', id: parts.devices.remember(request, reply) } as const;
-  return answerFor(parts, { app, subject, caller: 'page', country: parts.countryOf(request) }, fields, request);
+  const app = deps.appNamed(appNameIn(fields));
+  const subject = { kind: 'device', id: deps.devices.remember(request, reply) } as const;
+  return answerFor(deps, { app, subject, caller: 'page', country: deps.countryOf(request) }, fields, request);
 }
 
 type Server = Extract<Caller, { kind: 'server' }>;
 type Entry = { readonly entry: unknown; readonly index: number; readonly caller: Server };
 
-async function answerEntry(parts: Parts, { entry, index, caller }: Entry, request: FastifyRequest) {
+async function answerEntry(deps: Deps, { entry, index, caller }: Entry, request: FastifyRequest) {
   try {
     const parsed = installBody.safeParse(entry);
-    if (parsed.success) return await answerFor(parts, serverRequest(parts, parsed.data, caller), parsed.data, request);
+    if (parsed.success) return await answerFor(deps, serverRequest(deps, parsed.data, caller), parsed.data, request);
     const issue = parsed.error.issues[0];
     throw new WebdistError(
       'invalid_request',
@@ -109,10 +111,10 @@ async function answerEntry(parts: Parts, { entry, index, caller }: Entry, reques
   }
 }
 
-function serverRequest({ service }: Parts, fields: InstallFields, { name }: Server): IssueRequest {
+function serverRequest({ appNamed }: Deps, fields: InstallFields, { name }: Server): IssueRequest {
   return {
     caller: `server:${name}`,
-    app: service.appNamed(appNameIn(fields)),
+    app: appNamed(appNameIn(fields)),
     subject: fields.subject === undefined ? undefined : { kind: 'caller', id: fields.subject },
     dtype: dtypeIn(fields),
     country: fields.country,
@@ -124,7 +126,7 @@ function serverRequest({ service }: Parts, fields: InstallFields, { name }: Serv
 const textOfSecond = latest((seconds: number) => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z'));
 
 async function answerFor(
-  { service, linkToken }: Parts,
+  { service, catalogue, linkToken }: Deps,
   install: IssueRequest,
   fields: InstallFields,
   request: FastifyRequest,
@@ -132,7 +134,7 @@ async function answerFor(
   const issued = await service.issue(install);
   logIssued(request, install.app, issued);
   const { app } = install;
-  const packageUrl = service.catalogue.currentOf(app)?.packageUrl ?? app.packageUrl;
+  const packageUrl = catalogue.currentOf(app)?.packageUrl ?? app.packageUrl;
   return {
     token: issued.installToken,
     expiresAt: textOfSecond(issued.expiresAtSeconds),
@@ -161,9 +163,9 @@ export function logIssued(
 }
 
 /** The bundle id of the app that a request for one token names; undefined when that is none of this server's. */
-export function appAskedFor(service: Service, { body, query }: FastifyRequest): string | undefined {
+export function appAskedFor(appNamed: AppNamed, { body, query }: FastifyRequest): string | undefined {
   try {
-    return service.appNamed(appNameIn((body ?? query) as InstallFields)).bundleId;
+    return appNamed(appNameIn((body ?? query) as InstallFields)).bundleId;
   } catch (error) {
     if (isWebdistError(error)) return undefined;
     throw error;

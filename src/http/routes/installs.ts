@@ -4,20 +4,22 @@ import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
+import type { AppNamed } from '../../service/app-named.ts';
 import type { Service } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
 import { problemSchema } from '../problems.ts';
 import { evidenceBody } from '../schemas.ts';
 
-type Parts = {
-  readonly service: Service;
+type Deps = {
+  readonly service: Pick<Service, 'confirm'>;
+  readonly appNamed: AppNamed;
   readonly devices: DeviceCookies;
   readonly callerOf: (request: FastifyRequest) => Caller;
 };
 
 export const installsRoute =
-  ({ service, devices, callerOf }: Parts): FastifyPluginAsyncZod =>
+  ({ service, appNamed, devices, callerOf }: Deps): FastifyPluginAsyncZod =>
   async (app) => {
     const schema = {
       summary: 'Evidence that a token was used',
@@ -30,7 +32,7 @@ export const installsRoute =
         if (nonce !== undefined) await service.confirm('confirm', { nonce });
         else if (subject !== undefined)
           await service.confirm('confirm', {
-            appleItemId: service.appNamed(name).appleItemId,
+            appleItemId: appNamed(name).appleItemId,
             subject: { kind: 'caller', id: subject },
           });
         return reply.code(204).send();

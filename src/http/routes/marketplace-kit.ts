@@ -6,6 +6,8 @@
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { AppConfig } from '../../config/config.ts';
+import { WebdistError } from '../../errors.ts';
 import { type AnswerParts, answerRestore, answerUpdates } from '../../marketplace-kit/answer.ts';
 import {
   configurationWarnings,
@@ -15,13 +17,12 @@ import {
 } from '../../marketplace-kit/configuration.ts';
 import { RESTORE_EVIDENCE, restoreDtype, UPDATE_DTYPE } from '../../marketplace-kit/restore-dtype.ts';
 import type { Grant } from '../../oauth/sealed.ts';
-import type { Service } from '../../service/service.ts';
+import type { ServerDeps } from '../../service/service.ts';
 import { fixedDocument } from '../fixed-document.ts';
 import { addressOf } from '../limits/rate-limit.ts';
 import { logIssued } from './install-token.ts';
 
-type Parts = {
-  readonly service: Service;
+type Deps = Pick<ServerDeps, 'service' | 'config' | 'catalogue' | 'now'> & {
   /** What the access token of a request stands for. */
   readonly grantOf: (request: FastifyRequest) => Grant;
 };
@@ -42,13 +43,7 @@ const deviceBody = z.object({
 type DeviceBody = z.output<typeof deviceBody>;
 
 export const marketplaceKitDocument =
-  ({
-    service: { config },
-    log,
-  }: {
-    readonly service: Service;
-    readonly log: FastifyRequest['log'];
-  }): FastifyPluginAsyncZod =>
+  ({ config, log }: Pick<ServerDeps, 'config' | 'log'>): FastifyPluginAsyncZod =>
   async (app) => {
     const { publicUrl, license, updatesPollingHours } = config.deviceSide;
     const input = { publicUrl, license, updatesPollingHours, apps: config.apps };
@@ -60,9 +55,9 @@ export const marketplaceKitDocument =
   };
 
 export const marketplaceKitRoutes =
-  (parts: Parts): FastifyPluginAsyncZod =>
+  (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
-    const offering = { ...parts, offered: new Map(parts.service.config.apps.map((one) => [one.appleItemId, one])) };
+    const offering = { ...deps, offered: new Map(deps.config.apps.map((one) => [one.appleItemId, one])) };
     app.addHook('onRequest', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
     });
@@ -103,19 +98,18 @@ function withFailures<T extends { readonly failures?: readonly object[] }>(answe
 }
 
 type Issue = (
-  parts: Parts,
+  deps: Deps,
   request: FastifyRequest,
-  install: { app: AppOf; appleVersionId: string },
+  install: { app: AppConfig; appleVersionId: string },
 ) => Promise<string>;
-type AppOf = Service['config']['apps'][number];
 
-type Offering = Parts & { readonly offered: ReadonlyMap<string, AppOf> };
+type Offering = Deps & { readonly offered: ReadonlyMap<string, AppConfig> };
 
-function partsFor(parts: Offering, request: FastifyRequest, issue: Issue): AnswerParts {
-  const { catalogue } = parts.service;
+function partsFor(deps: Offering, request: FastifyRequest, issue: Issue): AnswerParts {
+  const { catalogue, offered } = deps;
   return {
     appOf(appleItemId, requested) {
-      const app = parts.offered.get(appleItemId);
+      const app = offered.get(appleItemId);
       if (!app) return undefined;
       const known = catalogue.versionsOf(app);
       // Before the manifest could be read there is only the package itself, which is what a link has just named.
@@ -123,9 +117,11 @@ function partsFor(parts: Offering, request: FastifyRequest, issue: Issue): Answe
       return { appShareUrl: app.appShareUrl, versions: known.length > 0 ? known : unknown, rules: app.versions ?? {} };
     },
     async issue(appleItemId, appleVersionId) {
-      return issue(parts, request, { app: parts.service.appNamed(appleItemId), appleVersionId });
+      const app = offered.get(appleItemId);
+      if (!app) throw new WebdistError('unknown_app', 'This app is not offered here.');
+      return issue(deps, request, { app, appleVersionId });
     },
-    who: whoIs(parts.grantOf(request), request),
+    who: whoIs(deps.grantOf(request), request),
     failed: (appleItemId, error) =>
       request.log.error({ event: 'device_token_failed', appleItemId, code: error.code, err: error }, error.detail),
   };
@@ -135,10 +131,10 @@ function partsFor(parts: Offering, request: FastifyRequest, issue: Issue): Answe
 const whoIs = ({ subject }: Grant, request: FastifyRequest) =>
   subject ? `${subject.kind} ${subject.id}` : `address ${addressOf(request)}`;
 
-const issueRestore: Issue = async ({ service, grantOf }, request, { app, appleVersionId }) => {
+const issueRestore: Issue = async ({ service, now, grantOf }, request, { app, appleVersionId }) => {
   const grant = grantOf(request);
   const { subject } = grant;
-  const dtype = restoreDtype(grant, app.appleItemId, Math.floor(service.now() / 1000));
+  const dtype = restoreDtype(grant, app.appleItemId, Math.floor(now() / 1000));
   const issued = await service.issue({
     app,
     subject,

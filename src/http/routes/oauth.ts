@@ -10,14 +10,14 @@ import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
 import { type AuthorizationServer, oauthMetadata } from '../../oauth/authorization-server.ts';
 import { OAuthRefusal } from '../../oauth/refusal.ts';
-import type { Service } from '../../service/service.ts';
+import type { ServerDeps } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
 import { fixedDocument } from '../fixed-document.ts';
 import { problemSchema } from '../problems.ts';
 
 /** Tells devices where to turn: to this server, or to the website's own. Without either there is no such document. */
 export const oauthDocument =
-  ({ config }: Service): FastifyPluginAsyncZod =>
+  ({ config }: Pick<ServerDeps, 'config'>): FastifyPluginAsyncZod =>
   async (app) => {
     const { oauth, publicUrl } = config.deviceSide;
     if (!oauth) return;
@@ -54,7 +54,7 @@ export const oauthRoutes =
     );
   };
 
-type Parts = { readonly server: AuthorizationServer; readonly callerOf: (request: FastifyRequest) => Caller };
+type Deps = { readonly server: AuthorizationServer; readonly callerOf: (request: FastifyRequest) => Caller };
 
 const codeBody = z.strictObject({
   request: z.string().max(4096).describe('The `request` the login page was opened with'),
@@ -63,7 +63,7 @@ const codeBody = z.strictObject({
 
 /** What the login page's server calls, with an API key, once the person has signed in. */
 export const oauthCodeRoute =
-  ({ server, callerOf }: Parts): FastifyPluginAsyncZod =>
+  ({ server, callerOf }: Deps): FastifyPluginAsyncZod =>
   async (app) => {
     const schema = {
       summary: 'After a person signed in again: where their browser goes next',

@@ -7,8 +7,8 @@ import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { AuthorizationServer } from '../../oauth/authorization-server.ts';
 import type { Grant } from '../../oauth/sealed.ts';
-import { openUsedOnce } from '../../oauth/used-once.ts';
-import type { IssuedInstall, IssueRequest, Service } from '../../service/service.ts';
+import type { IssuedInstall, IssueRequest } from '../../service/issuing.ts';
+import type { ServerDeps } from '../../service/service.ts';
 import { deviceCredential } from '../device-credential.ts';
 import { hookOf } from '../hook.ts';
 import { addressOf, openRateLimit } from '../limits/rate-limit.ts';
@@ -21,25 +21,7 @@ import { grantSpan } from '../trace-requests.ts';
 const DEVICE_LIMIT_BYTES = 64 * 1024;
 
 /** What the scopes of the server have in common. */
-export type Shared = {
-  readonly service: Service;
-  readonly signIn: SignIn | undefined;
-  /** Webdist's own, when it is used. */
-  readonly authorizationServer: AuthorizationServer | undefined;
-};
-
-/** Webdist's own authorization server, if the settings want one. */
-export async function openOAuth({ config: { deviceSide }, oauthKey, redis, now }: Service) {
-  if (deviceSide.oauth?.kind !== 'own') return undefined;
-  const { openAuthorizationServer } = await import('../../oauth/authorization-server.ts');
-  const { openSeals } = await import('../../oauth/sealed.ts');
-  const shared = redis && {
-    setOnce: (id: string, seconds: number) =>
-      redis.ask(async () => (await redis.client.set(`webdist-code-${id}`, '', 'EX', seconds, 'NX')) === 'OK'),
-  };
-  const { loginUrl } = deviceSide.oauth;
-  return openAuthorizationServer({ seals: openSeals(oauthKey, now), usedOnce: openUsedOnce(shared, now), loginUrl });
-}
+export type ScopeDeps = ServerDeps & { readonly signIn: SignIn | undefined };
 
 /** Makes the `token` of links: who and which install a link is for, for as long as its install token lives. */
 export const linkTokens =
@@ -51,14 +33,15 @@ export const linkTokens =
 
 /** What devices call: no page may, so there is no CORS; a known subject has a limit of its own, the others their address. */
 export const deviceScope =
-  ({ service, signIn, authorizationServer }: Shared): FastifyPluginAsyncZod =>
+  (deps: ScopeDeps): FastifyPluginAsyncZod =>
   async (scope) => {
-    const { deviceSide, rateLimit } = service.config;
+    const { authorizationServer, signIn } = deps;
+    const { deviceSide, rateLimit } = deps.config;
     const credential = { authorizationServer, signIn, isRequired: deviceSide.isCredentialRequired };
     scope.decorateRequest('grant', null);
     const grantOf = (request: FastifyRequest) => request.getDecorator<Grant | null>('grant') ?? {};
     const subjectOf = (request: FastifyRequest) => grantOf(request).subject;
-    const limit = await openRateLimit(scope, service, [
+    const limit = await openRateLimit(scope, deps, [
       { name: 'device', max: rateLimit.perVisitor, keyOf: (request) => subjectOf(request)?.id },
       {
         name: 'device-address',
@@ -86,6 +69,6 @@ export const deviceScope =
         await limit(request, reply);
         if (refusal !== undefined) throw refusal;
       });
-      await marketplace.register(marketplaceKitRoutes({ service, grantOf }));
+      await marketplace.register(marketplaceKitRoutes({ ...deps, grantOf }));
     });
   };

@@ -3,7 +3,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { buildServer } from '../../../src/http/server.ts';
-import { openLog } from '../../../src/log.ts';
 import { askToken } from '../../harness/http.ts';
 import { startSandbox } from '../../harness/sandbox.ts';
 import { startReady } from '../../harness/service.ts';
@@ -11,8 +10,8 @@ import { until } from '../../harness/until.ts';
 
 async function serverWith(t: Test, limits: { maxLagMs: number; maxUnderWay: number; leastUnderWay?: number }) {
   const overloadLimits = { leastUnderWay: 0, ...limits };
-  const { service } = await startReady(t, await startSandbox(t));
-  const { app, close } = await buildServer({ service, log: openLog('silent'), overloadLimits });
+  const { service, serverDeps } = await startReady(t, await startSandbox(t));
+  const { app, close } = await buildServer({ ...serverDeps, overloadLimits });
   t.teardown(close);
   return { url: await app.listen({ host: '127.0.0.1', port: 0 }), service };
 }

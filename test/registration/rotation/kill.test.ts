@@ -47,7 +47,7 @@ for (const death of deaths)
     const account = await openAccount(t);
     const { sandbox, door, env, asc, to, rotate } = account;
     const replicas = [await startReady(t, sandbox, env), await startReady(t, sandbox, env)];
-    await Promise.all(replicas.map(({ service }) => service.look()));
+    await Promise.all(replicas.map(({ service }) => service.reconcile()));
     const old = await asc.appKey(appleItemId);
     const seen = watchTokens(
       t,

@@ -14,7 +14,7 @@ t.test('replicas with folders of their own and one PostgreSQL', { skip: noPostgr
   const shared = { ...env, WEBDIST_LEDGER: await server.freshUrl(), WEBDIST_LEDGER_SECRET: 'x'.repeat(40) };
   const start = () => startReady(t, sandbox, { ...shared, WEBDIST_DATA_DIR: temporaryFolder(t) });
   const replicas = [await start(), await start()];
-  await Promise.all(replicas.map(({ service }) => service.look()));
+  await Promise.all(replicas.map(({ service }) => service.reconcile()));
   const before = door.passed.length;
   const { code, output } = await rotate(undefined, { ...shared, WEBDIST_DATA_DIR: temporaryFolder(t) });
   t.equal(code, 0, output);
@@ -36,10 +36,10 @@ t.test('replicas with folders of their own and one PostgreSQL', { skip: noPostgr
 t.test('a replica that shares nothing follows when it looks', async (t) => {
   const { sandbox, env, asc, rotate } = await openAccount(t);
   const apart = await startReady(t, sandbox, { ...env, WEBDIST_DATA_DIR: temporaryFolder(t) });
-  await apart.service.look();
+  await apart.service.reconcile();
   t.equal((await rotate()).code, 0);
   const key = await asc.appKey(appleItemId);
   t.not(await keyIdOf(apart.url), key?.id);
-  await apart.service.look();
+  await apart.service.reconcile();
   t.equal(await keyIdOf(apart.url), key?.id);
 });

@@ -43,7 +43,7 @@ t.test('the steps follow from what is there', async (t) => {
 t.test('there and back: servers follow without asking Apple, restarts know it', async (t) => {
   const { sandbox, door, env, asc, rotate } = await openAccount(t);
   const [one, two] = [await startReady(t, sandbox, env), await startReady(t, sandbox, env)];
-  await Promise.all([one.service.look(), two.service.look()]);
+  await Promise.all([one.service.reconcile(), two.service.reconcile()]);
   const old = await keyIdOf(one.url);
   const before = door.passed.length;
   const { code, output } = await rotate();
@@ -76,7 +76,7 @@ t.test('there and back: servers follow without asking Apple, restarts know it', 
 t.test('what cannot work is refused before anything is changed', async (t) => {
   const { sandbox, env, asc, rotate, dataDir, to } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
-  await service.look();
+  await service.reconcile();
   const old = await keyIdOf(url);
   t.match(await rotate([]), { code: 2, output: /--to LOCATOR or --rollback/ });
   t.match(await rotate(['--to', to, '--app', 'com.example.other']), {
@@ -101,7 +101,7 @@ t.test('what cannot work is refused before anything is changed', async (t) => {
 t.test('a key that servers do not hold: a warning, and it is theirs as soon as they have it', async (t) => {
   const { sandbox, env, asc, rotate } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
-  await service.look();
+  await service.reconcile();
   const { code, output } = await rotate(['--to', keyFile(temporaryFolder(t), 'third.pem')]);
   t.equal(code, 0, output);
   t.match(output, /WARNING: no candidate of com\.example\.trailmap/);
@@ -118,7 +118,7 @@ t.test('a key that servers do not hold: a warning, and it is theirs as soon as t
 t.test('Apple refuses the new key for good: the old one comes back', async (t) => {
   const { sandbox, env, asc, door, rotate } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
-  await service.look();
+  await service.reconcile();
   const held = await asc.appKey(appleItemId);
   let posts = 0;
   door.hook = (at, { method }) => {
@@ -144,7 +144,7 @@ t.test('a key of the account: both are there for a moment, and all its apps chan
   const { sandbox, env, asc, rotate } = await openAccount(t);
   const settings = { ...env, WEBDIST_KEY_SCOPE: 'account' };
   const { service, url } = await startReady(t, sandbox, settings);
-  await service.look();
+  await service.reconcile();
   const { code, output } = await rotate(undefined, settings);
   t.equal(code, 0, output);
   t.match(output, /every app that has none of its own/);
@@ -167,7 +167,7 @@ t.test('several apps: one has to be named, and a key of the account changes for 
   writeFileSync(path, JSON.stringify({ domain: WEBDIST_DOMAIN, apps }));
   const settings = { ...shared, WEBDIST_CONFIG: path, WEBDIST_KEY_SCOPE: 'account' };
   const { service } = await startReady(t, undefined, settings);
-  await service.look();
+  await service.reconcile();
   t.match(await rotate(undefined, settings), {
     code: 2,
     output: /several apps.*--app with one of: com\.example\.trail/s,
@@ -181,7 +181,7 @@ t.test('several apps: one has to be named, and a key of the account changes for 
 t.test('two at once: one does it, the other changes nothing', async (t) => {
   const { sandbox, env, asc, rotate } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
-  await service.look();
+  await service.reconcile();
   const results = await Promise.all([rotate(), rotate()]);
   t.ok(results.some(({ code }) => code === 0));
   for (const { code, output } of results)

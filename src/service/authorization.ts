@@ -1,0 +1,34 @@
+/** Opens webdist's own authorization server for devices, when it is configured; its libraries load only then. */
+
+import type { Config } from '../config/config.ts';
+import type { AuthorizationServer } from '../oauth/authorization-server.ts';
+import type { SharedRedis } from './redis.ts';
+
+type Deps = {
+  /** 32 bytes that encrypt what devices carry from a link to their requests. */
+  readonly key: Buffer;
+  /** Where all replicas remember which codes were used; undefined: each remembers its own. */
+  readonly redis: SharedRedis | undefined;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+};
+
+/** Undefined unless the settings choose webdist's own OAuth. */
+export async function openAuthorization(
+  settings: Config['deviceSide']['oauth'],
+  { key, redis, now }: Deps,
+): Promise<AuthorizationServer | undefined> {
+  if (settings?.kind !== 'own') return undefined;
+  const { openAuthorizationServer } = await import('../oauth/authorization-server.ts');
+  const { openSeals } = await import('../oauth/sealed.ts');
+  const { openUsedOnce } = await import('../oauth/used-once.ts');
+  const shared = redis && {
+    setOnce: (id: string, seconds: number) =>
+      redis.ask(async () => (await redis.client.set(`webdist-code-${id}`, '', 'EX', seconds, 'NX')) === 'OK'),
+  };
+  return openAuthorizationServer({
+    seals: openSeals(key, now),
+    usedOnce: openUsedOnce(shared, now),
+    loginUrl: settings.loginUrl,
+  });
+}
