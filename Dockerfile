@@ -1,13 +1,13 @@
-# webdist: one process, not root, no shell, nothing written but /data.
+# The image of webdist: one process, not root, no shell; it writes only to /data.
 #
 #   docker build -t webdist .                  every backend
 #   docker build -t webdist --target slim .    without the vendors' SDKs (AWS, Google, Azure) and PKCS#11
 #
-# An HSM's PKCS#11 library may need more of a Debian than is here: COPY --from=webdist / / into an image that has it.
+# An HSM's PKCS#11 library may need more of Debian than this image has: COPY --from=webdist / / into an image that has both.
 
 FROM node:26-bookworm-slim AS build
 WORKDIR /app
-# pkcs11js, for HSMs, is compiled against the headers that come with Node; strip is among the compiler's tools.
+# pkcs11js, for HSMs, is compiled against the headers that come with Node; strip comes with the compiler.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ make python3 \
  && rm -rf /var/lib/apt/lists/*
@@ -17,7 +17,7 @@ COPY tsconfig.json tsconfig.build.json tsconfig.browser.json ./
 COPY src src
 RUN npm run build && find dist \( -name '*.map' -o -name '*.d.ts' \) -delete
 
-# What a system has to have to run Node: its libraries, a user, a place for what libraries put aside.
+# The least that Node needs to run: its libraries, a user, and /tmp.
 FROM build AS system
 RUN mkdir -p /system/usr/local/bin /system/etc /system/data /system/app \
  && install -d -m 1777 /system/tmp \
@@ -28,7 +28,7 @@ RUN mkdir -p /system/usr/local/bin /system/etc /system/data /system/app \
  && echo 'hosts: files dns' > /system/etc/nsswitch.conf \
  && chown 65532:65532 /system/data
 
-# One tree for each kind of image: pruned, with its bill of materials, all files of one age.
+# One file tree for each image: pruned, with its bill of materials, and all files with the same date.
 FROM build AS tree
 ARG SOURCE_DATE_EPOCH=0
 COPY docker/prune-modules.sh docker/bill-of-materials.sh docker/
@@ -52,7 +52,7 @@ RUN npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
  && find /tree -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
 FROM scratch AS base
-# The release sets both; a test holds the first to package.json.
+# The release sets both; a test compares the first with package.json.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="webdist" \
@@ -68,13 +68,13 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/live`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-# The "--" keeps Node from taking webdist's own --env-file for its own.
+# Without the "--", Node would interpret webdist's --env-file option itself.
 ENTRYPOINT ["node", "--", "/app/dist/main.js"]
 CMD ["serve"]
 
 FROM base AS slim
 COPY --from=slim-tree /tree /
 
-# The last one is what `docker build .` makes.
+# The last stage is the one that `docker build .` builds.
 FROM base AS full
 COPY --from=tree /tree /

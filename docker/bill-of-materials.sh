@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the image's node_modules holds, with versions, hashes and licences, as CycloneDX JSON on stdout: by the lock file,
-# so the same input gives the same output. Takes what `npm prune` was told to leave out: --omit=dev …
+# Prints the contents of the image's node_modules (versions, hashes, licences) as CycloneDX JSON. It reads the lock file, so the
+# same input gives the same output. Takes the options that `npm prune` was given: --omit=dev …
 set -eu
 npm sbom --package-lock-only --sbom-format cyclonedx --sbom-type application "$@" |
   node -e '

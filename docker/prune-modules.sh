@@ -1,6 +1,6 @@
 #!/bin/sh
-# Takes out of node_modules what a running service never reads: types, source maps, tests, documentation, builds for
-# browsers. Licence texts stay. Runs in the image's build, in the folder that holds node_modules.
+# Removes from node_modules what a running service never reads: types, source maps, tests, documentation, builds for
+# browsers. Keeps licence texts. Runs during the image build, in the folder that contains node_modules.
 set -eu
 cd node_modules
 
@@ -8,19 +8,19 @@ find . -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts
   -o -name '*.flow' -o -name '*.gyp' -o -name '*.gypi' -o -name '*.o' -o -name '*.a' \
   -o -name '.npmignore' -o -name '.gitattributes' -o -name '.editorconfig' -o -name '.eslintrc*' -o -name '.prettierrc*' \
   -o -name '*.md' -o -name '*.markdown' \) ! -iname 'licen[cs]e*' ! -iname 'notice*' -delete
-# Folders of tests and examples, not modules that have such a name inside a package's code.
+# Only folders of tests and examples, not modules inside a package's code that happen to have such a name.
 find . -type d \( -name .github -o -name __tests__ -o -path '*/node_modules/*/test' -o -path './*/test' -o -path './*/tests' \
   -o -path './*/benchmark' -o -path './*/benchmarks' -o -path './*/bench' -o -path './*/example' -o -path './*/examples' \) \
   -prune -exec rm -rf {} +
 find . -type d \( -path '*/dist/browser' -o -path '*/dist/react-native' -o -path '*/dist/workerd' \) -prune -exec rm -rf {} +
 
-# Beside the module that Node loads; only a browser loads these.
+# Next to the module that Node loads; only browsers load these.
 rm -rf @azure/msal-browser web-streams-polyfill/dist/polyfill* pkcs11js/build/Release/obj.target pkcs11js/src
-# The types' packages hold nothing else.
+# Packages that contain only types.
 rm -rf @types
 find . -type d -empty -delete
 
-# Whatever is left must still load, each dependency that is there at all.
+# Every dependency that was kept must still load.
 cd ..
 node --input-type=module -e '
   import { existsSync, readFileSync } from "node:fs";

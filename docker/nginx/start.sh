@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts nginx with the certificate in /tls, or, where there is none, with a self-signed one for trying things out.
+# Starts nginx with the certificate in /tls, or with a self-signed one if there is none.
 set -eu
 if [ ! -s /tls/tls.crt ]; then
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
