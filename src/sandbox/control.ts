@@ -1,29 +1,29 @@
 /**
- * The sandbox's own paths, under `/_sandbox`: requests, faults, device, packages, licences (contract §7). They need no
- * credential and no fault applies to them.
+ * The sandbox's own paths, under `/_sandbox`: requests, faults, device, packages, licences (docs/sandbox.md). They need no
+ * credential, and faults do not apply to them.
  */
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { addCdn, type Cdn } from './apple/cdn.ts';
 import { fileAt, newestOf } from './apple/packages.ts';
-import { deviceRequestSchema, judge } from './device/device.ts';
+import { judge, judgeRequestSchema } from './device/judge.ts';
 import { type Faults, faultSchema } from './faults.ts';
 import type { openRequestLog } from './requests.ts';
-import { newDevice, type Store } from './state.ts';
+import { newDeviceState, type SandboxStore } from './state.ts';
 import { addLicenceStub } from './website/licence-stub.ts';
 
-/** What the paths work with; `now` in milliseconds since 1970. */
-export type ControlParts = {
-  readonly store: Store;
+/** What the paths need; `now` returns milliseconds since 1970. */
+export type ControlDeps = {
+  readonly store: SandboxStore;
   readonly cdn: Cdn;
   readonly faults: Faults;
   readonly requests: ReturnType<typeof openRequestLog>;
   readonly now: () => number;
 };
 
-/** Adds the paths to a server whose bodies arrive as text. */
-export function addControl(server: FastifyInstance, { store, cdn, faults, requests, now }: ControlParts): void {
+/** Adds the paths to a server that passes request bodies on as text. */
+export function addControl(server: FastifyInstance, { store, cdn, faults, requests, now }: ControlDeps): void {
   server.get('/_sandbox/requests', () => requests.list());
   server.delete('/_sandbox/requests', (_, reply) => {
     requests.clear();
@@ -43,12 +43,12 @@ export function addControl(server: FastifyInstance, { store, cdn, faults, reques
   });
 
   server.post('/_sandbox/device', ({ body }, reply) => {
-    const request = parse(body, deviceRequestSchema, reply);
+    const request = parse(body, judgeRequestSchema, reply);
     return request ? judge(request, store, now()) : reply;
   });
   server.delete('/_sandbox/device', (_, reply) => {
     store.change((draft) => {
-      draft.device = newDevice();
+      draft.device = newDeviceState();
     });
     return reply.code(204).send();
   });
@@ -56,17 +56,17 @@ export function addControl(server: FastifyInstance, { store, cdn, faults, reques
   server.get<{ Params: { id: string; '*': string } }>('/_sandbox/packages/:id/*', ({ params }, reply) => {
     const found = newestOf(store.state.packages, params.id);
     const bytes = found && fileAt(found, store.state.packages, params['*']);
-    if (!bytes) return problem(reply, 404, 'There is no such file of a package here.');
+    if (!bytes) return problem(reply, 404, 'No package has this file.');
     const isJson = params['*'].endsWith('.json');
     return reply.type(isJson ? 'application/json; charset=utf-8' : 'application/octet-stream').send(bytes);
   });
   addCdn(server, { store, cdn, now });
   addLicenceStub(server);
 
-  server.all('/_sandbox/*', (_, reply) => problem(reply, 404, 'The sandbox has no such path or method.'));
+  server.all('/_sandbox/*', (_, reply) => problem(reply, 404, 'The sandbox does not have this path or method.'));
 }
 
-/** Reads a JSON body; on a bad one answers 400 and gives undefined. */
+/** Reads a JSON body; for an invalid one, sends 400 and returns undefined. */
 function parse<T>(body: unknown, schema: z.ZodType<T>, reply: FastifyReply): T | undefined {
   let content: unknown;
   try {

@@ -1,9 +1,9 @@
-/** Faults of the simulated App Store Connect, for tests of whoever calls it. Held in memory only. */
+/** Faults of the simulated App Store Connect, for tests of its clients (docs/sandbox.md). Held in memory only. */
 
 import { z } from 'zod';
-import { type Answer, errorAnswer } from './apple/json-api.ts';
+import { type AppleAnswer, errorAnswer } from './apple/json-api.ts';
 
-/** What a fault answers with when only a status is given. */
+/** The code of a fault for which only a status is given. */
 const usualCodes: Readonly<Record<number, string>> = {
   400: 'PARAMETER_ERROR.INVALID',
   401: 'NOT_AUTHORIZED',
@@ -17,13 +17,13 @@ const usualCodes: Readonly<Record<number, string>> = {
 };
 
 /**
- * One fault, as posted to `/_sandbox/faults`. It is for requests whose path is or begins with `path` and whose method
- * is `method`, for the next `times` of them; without these for all. Then:
- * - `status` 400 to 599: Apple's error body with `code`; `html`: a page of HTML instead, which may also have status 200;
- *   `retryAfterSeconds`: with that `Retry-After`;
- * - `drop`: true closes the connection at once, "after" does the work first and then closes it without an answer;
- * - `latencyMs`: waits before any of these, or before the usual answer;
- * - `clockSkewSeconds`: the server's clock is ahead by so much, in `Date` and in every check.
+ * One fault, as posted to `/_sandbox/faults`. It applies to requests whose path starts with `path` and whose method is
+ * `method` (default: all requests), and to the next `times` of them (default: until deleted). Its effects:
+ * - `status` 400 to 599: Apple's error body with `code`; `html`: an HTML page instead, for which status 200 is also
+ *   possible; `retryAfterSeconds`: adds `Retry-After`;
+ * - `drop`: true closes the connection at once; "after" does the work first, then closes it without an answer;
+ * - `latencyMs`: waits before any of these, or before the normal answer;
+ * - `clockSkewSeconds`: how far the server's clock is ahead, in `Date` and in every check.
  */
 export const faultSchema = z
   .strictObject({
@@ -39,15 +39,15 @@ export const faultSchema = z
     times: z.int().min(1).optional(),
   })
   .refine((fault) => answers(fault) || fault.clockSkewSeconds !== undefined, {
-    error: 'says nothing to do: give status, drop, latencyMs or clockSkewSeconds',
+    error: 'has no effect: give status, drop, latencyMs or clockSkewSeconds',
   })
   .refine(
     ({ status, code, html, retryAfterSeconds }) =>
       status !== undefined || (code === undefined && !html && retryAfterSeconds === undefined),
-    { error: 'code, html and retryAfterSeconds go with a status' },
+    { error: 'code, html and retryAfterSeconds require a status' },
   )
   .refine(({ status, html }) => status === undefined || status >= 400 || (html && status === 200), {
-    error: 'status is 400 to 599, or 200 with html',
+    error: 'status must be 400 to 599, or 200 with html',
   })
   .refine(({ status, drop }) => status === undefined || !drop, { error: 'status and drop exclude each other' })
   .refine(({ code, html }) => code === undefined || !html, { error: 'code and html exclude each other' });
@@ -56,33 +56,33 @@ type Fault = z.infer<typeof faultSchema>;
 
 type Answering = { status?: number | undefined; drop?: boolean | 'after' | undefined; latencyMs?: number | undefined };
 
-/** Whether a fault says how to answer; else it shifts the clock and nothing more. */
+/** Whether a fault changes the answer; otherwise it only shifts the clock. */
 function answers({ status, drop, latencyMs }: Answering): boolean {
   return status !== undefined || Boolean(drop) || latencyMs !== undefined;
 }
 
-/** What goes wrong with one request. */
-type Trouble = {
+/** How the faults affect one request. */
+type FaultEffect = {
   readonly skewMs: number;
   readonly latencyMs: number;
   readonly drop: boolean | 'after';
-  /** Answered instead of the usual. */
-  readonly answer: Answer | undefined;
+  /** Sent instead of the normal answer. */
+  readonly answer: AppleAnswer | undefined;
 };
 
-/** The faults that are on. */
+/** The active faults. */
 export interface Faults {
   readonly list: readonly Fault[];
   add(fault: Fault): void;
   clear(): void;
   /**
-   * The trouble of one request: the newest matching fault that says how to answer, and apart from it the newest
-   * matching `clockSkewSeconds`. Counts `times` of those two down.
+   * The effect on one request: that of the newest matching fault that changes the answer, and the newest matching
+   * `clockSkewSeconds`. Counts down `times` of both.
    */
-  take(method: string, path: string): Trouble;
+  take(method: string, path: string): FaultEffect;
 }
 
-/** No faults to begin with. */
+/** Starts without faults. */
 export function openFaults(): Faults {
   let active: Fault[] = [];
   return {
@@ -113,7 +113,7 @@ export function openFaults(): Faults {
   };
 }
 
-function answerOf({ status, code, html, retryAfterSeconds }: Fault): Answer | undefined {
+function answerOf({ status, code, html, retryAfterSeconds }: Fault): AppleAnswer | undefined {
   if (status === undefined) return undefined;
   const headers = retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
   if (html)

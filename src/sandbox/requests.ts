@@ -1,16 +1,16 @@
-/** The log of requests the simulated App Store Connect received, in memory. */
+/** An in-memory log of the requests that the simulated App Store Connect received. */
 
-/** `path` is without the query. `status` is 0 when the connection was dropped without an answer. */
+/** `path` excludes the query. `status` is 0 if the connection was dropped without an answer. */
 export type LoggedRequest = { readonly method: string; readonly path: string; readonly status: number };
 
-/** Older ones are forgotten. */
+/** Older requests are discarded. */
 const MAX_REQUESTS = 100_000;
 
 /** An empty log. */
 export function openRequestLog() {
   let entries: { method: string; path: string; status: number | undefined }[] = [];
   return {
-    /** Notes that a request arrived; what it gives notes the outcome. */
+    /** Records that a request arrived; returns the function that records its status. */
     begin(method: string, path: string): (status: number) => void {
       const entry: (typeof entries)[number] = { method, path, status: undefined };
       entries.push(entry);
@@ -19,7 +19,7 @@ export function openRequestLog() {
         entry.status = status;
       };
     },
-    /** The requests that have an outcome, in order of arrival. */
+    /** The requests that have been answered or dropped, oldest first. */
     list: (): LoggedRequest[] =>
       entries.flatMap(({ method, path, status }) => (status === undefined ? [] : [{ method, path, status }])),
     clear() {

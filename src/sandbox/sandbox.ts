@@ -1,6 +1,6 @@
 /**
- * The sandbox: a real HTTP server that plays App Store Connect, and an iPhone beside it, for trying webdist out and
- * for tests. To webdist it is a base address and nothing more: whoever is to use it gets `settings`.
+ * The sandbox: a real HTTP server that simulates App Store Connect, and a simulated device, for trials and tests
+ * (docs/sandbox.md). A service uses it through `settings`: to webdist it is only a base URL.
  */
 
 import type { AddressInfo } from 'node:net';
@@ -10,32 +10,32 @@ import type { Logger } from 'pino';
 import { WebdistError } from '../errors.ts';
 import { openHourlyLimit } from './apple/bearer.ts';
 import { openCdn } from './apple/cdn.ts';
-import { type DeviceRequest, judge, type Verdict } from './device/device.ts';
+import { type JudgeRequest, judge, type Verdict } from './device/judge.ts';
 import { openFaults } from './faults.ts';
 import { openRequestLog } from './requests.ts';
-import { buildServer } from './server.ts';
-import { type ApiKey, ensureDistributionKey, openStore, type State } from './state.ts';
+import { buildSandboxServer } from './server.ts';
+import { type ApiKey, ensureDistributionKey, openStore, type SandboxState } from './state.ts';
 
 export type SandboxOptions = {
-  /** Folder of its state and its distribution key; made when it is not there. */
+  /** Folder for its state and its distribution key; created if missing. */
   readonly dataDir: string;
   /** Default 0: any free port. */
   readonly port?: number;
   /** Default 127.0.0.1. */
   readonly host?: string;
-  /** Address under which the service reaches it, without a slash at the end; default: host and port. */
+  /** URL at which the service reaches it, without a trailing slash; default: host and port. */
   readonly baseUrl?: string;
   readonly log?: Logger;
   /** Milliseconds since 1970; default the real clock. */
   readonly now?: () => number;
-  /** Whether NODE_ENV is production: then it refuses, unless it was started by its own command. */
+  /** Whether NODE_ENV is production; if so, opening fails unless `ownCommand` is set. */
   readonly production?: boolean;
   readonly ownCommand?: boolean;
-  /** Requests each API key may make in a rolling hour; default 3500, as in Apple's example. */
+  /** Requests per API key in a rolling hour; default 3500, as in Apple's example. */
   readonly requestsPerHour?: number;
 };
 
-/** An API key the account has beside its team key, for tests. */
+/** An additional API key of the account, for tests. */
 type SandboxKey = {
   readonly keyId: string;
   readonly privateKeyPem: string;
@@ -44,16 +44,16 @@ type SandboxKey = {
 
 /** A running sandbox. */
 export interface Sandbox {
-  /** Address as the service sees it, without a slash at the end. */
+  /** URL at which the service reaches it, without a trailing slash. */
   readonly baseUrl: string;
-  /** What a service needs to use it, by the names of its settings. Holds a private key: never log it. */
+  /** The settings that a service needs to use it, by name. They include a private key: never log them. */
   readonly settings: Readonly<Record<string, string>>;
   readonly individualKey: SandboxKey;
-  /** A key whose tokens are refused, since it is not for this API. */
+  /** A key whose JWTs are refused: it is not valid for this API. */
   readonly inAppPurchaseKey: SandboxKey;
-  /** What the simulated device says; the same as `POST /_sandbox/device`. */
-  device(request: DeviceRequest): Promise<Verdict>;
-  /** Stops at once, open connections included. The state stays in the data folder. */
+  /** The simulated device's verdict, as from `POST /_sandbox/device`. */
+  device(request: JudgeRequest): Promise<Verdict>;
+  /** Stops at once and closes open connections. The state stays in the data folder. */
   close(): Promise<void>;
 }
 
@@ -62,13 +62,13 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { port = 0, host = '127.0.0.1', now = Date.now, requestsPerHour = 3500 } = options;
   if (options.production && !options.ownCommand)
     throw new WebdistError('config_invalid', 'The sandbox does not run inside a service in production.', {
-      hint: 'Set WEBDIST_MODE=production, or start `webdist sandbox` by itself.',
+      hint: 'Set WEBDIST_MODE=production, or run `webdist sandbox` separately.',
     });
   const dataDir = resolve(options.dataDir);
   const distributionKeyFile = ensureDistributionKey(dataDir);
   const store = openStore(dataDir);
   const closing = new AbortController();
-  const server = buildServer({
+  const server = buildSandboxServer({
     store,
     cdn: openCdn(),
     now,
@@ -98,13 +98,13 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   };
 }
 
-/** Settings as the text of an env file, a `NAME=value` line each. */
+/** Formats settings as an env file: one `NAME=value` line each. */
 export const settingsText = (settings: Sandbox['settings']): string =>
   Object.entries(settings)
     .map(([name, value]) => `${name}=${value}\n`)
     .join('');
 
-function settingsFor(baseUrl: string, distributionKeyFile: string, state: State): Record<string, string> {
+function settingsFor(baseUrl: string, distributionKeyFile: string, state: SandboxState): Record<string, string> {
   const apiKey = apiKeyOf(state, 'team');
   const app = state.apps[0];
   const linked = state.packages.find(({ appleItemId }) => appleItemId === app?.id);
@@ -129,7 +129,7 @@ function settingsFor(baseUrl: string, distributionKeyFile: string, state: State)
   };
 }
 
-function apiKeyOf(state: State, kind: ApiKey['kind']): ApiKey {
+function apiKeyOf(state: SandboxState, kind: ApiKey['kind']): ApiKey {
   const key = state.apiKeys.find((apiKey) => apiKey.kind === kind);
   if (!key) throw new WebdistError('state_invalid', `The sandbox’s account has no ${kind} API key.`);
   return key;

@@ -1,73 +1,73 @@
 /**
- * The sandbox's HTTP server. `/_sandbox` goes to Fastify; every other request is one for Apple and is answered here,
- * on bare sockets, so that the order of refusals, `Date`, broken addresses and dropped connections are as they should.
+ * The sandbox's HTTP server. `/_sandbox` is routed by Fastify. All other requests are for the simulated Apple and are
+ * handled with `node:http` alone, which leaves the order of refusals, `Date`, malformed URLs and dropped connections to us.
  */
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { type AppleAnswer, type AppleParts, answerApple } from './apple/app-store-connect.ts';
+import { type AppleDeps, answerApple, type MeteredAnswer } from './apple/app-store-connect.ts';
 import { errorAnswer } from './apple/json-api.ts';
-import { addControl, type ControlParts } from './control.ts';
+import { addControl, type ControlDeps } from './control.ts';
 
-/** What the server works with. */
-export type ServerParts = AppleParts &
-  ControlParts & {
+/** What the server needs. */
+export type SandboxServerDeps = AppleDeps &
+  ControlDeps & {
     readonly requestsPerHour: number;
     readonly log: Logger | undefined;
-    /** Ends delays that faults make. */
+    /** Ends the delays of faults. */
     readonly closing: AbortSignal;
   };
 
-/** A body beyond this is cut off, and then is not JSON. */
+/** A longer body is truncated, and is then no longer valid JSON. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** Long, so that no client meets a connection that is just being closed. */
+/** Long, so that no client reuses a connection that is just being closed. */
 const KEEP_ALIVE_MS = 72_000;
 
-/** Gives a server that does not listen yet. */
-export function buildServer(parts: ServerParts): FastifyInstance {
+/** Returns a server that is not listening yet. */
+export function buildSandboxServer(deps: SandboxServerDeps): FastifyInstance {
   const server = Fastify({
     forceCloseConnections: true,
     serverFactory: (control) =>
       createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
         if (request.url?.startsWith('/_sandbox/')) control(request, response);
-        else void serveApple(request, response, parts);
+        else void serveApple(request, response, deps);
       }),
   });
-  // Any type of content, as text: what `curl -d` sends calls itself a form.
+  // Any content type, as text: `curl -d` labels its body a form.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', { parseAs: 'string' }, (_, body, done) => done(null, body));
-  addControl(server, parts);
+  addControl(server, deps);
   return server;
 }
 
 /** Answers one request, or closes its connection. Never rejects. */
-async function serveApple(request: IncomingMessage, response: ServerResponse, parts: ServerParts): Promise<void> {
+async function serveApple(request: IncomingMessage, response: ServerResponse, deps: SandboxServerDeps): Promise<void> {
   const { method = '', url: target = '' } = request;
   const path = target.split('?', 1)[0] ?? '';
-  const end = parts.requests.begin(method, path);
-  const { skewMs, latencyMs, drop, answer: wrong } = parts.faults.take(method, path);
-  const nowMs = () => parts.now() + skewMs;
+  const end = deps.requests.begin(method, path);
+  const { skewMs, latencyMs, drop, answer: faulty } = deps.faults.take(method, path);
+  const nowMs = () => deps.now() + skewMs;
   const breakOff = () => {
     end(0);
     request.socket.destroy();
   };
   try {
-    if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: parts.closing });
+    if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: deps.closing });
     if (drop === true) return breakOff();
     const body = await readBody(request);
-    const asked = { method, target, headers: request.headers, origin: `http://${request.headers.host}`, body };
-    const answer = wrong ?? (await answerApple({ ...asked, nowMs: nowMs() }, parts));
+    const received = { method, target, headers: request.headers, origin: `http://${request.headers.host}`, body };
+    const answer = faulty ?? (await answerApple({ ...received, nowMs: nowMs() }, deps));
     if (drop === 'after') return breakOff();
     end(answer.status);
-    send(response, answer, nowMs(), parts);
+    send(response, answer, nowMs(), deps);
   } catch (error) {
-    if (parts.closing.aborted || request.socket.destroyed) return breakOff();
+    if (deps.closing.aborted || request.socket.destroyed) return breakOff();
     end(500);
-    parts.log?.error({ err: error, method, path }, 'the sandbox failed');
-    send(response, errorAnswer(500, 'UNEXPECTED_ERROR', 'The sandbox failed; its log says how.'), nowMs(), parts);
+    deps.log?.error({ err: error, method, path }, 'the sandbox failed');
+    send(response, errorAnswer(500, 'UNEXPECTED_ERROR', 'The sandbox failed; see its log.'), nowMs(), deps);
   }
 }
 
@@ -81,8 +81,13 @@ async function readBody(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** Adds what every answer of Apple's has: `Date` by the simulated clock, and `X-Rate-Limit`. */
-function send(response: ServerResponse, answer: AppleAnswer, nowMs: number, { requestsPerHour }: ServerParts): void {
+/** Adds the headers that all of Apple's responses have: `Date` from the simulated clock, and `X-Rate-Limit`. */
+function send(
+  response: ServerResponse,
+  answer: MeteredAnswer,
+  nowMs: number,
+  { requestsPerHour }: SandboxServerDeps,
+): void {
   const { limit, remaining } = answer.allowance ?? {
     limit: requestsPerHour,
     remaining: answer.status === 429 ? 0 : requestsPerHour,

@@ -1,6 +1,6 @@
 /**
- * What the simulated App Store Connect and the simulated device remember: one JSON file, written whole and atomically
- * with every change. A change that cannot be written has not happened.
+ * The state of the simulated App Store Connect and the simulated device: one JSON file, replaced atomically on every
+ * change. A change that cannot be written does not take effect.
  */
 
 import { generateKeyPairSync, type KeyObject, randomBytes, randomInt, randomUUID } from 'node:crypto';
@@ -12,7 +12,7 @@ import { WebdistError } from '../errors.ts';
 const apiKeySchema = z.strictObject({
   kind: z.enum(['team', 'individual', 'in-app-purchase']),
   keyId: z.string(),
-  /** An individual key has none. */
+  /** Absent for an individual key. */
   issuerId: z.string().optional(),
   privateKeyPem: z.string(),
 });
@@ -27,7 +27,7 @@ const keySchema = z.strictObject({
   id: z.string(),
   /** SubjectPublicKeyInfo DER, base64. */
   spki: z.string(),
-  /** AppleItemID of the app it is for; null: for all apps of the account. */
+  /** AppleItemID of its app; null: the key is for all apps of the account. */
   appId: z.string().nullable(),
 });
 const domainSchema = z.strictObject({
@@ -42,11 +42,11 @@ const packageSchema = z.strictObject({
   bundleId: z.string(),
   shortVersionString: z.string().default('1.3.0'),
   bundleVersion: z.string().default('42'),
-  /** Base address on the website. */
+  /** Base URL on the website. */
   url: z.string(),
-  /** Made-up content of the file `signature`, base64. */
+  /** Random content of the file `signature`, base64. */
   signature: z.string(),
-  /** False: the version is there, but nobody has asked for its package. */
+  /** False: the version exists, but its package has not been created. */
   isMade: z.boolean().default(true),
 });
 const stateSchema = z.strictObject({
@@ -57,12 +57,12 @@ const stateSchema = z.strictObject({
   keys: z.array(keySchema),
   /** Alternative distribution domains, oldest first. */
   domains: z.array(domainSchema),
-  /** Packages of the apps' versions, oldest first; the website serves the last one of each app. */
+  /** Packages of the apps' versions, oldest first; the website serves the newest of each app. */
   packages: z.array(packageSchema),
   device: z.strictObject({
-    /** Each a key id, a space and a nonce in upper case. */
+    /** Each entry is a key id, a space and a nonce in upper case. */
     nonces: z.array(z.string()),
-    /** Apps this device installed. A link is followed by one restore, whose token has the same `dtype`. */
+    /** Apps that this device installed. An install from a link is followed by one restore, whose token has the same `dtype`. */
     installs: z.array(
       z.strictObject({ appId: z.string(), dtypeOfRestore: z.enum(['download', 'redownload']).nullable() }),
     ),
@@ -70,25 +70,25 @@ const stateSchema = z.strictObject({
 });
 
 export type ApiKey = z.infer<typeof apiKeySchema>;
-export type App = z.infer<typeof appSchema>;
+export type AccountApp = z.infer<typeof appSchema>;
 export type DistributionKey = z.infer<typeof keySchema>;
 export type DistributionDomain = z.infer<typeof domainSchema>;
 export type Package = z.infer<typeof packageSchema>;
-export type State = z.infer<typeof stateSchema>;
+export type SandboxState = z.infer<typeof stateSchema>;
 
-/** The state and the one way to change it. */
-export interface Store {
-  /** The state as it is now; for reading only. */
-  readonly state: State;
+/** The state, and the only way to change it. */
+export interface SandboxStore {
+  /** The current state; read-only. */
+  readonly state: SandboxState;
   /**
-   * Runs `act` on a copy, writes the copy, then puts it in place, all in one turn of the event loop. What `act` throws
-   * leaves everything as it was. Throws `state_invalid` when the file cannot be written.
+   * Runs `act` on a copy, writes the copy to disk, then makes it current, all in one tick. If `act` throws, nothing
+   * changes. Throws `state_invalid` if the file cannot be written.
    */
-  change<T>(act: (draft: State) => T): T;
+  change<T>(act: (draft: SandboxState) => T): T;
 }
 
-/** Reads `<dataDir>/sandbox.json`, or makes it with one app and one API key of each kind. Throws `state_invalid`. */
-export function openStore(dataDir: string): Store {
+/** Reads `<dataDir>/sandbox.json`, or creates it with one app and one API key of each kind. Throws `state_invalid`. */
+export function openStore(dataDir: string): SandboxStore {
   const file = join(dataDir, 'sandbox.json');
   let state = readState(file);
   if (state === undefined) {
@@ -110,7 +110,7 @@ export function openStore(dataDir: string): Store {
   };
 }
 
-function readState(file: string): State | undefined {
+function readState(file: string): SandboxState | undefined {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
@@ -121,14 +121,14 @@ function readState(file: string): State | undefined {
   try {
     return stateSchema.parse(JSON.parse(text));
   } catch {
-    // Without a cause: what zod and JSON.parse say can quote the file, which holds private keys.
-    throw new WebdistError('state_invalid', `The file ${file} is not a state of this sandbox.`, {
-      hint: 'Delete it to begin with a fresh account.',
+    // No cause: messages from zod and JSON.parse can quote the file, which holds private keys.
+    throw new WebdistError('state_invalid', `The file ${file} is not a state file of this version of the sandbox.`, {
+      hint: 'Delete it to start with a new account.',
     });
   }
 }
 
-function writeState(file: string, state: State): void {
+function writeState(file: string, state: SandboxState): void {
   const draft = `${file}.new`;
   try {
     const handle = openSync(draft, 'w', 0o600);
@@ -144,7 +144,7 @@ function writeState(file: string, state: State): void {
   }
 }
 
-function newState(): State {
+function newState(): SandboxState {
   const issuerId = randomUUID();
   const app = { id: '6500000001', bundleId: 'com.example.trailmap' };
   return {
@@ -169,14 +169,14 @@ function newState(): State {
         isMade: true,
       },
     ],
-    device: newDevice(),
+    device: newDeviceState(),
   };
 }
 
-/** A device that never saw a token nor installed an app. */
-export const newDevice = (): State['device'] => ({ nonces: [], installs: [] });
+/** The state of a device that has seen no token and installed no app. */
+export const newDeviceState = (): SandboxState['device'] => ({ nonces: [], installs: [] });
 
-/** Ten characters, as `2X9R4HXF34`. */
+/** Ten characters, such as `2X9R4HXF34`. */
 function newApiKeyId(): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
   return Array.from({ length: 10 }, () => alphabet.charAt(randomInt(alphabet.length))).join('');
@@ -188,8 +188,8 @@ function newPrivateKeyPem(): string {
 }
 
 /**
- * Makes sure that `<dataDir>/distribution-key.pem` is there: a fresh P-256 private key, mode 0600, never overwritten.
- * Makes the folder too. Gives the file's path. Throws `state_invalid`.
+ * Ensures that `<dataDir>/distribution-key.pem` exists: a new P-256 private key, mode 0600, never overwritten. Creates the
+ * folder too. Returns the file's path. Throws `state_invalid`.
  */
 export function ensureDistributionKey(dataDir: string): string {
   const file = join(dataDir, 'distribution-key.pem');

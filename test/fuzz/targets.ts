@@ -26,7 +26,7 @@ import { publicKeyPem, readPublicKey } from '../../src/jws.ts';
 import { openSeals } from '../../src/oauth/sealed.ts';
 import { readArchive } from '../../src/packages/archive.ts';
 import { readSummary } from '../../src/packages/manifest.ts';
-import { judge } from '../../src/sandbox/device/device.ts';
+import { judge } from '../../src/sandbox/device/judge.ts';
 import { openStore } from '../../src/sandbox/state.ts';
 import { openSecret } from '../../src/secrets/secrets.ts';
 import { derToRaw } from '../../src/signer/der.ts';

@@ -1,12 +1,12 @@
-/** A sandbox for one test, and ways to call it: tokens of any content, requests with and without a credential. */
+/** A sandbox for one test, and functions that call it: JWTs with any content, requests with and without a credential. */
 
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import type { Test } from 'tap';
 import { openSandbox, type Sandbox, type SandboxOptions } from '../../src/sandbox/sandbox.ts';
 
-/** Opens a sandbox in a folder of its own, closed with the test. */
+/** Opens a sandbox in its own folder; closes it with the test. */
 export async function open(t: Test, options: Partial<SandboxOptions> = {}): Promise<Sandbox> {
-  // Making a test folder anew empties it, so it is only done when no other is given.
+  // `testdir` empties the folder, so call it only if no other folder is given.
   const sandbox = await openSandbox({ ...options, dataDir: options.dataDir ?? t.testdir() });
   t.teardown(() => sandbox.close());
   return sandbox;
@@ -17,7 +17,7 @@ export const pemOf = (key: KeyObject) => key.export({ format: 'pem', type: 'spki
 const teamKeyOf = ({ settings }: Sandbox) =>
   createPrivateKey(Buffer.from(settings['ASC_PRIVATE_KEY_B64'] ?? '', 'base64').toString());
 
-/** A compact JWS of any header and payload, signed with ES256 whatever they say. */
+/** A compact JWS with any header and payload, always signed with ES256. */
 export function jws(header: object, payload: object, key: KeyObject): string {
   const part = (content: object) => Buffer.from(JSON.stringify(content)).toString('base64url');
   const signingInput = `${part(header)}.${part(payload)}`;
@@ -27,7 +27,7 @@ export function jws(header: object, payload: object, key: KeyObject): string {
 
 export type Changes = { readonly header?: object; readonly claims?: object; readonly key?: KeyObject };
 
-/** A sound team key's bearer JWT, except for the changes; a member that is undefined is left out. */
+/** A valid bearer JWT of the team key, except for the changes; undefined members are left out. */
 export function apiToken(sandbox: Sandbox, { header, claims, key }: Changes = {}, now = Date.now()): string {
   const iat = Math.floor(now / 1000) - 5;
   return jws(
@@ -50,7 +50,7 @@ export type Body = {
   errors: { id: string; status: string; code: string; title: string; detail: string; source?: object }[];
 };
 
-/** One request with the team key; gives status, headers and the parsed body. */
+/** Sends one request with the team key; returns status, headers and the parsed body. */
 export async function call(sandbox: Sandbox, method: string, path: string, body?: unknown, headers: object = {}) {
   const url = path.startsWith('http') ? path : sandbox.baseUrl + path;
   const answer = await fetch(url, {
@@ -71,7 +71,7 @@ export async function call(sandbox: Sandbox, method: string, path: string, body?
 export const outcome = ({ status, body }: { status: number; body: Body }) =>
   [status, body.errors?.[0]?.code].filter(Boolean).join(' ');
 
-/** One request to the sandbox's own paths. */
+/** Sends one request to the sandbox's own paths. */
 export async function control(
   sandbox: Sandbox,
   method: string,
@@ -90,7 +90,7 @@ export async function control(
   return { status: answer.status, body: text === '' ? undefined : JSON.parse(text) };
 }
 
-/** The body that adds a key; a value that is no PEM is for tests of refusals. */
+/** The request body that adds a key; for tests of refusals, the value need not be a PEM. */
 export const keyEntity = (publicKey: unknown, appId?: string) => ({
   data: {
     type: 'alternativeDistributionKeys',
@@ -98,7 +98,7 @@ export const keyEntity = (publicKey: unknown, appId?: string) => ({
     ...(appId && { relationships: { app: { data: { type: 'apps', id: appId } } } }),
   },
 });
-/** The body that adds a domain. */
+/** The request body that adds a domain. */
 export const domainEntity = (domain: unknown, referenceName: unknown = 'web') => ({
   data: { type: 'alternativeDistributionDomains', attributes: { domain, referenceName } },
 });
@@ -108,7 +108,7 @@ export const KEYS = '/v1/alternativeDistributionKeys';
 export const DOMAINS = '/v1/alternativeDistributionDomains';
 export const APP_KEY = `/v1/apps/${APP}/alternativeDistributionKey`;
 
-/** Registers a public key, by default a fresh one for the app; gives the answer's resource. */
+/** Registers a public key, by default a new one for the app; returns the resource. */
 export async function addKey(sandbox: Sandbox, publicKey = newKey().publicKey, appId: string | undefined = APP) {
   return (await call(sandbox, 'POST', KEYS, keyEntity(pemOf(publicKey), appId))).body.data;
 }

@@ -1,10 +1,11 @@
-/** A website for the simulated phone: webdist, packages and the licence stub at one address, with a clock of their own. */
+/** A website for the simulated device: webdist, packages and the licence stub at one URL, with their own clock. */
 
 import type { Test } from 'tap';
 import { readConfig } from '../../src/config/config.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { openLog } from '../../src/log.ts';
-import { type Journey, type JourneyOptions, openPhone } from '../../src/sandbox/device/journey.ts';
+import { type DeviceOptions, openDevice } from '../../src/sandbox/device/device.ts';
+import type { Journey } from '../../src/sandbox/device/journey.ts';
 import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
 import { sandboxWebsite } from '../../src/sandbox/website/website.ts';
 import { appsByName } from '../../src/service/app-named.ts';
@@ -44,7 +45,7 @@ export async function startWebsite(t: Test) {
     clock,
     sandbox,
     url,
-    /** The developer's next version, known to the service. */
+    /** Releases the next version, and waits until the service knows it. */
     async release() {
       await fetch(`${sandbox.baseUrl}/_sandbox/packages`, { method: 'POST' });
       await service.reconcile();
@@ -52,14 +53,14 @@ export async function startWebsite(t: Test) {
   };
 }
 
-/** A service is ready to sign before its domain is registered, which the phone asks for. */
+/** A service is ready to sign before its domain is registered, which the device requires. */
 export const hasDomain = (sandbox: Sandbox) =>
   until(async () => (await call(sandbox, 'GET', DOMAINS)).body.meta.paging.total === 1, 'a registered domain');
 
 export type Website = Awaited<ReturnType<typeof startWebsite>>;
 
-export const phoneFor = ({ url, sandbox }: Website, options: Partial<JourneyOptions> = {}) =>
-  openPhone({ website: url, domain: 'example.com', judge: sandbox.device, ...options });
+export const deviceFor = ({ url, sandbox }: Website, options: Partial<DeviceOptions> = {}) =>
+  openDevice({ website: url, domain: 'example.com', judge: sandbox.device, ...options });
 
 /** The link of a page; the same cookie is the same device. */
 export async function linkOf({ url }: Website, headers: Record<string, string> = {}) {

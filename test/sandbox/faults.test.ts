@@ -1,9 +1,9 @@
-/** Faults, and the log of requests that shows them. */
+/** Faults, and the request log, which shows them. */
 
 import t from 'tap';
 import { apiToken, call, control, DOMAINS, domainEntity, KEYS, open, outcome } from '../harness/apple-client.ts';
 
-t.test('an error of Apple, for a path and a method, so many times', async (t) => {
+t.test('an Apple error for a path and a method, a given number of times', async (t) => {
   const sandbox = await open(t);
   const fault = { path: '/v1/alternative', method: 'get', status: 503, retryAfterSeconds: 7, times: 2 };
   t.equal((await control(sandbox, 'POST', 'faults', fault)).status, 201);
@@ -18,7 +18,7 @@ t.test('an error of Apple, for a path and a method, so many times', async (t) =>
   t.strictSame((await control(sandbox, 'GET', 'faults')).body, []);
 });
 
-t.test('a code, the usual codes, HTML', async (t) => {
+t.test('a given code, the default codes, HTML', async (t) => {
   const sandbox = await open(t);
   const code = 'FORBIDDEN.REQUIRED_AGREEMENTS_MISSING_OR_EXPIRED';
   const faults: [fault: object, outcome: string][] = [
@@ -61,7 +61,7 @@ t.test('a connection dropped before or after the work', async (t) => {
   t.strictSame((await control(sandbox, 'GET', 'requests')).body, []);
 });
 
-t.test('a clock that is wrong, beside another fault', async (t) => {
+t.test('a wrong clock together with another fault', async (t) => {
   const now = Date.now();
   const sandbox = await open(t, { now: () => now });
   const ask = (clock: number) =>
@@ -79,7 +79,7 @@ t.test('a clock that is wrong, beside another fault', async (t) => {
   t.equal(Date.parse(both.headers.get('date') ?? ''), Math.floor(now / 1000 + 900) * 1000);
 });
 
-t.test('a delay, which closing ends', async (t) => {
+t.test('a delay, which ends when the sandbox closes', async (t) => {
   const sandbox = await open(t);
   await control(sandbox, 'POST', 'faults', { latencyMs: 20 });
   t.equal((await call(sandbox, 'GET', '/v1/apps')).status, 200, 'the usual answer');
@@ -96,7 +96,7 @@ t.test('a fault as curl posts it', async (t) => {
   t.equal((await control(sandbox, 'POST', 'faults', { status: 500 }, form)).status, 201);
 });
 
-t.test('faults that make no sense', async (t) => {
+t.test('invalid faults', async (t) => {
   const sandbox = await open(t);
   const refused: unknown[] = [
     'nonsense',

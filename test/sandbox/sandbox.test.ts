@@ -8,7 +8,7 @@ import { isP256 } from '../../src/jws.ts';
 import { openSandbox, settingsText } from '../../src/sandbox/sandbox.ts';
 import { APP_KEY, addKey, call, control, DOMAINS, domainEntity, open, outcome } from '../harness/apple-client.ts';
 
-t.test('settings name everything a service needs', async (t) => {
+t.test('the settings contain everything that a service needs', async (t) => {
   const dataDir = join(t.testdir(), 'a folder', 'inside');
   const { settings, baseUrl } = await open(t, { dataDir });
   t.match(settings, {
@@ -31,7 +31,7 @@ t.test('settings name everything a service needs', async (t) => {
   t.ok(lines.every((line) => /^[A-Z0-9_]+=\S+$/.test(line)));
 });
 
-t.test('the account survives a restart, and a deleted state begins afresh', async (t) => {
+t.test('the account survives a restart; after the state file is deleted, there is a new account', async (t) => {
   const dataDir = t.testdir();
   const first = await openSandbox({ dataDir });
   const key = createPublicKey(createPrivateKey(readFileSync(new URL(first.settings['WEBDIST_KEY'] ?? ''))));
@@ -56,7 +56,7 @@ t.test('the account survives a restart, and a deleted state begins afresh', asyn
   t.not(third.settings['ASC_KEY_ID'], first.settings['ASC_KEY_ID']);
 });
 
-t.test('a state that is not one', async (t) => {
+t.test('an invalid state file', async (t) => {
   const dataDir = t.testdir();
   const file = join(dataDir, 'sandbox.json');
   for (const content of ['', '{"version":1,', '{"version":2}', '[]', '{"version":1,"apiKeys":"hunter2"}']) {
@@ -72,7 +72,7 @@ t.test('a state that is not one', async (t) => {
   await t.rejects(openSandbox({ dataDir: join(t.testdir({ file: '' }), 'file') }), { code: 'state_invalid' });
 });
 
-t.test('what cannot be written has not happened', async (t) => {
+t.test('a change that cannot be written does not take effect', async (t) => {
   const dataDir = t.testdir();
   const sandbox = await open(t, { dataDir });
   mkdirSync(join(dataDir, 'sandbox.json.new'));
@@ -82,7 +82,7 @@ t.test('what cannot be written has not happened', async (t) => {
   t.equal(outcome(await call(sandbox, 'POST', DOMAINS, domainEntity('example.com'))), '201');
 });
 
-t.test('in production only by its own command, and never on a taken port', async (t) => {
+t.test('refuses to open in production unless started by its own command, and on a port in use', async (t) => {
   const dataDir = join(t.testdir(), 'data');
   await t.rejects(openSandbox({ dataDir, production: true }), { code: 'config_invalid', hint: /webdist sandbox/ });
   t.notOk(existsSync(dataDir), 'nothing was made');
@@ -91,7 +91,7 @@ t.test('in production only by its own command, and never on a taken port', async
   await t.rejects(openSandbox({ dataDir: t.testdir(), port }), { code: 'config_invalid', message: /port/ });
 });
 
-t.test('the package is served where the settings say', async (t) => {
+t.test('the package is served at the URL in the settings', async (t) => {
   const sandbox = await open(t);
   const manifest = await fetch(sandbox.settings['WEBDIST_PACKAGE_MANIFEST'] ?? '');
   t.match(manifest.headers.get('content-type'), /^application\/json/);
@@ -110,7 +110,7 @@ t.test('the package is served where the settings say', async (t) => {
   t.strictSame((await control(sandbox, 'GET', 'requests')).body, [], 'only requests to Apple are noted');
 });
 
-t.test('addresses of files end in the one sandbox that is told so', async (t) => {
+t.test('file URLs are invalidated only in the sandbox that is told to', async (t) => {
   const both = [
     await open(t, { dataDir: join(t.testdir(), 'one') }),
     await open(t, { dataDir: join(t.testdirName, 'two') }),

@@ -1,13 +1,14 @@
 /**
- * `webdist sandbox device`: the simulated iPhone, told to install from a website, update, reinstall and restore, step by
- * step. The packages, the licences and what the phone says of tokens are the sandbox's: behind the website in sandbox
- * mode, else at an address of its own.
+ * `webdist sandbox device install`: lets the simulated device install from a website, update, reinstall and restore, and
+ * prints every step. Packages, licences and verdicts come from the sandbox: through the website in sandbox mode, otherwise
+ * at the address of `webdist sandbox`.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
-import { type Journey, openPhone } from '../../sandbox/device/journey.ts';
+import { openDevice } from '../../sandbox/device/device.ts';
+import type { Journey } from '../../sandbox/device/journey.ts';
 import { sandboxPath } from '../../sandbox/website/website.ts';
 import { type JsonOption, print, resultWord, say } from '../terminal.ts';
 
@@ -18,9 +19,9 @@ type Options = JsonOption & {
   readonly once?: boolean;
 };
 
-/** A service looks at its package's manifest every five minutes, give or take one. */
+/** A service re-reads its package's manifest about every five minutes. */
 const NOTICED_MS = 400_000;
-const LOOK_AGAIN_MS = 2000;
+const RETRY_MS = 2000;
 
 const linkAnswer = z.object({ installUrl: z.string() });
 const configuration = z.object({ restore: z.url() });
@@ -39,7 +40,7 @@ export async function install(address: string, options: Options): Promise<void> 
   const domain = await domainOf(website);
   await ask(`${sandbox}/_sandbox/device`, { method: 'DELETE' });
   const link = openPage(website, domain, app);
-  const phone = openPhone({
+  const device = openDevice({
     website,
     domain,
     ...(sandbox !== website && { fetch: besideWebsite(sandbox) }),
@@ -58,36 +59,37 @@ export async function install(address: string, options: Options): Promise<void> 
   };
   const update = async () => {
     const { shortVersionString } = release.parse(await post(`${sandbox}/_sandbox/packages`, {}));
-    return updated(phone.update, shortVersionString);
+    return updated(device.update, shortVersionString);
   };
   const reinstall = async () => {
     await delay((pause ?? 0) * 1000);
-    for (const { appleItemId } of phone.apps()) phone.remove(appleItemId);
-    return phone.install(await link());
+    for (const { appleItemId } of device.apps()) device.remove(appleItemId);
+    return device.install(await link());
   };
   const accepted =
-    (await show('install', phone.install(await link()))) &&
+    (await show('install', device.install(await link()))) &&
     (once ||
       ((await show('update', update())) &&
         (await show('delete and reinstall', reinstall())) &&
-        (await show('restore from backup', phone.restoreFromBackup()))));
+        (await show('restore from backup', device.restoreFromBackup()))));
   if (json) print(journeys, json, []);
-  if (!accepted) throw new WebdistError('package_invalid', 'The simulated device does not install; see above.');
+  if (!accepted) throw new WebdistError('package_invalid', 'The simulated device did not install the app; see above.');
 }
 
-/** The update journey, once the service knows that there is something newer. */
-async function updated(look: () => Promise<Journey>, version: string): Promise<Journey> {
+/** Repeats the update journey until the service knows about the new version. */
+async function updated(update: () => Promise<Journey>, version: string): Promise<Journey> {
   const end = Date.now() + NOTICED_MS;
-  for (let isTold = false; ; isTold = true) {
-    const journey = await look();
+  for (let isAnnounced = false; ; isAnnounced = true) {
+    const journey = await update();
     const isNothingNew = journey.steps.some(({ ok, name, detail }) => !ok && name === 'device' && /newer/.test(detail));
     if (!isNothingNew || Date.now() > end) return journey;
-    if (!isTold) say(`Version ${version} is out. Waiting for the service to see it: within minutes, or now on SIGHUP.`);
-    await delay(LOOK_AGAIN_MS);
+    if (!isAnnounced)
+      say(`Version ${version} is released. Waiting for the service to notice: it takes minutes, or send it SIGHUP.`);
+    await delay(RETRY_MS);
   }
 }
 
-/** The website's page in the phone's browser: gives a function that gets a fresh link, with the device cookie. */
+/** Opens the website's page; returns a function that fetches a new link, with the device cookie. */
 function openPage(website: string, domain: string, app: string | undefined): () => Promise<string> {
   let cookie = '';
   return async () => {
@@ -98,13 +100,13 @@ function openPage(website: string, domain: string, app: string | undefined): () 
   };
 }
 
-/** The website's domain is where its configuration sends devices. */
+/** The website's domain, as its MarketplaceKit configuration gives it. */
 async function domainOf(website: string): Promise<string> {
   const { body } = await ask(`${website}/.well-known/marketplace-kit`, {});
   return new URL(configuration.parse(body).restore).hostname;
 }
 
-/** What a website in sandbox mode has itself is fetched from the sandbox. */
+/** Fetches from the sandbox what a website in sandbox mode would serve itself. */
 const besideWebsite =
   (sandbox: string): typeof fetch =>
   (input, init) => {
@@ -134,6 +136,6 @@ async function ask(url: string, request: RequestInit) {
   if (answer.ok) return { body, cookies: answer.headers.getSetCookie() };
   const detail = z.object({ detail: z.string() }).safeParse(body).data?.detail;
   throw new WebdistError('usage_invalid', `${url} answered ${answer.status}${detail ? `: ${detail}` : '.'}`, {
-    hint: 'The service has to run in sandbox mode, or give --sandbox with the address of `webdist sandbox`.',
+    hint: 'Run the service in sandbox mode, or give --sandbox with the address of `webdist sandbox`.',
   });
 }

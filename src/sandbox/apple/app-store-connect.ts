@@ -4,12 +4,12 @@
  */
 
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Store } from '../state.ts';
+import type { SandboxStore } from '../state.ts';
 import { listApps, listAppsQuery, readApp, readAppQuery } from './apps.ts';
 import { type Allowance, checkBearer, type openHourlyLimit } from './bearer.ts';
 import type { Cdn } from './cdn.ts';
 import { addDomain, listDomains, listDomainsQuery, readDomain, readDomainQuery, removeDomain } from './domains.ts';
-import { type Answer, AppleRefusal, type Call, errorAnswer, type QueryRules, readQuery } from './json-api.ts';
+import { type AppleAnswer, AppleRefusal, type Call, errorAnswer, type QueryRules, readQuery } from './json-api.ts';
 import {
   addKey,
   listKeys,
@@ -32,7 +32,7 @@ import {
   readStoreVersionPackage,
 } from './package-resources.ts';
 
-type Route = readonly [method: string, path: string, query: QueryRules, answer: (call: Call) => Answer];
+type Route = readonly [method: string, path: string, query: QueryRules, answer: (call: Call) => AppleAnswer];
 
 const routes: readonly Route[] = [
   ['GET', '/v1/apps', listAppsQuery, listApps],
@@ -57,7 +57,7 @@ const routes: readonly Route[] = [
   ['GET', '/v1/alternativeDistributionPackageDeltas/{id}', {}, readPackageFile('delta')],
 ];
 
-/** One request as it came in. */
+/** One request as received. */
 export type AppleRequest = {
   readonly method: string;
   /** Path and query as received. */
@@ -69,30 +69,29 @@ export type AppleRequest = {
   readonly nowMs: number;
 };
 
-/** What the simulated Apple works with. */
-export type AppleParts = {
-  readonly store: Store;
+/** What `answerApple` needs. */
+export type AppleDeps = {
+  readonly store: SandboxStore;
   readonly cdn: Cdn;
   readonly limit: ReturnType<typeof openHourlyLimit>;
 };
 
-/** An answer, with what is left of the caller's hourly limit once it is known who calls. */
-export type AppleAnswer = Answer & { readonly allowance?: Allowance | undefined };
+/** An answer, with the rest of the caller's hourly limit once the caller is known. */
+export type MeteredAnswer = AppleAnswer & { readonly allowance?: Allowance | undefined };
 
 /**
- * Answers one request. Refusals are
- * answers: 401 before anything else, then 403, 429, 404, 405, 406, 415, then what the path itself finds. Throws only
- * what is wrong with the sandbox.
+ * Answers one request. Refusals are answers, checked in this order: 401, 403, 429, 404, 405, 406, 415, then those of the
+ * path itself. Throws only when the sandbox itself fails.
  */
-export async function answerApple(request: AppleRequest, { limit, ...parts }: AppleParts): Promise<AppleAnswer> {
+export async function answerApple(request: AppleRequest, { limit, ...deps }: AppleDeps): Promise<MeteredAnswer> {
   let allowance: Allowance | undefined;
   try {
     const { keyId } = await checkBearer(
       { ...request, authorization: request.headers.authorization },
-      parts.store.state.apiKeys,
+      deps.store.state.apiKeys,
     );
     allowance = limit.take(keyId);
-    return { ...dispatch(request, parts), allowance };
+    return { ...dispatch(request, deps), allowance };
   } catch (error) {
     if (!(error instanceof AppleRefusal)) throw error;
     const answer =
@@ -103,20 +102,24 @@ export async function answerApple(request: AppleRequest, { limit, ...parts }: Ap
   }
 }
 
-function dispatch(request: AppleRequest, { store, cdn }: Pick<AppleParts, 'store' | 'cdn'>): Answer {
+function dispatch(request: AppleRequest, { store, cdn }: Pick<AppleDeps, 'store' | 'cdn'>): AppleAnswer {
   const [path = '', query] = request.target.split('?', 2);
   const matches = routes.flatMap(([method, template, rules, answer]) => {
     const match = patternOf(template).exec(path);
     return match ? [{ method, rules, answer, id: match.groups?.['id'] ?? '' }] : [];
   });
-  if (matches.length === 0) throw new AppleRefusal(404, 'PATH_ERROR', `The path '${path}' is not of this API.`);
+  if (matches.length === 0) throw new AppleRefusal(404, 'PATH_ERROR', `The path '${path}' does not exist in this API.`);
   const route = matches.find(({ method }) => method === request.method);
   if (!route)
-    throw new AppleRefusal(405, 'METHOD_NOT_ALLOWED', `The method ${request.method} is not for the path '${path}'.`);
+    throw new AppleRefusal(
+      405,
+      'METHOD_NOT_ALLOWED',
+      `The method ${request.method} is not allowed for the path '${path}'.`,
+    );
   if (!acceptsJson(request.headers.accept ?? '*/*'))
-    throw new AppleRefusal(406, 'NOT_ACCEPTABLE', 'Not Acceptable: this API answers application/json.');
+    throw new AppleRefusal(406, 'NOT_ACCEPTABLE', 'Not Acceptable: this API returns application/json.');
   if (request.method === 'POST' && !isJson(request.headers['content-type'] ?? ''))
-    throw new AppleRefusal(415, 'UNSUPPORTED_MEDIA_TYPE', 'The Content-Type has to be application/json.');
+    throw new AppleRefusal(415, 'UNSUPPORTED_MEDIA_TYPE', 'The Content-Type must be application/json.');
   const { id, rules, answer } = route;
   return answer({ ...request, id, query: readQuery(new URLSearchParams(query), rules), store, cdn });
 }

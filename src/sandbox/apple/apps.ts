@@ -1,7 +1,7 @@
 /** The apps of the simulated account (docs/apple-facts.md §4.3). */
 
-import type { App } from '../state.ts';
-import { type Answer, AppleRefusal, type Call, isLimit, isList, isListOf, page, single } from './json-api.ts';
+import type { AccountApp } from '../state.ts';
+import { type AppleAnswer, AppleRefusal, type Call, isLimit, isList, isListOf, page, single } from './json-api.ts';
 
 const attributes = ['bundleId', 'name', 'primaryLocale', 'sku'] as const;
 const sortable = ['name', 'bundleId', 'sku'] as const;
@@ -22,7 +22,7 @@ export const listAppsQuery = {
 export const readAppQuery = fields;
 
 /** `GET /v1/apps`. */
-export function listApps(call: Call): Answer {
+export function listApps(call: Call): AppleAnswer {
   const filters = (['bundleId', 'id', 'name', 'sku'] as const).map(
     (name) => [name, call.query.get(`filter[${name}]`)?.split(',')] as const,
   );
@@ -33,19 +33,19 @@ export function listApps(call: Call): Answer {
 }
 
 /** `GET /v1/apps/{id}`. Throws 404. */
-export function readApp(call: Call): Answer {
+export function readApp(call: Call): AppleAnswer {
   const app = appOf(call);
   return { status: 200, body: single(call, `/v1/apps/${app.id}`, resource(call, app)) };
 }
 
-/** The app a path names. Throws 404 `NOT_FOUND`. */
-export function appOf(call: Call): App {
+/** The app named in the path. Throws 404 `NOT_FOUND`. */
+export function appOf(call: Call): AccountApp {
   const app = call.store.state.apps.find(({ id }) => id === call.id);
   if (!app) throw new AppleRefusal(404, 'NOT_FOUND', `There is no resource of type 'apps' with id '${call.id}'.`);
   return app;
 }
 
-function sorted(apps: readonly App[], sort = ''): App[] {
+function sorted(apps: readonly AccountApp[], sort = ''): AccountApp[] {
   const orders = sort.split(',').map((order) => ({
     name: sortable.find((name) => order.replace(/^-/, '') === name),
     sign: order.startsWith('-') ? -1 : 1,
@@ -59,7 +59,7 @@ function sorted(apps: readonly App[], sort = ''): App[] {
   });
 }
 
-function resource(call: Call, app: App) {
+function resource(call: Call, app: AccountApp) {
   const wanted = call.query.get('fields[apps]')?.split(',');
   const self = `${call.origin}/v1/apps/${app.id}`;
   return {

@@ -1,6 +1,6 @@
 /**
- * Who may call the simulated App Store Connect: its check of the bearer JWT (docs/apple-facts.md §4.1, §7) and its
- * hourly limit for each API key (§4.10).
+ * Authorization at the simulated App Store Connect: the check of the bearer JWT (docs/apple-facts.md §4.1, §7) and the
+ * hourly limit of each API key (§4.10).
  */
 
 import { createPublicKey } from 'node:crypto';
@@ -12,7 +12,7 @@ import { AppleRefusal } from './json-api.ts';
 /** Longest `exp - iat` that Apple accepts. */
 const MAX_LIFETIME_SECONDS = 20 * 60;
 
-/** How far `iat` may lie in the future; Apple states nothing. */
+/** How far `iat` may lie in the future; Apple documents no limit. */
 const FUTURE_TOLERANCE_SECONDS = 30;
 
 const headerSchema = z.looseObject({
@@ -26,12 +26,12 @@ const claimsSchema = z.looseObject({
   aud: z.literal('appstoreconnect-v1'),
   iat: z.int(),
   exp: z.int(),
-  bid: z.undefined('only tokens of In-App Purchase keys have one').optional(),
+  bid: z.undefined('only JWTs of In-App Purchase keys have one').optional(),
   scope: z.array(z.string()).optional(),
 });
 
-/** The part of a request this looks at. `target` is path and query; `nowMs` the simulated clock. */
-export type Knock = {
+/** The parts of a request that are checked. `target` is path and query; `nowMs` is the simulated clock. */
+export type BearerCheck = {
   readonly authorization: string | undefined;
   readonly method: string;
   readonly target: string;
@@ -39,20 +39,20 @@ export type Knock = {
 };
 
 /**
- * Gives the API key whose token this is. Throws 401 `NOT_AUTHORIZED` with the reason in `detail`, or 403
- * `FORBIDDEN_ERROR` for a scoped token that does not cover the request.
+ * Returns the API key that signed the JWT. Throws 401 `NOT_AUTHORIZED` with the reason in `detail`, or 403
+ * `FORBIDDEN_ERROR` for a scoped JWT that does not cover the request.
  */
-export async function checkBearer(knock: Knock, apiKeys: readonly ApiKey[]): Promise<ApiKey> {
-  const jwt = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(knock.authorization ?? '')?.[1];
-  if (!jwt) throw unauthorized('the header Authorization is not `Bearer` and a compact JWT');
+export async function checkBearer(check: BearerCheck, apiKeys: readonly ApiKey[]): Promise<ApiKey> {
+  const jwt = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(check.authorization ?? '')?.[1];
+  if (!jwt) throw unauthorized('the Authorization header is not `Bearer` followed by a compact JWT');
   const key = keyOf(jwt, apiKeys);
   const claims = await claimsOf(jwt, key);
-  const nowSeconds = knock.nowMs / 1000;
+  const nowSeconds = check.nowMs / 1000;
   if (claims.exp <= claims.iat) throw unauthorized('exp is not after iat');
   if (claims.exp - claims.iat > MAX_LIFETIME_SECONDS) throw unauthorized('exp - iat is more than 20 minutes');
   if (claims.iat > nowSeconds + FUTURE_TOLERANCE_SECONDS) throw unauthorized('iat is in the future');
-  if (claims.exp <= nowSeconds) throw unauthorized('exp is over');
-  if (claims.scope && !claims.scope.some((entry) => covers(entry, knock)))
+  if (claims.exp <= nowSeconds) throw unauthorized('exp is in the past');
+  if (claims.scope && !claims.scope.some((entry) => covers(entry, check)))
     throw new AppleRefusal(403, 'FORBIDDEN_ERROR', 'No entry of the token’s scope matches this request.');
   return key;
 }
@@ -68,7 +68,7 @@ function keyOf(jwt: string, apiKeys: readonly ApiKey[]): ApiKey {
   if (!header.success) throw unauthorized(`header: ${z.prettifyError(header.error)}`);
   const key = apiKeys.find(({ keyId }) => keyId === header.data.kid);
   if (!key) throw unauthorized('kid is not the id of an API key of this account');
-  if (key.kind === 'in-app-purchase') throw unauthorized('an In-App Purchase key is not for this API');
+  if (key.kind === 'in-app-purchase') throw unauthorized('an In-App Purchase key cannot be used with this API');
   return key;
 }
 
@@ -86,9 +86,9 @@ async function claimsOf(jwt: string, key: ApiKey) {
   if (!claims.success) throw unauthorized(`payload: ${z.prettifyError(claims.error)}`);
   const { iss, sub } = claims.data;
   if (key.kind === 'team' && (iss !== key.issuerId || sub !== undefined))
-    throw unauthorized('a team key’s token has the issuer id as iss, and no sub');
+    throw unauthorized('the JWT of a team key has the issuer id as iss, and no sub');
   if (key.kind === 'individual' && (iss !== undefined || sub !== 'user'))
-    throw unauthorized('an individual key’s token has sub `user`, and no iss');
+    throw unauthorized('the JWT of an individual key has sub `user`, and no iss');
   return claims.data;
 }
 
@@ -100,13 +100,13 @@ const unauthorized = (reason: string) =>
       `Simulated App Store Connect: ${reason}.`,
   );
 
-/** Apple ignores these, and the order of parameters, when it compares a scope entry with a request. */
+/** Apple ignores these parameters, and the order of the others, when it compares a scope entry with a request. */
 const ignoredInScope = ['limit', 'cursor', 'sort'];
 
-function covers(entry: string, knock: Knock): boolean {
+function covers(entry: string, check: BearerCheck): boolean {
   const [method, target, ...rest] = entry.split(' ');
-  if (method !== 'GET' || knock.method !== 'GET' || !target?.startsWith('/') || rest.length > 0) return false;
-  return comparable(target) === comparable(knock.target);
+  if (method !== 'GET' || check.method !== 'GET' || !target?.startsWith('/') || rest.length > 0) return false;
+  return comparable(target) === comparable(check.target);
 }
 
 function comparable(target: string): string {
@@ -117,7 +117,7 @@ function comparable(target: string): string {
   return `${path}?${parameters}`;
 }
 
-/** What is left of the rolling hour. */
+/** An API key's limit, and how many requests remain in the rolling hour. */
 export type Allowance = { readonly limit: number; readonly remaining: number };
 
 /** Counts requests for each API key over a rolling hour. */

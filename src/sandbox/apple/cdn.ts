@@ -1,6 +1,6 @@
 /**
- * Where the simulated App Store Connect has the files of packages: addresses that need no credential and end
- * (docs/apple-facts.md §5.2), with ranges, as slow as a test wants.
+ * The file server of the simulated App Store Connect: package files at URLs that need no credential and expire
+ * (docs/apple-facts.md §5.2), with range requests, and as slow as a test needs.
  */
 
 import { createHmac, randomBytes } from 'node:crypto';
@@ -8,19 +8,19 @@ import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
-import type { State, Store } from '../state.ts';
+import type { SandboxState, SandboxStore } from '../state.ts';
 import { archiveOf, filesOf, idOf, nextPackage } from './packages.ts';
 
 const PART_BYTES = 16_384;
 
-/** The addresses of one sandbox, and how fast it sends. */
+/** The signed file URLs of one sandbox, and how fast files are sent. */
 export interface Cdn {
   bytesPerSecond: number;
-  /** The path of a file until `endsAtMs`, in milliseconds since 1970. */
+  /** The path of a file, valid until `endsAtMs` (milliseconds since 1970). */
   pathOf(kind: string, id: string, endsAtMs: number): string;
-  /** Whether a path of `pathOf` with this query is still good. */
+  /** Whether a path made by `pathOf`, with this query, is still valid. */
   accepts(kind: string, id: string, given: unknown, nowMs: number): boolean;
-  /** Ends every address handed out so far. */
+  /** Invalidates every URL handed out so far. */
   endAll(): void;
 }
 
@@ -45,15 +45,18 @@ export function openCdn(): Cdn {
 const query = z.object({ ends: z.string(), key: z.string() });
 const speed = z.strictObject({ bytesPerSecond: z.int().positive().nullable() });
 
-/** `isMade` false: the version is approved, and Apple has made no package of it yet. */
+/** `isMade` false: the version is approved, but its package does not exist yet. */
 const release = z.strictObject({ isMade: z.boolean().default(true) });
 
 type Params = { Params: { kind: string; id: string } };
 
-/** Adds the files, `POST` and `DELETE /_sandbox/cdn` (speed, end of all addresses), and `POST /_sandbox/packages` (the next release). */
+/**
+ * Adds the files; `POST` and `DELETE /_sandbox/cdn`, which set the speed and invalidate all URLs; and
+ * `POST /_sandbox/packages`, which releases the next version (docs/sandbox.md).
+ */
 export function addCdn(
   server: FastifyInstance,
-  { store, cdn, now }: { readonly store: Store; readonly cdn: Cdn; readonly now: () => number },
+  { store, cdn, now }: { readonly store: SandboxStore; readonly cdn: Cdn; readonly now: () => number },
 ): void {
   server.get<Params>('/_sandbox/cdn/:kind/:id', ({ params: { kind, id }, query: given, headers }, reply) => {
     if (!cdn.accepts(kind, id, given, now()))
@@ -86,7 +89,7 @@ export function addCdn(
   });
 }
 
-function bytesOf(kind: string, id: string, { packages }: State): Buffer | undefined {
+function bytesOf(kind: string, id: string, { packages }: SandboxState): Buffer | undefined {
   if (kind === 'archive') {
     const found = packages.find((one) => idOf(one, 'package version') === id);
     return found && archiveOf(found, packages);

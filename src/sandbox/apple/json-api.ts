@@ -1,34 +1,31 @@
-/**
- * The common form of App Store Connect's answers (docs/apple-facts.md §4.8, §4.9): error bodies, envelopes, query
- * parameters and pages.
- */
+/** What all of Apple's answers have in common: error bodies, envelopes, query parameters, pages (docs/apple-facts.md §4.8, §4.9). */
 
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import type { Store } from '../state.ts';
+import type { SandboxStore } from '../state.ts';
 import type { Cdn } from './cdn.ts';
 
-/** One answer to one request. A string body is sent as plain text unless `headers` say otherwise, an object as JSON. */
-export type Answer = {
+/** One response. A string body is sent as plain text unless `headers` say otherwise; an object is sent as JSON. */
+export type AppleAnswer = {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | object;
 };
 
-/** One request of an authorized caller to a path that exists, and what it may work with. */
+/** An authorized request for a path that exists, with the state that the handler uses. */
 export type Call = {
-  /** The path's variable part, or an empty string. */
+  /** The variable part of the path, or an empty string. */
   readonly id: string;
   readonly query: Query;
-  /** The request's body as text. */
+  /** The request body as text. */
   readonly body: string;
-  /** This server as the caller addresses it, e.g. `http://127.0.0.1:4010`. */
+  /** This server's origin as the caller sees it, e.g. `http://127.0.0.1:4010`. */
   readonly origin: string;
   /** Path and query as received. */
   readonly target: string;
   /** Milliseconds since 1970 by the simulated clock. */
   readonly nowMs: number;
-  readonly store: Store;
+  readonly store: SandboxStore;
   readonly cdn: Cdn;
 };
 
@@ -46,20 +43,20 @@ const titles = {
   'ENTITY_ERROR.ATTRIBUTE.INVALID': 'An attribute value is invalid.',
   'ENTITY_ERROR.ATTRIBUTE.INVALID.DUPLICATE': 'The attribute value has already been used.',
   'ENTITY_ERROR.RELATIONSHIP.INVALID': 'A relationship value is not acceptable.',
-  NOT_ACCEPTABLE: 'The Accept header asks for something else than JSON',
+  NOT_ACCEPTABLE: 'The Accept header does not allow JSON',
   UNSUPPORTED_MEDIA_TYPE: 'The Content-Type is not supported',
   ENTITY_UNPROCESSABLE: 'The request body has the wrong shape',
   RATE_LIMIT_EXCEEDED: 'The request rate limit has been reached.',
   UNEXPECTED_ERROR: 'An unexpected error occurred.',
 } as const;
 
-/** The codes this sandbox answers by itself. */
+/** The codes that this sandbox returns itself. */
 type AppleCode = keyof typeof titles;
 type Source = { readonly pointer: string } | { readonly parameter: string };
 
 /**
- * A refusal the simulated Apple answers; thrown by whoever finds it, made into an answer in one place. Not a
- * `WebdistError`: it is content of the simulation, not a failure of webdist.
+ * A refusal by the simulated Apple; thrown by handlers, converted to a response in one place. Not a `WebdistError`: it is
+ * part of the simulation, not a failure of webdist.
  */
 export class AppleRefusal extends Error {
   readonly status: number;
@@ -74,25 +71,25 @@ export class AppleRefusal extends Error {
   }
 }
 
-/** An answer with Apple's error body (docs/apple-facts.md §4.9); `code` may be one that this sandbox never answers itself. */
-export function errorAnswer(status: number, code: string, detail: string, source?: Source): Answer {
+/** A response with Apple's error body (docs/apple-facts.md §4.9); `code` may be one that this sandbox never returns itself. */
+export function errorAnswer(status: number, code: string, detail: string, source?: Source): AppleAnswer {
   const title = Object.hasOwn(titles, code) ? titles[code as AppleCode] : 'The request could not be processed.';
   const error = { id: randomUUID(), status: String(status), code, title, detail, ...(source && { source }) };
   return { status, body: { errors: [error] } };
 }
 
-/** The query parameters a path knows, each with a test of its value. */
+/** The query parameters that a path accepts, each with a test of its value. */
 export type QueryRules = Readonly<Record<string, (value: string) => boolean>>;
 /** Checked query parameters by name. */
 export type Query = ReadonlyMap<string, string>;
 
-/** A whole number of 1 to 200. */
+/** A whole number from 1 to 200. */
 export const isLimit = (value: string) => /^[1-9][0-9]{0,2}$/.test(value) && Number(value) <= 200;
 /** `true` or `false`. */
 export const isBoolean = (value: string) => value === 'true' || value === 'false';
-/** A comma-separated list that is not empty and has no empty member. */
+/** A comma-separated list with at least one member, none of them empty. */
 export const isList = (value: string) => value !== '' && value.split(',').every((member) => member !== '');
-/** A comma-separated list of these words only. */
+/** A comma-separated list that contains only these words. */
 export const isListOf =
   (...allowed: readonly string[]) =>
   (value: string) =>
@@ -122,7 +119,7 @@ export function readQuery(parameters: URLSearchParams, rules: QueryRules): Query
   return query;
 }
 
-/** Reads a JSON body. Throws 400 `ENTITY_INVALID` when it is not JSON, 422 `ENTITY_UNPROCESSABLE` for another shape. */
+/** Reads a JSON body. Throws 400 `ENTITY_INVALID` if it is not JSON, 422 `ENTITY_UNPROCESSABLE` if it has the wrong shape. */
 export function readEntity<T>(text: string, schema: z.ZodType<T>): T {
   let content: unknown;
   try {
@@ -141,8 +138,8 @@ export const single = (call: Call, path: string, data: object) => ({ data, links
 
 const DEFAULT_LIMIT = 50;
 
-/** One page of a collection: all its items go in, those of the page are rendered. Throws 400 for a bad cursor. */
-export function page<T>(call: Call, items: readonly T[], render: (item: T) => object): Answer {
+/** One page of a collection: takes all items, renders those of the page. Throws 400 for a bad cursor. */
+export function page<T>(call: Call, items: readonly T[], render: (item: T) => object): AppleAnswer {
   const limit = Number(call.query.get('limit') ?? DEFAULT_LIMIT);
   const begin = beginOf(call.query.get('cursor'));
   const end = begin + limit;

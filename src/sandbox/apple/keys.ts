@@ -1,16 +1,16 @@
 /**
- * Alternative distribution keys of the simulated account (docs/apple-facts.md §4.4). Where Apple's behaviour is not
- * known this takes the stricter reading, named below.
+ * Alternative distribution keys of the simulated account (docs/apple-facts.md §4.4). Where Apple's behaviour is unknown,
+ * the simulation is strict; the assumptions are named below.
  */
 
 import { createPublicKey, randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { isWebdistError } from '../../errors.ts';
 import { publicKeyPem, readPublicKey, spki } from '../../jws.ts';
-import type { DistributionKey, State } from '../state.ts';
+import type { DistributionKey, SandboxState } from '../state.ts';
 import { appOf } from './apps.ts';
 import {
-  type Answer,
+  type AppleAnswer,
   AppleRefusal,
   type Call,
   isBoolean,
@@ -31,16 +31,16 @@ const fields = { 'fields[alternativeDistributionKeys]': isListOf('publicKey') };
 export const listKeysQuery = { ...fields, 'exists[app]': isBoolean, limit: isLimit, cursor: isList };
 export const readKeyQuery = fields;
 
-/** What an app's key read answers when the account has none for the app, though it may have one for all (unknown). */
+/** The response to reading an app's key when the app has none, even if there is a key for all apps (an assumption). */
 const NO_APP_KEY = { status: 404, code: 'NOT_FOUND' } as const;
 
-/** What a second key for an app is refused with (unknown: Apple may also replace the first). */
+/** The code that refuses a second key for an app (an assumption: Apple may instead replace the first). */
 const SECOND_APP_KEY = 'ENTITY_ERROR.RELATIONSHIP.INVALID';
 
 const newKey = z.strictObject({
   data: z.strictObject({
     type: z.literal(TYPE),
-    /** Not in Apple's schema, but in its samples. */
+    /** Absent from Apple's schema, present in its samples. */
     id: z.null().optional(),
     attributes: z.strictObject({ publicKey: z.string() }),
     relationships: z
@@ -52,7 +52,7 @@ const newKey = z.strictObject({
 });
 
 /** `POST /v1/alternativeDistributionKeys`. Throws 400, 409 and 422. */
-export function addKey(call: Call): Answer {
+export function addKey(call: Call): AppleAnswer {
   const { data } = readEntity(call.body, newKey);
   const key = {
     id: randomUUID(),
@@ -78,13 +78,13 @@ function spkiOf(pem: string): string {
   }
 }
 
-function refuseConflicts(state: State, key: DistributionKey): void {
+function refuseConflicts(state: SandboxState, key: DistributionKey): void {
   if (key.appId !== null && !state.apps.some(({ id }) => id === key.appId))
     throw new AppleRefusal(409, 'ENTITY_ERROR.RELATIONSHIP.INVALID', `There is no app '${key.appId}'.`, {
       pointer: '/data/relationships/app',
     });
   if (state.keys.some((other) => other.spki === key.spki))
-    throw new AppleRefusal(409, 'ENTITY_ERROR.ATTRIBUTE.INVALID.DUPLICATE', 'This public key is already there.', {
+    throw new AppleRefusal(409, 'ENTITY_ERROR.ATTRIBUTE.INVALID.DUPLICATE', 'This public key is already registered.', {
       pointer: '/data/attributes/publicKey',
     });
   if (key.appId !== null && state.keys.some((other) => other.appId === key.appId))
@@ -93,21 +93,21 @@ function refuseConflicts(state: State, key: DistributionKey): void {
     });
 }
 
-/** `GET /v1/alternativeDistributionKeys`; `exists[app]` chooses keys with or without an app. */
-export function listKeys(call: Call): Answer {
+/** `GET /v1/alternativeDistributionKeys`; `exists[app]` selects keys with or without an app. */
+export function listKeys(call: Call): AppleAnswer {
   const exists = call.query.get('exists[app]');
   const keys = call.store.state.keys.filter(({ appId }) => exists === undefined || String(appId !== null) === exists);
   return page(call, keys, (key) => resource(call, key));
 }
 
 /** `GET /v1/alternativeDistributionKeys/{id}`. Throws 404. */
-export function readKey(call: Call): Answer {
+export function readKey(call: Call): AppleAnswer {
   const key = keyOf(call);
   return { status: 200, body: single(call, `${PATH}/${key.id}`, resource(call, key)) };
 }
 
 /** `DELETE /v1/alternativeDistributionKeys/{id}`. Throws 404. */
-export function removeKey(call: Call): Answer {
+export function removeKey(call: Call): AppleAnswer {
   const { id } = keyOf(call);
   call.store.change((draft) => {
     draft.keys = draft.keys.filter((key) => key.id !== id);
@@ -116,7 +116,7 @@ export function removeKey(call: Call): Answer {
 }
 
 /** `GET /v1/apps/{id}/alternativeDistributionKey`, the source of `kid`. Throws 404. */
-export function readAppKey(call: Call): Answer {
+export function readAppKey(call: Call): AppleAnswer {
   return {
     status: 200,
     body: single(call, `/v1/apps/${call.id}/alternativeDistributionKey`, resource(call, appKeyOf(call))),
@@ -124,7 +124,7 @@ export function readAppKey(call: Call): Answer {
 }
 
 /** `GET /v1/apps/{id}/relationships/alternativeDistributionKey`. Throws 404. */
-export function readAppKeyLinkage(call: Call): Answer {
+export function readAppKeyLinkage(call: Call): AppleAnswer {
   const { id } = appKeyOf(call);
   const app = `${call.origin}/v1/apps/${call.id}`;
   const links = {
@@ -157,7 +157,7 @@ function resource(call: Call, key: DistributionKey) {
   };
 }
 
-/** The ways Apple's own pages write a public key (docs/apple-facts.md §6.3 a to d). */
+/** The ways in which Apple's own pages write a public key (docs/apple-facts.md §6.3 a to d). */
 const spellings = [
   (pem: string) => pem.replaceAll('\n', ''),
   (pem: string) => pem,
@@ -166,7 +166,7 @@ const spellings = [
 ] as const;
 let answered = 0;
 
-/** Each answer takes the next spelling, so that a client meets all of them. */
+/** Each response uses the next spelling, so that a client sees all of them. */
 function nextSpelling(spkiBase64: string): string {
   const pem = publicKeyPem(createPublicKey({ key: Buffer.from(spkiBase64, 'base64'), format: 'der', type: 'spki' }));
   const spell = spellings[answered++ % spellings.length] ?? spellings[0];

@@ -1,6 +1,6 @@
 /**
- * App Store versions and alternative distribution packages of the simulated account (docs/apple-facts.md §5.2). The
- * addresses of files end after an hour, or when `DELETE /_sandbox/cdn` says so.
+ * App Store versions and alternative distribution packages of the simulated account (docs/apple-facts.md §5.2). File URLs
+ * expire after an hour, or on `DELETE /_sandbox/cdn`.
  */
 
 import { createHash } from 'node:crypto';
@@ -8,7 +8,7 @@ import { z } from 'zod';
 import type { Package } from '../state.ts';
 import { appOf } from './apps.ts';
 import {
-  type Answer,
+  type AppleAnswer,
   AppleRefusal,
   type Call,
   isLimit,
@@ -28,7 +28,7 @@ const TYPE = 'alternativeDistributionPackages';
 const URL_LIFETIME_MS = 60 * 60 * 1000;
 
 /** `GET /v1/apps/{id}/appStoreVersions`. Throws 404. */
-export function listStoreVersions(call: Call): Answer {
+export function listStoreVersions(call: Call): AppleAnswer {
   const app = appOf(call);
   const found = call.store.state.packages.filter(({ appleItemId }) => appleItemId === app.id);
   return page(call, found, (one) => ({
@@ -44,7 +44,7 @@ export function listStoreVersions(call: Call): Answer {
 }
 
 /** `GET /v1/appStoreVersions/{id}/alternativeDistributionPackage`. Throws 404. */
-export function readStoreVersionPackage(call: Call): Answer {
+export function readStoreVersionPackage(call: Call): AppleAnswer {
   const found = packageNamed(call, 'app store version');
   if (!found.isMade) throw new AppleRefusal(404, 'NOT_FOUND', `The version '${call.id}' has no package.`);
   return { status: 200, body: packageBody(call, found) };
@@ -62,14 +62,14 @@ const newPackage = z.strictObject({
 });
 
 /** `POST /v1/alternativeDistributionPackages`: exactly one for each version (docs/apple-facts.md §5.1). Throws 400, 409 and 422. */
-export function addPackage(call: Call): Answer {
+export function addPackage(call: Call): AppleAnswer {
   const { id } = readEntity(call.body, newPackage).data.relationships.appStoreVersion.data;
   const refusal = (why: string) =>
     new AppleRefusal(409, 'ENTITY_ERROR.RELATIONSHIP.INVALID', why, { pointer: '/data/relationships/appStoreVersion' });
   const made = call.store.change(({ packages }) => {
     const found = packages.find((one) => idOf(one, 'app store version') === id);
     if (!found) throw refusal(`There is no App Store version '${id}'.`);
-    if (found.isMade) throw refusal(`The App Store version '${id}' has a package already.`);
+    if (found.isMade) throw refusal(`The App Store version '${id}' already has a package.`);
     found.isMade = true;
     return found;
   });
@@ -82,7 +82,7 @@ function packageBody(call: Call, found: Package) {
 }
 
 /** `GET /v1/alternativeDistributionPackages/{id}/versions`. Throws 404. */
-export function listPackageVersions(call: Call): Answer {
+export function listPackageVersions(call: Call): AppleAnswer {
   const found = packageNamed(call, 'package');
   const state = call.query.get('filter[state]')?.split(',') ?? ['COMPLETED'];
   return page(call, state.includes('COMPLETED') ? [found] : [], (one) => ({
@@ -99,7 +99,7 @@ export function listPackageVersions(call: Call): Answer {
 /** `GET /v1/alternativeDistributionPackageVersions/{id}/variants` and `…/deltas`. Throws 404. */
 export const listPackageFiles =
   (kind: FileKind) =>
-  (call: Call): Answer => {
+  (call: Call): AppleAnswer => {
     const found = packageNamed(call, 'package version');
     const files = filesOf(found, call.store.state.packages).filter((file) => file.kind === kind);
     return page(call, files, (file) => resource(call, file));
@@ -108,7 +108,7 @@ export const listPackageFiles =
 /** `GET /v1/alternativeDistributionPackageVariants/{id}` and `…Deltas/{id}`. Throws 404. */
 export const readPackageFile =
   (kind: FileKind) =>
-  (call: Call): Answer => {
+  (call: Call): AppleAnswer => {
     const { packages } = call.store.state;
     const file = packages
       .flatMap((one) => filesOf(one, packages))

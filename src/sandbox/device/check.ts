@@ -1,29 +1,29 @@
-/** The form of one check of the simulated device, and how a table of them is run. */
+/** One check of the simulated device, and how a table of checks is run. */
 
-/** What one check found. A warning is ok: a device would install, but somebody should look. */
+/** The result of a check. A warning is ok: a device would install, but the operator should look into it. */
 export type Outcome = { readonly ok: boolean; readonly detail: string; readonly warning?: true };
 export type CheckResult = { readonly name: string } & Outcome;
 
 /**
- * Name, line in the rejection checklist (docs/apple-facts.md §10; 0: none of its own), and the check. It gives undefined, and
- * is left out of the verdict, when what it looks at is missing, which another check has then said.
+ * Name, line in the rejection checklist (docs/apple-facts.md §10), and the check. A check returns undefined, and is left
+ * out of the verdict, if its input is missing; another check reports that.
  */
-export type Check<Seen> = readonly [name: string, line: number, run: (seen: Seen) => Outcome | undefined];
+export type DeviceCheck<Input> = readonly [name: string, line: number, run: (input: Input) => Outcome | undefined];
 
 export const pass = (detail: string): Outcome => ({ ok: true, detail });
 export const fail = (detail: string): Outcome => ({ ok: false, detail });
 export const warn = (detail: string): Outcome => ({ ok: true, warning: true, detail: `warning: ${detail}` });
 
 /** Runs every check of a table, in order. */
-export function runChecks<Seen>(checks: readonly Check<Seen>[], seen: Seen): CheckResult[] {
+export function runChecks<Input>(checks: readonly DeviceCheck<Input>[], input: Input): CheckResult[] {
   return checks.flatMap(([name, , run]) => {
-    const outcome = run(seen);
+    const outcome = run(input);
     return outcome ? [{ name, ...outcome }] : [];
   });
 }
 
-/** A value from outside for a `detail`: short, and `nothing` when it is absent. */
-export function shown(value: unknown): string {
+/** A value from outside, shortened for a `detail`; `nothing` if it is absent. */
+export function quoted(value: unknown): string {
   if (value === undefined) return 'nothing';
   const text = JSON.stringify(value);
   return text.length <= 60 ? text : `${text.slice(0, 60)}…`;

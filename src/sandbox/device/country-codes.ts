@@ -1,4 +1,4 @@
-/** The country codes the simulated device knows: ISO 3166-1 alpha-2, officially assigned. */
+/** The country codes that the simulated device accepts: ISO 3166-1 alpha-2, officially assigned. */
 
 const codes = new Set(
   `AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ
@@ -10,5 +10,5 @@ const codes = new Set(
   UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW`.split(/\s+/),
 );
 
-/** True for a code of ISO 3166-1 alpha-2 in upper case. */
+/** True for an upper-case ISO 3166-1 alpha-2 code. */
 export const isCountryCode = (value: unknown): value is string => typeof value === 'string' && codes.has(value);

@@ -1,53 +1,186 @@
 /**
- * The simulated iPhone: what it says of an install link or of a token alone, and what it remembers. It looks at the
- * account as the simulated App Store Connect holds it, and at its own clock, which no fault shifts.
+ * The simulated device as a user drives it: install from a link, update, delete and reinstall, restore from a backup
+ * (docs/apple-facts.md §2, §3, §5.4, §10). It fetches everything over HTTP, as a device does; `judge.ts` judges links and
+ * install tokens. Written from those facts alone.
  */
 
-import { z } from 'zod';
-import type { Store } from '../state.ts';
-import { type CheckResult, runChecks } from './check.ts';
-import { linkChecks, linkedToken, readLink } from './link-checks.ts';
-import { nonceRecord, readToken, type SeenToken } from './token.ts';
-import { tokenChecks } from './token-checks.ts';
+import { type DeviceProfile, fetchPackage } from './fetch-package.ts';
+import { type AcceptedToken, type Recorder, record, refusal } from './journey.ts';
+import { checklistLines, type JudgeRequest, type Verdict } from './judge.ts';
+import { type AppIds, openSession, type RestoreEntry } from './session.ts';
+import { openWebsiteClient } from './website-client.ts';
+
+export type DeviceOptions = {
+  /** URL at which the website is reachable from here; every request for the website's host goes there. */
+  readonly website: string;
+  /** The website's domain. */
+  readonly domain: string;
+  /** Returns the verdict on a link or a token. */
+  readonly judge: (request: JudgeRequest) => Promise<Verdict>;
+  readonly fetch?: typeof fetch;
+  readonly profile?: Partial<DeviceProfile>;
+  /** Time limit for the licence request; Apple's is 60. */
+  readonly licenseSeconds?: number;
+};
+
+const defaultProfile: DeviceProfile = {
+  platform: 'iOS',
+  osVersion: '18.5',
+  model: 'iPhone14,5',
+  capabilities: ['arm64'],
+  isInEligibleRegion: true,
+};
 
 /**
- * A link with the address of the page it is tapped on (its top frame), or a token alone, as a restore gives it.
- * All plain strings of any content.
+ * Opens a device without apps. Run the journeys of one device one after the other: each returns its steps, and a refusal is
+ * a result, not an error.
  */
-export const deviceRequestSchema = z.union([
-  z.strictObject({ installUrl: z.string(), pageUrl: z.string() }),
-  z.strictObject({ token: z.string() }),
-]);
-export type DeviceRequest = z.infer<typeof deviceRequestSchema>;
+export function openDevice(options: DeviceOptions) {
+  const profile = { ...defaultProfile, ...options.profile };
+  const site = openWebsiteClient(options);
+  const session = openSession(site, profile);
+  const installed = new Map<string, AppIds>();
 
-/**
- * `accepted` is false exactly when a check is not ok; a warning is ok. A check that needs something another check
- * found missing or unreadable is left out.
- */
-export type Verdict = { readonly accepted: boolean; readonly checks: readonly CheckResult[] };
+  const judgeToken = async (journey: Recorder, place: AcceptedToken['place'], request: JudgeRequest, token: string) => {
+    const verdict = await options.judge(request);
+    const bad = verdict.checks.find(({ ok }) => !ok);
+    if (bad) throw refusal(checklistLines[bad.name] ?? 8, bad.name, bad.detail);
+    const { dtype = '', nonce = '' } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    const warned = verdict.checks.filter(({ warning }) => warning).map(({ detail }) => detail);
+    journey.tokens.push({ place, dtype, nonce });
+    return [`${verdict.checks.length} checks pass, dtype ${dtype}`, ...warned].join('; ');
+  };
 
-/**
- * Judges, in the order of the checklist. Remembers the nonce of every token whose signature verifies, refused or not,
- * and the app once a request is accepted. Throws `state_invalid` when it cannot remember.
- */
-export function judge(request: DeviceRequest, store: Store, nowMs: number): Verdict {
-  const link = 'installUrl' in request ? readLink(request.installUrl, request.pageUrl, store.state) : null;
-  const token = 'token' in request ? request.token : link && linkedToken(link);
-  const seen = token == null ? undefined : readToken(token, link, store.state, nowMs / 1000);
-  const checks = [...(link ? runChecks(linkChecks, link) : []), ...(seen ? runChecks(tokenChecks, seen) : [])];
-  const accepted = checks.every(({ ok }) => ok);
-  if (seen && checks.some(({ name, ok }) => name === 'signature' && ok)) remember(seen, accepted, store);
-  return { accepted, checks };
+  /** Installs one entry of a restore or updates answer. */
+  const installEntry = async (journey: Recorder, place: AcceptedToken['place'], entry: RestoreEntry) => {
+    const { appleItemId, appleVersionId, installVerificationToken: token } = entry;
+    await journey.step(`${place} token`, async () => {
+      if (token === '')
+        throw refusal(30, 'missingInstallVerificationToken', `the entry of ${appleItemId} has no token`);
+      return judgeToken(journey, place, { token }, token);
+    });
+    await journey.step('package address', async () => site.checkPackageUrl(entry.alternativeDistributionPackage));
+    await journey.step('package', () => fetchPackage(site, entry, profile, appleIdsIn(token)));
+    installed.set(appleItemId, { appleItemId, appleVersionId });
+    await journey.step('installed', async () => `${appleItemId}, version ${appleVersionId}, is on the device`);
+  };
+
+  const restore = async (journey: Recorder, wanted: AppIds, isFromLink: boolean) => {
+    const { restore: url } = await site.configuration(wanted.appleItemId);
+    const entry = await journey.step('restore', async () => {
+      const { restores = [], failures = [] } = await session.request('restore', [wanted], url);
+      const found = restores.find(({ appleItemId }) => appleItemId === wanted.appleItemId);
+      const failure = failures.find(({ appleItemId }) => appleItemId === wanted.appleItemId);
+      if (failure) throw refusal(30, 'App Not Available', failure.failure.description);
+      if (!found) throw refusal(30, 'restore', `the answer has no entry for ${wanted.appleItemId}`);
+      if (isFromLink && found.appleVersionId !== wanted.appleVersionId)
+        throw refusal(
+          30,
+          'restore',
+          `got version ${found.appleVersionId}, but the link is for ${wanted.appleVersionId}`,
+        );
+      return [`version ${found.appleVersionId}`, found] as const;
+    });
+    await installEntry(journey, 'restore', entry);
+  };
+
+  const license = async (journey: Recorder, { appleItemId, appleVersionId }: AppIds) => {
+    await journey.step('licence', async () => {
+      const { dynamicLicenseURL } = (await site.configuration(appleItemId)).license;
+      return site.license(dynamicLicenseURL, appleItemId, appleVersionId);
+    });
+  };
+
+  return {
+    /** A tap on a link. As on a device, the linked package determines the app and the version to request. */
+    install: (installUrl: string, pageUrl = `https://${options.domain}/`) =>
+      record(async (journey) => {
+        const parameters = parametersOf(installUrl);
+        await journey.step('link and its token', () =>
+          judgeToken(journey, 'link', { installUrl, pageUrl }, parameters.get('installVerificationToken') ?? ''),
+        );
+        await journey.step('eligibility', async () => eligibility(profile));
+        const base = parameters.get('alternativeDistributionPackage') ?? '';
+        const wanted = await journey.step('linked manifest', async () => {
+          const ids = await site.manifestIds(base);
+          return [`${ids.appleItemId}, version ${ids.appleVersionId}`, ids] as const;
+        });
+        await journey.step('configuration', async () => {
+          await site.configuration(wanted.appleItemId);
+          return 'licence, restore and updates are present';
+        });
+        const linkToken = parameters.get('token');
+        if (linkToken)
+          await journey.step('token exchange', async () => {
+            await session.exchange(linkToken);
+            return 'received an access token';
+          });
+        await license(journey, wanted);
+        await restore(journey, wanted, true);
+      }),
+    /** Requests updates of all installed apps and installs them. */
+    update: (apps: readonly AppIds[] = [...installed.values()]) =>
+      record(async (journey) => {
+        const [first] = apps;
+        if (!first) throw refusal(34, 'appNotInstalled', 'the device has no app to update');
+        const { updates } = await site.configuration(first.appleItemId);
+        const answer = await journey.step('updates', async () => {
+          const found = (await session.request('updates', apps, updates.url)).updates ?? [];
+          return [`available for ${found.length} of ${apps.length} apps`, found] as const;
+        });
+        if (answer.length === 0) throw refusal(34, 'updates', 'there is no newer version');
+        for (const entry of answer) {
+          const before = installed.get(entry.appleItemId);
+          if (!before) throw refusal(34, 'mismatchedInstallType', `${entry.appleItemId} is not installed`);
+          if (BigInt(entry.appleVersionId) <= BigInt(before.appleVersionId))
+            throw refusal(
+              34,
+              'mismatchedInstallType',
+              `${entry.appleVersionId} is not newer than ${before.appleVersionId}`,
+            );
+          await installEntry(journey, 'update', entry);
+        }
+      }),
+    /** Deletes an app from the device. */
+    remove: (appleItemId: string) => installed.delete(appleItemId),
+    /** Restores a backup: every app that was installed is requested again. */
+    restoreFromBackup: () =>
+      record(async (journey) => {
+        const backup = [...installed.values()];
+        installed.clear();
+        for (const app of backup) {
+          await license(journey, app);
+          await restore(journey, app, false);
+        }
+      }),
+    /** The installed apps. */
+    apps: (): AppIds[] => [...installed.values()],
+  };
 }
 
-function remember(seen: SeenToken, accepted: boolean, store: Store): void {
-  const nonce = nonceRecord(seen);
-  const dtype = seen.jws?.payload['dtype'] === 'redownload' ? 'redownload' : 'download';
-  store.change(({ device }) => {
-    if (nonce && !device.nonces.includes(nonce)) device.nonces.push(nonce);
-    const appId = seen.app?.id;
-    if (!accepted || !appId) return;
-    const others = device.installs.filter((install) => install.appId !== appId);
-    device.installs = [...others, { appId, dtypeOfRestore: seen.isFromLink ? dtype : null }];
-  });
+function eligibility({ platform, osVersion, isInEligibleRegion }: DeviceProfile): string {
+  const [major = 0, minor = 0] = osVersion.split('.').map(Number);
+  const isNew = platform === 'iPadOS' ? major >= 18 : major > 17 || (major === 17 && minor >= 5);
+  if (!isNew) throw refusal(35, 'featureUnavailable', `${platform} ${osVersion} cannot install apps from websites`);
+  if (!isInEligibleRegion) throw refusal(35, 'featureUnavailable', 'the device is not in the European Union');
+  return `${platform} ${osVersion} in an eligible region`;
+}
+
+function parametersOf(installUrl: string): ReadonlyMap<string, string> {
+  const pairs = (installUrl.split('?')[1] ?? '').split('&').map((part) => part.split('='));
+  return new Map(pairs.map(([name = '', value = '']) => [name, decoded(value)]));
+}
+
+/** Invalid percent-encoding is left as it is: the check `link-query` refuses it. */
+function decoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
+
+/** The claims that let a device take the faster path if both are present (docs/apple-facts.md §1.7). */
+function appleIdsIn(token: string): { iid?: string; vid?: string } {
+  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
 }

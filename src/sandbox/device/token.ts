@@ -1,37 +1,37 @@
 /**
- * Takes an install verification token apart, as a device would (docs/apple-facts.md §1; RFC 7515 §3.1), and finds what
- * the account knows of it.
+ * Parses an install verification token as a device would (docs/apple-facts.md §1; RFC 7515 §3.1), and looks up its key and
+ * its app in the account.
  */
 
-import type { App, DistributionKey, Package, State } from '../state.ts';
+import type { AccountApp, DistributionKey, Package, SandboxState } from '../state.ts';
 
 /** A JSON object. */
 export type Json = Readonly<Record<string, unknown>>;
 type Jws = { readonly header: Json; readonly payload: Json; readonly signature: Buffer; readonly signingInput: string };
 
-/** A token taken apart, beside what the account knows of it. */
-export type SeenToken = {
-  /** Undefined when it has not the shape of a JWS: `problem` then says why. */
+/** A parsed token, with what the account knows about it. */
+export type ExaminedToken = {
+  /** Undefined if it is not a compact JWS; `problem` then gives the reason. */
   readonly jws: Jws | undefined;
   readonly problem: string;
-  /** The package of the link; without a link undefined. */
+  /** The package that the link names; undefined without a link. */
   readonly linked: Package | undefined;
   readonly isFromLink: boolean;
   /** The registered key that `kid` names. */
   readonly key: DistributionKey | undefined;
-  /** The app of this account that is to be installed, by the link's package, else by `bid`, else by `iss`. */
-  readonly app: App | undefined;
-  readonly state: State;
+  /** The app of this account that would be installed: by the link's package, else by `bid`, else by `iss`. */
+  readonly app: AccountApp | undefined;
+  readonly state: SandboxState;
   readonly nowSeconds: number;
 };
 
-/** Takes a token apart. Never throws; what cannot be read is undefined. `linked`: null when there is no link. */
-export function readToken(
+/** Parses a token. Never throws; what cannot be read is undefined. `link`: null without a link. */
+export function examineToken(
   token: string,
   link: { readonly linked: Package | undefined } | null,
-  state: State,
+  state: SandboxState,
   nowSeconds: number,
-): SeenToken {
+): ExaminedToken {
   const jws = readJws(token);
   const base = { linked: link?.linked, isFromLink: link !== null, state, nowSeconds };
   if (typeof jws === 'string') return { ...base, jws: undefined, problem: jws, key: undefined, app: undefined };
@@ -74,8 +74,8 @@ function readJson(part: string): Json | undefined {
 const isUuid = (value: unknown): value is string =>
   typeof value === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value);
 
-/** How a nonce is remembered, for each key apart; undefined when it is none. */
-export function nonceRecord({ jws }: SeenToken): string | undefined {
+/** The form in which a nonce is stored, separately for each key; undefined if it is not a UUID. */
+export function nonceRecord({ jws }: ExaminedToken): string | undefined {
   const nonce = jws?.payload['nonce'];
   return jws && isUuid(nonce) ? `${jws.header['kid']} ${nonce.toUpperCase()}` : undefined;
 }

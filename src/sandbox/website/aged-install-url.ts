@@ -1,6 +1,6 @@
 /**
- * An install link as it would be had the page kept it too long: the same claims, signed anew with earlier times by the
- * sandbox's own distribution key. For the demo page; nothing outside the sandbox can do this.
+ * An install link as if the page had kept it too long: the same claims with earlier times, signed again with the sandbox's
+ * distribution key. For the demo page.
  */
 
 import { createPrivateKey, sign } from 'node:crypto';
@@ -13,13 +13,13 @@ import type { Sandbox } from '../sandbox.ts';
 const headerSchema = z.strictObject({ alg: z.literal('ES256'), kid: z.string(), typ: z.literal('JWT') });
 const payloadSchema = z.looseObject({ iat: z.int(), exp: z.int() });
 
-/** Gives the link with `iat` and `exp` moved back. Throws `invalid_request` when there is no readable token in it. */
+/** Returns the link with `iat` and `exp` moved back. Throws `invalid_request` if it has no readable token. */
 export async function agedInstallUrl(installUrl: string, ageSeconds: number, sandbox: Sandbox): Promise<string> {
   const token = /[?&]installVerificationToken=([\w.-]+)/.exec(installUrl)?.[1];
   const [header, payload] = (token ?? '').split('.').map(readPart);
   const [knownHeader, claims] = [headerSchema.safeParse(header), payloadSchema.safeParse(payload)];
   if (!token || !knownHeader.success || !claims.success)
-    throw new WebdistError('invalid_request', 'installUrl: holds no install verification token.');
+    throw new WebdistError('invalid_request', 'installUrl: does not contain an install verification token.');
   const key = createPrivateKey(readFileSync(new URL(sandbox.settings['WEBDIST_KEY'] ?? '')));
   const signer = {
     backend: 'sandbox',
@@ -34,6 +34,6 @@ function readPart(part: string): unknown {
   try {
     return JSON.parse(Buffer.from(part, 'base64url').toString('utf8'));
   } catch {
-    return undefined; // the schema refuses it
+    return undefined; // The schema refuses it.
   }
 }

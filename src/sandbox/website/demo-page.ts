@@ -1,6 +1,6 @@
 /**
- * The demo page of sandbox mode, at `/`: the install button, and the simulated iPhone that a tap goes to. The page
- * talks to its own origin only, so what it needs of the sandbox is offered here too, under `/_sandbox`.
+ * The demo page of sandbox mode, at `/`: the install button, and the simulated device that handles the tap. The page calls
+ * only its own origin, so the paths of the sandbox that it needs are available here too, under `/_sandbox`.
  */
 
 import { createHash } from 'node:crypto';
@@ -14,16 +14,16 @@ import { agedInstallUrl } from './aged-install-url.ts';
 
 export type DemoOptions = {
   readonly sandbox: Sandbox;
-  /** The registered one: the device is told that the page is `https://<domain>/`. */
+  /** The registered domain; the device is given `https://<domain>/` as the page's URL. */
   readonly domain: string;
-  /** Called when the next version of the app is out; the answer waits for it. */
+  /** Called after the next version of the app is released; the response waits for it. */
   readonly released: () => Promise<void>;
 };
 
 const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** A token alone, or a link: with the page it is on if not this one, and how much older the device is to see it. */
+/** A token alone, or a link; optionally the URL of another page, and by how much to age the token. */
 const tapBody = z.union([
   z.strictObject({ token: z.string() }),
   z.strictObject({
@@ -33,7 +33,7 @@ const tapBody = z.union([
   }),
 ]);
 
-/** Adds the page, its assets and its paths under `/_sandbox` to the server it is registered with. */
+/** A plugin with the page, its assets and its paths under `/_sandbox`. */
 export function demoPage({ sandbox, domain, released }: DemoOptions): FastifyPluginAsyncZod {
   const pageUrl = `https://${domain}/`;
   return async (app) => {
@@ -57,7 +57,7 @@ export function demoPage({ sandbox, domain, released }: DemoOptions): FastifyPlu
         pageUrl: body.pageUrl ?? pageUrl,
       });
     });
-    // Another device has neither this one's memory nor its cookie.
+    // A new device has neither the memory nor the cookie of this one.
     app.delete('/_sandbox/device', async (_, reply) => {
       reply.header('set-cookie', 'webdist_device=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax');
       return forward(sandbox, reply, 'DELETE', 'device');
@@ -76,7 +76,7 @@ export function demoPage({ sandbox, domain, released }: DemoOptions): FastifyPlu
 function assets(domain: string): Map<string, { type: string; text: string }> {
   const isSource = import.meta.url.endsWith('.ts');
   const read = (name: string) => readFileSync(new URL(`./demo/${name}`, import.meta.url), 'utf8');
-  // In a checkout as the build would make it: types stripped, imports of `.js`.
+  // In a checkout, do what the build does: strip types, and import `.js`.
   const script = (name: string) =>
     isSource
       ? stripTypeScriptTypes(read(`${name}.ts`)).replace(/(from '\.\/[\w-]+)\.ts'/g, "$1.js'")
@@ -91,7 +91,7 @@ function assets(domain: string): Map<string, { type: string; text: string }> {
   ]);
 }
 
-/** The same path of the sandbox's own server. */
+/** Forwards a request to the same path of the sandbox's server. */
 async function forward(sandbox: Sandbox, reply: FastifyReply, method: string, path: string, body?: unknown) {
   const answer = await fetch(`${sandbox.baseUrl}/_sandbox/${path}`, {
     method,

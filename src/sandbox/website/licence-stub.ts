@@ -1,14 +1,14 @@
 /**
- * A licence server that only says yes, for the simulated device. A real one needs Apple's App License Delivery SDK
+ * A licence server that grants every request, for the simulated device. A real one needs Apple's App License Delivery SDK
  * (docs/apple-facts.md §3.4).
  */
 
 import type { FastifyInstance } from 'fastify';
 
-/** Says in every answer that nothing here is a licence. */
-const STUB = { 'x-webdist-sandbox': 'stub licence server: says yes to everything' };
+/** Marks every answer as a stub's. */
+const STUB = { 'x-webdist-sandbox': 'stub licence server: grants every request' };
 
-const license = Buffer.from('not a licence: the sandbox only says yes').toString('base64');
+const license = Buffer.from('not a licence: from the stub in the sandbox').toString('base64');
 
 /** Adds `POST /_sandbox/ald/license` and `…/renew`. */
 export function addLicenceStub(server: FastifyInstance): void {

@@ -1,19 +1,19 @@
 /**
- * What a website has beside webdist, for the simulated device: the packages and the licence server. The sandbox's own
- * server has both; here they are found under the website's paths.
+ * The parts of a website other than webdist, for the simulated device: packages and a licence server. The sandbox's server
+ * provides both; this makes them available under the website's paths.
  */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Sandbox } from '../sandbox.ts';
 
-/** The path of the sandbox's own server for a path of the website; undefined for those of webdist itself. */
+/** The path on the sandbox's server for a path of the website; undefined for webdist's own paths. */
 export function sandboxPath(path: string): string | undefined {
   if (path.startsWith('/adp/')) return path.replace('/adp/', '/_sandbox/packages/');
   if (path.startsWith('/ald/')) return path.replace('/ald/', '/_sandbox/ald/');
   return undefined;
 }
 
-/** Adds `/adp/…` and `/ald/…`, the paths of the sandbox's settings, to the server it is registered with. */
+/** A plugin with `/adp/…` and `/ald/…`, the paths in the sandbox's settings. */
 export function sandboxWebsite({ baseUrl }: Pick<Sandbox, 'baseUrl'>): FastifyPluginAsyncZod {
   return async (app) => {
     app.addHook('onRoute', (route) => {

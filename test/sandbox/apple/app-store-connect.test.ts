@@ -1,4 +1,4 @@
-/** What holds for every path of the simulated App Store Connect: the order of refusals, headers, error bodies. */
+/** Rules for every path of the simulated App Store Connect: the order of refusals, headers, error bodies. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -37,7 +37,7 @@ t.test('401 comes before everything, then path, method, Accept, Content-Type, qu
   t.equal(outcome(await call(sandbox, 'POST', KEYS, {})), '422 ENTITY_UNPROCESSABLE');
 });
 
-t.test('paths that are not there, methods that are not offered', async (t) => {
+t.test('unknown paths and methods', async (t) => {
   const sandbox = await open(t);
   for (const path of [
     '/',
@@ -106,7 +106,7 @@ t.test('query parameters', async (t) => {
   t.equal((await call(sandbox, 'GET', '/v1/apps?limit=200')).body.meta.paging.limit, 200);
 });
 
-t.test('Date and X-Rate-Limit on every answer, error bodies as Apple writes them', async (t) => {
+t.test('Date and X-Rate-Limit on every answer, error bodies as in Apple’s documentation', async (t) => {
   const now = Date.UTC(2026, 9, 1, 12, 0, 0);
   const sandbox = await open(t, { now: () => now });
   for (const headers of [{}, { authorization: `Bearer ${apiToken(sandbox, {}, now)}` }]) {
@@ -118,7 +118,7 @@ t.test('Date and X-Rate-Limit on every answer, error bodies as Apple writes them
   }
 });
 
-t.test('a body too large, and a request that is broken off, harm nobody', async (t) => {
+t.test('an oversized body and an aborted request do not affect other requests', async (t) => {
   const sandbox = await open(t);
   const large = JSON.stringify(domainEntity('example.com', 'x'.repeat(2 * 1024 * 1024)));
   t.equal(outcome(await call(sandbox, 'POST', DOMAINS, large)), '400 ENTITY_INVALID');
@@ -190,7 +190,7 @@ t.test('several apps, sorted', async (t) => {
     );
 });
 
-t.test('pages: every item once, by links of this server', async (t) => {
+t.test('pages: every item once, through links to this server', async (t) => {
   const sandbox = await open(t);
   const added = [];
   for (let n = 0; n < 7; n++)

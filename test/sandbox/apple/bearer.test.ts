@@ -1,4 +1,4 @@
-/** Which bearer JWTs the simulated App Store Connect takes, and that it says why it does not. */
+/** Which bearer JWTs the simulated App Store Connect accepts, and the reasons that it gives for refusals. */
 
 import { createHmac, createPrivateKey, sign } from 'node:crypto';
 import t from 'tap';
@@ -10,7 +10,7 @@ const nowSeconds = Math.floor(Date.now() / 1000);
 const ask = (sandbox: Sandbox, token: string, path = '/v1/apps', method = 'GET') =>
   call(sandbox, method, path, method === 'POST' ? {} : undefined, { authorization: `Bearer ${token}` });
 
-t.test('a team key, to the ends of what is allowed', async (t) => {
+t.test('a team key, up to the limits', async (t) => {
   const sandbox = await open(t);
   const sound: Record<string, Changes> = {
     usual: {},
@@ -21,7 +21,7 @@ t.test('a team key, to the ends of what is allowed', async (t) => {
     t.equal(outcome(await ask(sandbox, apiToken(sandbox, changes))), '200', name);
 });
 
-t.test('every refusal says its reason', async (t) => {
+t.test('every refusal gives its reason', async (t) => {
   const sandbox = await open(t);
   const refused: [name: string, changes: Changes, reason: RegExp][] = [
     ['alg', { header: { alg: 'ES384' } }, /header: .*alg/s],
@@ -40,7 +40,7 @@ t.test('every refusal says its reason', async (t) => {
     ['iat with a fraction', { claims: { iat: nowSeconds - 0.5 } }, /iat/],
     ['in the future', { claims: { iat: nowSeconds + 45 } }, /iat is in the future/],
     ['in milliseconds', { claims: { iat: nowSeconds * 1000, exp: nowSeconds * 1000 + 600 } }, /iat is in the future/],
-    ['over', { claims: { iat: nowSeconds - 700, exp: nowSeconds - 1 } }, /exp is over/],
+    ['over', { claims: { iat: nowSeconds - 700, exp: nowSeconds - 1 } }, /exp is in the past/],
     ['a second more than 20 minutes', { claims: { iat: nowSeconds - 5, exp: nowSeconds + 1196 } }, /20 minutes/],
     ['exp before iat', { claims: { exp: nowSeconds - 60 } }, /exp is not after iat/],
     ['bid', { claims: { bid: 'com.example.trailmap' } }, /In-App Purchase/],
@@ -53,7 +53,7 @@ t.test('every refusal says its reason', async (t) => {
   }
 });
 
-t.test('what is no ES256 JWT at all', async (t) => {
+t.test('values that are not an ES256 JWT', async (t) => {
   const sandbox = await open(t);
   const sound = apiToken(sandbox);
   const [header = '', payload = ''] = sound.split('.');
@@ -94,7 +94,7 @@ t.test('an individual key has sub and no iss; an In-App Purchase key is refused'
   t.match(answer.body.errors[0], { code: 'NOT_AUTHORIZED', detail: /In-App Purchase/ });
 });
 
-t.test('a scoped token is for the GETs it names', async (t) => {
+t.test('a scoped JWT is valid only for the GETs that it lists', async (t) => {
   const sandbox = await open(t);
   const scoped = (scope: string[]) => apiToken(sandbox, { claims: { scope } });
   const token = scoped(['POST /v1/apps', 'GET /v1/apps?filter[bundleId]=a.b&fields[apps]=name']);
@@ -104,7 +104,7 @@ t.test('a scoped token is for the GETs it names', async (t) => {
   t.equal(outcome(await ask(sandbox, scoped([`POST ${KEYS}`, `GET ${KEYS}`]), KEYS, 'POST')), '403 FORBIDDEN_ERROR');
 });
 
-t.test('the hourly limit of each key rolls', async (t) => {
+t.test('the hourly limit of each key is a rolling window', async (t) => {
   let now = Date.now();
   const sandbox = await open(t, { requestsPerHour: 3, now: () => now });
   const { keyId, privateKeyPem } = sandbox.individualKey;

@@ -3,7 +3,7 @@
 import t from 'tap';
 import { call, DOMAINS, domainEntity, open, outcome } from '../../harness/apple-client.ts';
 
-t.test('a domain is added, read, removed', async (t) => {
+t.test('add, read and remove a domain', async (t) => {
   const now = Date.now();
   const sandbox = await open(t, { now: () => now });
   const added = await call(sandbox, 'POST', DOMAINS, domainEntity('example.com', 'trailmap-web'));
@@ -22,7 +22,7 @@ t.test('a domain is added, read, removed', async (t) => {
   t.equal(outcome(await call(sandbox, 'POST', DOMAINS, domainEntity('example.com'))), '201', 'it can come again');
 });
 
-t.test('what is refused', async (t) => {
+t.test('refused domains', async (t) => {
   const sandbox = await open(t);
   for (const domain of ['example.com', 'get.example.com', 'xn--bcher-kva.example'])
     t.equal(outcome(await call(sandbox, 'POST', DOMAINS, domainEntity(domain))), '201', domain);
@@ -47,7 +47,7 @@ t.test('what is refused', async (t) => {
   for (const [body, expected] of rest) t.equal(outcome(await call(sandbox, 'POST', DOMAINS, body)), expected);
 });
 
-t.test('of ten identical requests at once one wins', async (t) => {
+t.test('of ten identical concurrent requests, one succeeds', async (t) => {
   const sandbox = await open(t);
   const body = domainEntity('example.com');
   const answers = await Promise.all(Array.from({ length: 10 }, () => call(sandbox, 'POST', DOMAINS, body)));

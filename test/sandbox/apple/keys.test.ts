@@ -18,7 +18,7 @@ import {
 
 const LINKAGE = `/v1/apps/${APP}/relationships/alternativeDistributionKey`;
 
-t.test('a key is added, read in every way, removed', async (t) => {
+t.test('add a key, read it in every way, remove it', async (t) => {
   const sandbox = await open(t);
   const { publicKey } = newKey();
   const added = await call(sandbox, 'POST', KEYS, keyEntity(pemOf(publicKey), APP));
@@ -60,7 +60,7 @@ t.test('a key for all apps is not the key of the app', async (t) => {
   t.equal(outcome(await call(sandbox, 'GET', APP_KEY)), '404 NOT_FOUND');
 });
 
-t.test('answers go through all spellings of a PEM', async (t) => {
+t.test('answers cycle through all spellings of a PEM', async (t) => {
   const sandbox = await open(t);
   const { id } = await addKey(sandbox);
   const spellings = new Set<string>();
@@ -71,7 +71,7 @@ t.test('answers go through all spellings of a PEM', async (t) => {
   t.strictSame(breaks, [0, 3, 3, 4], 'none; one long line; 64 columns without and with the last');
 });
 
-t.test('what is taken, in which spelling', async (t) => {
+t.test('accepted spellings', async (t) => {
   const sandbox = await open(t);
   const spell: [string, (pem: string) => string][] = [
     ['no line breaks', (pem) => pem.replaceAll('\n', '')],
@@ -85,7 +85,7 @@ t.test('what is taken, in which spelling', async (t) => {
   t.equal(outcome(await call(sandbox, 'POST', KEYS, { data: { ...data, id: null } })), '201', '"id": null');
 });
 
-t.test('what is refused', async (t) => {
+t.test('refused keys', async (t) => {
   const sandbox = await open(t);
   const { publicKey, privateKey } = newKey();
   const pem = pemOf(publicKey);
@@ -129,7 +129,7 @@ t.test('what is refused', async (t) => {
   t.equal((await call(sandbox, 'GET', KEYS)).body.meta.paging.total, 1);
 });
 
-t.test('of ten identical requests at once one wins', async (t) => {
+t.test('of ten identical concurrent requests, one succeeds', async (t) => {
   const sandbox = await open(t);
   const body = keyEntity(pemOf(newKey().publicKey), APP);
   const outcomes = await Promise.all(Array.from({ length: 10 }, () => call(sandbox, 'POST', KEYS, body)));

@@ -1,18 +1,19 @@
 /**
- * Every line of the rejection checklist (docs/apple-facts.md §10), broken in every journey it can break, and the reason the
- * simulated phone gives. The table names how; a line that is in neither table fails the test.
+ * Violates every line of the rejection checklist (docs/apple-facts.md §10) in every journey where that is possible, and
+ * compares the reason that the simulated device gives. A line that is in neither table fails the test.
  */
 
 import { createPrivateKey, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { Journey, JourneyOptions } from '../../../src/sandbox/device/journey.ts';
+import type { DeviceOptions } from '../../../src/sandbox/device/device.ts';
+import type { Journey } from '../../../src/sandbox/device/journey.ts';
 import { jws, newKey } from '../../harness/apple-client.ts';
-import { APP, linkOf, phoneFor, refusalOf, startWebsite, type Website } from '../../harness/website.ts';
+import { APP, deviceFor, linkOf, refusalOf, startWebsite, type Website } from '../../harness/website.ts';
 
 const LINES = 35;
 
-/** Lines that no journey can break. */
+/** Lines that no journey can violate. */
 const notHere: Readonly<Record<number, string>> = {
   2: 'the browser drops a navigation without a tap before a device hears of it: test/browser/link.test.ts',
 };
@@ -24,13 +25,13 @@ const withLicence: readonly JourneyName[] = ['install', 'reinstall', 'backup'];
 
 type Parts = { header: Record<string, unknown>; claims: Record<string, unknown> };
 
-/** What is broken: the link, the page, the next token, an answer of the website, the phone. */
+/** What is broken: the link, the page, the next token, an answer of the website, the device. */
 type Broken = {
   readonly link?: (link: string) => string;
   readonly page?: string;
   readonly token?: (token: string, website: Website) => string;
   readonly fetch?: typeof fetch;
-  readonly options?: Partial<JourneyOptions>;
+  readonly options?: Partial<DeviceOptions>;
 };
 type Row = readonly [line: number, how: string, says: RegExp, journeys: readonly JourneyName[], broken: Broken];
 
@@ -40,7 +41,7 @@ const partsOf = (token: string): Parts => {
 };
 const ownKey = ({ sandbox }: Website) => createPrivateKey(readFileSync(new URL(sandbox.settings['WEBDIST_KEY'] ?? '')));
 
-/** The token with other content, signed by the registered key. */
+/** The token with changed content, signed with the registered key. */
 const signed =
   (change: (parts: Parts) => Partial<Parts>) =>
   (token: string, website: Website): string => {
@@ -58,25 +59,25 @@ const header = (changes: Record<string, unknown>): Broken => ({
   token: signed((parts) => ({ header: { ...parts.header, ...changes } })),
 });
 
-/** An answer of the website, put in the place of the real one. */
+/** An answer that replaces the website's. */
 const answers = (path: string, answer: () => Response | Promise<Response>): Broken => ({
   fetch: async (input, init) => (String(input).includes(path) ? answer() : fetch(input, init)),
 });
 const status = (path: string, code: number): Broken => answers(path, () => new Response('', { status: code }));
-/** A JSON answer of the website, changed. */
+/** Changes a JSON answer of the website. */
 const changes = (path: string, change: (body: Record<string, never>) => unknown): Broken => ({
   fetch: async (input, init) => {
     const answer = await fetch(input, init);
     return String(input).includes(path) ? Response.json(change((await answer.json()) as never)) : answer;
   },
 });
-/** The entry of a restore's or an update's answer, changed. */
+/** Changes the entries in a restore or updates answer. */
 const entry = (change: object): Broken =>
   changes('/marketplace-kit/', ({ restores, updates }: { restores?: object[]; updates?: object[] }) => ({
     ...(restores && { restores: restores.map((one) => ({ ...one, ...change })) }),
     ...(updates && { updates: updates.map((one) => ({ ...one, ...change })) }),
   }));
-/** Does not answer until whoever asks gives up. */
+/** Does not answer until the caller aborts. */
 const silent =
   (path: string): typeof fetch =>
   (input, init) =>
@@ -92,7 +93,7 @@ const rows: readonly Row[] = [
   [
     1,
     'another scheme',
-    /has to .*marketplace-kit:/,
+    /must start with marketplace-kit:/,
     withLink,
     { link: (link) => link.replace('marketplace-kit:', 'https:') },
   ],
@@ -105,7 +106,7 @@ const rows: readonly Row[] = [
     { link: (link) => link.replace(/(Token=)[^&]+/, '$1') },
   ],
   [4, 'no address', /absolute https URL/, withLink, { link: (link) => link.replace(/(Package=)[^&]+/, '$1nothing') }],
-  [5, 'page on another host', /the same host/, withLink, { page: 'https://www.example.com/' }],
+  [5, 'page on another host', /on the same host/, withLink, { page: 'https://www.example.com/' }],
   [
     6,
     'a domain that is not registered',
@@ -115,7 +116,7 @@ const rows: readonly Row[] = [
   ],
   [
     7,
-    'an app of somebody else',
+    'an app of another account',
     /no app of this account/,
     everywhere,
     claims({ iss: '6500000099', bid: 'org.example.other' }),
@@ -135,7 +136,7 @@ const rows: readonly Row[] = [
   [
     11,
     'signed by another key',
-    /another private key, or a changed token/,
+    /another private key, or a modified token/,
     everywhere,
     { token: (token) => jws(partsOf(token).header, partsOf(token).claims, newKey().privateKey) },
   ],
@@ -162,22 +163,22 @@ const rows: readonly Row[] = [
     claims({ bid: 'com.Example.trailmap', iss: APP }),
   ],
   [15, 'milliseconds', /in milliseconds, expected seconds/, everywhere, times((iat) => ({ iat: iat * 1000 }))],
-  [16, 'over', /has been over for/, everywhere, times((iat) => ({ iat: iat - 3600, exp: iat - 1 }))],
+  [16, 'expired', /expired .* ago/, everywhere, times((iat) => ({ iat: iat - 3600, exp: iat - 1 }))],
   [16, 'not yet', /in the future; check the clock/, everywhere, times((iat) => ({ iat: iat + 600, exp: iat + 1200 }))],
   [17, 'no exp', /exp is missing/, everywhere, claims({ exp: undefined })],
-  [18, 'two hours', /lives 7200 s, more than 3600/, everywhere, times((iat) => ({ exp: iat + 7200 }))],
+  [18, 'two hours', /lifetime is 7200 s, more than 3600/, everywhere, times((iat) => ({ exp: iat + 7200 }))],
   [19, 'a capital letter', /dtype is "Download", expected/, everywhere, claims({ dtype: 'Download' })],
   [
     20,
     'redownload on a new device',
-    /never had the app before: expected download/,
+    /never had the app: expected download/,
     ['install'],
     claims({ dtype: 'redownload' }),
   ],
   [
     20,
     'download on an old one',
-    /had the app before: expected redownload/,
+    /had the app: expected redownload/,
     ['update', 'reinstall'],
     claims({ dtype: 'download' }),
   ],
@@ -186,12 +187,12 @@ const rows: readonly Row[] = [
   [23, 'of another version', /vid is "?2000000001"?, .*manifest/, everywhere, claims({ vid: '2000000001' })],
   [24, 'iid alone', /send both or neither/, everywhere, claims({ vid: undefined })],
   [25, 'lower case', /ccode is "ie", expected/, everywhere, claims({ ccode: 'ie' })],
-  [26, 'a claim of our own', /claims that Apple does not name/, everywhere, claims({ tenant: '1' })],
+  [26, 'a claim of our own', /claims that Apple does not document/, everywhere, claims({ tenant: '1' })],
   [27, 'not there', /networkError.*404/, everywhere, status(CONFIGURATION, 404)],
   [
     27,
     'redirects',
-    /redirects; it has to answer itself/,
+    /redirects; it must answer directly/,
     everywhere,
     answers(CONFIGURATION, () => Response.redirect('https://example.com/other')),
   ],
@@ -236,7 +237,7 @@ const rows: readonly Row[] = [
   [
     28,
     'the access token is refused',
-    /would ask the person to sign in/,
+    /would ask the user to sign in/,
     ['update', 'backup'],
     status('/marketplace-kit/', 401),
   ],
@@ -244,7 +245,7 @@ const rows: readonly Row[] = [
   [
     29,
     'no licence',
-    /gives no licence for 6500000001/,
+    /grants no licence for 6500000001/,
     withLicence,
     changes('/ald/license', (body) => ({ ...body, unlicensedApps: [APP] })),
   ],
@@ -257,7 +258,13 @@ const rows: readonly Row[] = [
   ],
   [29, 'too late', /invalidLicense.*timeout/, withLicence, answers('/ald/license', timeout)],
   [30, 'no token', /missingInstallVerificationToken/, everywhere, entry({ installVerificationToken: '' })],
-  [30, 'another version', /version 2000000001 came, the link is of/, withLink, entry({ appleVersionId: '2000000001' })],
+  [
+    30,
+    'another version',
+    /got version 2000000001, but the link is for/,
+    withLink,
+    entry({ appleVersionId: '2000000001' }),
+  ],
   [
     30,
     'a failure',
@@ -270,14 +277,14 @@ const rows: readonly Row[] = [
   [
     31,
     'on another host',
-    /not an https address on example.com/,
+    /not an https URL on example.com/,
     everywhere,
     entry({ alternativeDistributionPackage: 'https://cdn.example.org/adp' }),
   ],
   [
     31,
     'without TLS',
-    /not an https address on example.com/,
+    /not an https URL on example.com/,
     everywhere,
     entry({ alternativeDistributionPackage: 'http://example.com/adp' }),
   ],
@@ -294,14 +301,14 @@ const rows: readonly Row[] = [
   [
     32,
     'a changed file',
-    /chunk 1 of .* not what the manifest says/,
+    /chunk 1 of .* does not match the manifest/,
     everywhere,
     answers('/variant/', () => new Response(new Uint8Array(143_417))),
   ],
   [
     32,
     'a short file',
-    /has 1 chunks, the manifest 3/,
+    /has 1 chunks, the manifest lists 3/,
     everywhere,
     answers('/variant/', () => new Response(new Uint8Array(9))),
   ],
@@ -344,19 +351,19 @@ const rows: readonly Row[] = [
     ['update'],
     entry({ appleItemId: '6500000002' }),
   ],
-  [35, 'an old system', /featureUnavailable: iOS 17.4/, ['install'], { options: { phone: { osVersion: '17.4' } } }],
-  [35, 'outside the EU', /European Union/, ['install'], { options: { phone: { isInEligibleRegion: false } } }],
+  [35, 'an old system', /featureUnavailable: iOS 17.4/, ['install'], { options: { profile: { osVersion: '17.4' } } }],
+  [35, 'outside the EU', /European Union/, ['install'], { options: { profile: { isInEligibleRegion: false } } }],
 ];
 
-/** Lines after which an install goes on: the reason is a warning beside a step that is ok. */
+/** Lines that do not stop an install: the step is ok, with a warning. */
 const warnings = [18, 20, 24, 25, 26];
 
-/** One journey on a new device: all goes well until its turn. */
+/** Runs one journey on a new device; everything before it is in order. */
 async function travel(website: Website, name: JourneyName, broken: Broken): Promise<Journey> {
   await fetch(`${website.sandbox.baseUrl}/_sandbox/device`, { method: 'DELETE' });
   let isBroken = false;
   const spoil = (token: string) => (isBroken && broken.token ? broken.token(token, website) : token);
-  const phone = phoneFor(website, {
+  const device = deviceFor(website, {
     ...broken.options,
     async fetch(input, init) {
       const answer = await (isBroken ? (broken.fetch ?? fetch) : fetch)(input, init);
@@ -369,7 +376,7 @@ async function travel(website: Website, name: JourneyName, broken: Broken): Prom
   const tap = async () => {
     const { installUrl } = await linkOf(website);
     const link = installUrl.replace(/(?<=installVerificationToken=)[^&]+/, spoil);
-    return phone.install(isBroken && broken.link ? broken.link(link) : link, isBroken ? broken.page : undefined);
+    return device.install(isBroken && broken.link ? broken.link(link) : link, isBroken ? broken.page : undefined);
   };
   if (name !== 'install') {
     const before = await tap();
@@ -377,13 +384,13 @@ async function travel(website: Website, name: JourneyName, broken: Broken): Prom
   }
   if (name === 'update') await website.release();
   isBroken = true;
-  if (name === 'update') return phone.update();
-  if (name === 'backup') return phone.restoreFromBackup();
-  phone.remove(APP);
+  if (name === 'update') return device.update();
+  if (name === 'backup') return device.restoreFromBackup();
+  device.remove(APP);
   return tap();
 }
 
-t.test('each line, in each journey', async (t) => {
+t.test('every line, in every journey', async (t) => {
   const website = await startWebsite(t);
   for (const [line, how, says, journeys, broken] of rows)
     await t.test(`${line}: ${how}`, async (t) => {
@@ -405,12 +412,12 @@ t.test('21: the token of the link comes back in the restore; 34: nothing is inst
   const website = await startWebsite(t);
   const { installUrl } = await linkOf(website);
   const [used = ''] = /(?<=installVerificationToken=)[\w.-]+/.exec(installUrl) ?? [];
-  const phone = phoneFor(website, entry({ installVerificationToken: used }));
-  t.match(refusalOf(await phone.install(installUrl)), { line: 21, detail: /seen before/ });
-  t.match(refusalOf(await phone.update()), { line: 34, detail: /appNotInstalled/ });
+  const device = deviceFor(website, entry({ installVerificationToken: used }));
+  t.match(refusalOf(await device.install(installUrl)), { line: 21, detail: /seen before/ });
+  t.match(refusalOf(await device.update()), { line: 34, detail: /appNotInstalled/ });
 });
 
-t.test('no line is forgotten', async (t) => {
+t.test('every line of the checklist is covered', async (t) => {
   const held = new Set([...rows.map(([line]) => line), ...Object.keys(notHere).map(Number)]);
   const all = Array.from({ length: LINES }, (_, index) => index + 1);
   t.strictSame(
@@ -419,5 +426,5 @@ t.test('no line is forgotten', async (t) => {
   );
   const said = readFileSync('docs/device-side.md', 'utf8');
   for (const line of Object.keys(notHere))
-    t.match(said, new RegExp(`line ${line}\\b`), `docs/device-side.md says why not ${line}`);
+    t.match(said, new RegExp(`line ${line}\\b`), `docs/device-side.md explains why line ${line} is not covered`);
 });

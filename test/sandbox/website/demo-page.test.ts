@@ -21,7 +21,7 @@ import {
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** The service as `npm start` starts it, with nothing configured but where to listen and to keep things. */
+/** The service as `npm start` starts it, with only its port and data folder configured. */
 async function startService() {
   const dataDir = mkdtempSync(join(tmpdir(), 'webdist-demo-'));
   const env = { PATH: process.env['PATH'] ?? '', PORT: '0', WEBDIST_MODE: 'sandbox', WEBDIST_DATA_DIR: dataDir };
@@ -68,7 +68,7 @@ t.test('the demo page', { skip }, async (t) => {
 
   for (const [size, options] of Object.entries({ phone: iPhone, desktop: { viewport: { width: 1280, height: 900 } } }))
     for (const colorScheme of ['light', 'dark'] as const)
-      await t.test(`${size}, ${colorScheme}: looks right, and the iPhone takes the tap`, async (t) => {
+      await t.test(`${size}, ${colorScheme}: looks right, and the simulated device accepts the tap`, async (t) => {
         const { page, complaints } = await open({ ...options, colorScheme });
         const outside = await page.evaluate(() =>
           [...document.querySelectorAll('main *')]
@@ -98,7 +98,7 @@ t.test('the demo page', { skip }, async (t) => {
         await page.context().close();
       });
 
-  await t.test('it does not move while it loads', async (t) => {
+  await t.test('the layout does not shift while it loads', async (t) => {
     const { page } = await open(iPhone);
     const shift = await page.evaluate(
       () =>
@@ -125,7 +125,7 @@ t.test('the demo page', { skip }, async (t) => {
       await page.context().close();
     });
 
-  await t.test('with Apple down tokens are signed all the same', async (t) => {
+  await t.test('tokens are signed while Apple is down', async (t) => {
     const { page } = await open();
     await page.locator('#apple-down').check();
     await page.getByText('webdist is ready to sign').waitFor();
@@ -137,7 +137,7 @@ t.test('the demo page', { skip }, async (t) => {
     await page.context().close();
   });
 
-  await t.test('another iPhone is another device to the service', async (t) => {
+  await t.test('the service treats another iPhone as another device', async (t) => {
     const { page } = await open();
     const cookie = async () => (await page.context().cookies()).find(({ name }) => name === 'webdist_device')?.value;
     const [first, href] = [await cookie(), await linkOf(page).first().getAttribute('href')];
@@ -152,11 +152,11 @@ t.test('the demo page', { skip }, async (t) => {
     await page.context().close();
   });
 
-  await t.test('asked far too often it says when to come back, and the button waits', async (t) => {
+  await t.test('beyond the rate limit it says when to retry, and the button waits', async (t) => {
     const { page } = await open();
     await page.locator('#too-often').click();
     await page.locator('#install[state=limited]').waitFor({ state: 'attached' });
-    t.match(await page.locator('#said').textContent(), /\d+ of 70 refused; come back in \d+ s/);
+    t.match(await page.locator('#notice').textContent(), /\d+ of 70 refused; retry in \d+ s/);
     await keepPicture(page, 'demo-limited');
     await page.context().close();
   });

@@ -1,7 +1,7 @@
-/** The demo page's script: listens to the install button, hands a tap to the simulated iPhone, and works the switches. */
+/** The script of the demo page: follows the install button, passes a tap to the simulated device, and handles the controls. */
 
-import { purposes, readToken, shown, tokenIn } from './claims.ts';
-import { ask, openJourney, type Tap } from './journey.ts';
+import { decodeToken, displayed, purposes, tokenIn } from './claims.ts';
+import { judge, openJourney, type Tap } from './journey.ts';
 
 const find = <T extends HTMLElement>(id: string, type: new () => T): T => {
   const element = document.getElementById(id);
@@ -11,31 +11,31 @@ const find = <T extends HTMLElement>(id: string, type: new () => T): T => {
 
 type InstallButton = HTMLElement & { readonly installUrl: string | undefined; refresh(): void };
 const button = find('install', HTMLElement) as InstallButton;
-const said = find('said', HTMLElement);
+const notice = find('notice', HTMLElement);
 const journey = openJourney(find('journey', HTMLElement));
 let tokenTimes = { iat: 0, exp: 0 };
 
-button.addEventListener('install-state', () => look());
-look();
+button.addEventListener('install-state', () => showLink());
+showLink();
 
-/** Shows what is in the button's link now. */
-function look(): void {
+/** Shows the button's current link. */
+function showLink(): void {
   const { installUrl } = button;
-  find('link', HTMLElement).textContent = installUrl ?? 'There is no link right now.';
+  find('link', HTMLElement).textContent = installUrl ?? 'There is no link at the moment.';
   if (installUrl) {
-    journey.fetched(installUrl);
+    journey.showFetched(installUrl);
     showClaims(installUrl);
-  } else journey.notFetched(button.getAttribute('code') || undefined);
+  } else journey.showNotFetched(button.getAttribute('code') || undefined);
 }
 
 function showClaims(installUrl: string): void {
-  const { header, payload } = readToken(tokenIn(installUrl));
+  const { header, payload } = decodeToken(tokenIn(installUrl));
   tokenTimes = { iat: Number(payload['iat']), exp: Number(payload['exp']) };
   const rows = Object.entries({ ...header, ...payload }).map(([name, value]) => {
     const row = document.createElement('tr');
     const title = Object.assign(document.createElement('th'), { scope: 'row' });
     title.append(Object.assign(document.createElement('code'), { textContent: name }));
-    const cells = [shown(name, value), purposes[name] ?? ''].map((text) =>
+    const cells = [displayed(name, value), purposes[name] ?? ''].map((text) =>
       Object.assign(document.createElement('td'), { textContent: text }),
     );
     row.append(title, ...cells);
@@ -51,11 +51,11 @@ function showValidity(): void {
   const left = Math.max(0, Math.round(exp - Date.now() / 1000));
   find('validity-left', HTMLMeterElement).value = left / (exp - iat);
   find('validity-text', HTMLElement).textContent =
-    `Good for another ${Math.floor(left / 60)} min ${left % 60} s; the button renews it long before.`;
+    `Valid for another ${Math.floor(left / 60)} min ${left % 60} s; the button renews it well before.`;
 }
 setInterval(showValidity, 1000);
 
-// On an iPhone the browser follows the link. Here nobody would take it, so the page gives it to the simulated one.
+// On a real device the browser follows the link. Here nothing would handle it, so the page passes it to the simulated device.
 addEventListener(
   'click',
   (event) => {
@@ -71,7 +71,7 @@ let usedUrl: string | undefined;
 
 async function tapped(installUrl: string): Promise<void> {
   const scenario = document.querySelector<HTMLInputElement>('input[name=scenario]:checked')?.value ?? 'usual';
-  if (scenario === 'twice' && !usedUrl) await ask({ installUrl });
+  if (scenario === 'twice' && !usedUrl) await judge({ installUrl });
   await journey.tap(tapOf(scenario, installUrl));
   usedUrl = installUrl;
 }
@@ -83,7 +83,7 @@ function tapOf(scenario: string, installUrl: string): Tap {
   return { installUrl: scenario === 'changed' ? changed(installUrl) : installUrl };
 }
 
-/** The link with another `dtype` under the same signature. */
+/** The link with a different `dtype` and the same signature. */
 function changed(installUrl: string): string {
   const [header, payload = '', signature] = tokenIn(installUrl).split('.');
   const json = atob(payload.replaceAll('-', '+').replaceAll('_', '/'));
@@ -97,19 +97,19 @@ function changed(installUrl: string): string {
 find('other-device', HTMLButtonElement).addEventListener('click', async () => {
   await fetch('/_sandbox/device', { method: 'DELETE' });
   usedUrl = undefined;
-  said.textContent = 'This is another iPhone now: the service has not seen it, and it has no app.';
+  notice.textContent = 'This is now another iPhone: the service has not seen it, and it has no apps.';
   button.refresh();
 });
 
 find('too-often', HTMLButtonElement).addEventListener('click', async () => {
-  said.textContent = 'Asking…';
-  const ask = () =>
+  notice.textContent = 'Sending…';
+  const request = () =>
     fetch('/install-token', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
-  const answers = await Promise.all(Array.from({ length: 70 }, ask));
+  const answers = await Promise.all(Array.from({ length: 70 }, request));
   const refused = answers.filter(({ status }) => status === 429);
   const wait = refused[0]?.headers.get('retry-after');
-  said.textContent = wait
-    ? `${refused.length} of 70 refused; come back in ${wait} s. The button waits.`
+  notice.textContent = wait
+    ? `${refused.length} of 70 refused; retry in ${wait} s. The button waits.`
     : 'None refused.';
   button.refresh();
 });
@@ -124,12 +124,12 @@ appleDown.addEventListener('change', async () => {
   button.refresh();
 });
 
-/** A fault outlives a reload of the page, and the service looks at Apple only now and then. */
+/** Read from the server, because a fault outlives a reload of the page. */
 async function showReadiness(): Promise<void> {
   const [health, faults] = await Promise.all([fetch('/health/ready'), fetch('/_sandbox/faults').then((a) => a.json())]);
   appleDown.checked = faults.length > 0;
   const place = find('readiness', HTMLElement);
-  place.textContent = health.ok ? 'webdist is ready to sign' : 'webdist cannot sign right now';
+  place.textContent = health.ok ? 'webdist is ready to sign' : 'webdist cannot sign at the moment';
   place.dataset['ready'] = String(health.ok);
 }
 void showReadiness();

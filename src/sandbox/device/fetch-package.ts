@@ -1,14 +1,15 @@
 /**
- * The package as the simulated iPhone takes it: manifest, signature, the variant for this device, every chunk's digest
- * (docs/apple-facts.md §5.3, §5.4, §10 lines 32 and 33).
+ * Fetches and checks a package as the simulated device needs it: manifest, signature, the variant for this device, and the
+ * digest of every chunk (docs/apple-facts.md §5.3, §5.4, §10 lines 32 and 33).
  */
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { fail, type Website } from './journey-website.ts';
+import { refusal } from './journey.ts';
+import type { WebsiteClient } from './website-client.ts';
 
-/** What the device is. */
-export type Phone = {
+/** Platform, system version, model and location of the device. */
+export type DeviceProfile = {
   readonly platform: 'iOS' | 'iPadOS';
   readonly osVersion: string;
   readonly model: string;
@@ -44,48 +45,57 @@ type Entry = {
   readonly alternativeDistributionPackage: string;
 };
 
-/** Fetches and checks what a device needs of a package; gives a line about it. Throws Refusal. */
-export async function fetchPackage(site: Website, entry: Entry, phone: Phone, claims: { iid?: string; vid?: string }) {
+/** Fetches and checks the parts of a package that the device needs; returns a summary. Throws a refusal. */
+export async function fetchPackage(
+  site: WebsiteClient,
+  entry: Entry,
+  profile: DeviceProfile,
+  claims: { iid?: string; vid?: string },
+) {
   const base = entry.alternativeDistributionPackage.replace(/\/$/, '');
   const parsed = manifestSchema.safeParse(
     await (await site.get(`${base}/manifest.json`, 32)).json().catch(() => undefined),
   );
   if (!parsed.success)
-    throw fail(
+    throw refusal(
       32,
       'invalidManifest',
       `${base}/manifest.json: ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ')}`,
     );
   const manifest = parsed.data;
   if (manifest.appleItemId !== entry.appleItemId || manifest.appleVersionId !== entry.appleVersionId)
-    throw fail(
+    throw refusal(
       30,
       'invalidManifest',
-      `the manifest is of version ${manifest.appleVersionId}, the answer of ${entry.appleVersionId}`,
+      `the manifest is for version ${manifest.appleVersionId}, the answer for ${entry.appleVersionId}`,
     );
   if (claims.vid !== undefined && claims.vid !== manifest.appleVersionId)
-    throw fail(23, 'token-invalid', `vid is ${claims.vid}, the manifest says ${manifest.appleVersionId}`);
+    throw refusal(
+      23,
+      'token-invalid',
+      `vid is ${claims.vid}, the version in the manifest is ${manifest.appleVersionId}`,
+    );
   const signature = Buffer.from(await (await site.get(`${base}/signature`, 32)).arrayBuffer());
   if (signature.length === 0)
-    throw fail(32, 'invalidAlternativeDistributionPackageSignature', `${base}/signature is empty`);
-  const variant = variantFor(manifest, phone);
+    throw refusal(32, 'invalidAlternativeDistributionPackageSignature', `${base}/signature is empty`);
+  const variant = variantFor(manifest, profile);
   const bytes = Buffer.from(await (await site.get(`${base}/${variant.assetPath}`, 32)).arrayBuffer());
   checkChunks(bytes, variant, `${base}/${variant.assetPath}`);
-  return `version ${manifest.appleVersionId}, ${bytes.length} bytes for ${phone.model}, every chunk as the manifest says`;
+  return `version ${manifest.appleVersionId}, ${bytes.length} bytes for ${profile.model}, every chunk matches the manifest`;
 }
 
-function variantFor(manifest: Manifest, { platform, osVersion, model, capabilities }: Phone) {
+function variantFor(manifest: Manifest, { platform, osVersion, model, capabilities }: DeviceProfile) {
   const names = platform === 'iPadOS' ? ['ipados', 'ios'] : ['ios'];
   const name = names.find((one) => manifest.platforms.includes(one));
   if (!name)
-    throw fail(33, 'unsupportedPlatform', `the app is for ${manifest.platforms.join(', ')}, not for ${platform}`);
+    throw refusal(33, 'unsupportedPlatform', `the app is for ${manifest.platforms.join(', ')}, not for ${platform}`);
   const minimum = manifest.minimumSystemVersions[name] ?? '0';
   if (isOlder(osVersion, minimum))
-    throw fail(33, 'minimumPlatformVersionNotSatisfied', `the app needs ${minimum}, this device has ${osVersion}`);
+    throw refusal(33, 'minimumPlatformVersionNotSatisfied', `the app needs ${minimum}, this device has ${osVersion}`);
   const lacking = manifest.requiredDeviceCapabilities.filter((one) => !capabilities.includes(one));
-  if (lacking.length > 0) throw fail(33, 'missingCapabilities', `this device lacks ${lacking.join(', ')}`);
+  if (lacking.length > 0) throw refusal(33, 'missingCapabilities', `this device lacks ${lacking.join(', ')}`);
   const variant = manifest.variants.find(({ installTargets }) => installTargets.some(({ device }) => device === model));
-  if (!variant) throw fail(33, 'noSupportedVariant', `the package has no variant for ${model}`);
+  if (!variant) throw refusal(33, 'noSupportedVariant', `the package has no variant for ${model}`);
   return variant;
 }
 
@@ -102,10 +112,14 @@ function checkChunks(bytes: Buffer, { variantDetails }: Manifest['variants'][num
   const [{ chunkSize, encryptedChunkDigests }] = variantDetails.hashes;
   const chunks = Math.ceil(bytes.length / chunkSize);
   if (chunks !== encryptedChunkDigests.length)
-    throw fail(32, 'invalidManifest', `${address} has ${chunks} chunks, the manifest ${encryptedChunkDigests.length}`);
+    throw refusal(
+      32,
+      'invalidManifest',
+      `${address} has ${chunks} chunks, the manifest lists ${encryptedChunkDigests.length}`,
+    );
   for (const [index, digest] of encryptedChunkDigests.entries()) {
     const chunk = bytes.subarray(index * chunkSize, (index + 1) * chunkSize);
     if (createHash('sha256').update(chunk).digest('hex') !== digest)
-      throw fail(32, 'invalidManifest', `chunk ${index + 1} of ${address} is not what the manifest says`);
+      throw refusal(32, 'invalidManifest', `chunk ${index + 1} of ${address} does not match the manifest`);
   }
 }
