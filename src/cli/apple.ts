@@ -4,21 +4,21 @@
  */
 
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
-import { processEnvironment, readAppStoreConnectSettings } from '../config/config.ts';
+import { appStoreConnectSettings, processEnvironment, processSettings } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { openLog } from '../log.ts';
 import { openCandidate } from '../registration/candidates.ts';
 import { withProgress } from './terminal.ts';
 
-export type Settings = ReturnType<typeof readAppStoreConnectSettings>;
+export type Settings = ReturnType<typeof appStoreConnectSettings>;
 
 /** Opens App Store Connect, does work, closes it. `what` is what a person waits for. Throws as the work and `openKey` do. */
 export async function withAppStoreConnect<T>(
   what: string,
   work: (asc: AppStoreConnect, settings: Settings) => Promise<T>,
 ): Promise<T> {
-  const settings = readAppStoreConnectSettings();
+  const settings = appStoreConnectSettings(processSettings());
   return withKey(settings.privateKey, 'ASC_PRIVATE_KEY', (signer) =>
     withProgress(what, async () => {
       const asc = openAppStoreConnect({ ...settings, signer, log: openLog('silent') });

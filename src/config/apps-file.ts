@@ -1,14 +1,15 @@
-/** The file of `WEBDIST_CONFIG`: YAML or JSON with the domain and the apps. Every problem names the place in the file. */
+/** The file of `WEBDIST_CONFIG`: YAML or JSON with the domain and the apps. A problem names the place in the file. */
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { z } from 'zod';
 import { marketplaceKitOverride, versionRules } from './device-side.ts';
 import { absoluteUrl, appleId, bundleId, domainName, locators, readableUrl } from './forms.ts';
+import type { Problem } from './problems.ts';
 
-/** YAML reads an unquoted id as a number; read as a bigint it loses nothing. */
+/** YAML reads an unquoted id as a number; as a bigint it keeps every digit. */
 const idAsWritten = z
-  .union([z.string(), z.bigint()], 'expected a decimal number such as "6473805491"')
+  .union([z.string(), z.bigint()], 'expected a decimal number, such as "6473805491"')
   .transform(String)
   .pipe(appleId);
 
@@ -29,20 +30,20 @@ const configFile = z.strictObject({
   apps: z.array(appEntry).min(1, 'expected at least one app'),
 });
 
-/** One app as an operator writes it down. */
+/** One app as the operator describes it. */
 export type AppEntry = { readonly [K in keyof z.output<typeof appEntry>]: z.output<typeof appEntry>[K] };
 
-/** Takes a path; gives what the file says, or undefined after adding to `problems` all that is wrong with it. */
-export function readConfigFile(path: string, problems: string[]): z.output<typeof configFile> | undefined {
-  const say = (text: string) => problems.push(`WEBDIST_CONFIG: ${text}`);
+/** Reads the file at `path`; with anything wrong in it, adds every problem to `problems` and returns undefined. */
+export function readConfigFile(path: string, problems: Problem[]): z.output<typeof configFile> | undefined {
+  const report = (message: string) => problems.push({ variable: 'WEBDIST_CONFIG', message });
   let content: unknown;
   try {
-    // Loaded where there is a file: a twentieth of what a start loads. Warnings would go to stderr with pieces of the file.
+    // Loaded only here: it is a twentieth of what a start loads. Its warnings would print pieces of the file on stderr.
     const { parse } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
     content = parse(readFileSync(path, 'utf8'), { intAsBigInt: true, logLevel: 'error' });
   } catch (error) {
     const { code, linePos } = error as NodeJS.ErrnoException & { linePos?: [{ line: number; col: number }] };
-    say(
+    report(
       linePos
         ? `the file is not YAML or JSON, see line ${linePos[0].line}`
         : `the file cannot be read (${code ?? 'not YAML'})`,
@@ -51,12 +52,12 @@ export function readConfigFile(path: string, problems: string[]): z.output<typeo
   }
   const result = configFile.safeParse(content);
   if (!result.success) {
-    for (const issue of result.error.issues) say(`${placeOf(issue.path)}: ${issue.message}`);
+    for (const issue of result.error.issues) report(`${placeOf(issue.path)}: ${issue.message}`);
     return undefined;
   }
   for (const member of ['bundleId', 'appleItemId'] as const)
     if (new Set(result.data.apps.map((app) => app[member])).size < result.data.apps.length)
-      say(`apps: two apps have the same ${member}`);
+      report(`apps: two apps have the same ${member}`);
   return result.data;
 }
 

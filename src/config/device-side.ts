@@ -1,11 +1,14 @@
 /**
- * The settings of the device's side: what `.well-known/marketplace-kit` says, who authorizes devices, where packages
- * are.
+ * The settings that devices depend on: what `.well-known/marketplace-kit` contains, who authorizes devices, where
+ * packages are.
  */
 
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { absoluteUrl, appleId } from './forms.ts';
+import { absoluteUrl, appleId, MAX_POLLING_HOURS } from './forms.ts';
+import type { Problem } from './problems.ts';
+import type { Read } from './read.ts';
+import type { SettingName, Values } from './settings.ts';
 
 /** The `license` block of `.well-known/marketplace-kit`, by Apple's names (docs/apple-facts.md §3.1). */
 const licenseUrls = z.strictObject({
@@ -26,10 +29,7 @@ const wholeNumber = (min: number, max: number) =>
       `expected a whole number from ${min} to ${max}`,
     );
 
-/** Longest wait between two looks for updates that makes sense: a year. The OS never asks more than once a day. */
-export const MAX_POLLING_HOURS = 8760;
-
-/** What one app says otherwise in `overridesByAppleItemID`. */
+/** What differs for one app, in `overridesByAppleItemID`. */
 export const marketplaceKitOverride = z.strictObject({
   license: licenseUrls.optional(),
   restore: absoluteUrl.optional(),
@@ -38,7 +38,7 @@ export const marketplaceKitOverride = z.strictObject({
     .optional(),
 });
 
-/** By AppleVersionID: a version that is given to nobody, or as an update to a part of the devices only. */
+/** By AppleVersionID: a version that no device gets, or that only a share of the devices gets as an update. */
 export const versionRules = z.record(
   appleId,
   z.union(
@@ -47,26 +47,11 @@ export const versionRules = z.record(
   ),
 );
 
-type Values = {
-  readonly WEBDIST_PUBLIC_URL: string | undefined;
-  readonly WEBDIST_UPDATES_POLLING_HOURS: number;
-  readonly WEBDIST_DEVICE_CREDENTIAL: 'optional' | 'required' | undefined;
-  readonly WEBDIST_OAUTH: 'own' | 'off' | undefined;
-  readonly WEBDIST_OAUTH_LOGIN_URL: string | undefined;
-  readonly WEBDIST_OAUTH_AUTHORIZE_URL: string | undefined;
-  readonly WEBDIST_OAUTH_TOKEN_URL: string | undefined;
-  readonly WEBDIST_AUTH_ISSUER: string | undefined;
-  readonly WEBDIST_LICENSE_DYNAMIC_URL: string | undefined;
-  readonly WEBDIST_LICENSE_RENEWAL_URL: string | undefined;
-  readonly WEBDIST_LICENSE_RESOLUTION_URL: string | undefined;
-  readonly WEBDIST_LICENSE_SIGNING_CERTIFICATE_URL: string | undefined;
-  readonly WEBDIST_LICENSE_ENCRYPTION_CERTIFICATE_URL: string | undefined;
-};
-
 const withoutSlash = (url: string) => url.replace(/\/+$/, '');
 
-/** Gives what the device's side works with; adds to `problems` what does not go together. */
-export function readDeviceSide(values: Values, domain: string, problems: string[]) {
+/** The settings for devices; combinations that contradict each other are added to `problems`. */
+export function deviceSideOf(read: Read, domain: string, problems: Problem[]) {
+  const { values } = read;
   const license = {
     dynamicLicenseURL: values.WEBDIST_LICENSE_DYNAMIC_URL,
     licenseRenewalURL: values.WEBDIST_LICENSE_RENEWAL_URL,
@@ -75,52 +60,50 @@ export function readDeviceSide(values: Values, domain: string, problems: string[
     encryptionCertificateURL: values.WEBDIST_LICENSE_ENCRYPTION_CERTIFICATE_URL,
   };
   if (values.WEBDIST_PUBLIC_URL && new URL(values.WEBDIST_PUBLIC_URL).search)
-    problems.push('WEBDIST_PUBLIC_URL: expected an address without a query');
+    problems.push({ variable: 'WEBDIST_PUBLIC_URL', message: 'expected a URL without a query' });
   const hasLicense = Object.values(license).some((url) => url !== undefined);
   return {
     publicUrl: withoutSlash(values.WEBDIST_PUBLIC_URL ?? `https://${domain}`),
     license,
     updatesPollingHours: values.WEBDIST_UPDATES_POLLING_HOURS,
-    /** Website customers who sign in have a credential; without a sign-in nobody need have one. */
+    /** Customers who sign in on the website have a credential; without a sign-in there is none to require. */
     isCredentialRequired:
       (values.WEBDIST_DEVICE_CREDENTIAL ?? (values.WEBDIST_AUTH_ISSUER && 'required')) === 'required',
-    oauth: readOAuth(values, hasLicense, problems),
+    oauth: oauthOf(read, hasLicense, problems),
   };
 }
 
-/** Nothing is put into links that a device would then look for in vain: webdist's own OAuth is on with its device's side. */
-function readOAuth(values: Values, hasLicense: boolean, problems: string[]) {
+/** webdist's own OAuth is on by default only if device endpoints are configured. */
+function oauthOf({ values, given }: Read, hasLicense: boolean, problems: Problem[]) {
   const { WEBDIST_OAUTH_AUTHORIZE_URL: authorizeUrl, WEBDIST_OAUTH_TOKEN_URL: tokenUrl } = values;
   const { WEBDIST_OAUTH_LOGIN_URL: loginUrl, WEBDIST_AUTH_ISSUER: issuer, WEBDIST_OAUTH: choice } = values;
-  if (authorizeUrl || tokenUrl) {
-    if (!authorizeUrl) problems.push('WEBDIST_OAUTH_AUTHORIZE_URL: is required with WEBDIST_OAUTH_TOKEN_URL');
-    if (!tokenUrl) problems.push('WEBDIST_OAUTH_TOKEN_URL: is required with WEBDIST_OAUTH_AUTHORIZE_URL');
-    if (!issuer)
-      problems.push("WEBDIST_AUTH_ISSUER: is required with WEBDIST_OAUTH_TOKEN_URL: that server's tokens are verified");
-    if (choice === 'own' || loginUrl)
-      problems.push('WEBDIST_OAUTH_TOKEN_URL: is for a server of your own; leave out WEBDIST_OAUTH and its login page');
-    return {
-      kind: 'website',
-      authorizeUrl: authorizeUrl ?? '',
-      tokenUrl: tokenUrl ?? '',
-      issuer: issuer ?? '',
-    } as const;
+  if (!given.has('WEBDIST_OAUTH_AUTHORIZE_URL') && !given.has('WEBDIST_OAUTH_TOKEN_URL')) {
+    const isOwn = choice === undefined ? hasLicense || loginUrl !== undefined : choice === 'own';
+    return isOwn ? ({ kind: 'own', loginUrl } as const) : undefined;
   }
-  const isOwn = choice === undefined ? hasLicense || loginUrl !== undefined : choice === 'own';
-  return isOwn ? ({ kind: 'own', loginUrl } as const) : undefined;
+  const report = (variable: SettingName, message: string) => problems.push({ variable, message });
+  const require = (variable: SettingName, message: string) => given.has(variable) || report(variable, message);
+  require('WEBDIST_OAUTH_AUTHORIZE_URL', 'is required with WEBDIST_OAUTH_TOKEN_URL');
+  require('WEBDIST_OAUTH_TOKEN_URL', 'is required with WEBDIST_OAUTH_AUTHORIZE_URL');
+  require('WEBDIST_AUTH_ISSUER', 'is required with WEBDIST_OAUTH_TOKEN_URL, to verify the tokens of that server');
+  if (choice === 'own' || loginUrl)
+    report(
+      'WEBDIST_OAUTH_TOKEN_URL',
+      "is for the website's own server; unset WEBDIST_OAUTH and WEBDIST_OAUTH_LOGIN_URL",
+    );
+  return {
+    kind: 'website',
+    authorizeUrl: authorizeUrl ?? '',
+    tokenUrl: tokenUrl ?? '',
+    issuer: issuer ?? '',
+  } as const;
 }
 
-type PackageValues = {
-  readonly WEBDIST_PACKAGES_DIR: string | undefined;
-  readonly WEBDIST_PACKAGES_URL: string | undefined;
-  readonly WEBDIST_PACKAGES_KEEP: number;
-};
-
-/** Where pulled packages are, and where the website serves that folder. Without an address the service leaves it alone. */
-export function readPackages(values: PackageValues, dataDir: string) {
+/** Where pulled packages are, and the URL at which the website serves that folder; without one the service ignores it. */
+export function packagesIn(values: Values) {
   const url = values.WEBDIST_PACKAGES_URL;
   return {
-    dir: resolve(values.WEBDIST_PACKAGES_DIR ?? resolve(dataDir, 'packages')),
+    dir: resolve(values.WEBDIST_PACKAGES_DIR ?? resolve(values.WEBDIST_DATA_DIR, 'packages')),
     url: url && withoutSlash(url),
     keep: values.WEBDIST_PACKAGES_KEEP,
   };

@@ -1,65 +1,128 @@
-/** The forms of single settings that the environment and the file of `WEBDIST_CONFIG` share. Messages never hold a value. */
+/** Forms of values that the environment and the file of `WEBDIST_CONFIG` share. No message holds a value. */
 
+import { isIP } from 'node:net';
 import { z } from 'zod';
+import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
+
+/** One line of text: no control characters, which only come from a file or a shell by mistake. */
+export const line = z.string().regex(/^\P{Cc}*$/u, 'expected one line of text, without control characters');
 
 const labels = /^(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-/** A bare host name in A-label form, such as `get.example.com`; upper case is lowered. */
+/** A bare host name in A-label form, such as `get.example.com`; upper case is converted. */
 export const domainName = z
   .string()
   .transform((text) => text.toLowerCase())
   .refine(
     (text) => labels.test(text),
-    'expected a bare domain such as example.com: no scheme, port, path or trailing dot, A-labels for IDN',
+    'expected a bare domain, such as example.com: no scheme, port, path or trailing dot; A-labels for an IDN',
   );
 
 const MAX_UINT64 = 18_446_744_073_709_551_615n;
 
-/** AppleItemID or AppleVersionID: an unsigned 64-bit integer as decimal string (docs/apple-facts.md §1.3). */
+/** AppleItemID or AppleVersionID: an unsigned 64-bit integer as a decimal string (docs/apple-facts.md §1.3). */
 export const appleId = z
   .string()
   .refine(
     (text) => /^[1-9]\d{0,19}$/.test(text) && BigInt(text) <= MAX_UINT64,
-    'expected a decimal number such as 6473805491',
+    'expected a decimal number, such as 6473805491',
   );
 
 /** A bundle id, such as `com.example.camping`. */
 export const bundleId = z
   .string()
-  .regex(/^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/, 'expected a bundle id such as com.example.camping')
+  .regex(/^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/, 'expected a bundle id, such as com.example.camping')
   .max(155, 'a bundle id has at most 155 characters');
 
 const isLoopback = (host: string) => ['localhost', '127.0.0.1', '[::1]'].includes(host);
 
-/** A host name without a dot is one of a container network or a cluster: the internet has none. */
+/** A host name without a dot belongs to a container network or a cluster: the internet has none. */
 const isNear = (host: string) => isLoopback(host) || /^[a-z][a-z0-9-]*$/.test(host);
 
-function isWebAddress(text: string, mayBePlain = isLoopback): boolean {
+function isWebUrl(text: string, mayBePlain = isLoopback): boolean {
   if (!URL.canParse(text) || /\s/.test(text)) return false;
   const url = new URL(text);
   if (url.username || url.password || url.hash) return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && mayBePlain(url.hostname));
 }
 
-/** An absolute https address without fragment or credentials; http only on this machine. */
+/** An absolute https URL without fragment or credentials; http only on this machine. */
 export const absoluteUrl = z
   .string()
-  .refine(isWebAddress, 'expected an absolute https address, such as https://example.com/adp/camping');
+  .refine(isWebUrl, 'expected an absolute https URL, such as https://example.com/adp/camping');
 
-/** The same, for what only this service asks: http also within a container network, by a name without a dot. */
+/** The same, for a server that only this service calls: http also within a container network, by a name without a dot. */
 export const serverUrl = z
   .string()
   .refine(
-    (text) => isWebAddress(text, isNear),
-    'expected an absolute https address, such as https://api.appstoreconnect.apple.com',
+    (text) => isWebUrl(text, isNear),
+    'expected an absolute https URL, such as https://api.appstoreconnect.apple.com',
   );
 
-/** An address that only this service reads, or a file of this machine. */
+/** A URL that only this service reads, or a file of this machine. */
 export const readableUrl = z
   .string()
   .refine(
-    (text) => isWebAddress(text, isNear) || (text.startsWith('file:///') && URL.canParse(text)),
-    'expected an absolute https address or file:///path',
+    (text) => isWebUrl(text, isNear) || (text.startsWith('file:///') && URL.canParse(text)),
+    'expected an absolute https URL or file:///path',
+  );
+
+/** A Redis server; `rediss:` is TLS. */
+export const redisUrl = z
+  .string()
+  .regex(/^rediss?:\/\/./, { message: 'expected redis://… or rediss://…', abort: true })
+  .refine((text) => isConnectionUrl(text) && URL.canParse(text) && new URL(text).hostname !== '', ESCAPING_HINT);
+
+/** An OpenTelemetry collector (OpenTelemetry specification, "OTLP Exporter Configuration"). */
+export const collectorUrl = z.string().refine((text) => {
+  if (!URL.canParse(text) || /\s/.test(text)) return false;
+  const url = new URL(text);
+  return /^https?:$/.test(url.protocol) && !url.username && !url.password;
+}, 'expected the http or https URL of a collector, such as http://localhost:4318, without credentials');
+
+/** The origin of a page, such as `https://shop.example.com`. */
+export const origin = z
+  .string()
+  .refine(
+    (text) => URL.canParse(text) && new URL(text).origin === text,
+    'expected origins, such as https://shop.example.com, without a path or a trailing slash',
+  );
+
+/** An IP address or CIDR range of proxies whose headers are trusted. */
+export const proxyRange = z
+  .string()
+  .refine(isAddressRange, {
+    message:
+      'expected addresses or CIDR ranges of your proxies; a number or "true" would let visitors choose their own address',
+    abort: true,
+  })
+  .refine(
+    (text) => !isEveryAddress(text),
+    'this range trusts every address, so visitors could choose their own address with X-Forwarded-For; list only your proxies',
+  );
+
+function isAddressRange(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+}
+
+/** `0.0.0.0/0`, `::/0` and the same written in another way; `::ffff:0:0/96` is every IPv4 address. */
+function isEveryAddress(text: string): boolean {
+  const [address = '', prefix] = text.split('/');
+  if (prefix === undefined) return false;
+  if (Number(prefix) === 0) return true;
+  const isMapped = isIP(address) === 6 && /^\[::ffff(:[\da-f]+){2}\]$/.test(new URL(`http://[${address}]`).hostname);
+  return isMapped && Number(prefix) <= 96;
+}
+
+/** A server-to-server key: its name and the SHA-256 of the key. */
+export const apiKey = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9_.-]{1,64}:[0-9a-f]{64}$/,
+    'expected name:sha256hex, separated by commas (printf %s "$KEY" | sha256sum)',
   );
 
 const schemes = [
@@ -76,7 +139,7 @@ const schemes = [
   'pkcs11:',
 ];
 
-/** One or more key locators, separated by spaces (contract §4). */
+/** One or more key locators, separated by white space (docs/keys/README.md). */
 export const locators = z
   .string()
   .transform((text) => text.trim().split(/\s+/))
@@ -89,6 +152,13 @@ export const locators = z
   )
   .refine((all) => new Set(all).size === all.length, 'the same locator is given twice');
 
+/** Items of a form, separated by commas or white space. */
+export const list = (item: z.ZodType<string, string>) =>
+  z
+    .string()
+    .transform((text) => text.split(/[\s,]+/).filter(Boolean))
+    .pipe(z.array(item));
+
 /** A whole number in decimal digits. */
 export const whole = (min: number, max: number) =>
   z
@@ -97,5 +167,23 @@ export const whole = (min: number, max: number) =>
     .transform(Number)
     .refine((value) => value >= min && value <= max, `expected a whole number from ${min} to ${max}`);
 
+/** A number from 0 to 1. */
+export const ratio = z
+  .string()
+  .regex(/^(0|1|0?\.\d{1,12}|[01]\.\d{1,12})$/, 'expected a number from 0 to 1')
+  .transform(Number)
+  .refine((value) => value <= 1, 'expected a number from 0 to 1');
+
+/** Longest interval between two checks for updates that makes sense, a year; the OS never checks more than once a day. */
+export const MAX_POLLING_HOURS = 8760;
+
+/** One of the words given. */
 export const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) =>
   z.enum(values, `expected one of: ${values.join(', ')}`);
+
+/** The same in any case, as OpenTelemetry's specification reads its variables. */
+export const oneOfAnyCase = <const T extends readonly [string, ...string[]]>(...values: T) =>
+  z
+    .string()
+    .transform((text) => text.toLowerCase())
+    .pipe(oneOf(...values));

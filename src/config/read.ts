@@ -1,63 +1,138 @@
 /**
- * From names and texts to values: `NAME` or the file of `NAME_FILE`, parsed as the table of settings says. Every
- * problem is added to a list, by the name of its variable.
+ * Reads the settings of an environment, once: the text of each from `NAME` or the file of `NAME_FILE`, trimmed, and
+ * its value as the table of settings describes it. Everything else is derived from the result.
  */
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { z } from 'zod';
 import type { Environment } from '../environment.ts';
-import { type Setting, settings } from './settings.ts';
+import { concerns, type Problem } from './problems.ts';
+import { isServiceVariable } from './service-variables.ts';
+import { isAmbient, type Setting, type SettingName, settings, type Values } from './settings.ts';
 
-export type Settings = typeof settings;
-type Values = { readonly [N in keyof Settings]: z.output<Settings[N]['form']> | undefined };
-/** Where a setting has a default, its value is never undefined. */
-export type Given = {
-  readonly [N in keyof Settings]: Settings[N] extends { default: string } ? z.output<Settings[N]['form']> : Values[N];
+/** What an environment holds. Holds secrets: never log it. */
+export type Read = {
+  readonly mode: 'production' | 'sandbox';
+  /** Every setting; where none was given, or one with a problem, its default or undefined. */
+  readonly values: Values;
+  /** The settings that were given, also those with a problem. */
+  readonly given: ReadonlySet<SettingName>;
+  readonly problems: readonly Problem[];
+  /** What was ignored, and why. */
+  readonly warnings: readonly Problem[];
 };
 
+type Notes = { readonly given: Set<SettingName>; readonly problems: Problem[]; readonly warnings: Problem[] };
 type Text = { readonly value: string; readonly file?: string };
 
-/** The text of each setting, from `NAME` or from the file that `NAME_FILE` names. An empty value is none. */
-export function resolveFiles(env: Environment, problems: string[]): Map<string, Text> {
-  const texts = new Map<string, Text>();
-  for (const name of Object.keys(settings)) {
-    const [value, file] = [env[name], env[`${name}_FILE`]];
-    if (value && file) problems.push(`${name}: is given twice, also as ${name}_FILE; leave one`);
-    if (value) texts.set(name, { value });
-    else if (file) {
-      try {
-        texts.set(name, { value: readFileSync(file, 'utf8').trim(), file });
-      } catch (error) {
-        problems.push(`${name}_FILE: the file cannot be read (${(error as NodeJS.ErrnoException).code})`);
-      }
+const names = Object.keys(settings) as SettingName[];
+
+/** Reads every setting. Never throws: what is wrong is in `problems`. */
+export function readSettings(env: Environment = process.env): Read {
+  const notes: Notes = { given: new Set(), problems: [], warnings: [] };
+  const values = Object.fromEntries(
+    names.map((name) => [name, parse(name, textOf(name, env, notes), notes)]),
+  ) as Values;
+  for (const [name, value] of Object.entries(env))
+    if (isUnknown(name) && value !== undefined && !isServiceVariable(name, value))
+      notes.problems.push({ variable: name, message: 'there is no such setting; docs/settings.md lists them all' });
+  return { mode: values.WEBDIST_MODE ?? usualMode(notes.given, env), values, ...notes };
+}
+
+/** The values of `read`, and those of `defaults` for what it was not given. Nothing is read again. */
+export function withSandbox(read: Read, sandbox: Environment): Read {
+  const below = readSettings(sandbox);
+  const isReplaced = (name: string) => name.startsWith('ASC_') || name === 'WEBDIST_CONFIG';
+  const isFromSandbox = (name: SettingName) => isReplaced(name) || (below.given.has(name) && !read.given.has(name));
+  const ignored = [...read.given].filter(isReplaced).map((variable) => ({
+    variable,
+    message: 'ignored in sandbox mode: the simulated App Store Connect has its own app and API key',
+  }));
+  return {
+    mode: 'sandbox',
+    values: Object.fromEntries(
+      names.map((name) => [name, (isFromSandbox(name) ? below : read).values[name]]),
+    ) as unknown as Values,
+    given: new Set(names.filter((name) => (isFromSandbox(name) ? below : read).given.has(name))),
+    problems: [
+      ...read.problems.filter((problem) => !names.some((name) => isReplaced(name) && concerns(problem, name))),
+      ...below.problems,
+    ],
+    warnings: [...read.warnings, ...ignored],
+  };
+}
+
+/** An app that is named is meant to be served to devices. */
+function usualMode(given: ReadonlySet<SettingName>, env: Environment): Read['mode'] {
+  const naming = [
+    'WEBDIST_CONFIG',
+    'WEBDIST_DOMAIN',
+    'WEBDIST_APPLE_ITEM_ID',
+    'WEBDIST_BUNDLE_ID',
+    'WEBDIST_KEY',
+  ] as const;
+  const isProduction = env['NODE_ENV']?.trim() === 'production' || naming.some((name) => given.has(name));
+  return isProduction ? 'production' : 'sandbox';
+}
+
+/** The text of one setting. An empty one is none, so that a template may leave a variable empty. */
+function textOf(name: SettingName, env: Environment, { given, problems, warnings }: Notes): Text | undefined {
+  const inline = trimmed(env[name]);
+  const file = trimmed(env[`${name}_FILE`]);
+  // A Service called webdist-operator makes Kubernetes set WEBDIST_OPERATOR_PORT=tcp://….
+  const value = inline !== undefined && isServiceVariable(name, inline) ? undefined : inline;
+  if (value !== undefined) {
+    given.add(name);
+    if (file !== undefined) problems.push({ variable: name, message: `set ${name} or ${name}_FILE, not both` });
+    return { value };
+  }
+  if (file === undefined) return undefined;
+  const variable = `${name}_FILE`;
+  try {
+    const text = trimmed(readFileSync(file, 'utf8'));
+    if (text === undefined) {
+      warnings.push({ variable, message: `the file is empty, so ${name} counts as not set` });
+      return undefined;
     }
+    given.add(name);
+    return { value: text, file };
+  } catch (error) {
+    given.add(name);
+    problems.push({ variable, message: `the file cannot be read (${(error as NodeJS.ErrnoException).code})` });
+    return undefined;
   }
-  for (const name of Object.keys(env))
-    if (name.startsWith('WEBDIST_') && !Object.hasOwn(settings, name.replace(/_FILE$/, '')))
-      problems.push(`${name}: there is no such setting; see the settings table in the README`);
-  return texts;
 }
 
-/** The value of each setting; what is malformed or not there is missing. */
-export function readValues(texts: Map<string, Text>, problems: string[]): Given {
-  const values: Record<string, unknown> = {};
-  for (const [name, setting] of Object.entries<Setting>(settings)) {
-    const text = texts.get(name);
-    const value = (text && asLocator(name, text)) ?? setting.default;
-    if (value === undefined) continue;
-    const result = setting.form.safeParse(value);
-    if (result.success) values[name] = result.data;
-    else
-      for (const message of new Set(result.error.issues.map((issue) => issue.message)))
-        problems.push(`${name}: ${message}`);
-  }
-  return values as Given;
+/** Without white space, line breaks and a byte order mark around it; undefined when nothing is left. */
+const trimmed = (text: string | undefined) => text?.trim() || undefined;
+
+const isUnknown = (name: string) =>
+  name.startsWith('WEBDIST_') && !Object.hasOwn(settings, name) && !Object.hasOwn(settings, name.replace(/_FILE$/, ''));
+
+/** The value of one setting; for one that is missing or malformed its default, or undefined. */
+function parse(name: SettingName, text: Text | undefined, { problems, warnings }: Notes): unknown {
+  const { form, default: standard }: Setting = settings[name];
+  const usual = standard === undefined ? undefined : form.parse(standard);
+  if (text === undefined) return usual;
+  const value = asLocator(name, text);
+  const result = form.safeParse(value);
+  if (result.success) return result.data;
+  const cause = isOneWithoutSpaces(form, value) ? 'there is white space in the value; ' : '';
+  for (const message of new Set(result.error.issues.map((issue) => issue.message)))
+    if (isAmbient(name)) warnings.push({ variable: name, message: `ignored: ${cause}${message}` });
+    else problems.push({ variable: name, message: `${cause}${message}` });
+  return usual;
 }
 
-/** A file given with `WEBDIST_KEY_FILE` or `ASC_PRIVATE_KEY_FILE` may hold the key itself: then its path is the locator. */
-function asLocator(name: string, { value, file }: Text): string {
+/** Whether a value is malformed only because of white space in it. In a list that is what separates the items. */
+function isOneWithoutSpaces(form: Setting['form'], value: string): boolean {
+  const { success, data } = form.safeParse(value.replace(/\s+/g, ''));
+  return success && !Array.isArray(data);
+}
+
+/** The file of `WEBDIST_KEY_FILE` or `ASC_PRIVATE_KEY_FILE` may hold the key itself: then its path is the locator. */
+function asLocator(name: SettingName, { value, file }: Text): string {
   const isKey = ['WEBDIST_KEY', 'ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_B64'].includes(name);
   return isKey && file && !/^[a-z][a-z0-9+.-]*:/.test(value) ? pathToFileURL(resolve(file)).href : value;
 }

@@ -28,9 +28,6 @@ export type SandboxOptions = {
   readonly log?: Logger;
   /** Milliseconds since 1970; default the real clock. */
   readonly now?: () => number;
-  /** Whether NODE_ENV is production; if so, opening fails unless `ownCommand` is set. */
-  readonly production?: boolean;
-  readonly ownCommand?: boolean;
   /** Requests per API key in a rolling hour; default 3500, as in Apple's example. */
   readonly requestsPerHour?: number;
 };
@@ -57,13 +54,9 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
-/** Opens a sandbox. Throws `config_invalid` (production, address in use) and `state_invalid`. */
+/** Opens a sandbox. Throws `config_invalid` (address in use) and `state_invalid`. */
 export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { port = 0, host = '127.0.0.1', now = Date.now, requestsPerHour = 3500 } = options;
-  if (options.production && !options.ownCommand)
-    throw new WebdistError('config_invalid', 'The sandbox does not run inside a service in production.', {
-      hint: 'Set WEBDIST_MODE=production, or run `webdist sandbox` separately.',
-    });
   const dataDir = resolve(options.dataDir);
   const distributionKeyFile = ensureDistributionKey(dataDir);
   const store = openStore(dataDir);

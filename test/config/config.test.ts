@@ -3,32 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { readConfig, readStart } from '../../src/config/config.ts';
+import { configOf, readConfig } from '../../src/config/config.ts';
+import { readSettings, withSandbox } from '../../src/config/read.ts';
 import { settings } from '../../src/config/settings.ts';
-import { isWebdistError } from '../../src/errors.ts';
-
-const minimal = {
-  WEBDIST_DOMAIN: 'example.com',
-  WEBDIST_APPLE_ITEM_ID: '6500000001',
-  WEBDIST_BUNDLE_ID: 'com.example.trailmap',
-  WEBDIST_KEY: 'file:///run/secrets/key.pem',
-  ASC_KEY_ID: '2X9R4HXF34',
-  ASC_ISSUER_ID: '57246542-96fe-1a63-e053-0824d011072a',
-  ASC_PRIVATE_KEY: 'file:///run/secrets/AuthKey_2X9R4HXF34.p8',
-};
-
-const problemsOf = (env: Record<string, string | undefined>): string[] => {
-  try {
-    readConfig(env);
-    return [];
-  } catch (error) {
-    if (!isWebdistError(error) || error.code !== 'config_invalid') throw error;
-    return error.message
-      .split('\n')
-      .slice(1)
-      .map((line) => line.trim());
-  }
-};
+import { minimal, problemsOf } from './problems-of.ts';
 
 t.test('seven variables are enough', async (t) => {
   const config = readConfig(minimal);
@@ -114,19 +92,22 @@ t.test('what is missing is named with what it is', async (t) => {
 });
 
 t.test('combinations that cannot be meant', async (t) => {
-  t.match(problemsOf({ ...minimal, ASC_PRIVATE_KEY_B64: 'QUJD' }), [/ASC_PRIVATE_KEY, ASC_PRIVATE_KEY_B64: only one/]);
+  t.match(problemsOf({ ...minimal, ASC_PRIVATE_KEY_B64: 'QUJD' }), [
+    /^ASC_PRIVATE_KEY: set only one of ASC_PRIVATE_KEY, ASC_PRIVATE_KEY_B64/,
+  ]);
   t.match(problemsOf({ ...minimal, WEBDIST_LEDGER: 'postgres://db/x' }), [
     /^WEBDIST_LEDGER_SECRET: is required with PostgreSQL/,
   ]);
   t.match(problemsOf({ ...minimal, WEBDIST_COUNTRY_HEADER: 'cf-ipcountry' }), [
     /^WEBDIST_COUNTRY_HEADER: needs WEBDIST_TRUST_PROXY/,
   ]);
-  t.match(problemsOf({ ...minimal, WEBDIST_TRUST_PROXY: 'true' }), [/^WEBDIST_TRUST_PROXY: .*choose their address/]);
+  t.match(problemsOf({ ...minimal, WEBDIST_TRUST_PROXY: 'true' }), [
+    /^WEBDIST_TRUST_PROXY: .*choose their own address/,
+  ]);
   t.match(problemsOf({ ...minimal, WEBDIST_AUTH_ISSUER: 'https://id.example.com' }), [
     /^WEBDIST_AUTH_JWKS_URL/,
     /^WEBDIST_AUTH_AUDIENCE/,
   ]);
-  t.match(problemsOf({ ...minimal, WEBDIST_MODE: 'sandbox', NODE_ENV: 'production' }), [/^WEBDIST_MODE: /]);
   t.match(problemsOf({ ...minimal, WEBDIST_KEY: 'env://A env://A' }), [/^WEBDIST_KEY: the same locator/]);
   const digest = 'a'.repeat(64);
   t.match(problemsOf({ ...minimal, WEBDIST_API_KEYS: `a:${digest},a:${digest}` }), [/^WEBDIST_API_KEYS: two keys/]);
@@ -136,7 +117,9 @@ t.test('NAME_FILE gives the value from a file', async (t) => {
   const dir = t.testdir({ domain: 'shop.example.com\n' });
   const { WEBDIST_DOMAIN: _, ...rest } = minimal;
   t.equal(readConfig({ ...rest, WEBDIST_DOMAIN_FILE: join(dir, 'domain') }).domain, 'shop.example.com');
-  t.match(problemsOf({ ...minimal, WEBDIST_DOMAIN_FILE: join(dir, 'domain') }), [/^WEBDIST_DOMAIN: is given twice/]);
+  t.match(problemsOf({ ...minimal, WEBDIST_DOMAIN_FILE: join(dir, 'domain') }), [
+    /^WEBDIST_DOMAIN: set WEBDIST_DOMAIN or WEBDIST_DOMAIN_FILE, not both/,
+  ]);
   t.match(problemsOf({ ...minimal, PORT_FILE: join(dir, 'nothing') }), [
     /^PORT_FILE: the file cannot be read \(ENOENT\)/,
   ]);
@@ -208,7 +191,7 @@ apps:
   t.strictSame(two.apps[1]?.key, ['env://HIKING', 'env://HIKING_NEXT']);
   t.equal(readConfig({ ...file('one.json'), WEBDIST_DOMAIN: 'example.com' }).apps.length, 1);
   t.match(problemsOf(file('one.json')), [/^WEBDIST_DOMAIN: is required/]);
-  t.match(problemsOf({ ...file('two.yaml'), WEBDIST_KEY: 'env://A' }), [/^WEBDIST_KEY: say this in the file/]);
+  t.match(problemsOf({ ...file('two.yaml'), WEBDIST_KEY: 'env://A' }), [/^WEBDIST_KEY: belongs into the file/]);
   const wrong = problemsOf(file('wrong.yaml'))
     .filter((problem) => problem.startsWith('WEBDIST_CONFIG'))
     .join('\n');
@@ -230,14 +213,95 @@ t.test('with registration off no API key is needed', async (t) => {
   t.equal(readConfig({ ...rest, WEBDIST_REGISTER: 'off', WEBDIST_KEY_ID: 'abc' }).appStoreConnect, undefined);
 });
 
-t.test('the mode', async (t) => {
-  t.equal(readStart({}).mode, 'sandbox');
-  t.equal(readStart({ PORT: '1', LOG_LEVEL: 'warn' }).mode, 'sandbox');
-  t.equal(readStart({ NODE_ENV: 'production' }).mode, 'production');
-  t.equal(readStart({ WEBDIST_DOMAIN: 'example.com' }).mode, 'production');
-  t.equal(readStart({ ASC_KEY_ID: 'X' }).mode, 'production');
-  t.equal(readStart({ WEBDIST_DOMAIN: 'example.com', WEBDIST_MODE: 'sandbox' }).mode, 'sandbox');
-  t.equal(readConfig({ ...minimal, WEBDIST_MODE: 'sandbox' }).callers.anonymous, 'any');
+t.test(
+  'the mode: production when an app is named, sandbox otherwise, and an explicit value always applies',
+  async (t) => {
+    const domainFile = join(t.testdir({ domain: 'example.com', empty: '\n' }), 'domain');
+    const production = { NODE_ENV: 'production' };
+    for (const [mode, env] of [
+      ['sandbox', {}],
+      ['sandbox', { PORT: '1', LOG_LEVEL: 'warn' }],
+      [
+        'sandbox',
+        { WEBDIST_RATE_LIMIT: '5', WEBDIST_DATA_DIR: '/tmp/x', WEBDIST_ALLOWED_ORIGINS: 'https://a.example.com' },
+      ],
+      ['sandbox', { ASC_KEY_ID: 'X', ASC_ISSUER_ID: minimal.ASC_ISSUER_ID, ASC_PRIVATE_KEY: 'env://X' }],
+      ['sandbox', { WEBDIST_DOMAIN: '', WEBDIST_KEY: '  ' }],
+      ['sandbox', { WEBDIST_DOMAIN_FILE: domainFile.replace(/domain$/, 'empty') }],
+      ['sandbox', { NODE_ENV: 'development' }],
+      ['production', { WEBDIST_CONFIG: '/etc/webdist.yaml' }],
+      ['production', { WEBDIST_DOMAIN: 'example.com' }],
+      ['production', { WEBDIST_DOMAIN_FILE: domainFile }],
+      ['production', { WEBDIST_APPLE_ITEM_ID: '1' }],
+      ['production', { WEBDIST_BUNDLE_ID: 'com.example.a' }],
+      ['production', { WEBDIST_BUNDLE_ID: 'malformed' }],
+      ['production', { WEBDIST_KEY: 'env://X' }],
+      ['production', production],
+      ['sandbox', { ...production, WEBDIST_MODE: 'sandbox' }],
+      ['sandbox', { ...minimal, WEBDIST_MODE: 'sandbox' }],
+      ['sandbox', { ...minimal, WEBDIST_MODE: ' sandbox\r\n' }],
+      ['production', { WEBDIST_MODE: 'production' }],
+    ] as const)
+      t.equal(readSettings(env).mode, mode, JSON.stringify(env));
+    t.equal(readConfig({ ...minimal, WEBDIST_MODE: 'sandbox' }).callers.anonymous, 'any');
+    const messageOf = (env: Record<string, string>) => {
+      try {
+        readConfig(env);
+        return '';
+      } catch (error) {
+        return (error as Error).message.split('\n', 1)[0];
+      }
+    };
+    t.match(
+      messageOf(production),
+      /6 settings are wrong \(for a demo that needs no settings, set WEBDIST_MODE=sandbox\):$/,
+    );
+    t.equal(messageOf({ ...minimal, WEBDIST_MODE: 'sandbox', PORT: 'x' }), 'One setting is wrong:');
+  },
+);
+
+t.test('what is derived is derived from what was read: WEBDIST_ANONYMOUS_FILE counts in sandbox mode', async (t) => {
+  const WEBDIST_ANONYMOUS_FILE = join(t.testdir({ anonymous: 'none\r\n' }), 'anonymous');
+  const anonymous = (env: Record<string, string>) => readConfig({ ...minimal, ...env }).callers.anonymous;
+  for (const WEBDIST_MODE of ['production', 'sandbox']) {
+    t.equal(anonymous({ WEBDIST_MODE, WEBDIST_ANONYMOUS_FILE }), 'none');
+    t.equal(anonymous({ WEBDIST_MODE, WEBDIST_ANONYMOUS: ' pages ' }), 'pages');
+    t.equal(anonymous({ WEBDIST_MODE, WEBDIST_ANONYMOUS: ' ' }), WEBDIST_MODE === 'sandbox' ? 'any' : 'pages');
+  }
+});
+
+t.test("a sandbox's settings stand below the operator's, whichever way those were given", async (t) => {
+  const dir = t.testdir({ domain: 'shop.example.com\n', limit: '5' });
+  const sandbox = { ...minimal, ASC_BASE_URL: 'http://127.0.0.1:1', WEBDIST_PACKAGE_URL: 'https://example.com/adp' };
+  const own = {
+    WEBDIST_DOMAIN_FILE: join(dir, 'domain'),
+    WEBDIST_RATE_LIMIT_FILE: join(dir, 'limit'),
+    WEBDIST_ALLOWED_ORIGINS: 'https://a.example.com',
+    ASC_KEY_ID: 'OTHERTOOL',
+    ASC_PRIVATE_KEY_B64: 'QUJD',
+    WEBDIST_MODE: 'sandbox',
+  };
+  const config = configOf(withSandbox(readSettings(own), sandbox));
+  t.match(config, {
+    mode: 'sandbox',
+    domain: 'shop.example.com',
+    apps: [{ bundleId: minimal.WEBDIST_BUNDLE_ID, packageUrl: 'https://example.com/adp' }],
+    rateLimit: { perVisitor: 5 },
+    callers: { anonymous: 'any', allowedOrigins: ['https://shop.example.com', 'https://a.example.com'] },
+    appStoreConnect: { keyId: minimal.ASC_KEY_ID, privateKey: minimal.ASC_PRIVATE_KEY, baseUrl: sandbox.ASC_BASE_URL },
+  });
+  t.strictSame(
+    config.warnings.map(({ variable }) => variable),
+    ['ASC_KEY_ID', 'ASC_PRIVATE_KEY_B64'],
+  );
+  t.match(config.warnings[0]?.message, /^ignored in sandbox mode/);
+  t.throws(() => configOf(withSandbox(readSettings({ ...own, PORT: 'x' }), sandbox)), { message: /PORT: expected/ });
+  const configFile = withSandbox(readSettings({ WEBDIST_MODE: 'sandbox', WEBDIST_CONFIG: '/none.yaml' }), sandbox);
+  t.match(
+    configOf(configFile).warnings,
+    [{ variable: 'WEBDIST_CONFIG' }],
+    'the demo runs where a service is configured',
+  );
 });
 
 t.test(

@@ -11,8 +11,9 @@ const names = Object.keys(settings);
 
 /** The values of a setting that takes one of a few words, unless its description names them already. */
 function choices({ form, about }: Setting): string {
-  if (!(form instanceof z.ZodEnum)) return '';
-  const options = form.options.map((option) => `\`${option}\``);
+  const last = form instanceof z.ZodPipe ? form.out : form;
+  if (!(last instanceof z.ZodEnum)) return '';
+  const options = last.options.map((option) => `\`${option}\``);
   return options.every((option) => about.includes(option)) ? '' : `: ${options.join(', ')}`;
 }
 

@@ -16,6 +16,7 @@ import { readApp, readDomain } from '../../src/app-store-connect/resources.ts';
 import { lineOf, readChain } from '../../src/audit/chain.ts';
 import { readConfigFile } from '../../src/config/apps-file.ts';
 import { readConfig } from '../../src/config/config.ts';
+import type { Problem } from '../../src/config/problems.ts';
 import { settings } from '../../src/config/settings.ts';
 import { WebdistError } from '../../src/errors.ts';
 import { openSignIn } from '../../src/http/sign-in.ts';
@@ -131,8 +132,8 @@ async function readAnswer(input: Buffer): Promise<void> {
 }
 
 /** Problems without the names in them: names are said back, values never. */
-const withoutNames = (problems: readonly string[]) =>
-  problems.map((text) => text.replace(/^WEBDIST_CONFIG: .*?: /s, '').replace(/^Unrecognized key.*/s, '')).join('\n');
+const withoutNames = (problems: readonly Problem[]) =>
+  problems.map(({ message }) => message.replace(/^.*?: /s, '').replace(/^Unrecognized key.*/s, '')).join('\n');
 
 /** `NAME=value` lines. A path could name a file of this machine: those are read by other tests. */
 function readSettings(lines: string): void {
@@ -218,7 +219,7 @@ export const targets: Readonly<Record<string, Target>> = {
   settings: { run: text(readSettings), seeds: [settingLines.join('\n'), ...settingLines] },
   'config-files': {
     run: (input) => {
-      const problems: string[] = [];
+      const problems: Problem[] = [];
       readConfigFile(fileWith(input), problems);
       if (problems.length > 0) throw new WebdistError('config_invalid', withoutNames(problems));
     },

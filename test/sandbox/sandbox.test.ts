@@ -1,7 +1,7 @@
 /** The sandbox as a whole: its settings, what survives a restart, when it refuses to open. */
 
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { isP256 } from '../../src/jws.ts';
@@ -82,11 +82,8 @@ t.test('a change that cannot be written does not take effect', async (t) => {
   t.equal(outcome(await call(sandbox, 'POST', DOMAINS, domainEntity('example.com'))), '201');
 });
 
-t.test('refuses to open in production unless started by its own command, and on a port in use', async (t) => {
-  const dataDir = join(t.testdir(), 'data');
-  await t.rejects(openSandbox({ dataDir, production: true }), { code: 'config_invalid', hint: /webdist sandbox/ });
-  t.notOk(existsSync(dataDir), 'nothing was made');
-  const sandbox = await open(t, { dataDir, production: true, ownCommand: true });
+t.test('refuses to open on a port in use', async (t) => {
+  const sandbox = await open(t);
   const port = Number(new URL(sandbox.baseUrl).port);
   await t.rejects(openSandbox({ dataDir: t.testdir(), port }), { code: 'config_invalid', message: /port/ });
 });

@@ -431,14 +431,4 @@ t.test('the settings', async (t) => {
   writeFileSync(headersFile, 'authorization=secret\n');
   const fromFile = { OTEL_TRACES_EXPORTER: 'otlp', OTEL_EXPORTER_OTLP_HEADERS_FILE: headersFile };
   t.strictSame(read(fromFile)?.headers, ['authorization=secret']);
-  for (const [name, value] of Object.entries({
-    OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4318',
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://user:secret@example.com/',
-    OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
-    OTEL_TRACES_EXPORTER: 'zipkin',
-    OTEL_TRACES_SAMPLER: 'jaeger_remote',
-    OTEL_TRACES_SAMPLER_ARG: '1.5',
-    OTEL_BSP_MAX_QUEUE_SIZE: '-1',
-  }))
-    t.throws(() => read({ [name]: value }), { code: 'config_invalid', message: new RegExp(`${name}: expected`) });
 });

@@ -1,7 +1,7 @@
 /** `webdist api-token`: a bearer JWT for Apple's server APIs, of any of the three kinds of API keys (docs/apple-facts.md §7). */
 
 import { type ApiKeyKind, buildApiToken } from '../../app-store-connect/api-token.ts';
-import { readApiKeySettings } from '../../config/config.ts';
+import { apiKeySettings, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { withKey } from '../apple.ts';
 import { type JsonOption, print } from '../terminal.ts';
@@ -19,7 +19,7 @@ type Options = JsonOption & {
 
 export async function printApiToken(options: Options): Promise<void> {
   const { kind, lifetime: lifetimeSeconds, scope, curl, json } = options;
-  const settings = readApiKeySettings();
+  const settings = apiKeySettings(processSettings());
   refuseIdle(options);
   const locator = options.key ?? settings.privateKey;
   if (locator === undefined)

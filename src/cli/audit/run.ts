@@ -1,7 +1,7 @@
 /** `webdist audit`: whether an audit file is whole, and whether a token was issued here (docs/audit.md). */
 
 import { type ChainedLine, readChain } from '../../audit/chain.ts';
-import { readSettings } from '../../config/config.ts';
+import { only, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { print } from '../terminal.ts';
 
@@ -37,7 +37,7 @@ export async function find(nonce: string, given: string | undefined): Promise<vo
 }
 
 function pathOf(given: string | undefined): string {
-  const path = given ?? readSettings(['WEBDIST_AUDIT']).WEBDIST_AUDIT;
+  const path = given ?? only(['WEBDIST_AUDIT'], processSettings()).WEBDIST_AUDIT;
   if (path === undefined)
     throw new WebdistError('usage_invalid', 'Which audit file?', { hint: 'Name it, or set WEBDIST_AUDIT.' });
   return path;

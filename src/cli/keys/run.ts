@@ -4,7 +4,7 @@ import type { KeyObject } from 'node:crypto';
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
 import { fingerprint } from '../../app-store-connect/register.ts';
 import type { App, RegisteredKey } from '../../app-store-connect/resources.ts';
-import { readSettings } from '../../config/config.ts';
+import { only, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { publicKeyPem, readPublicKey } from '../../jws.ts';
 import { withAppStoreConnect, withKey } from '../apple.ts';
@@ -66,7 +66,7 @@ type AddOptions = Scope & JsonOption & { readonly key?: string; readonly public?
 
 export async function addKey(options: AddOptions): Promise<void> {
   refuseBoth(options);
-  const settings = readSettings(['WEBDIST_KEY', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY_SCOPE']);
+  const settings = only(['WEBDIST_KEY', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY_SCOPE'], processSettings());
   const isForAll = options.account ?? (options.app === undefined && settings.WEBDIST_KEY_SCOPE === 'account');
   const name = options.app ?? settings.WEBDIST_BUNDLE_ID;
   if (!isForAll && name === undefined)

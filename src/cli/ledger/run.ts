@@ -1,7 +1,7 @@
 /** `webdist ledger`: what the ledger holds, and the rights of the people it is about (docs/ledger.md). */
 
 import { existsSync } from 'node:fs';
-import { readLedgerSettings } from '../../config/config.ts';
+import { ledgerSettings, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { ledgerBackend } from '../../ledger/ledger.ts';
 import { openLog } from '../../log.ts';
@@ -57,7 +57,7 @@ function print(data: object, json: boolean | undefined, lines: readonly string[]
 }
 
 async function withRecords<T>(work: (records: Records) => Promise<T>): Promise<T> {
-  const settings = readLedgerSettings();
+  const settings = ledgerSettings(processSettings());
   const { url, secret } = settings.ledger;
   const path = ledgerBackend(url).fileOf?.(url);
   if (path !== undefined && !existsSync(path))

@@ -4,7 +4,7 @@
  */
 
 import { join } from 'node:path';
-import { type AppConfig, readKnownApps, readPackagesSettings, readSettings } from '../../config/config.ts';
+import { type AppConfig, knownAppSettings, only, packagesSettings, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { currentIn, versionFolder, versionsIn } from '../../packages/layout.ts';
 import { type Asset, readManifestFile } from '../../packages/manifest.ts';
@@ -15,7 +15,7 @@ import { type JsonOption, print, resultWord, say, table } from '../terminal.ts';
 import { packageSource, storeVersions } from './source.ts';
 
 function appsOf(name: string | undefined): readonly AppConfig[] {
-  const { apps } = readKnownApps();
+  const { apps } = knownAppSettings(processSettings());
   const chosen = apps.filter((app) => name === undefined || app.bundleId === name || app.appleItemId === name);
   if (chosen.length > 0) return chosen;
   throw new WebdistError('usage_invalid', name ? `The settings have no app "${name}".` : 'The settings name no app.', {
@@ -24,7 +24,7 @@ function appsOf(name: string | undefined): readonly AppConfig[] {
 }
 
 export async function list({ app: name, json }: JsonOption & { readonly app?: string }): Promise<void> {
-  const { dir } = readPackagesSettings();
+  const { dir } = packagesSettings(processSettings());
   const rows = await withAppStoreConnect('Asking for versions', async (asc) => {
     const found = [];
     for (const app of appsOf(name)) {
@@ -79,8 +79,8 @@ async function pullAll({ app: name, release, versionId, json }: PullOptions): Pr
     throw new WebdistError('usage_invalid', '--release and --version-id exclude each other.', { hint: 'Leave one.' });
   if (versionId !== undefined && apps.length > 1)
     throw new WebdistError('usage_invalid', 'A version is of one app.', { hint: 'Say which one with --app.' });
-  const { dir, keep } = readPackagesSettings();
-  const mayCreate = readSettings(['WEBDIST_REGISTER']).WEBDIST_REGISTER === 'ensure';
+  const { dir, keep } = packagesSettings(processSettings());
+  const mayCreate = only(['WEBDIST_REGISTER'], processSettings()).WEBDIST_REGISTER === 'ensure';
   const results: object[] = [];
   const lines: string[] = [];
   for (const app of apps) {
@@ -150,7 +150,7 @@ export async function verify(folder: string | undefined, { json }: JsonOption): 
 }
 
 async function everyPackage(): Promise<string[]> {
-  const { dir } = readPackagesSettings();
+  const { dir } = packagesSettings(processSettings());
   const found = await Promise.all(
     appsOf(undefined).map(async ({ appleItemId }) =>
       (await versionsIn(dir, appleItemId)).map((id) => versionFolder(dir, appleItemId, id)),
@@ -161,7 +161,7 @@ async function everyPackage(): Promise<string[]> {
 
 export async function serve({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
   const { buildPackageServer } = await import('../../http/package-server.ts');
-  const { dir } = readPackagesSettings();
+  const { dir } = packagesSettings(processSettings());
   const server = await buildPackageServer(dir);
   const address = await server.listen({ host, port }).catch((cause) => {
     throw new WebdistError('config_invalid', `Cannot listen on ${host} port ${port} (${cause.code}).`, { cause });

@@ -1,9 +1,9 @@
 /** `webdist serve`: the service, from settings to a listening server to an orderly end. */
 
-import { resolve } from 'node:path';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import { type Config, processEnvironment, readConfig, readStart } from '../../config/config.ts';
+import { type Config, configOf, dataDirOf, processEnvironment, processSettings } from '../../config/config.ts';
+import { withSandbox } from '../../config/read.ts';
 import type { Environment } from '../../environment.ts';
 import { WebdistError } from '../../errors.ts';
 import { buildServer, type Server } from '../../http/server.ts';
@@ -19,17 +19,17 @@ const DRAIN_MS = 3000;
 const CLOSE_MS = 6000;
 
 export async function serve(): Promise<void> {
-  const own = processEnvironment();
-  const { mode, dataDir, production } = readStart(own);
-  const sandbox = mode === 'sandbox' ? await openItsSandbox(dataDir, production) : undefined;
-  const env: Environment = { ...sandbox?.settings, WEBDIST_MODE: mode, ...own };
-  const config = readConfig(env);
+  const own = processSettings();
+  const sandbox = own.mode === 'sandbox' ? await openItsSandbox(dataDirOf(own.values)) : undefined;
+  const env: Environment = { ...processEnvironment(), ...sandbox?.settings };
+  const config = configOf(sandbox ? withSandbox(own, sandbox.settings) : own);
   // People read at a terminal, programs everywhere else.
   const log = openLog(
     config.logLevel,
     process.stdout.isTTY ? (await import('pino-pretty')).PinoPretty({ sync: true }) : undefined,
     config.tracing && traceIds,
   );
+  for (const { variable, message } of config.warnings) log.warn({ event: 'setting_ignored', variable }, message);
   const tracing = config.tracing && (await openTracing(config.tracing, log));
   const { service, serverDeps } = await openService(config, { env, log, tracing });
   const server = await buildServer({
@@ -43,9 +43,9 @@ export async function serve(): Promise<void> {
 }
 
 /** The simulated App Store Connect is loaded only here, for sandbox mode; production never imports it. */
-async function openItsSandbox(dataDir: string, production: boolean): Promise<Sandbox> {
+async function openItsSandbox(dataDir: string): Promise<Sandbox> {
   const { openSandbox } = await import('../../sandbox/sandbox.ts');
-  return openSandbox({ dataDir: resolve(dataDir), production });
+  return openSandbox({ dataDir });
 }
 
 async function demoPages(sandbox: Sandbox, { domain }: Config, { reconcile }: Service) {

@@ -6,7 +6,7 @@
 import { createPublicKey, type webcrypto } from 'node:crypto';
 import ky from 'ky';
 import { z } from 'zod';
-import { readApiKeySettings, readKnownApps, readSettings } from '../../config/config.ts';
+import { apiKeySettings, knownAppSettings, only, processSettings } from '../../config/config.ts';
 import { isWebdistError, WebdistError } from '../../errors.ts';
 import type { Known, KnownKey } from '../../install-token/verify/verify.ts';
 import { fromSpki, isP256, readPublicKey } from '../../jws.ts';
@@ -19,13 +19,13 @@ type Places = { readonly key?: string | undefined; readonly jwks?: string | unde
 
 /** `notes` say which place was passed over, and why. Throws `usage_invalid`, `config_invalid`, `key_*`. */
 export async function knownForToken({ key, jwks }: Places): Promise<Omit<Known, 'nowSeconds'> & { notes: string[] }> {
-  const { apps } = readKnownApps();
+  const { apps } = knownAppSettings(processSettings());
   const notes: string[] = [];
   if (key !== undefined && jwks !== undefined)
     throw new WebdistError('usage_invalid', '--key and --jwks exclude each other.', { hint: 'Leave one.' });
   if (key !== undefined) return { apps, notes, keys: [await keyOfFile(key)] };
   if (jwks !== undefined) return { apps, notes, keys: await keysOfJwks(jwks) };
-  const { keyId, privateKey } = readApiKeySettings();
+  const { keyId, privateKey } = apiKeySettings(processSettings());
   if (keyId !== undefined && privateKey !== undefined) {
     try {
       const { keys, publicKey } = await registered();
@@ -55,7 +55,7 @@ async function registered() {
 }
 
 async function remembered(): Promise<KnownKey[]> {
-  const { WEBDIST_DATA_DIR: dataDir } = readSettings(['WEBDIST_DATA_DIR']);
+  const { WEBDIST_DATA_DIR: dataDir } = only(['WEBDIST_DATA_DIR'], processSettings());
   const keys = await openFileMemory(dataDir).load();
   return Object.values(keys).map(({ keyId, spki }) => ({
     keyId,

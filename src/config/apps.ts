@@ -1,0 +1,93 @@
+/** The domain and the apps: one app in variables, or several in the file of `WEBDIST_CONFIG`. */
+
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type AppEntry, readConfigFile } from './apps-file.ts';
+import { packagesIn } from './device-side.ts';
+import type { Problem } from './problems.ts';
+import type { Read } from './read.ts';
+import { type SettingName, settings, type Values } from './settings.ts';
+
+/** One app that is installed from the website. */
+export type AppConfig = Readonly<AppEntry>;
+
+type Apps = { readonly domain: string; readonly apps: readonly AppConfig[] };
+
+const required = ['WEBDIST_DOMAIN', 'WEBDIST_APPLE_ITEM_ID', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY'] as const;
+
+/** The settings of a single app, which belong into the file where there is one. */
+const ofOneApp = [
+  'WEBDIST_APPLE_ITEM_ID',
+  'WEBDIST_BUNDLE_ID',
+  'WEBDIST_KEY',
+  'WEBDIST_KEY_ID',
+  'WEBDIST_PACKAGE_URL',
+  'WEBDIST_APP_SHARE_URL',
+  'WEBDIST_PACKAGE_MANIFEST',
+] as const;
+
+/** The settings that `appsOf` and `knownApps` read. */
+export const appNames: readonly SettingName[] = ['WEBDIST_CONFIG', 'WEBDIST_DOMAIN', ...ofOneApp];
+
+/** The domain and the apps; whatever is missing is added to `problems`. */
+export function appsOf(read: Read, problems: Problem[]): Apps {
+  const { values, given } = read;
+  if (values.WEBDIST_CONFIG === undefined) {
+    // A value that was given and is malformed already has a problem.
+    for (const name of required.filter((name) => !given.has(name)))
+      problems.push({ variable: name, message: `is required: ${settings[name].about}` });
+    return { domain: values.WEBDIST_DOMAIN ?? '', apps: [withPulledPackage(appIn(values), values)] };
+  }
+  const { domain, apps } = appsInFile(values.WEBDIST_CONFIG, read, problems);
+  if (domain === undefined && !given.has('WEBDIST_DOMAIN'))
+    problems.push({
+      variable: 'WEBDIST_DOMAIN',
+      message: 'is required, as a variable or as "domain" in the file of WEBDIST_CONFIG',
+    });
+  return { domain: domain ?? '', apps: apps.map((app) => withPulledPackage(app, values)) };
+}
+
+/** The domain and the apps as far as they are set. An app has at least an AppleItemID and a bundle id. */
+export function knownApps(read: Read, problems: Problem[]): Apps {
+  const { values } = read;
+  const { domain, apps } =
+    values.WEBDIST_CONFIG === undefined
+      ? { domain: values.WEBDIST_DOMAIN, apps: [appIn(values)] }
+      : appsInFile(values.WEBDIST_CONFIG, read, problems);
+  return { domain: domain ?? '', apps: apps.filter((app) => app.bundleId && app.appleItemId) };
+}
+
+function appsInFile(path: string, { values, given }: Read, problems: Problem[]) {
+  for (const name of ofOneApp)
+    if (given.has(name)) problems.push({ variable: name, message: 'belongs into the file of WEBDIST_CONFIG' });
+  const file = readConfigFile(path, problems);
+  if (values.WEBDIST_DOMAIN && file?.domain)
+    problems.push({
+      variable: 'WEBDIST_DOMAIN',
+      message: 'is also set in the file of WEBDIST_CONFIG; set one of them',
+    });
+  // A file that cannot be read has its own problem.
+  return { domain: values.WEBDIST_DOMAIN ?? (file ? file.domain : ''), apps: file?.apps ?? [] };
+}
+
+const appIn = (values: Values): AppConfig => ({
+  bundleId: values.WEBDIST_BUNDLE_ID ?? '',
+  appleItemId: values.WEBDIST_APPLE_ITEM_ID ?? '',
+  key: values.WEBDIST_KEY ?? [],
+  keyId: values.WEBDIST_KEY_ID,
+  packageUrl: values.WEBDIST_PACKAGE_URL,
+  packageManifest: values.WEBDIST_PACKAGE_MANIFEST,
+  appShareUrl: values.WEBDIST_APP_SHARE_URL,
+});
+
+/** Where the website serves the folder of pulled packages, an app without a package URL is linked to it. */
+function withPulledPackage(app: AppConfig, values: Values): AppConfig {
+  const { dir, url } = packagesIn(values);
+  if (url === undefined || app.packageUrl !== undefined) return app;
+  return {
+    ...app,
+    packageUrl: `${url}/${app.appleItemId}/current`,
+    packageManifest:
+      app.packageManifest ?? pathToFileURL(resolve(dir, app.appleItemId, 'current', 'manifest.json')).href,
+  };
+}
