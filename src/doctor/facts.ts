@@ -8,7 +8,7 @@ import type { RateLimit } from '../app-store-connect/http.ts';
 import type { App, RegisteredDomain, RegisteredKey } from '../app-store-connect/resources.ts';
 import { type AppConfig, type Config, readConfig } from '../config/config.ts';
 import type { Environment } from '../environment.ts';
-import { isWebdistError, WebdistError } from '../errors.ts';
+import { toWebdistError, type WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { openLog } from '../log.ts';
 import { readManifestText } from '../packages/manifest.ts';
@@ -193,5 +193,4 @@ function readManifest(app: AppConfig): Promise<Manifest> | undefined {
   );
 }
 
-const asProblem = (error: unknown): WebdistError =>
-  isWebdistError(error) ? error : new WebdistError('internal_error', 'It failed.', { cause: error });
+const asProblem = (error: unknown) => toWebdistError(error, 'internal_error', 'An unexpected error occurred.');

@@ -7,7 +7,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Environment } from '../environment.ts';
-import { hasCode, isWebdistError, WebdistError } from '../errors.ts';
+import { hasCode, toWebdistError, type WebdistError } from '../errors.ts';
 import { type Signer, spki } from '../jws.ts';
 import { isSecretLocator, openSecret, type SecretSource } from '../secrets/secrets.ts';
 import type { GuardedSigner } from '../signer/guarded.ts';
@@ -108,7 +108,4 @@ function heldThere(locator: string, { env }: CandidateOptions): Candidate {
 
 const isGone = (problem: WebdistError) => hasCode(problem, 'key_absent', 'key_denied');
 
-function asProblem(error: unknown): WebdistError {
-  if (isWebdistError(error)) return error;
-  return new WebdistError('key_unreachable', 'The key cannot be read.', { cause: error });
-}
+const asProblem = (error: unknown) => toWebdistError(error, 'key_unreachable', 'The key cannot be read.');

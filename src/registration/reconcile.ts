@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import { ensureDomain, ensureKey } from '../app-store-connect/register.ts';
 import type { Config } from '../config/config.ts';
-import { hasCode, isWebdistError, WebdistError } from '../errors.ts';
+import { hasCode, toWebdistError, WebdistError } from '../errors.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import { type AppState, type DomainState, held, refreshKeys } from './state.ts';
 import type { Memory } from './store.ts';
@@ -120,7 +120,4 @@ const unfinished = (bundleId: string) =>
     hint: 'Run `webdist keys rotate` again as before, or with --rollback.',
   });
 
-function asProblem(error: unknown): WebdistError {
-  if (isWebdistError(error)) return error;
-  return new WebdistError('internal_error', 'Looking at the registration failed.', { cause: error });
-}
+const asProblem = (error: unknown) => toWebdistError(error, 'internal_error', 'The registration check failed.');

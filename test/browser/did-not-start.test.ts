@@ -25,13 +25,13 @@ t.test('every code the button can have is in the table', async (t) => {
   const reasons = /type Reason = ([^;]+);/.exec(source)?.[1]?.match(/[\w-]+/g) ?? [];
   const own = [...source.matchAll(/#fail\(\d+, '(\w+)'/g)].map(([, code]) => code ?? '');
   t.strictSame([reasons.length, own.length], [4, 2]);
-  // What POST /install-token can answer a page (contract §5.1), from the table of codes.
+  // What `POST /install-token` can return to a page (docs/http-api.md), from the table of codes.
   const server = [...read('src/errors.ts').matchAll(/^ {2}(\w+): \{ status: (\d+)/gm)]
     .map(([, code = '', status = '']) => ({ code, status: Number(status) }))
     .slice(
       0,
       read('src/errors.ts')
-        .split('// What an operator meets')[0]
+        .split('// Reported to the operator')[0]
         ?.match(/status: \d/g)?.length,
     )
     .map(({ code }) => code)
