@@ -21,7 +21,7 @@ const table: Record<string, string[]> = {
   cloud: ['errors'],
   vault: ['errors', 'cloud'],
   secrets: ['errors', 'vault', 'cloud'],
-  jws: ['errors', 'latest'],
+  jws: ['errors'],
   signer: ['jws', 'errors', 'vault', 'cloud', 'batch'],
   ledger: ['errors'],
   packages: ['errors'],
@@ -30,7 +30,7 @@ const table: Record<string, string[]> = {
   // The dtype of restores and updates is chosen where every other one is: in the ledger's rule.
   'marketplace-kit': ['errors', 'packages', 'ledger', 'type install-token'],
   'app-store-connect': ['jws', 'errors'],
-  'install-token': ['jws', 'errors', 'latest', 'type ledger'],
+  'install-token': ['jws', 'errors', 'type ledger'],
   registration: [
     'config',
     'errors',

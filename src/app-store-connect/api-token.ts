@@ -4,7 +4,7 @@
  */
 
 import { WebdistError } from '../errors.ts';
-import { type Signer, signCompact } from '../jws.ts';
+import { type Signer, signCompact, signingKey } from '../jws.ts';
 
 /** The kinds of API keys Apple hands out (docs/apple-facts.md §7). */
 export type ApiKeyKind = 'team' | 'individual' | 'in-app-purchase';
@@ -58,7 +58,7 @@ export async function buildApiToken(
   request: ApiTokenRequest,
 ): Promise<string> {
   const kid = needed(keyId, request.kind, 'the key id (ASC_KEY_ID)');
-  return signCompact(signer, { alg: 'ES256', kid, typ: 'JWT' }, apiTokenClaims(request));
+  return signCompact(signingKey(signer, kid), apiTokenClaims(request));
 }
 
 function checkedLifetime({ kind, lifetimeSeconds, issuedAtSeconds }: ApiTokenRequest): number {

@@ -1,9 +1,8 @@
 /**
- * The header and payload of an install verification token (Apple: "Supplying an install verification token";
+ * The payload of an install verification token (Apple: "Supplying an install verification token";
  * docs/apple-facts.md §1.2, §1.3). Pure: time and nonce are given.
  */
 
-import { latest } from '../latest.ts';
 import type { Dtype } from '../ledger/rule.ts';
 
 /** First install of the app on this device, or a later one. Apple passes it on to advertisers. */
@@ -26,9 +25,6 @@ export type ClaimsInput = {
   /** A random UUID in upper case, never used before. */
   readonly nonce: string;
 };
-
-/** The protected header; `kid` is the id App Store Connect gave the public key. */
-export const headerFor = latest((keyId: string) => ({ alg: 'ES256', kid: keyId, typ: 'JWT' }) as const);
 
 /** The payload. For an app from a website `iss` is the app's own AppleItemID; `iid` and `vid` come together or not at all. */
 export function claimsFor(input: ClaimsInput) {

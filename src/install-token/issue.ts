@@ -1,10 +1,10 @@
 /** The use case everything goes through: find the key, decide `dtype`, make the claims, sign them. */
 
 import { WebdistError } from '../errors.ts';
-import { type Signer, signCompact } from '../jws.ts';
+import { type SigningKey, signCompact } from '../jws.ts';
 import type { LedgerEntry } from '../ledger/contract.ts';
 import type { Evidence } from '../ledger/rule.ts';
-import { claimsFor, type Dtype, headerFor } from './claims.ts';
+import { claimsFor, type Dtype } from './claims.ts';
 import { newNonce } from './nonce.ts';
 
 /** One request to install one app. */
@@ -33,7 +33,7 @@ export type Issued = {
 /** What `issue` works with. */
 export type IssueParts = {
   /** The key that signs for an app now. Throws `not_registered`. */
-  keyFor(app: Install['app']): Promise<{ readonly signer: Signer; readonly keyId: string }>;
+  keyFor(app: Install['app']): Promise<SigningKey>;
   /** Decides the `dtype` of one token and remembers it. Throws `ledger_unavailable`. */
   dtypeFor(entry: LedgerEntry): Promise<Dtype>;
   /** Milliseconds since 1970. */
@@ -43,14 +43,21 @@ export type IssueParts = {
 
 /** Issues one token. Throws `not_registered`, `ledger_unavailable` or `signer_unavailable`. */
 export async function issue(install: Install, parts: IssueParts): Promise<Issued> {
-  const { signer, keyId } = await parts.keyFor(install.app);
+  const key = await parts.keyFor(install.app);
   const issuedAtSeconds = Math.floor(parts.now() / 1000);
   const entry = { ...install, nonce: newNonce(), issuedAtSeconds };
   const dtype = await parts.dtypeFor(entry);
   const claims = claimsFor({ ...entry, dtype, lifetimeSeconds: parts.lifetimeSeconds });
-  const installToken = await signCompact(signer, headerFor(keyId), claims);
+  const installToken = await signCompact(key, claims);
   // Signing can take its time, and the key may have been replaced meanwhile.
-  if ((await parts.keyFor(install.app)).keyId !== keyId)
+  if ((await parts.keyFor(install.app)).keyId !== key.keyId)
     throw new WebdistError('not_registered', 'The distribution key was replaced just now.', { retryAfterSeconds: 1 });
-  return { installToken, dtype, keyId, nonce: entry.nonce, issuedAtSeconds: claims.iat, expiresAtSeconds: claims.exp };
+  return {
+    installToken,
+    dtype,
+    keyId: key.keyId,
+    nonce: entry.nonce,
+    issuedAtSeconds: claims.iat,
+    expiresAtSeconds: claims.exp,
+  };
 }

@@ -10,7 +10,7 @@ import type { SeenResponse } from '../app-store-connect/http.ts';
 import type { AppConfig, Config } from '../config/config.ts';
 import type { Environment } from '../environment.ts';
 import { hasCode, WebdistError } from '../errors.ts';
-import { type Signer, spki } from '../jws.ts';
+import { type Signer, type SigningKey, spki } from '../jws.ts';
 import type { Metrics } from '../metrics.ts';
 import { ended, type Tracing } from '../tracing/tracing.ts';
 import { type Candidate, openCandidate } from './candidates.ts';
@@ -23,7 +23,7 @@ export interface Keys {
   readonly apps: readonly AppState[];
   readonly domain: DomainState;
   /** The key that signs for an app, as far as known. Throws `not_registered`. */
-  keyFor(app: { readonly appleItemId: string }): { readonly signer: Signer; readonly keyId: string };
+  keyFor(app: { readonly appleItemId: string }): SigningKey;
   /** Resolves once it is known, too, whether a key is being replaced right now. Throws `not_registered`. */
   fresh(): Promise<void>;
   /** App Store Connect's clock minus this machine's, in seconds, once measured. */

@@ -3,7 +3,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { AppConfig } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
-import { fromSpki, type Signer, spki } from '../jws.ts';
+import { fromSpki, type SigningKey, signingKey, spki } from '../jws.ts';
 import type { Candidate } from './candidates.ts';
 import type { RegisteredKey } from './store.ts';
 
@@ -41,7 +41,7 @@ export const newAppState = (app: AppConfig, candidates: readonly Candidate[]): A
 export type DomainState = { readonly domain: string; confirmed: boolean; problem: WebdistError | undefined };
 
 /** The key that signs for an app now: the candidate whose public half is registered. Throws `not_registered`. */
-export function currentKey(state: AppState): { signer: Signer; keyId: string } {
+export function currentKey(state: AppState): SigningKey {
   const { registered } = state;
   if (state.paused)
     throw new WebdistError('not_registered', `The distribution key of ${state.app.bundleId} is being replaced.`, {
@@ -57,7 +57,7 @@ export function currentKey(state: AppState): { signer: Signer; keyId: string } {
         cause: state.problem ?? state.candidates.find((one) => one.problem)?.problem,
       },
     );
-  return { signer, keyId: registered.keyId };
+  return signingKey(signer, registered.keyId);
 }
 
 /** Whether a key held here is registered for the app. */

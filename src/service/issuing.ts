@@ -40,8 +40,8 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
   const parts = {
     async keyFor(app: Install['app']) {
       await keys.fresh();
-      const { signer, keyId } = keys.keyFor(app);
-      return { signer: timed(signer, keyId), keyId };
+      const key = keys.keyFor(app);
+      return { ...key, signer: timed(key.signer, key.keyId) };
     },
     dtypeFor: records.dtypeFor,
     // A clock that is ahead would date tokens into the future, and devices refuse those; dating back is harmless.

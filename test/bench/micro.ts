@@ -5,8 +5,8 @@ import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { claimsFor, headerFor } from '../../src/install-token/claims.ts';
-import { signCompact } from '../../src/jws.ts';
+import { claimsFor } from '../../src/install-token/claims.ts';
+import { signCompact, signingKey } from '../../src/jws.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
 import { guard } from '../../src/signer/guarded.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
@@ -36,10 +36,11 @@ export async function benchMicro({ rounds, calls }: { rounds: number; calls: num
     lifetimeSeconds: 1200,
     nonce: randomUUID().toUpperCase(),
   } as const;
-  const [header, claims, data] = [headerFor('0f3c8a52-3a5e-4b0e-9d59'), claimsFor(input), Buffer.from('x'.repeat(380))];
+  const [keyId, claims, data] = ['0f3c8a52-3a5e-4b0e-9d59', claimsFor(input), Buffer.from('x'.repeat(380))];
   const signature = await signer.sign(data);
   const guarded = guard({ ...signer, sign: async () => signature });
-  const silent = { backend: 'none', sign: () => new Uint8Array(64) };
+  const silent = signingKey({ backend: 'none', sign: () => new Uint8Array(64) }, keyId);
+  const key = signingKey(signer, keyId);
   const [memory, sqlite] = [
     await openLedger('memory:', options),
     await openLedger(`sqlite://${join(folder, 'ledger.sqlite')}`, options),
@@ -48,10 +49,10 @@ export async function benchMicro({ rounds, calls }: { rounds: number; calls: num
     Array.from({ length: ENTRIES }, () => entryOf(newNonce().replaceAll('-', '').toLowerCase(), NOW));
   const parts: readonly { name: string; each?: number; work: () => unknown }[] = [
     { name: 'claims', work: () => claimsFor(input) },
-    { name: 'JWS without its signature', work: () => signCompact(silent, header, claims) },
+    { name: 'JWS without its signature', work: () => signCompact(silent, claims) },
     { name: 'signature', work: () => signer.sign(data) },
     { name: 'guard and check of a signature from elsewhere', work: () => guarded.sign(data) },
-    { name: 'JWS', work: () => signCompact(signer, header, claims) },
+    { name: 'JWS', work: () => signCompact(key, claims) },
     { name: `ledger in memory, ${ENTRIES} a turn`, each: ENTRIES, work: () => memory.record(entries()) },
     { name: `ledger in SQLite, ${ENTRIES} a turn`, each: ENTRIES, work: () => sqlite.record(entries()) },
     { name: 'ledger in SQLite, alone', each: 1, work: async () => sqlite.record(entries().slice(0, 1)) },

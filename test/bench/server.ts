@@ -17,8 +17,9 @@ import { batchPerTick } from '../../src/batch.ts';
 import { readConfig } from '../../src/config/config.ts';
 import type { Environment } from '../../src/environment.ts';
 import { buildServer } from '../../src/http/server.ts';
-import { claimsFor, headerFor } from '../../src/install-token/claims.ts';
+import { claimsFor } from '../../src/install-token/claims.ts';
 import { issue } from '../../src/install-token/issue.ts';
+import { headerFor, signingKey } from '../../src/jws.ts';
 import { openLog } from '../../src/log.ts';
 import { openService } from '../../src/service/service.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
@@ -84,8 +85,9 @@ const kinds = {
   /** Fastify and our own issue path, nothing else. */
   bare: () => {
     const { signer } = openLocalSigner(pem, 'env');
+    const key = signingKey(signer, KEY_ID);
     const parts = {
-      keyFor: async () => ({ signer, keyId: KEY_ID }),
+      keyFor: async () => key,
       dtypeFor: batchPerTick(async (entries: readonly object[]) => entries.map(() => 'download' as const)),
       now: Date.now,
       lifetimeSeconds: LIFETIME_SECONDS,

@@ -7,7 +7,7 @@ import { createPrivateKey, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
-import { signCompact } from '../../jws.ts';
+import { signCompact, signingKey } from '../../jws.ts';
 import type { Sandbox } from '../sandbox.ts';
 
 const headerSchema = z.strictObject({ alg: z.literal('ES256'), kid: z.string(), typ: z.literal('JWT') });
@@ -27,7 +27,7 @@ export async function agedInstallUrl(installUrl: string, ageSeconds: number, san
   };
   const { iat, exp } = claims.data;
   const aged = { ...claims.data, iat: iat - ageSeconds, exp: exp - ageSeconds };
-  return installUrl.replace(token, await signCompact(signer, knownHeader.data, aged));
+  return installUrl.replace(token, await signCompact(signingKey(signer, knownHeader.data.kid), aged));
 }
 
 function readPart(part: string): unknown {

@@ -3,8 +3,9 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
 import t from 'tap';
-import { claimsFor, headerFor } from '../../../src/install-token/claims.ts';
+import { claimsFor } from '../../../src/install-token/claims.ts';
 import { type Known, verifyInstallToken } from '../../../src/install-token/verify/verify.ts';
+import { headerFor } from '../../../src/jws.ts';
 
 const nowSeconds = 1_790_000_100;
 const app = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
