@@ -1,26 +1,26 @@
 /**
- * The bearer JWTs that Apple's server APIs take, one kind for each kind of API key, and a source that keeps one for
- * App Store Connect. Never to be mixed up with an install verification token.
+ * The bearer JWTs of Apple's server APIs (docs/apple-facts.md §4.1), one form for each kind of API key, and a source that
+ * keeps a valid one for App Store Connect. They have nothing to do with install verification tokens.
  */
 
 import { WebdistError } from '../errors.ts';
 import { type Signer, signCompact, signingKey } from '../jws.ts';
 
-/** The kinds of API keys Apple hands out (docs/apple-facts.md §7). */
+/** The kinds of API keys that Apple issues (docs/apple-facts.md §7). */
 export type ApiKeyKind = 'team' | 'individual' | 'in-app-purchase';
 
-/** What goes into a bearer JWT. The kind decides which members are used; the others may be there and are left out. */
+/** The input for a bearer JWT. The kind decides which members are used; the others are ignored. */
 export type ApiTokenRequest = {
   readonly kind: ApiKeyKind;
-  /** The issuer's UUID; needed unless `individual`. */
+  /** The issuer's UUID; required unless `individual`. */
   readonly issuerId?: string | undefined;
-  /** Needed for `in-app-purchase`. */
+  /** Required for `in-app-purchase`. */
   readonly bundleId?: string | undefined;
   /** Whole seconds since 1970. */
   readonly issuedAtSeconds: number;
   /** `exp - iat`. */
   readonly lifetimeSeconds: number;
-  /** Entries `GET /path[?query]` that the JWT is good for, and nothing else; not with `in-app-purchase`. */
+  /** The only requests that the JWT authorizes, as `GET /path[?query]`; not for `in-app-purchase`. */
   readonly scope?: readonly string[] | undefined;
 };
 
@@ -33,8 +33,10 @@ const maxLifetimeSeconds: Readonly<Record<ApiKeyKind, number>> = {
 };
 
 /**
- * The payload of a bearer JWT (Apple: Generating Tokens for API Requests; Generating JSON Web Tokens for API requests).
- * Gives a plain object. Throws `usage_invalid` when a member the kind needs is missing or the lifetime is not one Apple takes.
+ * Returns the payload of a bearer JWT as a plain object.
+ * https://developer.apple.com/documentation/appstoreconnectapi/generating-tokens-for-api-requests
+ * https://developer.apple.com/documentation/appstoreserverapi/generating-json-web-tokens-for-api-requests
+ * Throws `usage_invalid` when a member that the kind requires is missing, or Apple would refuse the lifetime or scope.
  */
 export function apiTokenClaims(
   request: ApiTokenRequest,
@@ -43,35 +45,33 @@ export function apiTokenClaims(
   const exp = iat + checkedLifetime(request);
   const scope = checkedScope(request);
   if (kind === 'individual') return { sub: 'user', iat, exp, aud: AUDIENCE, ...scope };
-  const iss = needed(request.issuerId, kind, 'the issuer id (ASC_ISSUER_ID)');
+  const iss = required(request.issuerId, kind, 'the issuer id (ASC_ISSUER_ID)');
   if (kind === 'team') return { iss, iat, exp, aud: AUDIENCE, ...scope };
-  return { iss, iat, exp, aud: AUDIENCE, bid: needed(request.bundleId, kind, 'a bundle id (WEBDIST_BUNDLE_ID)') };
+  return { iss, iat, exp, aud: AUDIENCE, bid: required(request.bundleId, kind, 'a bundle id (WEBDIST_BUNDLE_ID)') };
 }
 
 /**
- * Signs a bearer JWT with the private half of the API key `keyId`; gives the compact JWS.
- * Throws as {@link apiTokenClaims} does, `usage_invalid` without a key id, and `signer_unavailable`.
+ * Signs a bearer JWT with the private half of the API key `keyId`; returns the compact JWS.
+ * Throws what {@link apiTokenClaims} throws, `usage_invalid` without a key id, and `signer_unavailable`.
  */
 export async function buildApiToken(
   signer: Pick<Signer, 'backend' | 'sign'>,
   keyId: string,
   request: ApiTokenRequest,
 ): Promise<string> {
-  const kid = needed(keyId, request.kind, 'the key id (ASC_KEY_ID)');
+  const kid = required(keyId, request.kind, 'the key id (ASC_KEY_ID)');
   return signCompact(signingKey(signer, kid), apiTokenClaims(request));
 }
 
 function checkedLifetime({ kind, lifetimeSeconds, issuedAtSeconds }: ApiTokenRequest): number {
   const max = maxLifetimeSeconds[kind];
   if (!Number.isSafeInteger(issuedAtSeconds) || issuedAtSeconds < 0)
-    throw new WebdistError('usage_invalid', 'The time of issue has to be whole seconds since 1970.');
+    throw new WebdistError('usage_invalid', 'The time of issue must be whole seconds since 1970.');
   if (!Number.isInteger(lifetimeSeconds) || lifetimeSeconds < 1 || lifetimeSeconds > max)
     throw new WebdistError(
       'usage_invalid',
-      `An API token of the kind ${kind} cannot live ${lifetimeSeconds} seconds.`,
-      {
-        hint: `Give whole seconds from 1 to ${max}.`,
-      },
+      `An API token of the kind ${kind} cannot be valid for ${lifetimeSeconds} seconds.`,
+      { hint: `Use a whole number of seconds from 1 to ${max}.` },
     );
   return lifetimeSeconds;
 }
@@ -82,38 +82,38 @@ function checkedScope({ kind, scope = [] }: ApiTokenRequest): { readonly scope?:
     throw new WebdistError('usage_invalid', 'An API token of the kind in-app-purchase has no scope.');
   const wrong = scope.find((entry) => !/^GET \/\S*$/.test(entry));
   if (wrong !== undefined)
-    throw new WebdistError('usage_invalid', `The scope "${wrong}" is not one Apple takes: it describes GET only.`, {
-      hint: 'Give entries such as "GET /v1/apps".',
+    throw new WebdistError('usage_invalid', `Apple does not accept the scope "${wrong}": scopes allow GET only.`, {
+      hint: 'Use entries such as "GET /v1/apps".',
     });
   return { scope };
 }
 
-function needed(value: string | undefined, kind: ApiKeyKind, what: string): string {
+function required(value: string | undefined, kind: ApiKeyKind, what: string): string {
   if (!value) throw new WebdistError('usage_invalid', `An API token of the kind ${kind} needs ${what}.`);
   return value;
 }
 
-/** From `iat` to `exp` of a token for our own calls; half of what Apple allows, so that a clock may be wrong. */
+/** From `iat` to `exp` of a JWT for our own requests: half of what Apple allows, to tolerate a clock that is off. */
 const OWN_LIFETIME_SECONDS = 600;
 
-/** `iat` lies this far in the past, so that a clock that is a little fast does not make a token of the future. */
+/** `iat` is this far in the past, so that a clock that is slightly fast does not date the JWT into the future. */
 const BACKDATED_SECONDS = 30;
 
-/** A token is replaced this long before it ends, so that no request with retries outlives it. */
+/** A JWT is replaced this long before it expires, so that it outlives every request and its retries. */
 const RENEWED_BEFORE_SECONDS = 60;
 
 /** Keeps one bearer JWT for App Store Connect. */
 export type ApiTokenSource = {
-  /** The current JWT, or a new one when it is about to end; callers at the same time share one signing. */
+  /** Returns the current JWT, or a new one when that is about to expire; simultaneous callers share one signature. */
   read(): Promise<string>;
-  /** Apple refused this JWT: the next `read` signs another one, unless somebody else's already did. */
+  /** To be called when Apple refused this JWT: the next `read` signs a new one, unless that has already happened. */
   discard(apiToken: string): void;
 };
 
 /**
- * Makes a source for a team key, or for an individual key when there is no issuer id. `nowSeconds` is Apple's clock as
- * well as it is known; when it jumps, a token that is of the future by the new time is replaced.
- * `read` throws `signer_unavailable` and tries anew the next time.
+ * Returns a source for a team key, or for an individual key when there is no issuer id. `nowSeconds` is the best estimate
+ * of Apple's clock; when it jumps back, a JWT that is now dated into the future is replaced.
+ * `read` throws `signer_unavailable`; the next call tries again.
  */
 export function apiTokenSource(options: {
   readonly signer: Pick<Signer, 'backend' | 'sign'>;
@@ -135,7 +135,7 @@ export function apiTokenSource(options: {
         minted.apiToken = apiToken;
       },
       () => {
-        // Whoever awaits the signing gets the error; the next read must not get it again.
+        // The callers that await the signature get the error; the next one must not.
         if (current === minted) current = undefined;
       },
     );

@@ -1,18 +1,18 @@
 /**
- * What an answer of App Store Connect that is no success means, as one of our error codes with one next step for an
- * operator (docs/apple-facts.md §4.9).
+ * Maps an unsuccessful response of App Store Connect to one of our error codes, with one hint for the operator
+ * (docs/apple-facts.md §4.9).
  */
 
 import { z } from 'zod';
 import { type ErrorCode, WebdistError } from '../errors.ts';
 
-/** An answer as it came: `body` is parsed JSON, or the text when it is not labelled as JSON. */
-export type Answer = { readonly status: number; readonly headers: Headers; readonly body: unknown };
+/** A response as received: `body` is parsed JSON, or the text when it is not labelled as JSON. */
+export type AppleResponse = { readonly status: number; readonly headers: Headers; readonly body: unknown };
 
-/** A clock further off than this makes a refused credential a matter of the clock. */
+/** When the clocks differ by more than this, a refused credential is attributed to the clock. */
 export const CLOCK_TOLERANCE_SECONDS = 30;
 
-/** Apple's codes by prefix; the first row that matches any entry of `errors[]` wins, whatever the entries' order. */
+/** Apple's codes by prefix. The first row that matches any entry of `errors[]` wins, whatever the order of the entries. */
 const byPrefix: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['FORBIDDEN.REQUIRED_AGREEMENTS', 'asc_agreement'],
   ['NOT_AUTHORIZED', 'asc_credentials'],
@@ -39,39 +39,42 @@ const byStatus: Readonly<Record<number, ErrorCode>> = {
 
 const hints: Partial<Record<ErrorCode, string>> = {
   asc_credentials:
-    'Check ASC_KEY_ID, ASC_ISSUER_ID (an individual key has none) and that ASC_PRIVATE_KEY is the .p8 of that key; ' +
-    'see under Users and Access, Integrations whether the key was revoked.',
+    'Check ASC_KEY_ID, ASC_ISSUER_ID (unset for an individual key) and that ASC_PRIVATE_KEY is the .p8 of that key; ' +
+    'under Users and Access, Integrations, check that the key is not revoked.',
   asc_role:
-    'Use a team key with the role Admin, made under Users and Access, Integrations; if it is one, see whether it was ' +
-    'revoked and whether this account has alternative distribution.',
+    'Use a team key with the role Admin, created under Users and Access, Integrations. If it already is one, check that ' +
+    'it is not revoked and that the account is approved for alternative distribution.',
   asc_agreement:
-    'The Account Holder has to accept the pending agreement, at https://developer.apple.com/account and at ' +
+    'The Account Holder must accept the pending agreement at https://developer.apple.com/account and at ' +
     'https://appstoreconnect.apple.com under Business.',
-  asc_clock: 'Set the clock of this machine (NTP). If it is refused then too, check ASC_KEY_ID and ASC_ISSUER_ID.',
-  asc_conflict: 'See what is registered with `webdist keys list` and `webdist domains list`.',
-  asc_not_found: 'Check the id, and that ASC_BASE_URL is right and the API key may see this app.',
-  asc_rate: 'Wait until the rolling hour has room again; another program may be using the same API key.',
-  asc_outage:
-    'Try again in a few minutes; see https://developer.apple.com/system-status/ and the way out of this network.',
-  asc_refused: 'Check ASC_BASE_URL and any proxy on the way; otherwise report this with the code above.',
+  asc_clock: 'Set the clock of this machine (NTP). If the key is still refused, check ASC_KEY_ID and ASC_ISSUER_ID.',
+  asc_conflict: '`webdist keys list` and `webdist domains list` show what is registered.',
+  asc_not_found: 'Check the id, ASC_BASE_URL, and that the API key has access to the app.',
+  asc_rate: 'Wait for the rolling hour to pass. Another program may be using the same API key.',
+  asc_outage: 'Try again in a few minutes; check https://developer.apple.com/system-status/ and outgoing connections.',
+  asc_refused: 'Check ASC_BASE_URL and any proxy in between; otherwise report this with the code above.',
 };
 
 /**
- * Takes the request as `METHOD /path` without a query, its answer, and how far Apple's clock is ahead of ours in
- * seconds where that is known. Gives the error to throw; its detail has Apple's codes and titles.
+ * Takes the request as `METHOD /path` without a query, its response, and how many seconds Apple's clock is ahead of
+ * this machine's, if known. Returns the error to throw; its detail contains Apple's codes and titles.
  */
-export function classifyAnswer(request: string, answer: Answer, clockOffsetSeconds: number | undefined): WebdistError {
-  const entries = entriesOf(answer.body);
-  let code = codeOf(answer.status, entries);
-  let detail = `${request}: App Store Connect answered ${[answer.status, ...entries.map(describe)].join(', ')}.`;
+export function classifyResponse(
+  request: string,
+  response: AppleResponse,
+  clockOffsetSeconds: number | undefined,
+): WebdistError {
+  const entries = entriesOf(response.body);
+  let code = codeOf(response.status, entries);
+  let detail = `${request}: App Store Connect answered ${[response.status, ...entries.map(describe)].join(', ')}.`;
   if (code === 'asc_credentials' && Math.abs(clockOffsetSeconds ?? 0) > CLOCK_TOLERANCE_SECONDS) {
     code = 'asc_clock';
-    detail += ` Its clock and this machine's differ by ${clockOffsetSeconds} seconds.`;
+    detail += ` Its clock differs from this machine's by ${clockOffsetSeconds} seconds.`;
   }
-  return ascError(code, detail, { retryAfterSeconds: retryAfterSecondsOf(answer.headers) });
+  return ascError(code, detail, { retryAfterSeconds: retryAfterSecondsOf(response.headers) });
 }
 
-/** An error of the table with this code's next step. `detail` must be safe to show. */
+/** An error with this code and its hint. `detail` must be safe to show. */
 export function ascError(
   code: ErrorCode,
   detail: string,
@@ -86,18 +89,18 @@ export function ascError(
   });
 }
 
-/** Whole seconds of a `Retry-After` header (RFC 9110 §10.2.3), a date being measured from the answer's own `Date`. */
+/** Whole seconds of a `Retry-After` header (RFC 9110 §10.2.3). A date is compared with the response's own `Date`. */
 export function retryAfterSecondsOf(headers: Headers): number | undefined {
   const value = headers.get('retry-after')?.trim();
   if (!value) return undefined;
   if (/^\d{1,9}$/.test(value)) return Number(value);
-  // Date.parse takes nearly anything, "-1" too.
+  // Date.parse accepts nearly anything, even "-1".
   if (!value.endsWith(' GMT')) return undefined;
   const seconds = (Date.parse(value) - Date.parse(headers.get('date') ?? '')) / 1000;
   return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : undefined;
 }
 
-/** Apple marks `detail` as optional since 4.4.1; nothing but strings is used, whatever else an entry holds. */
+/** `detail` is optional since API version 4.4.1. Anything that is not a string is ignored. */
 const text = z.string().nullish().catch(undefined);
 const errorEntry = z.object({ code: text, title: text, detail: text }).catch({});
 const errorDocument = z.object({ errors: z.array(errorEntry) });
@@ -112,7 +115,7 @@ function parsedJson(body: string): unknown {
   try {
     return JSON.parse(body);
   } catch {
-    // Proxies answer with HTML and Apple with plain text: then the status has to say it all.
+    // Proxies send HTML, and Apple sometimes plain text: then only the status counts.
     return undefined;
   }
 }
@@ -127,7 +130,7 @@ function describe({ code, title, detail }: ErrorEntry): string {
   return [code && plain(code, 80), words && `"${plain(words, 300)}"`].filter(Boolean).join(' ');
 }
 
-/** A server's words in a message of ours: one line, bounded, and no JWT even if a proxy on the way echoes ours. */
+/** Makes a server's text safe for our messages: one line, bounded, and without JWTs, which a proxy may echo. */
 function plain(words: string, maxLength: number): string {
   const oneLine = words.replace(/\p{Cc}+/gu, ' ').replace(/eyJ[\w-]*(?:\.[\w-]*)*/g, '[removed]');
   return oneLine.length > maxLength ? `${oneLine.slice(0, maxLength)}…` : oneLine;

@@ -1,6 +1,6 @@
 /**
- * The part of the App Store Connect API that web distribution needs, typed and narrow (docs/apple-facts.md §4): apps,
- * alternative distribution keys and domains.
+ * The part of the App Store Connect API that web distribution needs (docs/apple-facts.md §4): apps, alternative
+ * distribution keys, domains and packages. To add an endpoint, add a method here and its resource to `resources.ts`.
  */
 
 import type { KeyObject } from 'node:crypto';
@@ -9,41 +9,41 @@ import { WebdistError } from '../errors.ts';
 import { publicKeyPem, type Signer } from '../jws.ts';
 import { apiTokenSource } from './api-token.ts';
 import { ascError } from './classify.ts';
-import { defaultPatience, type Observed, openHttp, type Patience, type RateLimit, type SeenResponse } from './http.ts';
+import { defaultRetryPolicy, openHttp, type RequestAttempt, type RetryPolicy } from './http.ts';
 import { openJsonApi } from './json-api.ts';
+import { openObservations, type RateLimit } from './observations.ts';
 import { type AppPackages, openPackages } from './packages.ts';
 import { type App, keyReader, type RegisteredDomain, type RegisteredKey, readApp, readDomain } from './resources.ts';
 
 /** Every method throws a WebdistError `asc_…` (see `classify.ts`), or `signer_unavailable` from the API key. */
 export interface AppStoreConnect {
-  /** Apps whose bundle id is exactly this one; Apple's filter may give more, they are left out. */
+  /** The apps with exactly this bundle id; Apple's filter may return others, which are left out. */
   findApps(bundleId: string): Promise<App[]>;
-  /** All pages: every app the API key may see. */
+  /** Every app that the API key may see. */
   listApps(): Promise<App[]>;
-  /** The key of the app, the source of `kid`; null when it has none. */
+  /** The app's own key, whose id is the `kid` of its tokens; null when it has none. */
   appKey(appleItemId: string): Promise<RegisteredKey | null>;
-  /** All pages; with `app` only the keys that do (true) or do not (false) belong to one app. */
+  /** Every key; with `app`, only the keys that belong to one app (true) or to the whole account (false). */
   listKeys(filter?: { readonly app?: boolean | undefined }): Promise<RegisteredKey[]>;
   readKey(id: string): Promise<RegisteredKey>;
-  /** Registers a public half for one app, or account-wide without `appleItemId`. Never repeated by itself. */
+  /** Registers a public half for one app, or for the whole account without `appleItemId`. Never retried. */
   addKey(key: { readonly publicKey: KeyObject; readonly appleItemId?: string | undefined }): Promise<RegisteredKey>;
-  /** Done also when the answer got lost but the key is gone. */
+  /** Succeeds also when the response was lost but the key is gone. Throws `asc_not_found` when there is no such key. */
   removeKey(id: string): Promise<void>;
   listDomains(): Promise<RegisteredDomain[]>;
   readDomain(id: string): Promise<RegisteredDomain>;
   addDomain(domain: { readonly domain: string; readonly referenceName: string }): Promise<RegisteredDomain>;
   removeDomain(id: string): Promise<void>;
-  /** Alternative distribution packages. */
   readonly packages: AppPackages;
-  /** Apple's clock minus this machine's, from the last answer; undefined before the first. */
+  /** Apple's clock minus this machine's, in seconds, from the last response; undefined before the first. */
   readonly clockOffsetSeconds: number | undefined;
   readonly rateLimit: RateLimit | undefined;
-  /** Ends what is under way with `shutting_down`. The signer stays open: it is the caller's. */
+  /** Aborts requests in flight with `shutting_down`. The signer stays open: it is the caller's. */
   close(): void;
 }
 
 export type AppStoreConnectOptions = {
-  /** Apple's is `https://api.appstoreconnect.apple.com`; the bearer JWT goes to this origin and nowhere else. */
+  /** Apple's is `https://api.appstoreconnect.apple.com`. The bearer JWT is sent to this origin and nowhere else. */
   readonly baseUrl: string;
   readonly keyId: string;
   /** Absent for an individual key. */
@@ -53,23 +53,23 @@ export type AppStoreConnectOptions = {
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
-  readonly onResponse?: ((seen: SeenResponse) => void) | undefined;
-  readonly patience?: Partial<Patience>;
+  /** Called after each attempt of a request. */
+  readonly onAttempt?: ((attempt: RequestAttempt) => void) | undefined;
+  readonly retryPolicy?: Partial<RetryPolicy>;
 };
 
 const KEYS = 'alternativeDistributionKeys';
 const DOMAINS = 'alternativeDistributionDomains';
 
-/** Makes a client; sends nothing yet. Throws `config_invalid` when the address is not an http(s) one. */
+/** Opens a client; sends nothing yet. Throws `config_invalid` when `baseUrl` is not an http(s) URL. */
 export function openAppStoreConnect(options: AppStoreConnectOptions): AppStoreConnect {
-  const { keyId, issuerId, signer, log, now = Date.now, onResponse } = options;
-  const patience = { ...defaultPatience, ...options.patience };
-  const observed: Observed = { clockOffsetSeconds: undefined, rateLimit: undefined };
-  const nowSeconds = () => now() / 1000 + (observed.clockOffsetSeconds ?? 0);
-  const apiTokens = apiTokenSource({ signer, keyId, issuerId, nowSeconds });
-  const send = openHttp({ apiTokens, observed, log, now, patience, onResponse });
+  const { keyId, issuerId, signer, log, now = Date.now, onAttempt } = options;
+  const retryPolicy = { ...defaultRetryPolicy, ...options.retryPolicy };
+  const observations = openObservations(now, log);
+  const apiTokens = apiTokenSource({ signer, keyId, issuerId, nowSeconds: observations.nowSeconds });
+  const send = openHttp({ apiTokens, observations, log, retryPolicy, onAttempt });
   const closing = new AbortController();
-  const deadline = () => AbortSignal.any([closing.signal, AbortSignal.timeout(patience.totalTimeoutMs)]);
+  const deadline = () => AbortSignal.any([closing.signal, AbortSignal.timeout(retryPolicy.totalTimeoutMs)]);
   const api = openJsonApi({ baseUrl: options.baseUrl, send, deadline });
 
   const readKey = keyReader(log);
@@ -98,10 +98,10 @@ export function openAppStoreConnect(options: AppStoreConnectOptions): AppStoreCo
     removeDomain: (id) => api.remove(DOMAINS, id),
     packages: openPackages(api),
     get clockOffsetSeconds() {
-      return observed.clockOffsetSeconds;
+      return observations.clockOffsetSeconds;
     },
     get rateLimit() {
-      return observed.rateLimit;
+      return observations.rateLimit;
     },
     close() {
       closing.abort(new WebdistError('shutting_down', 'The App Store Connect client was closed.'));

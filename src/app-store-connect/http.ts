@@ -1,30 +1,31 @@
 /**
- * HTTP to one App Store Connect: the bearer JWT, safe retries, bounded time and size, Apple's clock and rate limit,
- * and every failure as a WebdistError.
+ * HTTP to App Store Connect: adds the bearer JWT, retries what is safe to retry, bounds time and size, records Apple's
+ * clock and rate limit, and turns every failure into a WebdistError.
  */
 
 import ky, { isHTTPError, isNetworkError, type RetryOptions } from 'ky';
 import type { Logger } from 'pino';
 import { WebdistError } from '../errors.ts';
 import type { ApiTokenSource } from './api-token.ts';
-import { ascError, CLOCK_TOLERANCE_SECONDS, classifyAnswer, retryAfterSecondsOf } from './classify.ts';
+import { ascError, classifyResponse, retryAfterSecondsOf } from './classify.ts';
+import type { Observations } from './observations.ts';
 
 /** How long and how often to try. */
-export type Patience = {
-  /** One attempt, to the last byte of the answer. */
+export type RetryPolicy = {
+  /** One attempt, to the last byte of the response. */
   readonly attemptTimeoutMs: number;
   /** One operation with its retries and pages. */
   readonly totalTimeoutMs: number;
-  /** Further attempts of a request that is safe to repeat. */
+  /** Further attempts of a request that is safe to retry. */
   readonly retries: number;
-  /** The first pause; each next one is twice as long, and the real one is random between 0 and that. */
+  /** The longest first pause; it doubles each time, and the actual pause is random between 0 and that. */
   readonly backoffMs: number;
-  /** A longer `Retry-After` is not waited for but reported in the error. */
+  /** A longer `Retry-After` is reported in the error instead of waited for. */
   readonly maxRetryAfterMs: number;
 };
 
-/** All pauses of one GET fit into the total, so that a refusal is reported as what it is and not as lateness. */
-export const defaultPatience: Patience = {
+/** All pauses of one GET fit into the total, so that a refusal is not reported as a timeout. */
+export const defaultRetryPolicy: RetryPolicy = {
   attemptTimeoutMs: 10_000,
   totalTimeoutMs: 30_000,
   retries: 2,
@@ -32,21 +33,15 @@ export const defaultPatience: Patience = {
   maxRetryAfterMs: 10_000,
 };
 
-/** One attempt, for metrics and traces: `status` is undefined when no answer came; the path is without a query. */
-export type SeenResponse = {
+/** One attempt, for metrics and traces: `status` is undefined when there was no response; the path has no query. */
+export type RequestAttempt = {
   readonly method: string;
   readonly path: string;
   readonly status: number | undefined;
   readonly durationSeconds: number;
 };
 
-/** As Apple last said in `X-Rate-Limit` (docs/apple-facts.md §4.10): requests in a rolling hour, of this API key. */
-export type RateLimit = { readonly limit: number; readonly remaining: number };
-
-/** What Apple's answers tell beside the data. The token source reads the offset, so it is shared. */
-export type Observed = { clockOffsetSeconds: number | undefined; rateLimit: RateLimit | undefined };
-
-/** Sends one request, the signal ending it; gives the parsed JSON of a 2xx answer, undefined when that is empty. */
+/** Sends one request, which the signal can abort; returns the parsed JSON of a 2xx response, undefined when empty. */
 export type Send = (request: {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly url: URL;
@@ -54,60 +49,26 @@ export type Send = (request: {
   readonly signal: AbortSignal;
 }) => Promise<unknown>;
 
-/** An answer is read whole, to this size; 200 keys are about 60 kB. */
+/** The largest response that is accepted; 200 keys are about 60 kB. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
-/**
- * Makes the one function that sends. It repeats GET after network errors, timeouts, 429 and 5xx; DELETE only when no
- * connection was made; POST never. A 401 of any method is tried once more with a new JWT made by Apple's clock: it says that nothing was done.
- * Throws `asc_…` by {@link classifyAnswer}, `asc_outage` when there is no usable answer, and `signer_unavailable`.
- */
-export function openHttp(options: {
+type HttpOptions = {
   readonly apiTokens: ApiTokenSource;
-  readonly observed: Observed;
+  readonly observations: Observations;
   readonly log: Logger;
-  readonly now: () => number;
-  readonly patience: Patience;
-  readonly onResponse?: ((seen: SeenResponse) => void) | undefined;
-}): Send {
-  const { apiTokens, observed, log, now, patience, onResponse } = options;
+  readonly retryPolicy: RetryPolicy;
+  readonly onAttempt?: ((attempt: RequestAttempt) => void) | undefined;
+};
 
-  const attempt = async (request: Request): Promise<Response> => {
-    const started = performance.now();
-    const seen = (status: number | undefined) => {
-      const durationSeconds = (performance.now() - started) / 1000;
-      const response = { method: request.method, path: new URL(request.url).pathname, status, durationSeconds };
-      log.debug(response, 'asc_response');
-      onResponse?.(response);
-    };
-    try {
-      const response = await fetch(request);
-      observe(response.headers, { observed, log, now });
-      // Read here, so that the timeout of the attempt and the retries cover the body too.
-      const whole = await readWhole(response);
-      seen(response.status);
-      return whole;
-    } catch (error) {
-      seen(undefined);
-      throw error;
-    }
-  };
-
-  // The bearer goes on a copy of the request: the one ky keeps, and puts into its errors, never has it.
-  const authorized = async (request: Request): Promise<Response> => {
-    const send = async (apiToken: string) => {
-      const copy = request.clone();
-      copy.headers.set('authorization', `Bearer ${apiToken}`);
-      return attempt(copy);
-    };
-    const apiToken = await apiTokens.read();
-    const response = await send(apiToken);
-    if (response.status !== 401) return response;
-    apiTokens.discard(apiToken);
-    return send(await apiTokens.read());
-  };
-
-  const retry = retryOptions(patience);
+/**
+ * Returns the function that sends. GET is retried after network errors, timeouts, 429 and 5xx; DELETE only when no
+ * connection was made; POST never. After a 401, which means that nothing was done, any request is sent once more with a
+ * new JWT dated by Apple's clock.
+ * Throws `asc_…` (see {@link classifyResponse}), `asc_outage` when there is no usable response, and `signer_unavailable`.
+ */
+export function openHttp(options: HttpOptions): Send {
+  const { observations, retryPolicy } = options;
+  const retry = retryOptions(retryPolicy);
   return async ({ method, url, json, signal }) => {
     const name = `${method} ${url.pathname}`;
     try {
@@ -117,19 +78,55 @@ export function openHttp(options: {
         ...(json !== undefined && { json }),
         headers: { accept: 'application/json' },
         redirect: 'manual',
-        timeout: patience.attemptTimeoutMs,
+        timeout: retryPolicy.attemptTimeoutMs,
         retry: retry[method],
-        fetch: (input) => authorized(input as Request),
+        fetch: (input) => sendAuthorized(input as Request, options),
       });
       return parse(name, response.status, await response.text());
     } catch (error) {
-      throw asWebdistError(name, error, observed.clockOffsetSeconds);
+      throw asWebdistError(name, error, observations.clockOffsetSeconds);
     }
   };
 }
 
-function retryOptions(patience: Patience): Readonly<Record<'GET' | 'POST' | 'DELETE', RetryOptions>> {
-  const { retries: limit, backoffMs, maxRetryAfterMs } = patience;
+/** The JWT goes on a copy of the request, because ky keeps the request that it is given and attaches it to its errors. */
+async function sendAuthorized(request: Request, options: HttpOptions): Promise<Response> {
+  const { apiTokens } = options;
+  const send = async (apiToken: string) => {
+    const copy = request.clone();
+    copy.headers.set('authorization', `Bearer ${apiToken}`);
+    return attempt(copy, options);
+  };
+  const apiToken = await apiTokens.read();
+  const response = await send(apiToken);
+  if (response.status !== 401) return response;
+  apiTokens.discard(apiToken);
+  return send(await apiTokens.read());
+}
+
+async function attempt(request: Request, { observations, log, onAttempt }: HttpOptions): Promise<Response> {
+  const startedAt = performance.now();
+  const report = (status: number | undefined) => {
+    const durationSeconds = (performance.now() - startedAt) / 1000;
+    const ended = { method: request.method, path: new URL(request.url).pathname, status, durationSeconds };
+    log.debug({ event: 'asc_response', ...ended }, 'App Store Connect was requested');
+    onAttempt?.(ended);
+  };
+  try {
+    const response = await fetch(request);
+    observations.record(response.headers);
+    // Read here, so that the timeout of the attempt and the retries cover the body too.
+    const whole = await readWhole(response);
+    report(response.status);
+    return whole;
+  } catch (error) {
+    report(undefined);
+    throw error;
+  }
+}
+
+function retryOptions(policy: RetryPolicy): Readonly<Record<'GET' | 'POST' | 'DELETE', RetryOptions>> {
+  const { retries: limit, backoffMs, maxRetryAfterMs } = policy;
   const delay = (attemptCount: number) => backoffMs * 2 ** (attemptCount - 1);
   return {
     GET: {
@@ -140,7 +137,7 @@ function retryOptions(patience: Patience): Readonly<Record<'GET' | 'POST' | 'DEL
       statusCodes: [408, 429, 500, 502, 503, 504],
       afterStatusCodes: [429, 503],
       retryOnTimeout: true,
-      // Trying sooner than told would be refused again; undefined means: by the lines above.
+      // A retry before Retry-After would be refused again. Undefined: the lines above decide.
       shouldRetry: ({ error }) =>
         isHTTPError(error) && (retryAfterSecondsOf(error.response.headers) ?? 0) * 1000 > maxRetryAfterMs
           ? false
@@ -170,32 +167,14 @@ function rootCause(error: Error): Error {
   return error.cause instanceof Error ? rootCause(error.cause) : error;
 }
 
-function observe(
-  headers: Headers,
-  { observed, log, now }: { observed: Observed; log: Logger; now: () => number },
-): void {
-  const rate = headers.get('x-rate-limit') ?? '';
-  const limit = /user-hour-lim:(\d+)/.exec(rate)?.[1];
-  const remaining = /user-hour-rem:(\d+)/.exec(rate)?.[1];
-  if (limit && remaining) observed.rateLimit = { limit: Number(limit), remaining: Number(remaining) };
-
-  const appleTimeMs = Date.parse(headers.get('date') ?? '');
-  if (Number.isNaN(appleTimeMs)) return;
-  const before = observed.clockOffsetSeconds ?? 0;
-  const clockOffsetSeconds = Math.round((appleTimeMs - now()) / 1000);
-  observed.clockOffsetSeconds = clockOffsetSeconds;
-  const isOff = (seconds: number) => Math.abs(seconds) > CLOCK_TOLERANCE_SECONDS;
-  if (isOff(clockOffsetSeconds) && !isOff(before)) log.warn({ clockOffsetSeconds }, 'asc_clock_differs');
-}
-
 async function readWhole(response: Response): Promise<Response> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length;
-    // Leaving the loop ends the connection.
+    // Leaving the loop closes the connection.
     if (bytes > MAX_BODY_BYTES)
-      throw ascError('asc_outage', `App Store Connect answered with more than ${MAX_BODY_BYTES} bytes.`);
+      throw ascError('asc_outage', `App Store Connect sent more than ${MAX_BODY_BYTES} bytes.`);
     chunks.push(chunk);
   }
   const { status, headers } = response;
@@ -207,7 +186,7 @@ function parse(name: string, status: number, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The cause is dropped on purpose: it quotes the text, which need not be Apple's.
+    // The cause is dropped on purpose: it quotes the text, which may not be from Apple.
     throw ascError('asc_outage', `${name}: App Store Connect answered ${status} with something that is not JSON.`);
   }
 }
@@ -216,9 +195,9 @@ function asWebdistError(name: string, error: unknown, clockOffsetSeconds: number
   if (error instanceof WebdistError || !(error instanceof Error)) return error;
   if (isHTTPError(error)) {
     const { status, headers } = error.response;
-    return classifyAnswer(name, { status, headers, body: error.data }, clockOffsetSeconds);
+    return classifyResponse(name, { status, headers, body: error.data }, clockOffsetSeconds);
   }
-  // ky's own TimeoutError, and the DOMException of the signal that bounds the whole operation.
+  // ky's own TimeoutError, or the DOMException of the signal that bounds the whole operation.
   if (error.name === 'TimeoutError') return ascError('asc_outage', `${name}: no answer in time.`);
   if (!isNetworkError(error)) return error;
   const cause = rootCause(error);

@@ -1,6 +1,6 @@
 /**
- * The four things done with App Store Connect's JSON:API documents: read one resource, list all pages, add, remove.
- * Keeps every request inside the API it was opened for.
+ * The four operations on App Store Connect's JSON:API documents (https://jsonapi.org/format/): read one resource, list
+ * all pages, add, remove. No request leaves the API that was opened.
  */
 
 import { hasCode, WebdistError } from '../errors.ts';
@@ -12,23 +12,23 @@ import { type Reader, readPage, readSingle } from './resources.ts';
 type Path = readonly string[];
 type Query = Readonly<Record<string, string>>;
 
-/** All throw `asc_…`; `usage_invalid` when an id could not be one. */
+/** All throw `asc_…`, and `usage_invalid` when an id cannot be one. */
 export type JsonApi = {
-  /** One resource; null when Apple says 404 or `data: null`. */
+  /** One resource; null when Apple responds with 404 or `data: null`. */
   read<T>(reader: Reader<T>, path: Path, query?: Query): Promise<T | null>;
-  /** All pages of one kind of resource, or of those below another one. */
+  /** All pages of one type of resource, or of the resources below another one. */
   list<T>(reader: Reader<T>, path: string | Path, query: Query): Promise<T[]>;
   add<T>(reader: Reader<T>, type: string, data: object): Promise<T>;
-  /** When the answer to the removal got lost, what is there afterwards decides. */
+  /** When the response was lost, checks whether the resource is still there. */
   remove(type: string, id: string): Promise<void>;
 };
 
-/** 200 a page: far more keys and domains than any account has. */
+/** With 200 resources a page, far more than any account has. */
 const MAX_PAGES = 50;
 
 /**
- * Takes the base address of the API, the function that sends, and one that gives the signal which ends an operation.
- * Throws `config_invalid` when the address is not a plain http(s) one.
+ * Takes the base URL of the API, the function that sends, and one that returns the abort signal for one operation.
+ * Throws `config_invalid` when the URL is not a plain http(s) one.
  */
 export function openJsonApi(options: {
   readonly baseUrl: string;
@@ -70,7 +70,7 @@ export function openJsonApi(options: {
       const url = urlOf([type]);
       const document = await send({ method: 'POST', url, json: { data: { type, ...data } }, signal: deadline() });
       const added = readSingle(reader, document, nameOf('POST', url));
-      if (added === null) throw ascError('asc_outage', `${nameOf('POST', url)}: the answer is empty.`);
+      if (added === null) throw ascError('asc_outage', `${nameOf('POST', url)}: the response is empty.`);
       return added;
     },
     async remove(type, id) {
@@ -87,21 +87,21 @@ export function openJsonApi(options: {
 
 const nameOf = (method: string, url: URL) => `${method} ${url.pathname}`;
 
-/** The folder all paths are in, `…/v1/`; a base address may have a path of its own, a proxy's. */
+/** The URL below which all paths are, `…/v1/`. The base URL of a proxy may have a path of its own. */
 function baseOf(baseUrl: string): URL {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
-    throw new WebdistError('config_invalid', 'ASC_BASE_URL is not a plain http or https address.');
+    throw new WebdistError('config_invalid', 'ASC_BASE_URL is not a plain http or https URL.');
   return new URL(`${url.pathname.replace(/\/+$/, '')}/v1/`, url);
 }
 
-/** Ids are opaque; one that a URL parser would take for "here" or "up" must not change what a DELETE means. */
+/** Ids are opaque. An id that a URL parser reads as "here" or "up" must not change what is deleted. */
 function segment(text: string): string {
   if (/^\.{0,2}$/.test(text)) throw new WebdistError('usage_invalid', `"${text}" is not an App Store Connect id.`);
   return encodeURIComponent(text);
 }
 
-/** `links.next` is followed as it is (docs/apple-facts.md §4.8), but the bearer JWT goes nowhere else than to this API. */
+/** `links.next` is followed unchanged (docs/apple-facts.md §4.8), but only within this API: the bearer JWT goes there. */
 function nextOf(next: string | undefined, from: URL, base: URL): URL | undefined {
   if (next === undefined) return undefined;
   const url = URL.canParse(next, from) ? new URL(next, from) : undefined;

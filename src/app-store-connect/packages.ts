@@ -1,15 +1,14 @@
 /**
- * Alternative distribution packages at App Store Connect (docs/apple-facts.md §5.1, §5.2): from an app to its
- * versions, to the package of one, to the addresses its files can be fetched from. Web apps get no webhook, so whoever
- * wants to know asks.
+ * Alternative distribution packages at App Store Connect (docs/apple-facts.md §5.1, §5.2): from an app to its versions,
+ * to the package of one version, to the URLs of its files. Web distribution has no webhook for new packages; poll instead.
  */
 
 import { z } from 'zod';
 import { ascError } from './classify.ts';
 import type { JsonApi } from './json-api.ts';
-import type { Reader } from './resources.ts';
+import { resourceReader } from './resources.ts';
 
-/** One version of an app as the App Store knows it. `createdDate` is ISO 8601 as Apple wrote it. */
+/** One version of an app in the App Store. `createdDate` is ISO 8601 as Apple wrote it. */
 export type StoreVersion = {
   readonly id: string;
   readonly versionString: string;
@@ -17,12 +16,12 @@ export type StoreVersion = {
   readonly createdDate: string | undefined;
 };
 
-/** A file to fetch. The address ends at `expiresAt` (ISO 8601) and is asked for anew then; no credential goes there. */
+/** A file to download without a credential. The URL expires at `expiresAt` (ISO 8601); `file` returns a new one. */
 type PackageFile = {
   readonly id: string;
   readonly url: string;
   readonly expiresAt: string | undefined;
-  /** Lower-case hex of MD5 or SHA-256, when Apple gives one of those. */
+  /** Lower-case hex of MD5 or SHA-256, if Apple sends one of those. */
   readonly checksum: string | undefined;
 };
 
@@ -32,19 +31,22 @@ type PackageVersion = PackageFile & { readonly version: string | undefined };
 /** All throw `asc_…`. */
 export interface AppPackages {
   /**
-   * Every version of the app for iOS and iPadOS. [inferred]: `GET /v1/apps/{id}/appStoreVersions` and its attributes are
-   * in none of the Apple pages this was written from; nothing else here depends on them.
+   * Every version of the app for iOS and iPadOS. Inferred: `GET /v1/apps/{id}/appStoreVersions` is not among the pages
+   * behind docs/apple-facts.md; nothing else here depends on it.
    */
   storeVersions(appleItemId: string): Promise<StoreVersion[]>;
-  /** Id of the package of an App Store version; null when there is none (yet). */
+  /** The id of the package of an App Store version; null when there is none (yet). */
   packageOf(storeVersionId: string): Promise<string | null>;
-  /** Asks for the package of an approved App Store version, and gives its id. Never repeated by itself; `asc_conflict` when there is one. */
+  /**
+   * Requests the package of an approved App Store version; returns its id. Never retried. Throws `asc_conflict` when
+   * there already is one.
+   */
   create(storeVersionId: string): Promise<string>;
-  /** The revision that is given out now; undefined while Apple is still making it. */
+  /** The current revision; undefined while Apple is still creating it. */
   currentVersion(packageId: string): Promise<PackageVersion | undefined>;
-  /** The files of one kind of a revision. */
+  /** All variants or all deltas of a revision. */
   files(packageVersionId: string, kind: 'variant' | 'delta'): Promise<PackageFile[]>;
-  /** One file, by the `publicId` of the manifest, with a fresh address. */
+  /** One file, by the `publicId` of the manifest, with a fresh URL. */
   file(kind: 'variant' | 'delta', publicId: string): Promise<PackageFile>;
 }
 
@@ -66,7 +68,7 @@ const storeVersion = identified.extend({
     platform: text,
   }),
 });
-/** A digest as text, or as an object with its algorithm, as Apple writes others since 4.x. */
+/** A digest as text, or as an object with its algorithm: Apple uses both forms for digests since API version 4. */
 const checksum = z
   .union([z.string(), z.object({ file: z.object({ hash: z.string() }) }).transform(({ file }) => file.hash)])
   .nullish()
@@ -81,11 +83,11 @@ const file = identified.extend({
   }),
 });
 
-/** Takes the API the client is opened on. */
+/** Takes the API that the client uses. */
 export function openPackages(api: JsonApi): AppPackages {
   return {
     async storeVersions(appleItemId) {
-      const read = await api.list(reader(storeVersion), ['apps', appleItemId, 'appStoreVersions'], {
+      const read = await api.list(resourceReader(storeVersion), ['apps', appleItemId, 'appStoreVersions'], {
         'filter[platform]': 'IOS',
       });
       return read.map(({ id, attributes: { versionString, appVersionState, appStoreState, createdDate } }) => ({
@@ -97,24 +99,24 @@ export function openPackages(api: JsonApi): AppPackages {
     },
     async packageOf(storeVersionId) {
       const path = ['appStoreVersions', storeVersionId, 'alternativeDistributionPackage'];
-      return (await api.read(reader(identified), path))?.id ?? null;
+      return (await api.read(resourceReader(identified), path))?.id ?? null;
     },
     async create(storeVersionId) {
       const relationships = { appStoreVersion: { data: { type: 'appStoreVersions', id: storeVersionId } } };
-      return (await api.add(reader(identified), PACKAGES, { relationships })).id;
+      return (await api.add(resourceReader(identified), PACKAGES, { relationships })).id;
     },
     async currentVersion(packageId) {
       const path = [PACKAGES, packageId, 'versions'];
-      const versions = await api.list(reader(file), path, { 'filter[state]': 'COMPLETED' });
+      const versions = await api.list(resourceReader(file), path, { 'filter[state]': 'COMPLETED' });
       const newest = versions.toSorted((a, b) => Number(a.attributes.version) - Number(b.attributes.version)).at(-1);
       return newest && { ...fileFrom(newest), version: newest.attributes.version ?? undefined };
     },
     async files(packageVersionId, kind) {
       const path = [VERSIONS, packageVersionId, kind === 'variant' ? 'variants' : 'deltas'];
-      return (await api.list(reader(file), path, {})).map(fileFrom);
+      return (await api.list(resourceReader(file), path, {})).map(fileFrom);
     },
     async file(kind, publicId) {
-      const found = await api.read(reader(file), [resourceOf[kind], publicId]);
+      const found = await api.read(resourceReader(file), [resourceOf[kind], publicId]);
       if (found === null) throw ascError('asc_not_found', `App Store Connect has no ${kind} ${publicId}.`);
       return fileFrom(found);
     },
@@ -126,12 +128,3 @@ function fileFrom({ id, attributes: { url, urlExpirationDate, fileChecksum } }: 
   const isKnown = digest !== undefined && /^([0-9a-f]{32}|[0-9a-f]{64})$/.test(digest);
   return { id, url, expiresAt: urlExpirationDate ?? undefined, checksum: isKnown ? digest : undefined };
 }
-
-const reader =
-  <T>(schema: z.ZodType<T>): Reader<T> =>
-  (resource, where) => {
-    const parsed = schema.safeParse(resource);
-    if (parsed.success) return parsed.data;
-    const members = parsed.error.issues.map((issue) => issue.path.join('.') || 'the whole').slice(0, 3);
-    throw ascError('asc_outage', `${where}: the answer is not what the API describes, at ${members.join(', ')}.`);
-  };

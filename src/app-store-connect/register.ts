@@ -1,7 +1,7 @@
 /**
- * Makes sure that the distribution key and the domain are registered, and finds the key's id (docs/apple-facts.md
- * §4.11). Every step reads before it creates and reads again when an outcome is unclear, so that replicas may start
- * together; nothing is ever deleted.
+ * Ensures that the distribution key and the domain are registered, and finds the key's id (docs/apple-facts.md §4.11).
+ * Every step reads before it creates, and reads again when the outcome is unclear, so that replicas may start at the
+ * same time. Nothing is ever deleted.
  */
 
 import { createHash, type KeyObject } from 'node:crypto';
@@ -11,20 +11,20 @@ import { spki } from '../jws.ts';
 import type { AppStoreConnect } from './client.ts';
 import type { RegisteredDomain, RegisteredKey } from './resources.ts';
 
-/** `ensure` creates what is missing, `check` only looks. */
+/** `ensure` creates what is missing; `check` changes nothing. */
 type RegisterMode = 'ensure' | 'check';
 
 export type WantedKey = {
   readonly appleItemId: string;
   readonly bundleId: string;
-  /** Whether a key that has to be created is for this app or for all apps of the account. */
+  /** Whether a missing key is registered for this app or for the whole account. */
   readonly scope: 'app' | 'account';
   readonly mode: RegisterMode;
-  /** The public halves held, in order of preference; the first is the one to register. */
+  /** The public halves held here, in order of preference; the first one is registered if none is. */
   readonly candidates: readonly KeyObject[];
 };
 
-/** `spki` is base64 of the DER; `candidate` is the index of the held key that is registered under `keyId`. */
+/** `spki` is the DER in base64; `candidate` is the index of the held key that is registered as `keyId`. */
 export type EnsuredKey = {
   readonly keyId: string;
   readonly spki: string;
@@ -33,9 +33,9 @@ export type EnsuredKey = {
 };
 
 /**
- * Finds the id under which one of the candidates signs for the app, registering the first one where nothing is.
+ * Returns the id under which one of the candidates is registered for the app; registers the first one if none is.
  * Throws `config_invalid` when AppleItemID and bundle id do not belong together, `asc_not_found` when there is no such
- * app, `key_absent` without candidates, `different_key_registered`, `registration_missing` (mode `check`), or what the
+ * app, `key_absent` without candidates, `different_key_registered`, `registration_missing` (mode `check`), and what the
  * client throws.
  */
 export async function ensureKey(
@@ -58,29 +58,30 @@ export async function ensureKey(
     create: async () => {
       const { id } = await asc.addKey({ publicKey: preferred, ...(scope === 'app' && { appleItemId }) });
       const created = { keyId: id, spki: spki(preferred), candidate: 0 };
-      // Another replica may have registered another key at the same time: what the app's key is now decides.
+      // Another replica may have registered another key at the same time: the key that the app has now decides.
       return (await findKey(asc, wanted)) ?? created;
     },
     find: () => findKey(asc, wanted),
-    conflictMend:
-      'See `webdist keys list`; if this key serves several apps, set WEBDIST_KEY_SCOPE=account or give each its own key.',
+    conflictHint:
+      'Check `webdist keys list`. If this key serves several apps, set WEBDIST_KEY_SCOPE=account or give each app its own key.',
   });
 }
 
 export type WantedDomain = {
-  /** Fully qualified domain of the website. */
+  /** The fully qualified domain of the website. */
   readonly domain: string;
-  /** A name for people, shown in App Store Connect. */
+  /** A display name for App Store Connect. */
   readonly referenceName: string;
   readonly mode: RegisterMode;
 };
 
-/** `domain` is the registered one: the wanted domain, or a parent of it. */
+/** `domain` is the registered domain: the wanted one or a parent of it. */
 export type EnsuredDomain = { readonly domainId: string; readonly domain: string; readonly created: boolean };
 
 /**
- * Finds the registered domain that covers the wanted one, itself before a parent, or registers exactly the wanted one.
- * Throws `config_invalid` for what is no domain, `registration_missing` (mode `check`), or what the client throws.
+ * Returns the registered domain that covers the wanted one: itself, or else the closest parent. Registers the wanted one
+ * if there is neither. Throws `config_invalid` when it is not a domain, `registration_missing` (mode `check`), and what
+ * the client throws.
  */
 export async function ensureDomain(
   asc: Pick<AppStoreConnect, 'listDomains' | 'addDomain'>,
@@ -88,7 +89,7 @@ export async function ensureDomain(
 ): Promise<EnsuredDomain> {
   const domain = normalized(wanted.domain);
   if (!domain) throw new WebdistError('config_invalid', `"${wanted.domain}" is not a domain (WEBDIST_DOMAIN).`);
-  const find = async () => covering(domain, await asc.listDomains());
+  const find = async () => closestCovering(domain, await asc.listDomains());
 
   const found = await find();
   if (found) return { ...found, created: false };
@@ -99,13 +100,13 @@ export async function ensureDomain(
       return { domainId: created.id, domain: created.domain };
     },
     find,
-    conflictMend:
-      'See `webdist domains list`, and whether WEBDIST_DOMAIN is a bare host name that belongs to this account.',
+    conflictHint:
+      'Check `webdist domains list`, and that WEBDIST_DOMAIN is a bare host name that belongs to this account.',
   });
 }
 
 /**
- * A public half for people: `SHA256:` and the hex digest of its DER, given its SPKI as base64. The same as
+ * The readable form of a public half, given its SPKI in base64: `SHA256:` and the hex digest of its DER. The same as
  * `openssl pkey -pubin -in public.pem -outform DER | openssl dgst -sha256`.
  */
 export function fingerprint(spkiBase64: string): string {
@@ -119,19 +120,19 @@ async function checkApp(asc: Pick<AppStoreConnect, 'findApps'>, { appleItemId, b
   if (other)
     throw new WebdistError(
       'config_invalid',
-      `At App Store Connect ${bundleId} has the AppleItemID ${other.appleItemId}, not ${appleItemId}.`,
-      { hint: 'Mend WEBDIST_APPLE_ITEM_ID or WEBDIST_BUNDLE_ID (or the app in WEBDIST_CONFIG).' },
+      `At App Store Connect, ${bundleId} has the AppleItemID ${other.appleItemId}, not ${appleItemId}.`,
+      { hint: 'Correct WEBDIST_APPLE_ITEM_ID or WEBDIST_BUNDLE_ID (or the app in WEBDIST_CONFIG).' },
     );
   throw new WebdistError(
     'asc_not_found',
-    `App Store Connect shows this API key no app with the bundle id ${bundleId} (AppleItemID ${appleItemId}).`,
+    `With this API key, App Store Connect finds no app with the bundle id ${bundleId} (AppleItemID ${appleItemId}).`,
     { hint: 'Check WEBDIST_BUNDLE_ID, and that ASC_KEY_ID belongs to the right account; a team key sees every app.' },
   );
 }
 
 type FoundKey = Omit<EnsuredKey, 'created'>;
 
-/** The app's own key decides; only when there is none do the account-wide ones count. */
+/** The app's own key decides; keys of the account count only if it has none. */
 async function findKey(
   asc: Pick<AppStoreConnect, 'appKey' | 'listKeys'>,
   { appleItemId, bundleId, candidates }: WantedKey,
@@ -141,15 +142,15 @@ async function findKey(
   if (!appKey) return matching(held, await asc.listKeys({ app: false }));
   const match = matching(held, [appKey]);
   if (match) return match;
-  const found = appKey.spki === undefined ? 'one that cannot be read' : fingerprint(appKey.spki);
+  const found = appKey.spki === undefined ? 'a key that cannot be read' : fingerprint(appKey.spki);
   throw new WebdistError(
     'different_key_registered',
     `The key registered for ${bundleId} (id ${appKey.id}) is ${found}; held here: ${held.map(fingerprint).join(', ')}.`,
-    { hint: 'Bring the private key that belongs to it, or replace it with `webdist keys rotate --to LOCATOR`.' },
+    { hint: 'Add the private key that belongs to it, or replace it with `webdist keys rotate --to LOCATOR`.' },
   );
 }
 
-/** The registered key of the most preferred candidate that has one. */
+/** The registered key of the most preferred candidate that is registered. */
 function matching(held: readonly string[], registered: readonly RegisteredKey[]): FoundKey | undefined {
   for (const [candidate, one] of held.entries()) {
     const key = registered.find((each) => each.spki === one);
@@ -158,7 +159,10 @@ function matching(held: readonly string[], registered: readonly RegisteredKey[])
   return undefined;
 }
 
-function covering(wanted: string, registered: readonly RegisteredDomain[]): Omit<EnsuredDomain, 'created'> | undefined {
+function closestCovering(
+  wanted: string,
+  registered: readonly RegisteredDomain[],
+): Omit<EnsuredDomain, 'created'> | undefined {
   const [closest] = registered
     .map(({ id, domain }) => ({ domainId: id, domain: normalized(domain) }))
     .filter(({ domain }) => domain && (wanted === domain || wanted.endsWith(`.${domain}`)))
@@ -166,14 +170,14 @@ function covering(wanted: string, registered: readonly RegisteredDomain[]): Omit
   return closest;
 }
 
-/** Lower case, A-labels, no final dot (docs/apple-facts.md §4.5); empty when it is no domain. */
+/** Lower case, A-labels, no trailing dot (docs/apple-facts.md §4.5); empty when it is not a domain. */
 const normalized = (domain: string) => domainToASCII(domain.replace(/\.$/, ''));
 
-/** After a conflict, or when nobody knows whether it was done, what is there now decides; once, then it fails. */
+/** After a conflict or an unknown outcome, reads once what is there now; throws if that is not it. */
 async function createOrFind<Found extends object>(step: {
   readonly create: () => Promise<Found>;
   readonly find: () => Promise<Found | undefined>;
-  readonly conflictMend: string;
+  readonly conflictHint: string;
 }): Promise<Found & { readonly created: boolean }> {
   try {
     return { ...(await step.create()), created: true };
@@ -182,7 +186,7 @@ async function createOrFind<Found extends object>(step: {
     const found = await step.find();
     if (found) return { ...found, created: false };
     if (error.code === 'asc_outage') throw error;
-    throw new WebdistError('asc_conflict', error.detail, { hint: step.conflictMend, cause: error });
+    throw new WebdistError('asc_conflict', error.detail, { hint: step.conflictHint, cause: error });
   }
 }
 

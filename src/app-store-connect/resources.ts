@@ -1,6 +1,6 @@
 /**
- * The JSON:API bodies of App Store Connect that are read here, and the plain objects they become (docs/apple-facts.md
- * §4.3-4.5). Tolerant of what Apple adds or leaves out; strict about what is used.
+ * The JSON:API resources of App Store Connect that webdist reads, and the plain objects they become (docs/apple-facts.md
+ * §4.3-4.5). Tolerant of what Apple adds or omits; strict about what is used.
  */
 
 import type { KeyObject } from 'node:crypto';
@@ -10,7 +10,7 @@ import { isWebdistError } from '../errors.ts';
 import { readPublicKey, spki } from '../jws.ts';
 import { ascError } from './classify.ts';
 
-/** An app as App Store Connect knows it; `appleItemId` is its resource id, a decimal string. */
+/** An app; `appleItemId` is its resource id, a decimal string. */
 export type App = { readonly appleItemId: string; readonly bundleId: string; readonly name: string | undefined };
 
 /** A registered public half. Both are undefined when Apple's PEM cannot be read; `spki` is base64 of the DER. */
@@ -28,7 +28,7 @@ export type RegisteredDomain = {
   readonly createdDate: string | undefined;
 };
 
-/** How one kind of resource is read: checks the JSON, gives the plain object. */
+/** Validates a resource and returns the plain object. `where` is the request, for the message. Throws `asc_outage`. */
 export type Reader<T> = (resource: unknown, where: string) => T;
 
 const id = z.string().min(1);
@@ -44,49 +44,58 @@ const domainResource = z.object({
 const singleDocument = z.object({ data: z.unknown() });
 const pageDocument = z.object({ data: z.array(z.unknown()), links: z.object({ next: optional }).nullish() });
 
-/** Reads an `apps` resource. Throws `asc_outage` when it is not one. */
+/** Returns the reader of resources with this schema. */
+export const resourceReader =
+  <T>(schema: z.ZodType<T>): Reader<T> =>
+  (resource, where) =>
+    validated(schema, resource, where);
+
+/** Reads an `apps` resource. */
 export const readApp: Reader<App> = (resource, where) => {
-  const app = understood(appResource, resource, where);
+  const app = validated(appResource, resource, where);
   return { appleItemId: app.id, bundleId: app.attributes.bundleId, name: app.attributes.name ?? undefined };
 };
 
-/** Makes the reader of `alternativeDistributionKeys`; a PEM it cannot read is logged and spoils no list. */
+/** Returns the reader of `alternativeDistributionKeys`. A PEM that cannot be read is logged; the rest stays usable. */
 export const keyReader =
   (log: Logger): Reader<RegisteredKey> =>
   (resource, where) => {
-    const { id, attributes } = understood(keyResource, resource, where);
+    const { id, attributes } = validated(keyResource, resource, where);
     try {
       const publicKey = readPublicKey(attributes?.publicKey ?? '');
       return { id, publicKey, spki: spki(publicKey) };
     } catch (error) {
       if (!isWebdistError(error) || error.code !== 'key_invalid') throw error;
-      log.warn({ keyId: id, reason: error.detail }, 'asc_public_key_unreadable');
+      log.warn(
+        { event: 'asc_public_key_unreadable', keyId: id, reason: error.detail },
+        'a registered key cannot be read',
+      );
       return { id, publicKey: undefined, spki: undefined };
     }
   };
 
-/** Reads an `alternativeDistributionDomains` resource. Throws `asc_outage` when it is not one. */
+/** Reads an `alternativeDistributionDomains` resource. */
 export const readDomain: Reader<RegisteredDomain> = (resource, where) => {
-  const { id, attributes } = understood(domainResource, resource, where);
+  const { id, attributes } = validated(domainResource, resource, where);
   const { domain, referenceName, createdDate } = attributes;
   return { id, domain, referenceName: referenceName ?? undefined, createdDate: createdDate ?? undefined };
 };
 
-/** Takes the document of one resource; null for `data: null`. Throws `asc_outage` when it is none. */
+/** Reads the document of one resource; null for `data: null`. Throws `asc_outage` for anything else. */
 export function readSingle<T>(reader: Reader<T>, document: unknown, where: string): T | null {
-  const { data } = understood(singleDocument, document, where);
+  const { data } = validated(singleDocument, document, where);
   return data === null ? null : reader(data, where);
 }
 
-/** Takes one page of a list; `next` is the link to the one after it, unchecked. Throws `asc_outage`. */
+/** Reads one page of a list; `next` is the link to the next page, unchecked. Throws `asc_outage` for anything else. */
 export function readPage<T>(reader: Reader<T>, document: unknown, where: string): { items: T[]; next?: string } {
-  const { data, links } = understood(pageDocument, document, where);
+  const { data, links } = validated(pageDocument, document, where);
   return { items: data.map((resource) => reader(resource, where)), ...(links?.next && { next: links.next }) };
 }
 
-function understood<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
+function validated<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const members = parsed.error.issues.map((issue) => issue.path.join('.') || 'the whole').slice(0, 3);
-  throw ascError('asc_outage', `${where}: the answer is not what the API describes, at ${members.join(', ')}.`);
+  const members = parsed.error.issues.map((issue) => issue.path.join('.') || 'the root').slice(0, 3);
+  throw ascError('asc_outage', `${where}: the response does not have the documented form, at ${members.join(', ')}.`);
 }

@@ -4,7 +4,7 @@
  */
 
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
-import type { RateLimit } from '../app-store-connect/http.ts';
+import type { RateLimit } from '../app-store-connect/observations.ts';
 import type { App, RegisteredDomain, RegisteredKey } from '../app-store-connect/resources.ts';
 import { type AppConfig, type Config, readConfig } from '../config/config.ts';
 import type { Environment } from '../environment.ts';
@@ -137,14 +137,14 @@ async function openKey(locator: string, env: Environment): Promise<HeldKey> {
 }
 
 /** Nobody waits for a doctor as long as a service may wait. */
-const patience = { attemptTimeoutMs: 5000, totalTimeoutMs: 15_000, retries: 1, backoffMs: 200 };
+const retryPolicy = { attemptTimeoutMs: 5000, totalTimeoutMs: 15_000, retries: 1, backoffMs: 200 };
 
 async function askApple(
   { apps }: Config,
   settings: NonNullable<Config['appStoreConnect']>,
   signer: Signer,
 ): Promise<Apple> {
-  const asc = openAppStoreConnect({ ...settings, signer, log: openLog('silent'), patience });
+  const asc = openAppStoreConnect({ ...settings, signer, log: openLog('silent'), retryPolicy });
   const said = {
     problem: undefined as WebdistError | undefined,
     apps: new Map<string, readonly App[]>(),

@@ -6,7 +6,7 @@
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
-import type { SeenResponse } from '../app-store-connect/http.ts';
+import type { RequestAttempt } from '../app-store-connect/http.ts';
 import type { AppConfig, Config } from '../config/config.ts';
 import type { Environment } from '../environment.ts';
 import { hasCode, WebdistError } from '../errors.ts';
@@ -126,7 +126,7 @@ async function openApple(
         issuerId,
         signer,
         log,
-        onResponse: (seen) => {
+        onAttempt: (seen) => {
           const { method, status, durationSeconds } = seen;
           metrics.appStoreConnectRequests.inc({ method, status: status ?? 'none' });
           metrics.appStoreConnectSeconds.observe({ method }, durationSeconds);
@@ -145,7 +145,7 @@ async function openApple(
 }
 
 /** A client span by OpenTelemetry's semantic conventions; the query is left out. */
-function noteRequest(baseUrl: string, { method, path, status, durationSeconds }: SeenResponse): void {
+function noteRequest(baseUrl: string, { method, path, status, durationSeconds }: RequestAttempt): void {
   const { hostname, port, protocol, origin } = new URL(baseUrl);
   ended(method, {
     kind: 'client',

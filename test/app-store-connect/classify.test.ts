@@ -1,5 +1,5 @@
 import t from 'tap';
-import { classifyAnswer } from '../../src/app-store-connect/classify.ts';
+import { classifyResponse } from '../../src/app-store-connect/classify.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 
 type Case = {
@@ -53,7 +53,7 @@ for (const { status, codes, body, offset, is } of cases) {
   const name = `${status} ${codes?.join('+') ?? JSON.stringify(body) ?? ''} ${offset ?? ''} is ${is}`;
   t.test(name, async (t) => {
     const answer = { status, headers: new Headers(), body: codes ? errorsOf(status, codes) : body };
-    const error = classifyAnswer('GET /v1/apps', answer, offset);
+    const error = classifyResponse('GET /v1/apps', answer, offset);
     t.equal(error.code, is);
     t.match(error.detail, `GET /v1/apps: App Store Connect answered ${status}`);
     for (const code of codes ?? []) t.match(error.detail, `${code} "Title of ${code}"`);
@@ -64,7 +64,7 @@ for (const { status, codes, body, offset, is } of cases) {
 
 t.test('Retry-After in seconds, or as a date measured by the clock of the answer', async (t) => {
   const secondsOf = (headers: Record<string, string>) =>
-    classifyAnswer('GET /', { status: 429, headers: new Headers(headers), body: undefined }, undefined)
+    classifyResponse('GET /', { status: 429, headers: new Headers(headers), body: undefined }, undefined)
       .retryAfterSeconds;
   const date = 'Sat, 21 Nov 2026 10:00:00 GMT';
   t.equal(secondsOf({ 'retry-after': '17' }), 17);
@@ -77,7 +77,7 @@ t.test('Retry-After in seconds, or as a date measured by the clock of the answer
 t.test('a server that echoes what it got cannot put a JWT or a line break into our message', async (t) => {
   const title = `Refused:\r\nAuthorization: Bearer eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln ${'x'.repeat(5_000)}`;
   const body = { errors: [{ code: 'FORBIDDEN_ERROR', title }] };
-  const { message } = classifyAnswer('GET /', { status: 403, headers: new Headers(), body }, undefined);
+  const { message } = classifyResponse('GET /', { status: 403, headers: new Headers(), body }, undefined);
   t.notMatch(message, /eyJ|c2ln|[\r\n]/);
   t.ok(message.length < 1_000);
 });

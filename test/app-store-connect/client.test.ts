@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
 import t from 'tap';
 import type { AppStoreConnect } from '../../src/app-store-connect/client.ts';
-import type { SeenResponse } from '../../src/app-store-connect/http.ts';
+import type { RequestAttempt } from '../../src/app-store-connect/http.ts';
 import { publicKeyPem, spki } from '../../src/jws.ts';
 import { APP, appleError, keyOf, newKey, openApple, openClient } from '../harness/stand-ins/app-store-connect.ts';
 
@@ -211,9 +211,9 @@ t.test('nobody listens', async (t) => {
   await once(closed, 'listening');
   const { port } = closed.address() as AddressInfo;
   await new Promise((done) => closed.close(done));
-  const seen: SeenResponse[] = [];
-  const onResponse = (one: SeenResponse) => seen.push(one);
-  const { asc } = openClient(t, apple, { baseUrl: `http://127.0.0.1:${port}`, onResponse });
+  const seen: RequestAttempt[] = [];
+  const onAttempt = (one: RequestAttempt) => seen.push(one);
+  const { asc } = openClient(t, apple, { baseUrl: `http://127.0.0.1:${port}`, onAttempt });
   await t.rejects(asc.removeKey('k'), { code: 'asc_outage', message: /ECONNREFUSED/ });
   t.strictSame(
     seen.map(({ method, status }) => [method, status]),
@@ -242,12 +242,12 @@ t.test('no answer: each attempt and the whole are bounded', async (t) => {
   const apple = await openApple(t);
   apple.intercept = () => undefined;
   const late = { code: 'asc_outage', message: /no answer in time/ };
-  const one = openClient(t, apple, { patience: { attemptTimeoutMs: 200 } });
+  const one = openClient(t, apple, { retryPolicy: { attemptTimeoutMs: 200 } });
   await t.rejects(one.asc.listKeys(), late);
   t.equal(apple.requests.length, 3, 'a GET is repeated');
   await t.rejects(one.asc.addKey(newKey()), late);
   t.equal(apple.requests.length, 4, 'a POST is not');
-  const whole = openClient(t, apple, { patience: { totalTimeoutMs: 200 } });
+  const whole = openClient(t, apple, { retryPolicy: { totalTimeoutMs: 200 } });
   await t.rejects(whole.asc.listKeys(), late);
   t.equal(apple.requests.length, 5);
 });
@@ -258,7 +258,7 @@ t.test('an answer that stalls in its body is late too', async (t) => {
     res.writeHead(200, { 'content-type': 'application/json' });
     res.write('{');
   };
-  const { asc } = openClient(t, apple, { patience: { attemptTimeoutMs: 200 } });
+  const { asc } = openClient(t, apple, { retryPolicy: { attemptTimeoutMs: 200 } });
   await t.rejects(asc.listKeys(), { code: 'asc_outage', message: /no answer in time/ });
   t.equal(apple.requests.length, 3);
 });

@@ -2,12 +2,11 @@
 
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import { type AppStoreConnectOptions, openAppStoreConnect } from '../../src/app-store-connect/client.ts';
 import { ensureDomain, ensureKey, type WantedKey } from '../../src/app-store-connect/register.ts';
-import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
+import { openSandbox } from '../../src/sandbox/sandbox.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
+import { accountOf, openClient } from '../harness/app-store-connect.ts';
 import { newKey } from '../harness/stand-ins/app-store-connect.ts';
 
 async function open(t: Test) {
@@ -31,28 +30,13 @@ async function open(t: Test) {
   return { sandbox, fault, wantedKey, wantedDomain };
 }
 
-function client(t: Test, { baseUrl, settings }: Sandbox, options: Partial<AppStoreConnectOptions> = {}) {
-  const pem = Buffer.from(settings['ASC_PRIVATE_KEY_B64'] ?? '', 'base64').toString();
-  const asc = openAppStoreConnect({
-    baseUrl,
-    keyId: settings['ASC_KEY_ID'] ?? '',
-    issuerId: settings['ASC_ISSUER_ID'],
-    signer: openLocalSigner(pem, 'test').signer,
-    log: pino({ level: 'silent' }),
-    patience: { backoffMs: 1 },
-    ...options,
-  });
-  t.teardown(() => asc.close());
-  return asc;
-}
-
 t.test('ten replicas start together against an empty account', async (t) => {
   const { sandbox, wantedKey, wantedDomain } = await open(t);
-  const replicas = Array.from({ length: 10 }, () => client(t, sandbox));
+  const replicas = Array.from({ length: 10 }, () => openClient(t, accountOf(sandbox)));
   const ensured = await Promise.all(
     replicas.map(async (asc) => [await ensureKey(asc, wantedKey), await ensureDomain(asc, wantedDomain)] as const),
   );
-  const [asc = client(t, sandbox)] = replicas;
+  const [asc = openClient(t, accountOf(sandbox))] = replicas;
   const [keys, domains] = [await asc.listKeys(), await asc.listDomains()];
   t.strictSame([keys.length, domains.length], [1, 1]);
   t.ok(ensured.every(([key, domain]) => key.keyId === keys[0]?.id && domain.domainId === domains[0]?.id));
@@ -61,7 +45,7 @@ t.test('ten replicas start together against an empty account', async (t) => {
 
 t.test('every operation, every PEM spelling', async (t) => {
   const { sandbox, wantedKey, wantedDomain } = await open(t);
-  const asc = client(t, sandbox);
+  const asc = openClient(t, accountOf(sandbox));
   t.equal(await asc.appKey(wantedKey.appleItemId), null);
   const { keyId, spki } = await ensureKey(asc, { ...wantedKey, scope: 'account' });
   t.equal((await ensureKey(asc, wantedKey)).keyId, keyId, 'an account-wide key serves the app');
@@ -86,7 +70,7 @@ t.test('every operation, every PEM spelling', async (t) => {
 
 t.test('a POST dropped after it was done', async (t) => {
   const { sandbox, fault, wantedKey, wantedDomain } = await open(t);
-  const asc = client(t, sandbox);
+  const asc = openClient(t, accountOf(sandbox));
   await fault({ method: 'POST', drop: 'after' });
   t.ok((await ensureKey(asc, wantedKey)).keyId);
   t.ok((await ensureDomain(asc, wantedDomain)).domainId);
@@ -97,20 +81,22 @@ for (const clockSkewSeconds of [300, -300])
   t.test(`Apple's clock ${clockSkewSeconds} seconds ahead`, async (t) => {
     const { sandbox, fault, wantedKey } = await open(t);
     await fault({ clockSkewSeconds });
-    t.ok((await ensureKey(client(t, sandbox), wantedKey)).created);
+    t.ok((await ensureKey(openClient(t, accountOf(sandbox)), wantedKey)).created);
   });
 
 t.test('an individual key; an In-App Purchase key is refused', async (t) => {
   const { sandbox, wantedKey } = await open(t);
   const { individualKey, inAppPurchaseKey } = sandbox;
   const signerOf = (pem: string) => openLocalSigner(pem, 'test').signer;
-  const individual = client(t, sandbox, {
+  const individual = openClient(t, {
+    baseUrl: sandbox.baseUrl,
     keyId: individualKey.keyId,
     issuerId: undefined,
     signer: signerOf(individualKey.privateKeyPem),
   });
   t.ok((await ensureKey(individual, wantedKey)).created);
-  const wrong = client(t, sandbox, {
+  const wrong = openClient(t, {
+    baseUrl: sandbox.baseUrl,
     keyId: inAppPurchaseKey.keyId,
     issuerId: inAppPurchaseKey.issuerId,
     signer: signerOf(inAppPurchaseKey.privateKeyPem),
@@ -120,7 +106,7 @@ t.test('an individual key; an In-App Purchase key is refused', async (t) => {
 
 t.test('faults are told apart', async (t) => {
   const { sandbox, fault, wantedKey } = await open(t);
-  const asc = client(t, sandbox);
+  const asc = openClient(t, accountOf(sandbox));
   const faults: [object, { code: string; retryAfterSeconds?: number }][] = [
     [{ status: 403, code: 'FORBIDDEN.REQUIRED_AGREEMENTS_MISSING_OR_EXPIRED' }, { code: 'asc_agreement' }],
     [{ status: 403 }, { code: 'asc_role' }],

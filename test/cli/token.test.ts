@@ -158,7 +158,7 @@ t.test('api-token: three kinds, with exactly the claims of each', async (t) => {
   await t.test('what Apple refuses is refused here, and why', async (t) => {
     const refused = async (args: string[], says: RegExp, given = env) =>
       t.match(await webdist(['api-token', ...args], given), { code: 2, stdout: '', stderr: says }, args.join(' '));
-    await refused(['--kind', 'team', '--lifetime', '1201'], /cannot live 1201 seconds.+from 1 to 1200/);
+    await refused(['--kind', 'team', '--lifetime', '1201'], /cannot be valid for 1201 seconds.+from 1 to 1200/);
     await refused(['--kind', 'in-app-purchase', '--lifetime', '3601'], /from 1 to 3600/);
     await refused(['--kind', 'team', '--lifetime', 'x'], /whole seconds/);
     await refused(['--kind', 'in-app-purchase'], /needs a bundle id/, { ...env, WEBDIST_BUNDLE_ID: '' });

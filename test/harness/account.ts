@@ -5,9 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Test } from 'tap';
-import { type AppStoreConnect, openAppStoreConnect } from '../../src/app-store-connect/client.ts';
-import { openLog } from '../../src/log.ts';
-import { openLocalSigner } from '../../src/signer/local.ts';
+import { accountOf, openClient } from './app-store-connect.ts';
 import { openDoor } from './door.ts';
 import { temporaryFolder } from './folder.ts';
 import { askToken } from './http.ts';
@@ -39,15 +37,7 @@ export async function openAccount(t: Test) {
     WEBDIST_RATE_LIMIT: '1000000',
     WEBDIST_RATE_LIMIT_ADDRESS: '1000000',
   };
-  const { ASC_PRIVATE_KEY_B64 = '', ASC_KEY_ID = '', ASC_ISSUER_ID } = sandbox.settings;
-  const asc: AppStoreConnect = openAppStoreConnect({
-    baseUrl: sandbox.baseUrl,
-    keyId: ASC_KEY_ID,
-    issuerId: ASC_ISSUER_ID,
-    signer: openLocalSigner(ASC_PRIVATE_KEY_B64, 'test').signer,
-    log: openLog('silent'),
-  });
-  t.teardown(() => asc.close());
+  const asc = openClient(t, accountOf(sandbox));
   return {
     sandbox,
     door,

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Sandbox } from '../../src/sandbox/sandbox.ts';
+import { accountOf, openClient } from '../harness/app-store-connect.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { askToken } from '../harness/http.ts';
 import { endFaults, requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
@@ -98,30 +98,12 @@ t.test('a slow App Store Connect holds nothing up', async (t) => {
   await Promise.all([again.stop(), fresh.stop()]);
 });
 
-/** Looks at what is registered through the service’s own requests, then changes it behind its back. */
-async function removeKeys(sandbox: Sandbox, path = '/v1/alternativeDistributionKeys'): Promise<void> {
-  const { openAppStoreConnect } = await import('../../src/app-store-connect/client.ts');
-  const { openLocalSigner } = await import('../../src/signer/local.ts');
-  const { openLog } = await import('../../src/log.ts');
-  const { ASC_PRIVATE_KEY_B64 = '', ASC_KEY_ID = '', ASC_ISSUER_ID } = sandbox.settings;
-  const { signer } = openLocalSigner(ASC_PRIVATE_KEY_B64, 'test');
-  const asc = openAppStoreConnect({
-    baseUrl: sandbox.baseUrl,
-    keyId: ASC_KEY_ID,
-    issuerId: ASC_ISSUER_ID,
-    signer,
-    log: openLog('silent'),
-  });
-  if (path.endsWith('Keys')) for (const key of await asc.listKeys()) await asc.removeKey(key.id);
-  else for (const domain of await asc.listDomains()) await asc.removeDomain(domain.id);
-  asc.close();
-}
-
 t.test('drift: a key removed at App Store Connect stops signing and is not made anew', async (t) => {
   const sandbox = await startSandbox(t);
   const { service, url, log } = await startReady(t, sandbox);
   await service.reconcile();
-  await removeKeys(sandbox);
+  const asc = openClient(t, accountOf(sandbox));
+  for (const key of await asc.listKeys()) await asc.removeKey(key.id);
   await service.reconcile();
   t.equal(service.health().ready, false);
   t.equal((await askToken(url)).status, 503);
@@ -134,7 +116,8 @@ t.test('drift: a domain that is gone is told, and signing goes on', async (t) =>
   const sandbox = await startSandbox(t);
   const { service, url } = await startReady(t, sandbox);
   await service.reconcile();
-  await removeKeys(sandbox, '/v1/alternativeDistributionDomains');
+  const asc = openClient(t, accountOf(sandbox));
+  for (const domain of await asc.listDomains()) await asc.removeDomain(domain.id);
   await service.reconcile();
   t.match(service.health(), { ready: true, domain: { state: 'degraded', code: 'registration_missing' } });
   t.equal((await askToken(url)).status, 200);

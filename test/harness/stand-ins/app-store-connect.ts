@@ -9,9 +9,10 @@ import type { AddressInfo } from 'node:net';
 import { jwtVerify } from 'jose';
 import { type Logger, pino } from 'pino';
 import type { Test } from 'tap';
-import { type AppStoreConnectOptions, openAppStoreConnect } from '../../../src/app-store-connect/client.ts';
-import type { Patience } from '../../../src/app-store-connect/http.ts';
+import type { AppStoreConnectOptions } from '../../../src/app-store-connect/client.ts';
+import type { RetryPolicy } from '../../../src/app-store-connect/http.ts';
 import { type Signer, spki } from '../../../src/jws.ts';
+import { type AppleAccount, openClient as openClientOf } from '../app-store-connect.ts';
 
 export const APP = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
 const KEY_ID = '2X9R4HXF34';
@@ -44,8 +45,7 @@ type Intercept = (call: Call) => unknown;
 type Key = { id: string; publicKey: string; spki: string; app: string | undefined };
 type Domain = { id: string; domain: string; referenceName: string };
 
-export type Apple = {
-  readonly baseUrl: string;
+export type Apple = AppleAccount & {
   readonly signer: ReturnType<typeof newSigner>;
   readonly requests: Received[];
   readonly keys: Key[];
@@ -96,6 +96,8 @@ export async function openApple(t: Test): Promise<Apple> {
   });
   const apple: Apple = {
     baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    keyId: KEY_ID,
+    issuerId: ISSUER_ID,
     signer: newSigner(),
     requests: [],
     keys: [],
@@ -112,7 +114,7 @@ export async function openApple(t: Test): Promise<Apple> {
 }
 
 /** Fast, and with every bound low enough for a test to meet it. */
-const impatient: Patience = {
+const impatient: RetryPolicy = {
   attemptTimeoutMs: 2_000,
   totalTimeoutMs: 5_000,
   retries: 2,
@@ -124,16 +126,7 @@ const impatient: Patience = {
 export function openClient(t: Test, apple: Apple, options: Partial<AppStoreConnectOptions> = {}) {
   const lines: string[] = [];
   const log: Logger = pino({ level: 'trace' }, { write: (line: string) => lines.push(line) });
-  const asc = openAppStoreConnect({
-    baseUrl: apple.baseUrl,
-    keyId: KEY_ID,
-    issuerId: ISSUER_ID,
-    signer: apple.signer,
-    log,
-    ...options,
-    patience: { ...impatient, ...options.patience },
-  });
-  t.teardown(() => asc.close());
+  const asc = openClientOf(t, apple, { log, ...options, retryPolicy: { ...impatient, ...options.retryPolicy } });
   return { asc, lines, log };
 }
 
