@@ -10,6 +10,7 @@ const table: Record<string, string[]> = {
   version: [],
   batch: [],
   environment: [],
+  'apple-id': [],
   latest: [],
   log: ['latest'],
   // For the build info.
@@ -137,6 +138,7 @@ for (const file of files) {
     const fine =
       target === area ||
       target === 'environment' ||
+      target === 'apple-id' ||
       allowed.includes(target) ||
       (isTypeOnly && allowed.includes(`type ${target}`));
     if (!fine) t.fail(`${file} may not import ${isTypeOnly ? 'types of ' : ''}${target}`);

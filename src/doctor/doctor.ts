@@ -1,13 +1,12 @@
 /**
- * Checks everything an install depends on, each thing once, and says what was found, why it matters and how to fix it
- * (docs/doctor.md). Changes nothing at Apple.
+ * Checks everything that an install depends on, each thing once, and reports what was found, why it matters and how to fix
+ * it (docs/doctor.md). Changes nothing at Apple.
  */
 
-import type { Environment } from '../environment.ts';
 import { isWebdistError } from '../errors.ts';
 import { appleChecks } from './apple-checks.ts';
 import type { Check, Finding } from './check.ts';
-import { type Evidence, openEvidence } from './facts.ts';
+import { type DoctorOptions, type Facts, openFacts } from './facts.ts';
 import { keyChecks } from './key-checks.ts';
 import { licenceChecks } from './licence-checks.ts';
 import { packageChecks } from './package-checks.ts';
@@ -33,36 +32,27 @@ export const checks: readonly Check[] = [
 /** One line of the report. */
 export type Diagnosis = Finding & Pick<Check, 'id' | 'section' | 'why'>;
 
-export type DoctorOptions = {
-  readonly env: Environment;
-  /** The page with the install link, for the public side. */
-  readonly publicUrl?: URL | undefined;
-  /** Where webdist is reached from outside, if not at the page's origin. */
-  readonly serviceUrl?: URL | undefined;
-  /** `host:port` to connect to for the website's names instead of what they resolve to, as curl's --connect-to. */
-  readonly connect?: string | undefined;
-};
-
-/** Runs every check. A check that breaks is a failure of its own; nothing is thrown. */
+/** Runs every check. Never throws: a check that throws is reported as failed. */
 export async function runDoctor(options: DoctorOptions): Promise<readonly Diagnosis[]> {
-  const evidence = openEvidence(options);
-  const found: Diagnosis[] = [];
+  const facts = openFacts(options);
+  const report: Diagnosis[] = [];
   try {
     for (const check of checks) {
-      const finding = await looked(check, evidence);
-      if (finding) found.push({ id: check.id, section: check.section, why: check.why, ...finding });
+      const finding = await runCheck(check, facts);
+      if (finding) report.push({ id: check.id, section: check.section, why: check.why, ...finding });
     }
-    return found;
+    return report;
   } finally {
-    await evidence.close();
+    await facts.close();
   }
 }
 
-async function looked(check: Check, evidence: Evidence): Promise<Finding | undefined> {
+async function runCheck(check: Check, facts: Facts): Promise<Finding | undefined> {
   try {
-    return await check.look(evidence);
+    return await check.run(facts);
   } catch (error) {
-    const why = error instanceof Error && !isWebdistError(error) ? error.name : String((error as Error).message);
+    // Messages of foreign errors can hold secrets; their names do not.
+    const why = isWebdistError(error) ? error.message : error instanceof Error ? error.name : 'unknown error';
     return { result: 'fail', found: `could not be checked: ${why}`, hint: 'Report this with the id of the check.' };
   }
 }

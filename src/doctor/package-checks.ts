@@ -1,67 +1,43 @@
-/** The package of each app, as the service reads it: its address, its manifest, and that it is the app's (docs/apple-facts.md §5). */
+/** The package of each app, as the service reads it: its URL, its manifest, and whether it is that app's (docs/apple-facts.md §5). */
 
-import { z } from 'zod';
+import { isAppleId } from '../apple-id.ts';
 import type { AppConfig } from '../config/config.ts';
-import { type Check, type Finding, fail, ok, warn, worstOf } from './check.ts';
+import { type Check, type Finding, fail, ok, privateCheck, warn, worstOf } from './check.ts';
+import { type ManifestMembers, parseManifest } from './manifest.ts';
 
-const manifest = z.object({
-  appleItemId: z.unknown(),
-  bundleId: z.unknown(),
-  appleVersionId: z.unknown(),
-  platforms: z.array(z.string()).catch([]),
-  minimumSystemVersions: z.record(z.string(), z.string()).catch({}),
-  variants: z.array(z.object({ publicId: z.string(), assetPath: z.string() })).catch([]),
-});
-
-/** The members of a `manifest.json` that are looked at. */
-export type ManifestMembers = z.output<typeof manifest>;
-
-/** Gives undefined when the text is no manifest. */
-export function parseManifest(text: string): ManifestMembers | undefined {
-  try {
-    return manifest.safeParse(JSON.parse(text)).data;
-  } catch {
-    // The check `package-manifest` says so.
-    return undefined;
-  }
-}
-
-const perManifest = (
+/** A check of every manifest that can be parsed. */
+const manifestCheck = (
   id: string,
   why: string,
   judge: (app: AppConfig, members: ManifestMembers) => Finding | undefined,
-): Check => ({
-  id,
-  section: 'private',
-  why,
-  async look({ manifests }) {
-    return worstOf(
+): Check =>
+  privateCheck(id, why, async ({ manifests }) =>
+    worstOf(
       (await manifests()).map(({ app, text }) => {
         const members = text === undefined ? undefined : parseManifest(text);
         return members && judge(app, members);
       }),
-    );
-  },
-});
+    ),
+  );
 
 export const packageChecks: readonly Check[] = [
-  {
-    id: 'package-url',
-    section: 'private',
-    why: 'Without the address of its package an app has no install link.',
-    look: ({ config }) =>
+  privateCheck(
+    'package-url',
+    'Without the URL of its package, an app has no install link.',
+    ({ config }) =>
       config &&
       worstOf(
         config.apps.map(({ bundleId, packageUrl }) =>
-          packageUrl ? ok(packageUrl) : warn(`${bundleId} has none`, 'Set WEBDIST_PACKAGE_URL (or packageUrl).'),
+          packageUrl
+            ? ok(packageUrl)
+            : warn(`${bundleId} has no package URL`, 'Set WEBDIST_PACKAGE_URL (in WEBDIST_CONFIG: packageUrl).'),
         ),
       ),
-  },
-  {
-    id: 'package-host',
-    section: 'private',
-    why: 'iOS takes a package only from the host of the page, on the registered domain.',
-    look: ({ config }) =>
+  ),
+  privateCheck(
+    'package-host',
+    'iOS accepts a package only from the page’s host, on the registered domain.',
+    ({ config }) =>
       config &&
       worstOf(
         config.apps.map(({ packageUrl }) => {
@@ -69,56 +45,61 @@ export const packageChecks: readonly Check[] = [
           const { hostname, port, search } = new URL(packageUrl);
           if (hostname !== config.domain && !hostname.endsWith(`.${config.domain}`))
             return fail(
-              `${hostname} is not ${config.domain} or below it`,
-              'Mend WEBDIST_PACKAGE_URL or WEBDIST_DOMAIN.',
+              `${hostname} is neither ${config.domain} nor a subdomain of it`,
+              'Correct WEBDIST_PACKAGE_URL or WEBDIST_DOMAIN.',
             );
           return port || search
-            ? warn(`${packageUrl} has a ${port ? 'port' : 'query'}`, 'Serve the package at a plain https address.')
+            ? warn(`${packageUrl} has a ${port ? 'port' : 'query'}`, 'Serve the package at a plain https URL.')
             : ok(hostname);
         }),
       ),
-  },
-  {
-    id: 'package-manifest',
-    section: 'private',
-    why: 'The manifest tells the version for `vid`; with it an install is faster.',
-    look: async ({ manifests }) =>
+  ),
+  privateCheck(
+    'package-manifest',
+    'The manifest contains the version for `vid`, which makes an install faster.',
+    async ({ manifests }) =>
       worstOf(
         (await manifests()).map(({ app, text, problem }) => {
-          const hint = 'Check WEBDIST_PACKAGE_URL, or say with WEBDIST_PACKAGE_MANIFEST where to read it.';
+          const hint = 'Check WEBDIST_PACKAGE_URL, or set WEBDIST_PACKAGE_MANIFEST to where the manifest can be read.';
           if (text === undefined) return fail(`${app.bundleId}: manifest.json cannot be read (${problem})`, hint);
           return parseManifest(text)
             ? ok(`${app.bundleId}: readable`)
-            : fail(`${app.bundleId}: what is there is no manifest.json`, hint);
+            : fail(`${app.bundleId}: the file there is not a manifest.json`, hint);
         }),
       ),
-  },
-  perManifest('package-app', 'A device compares the ids of the token with those of the manifest.', (app, members) => {
+  ),
+  manifestCheck('package-app', 'A device compares the ids in the token with those in the manifest.', (app, members) => {
     const { bundleId, appleItemId } = members;
     return bundleId === app.bundleId && appleItemId === app.appleItemId
-      ? ok(`${app.bundleId}: the manifest is this app's`)
+      ? ok(`${app.bundleId}: the manifest is for this app`)
       : fail(
-          `${app.bundleId} (${app.appleItemId}): the manifest is of ${String(bundleId)} (${String(appleItemId)})`,
-          'Put the package of this app there, or fix WEBDIST_BUNDLE_ID and WEBDIST_APPLE_ITEM_ID.',
+          `${app.bundleId} (${app.appleItemId}): the manifest is for ${String(bundleId)} (${String(appleItemId)})`,
+          'Upload the package of this app, or correct WEBDIST_BUNDLE_ID and WEBDIST_APPLE_ITEM_ID.',
         );
   }),
-  perManifest('package-version', '`vid` is a decimal string; anything else is left out or refused.', (app, members) =>
-    typeof members.appleVersionId === 'string' && /^[1-9]\d{0,19}$/.test(members.appleVersionId)
-      ? ok(`${app.bundleId}: version ${members.appleVersionId}`)
-      : fail(
-          `${app.bundleId}: appleVersionId is not a decimal string`,
-          'Download the package from Apple again, whole.',
-        ),
+  manifestCheck(
+    'package-version',
+    '`vid` is a decimal string; with any other value it is left out, or the token is refused.',
+    (app, members) =>
+      isAppleId(members.appleVersionId)
+        ? ok(`${app.bundleId}: version ${members.appleVersionId}`)
+        : fail(
+            `${app.bundleId}: appleVersionId is not a decimal string`,
+            'Download the whole package from Apple again.',
+          ),
   ),
-  perManifest('package-platform', 'Web distribution is for iOS and iPadOS, from 17.5 and 18.0.', (app, members) => {
+  manifestCheck('package-platform', 'Web distribution supports iOS from 17.5 and iPadOS from 18.0.', (app, members) => {
     const platforms = members.platforms.map((platform) => platform.toLowerCase());
     if (!platforms.some((platform) => platform === 'ios' || platform === 'ipados'))
-      return fail(`${app.bundleId}: platforms are ${platforms.join(', ') || 'none'}`, 'Serve the iOS package.');
+      return fail(`${app.bundleId}: the platforms are ${platforms.join(', ') || 'none'}`, 'Serve the iOS package.');
     return ok(`${app.bundleId}: ${platforms.join(', ')} from ${members.minimumSystemVersions['ios'] ?? 'unknown'}`);
   }),
-  perManifest('package-variants', 'A device downloads the variant that fits it.', (app, { variants }) =>
+  manifestCheck('package-variants', 'A device downloads the variant that fits it.', (app, { variants }) =>
     variants.length > 0
       ? ok(`${app.bundleId}: ${variants.length}`)
-      : fail(`${app.bundleId}: the manifest has no variants`, 'Wait until Apple has made them, and download it again.'),
+      : fail(
+          `${app.bundleId}: the manifest has no variants`,
+          'Wait until Apple has created them, then download the package again.',
+        ),
   ),
 ];

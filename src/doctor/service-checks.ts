@@ -1,155 +1,144 @@
-/** webdist itself from outside: button, tokens, CORS, caches, and what iOS asks of the website (docs/apple-facts.md §3.1). */
+/** webdist itself from outside: button, tokens, CORS, caches, and the documents that iOS fetches (docs/apple-facts.md §3.1). */
 
 import { z } from 'zod';
 import type { Config } from '../config/config.ts';
 import { verifyInstallToken } from '../install-token/verify/verify.ts';
-import { type Check, type Finding, fail, ok, warn } from './check.ts';
-import type { Evidence } from './facts.ts';
-import type { Answer } from './web.ts';
+import { type Check, type Finding, fail, ok, publicCheck, warn } from './check.ts';
+import type { Facts } from './facts.ts';
+import { isRedirect, jsonOf, mediaTypeOf, type WebAnswer } from './web.ts';
 
-type At = { readonly config: Config; readonly evidence: Evidence; readonly at: (path: string) => URL };
+type Site = {
+  readonly config: Config;
+  readonly facts: Facts;
+  /** The URL of a path of the service. */
+  readonly urlOf: (path: string) => URL;
+};
 
-const check = (id: string, why: string, judge: (at: At) => Promise<Finding | undefined>): Check => ({
-  id,
-  section: 'public',
-  why,
-  async look(evidence) {
-    const { config, options } = evidence;
+const check = (id: string, why: string, judge: (site: Site) => Promise<Finding | undefined>): Check =>
+  publicCheck(id, why, async (facts) => {
+    const { config, options } = facts;
     const base = options.serviceUrl ?? options.publicUrl;
-    if (!config || !base || (await evidence.page())?.failed) return undefined;
-    return judge({ config, evidence, at: (path) => new URL(path, base) });
-  },
-});
+    if (!config || !base || (await facts.page())?.failed) return undefined;
+    return judge({ config, facts, urlOf: (path) => new URL(path, base) });
+  });
 
-const typeOf = ({ headers }: Answer) => (headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
-
-/** Asks for a token as a page of the website does. */
-function askToken({ config, evidence, at }: At, origin = `https://${config.domain}`): Promise<Answer> {
-  const headers = { 'content-type': 'application/json', origin };
-  return evidence.web(at('/install-token'), {
+/** Requests a token as a page of the website does. */
+function requestToken({ config, facts, urlOf }: Site, origin = `https://${config.domain}`): Promise<WebAnswer> {
+  return facts.web(urlOf('/install-token'), {
     method: 'POST',
-    headers,
+    headers: { 'content-type': 'application/json', origin },
     body: JSON.stringify({ app: config.apps[0]?.bundleId }),
   });
 }
 
 const tokenAnswer = z.object({ token: z.string() });
+const tokenOf = (answer: WebAnswer) => tokenAnswer.safeParse(jsonOf(answer)).data?.token ?? '';
+
+const KIT_PATH = '/.well-known/marketplace-kit';
+/** Always on the page's host, even if the service is on another. */
+const kit = ({ facts }: Site) => facts.web(new URL(KIT_PATH, facts.options.publicUrl ?? facts.options.serviceUrl));
+const kitForm = z.object({ license: z.object(), restore: z.string(), updates: z.object({ url: z.string() }) });
 
 export const serviceChecks: readonly Check[] = [
-  check('service-ready', 'Only a service that is ready signs.', async ({ evidence, at }) => {
-    const answer = await evidence.web(at('/health/ready'));
+  check('service-ready', 'Only a service that is ready can sign.', async ({ facts, urlOf }) => {
+    const answer = await facts.web(urlOf('/health/ready'));
     return answer.status === 200
       ? ok('ready')
       : fail(
           `/health/ready answers ${answer.failed ?? answer.status}`,
-          'Route it to webdist, or say with --service URL where webdist is; its log says why it is not ready.',
+          'Route it to webdist, or give the URL of webdist with --service; its log says why it is not ready.',
         );
   }),
-  check('button', 'The install button is a module that pages load.', async ({ evidence, at }) => {
-    const answer = await evidence.web(at('/install-button.js'));
+  check('button', 'Pages load the install button as a module.', async ({ facts, urlOf }) => {
+    const answer = await facts.web(urlOf('/install-button.js'));
     if (answer.status !== 200)
       return fail(`/install-button.js answers ${answer.failed ?? answer.status}`, 'Route it to webdist.');
-    return /^(text|application)\/javascript$/.test(typeOf(answer))
+    return /^(text|application)\/javascript$/.test(mediaTypeOf(answer))
       ? ok('a JavaScript module')
-      : fail(`/install-button.js is ${typeOf(answer)}`, 'Browsers load modules only as text/javascript.');
+      : fail(`/install-button.js is ${mediaTypeOf(answer)}`, 'Browsers load modules only as text/javascript.');
   }),
-  check('token-answer', 'A visitor of the page gets a token.', async (at) => {
-    const answer = await askToken(at);
-    if (answer.status === 401 && at.config.callers.signIn) return ok('refused without a sign-in, as configured');
+  check('token-answer', 'Visitors of the page get a token.', async (site) => {
+    const answer = await requestToken(site);
+    if (answer.status === 401 && site.config.callers.signIn) return ok('refused without a sign-in, as configured');
     return answer.status === 200
       ? ok(`in ${answer.ms} ms`)
-      : fail(
-          `/install-token answers ${answer.failed ?? answer.status}`,
-          'Look for this request in the log of webdist.',
-        );
+      : fail(`/install-token answers ${answer.failed ?? answer.status}`, 'Find this request in the log of webdist.');
   }),
-  check('token-cache', 'A token that a cache keeps goes to the wrong visitor, and is refused.', async (at) => {
-    const answer = await askToken(at);
+  check('token-cache', 'A cached token goes to another visitor, and is then refused.', async (site) => {
+    const answer = await requestToken(site);
     if (answer.status !== 200) return undefined;
-    const control = answer.headers['cache-control'] ?? 'nothing';
+    const control = answer.headers['cache-control'] ?? 'missing';
     return /\bno-store\b/.test(control)
       ? ok(control)
-      : fail(`Cache-Control is ${control}`, 'Let the proxy or CDN pass Cache-Control: no-store through.');
+      : fail(`Cache-Control is ${control}`, 'Configure the proxy or CDN to pass on Cache-Control: no-store.');
   }),
-  check('token-cors', 'The page may read the answer, other pages may not.', async (at) => {
-    const origin = `https://${at.config.domain}`;
-    const answer = await askToken(at);
+  check('token-cors', 'The page may read the answer; pages of other origins may not.', async (site) => {
+    const origin = `https://${site.config.domain}`;
+    const answer = await requestToken(site);
     if (answer.status !== 200) return undefined;
     const allowed = answer.headers['access-control-allow-origin'];
     return allowed === origin
       ? ok(origin)
       : fail(
           `Access-Control-Allow-Origin is ${allowed ?? 'missing'}, expected ${origin}`,
-          'Let the proxy pass Origin to webdist and its answer back, and add no CORS headers of its own.',
+          'Configure the proxy to pass on Origin and webdist’s answer, and to add no CORS headers.',
         );
   }),
-  check('foreign-pages', 'A page of somebody else must not get tokens for your apps.', async (at) => {
-    const answer = await askToken(at, 'https://not-yours.example');
+  check('foreign-pages', 'Other websites must not get tokens for your apps.', async (site) => {
+    const answer = await requestToken(site, 'https://not-yours.example');
     if (answer.failed) return undefined;
     return answer.status === 200
-      ? warn('a page of another origin got a token', 'Set WEBDIST_ANONYMOUS=pages, and look at the proxy.')
+      ? warn('a page of another origin got a token', 'Set WEBDIST_ANONYMOUS=pages, and check the proxy.')
       : ok(`refused with ${answer.status}`);
   }),
-  check('token-valid', 'What visitors get has to be what a device takes.', async (at) => {
-    const answer = await askToken(at);
-    const apple = await at.evidence.apple();
-    if (answer.status !== 200 || !apple || apple.problem) return undefined;
-    const keys = apple.keys.flatMap(({ id, publicKey }) =>
+  check('token-valid', 'The tokens that visitors get must be acceptable to devices.', async (site) => {
+    const answer = await requestToken(site);
+    const account = await site.facts.appleAccount();
+    if (answer.status !== 200 || !account || account.problem) return undefined;
+    const keys = account.keys.flatMap(({ id, publicKey }) =>
       publicKey ? [{ keyId: id, publicKey, source: 'App Store Connect' }] : [],
     );
-    const verdict = verifyInstallToken(tokenOf(answer), { keys, apps: at.config.apps, nowSeconds: Date.now() / 1000 });
+    const verdict = verifyInstallToken(tokenOf(answer), {
+      keys,
+      apps: site.config.apps,
+      nowSeconds: Date.now() / 1000,
+    });
     const refused = verdict.checks.find(({ result }) => result === 'fail');
     return refused
       ? fail(
           `${refused.name}: ${refused.detail}`,
-          refused.cause ? `Likely: ${refused.cause}.` : 'Restart webdist and look at its log.',
+          refused.cause ? `Likely cause: ${refused.cause}.` : 'Restart webdist and read its log.',
         )
       : ok('a device would accept it');
   }),
-  check('kit-reachable', 'iOS looks there for licences, restore and updates.', async (at) => {
-    const answer = await kit(at);
-    if (answer.status >= 300 && answer.status < 400) return undefined;
+  check('kit-reachable', 'iOS reads the URLs for licences, restore and updates there.', async (site) => {
+    const answer = await kit(site);
+    if (isRedirect(answer)) return undefined;
     return answer.status === 200
-      ? ok('/.well-known/marketplace-kit is there')
+      ? ok(`${KIT_PATH} is served`)
       : fail(
-          `/.well-known/marketplace-kit answers ${answer.failed ?? answer.status}`,
+          `${KIT_PATH} answers ${answer.failed ?? answer.status}`,
           'Serve it on the registered domain and on the page’s host.',
         );
   }),
-  check('kit-redirect', 'iOS follows no redirect there.', async (at) => {
-    const answer = await kit(at);
+  check('kit-redirect', 'iOS does not follow redirects there.', async (site) => {
+    const answer = await kit(site);
     if (answer.failed) return undefined;
-    return answer.status >= 300 && answer.status < 400
-      ? fail(`it redirects to ${answer.headers.location}`, 'Except this path from redirects.')
+    return isRedirect(answer)
+      ? fail(`it redirects to ${answer.headers.location}`, 'Exclude this path from redirects.')
       : ok('no redirect');
   }),
-  check('kit-content', 'It is JSON with `license`, `restore` and `updates`.', async (at) => {
-    const answer = await kit(at);
+  check('kit-content', 'It must be JSON with `license`, `restore` and `updates`.', async (site) => {
+    const answer = await kit(site);
     if (answer.status !== 200) return undefined;
-    const form = z.object({ license: z.object(), restore: z.string(), updates: z.object({ url: z.string() }) });
-    const found = form.safeParse(jsonOf(answer));
-    if (!found.success)
+    const parsed = kitForm.safeParse(jsonOf(answer));
+    if (!parsed.success)
       return fail(
-        `wrong or missing: ${found.error.issues.map(({ path }) => path.join('.') || 'the whole').join(', ')}`,
-        'Serve what webdist answers there, unchanged.',
+        `wrong or missing: ${parsed.error.issues.map(({ path }) => path.join('.') || 'the whole document').join(', ')}`,
+        'Serve webdist’s answer unchanged.',
       );
-    return typeOf(answer) === 'application/json'
+    return mediaTypeOf(answer) === 'application/json'
       ? ok('license, restore and updates')
-      : warn(`it is ${typeOf(answer) || 'of no type'}`, 'Serve it as application/json.');
+      : warn(`it has the type ${mediaTypeOf(answer) || '(none)'}`, 'Serve it as application/json.');
   }),
 ];
-
-/** On the page's host, whichever host the service has. */
-const kit = ({ evidence }: At) =>
-  evidence.web(new URL('/.well-known/marketplace-kit', evidence.options.publicUrl ?? evidence.options.serviceUrl));
-
-function jsonOf({ body }: Answer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
-    // Whoever asks sees that it has no form.
-    return undefined;
-  }
-}
-
-const tokenOf = (answer: Answer) => tokenAnswer.safeParse(jsonOf(answer)).data?.token ?? '';

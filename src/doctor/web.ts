@@ -1,6 +1,6 @@
 /**
- * One request as a device makes it: no redirect followed, the certificate looked at, nothing trusted. Node's own
- * client rather than ky, which does not show the certificate.
+ * Sends one request as a device does: follows no redirect, and examines the certificate. With Node's own client, because
+ * ky does not expose the certificate.
  */
 
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
@@ -8,19 +8,19 @@ import { request as requestHttps } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
 
-export type Question = {
+export type WebRequest = {
   readonly method?: 'GET' | 'HEAD' | 'POST' | 'OPTIONS';
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
 };
 
-/** What came; `failed` is a code such as ECONNREFUSED when nothing did. */
-export type Answer = {
+/** What was received; `failed` is a code such as ECONNREFUSED if there was no answer. */
+export type WebAnswer = {
   readonly failed?: string;
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
-  /** Why the certificate is not trusted; undefined when it is, or without TLS. */
+  /** Why the certificate is not trusted; undefined if it is, or without TLS. */
   readonly certificateProblem?: string | undefined;
   readonly certificateEnds?: Date | undefined;
   readonly ms: number;
@@ -29,15 +29,19 @@ export type Answer = {
 const TIMEOUT_MS = 10_000;
 const MAX_BYTES = 8 * 1024 * 1024;
 
-/** Asks; `connect` is `host:port` to go to instead of what the name resolves to. Never throws. */
-export async function ask(url: URL, { method = 'GET', headers, body }: Question, connect?: string): Promise<Answer> {
+/** `connect` is the `host:port` to connect to instead of the address in DNS. Never throws. */
+export async function sendRequest(
+  url: URL,
+  { method = 'GET', headers, body }: WebRequest,
+  connect?: string,
+): Promise<WebAnswer> {
   const started = performance.now();
   const isHttps = url.protocol === 'https:';
   const [host, port] = connect?.split(/:(?=\d+$)/) ?? [url.hostname, url.port || (isHttps ? '443' : '80')];
   try {
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       const request = isHttps ? requestHttps : requestHttp;
-      // An untrusted certificate is a finding, not the end: nothing secret is sent or believed.
+      // An untrusted certificate is a finding, not an error. No secret is sent, and the answer is not trusted.
       const tls = isHttps && { servername: url.hostname, rejectUnauthorized: false };
       const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) };
       request({
@@ -65,12 +69,27 @@ export async function ask(url: URL, { method = 'GET', headers, body }: Question,
   }
 }
 
-function certificateOf(socket: TLSSocket): Pick<Answer, 'certificateProblem' | 'certificateEnds'> {
+function certificateOf(socket: TLSSocket): Pick<WebAnswer, 'certificateProblem' | 'certificateEnds'> {
   const { valid_to: end } = socket.getPeerCertificate();
-  // An Error by its type, a code such as CERT_HAS_EXPIRED in fact.
+  // Typed as Error, but at run time a code such as CERT_HAS_EXPIRED.
   const problem: unknown = socket.authorizationError;
   return {
     certificateProblem: socket.authorized ? undefined : problem instanceof Error ? problem.message : String(problem),
     certificateEnds: end ? new Date(end) : undefined,
   };
+}
+
+export const isRedirect = ({ status }: WebAnswer): boolean => status >= 300 && status < 400;
+
+/** The media type of an answer, in lower case without parameters; empty if there is none. */
+export const mediaTypeOf = ({ headers }: WebAnswer): string =>
+  (headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+
+/** The body as JSON; undefined if it is not JSON. */
+export function jsonOf({ body }: WebAnswer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
 }

@@ -8,7 +8,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { currentIn, versionFolder, versionsIn } from './layout.ts';
-import { type ManifestSummary, type PackageManifest, readSummary, watchManifest } from './manifest.ts';
+import {
+  type ManifestSummary,
+  manifestUrlOf,
+  type PackageManifest,
+  packageBase,
+  readSummary,
+  watchManifest,
+} from './manifest.ts';
 import type { AppVersion } from './versions.ts';
 
 type App = {
@@ -46,7 +53,7 @@ export function openCatalogue({ apps, folder: { dir, url }, log }: CatalogueOpti
   const manifests = new Map<string, PackageManifest>();
   const pulled = new Map<string, { versions: readonly AppVersion[]; current: string | undefined }>();
   for (const app of apps) {
-    const manifestUrl = app.packageManifest ?? (app.packageUrl && `${withoutSlash(app.packageUrl)}/manifest.json`);
+    const manifestUrl = manifestUrlOf(app);
     if (manifestUrl) manifests.set(app.appleItemId, watchManifest({ app, url: manifestUrl, log }));
   }
   const lookIntoFolder = async (app: App) => {
@@ -62,7 +69,7 @@ export function openCatalogue({ apps, folder: { dir, url }, log }: CatalogueOpti
   const timer = url === undefined ? undefined : setInterval(lookIntoFolders, AGAIN_SECONDS * 1000).unref();
   const linkedOf = (app: App): AppVersion | undefined => {
     const summary = manifests.get(app.appleItemId)?.summary;
-    return summary && app.packageUrl ? versionFrom(summary, withoutSlash(app.packageUrl)) : undefined;
+    return summary && app.packageUrl ? versionFrom(summary, packageBase(app.packageUrl)) : undefined;
   };
   const currentOf = (app: App) => {
     const own = pulled.get(app.appleItemId);
@@ -110,5 +117,3 @@ function versionFrom(summary: ManifestSummary, packageUrl: string): AppVersion {
   const { appleVersionId, shortVersionString, bundleVersion, platforms, minimumSystemVersions } = summary;
   return { appleVersionId, shortVersionString, bundleVersion, platforms, minimumSystemVersions, packageUrl };
 }
-
-const withoutSlash = (url: string) => url.replace(/\/+$/, '');

@@ -88,6 +88,15 @@ export interface PackageManifest {
   close(): void;
 }
 
+/** A package's base URL without trailing slashes; paths of files are appended with one. */
+export const packageBase = (packageUrl: string): string => packageUrl.replace(/\/+$/, '');
+
+/** The URL at which an app's manifest is read; undefined if the app has no package. */
+export const manifestUrlOf = (app: {
+  readonly packageUrl?: string | undefined;
+  readonly packageManifest?: string | undefined;
+}): string | undefined => app.packageManifest ?? (app.packageUrl && `${packageBase(app.packageUrl)}/manifest.json`);
+
 /** Reads the manifest now and then every few minutes until `close`. Resolves at once: reading goes on behind. */
 export function watchManifest({ app, url, log }: ManifestOptions): PackageManifest {
   const timer = setInterval(() => state.refresh(), AGAIN_SECONDS * 1000 * (0.8 + Math.random() * 0.4)).unref();

@@ -1,4 +1,4 @@
-/** docs/cli.md and docs/doctor.md say what is so: they are made from the commands and the checks. */
+/** docs/cli.md and docs/doctor.md are up to date: they are generated from the commands and the checks. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
@@ -22,7 +22,14 @@ const cells = (...texts: string[]) => `| ${texts.map((text) => text.replaceAll('
 const rows = (side: 'private' | 'public') =>
   checks.filter((check) => check.section === side).map(({ id, why }) => cells(`\`${id}\``, why));
 const tables = (['private', 'public'] as const).map((side) =>
-  [`### The ${side} side`, '', cells('check', 'why'), cells('---', '---'), ...rows(side), ''].join('\n'),
+  [
+    `### ${side === 'private' ? 'Private' : 'Public'} checks`,
+    '',
+    cells('check', 'why'),
+    cells('---', '---'),
+    ...rows(side),
+    '',
+  ].join('\n'),
 );
 
 const files: Readonly<Record<string, string>> = {
@@ -30,7 +37,7 @@ const files: Readonly<Record<string, string>> = {
   'docs/doctor.md': tables.join('\n'),
 };
 
-// Run with WEBDIST_WRITE_DOCS=1 to write what is generated instead of checking it.
+// Run with WEBDIST_WRITE_DOCS=1 to write the generated parts instead of checking them.
 const between = /(<!-- generated -->\n)[\s\S]*?(<!-- \/generated -->)/;
 for (const [path, generated] of Object.entries(files)) {
   const text = readFileSync(path, 'utf8');

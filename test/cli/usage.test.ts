@@ -70,7 +70,7 @@ t.test('a reader that goes away is no error', async (t) => {
 
 t.test('doctor as a process: a table, JSON, and the exit code', async (t) => {
   const { settings } = await startSandbox(t);
-  // The sandbox's licence server is on example.com, where nobody can be asked.
+  // The sandbox's licence server is on example.com, which cannot be reached.
   const known = Object.entries(settings).filter(([name]) => !name.startsWith('WEBDIST_LICENSE_'));
   const env: Record<string, string> = {
     ...Object.fromEntries(known),
@@ -81,14 +81,14 @@ t.test('doctor as a process: a table, JSON, and the exit code', async (t) => {
   t.equal(bad.code, 1);
   t.match(
     bad.stdout,
-    /^fail {2}domain-registered +example\.com is not registered.*\n +why: .+\n +hint: webdist domains add example\.com$/m,
+    /^fail {2}domain-registered +neither example\.com nor .*\n +why: .+\n +fix: webdist domains add example\.com$/m,
   );
   await webdist(['domains', 'add', 'example.com'], env);
   const good = await webdist(['doctor'], env);
   t.match(good, {
     code: 0,
     stderr: '',
-    stdout: /^Private side\n[\s\S]+\n\d+ checks: 0 fail, 0 warn, \d+ info, \d+ ok\.\n$/,
+    stdout: /^Private checks\n[\s\S]+\n\d+ checks: 0 fail, 0 warn, \d+ info, \d+ ok\.\n$/,
   });
   t.notOk(good.stdout.includes(escapeCode), 'no colour outside a terminal');
   const report = await webdistJson<{ ok: boolean; checks: object[] }>(['doctor'], env);

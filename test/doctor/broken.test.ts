@@ -1,4 +1,4 @@
-/** The private side: nothing is found at a sound installation, and each broken one by exactly the check it is for. */
+/** The private checks: a correct installation passes, and each fault is found by exactly the check that is for it. */
 
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
@@ -20,14 +20,14 @@ import { until } from '../harness/until.ts';
 const newPem = () =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
 
-type Sound = { readonly env: Record<string, string>; readonly sandbox: Sandbox; readonly folder: string };
+type Installation = { readonly env: Record<string, string>; readonly sandbox: Sandbox; readonly folder: string };
 
-/** The sandbox's licence server is on example.com, where nobody can be asked. */
+/** The sandbox's licence server is on example.com, which cannot be reached. */
 const withoutLicence = (settings: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(settings).filter(([name]) => !name.startsWith('WEBDIST_LICENSE_')));
 
-/** An installation in which everything is as it should be: the service ran once, key and domain are registered. */
-async function startSound(t: Test): Promise<Sound> {
+/** A correct installation: the service ran once, key and domain are registered. */
+async function startInstallation(t: Test): Promise<Installation> {
   const sandbox = await startSandbox(t);
   const folder = temporaryFolder(t);
   const dataDir = join(folder, 'data');
@@ -40,16 +40,15 @@ async function startSound(t: Test): Promise<Sound> {
   return { sandbox, folder, env: { ...withoutLicence(sandbox.settings), WEBDIST_DATA_DIR: dataDir } };
 }
 
-async function wrong(env: Environment): Promise<string[]> {
+async function problems(env: Environment): Promise<string[]> {
   const found = await runDoctor({ env });
   return found
     .filter(({ result }) => result === 'warn' || result === 'fail')
     .map(({ id, result }) => `${result} ${id}`);
 }
 
-t.test('the private side', async (t) => {
-  const sound = await startSound(t);
-  const { env, sandbox, folder } = sound;
+t.test('private checks', async (t) => {
+  const { env, sandbox, folder } = await startInstallation(t);
   const dataDir = env['WEBDIST_DATA_DIR'] ?? '';
   const file = (name: string, content: string, mode = 0o600) => {
     const path = join(folder, name);
@@ -67,20 +66,20 @@ t.test('the private side', async (t) => {
     WEBDIST_PACKAGE_MANIFEST: locator(name, JSON.stringify({ ...manifest, ...change })),
   });
 
-  await t.test('a sound installation has nothing wrong', async (t) => {
+  await t.test('a correct installation passes every check', async (t) => {
     const found = await runDoctor({ env });
     t.strictSame(
       found.filter(({ result }) => result !== 'ok' && result !== 'info'),
       [],
     );
     t.ok(found.length >= 30, `${found.length} checks`);
-    t.equal(new Set(checks.map(({ id }) => id)).size, checks.length, 'each id once');
+    t.equal(new Set(checks.map(({ id }) => id)).size, checks.length, 'ids are unique');
     for (const { id, found: text, why } of found) t.ok(text && why, id);
   });
 
-  await t.test('a first start makes what is missing: no check fails for that', async (t) => {
+  await t.test('before the first start, no check fails because of what the first start creates', async (t) => {
     const fresh = { ...env, WEBDIST_DATA_DIR: join(folder, 'none') };
-    t.strictSame(await wrong(fresh), []);
+    t.strictSame(await problems(fresh), []);
   });
 
   type Case = readonly [expected: string, env: () => Environment | Promise<Environment>];
@@ -113,7 +112,7 @@ t.test('the private side', async (t) => {
       () => ({ ...env, WEBDIST_KEY: locator('quoted.pem', `"${ownPem.replaceAll('\n', '\\n')}"`) }),
     ],
     ['warn key-file-mode', () => ({ ...env, WEBDIST_KEY: locator('open.pem', ownPem, 0o644) })],
-    ['fail key-is-apples', () => ({ ...env, WEBDIST_KEY: locator('AuthKey_ABCDEFGHIJ.p8', ownPem) })],
+    ['fail key-not-api-key', () => ({ ...env, WEBDIST_KEY: locator('AuthKey_ABCDEFGHIJ.p8', ownPem) })],
     ['fail api-key-held', () => ({ ...noApiKey, ASC_PRIVATE_KEY_PATH: '/none.p8' })],
     ['warn api-key-repaired', () => ({ ...noApiKey, ASC_PRIVATE_KEY: apiPem.replaceAll('\n', '\\n') })],
     ['warn api-key-file-mode', () => ({ ...noApiKey, ASC_PRIVATE_KEY_PATH: file('api.p8', apiPem, 0o644) })],
@@ -172,7 +171,7 @@ t.test('the private side', async (t) => {
         });
         t.teardown(() => proxy.close());
         const port = await listen(proxy);
-        // A candidate beside the registered key, so that only its slowness is wrong.
+        // An additional candidate, so that its slowness is the only fault.
         return {
           ...env,
           WEBDIST_KEY: `${env['WEBDIST_KEY']} hashivault://slow`,
@@ -183,9 +182,9 @@ t.test('the private side', async (t) => {
     ],
   ];
   for (const [expected, broken] of cases)
-    await t.test(expected, async (t) => t.strictSame(await wrong(await broken()), [expected]));
+    await t.test(expected, async (t) => t.strictSame(await problems(await broken()), [expected]));
 
-  await t.test('what App Store Connect refuses', async (t) => {
+  await t.test('refusals of App Store Connect', async (t) => {
     const refusals: readonly (readonly [string, object])[] = [
       ['fail api-role', { path: '/v1/alternativeDistributionKeys', status: 403 }],
       ['fail api-agreement', { status: 403, code: 'FORBIDDEN.REQUIRED_AGREEMENTS_MISSING_OR_EXPIRED' }],
@@ -197,30 +196,30 @@ t.test('the private side', async (t) => {
     ];
     for (const [expected, fault] of refusals) {
       await setFault(sandbox, fault);
-      t.strictSame(await wrong(env), [expected], expected);
+      t.strictSame(await problems(env), [expected], expected);
       await endFaults(sandbox);
     }
   });
 
-  await t.test('what lies about in the data folder', async (t) => {
+  await t.test('the data folder', async (t) => {
     chmodSync(dataDir, 0o755);
-    t.strictSame(await wrong(env), ['warn data-folder']);
+    t.strictSame(await problems(env), ['warn data-folder']);
     chmodSync(dataDir, 0o700);
     chmodSync(join(dataDir, 'ledger-secret'), 0o644);
-    t.strictSame(await wrong(env), ['warn ledger-secret']);
+    t.strictSame(await problems(env), ['warn ledger-secret']);
     chmodSync(join(dataDir, 'ledger-secret'), 0o600);
     const memory = join(dataDir, 'registration.json');
     copyFileSync(memory, join(folder, 'registration.json'));
     writeFileSync(memory, 'garbage');
-    t.strictSame(await wrong(env), ['fail memory']);
+    t.strictSame(await problems(env), ['fail registration-store']);
     const before = readFileSync(join(folder, 'registration.json'), 'utf8');
     writeFileSync(memory, before.replace(/"keyId": "[^"]+"/, '"keyId": "another"'));
-    t.strictSame(await wrong(env), ['warn memory']);
+    t.strictSame(await problems(env), ['warn registration-store']);
     renameSync(join(folder, 'registration.json'), memory);
     mkdirSync(join(folder, 'sealed'), { mode: 0o500 });
     const isRoot = process.getuid?.() === 0;
     const sealed = { ...env, WEBDIST_DATA_DIR: join(folder, 'sealed') };
-    t.strictSame(await wrong(sealed), isRoot ? [] : ['fail data-folder'], isRoot ? 'root may write anywhere' : '');
+    t.strictSame(await problems(sealed), isRoot ? [] : ['fail data-folder'], isRoot ? 'root can write everywhere' : '');
   });
 
   await t.test('the licence server', async (t) => {
@@ -248,18 +247,18 @@ t.test('the private side', async (t) => {
       WEBDIST_LICENSE_SIGNING_CERTIFICATE_URL: `${url}/signing.cer`,
       WEBDIST_LICENSE_ENCRYPTION_CERTIFICATE_URL: `${url}/encryption.cer`,
     };
-    t.strictSame(await wrong(licensed), []);
+    t.strictSame(await problems(licensed), []);
     broken = 'down';
-    t.strictSame(await wrong(licensed), ['fail licence-endpoints']);
+    t.strictSame(await problems(licensed), ['fail licence-endpoints']);
     broken = 'none';
-    t.strictSame(await wrong(licensed), ['fail licence-certificates']);
+    t.strictSame(await problems(licensed), ['fail licence-certificates']);
     broken = 'ending';
-    t.strictSame(await wrong(licensed), ['warn licence-certificates']);
+    t.strictSame(await problems(licensed), ['warn licence-certificates']);
     broken = '';
-    t.strictSame(await wrong({ ...licensed, WEBDIST_LICENSE_RENEWAL_URL: '' }), ['warn licence-settings']);
+    t.strictSame(await problems({ ...licensed, WEBDIST_LICENSE_RENEWAL_URL: '' }), ['warn licence-settings']);
   });
 
-  await t.test('what is mixed up', async (t) => {
+  await t.test('mixed-up keys', async (t) => {
     const config = file(
       'apps.yaml',
       JSON.stringify({
@@ -283,12 +282,12 @@ t.test('the private side', async (t) => {
     const several = Object.fromEntries(
       Object.entries(env).filter(([name]) => !/^WEBDIST_(APPLE|BUNDLE|KEY|PACKAGE|APP_SHARE|DOMAIN)/.test(name)),
     );
-    t.strictSame(await wrong({ ...several, WEBDIST_CONFIG: config }), ['fail keys-distinct', 'fail app-found']);
+    t.strictSame(await problems({ ...several, WEBDIST_CONFIG: config }), ['fail keys-distinct', 'fail app-found']);
     const same = { ...env, WEBDIST_KEY: 'env://ASC_PRIVATE_KEY_B64' };
-    t.ok((await wrong(same)).includes('fail key-is-apples'));
+    t.ok((await problems(same)).includes('fail key-not-api-key'));
   });
 
-  await t.test('what is registered', async (t) => {
+  await t.test('the registration', async (t) => {
     const { openAppStoreConnect } = await import('../../src/app-store-connect/client.ts');
     const { openLocalSigner } = await import('../../src/signer/local.ts');
     const { openLog } = await import('../../src/log.ts');
@@ -302,15 +301,15 @@ t.test('the private side', async (t) => {
     });
     t.teardown(() => asc.close());
     const other = await asc.addKey({ publicKey: openLocalSigner(newPem(), 'env').signer.publicKey });
-    t.strictSame(await wrong(env), ['warn keys-forgotten']);
+    t.strictSame(await problems(env), ['warn keys-forgotten']);
     await asc.removeKey(other.id);
     const domain = await asc.addDomain({ domain: 'old-shop.example', referenceName: 'old' });
-    t.strictSame(await wrong(env), ['warn domains-forgotten']);
+    t.strictSame(await problems(env), ['warn domains-forgotten']);
     await asc.removeDomain(domain.id);
     const own = await asc.appKey('6500000001');
     await asc.removeKey(own?.id ?? '');
-    t.strictSame(await wrong(env), ['fail key-registered']);
+    t.strictSame(await problems(env), ['fail key-registered']);
     await asc.addKey({ publicKey: openLocalSigner(ownPem, 'env').signer.publicKey });
-    t.strictSame(await wrong(env), ['warn key-scope']);
+    t.strictSame(await problems(env), ['warn key-scope']);
   });
 });

@@ -1,4 +1,4 @@
-/** The public side: a website behind https with the service beside it, whole and broken in every way that is looked for. */
+/** The public checks, against a website with https and the service behind it: correct, and with each fault that they detect. */
 
 import { spawnSync } from 'node:child_process';
 import type { IncomingMessage } from 'node:http';
@@ -13,7 +13,7 @@ import { startReady } from '../harness/service.ts';
 import { listen } from '../harness/stand-ins/listen.ts';
 import { until } from '../harness/until.ts';
 
-/** A certificate for a name, good for some days from now on; `-0` would be none. */
+/** A certificate for a name, valid for some days from now. */
 function certificate(name: string, days: number): { key: string; cert: string } {
   const options = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '-', '-out', '-'];
   const names = ['-subj', `/CN=${name} ${days}`, '-addext', `subjectAltName=DNS:${name}`, '-days', String(days)];
@@ -24,12 +24,12 @@ function certificate(name: string, days: number): { key: string; cert: string } 
 
 type Answer = { status?: number; headers?: Record<string, string>; body?: string | Uint8Array };
 
-t.test('the public side', async (t) => {
+t.test('public checks', async (t) => {
   const sandbox = await startSandbox(t);
   const dataDir = temporaryFolder(t);
   const service = await startReady(t, sandbox, { WEBDIST_DATA_DIR: dataDir });
   await until(() => service.log.events('domain_registered').length, 'the domain');
-  // The sandbox's licence server is on example.com, where this website has nothing of it.
+  // The sandbox's licence server is on example.com, where this website does not serve it.
   const settings = Object.entries(sandbox.settings).filter(([name]) => !name.startsWith('WEBDIST_LICENSE_'));
   const env: Record<string, string> = { ...Object.fromEntries(settings), WEBDIST_DATA_DIR: dataDir };
   const manifest = await (await fetch(env['WEBDIST_PACKAGE_MANIFEST'] ?? '')).text();
@@ -79,21 +79,21 @@ t.test('the public side', async (t) => {
     server.close();
   });
 
-  const look = (page = 'https://example.com/trailmap', settings = {}, to = connect) =>
+  const diagnose = (page = 'https://example.com/trailmap', settings = {}, to = connect) =>
     runDoctor({ env: { ...env, ...settings }, publicUrl: new URL(page), connect: to });
-  const wrong = async (...args: Parameters<typeof look>) =>
-    (await look(...args))
+  const problems = async (...args: Parameters<typeof diagnose>) =>
+    (await diagnose(...args))
       .filter(({ result, section }) => section === 'public' && (result === 'warn' || result === 'fail'))
       .map(({ id, result }) => `${result} ${id}`);
 
-  await t.test('a sound website has nothing wrong', async (t) => {
-    const found = await look();
+  await t.test('a correct website passes every check', async (t) => {
+    const found = await diagnose();
     t.strictSame(
       found.filter(({ result }) => result === 'warn' || result === 'fail'),
       [],
     );
-    const outside = found.filter(({ section }) => section === 'public').map(({ id }) => id);
-    t.ok(outside.length >= 20, outside.join(' '));
+    const publicIds = found.filter(({ section }) => section === 'public').map(({ id }) => id);
+    t.ok(publicIds.length >= 20, publicIds.join(' '));
   });
 
   const redirect = { status: 301, headers: { location: 'https://www.example.com/' } };
@@ -144,22 +144,22 @@ t.test('the public side', async (t) => {
   for (const [expected, change] of cases)
     await t.test(expected, async (t) => {
       broken = change;
-      t.strictSame(await wrong(), [expected]);
+      t.strictSame(await problems(), [expected]);
       broken = {};
     });
 
-  await t.test('a service that any page may use', async (t) => {
+  await t.test('a service that pages of any origin may use', async (t) => {
     broken = { '/install-token': (answer) => ({ ...answer, status: 200 }) };
-    const foreign = (await look()).find(({ id }) => id === 'foreign-pages');
+    const foreign = (await diagnose()).find(({ id }) => id === 'foreign-pages');
     t.match(foreign, { result: 'warn', hint: /WEBDIST_ANONYMOUS=pages/ });
     broken = {};
   });
 
   await t.test('the page itself', async (t) => {
-    t.strictSame(await wrong('https://example.com/trailmap', {}, '127.0.0.1:1'), ['fail page-reachable']);
-    t.strictSame(await wrong('https://example.com:8443/trailmap'), ['fail page-https', 'fail same-host']);
-    t.strictSame(await wrong('https://shop.example.com/trailmap'), ['fail page-certificate', 'fail same-host']);
-    const elsewhere = await wrong('https://example.net/trailmap');
+    t.strictSame(await problems('https://example.com/trailmap', {}, '127.0.0.1:1'), ['fail page-reachable']);
+    t.strictSame(await problems('https://example.com:8443/trailmap'), ['fail page-https', 'fail same-host']);
+    t.strictSame(await problems('https://shop.example.com/trailmap'), ['fail page-certificate', 'fail same-host']);
+    const elsewhere = await problems('https://example.net/trailmap');
     t.ok(elsewhere.includes('fail page-domain'));
   });
 
@@ -173,9 +173,9 @@ t.test('the public side', async (t) => {
       return `127.0.0.1:${await listen(other)}`;
     };
     const unknown = await another(certificate('example.com', 90));
-    t.strictSame(await wrong(undefined, {}, unknown), ['fail page-certificate']);
+    t.strictSame(await problems(undefined, {}, unknown), ['fail page-certificate']);
     const ending = certificate('example.com', 3);
     tls.setDefaultCACertificates([...tls.getCACertificates('default'), ending.cert]);
-    t.strictSame(await wrong(undefined, {}, await another(ending)), ['warn certificate-expiry']);
+    t.strictSame(await problems(undefined, {}, await another(ending)), ['warn certificate-expiry']);
   });
 });

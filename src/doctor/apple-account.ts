@@ -1,0 +1,66 @@
+/** Reads everything that the checks compare from App Store Connect, once. */
+
+import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
+import type { RateLimit } from '../app-store-connect/observations.ts';
+import type { App, RegisteredDomain, RegisteredKey } from '../app-store-connect/resources.ts';
+import type { AppConfig, Config } from '../config/config.ts';
+import { toWebdistError, type WebdistError } from '../errors.ts';
+import type { Signer } from '../jws.ts';
+import { openLog } from '../log.ts';
+
+/** The account as far as it could be read; nothing is read after the first `problem`. */
+export type AppleAccount = {
+  readonly problem: WebdistError | undefined;
+  /** By bundle id. */
+  readonly apps: ReadonlyMap<string, readonly App[]>;
+  /** By AppleItemID; null if the app has no key of its own. */
+  readonly appKeys: ReadonlyMap<string, RegisteredKey | null>;
+  readonly keys: readonly RegisteredKey[];
+  readonly accountKeys: readonly RegisteredKey[];
+  readonly domains: readonly RegisteredDomain[];
+  readonly clockOffsetSeconds: number | undefined;
+  readonly rateLimit: RateLimit | undefined;
+};
+
+/** Shorter than a service's: a person is waiting. */
+const retryPolicy = { attemptTimeoutMs: 5000, totalTimeoutMs: 15_000, retries: 1, backoffMs: 200 };
+
+/** Reads the account. Never throws: the first error becomes the account's `problem`. */
+export async function readAppleAccount(
+  { apps }: Config,
+  settings: NonNullable<Config['appStoreConnect']>,
+  signer: Signer,
+): Promise<AppleAccount> {
+  const asc = openAppStoreConnect({ ...settings, signer, log: openLog('silent'), retryPolicy });
+  const account = {
+    problem: undefined as WebdistError | undefined,
+    apps: new Map<string, readonly App[]>(),
+    appKeys: new Map<string, RegisteredKey | null>(),
+    keys: [] as readonly RegisteredKey[],
+    accountKeys: [] as readonly RegisteredKey[],
+    domains: [] as readonly RegisteredDomain[],
+  };
+  try {
+    for (const { bundleId } of apps) account.apps.set(bundleId, await asc.findApps(bundleId));
+    account.keys = await asc.listKeys();
+    account.accountKeys = await asc.listKeys({ app: false });
+    account.domains = await asc.listDomains();
+    for (const app of apps)
+      if (isKnown(app, account.apps)) account.appKeys.set(app.appleItemId, await appKey(asc, app));
+  } catch (error) {
+    account.problem = asProblem(error);
+  } finally {
+    asc.close();
+  }
+  const { clockOffsetSeconds, rateLimit } = asc;
+  return { ...account, clockOffsetSeconds, rateLimit };
+}
+
+const isKnown = ({ bundleId, appleItemId }: AppConfig, known: AppleAccount['apps']): boolean =>
+  known.get(bundleId)?.some((app) => app.appleItemId === appleItemId) ?? false;
+
+const appKey = (asc: AppStoreConnect, { appleItemId }: AppConfig) => asc.appKey(appleItemId);
+
+/** A foreign error becomes an `internal_error`. */
+export const asProblem = (error: unknown): WebdistError =>
+  toWebdistError(error, 'internal_error', 'An unexpected error occurred.');

@@ -1,0 +1,24 @@
+/** The members of a package's `manifest.json` that the checks examine (docs/apple-facts.md §5.3). */
+
+import { z } from 'zod';
+
+const manifest = z.object({
+  appleItemId: z.unknown(),
+  bundleId: z.unknown(),
+  appleVersionId: z.unknown(),
+  platforms: z.array(z.string()).catch([]),
+  minimumSystemVersions: z.record(z.string(), z.string()).catch({}),
+  variants: z.array(z.object({ publicId: z.string(), assetPath: z.string() })).catch([]),
+});
+
+export type ManifestMembers = z.output<typeof manifest>;
+
+/** Returns undefined if the text is not a manifest. Lenient, so that each wrong member is reported by its own check. */
+export function parseManifest(text: string): ManifestMembers | undefined {
+  try {
+    return manifest.safeParse(JSON.parse(text)).data;
+  } catch {
+    // Not JSON: the check `package-manifest` reports it.
+    return undefined;
+  }
+}
