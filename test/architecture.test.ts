@@ -11,6 +11,7 @@ const table: Record<string, string[]> = {
   batch: [],
   environment: [],
   'apple-id': [],
+  locators: ['errors', 'type jws', 'secrets', 'signer'],
   latest: [],
   log: ['latest'],
   // For the build info.
@@ -18,7 +19,7 @@ const table: Record<string, string[]> = {
   // Everything above the pure areas may be traced; they never know.
   tracing: ['version'],
   // Which ledgers there are, and what each can do.
-  config: ['errors', 'ledger'],
+  config: ['errors', 'locators', 'ledger'],
   cloud: ['errors'],
   vault: ['errors', 'cloud'],
   secrets: ['errors', 'vault', 'cloud'],
@@ -35,6 +36,7 @@ const table: Record<string, string[]> = {
   registration: [
     'config',
     'errors',
+    'locators',
     'jws',
     'secrets',
     'signer',
@@ -81,6 +83,7 @@ const table: Record<string, string[]> = {
   doctor: [
     'config',
     'errors',
+    'locators',
     'jws',
     'log',
     'secrets',
@@ -101,6 +104,7 @@ const table: Record<string, string[]> = {
     'sandbox',
     'install-token',
     'errors',
+    'locators',
     'log',
     'jws',
     'ledger',

@@ -2,6 +2,7 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { isLocator, LOCATOR_FORMS } from '../locators.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
 
 /** One line of text: no control characters, which only come from a file or a shell by mistake. */
@@ -125,29 +126,18 @@ export const apiKey = z
     'expected name:sha256hex, separated by commas (printf %s "$KEY" | sha256sum)',
   );
 
-const schemes = [
-  'env://',
-  'file:///',
-  'vault+kv://',
-  'hashivault://',
-  'awssecrets://',
-  'awskms://',
-  'gcpsecrets://',
-  'gcpkms://',
-  'azuresecrets://',
-  'azurekms://',
-  'pkcs11:',
-];
-
 /** One or more key locators, separated by white space (docs/keys/README.md). */
 export const locators = z
   .string()
-  .transform((text) => text.trim().split(/\s+/))
+  .transform((text) => text.split(/\s+/))
   .pipe(
     z.array(
-      z.string().refine((text) => schemes.some((scheme) => text.startsWith(scheme) && text.length > scheme.length), {
-        message: `expected a locator: ${schemes.join('…, ')}… (a PEM goes into a file or another variable, named by file:///path or env://NAME)`,
-      }),
+      z
+        .string()
+        .refine(
+          isLocator,
+          `expected a locator: ${LOCATOR_FORMS} (put a PEM into a file or another variable, and name it with file:///path or env://NAME)`,
+        ),
     ),
   )
   .refine((all) => new Set(all).size === all.length, 'the same locator is given twice');

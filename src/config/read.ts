@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Environment } from '../environment.ts';
+import { schemeOf } from '../locators.ts';
 import { concerns, type Problem } from './problems.ts';
 import { isServiceVariable } from './service-variables.ts';
 import { isAmbient, type Setting, type SettingName, settings, type Values } from './settings.ts';
@@ -134,5 +135,5 @@ function isOneWithoutSpaces(form: Setting['form'], value: string): boolean {
 /** The file of `WEBDIST_KEY_FILE` or `ASC_PRIVATE_KEY_FILE` may hold the key itself: then its path is the locator. */
 function asLocator(name: SettingName, { value, file }: Text): string {
   const isKey = ['WEBDIST_KEY', 'ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_B64'].includes(name);
-  return isKey && file && !/^[a-z][a-z0-9+.-]*:/.test(value) ? pathToFileURL(resolve(file)).href : value;
+  return isKey && file && schemeOf(value) === undefined ? pathToFileURL(resolve(file)).href : value;
 }

@@ -7,10 +7,9 @@ import { type AppConfig, type Config, readConfig } from '../config/config.ts';
 import type { Environment } from '../environment.ts';
 import type { WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
+import { isSecretLocator, openSecret, openSigner } from '../locators.ts';
 import { manifestUrlOf, readManifestText } from '../packages/manifest.ts';
-import { isSecretLocator, openSecret } from '../secrets/secrets.ts';
 import { openLocalSigner } from '../signer/local.ts';
-import { openSigner } from '../signer/signer.ts';
 import { type AppleAccount, asProblem, readAppleAccount } from './apple-account.ts';
 import { sendRequest, type WebAnswer, type WebRequest } from './web.ts';
 

@@ -9,10 +9,10 @@ import type { Logger } from 'pino';
 import type { Environment } from '../environment.ts';
 import { hasCode, toWebdistError, type WebdistError } from '../errors.ts';
 import { type Signer, spki } from '../jws.ts';
-import { isSecretLocator, openSecret, type SecretSource } from '../secrets/secrets.ts';
+import { isSecretLocator, openSecret, openSigner } from '../locators.ts';
+import type { SecretSource } from '../secrets/secret-source.ts';
 import type { GuardedSigner } from '../signer/guarded.ts';
 import { openLocalSigner } from '../signer/local.ts';
-import { openSigner } from '../signer/signer.ts';
 
 /** One locator's key: held, or the reason why it is not. A problem beside a signer says that the newest look failed. */
 export interface Candidate {

@@ -10,7 +10,7 @@ import { refused, unreadable } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import type { SecretSource } from './secrets.ts';
+import type { SecretSource } from './secret-source.ts';
 
 /** The one operation used. */
 type SecretsManager = {

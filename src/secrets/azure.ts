@@ -17,7 +17,7 @@ import { refused } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import type { SecretSource } from './secrets.ts';
+import type { SecretSource } from './secret-source.ts';
 
 /** The one operation used. */
 type Secrets = { get(): Promise<KeyVaultSecret> };

@@ -2,7 +2,7 @@
 
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import type { SecretSource } from './secrets.ts';
+import type { SecretSource } from './secret-source.ts';
 
 /** Opens `env://NAME`. Reading throws `key_absent` when the variable is not set or empty. */
 export function openEnv(locator: string, env: Environment): SecretSource {

@@ -8,7 +8,7 @@ import { open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Environment } from '../environment.ts';
 import { type ErrorCode, WebdistError } from '../errors.ts';
-import type { SecretSource } from './secrets.ts';
+import type { SecretSource } from './secret-source.ts';
 
 /** A private key in PEM has some 250 bytes; what is far larger is another file. */
 const MAX_BYTES = 64 * 1024;

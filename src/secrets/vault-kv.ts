@@ -8,7 +8,7 @@ import { refused } from '../cloud/refusal.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { openVault } from '../vault/vault.ts';
-import type { SecretSource } from './secrets.ts';
+import type { SecretSource } from './secret-source.ts';
 
 /** The answer to GET MOUNT/data/PATH; `data` in `data` is null for a version that was deleted. */
 const secretAnswer = z.object({ data: z.object({ data: z.record(z.string(), z.unknown()).nullable() }) });

@@ -4,7 +4,6 @@
  * a slow or lost backend gives `signer_unavailable` at once, not a pile of waiting requests.
  */
 
-import { verify } from 'node:crypto';
 import {
   bulkhead,
   CircuitState,
@@ -20,6 +19,7 @@ import {
 } from 'cockatiel';
 import { hasCode, isWebdistError, WebdistError } from '../errors.ts';
 import { ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
+import { isSignatureOf, PROBE } from './proof.ts';
 
 const guardDefaults = {
   /** How long one call may take before it counts as failed. */
@@ -48,6 +48,22 @@ export interface GuardedSigner extends Signer {
 
 /** Without a better answer, callers are asked to come again after this. */
 const RETRY_SECONDS = 1;
+
+/**
+ * Guards a signer that has just been opened and has signed once; otherwise closes it. To read the public half is one
+ * permission and to sign is another: a missing one should show now, not at the first install.
+ * Throws `key_invalid` when the signature does not verify, or what the signer throws.
+ */
+export async function proveAndGuard(signer: Signer): Promise<GuardedSigner> {
+  try {
+    if (isSignatureOf(signer.publicKey, PROBE, await signer.sign(PROBE))) return guard(signer);
+    const detail = `The ${signer.backend} signer returned a signature that does not verify under its public half.`;
+    throw new WebdistError('key_invalid', detail);
+  } catch (error) {
+    await signer.close();
+    throw error;
+  }
+}
 
 /**
  * Puts the guard around an opened signer. Its `sign` throws only `signer_unavailable`, with the backend's name, the
@@ -118,7 +134,7 @@ function checked(signer: Signer, data: Uint8Array, signature: Uint8Array): Uint8
     throw new Error(
       `The answer has ${signature.length} bytes, not the ${ES256_SIGNATURE_BYTES} of an ES256 signature.`,
     );
-  if (!verify('sha256', data, { key: signer.publicKey, dsaEncoding: 'ieee-p1363' }, signature))
+  if (!isSignatureOf(signer.publicKey, data, signature))
     throw new Error('The signature does not verify under the public half that was found when the key was opened.');
   return signature;
 }

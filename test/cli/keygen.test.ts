@@ -7,8 +7,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Environment } from '../../src/environment.ts';
 import { publicKeyPem } from '../../src/jws.ts';
-import { createKey } from '../../src/signer/create.ts';
-import { openSigner } from '../../src/signer/signer.ts';
+import { createKey, openSigner } from '../../src/locators.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { webdist, webdistJson } from '../harness/process.ts';
 import { startAws, withoutMoto } from '../harness/stand-ins/aws.ts';
@@ -46,7 +45,7 @@ async function makes(t: Test, locator: string, env: Environment = process.env): 
   t.ok(signer.publicKey.equals(made.publicKey));
   t.equal((await signer.sign(Buffer.from('a'))).length, 64);
   await signer.close();
-  await t.rejects(createKey(locator, env), { code: 'state_invalid', message: /a key in this place already/ });
+  await t.rejects(createKey(locator, env), { code: 'state_invalid', message: /This key exists already/ });
   const after = await openSigner(made.locator, env);
   t.ok(after.publicKey.equals(made.publicKey), 'and it is as it was');
   await after.close();

@@ -25,7 +25,7 @@ t.test('wrong usage exits 2 and says what is right', async (t) => {
     [['doctor', '--public', 'example.com'], /Expected is an address/],
     [['completion', 'tcsh'], /bash, zsh, fish/],
     [['keygen', '--out', 'a', '--in', 'b'], /exclude each other/],
-    [['keygen', '--in', 'file:///a.pem'], /No key can be made in a place with the scheme "file:"/],
+    [['keygen', '--in', 'file:///a.pem'], /No key can be created under the scheme "file"/],
   ];
   for (const [args, says] of cases) {
     const { code, stdout, stderr } = await webdist(args);

@@ -2,8 +2,7 @@
 
 import { registerHooks } from 'node:module';
 import t from 'tap';
-import { openSecret } from '../../src/secrets/secrets.ts';
-import { openSigner } from '../../src/signer/signer.ts';
+import { openSecret, openSigner } from '../../src/locators.ts';
 
 const version = 'projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1';
 const askers = [

@@ -7,7 +7,7 @@ import { equal, match } from 'node:assert/strict';
 import { inspect } from 'node:util';
 import type { Test } from 'tap';
 import { type ErrorCode, WebdistError } from '../../src/errors.ts';
-import type { SecretSource } from '../../src/secrets/secrets.ts';
+import type { SecretSource } from '../../src/secrets/secret-source.ts';
 
 /** Ways in which opening or reading fails, and the codes that say so. */
 const failures = {

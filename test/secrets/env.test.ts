@@ -1,6 +1,5 @@
 import t from 'tap';
 import { openEnv } from '../../src/secrets/env.ts';
-import { isSecretLocator, openSecret } from '../../src/secrets/secrets.ts';
 import { secretsContract } from './contract.ts';
 
 t.test('contract', (t) =>
@@ -23,12 +22,3 @@ t.test('contract', (t) =>
     };
   }),
 );
-
-t.test('the scheme chooses the backend', async (t) => {
-  t.equal((await openSecret('env://A', { A: 'a' })).backend, 'env');
-  await t.rejects(openSecret('keychain://a', {}), { code: 'config_invalid', message: /"keychain:"/ });
-  await t.rejects(openSecret('/run/key.pem', {}), { code: 'config_invalid' });
-  t.equal(isSecretLocator('env://A'), true);
-  t.equal(isSecretLocator('hashivault://a'), false);
-  t.equal(isSecretLocator('toString:'), false);
-});

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { spki } from '../../src/jws.ts';
-import { openSecret } from '../../src/secrets/secrets.ts';
+import { openSecret } from '../../src/locators.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
 import { signerContract } from './contract.ts';
 

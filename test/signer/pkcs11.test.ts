@@ -6,9 +6,9 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import t from 'tap';
 import { spki } from '../../src/jws.ts';
+import { openSigner } from '../../src/locators.ts';
 import { guard } from '../../src/signer/guarded.ts';
 import { openPkcs11 } from '../../src/signer/pkcs11.ts';
-import { openSigner } from '../../src/signer/signer.ts';
 import { setUpSoftHsm, withoutSoftHsm } from '../harness/stand-ins/softhsm.ts';
 import { signerContract } from './contract.ts';
 

@@ -3,8 +3,8 @@
 import { randomUUID, verify } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { spki } from '../../src/jws.ts';
+import { openSigner } from '../../src/locators.ts';
 import { guard } from '../../src/signer/guarded.ts';
-import { openSigner } from '../../src/signer/signer.ts';
 import { openVaultTransit } from '../../src/signer/vault-transit.ts';
 import type { Fault } from '../harness/stand-ins/fault.ts';
 import { administer, realVault, startVault } from '../harness/stand-ins/vault.ts';

@@ -1,6 +1,7 @@
 /** What is said on the command line for `webdist keygen`; `../keygen.ts` does it, loaded when it is called. */
 
 import { Command } from 'commander';
+import { CREATABLE_SCHEMES } from '../../locators.ts';
 
 const work = () => import('./run.ts');
 
@@ -11,7 +12,7 @@ export function keygenCommand(): Command {
       '--out <file>',
       'write the private key there: PKCS#8 PEM, mode 0600, never over a file (distribution-key.pem)',
     )
-    .option('--in <locator>', 'make it where it will live: hashivault, awskms, gcpkms, azurekms or pkcs11')
+    .option('--in <locator>', `create it in its backend: ${CREATABLE_SCHEMES.join(', ')}`)
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

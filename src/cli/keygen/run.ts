@@ -9,7 +9,7 @@ import { fingerprint } from '../../app-store-connect/register.ts';
 import { processEnvironment } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { publicKeyPem, spki } from '../../jws.ts';
-import { createKey } from '../../signer/create.ts';
+import { createKey } from '../../locators.ts';
 import { type JsonOption, print, withProgress } from '../terminal.ts';
 
 const DEFAULT_FILE = 'distribution-key.pem';

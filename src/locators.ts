@@ -1,0 +1,220 @@
+/**
+ * Locators: URIs that name a key or a secret (docs/keys/README.md). The scheme names the backend, and every scheme has
+ * one row in the table below: a new backend is one file and one row. A backend, and its SDK, is loaded when one of its
+ * locators is opened.
+ */
+
+import type { KeyObject } from 'node:crypto';
+import type { Environment } from './environment.ts';
+import { hasCode, WebdistError } from './errors.ts';
+import type { Signer } from './jws.ts';
+import type { SecretSource } from './secrets/secret-source.ts';
+import type { GuardedSigner } from './signer/guarded.ts';
+
+type Scheme =
+  | 'env'
+  | 'file'
+  | 'vault+kv'
+  | 'hashivault'
+  | 'awssecrets'
+  | 'awskms'
+  | 'gcpsecrets'
+  | 'gcpkms'
+  | 'azuresecrets'
+  | 'azurekms'
+  | 'pkcs11';
+
+/** A backend that hands out its secret, which is read and used in this process. */
+type SecretBackend = {
+  readonly purpose: 'secret';
+  /** What a locator looks like; settings are checked against it, and the backend checks the rest when it is opened. */
+  readonly form: RegExp;
+  /** The form in words, for messages. */
+  readonly example: string;
+  /** Gives the opener, which throws `config_invalid` for a malformed locator. It reads nothing yet. */
+  readonly opener: () => Promise<(locator: string, env: Environment) => Promise<SecretSource> | SecretSource>;
+};
+
+/** A backend that keeps its private key and signs with it. */
+type SignerBackend = {
+  readonly purpose: 'signer';
+  readonly form: RegExp;
+  readonly example: string;
+  /**
+   * Gives the opener. Where one locator covers several keys or versions, it opens the one whose public half is
+   * `registered`. It throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, when the
+   * backend throttles, `signer_unavailable`.
+   */
+  readonly opener: () => Promise<(locator: string, env: Environment, registered?: KeyObject) => Promise<Signer>>;
+  /** Gives the function that creates a key and returns its locator; absent where `webdist keygen` cannot create one. */
+  readonly creator?: () => Promise<(locator: string, env: Environment) => Promise<string>>;
+};
+
+const backends: Readonly<Record<Scheme, SecretBackend | SignerBackend>> = {
+  env: {
+    purpose: 'secret',
+    form: /^env:\/\/./,
+    example: 'env://NAME',
+    opener: async () => (await import('./secrets/env.ts')).openEnv,
+  },
+  file: {
+    purpose: 'secret',
+    form: /^file:\/\/\/./,
+    example: 'file:///path',
+    opener: async () => (await import('./secrets/file.ts')).openFile,
+  },
+  'vault+kv': {
+    purpose: 'secret',
+    form: /^vault\+kv:\/\/.+#./,
+    example: 'vault+kv://MOUNT/PATH#FIELD',
+    opener: async () => (await import('./secrets/vault-kv.ts')).openVaultKv,
+  },
+  hashivault: {
+    purpose: 'signer',
+    form: /^hashivault:\/\/./,
+    example: 'hashivault://KEY',
+    opener: async () => (await import('./signer/vault-transit.ts')).openVaultTransit,
+    creator: async () => (await import('./signer/vault-transit.ts')).createVaultTransit,
+  },
+  awssecrets: {
+    purpose: 'secret',
+    form: /^awssecrets:\/\/./,
+    example: 'awssecrets://NAME_OR_ARN',
+    opener: async () => (await import('./secrets/aws.ts')).openAwsSecret,
+  },
+  awskms: {
+    purpose: 'signer',
+    form: /^awskms:\/\/[^/]*\/./,
+    example: 'awskms:///KEY_ID_OR_ARN',
+    opener: async () => (await import('./signer/aws-kms.ts')).openAwsKms,
+    creator: async () => (await import('./signer/aws-kms.ts')).createAwsKms,
+  },
+  gcpsecrets: {
+    purpose: 'secret',
+    form: /^gcpsecrets:\/\/projects\/./,
+    example: 'gcpsecrets://projects/P/secrets/S/versions/V',
+    opener: async () => (await import('./secrets/google.ts')).openGoogleSecret,
+  },
+  gcpkms: {
+    purpose: 'signer',
+    form: /^gcpkms:\/\/projects\/./,
+    example: 'gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/V',
+    opener: async () => (await import('./signer/google-kms.ts')).openGoogleKms,
+    creator: async () => (await import('./signer/google-kms.ts')).createGoogleKms,
+  },
+  azuresecrets: {
+    purpose: 'secret',
+    form: /^azuresecrets:\/\/[^/]+\/./,
+    example: 'azuresecrets://VAULT/SECRET',
+    opener: async () => (await import('./secrets/azure.ts')).openAzureSecret,
+  },
+  azurekms: {
+    purpose: 'signer',
+    form: /^azurekms:\/\/[^/]+\/./,
+    example: 'azurekms://VAULT/KEY',
+    opener: async () => (await import('./signer/azure-keys.ts')).openAzureKey,
+    creator: async () => (await import('./signer/azure-keys.ts')).createAzureKey,
+  },
+  pkcs11: {
+    purpose: 'signer',
+    form: /^pkcs11:./,
+    example: 'pkcs11:token=TOKEN;object=KEY',
+    opener: async () => (await import('./signer/pkcs11.ts')).openPkcs11,
+    creator: async () => (await import('./signer/pkcs11-create.ts')).createPkcs11,
+  },
+};
+
+const rows = new Map<string, SecretBackend | SignerBackend>(Object.entries(backends));
+
+/** The forms of all locators, for messages. */
+export const LOCATOR_FORMS: string = Object.values(backends)
+  .map(({ example }) => example)
+  .join(', ');
+
+/** The schemes under which `webdist keygen` can create a key. */
+export const CREATABLE_SCHEMES: readonly string[] = Object.entries(backends).flatMap(([scheme, backend]) =>
+  'creator' in backend ? [scheme] : [],
+);
+
+/** The scheme that a text begins with, known or not, such as `awskms`; undefined for a path or a PEM. */
+export const schemeOf = (text: string): string | undefined => /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
+
+const backendOf = (text: string) => rows.get(schemeOf(text) ?? '');
+
+/** Whether a text has the form of a locator. */
+export const isLocator = (text: string): boolean => backendOf(text)?.form.test(text) ?? false;
+
+/** True for a locator whose secret is read and used here; false for one of a backend that keeps its key. */
+export const isSecretLocator = (locator: string): boolean => backendOf(locator)?.purpose === 'secret';
+
+/**
+ * Opens the secret that a locator names; nothing is read yet.
+ * Throws `config_invalid` for an unknown scheme or a malformed locator.
+ */
+export async function openSecret(locator: string, env: Environment): Promise<SecretSource> {
+  const backend = backendOf(locator);
+  if (backend?.purpose !== 'secret') throw notALocator(locator, 'secret');
+  const open = await backend.opener();
+  return open(locator, env);
+}
+
+/**
+ * Opens the signer that a locator names and proves it: its public half is on P-256, and a first signature verifies under
+ * it. `registered` is the public half that App Store Connect reports: a key that was rotated in its backend is pinned to
+ * the version with it. Without such a version the newest is opened, so compare the public half.
+ * Throws `config_invalid` for an unknown scheme or a malformed locator, `key_absent`, `key_denied`, `key_unreachable`,
+ * `key_invalid` or, when the backend throttles, `signer_unavailable`. The message names the backend.
+ */
+export async function openSigner(locator: string, env: Environment, registered?: KeyObject): Promise<GuardedSigner> {
+  const backend = backendOf(locator);
+  if (backend?.purpose !== 'signer') throw notALocator(locator, 'signer');
+  const [open, { proveAndGuard }] = await Promise.all([backend.opener(), import('./signer/guarded.ts')]);
+  return proveAndGuard(await open(locator, env, registered));
+}
+
+/**
+ * Creates the key that a locator describes, in its backend; returns the locator to use it by, and its public half. The
+ * new key has signed once. A key that exists is never changed.
+ * Throws `state_invalid` if one exists, `usage_invalid` where no key can be created, or what `openSigner` throws.
+ */
+export async function createKey(
+  locator: string,
+  env: Environment,
+): Promise<{ readonly locator: string; readonly publicKey: KeyObject }> {
+  const backend = backendOf(locator);
+  if (backend?.purpose !== 'signer' || !backend.creator)
+    throw new WebdistError('usage_invalid', `No key can be created under the scheme "${schemeOf(locator) ?? ''}".`, {
+      hint: `Use one of ${CREATABLE_SCHEMES.join(', ')}; for a file, use --out.`,
+    });
+  const create = await backend.creator();
+  await refuseExisting(locator, env);
+  const created = await create(locator, env);
+  const signer = await openSigner(created, env);
+  await signer.close();
+  return { locator: created, publicKey: signer.publicKey };
+}
+
+async function refuseExisting(locator: string, env: Environment): Promise<void> {
+  try {
+    await (await openSigner(locator, env)).close();
+  } catch (error) {
+    if (hasCode(error, 'key_absent')) return;
+    // A key that is not usable exists all the same.
+    if (!hasCode(error, 'key_invalid')) throw error;
+  }
+  throw new WebdistError('state_invalid', 'This key exists already; it was not changed.', {
+    hint: 'Choose another name.',
+  });
+}
+
+/** The text itself may be a key, so only a scheme is repeated. */
+function notALocator(text: string, wanted: 'secret' | 'signer'): WebdistError {
+  const scheme = schemeOf(text);
+  if (scheme !== undefined && rows.has(scheme))
+    return new WebdistError('config_invalid', `A locator with the scheme "${scheme}:" does not name a ${wanted}.`);
+  const detail =
+    scheme === undefined ? 'This is not a locator: it has no scheme.' : `No locator has the scheme "${scheme}:".`;
+  return new WebdistError('config_invalid', detail, {
+    hint: `Use one of ${LOCATOR_FORMS}. For a file, write file:// before its absolute path.`,
+  });
+}
