@@ -1,17 +1,17 @@
-/** The link a page gives to the browser (Apple: "MarketplaceKitURIScheme"; docs/apple-facts.md §2). Pure. */
+/** The install link of a page (Apple: "MarketplaceKitURIScheme"; docs/apple-facts.md §2). Pure. */
 
-/** Values are plain; all are percent-encoded here (RFC 3986: a space is `%20`, which Foundation reads back). */
+/** Values are not encoded; `installUrl` percent-encodes them (RFC 3986: a space becomes `%20`, which Foundation decodes). */
 export type InstallLink = {
-  /** Base address of the package directory. */
+  /** URL of the package directory. */
   readonly packageUrl: string;
   readonly installToken: string;
-  /** The page's own OAuth subject token, posted later to the token endpoint. */
+  /** The page's own OAuth subject token, which the device later posts to the token endpoint. */
   readonly subjectToken?: string | undefined;
   readonly account?: string | undefined;
   readonly appShareUrl?: string | undefined;
 };
 
-/** Gives `marketplace-kit://install?…` with the parameters in Apple's order, those that are absent left out. */
+/** Returns `marketplace-kit://install?…` with the parameters in Apple's order, without the absent ones. */
 export function installUrl(link: InstallLink): string {
   const parameters = {
     alternativeDistributionPackage: link.packageUrl,

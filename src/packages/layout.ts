@@ -13,8 +13,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { isAppleId } from '../apple-id.ts';
 
-const VERSION = /^[1-9]\d{0,19}$/;
 const DIGEST_DIGITS = 16;
 
 export const versionsFolder = (dir: string, appleItemId: string) => join(dir, appleItemId, 'versions');
@@ -42,7 +42,7 @@ export function promisedBy(folder: string): { readonly manifest: string; readonl
 
 /** AppleVersionIDs of the whole packages of an app, in no order. */
 export async function versionsIn(dir: string, appleItemId: string): Promise<string[]> {
-  return (await namesIn(versionsFolder(dir, appleItemId))).filter((name) => VERSION.test(name));
+  return (await namesIn(versionsFolder(dir, appleItemId))).filter(isAppleId);
 }
 
 /** The revision a version is of now; undefined when it is not there. */
@@ -57,7 +57,7 @@ export async function revisionIn(
 /** AppleVersionID that `current` points to, if it is there. */
 export async function currentIn(dir: string, appleItemId: string): Promise<string | undefined> {
   const name = await linkedName(join(dir, appleItemId, 'current'));
-  return name !== undefined && VERSION.test(name) ? name : undefined;
+  return isAppleId(name) ? name : undefined;
 }
 
 /** Gives a pulled revision its name and makes it the one its version is of. Everything in it must have been synced. */
@@ -82,7 +82,7 @@ export async function removeLeftovers(dir: string, appleItemId: string, keep?: s
   const versions = versionsFolder(dir, appleItemId);
   const linked = await Promise.all((await versionsIn(dir, appleItemId)).map((id) => linkedName(join(versions, id))));
   for (const name of await namesIn(versions))
-    if (!VERSION.test(name) && !linked.includes(name) && name !== keep)
+    if (!isAppleId(name) && !linked.includes(name) && name !== keep)
       await rm(join(versions, name), { recursive: true, force: true });
   for (const name of await namesIn(join(dir, appleItemId)))
     if (name.startsWith('current.')) await rm(join(dir, appleItemId, name), { force: true });

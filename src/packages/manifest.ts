@@ -7,6 +7,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import { isAppleId } from '../apple-id.ts';
 
 /** Chunks of a file as Apple encrypted it: each digest is of `chunkSize` bytes, the last one's of what is left. */
 const hashes = z.object({
@@ -26,7 +27,7 @@ const details = z.object({ compressedSize: z.int().nonnegative().optional(), has
 export const manifestSchema = z.object({
   appleItemId: z.string(),
   bundleId: z.string(),
-  appleVersionId: z.string().regex(/^[1-9]\d{0,19}$/),
+  appleVersionId: z.string().refine(isAppleId),
   shortVersionString: z.string().optional(),
   bundleVersion: z.string().optional(),
   platforms: z.array(z.string()).optional(),

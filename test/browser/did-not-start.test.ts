@@ -20,7 +20,7 @@ t.test('the page says what the table says, in its order', async (t) => {
 });
 
 t.test('every code the button can have is in the table', async (t) => {
-  const known = didNotStart.filter(({ told }) => told === 'button').map(({ id }) => id);
+  const known = didNotStart.filter(({ reportedBy }) => reportedBy === 'button').map(({ id }) => id);
   const source = read('src/browser/install-button.ts');
   const reasons = /type Reason = ([^;]+);/.exec(source)?.[1]?.match(/[\w-]+/g) ?? [];
   const own = [...source.matchAll(/#fail\(\d+, '(\w+)'/g)].map(([, code]) => code ?? '');

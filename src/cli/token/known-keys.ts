@@ -8,7 +8,7 @@ import ky from 'ky';
 import { z } from 'zod';
 import { apiKeySettings, knownAppSettings, only, processSettings } from '../../config/config.ts';
 import { isWebdistError, WebdistError } from '../../errors.ts';
-import type { Known, KnownKey } from '../../install-token/verify/verify.ts';
+import type { Known, KnownKey } from '../../install-token/verify/checks.ts';
 import { fromSpki, isP256, readPublicKey } from '../../jws.ts';
 import { openFileMemory } from '../../registration/store.ts';
 import { openLocalSigner } from '../../signer/local.ts';

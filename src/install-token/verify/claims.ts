@@ -1,26 +1,18 @@
-/** Each claim of an install verification token against Apple's table (docs/apple-facts.md §1.3, §10). */
+/** Checks each claim of an install verification token against Apple's table (docs/apple-facts.md §1.3, §10). */
 
+import { isAppleId } from '../../apple-id.ts';
 import { INSTALL_TOKEN_AUDIENCE } from '../claims.ts';
-import type { Known, TokenCheck } from './verify.ts';
+import { fail, type JsonObject, type Known, ok, quoted, type TokenCheck, warn } from './checks.ts';
+import { formatSeconds } from './duration.ts';
 
-type Claims = Readonly<Record<string, unknown>>;
+/** Undefined if there is nothing to report. */
+type ClaimCheck = (claims: JsonObject, known: Known) => TokenCheck | undefined;
 
-/** One look at the claims; undefined when there is nothing to say. */
-export type ClaimCheck = (claims: Claims, known: Known) => TokenCheck | undefined;
-
-/** How far `iat` may lie ahead: Apple states nothing, so nearly nothing. */
+/** How far `iat` may lie in the future. Small, because Apple documents no tolerance. */
 const FUTURE_TOLERANCE_SECONDS = 5;
 const LONG_LIFETIME_SECONDS = 3600;
-/** Seconds reach twelve digits in the year 5138, milliseconds have had them since 1973. */
+/** A larger number is in milliseconds: seconds reach twelve digits in the year 5138, milliseconds did in 1973. */
 const MILLISECONDS_FROM = 1e11;
-
-const ok = (name: string, detail: string): TokenCheck => ({ name, result: 'ok', detail });
-const warn = (name: string, detail: string, cause?: string): TokenCheck => ({ name, result: 'warn', detail, cause });
-const fail = (name: string, detail: string, cause?: string): TokenCheck => ({ name, result: 'fail', detail, cause });
-const shown = (value: unknown) => (value === undefined ? 'missing' : JSON.stringify(value).slice(0, 200));
-
-const isAppleId = (value: unknown): value is string =>
-  typeof value === 'string' && /^[1-9]\d{0,19}$/.test(value) && BigInt(value) < 2n ** 64n;
 
 const checkAudience: ClaimCheck = ({ aud }) => {
   if (aud === INSTALL_TOKEN_AUDIENCE) return ok('aud', INSTALL_TOKEN_AUDIENCE);
@@ -28,13 +20,13 @@ const checkAudience: ClaimCheck = ({ aud }) => {
     aud === 'appstoreconnect-v1'
       ? 'this is a bearer token for an Apple API, not an install verification token'
       : Array.isArray(aud)
-        ? 'the JWT library writes an array; it has to be the string alone'
+        ? 'the JWT library writes an array; it must be the string alone'
         : undefined;
-  return fail('aud', `${shown(aud)}, expected "${INSTALL_TOKEN_AUDIENCE}"`, cause);
+  return fail('aud', `${quoted(aud)}, expected "${INSTALL_TOKEN_AUDIENCE}"`, cause);
 };
 
-/** The app the token is about: by `bid`, else by `iss`; with one app known, that one. */
-const appOf = ({ iss, bid }: Claims, { apps }: Known) =>
+/** The app that the token is for: by `bid`, else by `iss`; if only one app is known, that one. */
+const appOf = ({ iss, bid }: JsonObject, { apps }: Known) =>
   apps.find(({ bundleId }) => bundleId === bid) ??
   apps.find(({ appleItemId }) => appleItemId === iss) ??
   (apps.length === 1 ? apps[0] : undefined);
@@ -45,7 +37,7 @@ const checkIssuer: ClaimCheck = (claims, known) => {
   if (!isAppleId(iss)) {
     const isUuid = typeof iss === 'string' && /^[0-9a-f-]{36}$/i.test(iss);
     const cause = isUuid ? 'this is the issuer id of an API key; iss is the AppleItemID of the app' : undefined;
-    return fail('iss', `${shown(iss)}, expected the AppleItemID of the app as a decimal string`, cause);
+    return fail('iss', `${quoted(iss)}, expected the AppleItemID of the app as a decimal string`, cause);
   }
   const app = appOf(claims, known);
   if (!app) return ok('iss', `${iss}; not compared, because no app is configured`);
@@ -60,7 +52,7 @@ const checkIssuer: ClaimCheck = (claims, known) => {
 
 const checkBundle: ClaimCheck = (claims, known) => {
   const { bid } = claims;
-  if (typeof bid !== 'string' || bid === '') return fail('bid', `${shown(bid)}, expected the bundle id of the app`);
+  if (typeof bid !== 'string' || bid === '') return fail('bid', `${quoted(bid)}, expected the bundle id of the app`);
   const app = appOf(claims, known);
   if (!app) return ok('bid', `${bid}; not compared, because no app is configured`);
   if (app.bundleId === bid) return ok('bid', bid);
@@ -68,42 +60,49 @@ const checkBundle: ClaimCheck = (claims, known) => {
   return fail(
     'bid',
     `${bid}, expected ${app.bundleId}`,
-    isCase ? 'capitals count' : 'it is the bundle id of another app',
+    isCase ? 'case matters' : 'it is the bundle id of another app',
   );
 };
 
-const checkTime =
-  (name: 'iat' | 'exp'): ClaimCheck =>
-  (claims, { nowSeconds }) => {
-    const value = claims[name];
-    if (value === undefined && name === 'exp')
-      return fail('exp', 'missing', "Apple's article requires it, though a WWDC listing leaves it out");
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-      return fail(
-        name,
-        `${shown(value)}, expected whole seconds since 1970`,
-        typeof value === 'string' ? 'it has to be a number, not a string' : 'round it: Math.floor(Date.now() / 1000)',
-      );
-    if (value >= MILLISECONDS_FROM)
-      return fail(name, `${value} is in milliseconds, expected seconds`, 'divide by 1000');
-    const when = new Date(value * 1000).toISOString();
-    if (name === 'iat') {
-      const ahead = value - Math.floor(nowSeconds);
-      return ahead > FUTURE_TOLERANCE_SECONDS
-        ? fail(
-            'iat',
-            `${when} is ${ahead} s in the future`,
-            "the issuing server's clock is ahead; see `webdist doctor`",
-          )
-        : ok('iat', when);
-    }
-    if (value <= nowSeconds)
-      return fail('exp', `${when} is over for ${Math.floor(nowSeconds - value)} s`, 'get a new token for each install');
-    const { iat } = claims;
-    if (typeof iat === 'number' && iat < MILLISECONDS_FROM && value <= iat)
-      return fail('exp', `${when} is not after iat`);
-    return ok('exp', `${when}, in ${Math.floor(value - nowSeconds)} s`);
-  };
+/** Undefined if the value is whole seconds since 1970. */
+function checkSeconds(name: string, value: unknown): TokenCheck | undefined {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+    return fail(
+      name,
+      `${quoted(value)}, expected whole seconds since 1970`,
+      typeof value === 'string' ? 'it must be a number, not a string' : 'round it: Math.floor(Date.now() / 1000)',
+    );
+  if (value < MILLISECONDS_FROM) return undefined;
+  return fail(name, `${value} is in milliseconds, expected seconds`, 'divide by 1000');
+}
+
+const timeOf = (seconds: unknown) => new Date(Number(seconds) * 1000).toISOString();
+
+const checkIssuedAt: ClaimCheck = ({ iat }, { nowSeconds }) => {
+  const wrong = checkSeconds('iat', iat);
+  if (wrong) return wrong;
+  const ahead = Number(iat) - Math.floor(nowSeconds);
+  return ahead > FUTURE_TOLERANCE_SECONDS
+    ? fail(
+        'iat',
+        `${timeOf(iat)} is ${formatSeconds(ahead)} in the future`,
+        "the issuing server's clock is ahead; run `webdist doctor` there",
+      )
+    : ok('iat', timeOf(iat));
+};
+
+const checkExpiry: ClaimCheck = ({ iat, exp }, { nowSeconds }) => {
+  if (exp === undefined)
+    return fail('exp', 'missing', "Apple's article requires it, although a WWDC code listing omits it");
+  const wrong = checkSeconds('exp', exp);
+  if (wrong) return wrong;
+  const left = Number(exp) - nowSeconds;
+  if (left <= 0)
+    return fail('exp', `expired ${formatSeconds(-left)} ago (${timeOf(exp)})`, 'get a new token for each install');
+  if (typeof iat === 'number' && iat < MILLISECONDS_FROM && Number(exp) <= iat)
+    return fail('exp', `${timeOf(exp)} is not after iat`);
+  return ok('exp', `${timeOf(exp)}, in ${formatSeconds(left)}`);
+};
 
 const checkLifetime: ClaimCheck = ({ iat, exp }) =>
   typeof iat === 'number' && typeof exp === 'number' && exp < MILLISECONDS_FROM && exp - iat > LONG_LIFETIME_SECONDS
@@ -115,30 +114,30 @@ const checkDtype: ClaimCheck = ({ dtype }) =>
     ? ok('dtype', `${dtype}: ${dtype === 'download' ? 'the first install' : 'a later install'} on this device`)
     : fail(
         'dtype',
-        `${shown(dtype)}, expected "download" or "redownload"`,
+        `${quoted(dtype)}, expected "download" or "redownload"`,
         typeof dtype === 'string' && /^(re)?download$/i.test(dtype) ? 'write it in lower case' : undefined,
       );
 
 const checkNonce: ClaimCheck = ({ nonce }) =>
   typeof nonce === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(nonce)
-    ? ok('nonce', `${nonce}; whether it was used before only the device knows`)
-    : fail('nonce', `${shown(nonce)}, expected a random UUID, a new one for each token`);
+    ? ok('nonce', `${nonce}; only the device knows whether it was used before`)
+    : fail('nonce', `${quoted(nonce)}, expected a random UUID, a new one for each token`);
 
 const checkItem: ClaimCheck = ({ iid, iss }) => {
   if (iid === undefined) return undefined;
   if (!isAppleId(iid))
-    return fail('iid', `${shown(iid)}, expected the AppleItemID as a decimal string`, numberCause(iid));
-  // What is wrong with iss itself is said there.
+    return fail('iid', `${quoted(iid)}, expected the AppleItemID as a decimal string`, numberCause(iid));
+  // The check of `iss` reports what is wrong with `iss` itself.
   return iid === iss || !isAppleId(iss)
     ? ok('iid', iid)
-    : fail('iid', `${iid} is not iss (${shown(iss)})`, 'for an app from a website they are the same');
+    : fail('iid', `${iid} is not iss (${quoted(iss)})`, 'for an app from a website they are the same');
 };
 
 const checkVersion: ClaimCheck = ({ vid }) => {
   if (vid === undefined) return undefined;
   return isAppleId(vid)
-    ? ok('vid', `${vid}; it has to be the appleVersionId of the package that is linked`)
-    : fail('vid', `${shown(vid)}, expected the AppleVersionID as a decimal string`, numberCause(vid));
+    ? ok('vid', `${vid}; it must be the appleVersionId in the manifest of the linked package`)
+    : fail('vid', `${quoted(vid)}, expected the AppleVersionID as a decimal string`, numberCause(vid));
 };
 
 const numberCause = (value: unknown) => (typeof value === 'number' ? `write "${value}"` : undefined);
@@ -146,13 +145,13 @@ const numberCause = (value: unknown) => (typeof value === 'number' ? `write "${v
 const checkPair: ClaimCheck = ({ iid, vid }) =>
   (iid === undefined) === (vid === undefined)
     ? undefined
-    : warn('iid and vid', 'only one of them is there; the install gets faster only with both');
+    : warn('iid and vid', 'only one of them is present; installs are faster only with both');
 
 const checkCountry: ClaimCheck = ({ ccode }) => {
   if (ccode === undefined) return undefined;
   return typeof ccode === 'string' && /^[A-Z]{2}$/.test(ccode)
     ? ok('ccode', ccode)
-    : warn('ccode', `${shown(ccode)}, expected two capital letters (ISO 3166-1 alpha-2)`);
+    : warn('ccode', `${quoted(ccode)}, expected two capital letters (ISO 3166-1 alpha-2)`);
 };
 
 const appleClaims = ['iss', 'iat', 'exp', 'aud', 'bid', 'dtype', 'nonce', 'iid', 'vid', 'ccode'];
@@ -161,14 +160,14 @@ const checkOthers: ClaimCheck = (claims) => {
   const others = Object.keys(claims).filter((name) => !appleClaims.includes(name));
   return others.length === 0
     ? undefined
-    : warn('other claims', `${others.join(', ').slice(0, 200)}: Apple names no such claim`, 'leave them out');
+    : warn('other claims', `Apple documents no such claims: ${others.join(', ').slice(0, 200)}`, 'leave them out');
 };
 
 /** In the order of Apple's table. */
 export const claimChecks: readonly ClaimCheck[] = [
   checkIssuer,
-  checkTime('iat'),
-  checkTime('exp'),
+  checkIssuedAt,
+  checkExpiry,
   checkLifetime,
   checkAudience,
   checkBundle,

@@ -1,43 +1,42 @@
-/** Takes a compact JWS apart (RFC 7515 §3.1) and says what is wrong with its form. */
+/** Parses a compact JWS (RFC 7515 §3.1), and reports what is wrong with its form. */
 
-import type { TokenCheck } from './verify.ts';
+import { fail, type JsonObject, ok, type TokenCheck } from './checks.ts';
 
-type Json = Readonly<Record<string, unknown>>;
-
-/** A JWS taken apart, unverified. */
+/** A parsed JWS; not verified. */
 export type Jws = {
-  readonly header: Json;
-  readonly claims: Json;
+  readonly header: JsonObject;
+  readonly claims: JsonObject;
   readonly signature: Buffer;
   readonly signingInput: string;
 };
 
-/** Takes the text; `jws` is undefined when the check failed. */
-export function readToken(token: string): { readonly jws?: Jws; readonly check: TokenCheck } {
-  const parts = token.split('.');
+/** Returns the result of the check; `jws` is undefined if it failed. */
+export function parseJws(text: string): { readonly jws?: Jws; readonly check: TokenCheck } {
+  const parts = text.split('.');
   const [header = '', payload = '', signature = ''] = parts;
   if (parts.length !== 3)
-    return fail(`has ${parts.length} part${parts.length === 1 ? '' : 's'}, expected header.payload.signature`, {
-      cause: token.startsWith('marketplace-kit:')
+    return refused(`has ${parts.length} part${parts.length === 1 ? '' : 's'}, expected header.payload.signature`, {
+      cause: text.startsWith('marketplace-kit:')
         ? 'this is the install link; give the value of its parameter installVerificationToken'
         : parts.length === 5
-          ? 'the token is encrypted (JWE); Apple takes a signed one (JWS)'
-          : 'it was cut while copying, or the shell took it apart: put it into quotes',
+          ? 'the token is encrypted (JWE); Apple accepts only signed tokens (JWS)'
+          : 'it was cut off when copied, or split by the shell: put it in quotes',
     });
   for (const [name, part] of Object.entries({ header, payload, signature })) {
-    if (part === '') return fail(`the ${name} is empty`, { cause: 'the token was never signed (alg "none"), or cut' });
+    if (part === '')
+      return refused(`the ${name} is empty`, { cause: 'the token was never signed (alg "none"), or was cut off' });
     if (/[+/=]/.test(part))
-      return fail(`the ${name} has + / or =, which base64url has not`, {
+      return refused(`the ${name} contains + / or =, which base64url does not have`, {
         cause: 'it was encoded as base64 instead of base64url (RFC 4648 §5, without padding)',
       });
-    if (/%[0-9A-Fa-f]{2}/.test(part)) return fail(`the ${name} is percent-encoded`, { cause: 'decode it once' });
+    if (/%[0-9A-Fa-f]{2}/.test(part)) return refused(`the ${name} is percent-encoded`, { cause: 'decode it once' });
     if (!/^[\w-]+$/.test(part) || part.length % 4 === 1)
-      return fail(`the ${name} is not base64url`, { cause: 'it was cut or changed on its way' });
+      return refused(`the ${name} is not base64url`, { cause: 'it was cut off or modified on the way' });
   }
-  const [headerJson, claims] = [readJson(header), readJson(payload)];
+  const [headerJson, claims] = [parseJson(header), parseJson(payload)];
   if (!headerJson || !claims)
-    return fail(`the ${headerJson ? 'payload' : 'header'} is not a JSON object in UTF-8`, {
-      cause: 'it was encoded twice, or is not what was signed',
+    return refused(`the ${headerJson ? 'payload' : 'header'} is not a JSON object in UTF-8`, {
+      cause: 'it was encoded twice, or is not a token',
     });
   return {
     jws: {
@@ -46,20 +45,18 @@ export function readToken(token: string): { readonly jws?: Jws; readonly check: 
       signature: Buffer.from(signature, 'base64url'),
       signingInput: `${header}.${payload}`,
     },
-    check: { name: 'shape', result: 'ok', detail: 'a compact JWS: three parts of base64url, JSON objects' },
+    check: ok('shape', 'a compact JWS: three parts of base64url, JSON objects'),
   };
 }
 
-const fail = (detail: string, { cause }: { cause: string }): { check: TokenCheck } => ({
-  check: { name: 'shape', result: 'fail', detail, cause },
-});
+const refused = (detail: string, { cause }: { cause: string }) => ({ check: fail('shape', detail, cause) });
 
-function readJson(part: string): Json | undefined {
+function parseJson(part: string): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(part, 'base64url')));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
   } catch {
-    // What it is instead shows in the check.
+    // The check `shape` reports it.
     return undefined;
   }
 }

@@ -1,75 +1,88 @@
 /**
- * Whether the signature of a token verifies under the key its `kid` names, and if not, under what it does: the wrong
- * `kid`, DER instead of r‖s, the App Store Connect API key. Must not know the claims.
+ * Checks whether the signature verifies with the key that `kid` names. If not, finds the mistake: a wrong `kid`, DER
+ * instead of r‖s, the App Store Connect API key.
  */
 
 import { type KeyObject, verify } from 'node:crypto';
+import { fail, type Known, type KnownKey, ok, quoted, type TokenCheck } from './checks.ts';
 import type { Jws } from './shape.ts';
-import type { Known, KnownKey, TokenCheck } from './verify.ts';
 
+const NAME = 'signature';
 const RAW_BYTES = 64;
 
-/** Looks at `kid` and signature together: each explains the other. */
-export function signatureCheck(jws: Jws, known: Known): TokenCheck {
+/** Checks `kid` and signature together, because each explains the other. */
+export function signatureCheck(jws: Jws, { keys, apiKey }: Known): TokenCheck {
   const { kid } = jws.header;
-  const { keys, apiKey } = known;
   const signer = keys.find((key) => verifies(jws, key.publicKey));
-  const isDer = isDerSignature(jws.signature);
   if (kid !== undefined && kid === apiKey?.keyId)
-    return fail(`kid is ${JSON.stringify(kid)}, the id of the App Store Connect API key`, {
-      cause: 'the API key was used; the distribution key signs, under the id App Store Connect gave its public half',
-    });
+    return fail(
+      NAME,
+      `kid is ${quoted(kid)}, the id of the App Store Connect API key`,
+      'the API key was used; sign with the distribution key, and use the id that App Store Connect assigned to it',
+    );
   if (apiKey?.publicKey && verifies(jws, apiKey.publicKey))
-    return fail('it is signed with the App Store Connect API key', {
-      cause: 'the .p8 was put in the place of the distribution key (WEBDIST_KEY)',
-    });
+    return fail(
+      NAME,
+      'it is signed with the App Store Connect API key',
+      'the .p8 of the API key was configured as the distribution key (WEBDIST_KEY)',
+    );
   if (typeof kid !== 'string' || kid === '')
-    return fail(`kid is ${JSON.stringify(kid)}, expected the id of the registered key`, {
-      cause: signer?.keyId ? `the right one is ${signer.keyId}` : 'see `webdist apps find BUNDLE_ID`',
-    });
-  if (keys.length === 0)
-    return { name: 'signature', result: 'fail', detail: 'could not be checked: no public key is known' };
-  if (isDer)
-    return fail(`has ${jws.signature.length} bytes in DER, expected the 64 of r‖s (RFC 7518 §3.4)`, {
-      cause: "the default of most crypto libraries is DER; in Node: dsaEncoding: 'ieee-p1363'",
-    });
-  if (jws.signature.length !== RAW_BYTES)
-    return fail(`has ${jws.signature.length} bytes, expected the 64 of r‖s (RFC 7518 §3.4)`, {
-      cause: jws.signature.length === 32 ? 'it is an HMAC (HS256)' : 'it was cut, or the key is not on P-256',
-    });
-  const named = keys.find((key) => key.keyId === kid) ?? keys.find((key) => key.keyId === undefined);
-  if (signer && (signer.keyId === undefined || signer.keyId === kid)) return verified(signer, kid);
-  if (signer)
-    return fail(`kid is ${JSON.stringify(kid)}, but it is signed with the key ${signer.keyId}`, {
-      cause: `the key was rotated or another app's id was taken; kid has to be ${signer.keyId}`,
-    });
-  if (!named)
-    return fail(`kid is ${JSON.stringify(kid)}, and no such key is known (${sources(keys)})`, {
-      cause: 'the key was removed, belongs to another account, or kid is a thumbprint of the key instead of its id',
-    });
-  return fail(`does not verify with the public key ${kid} (${named.source})`, {
-    cause: 'it was signed with another private key, or the token was changed afterwards',
-  });
+    return fail(
+      NAME,
+      `kid is ${quoted(kid)}, expected the id of the registered key`,
+      signer?.keyId ? `the right id is ${signer.keyId}` : 'find the id with `webdist apps find BUNDLE_ID`',
+    );
+  if (keys.length === 0) return fail(NAME, 'could not be checked: no public key is known');
+  return formCheck(jws) ?? keyCheck(kid, keys, signer);
 }
 
-const verified = ({ keyId, source }: KnownKey, kid: string): TokenCheck => ({
-  name: 'signature',
-  result: 'ok',
-  detail: `verifies with the public key ${keyId ?? kid}, from ${source}${keyId === undefined ? '; whether it is registered under that id was not looked at' : ''}`,
-});
+function formCheck({ signature }: Jws): TokenCheck | undefined {
+  if (isDer(signature))
+    return fail(
+      NAME,
+      `has ${signature.length} bytes in DER, expected the 64 of r‖s (RFC 7518 §3.4)`,
+      "most crypto libraries return DER by default; in Node, set dsaEncoding: 'ieee-p1363'",
+    );
+  if (signature.length === RAW_BYTES) return undefined;
+  return fail(
+    NAME,
+    `has ${signature.length} bytes, expected the 64 of r‖s (RFC 7518 §3.4)`,
+    signature.length === 32 ? 'it is an HMAC (HS256)' : 'it was cut off, or the key is not on P-256',
+  );
+}
 
-const fail = (detail: string, { cause }: { cause: string }): TokenCheck => ({
-  name: 'signature',
-  result: 'fail',
-  detail,
-  cause,
-});
+/** `signer` is the key that the signature verifies with, if it is known. */
+function keyCheck(kid: string, keys: readonly KnownKey[], signer: KnownKey | undefined): TokenCheck {
+  if (signer?.keyId === kid) return ok(NAME, `verifies with the public key ${kid}, from ${signer.source}`);
+  if (signer && signer.keyId === undefined)
+    return ok(
+      NAME,
+      `verifies with the public key from ${signer.source}; whether that is registered as ${kid} was not checked`,
+    );
+  if (signer)
+    return fail(
+      NAME,
+      `kid is ${quoted(kid)}, but it is signed with the key ${signer.keyId}`,
+      `the key was rotated, or the id of another app was used; kid must be ${signer.keyId}`,
+    );
+  const named = keys.find(({ keyId }) => keyId === kid) ?? keys.find(({ keyId }) => keyId === undefined);
+  if (named)
+    return fail(
+      NAME,
+      `does not verify with the public key ${kid} (${named.source})`,
+      'it was signed with another private key, or the token was modified afterwards',
+    );
+  const sources = [...new Set(keys.map(({ source }) => source))].join(', ');
+  return fail(
+    NAME,
+    `kid is ${quoted(kid)}, which is not the id of a known key (${sources})`,
+    'the key was removed, belongs to another account, or kid is a thumbprint of the key instead of its id',
+  );
+}
 
-const sources = (keys: readonly KnownKey[]) => [...new Set(keys.map(({ source }) => source))].join(', ');
-
-const isDerSignature = (bytes: Buffer) => bytes[0] === 0x30 && bytes[1] === bytes.length - 2 && bytes[2] === 0x02;
+const isDer = (bytes: Buffer) => bytes[0] === 0x30 && bytes[1] === bytes.length - 2 && bytes[2] === 0x02;
 
 function verifies({ signature, signingInput }: Jws, key: KeyObject): boolean {
-  const dsaEncoding = isDerSignature(signature) ? 'der' : 'ieee-p1363';
+  const dsaEncoding = isDer(signature) ? 'der' : 'ieee-p1363';
   return verify('sha256', Buffer.from(signingInput, 'ascii'), { key, dsaEncoding }, signature);
 }

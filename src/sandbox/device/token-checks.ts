@@ -4,6 +4,7 @@
  */
 
 import { createPublicKey, verify } from 'node:crypto';
+import { isAppleId } from '../../apple-id.ts';
 import { formatSeconds } from '../../install-token/verify/duration.ts';
 import { type DeviceCheck, fail, type Outcome, pass, quoted, warn } from './check.ts';
 import { isCountryCode } from './country-codes.ts';
@@ -101,10 +102,6 @@ function checkAudience({ aud }: Json) {
     ? pass(`aud is ${AUDIENCE}`)
     : fail(`aud is ${quoted(aud)}, expected the string "${AUDIENCE}"`);
 }
-
-/** A decimal string that fits in 64 bits, as Apple's item and version ids do. */
-const isAppleId = (value: unknown): value is string =>
-  typeof value === 'string' && /^[1-9][0-9]{0,19}$/.test(value) && BigInt(value) < 2n ** 64n;
 
 function checkIssuer({ iss }: Json, { app }: ExaminedToken) {
   if (!isAppleId(iss)) return fail(`iss is ${quoted(iss)}, expected the app's AppleItemID as a decimal string`);

@@ -1,10 +1,11 @@
-/** Each mistake people make with an install verification token is found, and its likely cause is said. */
+/** Every common mistake with an install verification token is found, and its likely cause is named. */
 
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
 import t from 'tap';
 import { claimsFor } from '../../../src/install-token/claims.ts';
-import { type Known, verifyInstallToken } from '../../../src/install-token/verify/verify.ts';
+import type { Known } from '../../../src/install-token/verify/checks.ts';
+import { verifyInstallToken } from '../../../src/install-token/verify/verify.ts';
 import { headerFor } from '../../../src/jws.ts';
 
 const nowSeconds = 1_790_000_100;
@@ -51,7 +52,7 @@ function tokenOf(parts: Parts = {}): string {
 const troubles = (token: string, given: Known = known) =>
   verifyInstallToken(token, given).checks.filter(({ result }) => result === 'fail' || result === 'warn');
 
-t.test('a right token, ours and one made by jose', async (t) => {
+t.test('a correct token, ours and one made by jose', async (t) => {
   const verdict = verifyInstallToken(tokenOf(), known);
   t.equal(verdict.accepted, true);
   t.strictSame(verdict.header, header);
@@ -65,7 +66,7 @@ t.test('a right token, ours and one made by jose', async (t) => {
   t.equal(verifyInstallToken(byJose, known).accepted, true);
   const byFile: Known = { ...known, keys: [{ publicKey: own.publicKey, source: 'the file a.pem' }] };
   t.strictSame(troubles(tokenOf(), byFile), []);
-  t.strictSame(troubles(tokenOf(), { ...known, apps: [] }), [], 'without an app nothing is compared');
+  t.strictSame(troubles(tokenOf(), { ...known, apps: [] }), [], 'without a configured app, nothing is compared');
 });
 
 const { exp: _, ...withoutExp } = claims;
@@ -85,7 +86,7 @@ const withoutClaim = () => {
 };
 
 const mistakes: readonly (readonly [what: string, token: () => string, name: string, says: RegExp])[] = [
-  ['not a token', () => 'abc', 'shape', /cut while copying/],
+  ['not a token', () => 'abc', 'shape', /cut off when copied/],
   ['the link', () => `marketplace-kit://install?a.b`, 'shape', /installVerificationToken/],
   ['a JWE', () => 'a.b.c.d.e', 'shape', /encrypted/],
   ['alg none', unsigned, 'shape', /never signed/],
@@ -93,16 +94,11 @@ const mistakes: readonly (readonly [what: string, token: () => string, name: str
   ['percent-encoded', () => tokenOf().replace('.', '%2E.').replace('%2E', '%41'), 'shape', /decode it once/],
   ['not JSON', () => `${tokenOf().split('.')[0]}.AAAA.AAAA`, 'shape', /encoded twice/],
   ['DER', () => tokenOf({ dsaEncoding: 'der' }), 'signature', /ieee-p1363/],
-  ['the API key', () => tokenOf({ key: api.privateKey }), 'signature', /\.p8 was put in the place/],
+  ['the API key', () => tokenOf({ key: api.privateKey }), 'signature', /\.p8 of the API key was configured/],
   ['the API key id', () => tokenOf({ header: { kid: '2X9R4HXF34' } }), 'signature', /the API key was used/],
-  [
-    'the kid of another key',
-    () => tokenOf({ header: { kid: 'second' } }),
-    'signature',
-    new RegExp(`has to be ${keyId}`),
-  ],
+  ['the kid of another key', () => tokenOf({ header: { kid: 'second' } }), 'signature', new RegExp(`must be ${keyId}`)],
   ['an unknown kid', () => tokenOf({ header: { kid: 'x' }, key: pair().privateKey }), 'signature', /thumbprint/],
-  ['no kid', () => tokenOf({ header: { kid: undefined } }), 'signature', new RegExp(`right one is ${keyId}`)],
+  ['no kid', () => tokenOf({ header: { kid: undefined } }), 'signature', new RegExp(`right id is ${keyId}`)],
   ['another private key', () => tokenOf({ key: pair().privateKey }), 'signature', /another private key/],
   [
     'a changed claim',
@@ -113,7 +109,7 @@ const mistakes: readonly (readonly [what: string, token: () => string, name: str
           `.${Buffer.from(JSON.stringify({ ...claims, dtype: 'redownload' })).toString('base64url')}${part.slice(-1)}`,
       ),
     'signature',
-    /changed afterwards/,
+    /modified afterwards/,
   ],
   ['typ', () => tokenOf({ header: { typ: 'at+jwt' } }), 'typ', /at\+jwt/],
   ['extra header', () => tokenOf({ header: { jwk: {} } }), 'header', /jwk/],
@@ -130,12 +126,12 @@ const mistakes: readonly (readonly [what: string, token: () => string, name: str
   ['a time as text', () => tokenOf({ claims: { iat: '1790000000' } }), 'iat', /a number, not a string/],
   ['a broken second', () => tokenOf({ claims: { iat: 1_790_000_000.5 } }), 'iat', /Math\.floor/],
   ['the future', () => tokenOf({ claims: { iat: nowSeconds + 60 } }), 'iat', /clock is ahead/],
-  ['over', () => tokenOf({ claims: { exp: nowSeconds - 1 } }), 'exp', /new token for each install/],
-  ['exp before iat', () => tokenOf({ claims: { iat: nowSeconds, exp: nowSeconds } }), 'exp', /over for 0 s/],
+  ['expired', () => tokenOf({ claims: { exp: nowSeconds - 1 } }), 'exp', /new token for each install/],
+  ['exp before iat', () => tokenOf({ claims: { iat: nowSeconds, exp: nowSeconds } }), 'exp', /expired 0 s ago/],
   ['no exp', withoutClaim, 'exp', /WWDC/],
   ['aud of the API', () => tokenOf({ claims: { aud: 'appstoreconnect-v1' } }), 'aud', /bearer token for an Apple API/],
   ['aud a list', () => tokenOf({ claims: { aud: ['AppleDownloadVerification-v1'] } }), 'aud', /string alone/],
-  ['bid in other letters', () => tokenOf({ claims: { bid: 'com.example.TrailMap' } }), 'bid', /capitals count/],
+  ['bid in other letters', () => tokenOf({ claims: { bid: 'com.example.TrailMap' } }), 'bid', /case matters/],
   ['dtype in capitals', () => tokenOf({ claims: { dtype: 'Download' } }), 'dtype', /lower case/],
   ['nonce', () => tokenOf({ claims: { nonce: '1' } }), 'nonce', /UUID/],
   ['iid', () => tokenOf({ claims: { iid: '6500000002' } }), 'iid', /the same/],
@@ -166,14 +162,14 @@ t.test('HS256 is two mistakes', async (t) => {
   t.match(troubles(hs256())[1]?.cause, /HMAC/);
 });
 
-t.test('without any public key it is not accepted', async (t) => {
+t.test('without a public key, no token is accepted', async (t) => {
   t.strictSame(
     troubles(tokenOf(), { ...known, keys: [] }).map(({ name }) => name),
     ['signature'],
   );
 });
 
-t.test('no secret of a key can be in what is said', async (t) => {
+t.test('the verdict contains no private key', async (t) => {
   const pem = own.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
   t.ok(createPrivateKey(pem));
   t.notMatch(JSON.stringify(verifyInstallToken(tokenOf(), known)), pem.split('\n')[1] ?? 'x');
