@@ -1,9 +1,9 @@
 /**
- * What <install-button> says in the official languages of the EU besides English, by ISO 639-1 code; loaded only when
- * the page is in one of them.
+ * The button's texts in the official languages of the EU besides English, by ISO 639-1 code; loaded only for pages in
+ * another language than English.
  */
 
-import type { Texts } from './install-button.ts';
+import type { Texts } from './install-button-english.ts';
 
 export const texts: Readonly<Record<string, Texts>> = {
   bg: {
@@ -17,6 +17,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Отворете тази страница на своя iPhone или iPad.',
     outdated: 'Изисква се iOS 17.5 или iPadOS 18, или по-нова версия.',
     'in-app': 'Отворете тази страница в Safari.',
+    region: 'Това приложение може да се инсталира само в Европейския съюз.',
   },
   cs: {
     install: 'Nainstalovat',
@@ -29,6 +30,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Otevřete tuto stránku na iPhonu nebo iPadu.',
     outdated: 'Vyžaduje iOS 17.5 nebo iPadOS 18 či novější.',
     'in-app': 'Otevřete tuto stránku v Safari.',
+    region: 'Tuto aplikaci lze nainstalovat pouze v Evropské unii.',
   },
   da: {
     install: 'Installer',
@@ -41,6 +43,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Åbn denne side på din iPhone eller iPad.',
     outdated: 'Kræver iOS 17.5 eller iPadOS 18 eller nyere.',
     'in-app': 'Åbn denne side i Safari.',
+    region: 'Denne app kan kun installeres i EU.',
   },
   de: {
     install: 'Installieren',
@@ -53,6 +56,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Öffnen Sie diese Seite auf Ihrem iPhone oder iPad.',
     outdated: 'Erfordert iOS 17.5 oder iPadOS 18 oder neuer.',
     'in-app': 'Öffnen Sie diese Seite in Safari.',
+    region: 'Diese App kann nur in der Europäischen Union installiert werden.',
   },
   el: {
     install: 'Εγκατάσταση',
@@ -65,6 +69,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Ανοίξτε αυτή τη σελίδα στο iPhone ή το iPad σας.',
     outdated: 'Απαιτείται iOS 17.5 ή iPadOS 18 ή νεότερη έκδοση.',
     'in-app': 'Ανοίξτε αυτή τη σελίδα στο Safari.',
+    region: 'Αυτή η εφαρμογή μπορεί να εγκατασταθεί μόνο στην Ευρωπαϊκή Ένωση.',
   },
   es: {
     install: 'Instalar',
@@ -77,6 +82,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Abre esta página en tu iPhone o iPad.',
     outdated: 'Requiere iOS 17.5 o iPadOS 18, o una versión posterior.',
     'in-app': 'Abre esta página en Safari.',
+    region: 'Esta app solo se puede instalar en la Unión Europea.',
   },
   et: {
     install: 'Installi',
@@ -89,6 +95,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Ava see leht oma iPhone’is või iPadis.',
     outdated: 'Vajalik on iOS 17.5 või iPadOS 18 või uuem.',
     'in-app': 'Ava see leht Safaris.',
+    region: 'Seda rakendust saab installida ainult Euroopa Liidus.',
   },
   fi: {
     install: 'Asenna',
@@ -101,6 +108,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Avaa tämä sivu iPhonessa tai iPadissa.',
     outdated: 'Vaatii iOS 17.5:n tai iPadOS 18:n tai uudemman.',
     'in-app': 'Avaa tämä sivu Safarissa.',
+    region: 'Tämän apin voi asentaa vain Euroopan unionissa.',
   },
   fr: {
     install: 'Installer',
@@ -113,6 +121,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Ouvrez cette page sur votre iPhone ou iPad.',
     outdated: 'Nécessite iOS 17.5 ou iPadOS 18, ou une version ultérieure.',
     'in-app': 'Ouvrez cette page dans Safari.',
+    region: 'Cette app ne peut être installée que dans l’Union européenne.',
   },
   ga: {
     install: 'Suiteáil',
@@ -125,6 +134,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Oscail an leathanach seo ar d’iPhone nó iPad.',
     outdated: 'Teastaíonn iOS 17.5 nó iPadOS 18, nó níos déanaí.',
     'in-app': 'Oscail an leathanach seo in Safari.',
+    region: 'Ní féidir an aip seo a shuiteáil ach san Aontas Eorpach.',
   },
   hr: {
     install: 'Instaliraj',
@@ -137,6 +147,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Otvorite ovu stranicu na svojem iPhoneu ili iPadu.',
     outdated: 'Potreban je iOS 17.5 ili iPadOS 18 ili noviji.',
     'in-app': 'Otvorite ovu stranicu u Safariju.',
+    region: 'Ova se aplikacija može instalirati samo u Europskoj uniji.',
   },
   hu: {
     install: 'Telepítés',
@@ -149,6 +160,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Nyissa meg ezt az oldalt az iPhone-ján vagy iPadjén.',
     outdated: 'iOS 17.5 vagy iPadOS 18, illetve újabb szükséges.',
     'in-app': 'Nyissa meg ezt az oldalt a Safariban.',
+    region: 'Ez az app csak az Európai Unióban telepíthető.',
   },
   it: {
     install: 'Installa',
@@ -161,6 +173,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Apri questa pagina su iPhone o iPad.',
     outdated: 'Richiede iOS 17.5 o iPadOS 18, o versioni successive.',
     'in-app': 'Apri questa pagina in Safari.',
+    region: 'Questa app può essere installata solo nell’Unione europea.',
   },
   lt: {
     install: 'Įdiegti',
@@ -173,6 +186,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Atverkite šį puslapį savo „iPhone“ arba „iPad“.',
     outdated: 'Reikia „iOS 17.5“ arba „iPadOS 18“ ar naujesnės versijos.',
     'in-app': 'Atverkite šį puslapį naršyklėje „Safari“.',
+    region: 'Šią programą galima įdiegti tik Europos Sąjungoje.',
   },
   lv: {
     install: 'Instalēt',
@@ -185,6 +199,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Atveriet šo lapu savā iPhone vai iPad ierīcē.',
     outdated: 'Nepieciešama iOS 17.5 vai iPadOS 18, vai jaunāka versija.',
     'in-app': 'Atveriet šo lapu pārlūkā Safari.',
+    region: 'Šo lietotni var instalēt tikai Eiropas Savienībā.',
   },
   mt: {
     install: 'Installa',
@@ -197,6 +212,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Iftaħ din il-paġna fuq l-iPhone jew l-iPad tiegħek.',
     outdated: 'Jeħtieġ iOS 17.5 jew iPadOS 18, jew aktar ġdid.',
     'in-app': 'Iftaħ din il-paġna f’Safari.',
+    region: 'Din l-app tista’ tiġi installata biss fl-Unjoni Ewropea.',
   },
   nl: {
     install: 'Installeer',
@@ -209,6 +225,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Open deze pagina op je iPhone of iPad.',
     outdated: 'Vereist iOS 17.5 of iPadOS 18, of nieuwer.',
     'in-app': 'Open deze pagina in Safari.',
+    region: 'Deze app kan alleen in de Europese Unie worden geïnstalleerd.',
   },
   pl: {
     install: 'Zainstaluj',
@@ -221,6 +238,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Otwórz tę stronę na iPhonie lub iPadzie.',
     outdated: 'Wymaga iOS 17.5 lub iPadOS 18 albo nowszej wersji.',
     'in-app': 'Otwórz tę stronę w Safari.',
+    region: 'Tę aplikację można zainstalować tylko w Unii Europejskiej.',
   },
   pt: {
     install: 'Instalar',
@@ -233,6 +251,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Abra esta página no seu iPhone ou iPad.',
     outdated: 'Requer iOS 17.5 ou iPadOS 18, ou posterior.',
     'in-app': 'Abra esta página no Safari.',
+    region: 'Esta app só pode ser instalada na União Europeia.',
   },
   ro: {
     install: 'Instalează',
@@ -245,6 +264,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Deschideți această pagină pe iPhone sau iPad.',
     outdated: 'Necesită iOS 17.5 sau iPadOS 18 ori o versiune mai nouă.',
     'in-app': 'Deschideți această pagină în Safari.',
+    region: 'Această aplicație poate fi instalată doar în Uniunea Europeană.',
   },
   sk: {
     install: 'Nainštalovať',
@@ -257,6 +277,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Otvorte túto stránku na iPhone alebo iPade.',
     outdated: 'Vyžaduje iOS 17.5 alebo iPadOS 18 či novší.',
     'in-app': 'Otvorte túto stránku v Safari.',
+    region: 'Túto aplikáciu možno nainštalovať iba v Európskej únii.',
   },
   sl: {
     install: 'Namesti',
@@ -269,6 +290,7 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Odprite to stran v svojem iPhonu ali iPadu.',
     outdated: 'Potreben je iOS 17.5 ali iPadOS 18 ali novejši.',
     'in-app': 'Odprite to stran v Safariju.',
+    region: 'To aplikacijo je mogoče namestiti samo v Evropski uniji.',
   },
   sv: {
     install: 'Installera',
@@ -281,5 +303,6 @@ export const texts: Readonly<Record<string, Texts>> = {
     elsewhere: 'Öppna den här sidan på din iPhone eller iPad.',
     outdated: 'Kräver iOS 17.5 eller iPadOS 18 eller senare.',
     'in-app': 'Öppna den här sidan i Safari.',
+    region: 'Den här appen kan bara installeras i EU.',
   },
 };

@@ -1,322 +1,227 @@
-// <install-button>: a link that starts an install, with a fresh token in it before anybody taps (docs/apple-facts.md §2.4).
-// Imports nothing up front; docs/install-button.md describes it. Must not know how tokens are made.
-import type { InstallAnswer, Problem } from './client.ts';
+/**
+ * `<install-button>`: a link that starts an install, with a fresh token in it before the visitor taps
+ * (docs/install-button.md). Where there is no DOM, importing this module defines nothing.
+ */
 
-type State = 'loading' | 'ready' | 'unsupported' | 'error' | 'limited';
+import { english, type Texts } from './install-button-english.ts';
+import type { InstallState, InstallStateDetail, InstallTapDetail } from './install-button-events.ts';
+import { languageOf, loadTexts } from './install-button-language.ts';
+import { Link } from './install-button-link.ts';
+import { OPTIONS, Options, upgradeProperties } from './install-button-options.ts';
+import { Requests } from './install-button-requests.ts';
+import { servedShare } from './install-button-served.ts';
+import { type Reason, unsupportedReason } from './install-button-support.ts';
+import { View } from './install-button-view.ts';
 
-/** Why this browser cannot install. */
-type Reason = 'elsewhere' | 'outdated' | 'in-app' | 'frame';
+export type { InstallButtonAttributes } from './install-button-attributes.ts';
+export type { InstallState, InstallStateDetail, InstallTapDetail };
 
-/** What the button says; each text can be replaced by an attribute `text-<name>`. */
-const english = {
-  install: 'Install',
-  loading: 'Getting ready…',
-  tapped: 'Confirm on your device. Nothing happened? Tap again.',
-  error: 'Installing is not possible right now.',
-  offline: 'You are offline.',
-  limited: 'Too many attempts. Please wait a moment.',
-  retry: 'Try again',
-  elsewhere: 'Open this page on your iPhone or iPad.',
-  outdated: 'This needs iOS 17.5 or iPadOS 18, or later.',
-  'in-app': 'Open this page in Safari.',
-};
-export type Texts = typeof english;
-
-/** The link held now. Times in milliseconds of this device's clock; the server's may differ from it. */
-type Held = { url: string; nonce: string; renewAt: number; endsAt: number };
-type Failure = { state: 'error' | 'limited'; code: string; waitUntil: number; isServersWish: boolean };
-
-const TIMEOUT_MS = 15_000;
 const HELP = 'docs/install-did-not-start.md#';
 
-const sheet = new CSSStyleSheet();
-sheet.replaceSync(`
-:host { display: inline-grid; justify-items: center; gap: .4em; inline-size: min(20em, 100%); text-align: center }
-:host([hidden]), [hidden] { display: none !important }
-[part=link], [part=retry] {
-  display: inline-grid; place-content: center; box-sizing: border-box; padding: .6em 1.6em; border: 0; border-radius: 99em;
-  min-inline-size: 9em; max-inline-size: 100%; min-block-size: 44px;
-  font: inherit; font-weight: 600; text-decoration: none; cursor: pointer;
-  color: var(--install-button-color, #fff); background: var(--install-button-background, #0068d6)
-}
-[aria-disabled=true] { opacity: .6; cursor: default }
-:focus-visible { outline: 3px solid; outline-offset: 2px }
-[part=message] { justify-self: stretch; margin: 0; min-block-size: 1.4em; line-height: 1.4; font-size: .875em }
-[part=message] a { color: inherit }
-[part=qr] { inline-size: 160px; block-size: 160px; padding: 12px; border-radius: 12px; background: #fff; color: #000 }
-`);
+export class InstallButton extends Options {
+  static readonly observedAttributes = [...Object.keys(OPTIONS), ...Object.keys(english).map((name) => `text-${name}`)];
 
-class InstallButton extends HTMLElement {
-  static readonly observedAttributes = ['app', 'account', 'subject-token', 'server', 'support'];
-
-  /** The customer's JWT, for a service that asks for the website's sign-in. Takes effect with `refresh()`. */
-  accessToken: string | undefined;
-
-  readonly #link = part('a', 'link');
-  readonly #message = part('p', 'message');
-  readonly #retry = part('button', 'retry');
-  readonly #qr = part('div', 'qr');
-  readonly #nearness = new IntersectionObserver(
-    (seen) => {
-      this.#isNear = seen.at(-1)?.isIntersecting ?? false;
-      this.#look();
-    },
-    { rootMargin: '300px' },
+  readonly #internals = this.attachInternals?.();
+  readonly #view = new View(this.attachShadow({ mode: 'open' }));
+  readonly #requests = new Requests(this);
+  readonly #source = new Link(
+    (signal) => this.#requests.token(signal),
+    () => this.#check(),
   );
+  /** Steps and codes of this visit, for the reports. */
+  readonly #notes = new Set<string>();
   #listening: AbortController | undefined;
-  #asking: AbortController | undefined;
-  #held: Held | undefined;
-  #failure: Failure | undefined;
-  #failures = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Undefined while they are loaded. */
+  #texts: Texts | undefined = english;
   #isNear = false;
   #isTapped = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #texts: Texts = english;
+  #isStale = false;
+  #state: InstallState = 'loading';
+  #code: string | undefined;
+  #language = 'en';
   #shown = '';
-  #isDrawn = false;
 
   constructor() {
     super();
-    this.#message.role = 'status';
-    this.#retry.type = 'button';
-    this.#retry.onclick = () => this.#tryAgain();
-    this.#link.role = 'link';
-    this.#link.tabIndex = 0; // reachable also while it leads nowhere, so that focus is not lost
-    this.#qr.ariaHidden = 'true';
-    this.#link.onclick = (event) => this.#tapped(event);
-    const root = this.attachShadow({ mode: 'open' });
-    root.adoptedStyleSheets = [sheet];
-    root.append(this.#link, this.#retry, this.#qr, this.#message);
+    this.#view.link.onclick = (event) => this.#tapped(event);
+    this.#view.retry.onclick = () => {
+      this.#source.retry();
+      this.#check();
+    };
+    upgradeProperties(this);
+  }
+
+  /** The customer's JWT, for a service that requires the website's sign-in. */
+  get accessToken(): string | undefined {
+    return this.#requests.accessToken;
+  }
+
+  set accessToken(accessToken: string | undefined) {
+    this.#requests.accessToken = accessToken;
+    if (this.#code === 'unauthorized') this.refresh();
   }
 
   /** The install URL in the link now, if there is one. */
   get installUrl(): string | undefined {
-    return this.#held?.url;
+    return this.#source.held?.url;
+  }
+
+  get state(): InstallState {
+    return this.#state;
+  }
+
+  /** Why there is no link (docs/install-did-not-start.md). */
+  get code(): string | undefined {
+    return this.#code;
   }
 
   connectedCallback(): void {
+    const share = Number(this.getAttribute('report-share') ?? servedShare);
+    if (!this.#shown && Math.random() < share)
+      import('./install-button-reports.ts').then(
+        ({ startReports }) => startReports(this, this.#notes, (body) => this.#requests.report('button-errors', body)),
+        console.warn,
+      );
     this.#listening = new AbortController();
     const { signal } = this.#listening;
-    document.addEventListener('visibilitychange', this.#look, { signal });
-    for (const type of ['pageshow', 'online', 'offline']) addEventListener(type, this.#look, { signal });
-    this.#nearness.observe(this);
+    document.addEventListener('visibilitychange', this.#check, { signal });
+    for (const type of ['pageshow', 'online', 'offline']) addEventListener(type, this.#check, { signal });
+    const nearness = new IntersectionObserver(
+      (seen) => {
+        this.#isNear = seen.at(-1)?.isIntersecting ?? false;
+        if (this.#isNear) this.#notes.add('shown');
+        this.#check();
+      },
+      { rootMargin: '300px' },
+    );
+    nearness.observe(this);
+    signal.addEventListener('abort', () => nearness.disconnect());
     this.#translate();
-    this.#look();
+    this.#check();
   }
 
+  /** The link is kept: frameworks move an element by removing and inserting it. */
   disconnectedCallback(): void {
     this.#listening?.abort();
-    this.#nearness.disconnect();
-    this.#forget();
+    this.#listening = undefined;
+    clearTimeout(this.#timer);
   }
 
-  attributeChangedCallback(): void {
-    if (this.isConnected) this.refresh();
+  /** `moveBefore` changes nothing. */
+  connectedMoveCallback(): void {
+    this.#check();
   }
 
-  /** Lets go of the link and gets another; for when somebody has signed in, say. */
+  attributeChangedCallback(name: string, before: string | null, now: string | null): void {
+    if (!this.#listening || before === now) return;
+    if (name.startsWith('text-')) this.#render();
+    else if (!this.#isStale) {
+      this.#isStale = true;
+      queueMicrotask(() => this.refresh()); // once for all that changes together
+    }
+  }
+
+  /** Drops the link and gets another, for example when the visitor has signed in. */
   refresh(): void {
-    this.#forget();
-    this.#look();
+    this.#isStale = this.#isTapped = false;
+    this.#source.reset();
+    this.#check();
   }
 
-  #forget(): void {
+  /** Checks clock, page and network, does what is due, and sets the timer for the next check. */
+  readonly #check = (event?: Event): void => {
     clearTimeout(this.#timer);
-    this.#asking?.abort();
-    this.#asking = this.#held = this.#failure = undefined;
-    this.#failures = 0;
-    this.#isTapped = false;
-  }
-
-  /** Looks at clock, page and network, does what is due, and says when to look again. */
-  readonly #look = (event?: Event): void => {
-    clearTimeout(this.#timer);
-    if (!this.isConnected) return;
-    if (event?.type === 'online' && !this.#failure?.isServersWish) this.#failure = undefined;
-    const now = Date.now();
-    if (this.#held && now >= this.#held.endsAt) this.#held = undefined;
-    const waitUntil = this.#failure?.waitUntil ?? 0;
-    const dueAt = Math.max(this.#held?.renewAt ?? 0, waitUntil);
+    if (!this.#listening) return;
+    if (event?.type === 'online') this.#source.retry();
     const isWanted = this.#isNear && document.visibilityState === 'visible' && !this.#reason();
-    if (isWanted && now >= dueAt && !this.#asking && navigator.onLine) void this.#ask();
-    const nextAt = Math.min(this.#held?.endsAt ?? Infinity, isWanted && dueAt > now ? dueAt : Infinity);
-    // A timer takes no more than 31 bits; looking too early does no harm.
-    if (nextAt < Infinity) this.#timer = setTimeout(this.#look, Math.min(nextAt - now, 2 ** 31 - 1));
+    const rendered = this.querySelector<HTMLAnchorElement>('a[href^="marketplace-kit:"]');
+    if (isWanted && rendered) this.#source.adopt(rendered.href, this.app);
+    const nextAt = this.#source.check(isWanted);
+    // A timer takes no more than 31 bits; checking too early does no harm.
+    if (nextAt < Infinity) this.#timer = setTimeout(this.#check, Math.min(nextAt - Date.now(), 2 ** 31 - 1));
     this.#render();
   };
 
-  async #ask(): Promise<void> {
-    const asking = new AbortController();
-    this.#asking = asking;
-    const beganAt = Date.now();
-    try {
-      const response = await fetch(this.#address('install-token'), {
-        method: 'POST',
-        credentials: 'include',
-        headers: this.#headers(),
-        body: JSON.stringify({
-          app: this.getAttribute('app') ?? undefined,
-          account: this.getAttribute('account') ?? undefined,
-          token: this.getAttribute('subject-token') ?? undefined,
-        }),
-        signal: AbortSignal.any([asking.signal, AbortSignal.timeout(TIMEOUT_MS)]),
-      });
-      const body = await response.json().catch(() => ({}));
-      if (asking.signal.aborted) return;
-      if (response.ok) this.#hold(body as InstallAnswer, beganAt);
-      else this.#fail(response.status, (body as Problem).code, response.headers.get('retry-after'));
-    } catch {
-      if (asking.signal.aborted) return;
-      this.#fail(0, 'unreachable');
-    }
-    this.#asking = undefined;
-    this.#look();
-  }
-
-  #hold({ installUrl, token, nonce }: InstallAnswer, beganAt: number): void {
-    if (!installUrl?.startsWith('marketplace-kit://install?')) {
-      this.#fail(404, 'no_package');
-      return;
-    }
-    const { iat, exp } = JSON.parse(atob((token.split('.')[1] ?? '').replace(/-/g, '+').replace(/_/g, '/')));
-    const lifetimeMs = (exp - iat) * 1000;
-    this.#failure = undefined;
-    this.#failures = 0;
-    this.#held = {
-      url: installUrl,
-      nonce,
-      renewAt: beganAt + lifetimeMs * 0.7,
-      // The device still has to check it after the tap.
-      endsAt: beganAt + lifetimeMs - Math.min(60_000, lifetimeMs / 5),
-    };
-  }
-
-  #fail(status: number, code = 'http_error', retryAfter?: string | null): void {
-    const isPassing = status === 0 || status === 429 || status >= 500;
-    const servers = retryAfter ? Number(retryAfter) * 1000 || Date.parse(retryAfter) - Date.now() : Number.NaN;
-    const ownMs = Math.min(300_000, 1000 * 2 ** this.#failures++);
-    const waitMs = servers > 0 ? servers + Math.random() * 1000 : ownMs * (1 + Math.random());
-    this.#failure = {
-      state: status === 429 ? 'limited' : 'error',
-      code,
-      waitUntil: isPassing ? Date.now() + waitMs : Infinity,
-      isServersWish: servers > 0,
-    };
-  }
-
-  #tryAgain(): void {
-    if (this.#isToWait()) return;
-    this.#failure = undefined;
-    this.#look();
-  }
-
   #tapped(event: Event): void {
-    this.#look();
-    const held = this.#held;
+    this.#check();
+    const { held } = this.#source;
     if (!held) {
       event.preventDefault(); // no link, or one that ended while the device slept
+      this.#notes.add('tapped_early');
       return;
     }
-    const { nonce, url: installUrl } = held;
+    this.#notes.add(this.#isTapped ? 'tapped_again' : 'tapped');
     this.#isTapped = true;
-    this.#report(nonce);
-    this.#emit('install-tap', { nonce, installUrl });
+    const { nonce, url: installUrl } = held;
+    this.#requests.report('installs', { nonce });
+    this.#emit('install-tap', { nonce, installUrl } satisfies InstallTapDetail);
     // Only after the browser has followed the link: it reads `href` when this handler is done.
     setTimeout(() => {
-      if (this.#held === held) this.#held = undefined;
-      this.#look();
+      if (this.#source.held === held) this.#source.held = undefined;
+      this.#check();
     });
   }
 
-  #report(nonce: string): void {
-    const [address, body] = [this.#address('installs'), JSON.stringify({ nonce })];
-    // A beacon carries no credential but the cookie.
-    if (!this.accessToken) navigator.sendBeacon(address, new Blob([body], { type: 'application/json' }));
-    else fetch(address, { method: 'POST', keepalive: true, headers: this.#headers(), body }).catch(console.warn);
-  }
-
-  #headers(): Record<string, string> {
-    const authorization = this.accessToken && { authorization: `Bearer ${this.accessToken}` };
-    return { 'content-type': 'application/json', ...authorization };
-  }
-
-  /** Whether the server named a time that has not come. */
-  #isToWait(): boolean {
-    return Boolean(this.#failure?.isServersWish && this.#failure.waitUntil > Date.now());
-  }
-
-  #address(path: string): URL {
-    const server = this.getAttribute('server');
-    return new URL(path, server === null ? import.meta.url : new URL(server, document.baseURI));
-  }
-
   #reason(): Reason | undefined {
-    const given = this.getAttribute('support');
-    return given === 'yes' ? undefined : ((given as Reason | null) ?? unsupportedReason());
+    return this.support === 'yes' ? undefined : (this.support ?? unsupportedReason());
   }
 
   #render(): void {
     const reason = this.#reason();
-    const [held, failure] = [this.#held, this.#failure];
-    const isOffline = !navigator.onLine;
-    const state: State = reason
-      ? 'unsupported'
-      : held
-        ? 'ready'
-        : (failure?.state ?? (isOffline ? 'error' : 'loading'));
-    const code = reason ?? (held ? undefined : isOffline ? 'offline' : failure?.code);
-    this.#qr.hidden = reason !== 'elsewhere';
-    if (held) this.#link.href = held.url;
-    else this.#link.removeAttribute('href');
-    this.#link.ariaDisabled = String(!held);
-    this.#link.textContent = this.#text('install');
-    this.#retry.ariaDisabled = String(this.#isToWait());
-    this.#retry.textContent = this.#text('retry');
-    const focused = this.shadowRoot?.activeElement;
-    this.#retry.hidden = Boolean(reason || held || !failure);
-    this.#link.hidden = Boolean(reason) || !this.#retry.hidden;
-    if (focused === this.#link && this.#link.hidden) this.#retry.focus();
-    if (focused === this.#retry && this.#retry.hidden) this.#link.focus();
+    const { held, failure, isToWait } = this.#source;
+    const isOffline = !held && !navigator.onLine;
+    const usable: Exclude<InstallState, 'unsupported'> = held
+      ? 'ready'
+      : (failure?.state ?? (isOffline ? 'error' : 'loading'));
+    const state: InstallState = reason ? 'unsupported' : usable;
+    if (!this.#texts && state === 'loading') return; // not in one language first, then in another
     const isPrompted = this.#isTapped && (state === 'ready' || state === 'loading');
-    this.#say(isPrompted ? 'tapped' : (reason ?? (isOffline && !held ? 'offline' : state)));
-    if (reason === 'elsewhere') this.#drawQr();
-    const shown = `${state} ${code} ${held?.nonce}`;
+    const message = reason ?? (isPrompted ? 'tapped' : isOffline ? 'offline' : usable);
+    const texts = this.#texts ?? english;
+    this.#view.show(
+      { message, reason, url: held?.url, canRetry: Boolean(!reason && !held && failure), isToWait },
+      (name) => this.getAttribute(`text-${name}`) ?? texts[name],
+    );
+    this.#setStates(state, isPrompted && 'tapped');
+    this.#publish(state, reason ?? (isOffline ? 'offline' : held ? undefined : failure?.code));
+  }
+
+  #setStates(...names: (string | false)[]): void {
+    const states = this.#internals?.states;
+    try {
+      states?.clear();
+      for (const name of names) if (name) states?.add(name);
+    } catch {
+      // Chromium before 125 has only states whose names start with two dashes.
+    }
+  }
+
+  #publish(state: InstallState, code: string | undefined): void {
+    const { installUrl } = this;
+    const shown = `${state} ${code} ${installUrl}`;
     if (shown === this.#shown) return;
     this.#shown = shown;
-    this.setAttribute('state', state);
-    this.setAttribute('code', code ?? '');
-    this.#emit('install-state', { state, code, installUrl: held?.url, help: code && HELP + code });
-  }
-
-  /** Writes only what changed, so that a screen reader says it once. */
-  #say(what: State | Reason | 'tapped' | 'offline'): void {
-    const said = what === 'ready' ? '' : this.#text(what === 'frame' ? 'in-app' : (what as keyof Texts));
-    if (this.#message.textContent === said) return;
-    this.#message.textContent = said;
-    if (what !== 'frame' && what !== 'in-app') return;
-    const link = Object.assign(document.createElement('a'), { href: location.href, target: '_blank', rel: 'noopener' });
-    link.append(...this.#message.childNodes);
-    this.#message.append(link);
-  }
-
-  #text(name: keyof Texts): string {
-    return this.getAttribute(`text-${name}`) ?? this.#texts[name];
+    this.#state = state;
+    this.#code = code;
+    this.#notes.add(code ?? state);
+    if (this.hasAttribute('reflect')) {
+      this.setAttribute('state', state);
+      this.setAttribute('code', code ?? '');
+    }
+    this.#emit('install-state', { state, code, installUrl, help: code && HELP + code } satisfies InstallStateDetail);
   }
 
   #translate(): void {
-    const language = (this.closest('[lang]')?.getAttribute('lang') || navigator.language).slice(0, 2).toLowerCase();
-    if (language === 'en') return;
-    // Where the page forbids it, English stays.
-    import('./install-button-texts.ts').then(({ texts }) => {
-      this.#texts = texts[language] ?? english;
-      this.#render();
-    }, console.warn);
-  }
-
-  #drawQr(): void {
-    if (this.#isDrawn) return;
-    this.#isDrawn = true;
-    import('./install-button-qr.ts').then(({ qrCode }) => this.#qr.append(qrCode(location.href)), console.warn);
+    const language = languageOf(this);
+    if (language === this.#language) return;
+    this.#language = language;
+    this.#texts = language === 'en' ? english : undefined;
+    if (!this.#texts)
+      loadTexts(language).then((texts) => {
+        this.#texts = texts;
+        if (this.#listening) this.#render();
+      });
   }
 
   #emit(type: string, detail: object): void {
@@ -324,30 +229,8 @@ class InstallButton extends HTMLElement {
   }
 }
 
-function part<Tag extends 'a' | 'p' | 'button' | 'div'>(tag: Tag, name: string): HTMLElementTagNameMap[Tag] {
-  const element = document.createElement(tag);
-  element.setAttribute('part', name);
-  return element;
-}
-
-/**
- * What keeps this browser from installing, if anything (docs/apple-facts.md §2.3, §2.6). An iPad calls itself a Macintosh, and
- * so does an iPhone that was asked for the desktop site; browsers beside Safari then give a version of their own.
- */
-function unsupportedReason(): Reason | undefined {
-  const { userAgent, maxTouchPoints } = navigator;
-  const isDesktopSite = maxTouchPoints > 1 && userAgent.includes('Macintosh');
-  if (!isDesktopSite && !/\((iPhone|iPad|iPod)/.test(userAgent)) return 'elsewhere';
-  const isPad = userAgent.includes('(iPad') || (isDesktopSite && Math.min(screen.width, screen.height) > 600);
-  const [, major, minor] = (isDesktopSite ? /\) Version\/(\d+)\.(\d+)/ : / OS (\d+)_(\d+)/).exec(userAgent) ?? [];
-  const version = Number(major ?? 99) + Number(minor ?? 0) / 100;
-  if (version < (isPad ? 18 : 17.05)) return 'outdated';
-  if (!userAgent.includes('Safari/') || /FBA[NV]|Instagram|Line\/|GSA\/|Snapchat|Twitter|Pinterest/.test(userAgent))
-    return 'in-app';
-  return window.top === window ? undefined : 'frame';
-}
-
-if (!customElements.get('install-button')) customElements.define('install-button', InstallButton);
+if (globalThis.customElements && !customElements.get('install-button'))
+  customElements.define('install-button', InstallButton);
 
 declare global {
   interface HTMLElementTagNameMap {

@@ -44,6 +44,11 @@ const button = (
       'The page is in a frame. Only the origin of the main frame counts, and it must be on the registered domain.',
       'Put the button on its own page instead of in an iframe.',
     ],
+    [
+      'region',
+      'The page says that this visitor cannot install here (`support="region"`); the button never guesses it.',
+      'Set `support` only where the region is certain, for example from the storefront of a signed-in customer.',
+    ],
     ['offline', 'The device has no network.', 'The button continues automatically when the network is back.'],
     [
       'unreachable',

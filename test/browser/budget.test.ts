@@ -13,7 +13,8 @@ import {
   skip,
 } from '../harness/browser.ts';
 
-const BUDGET_BYTES = 5000;
+/** Of the sources, which a checkout serves without minifying them; package.test.ts holds what is built to 5 kB. */
+const BUDGET_BYTES = 6500;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 t.test('what a visitor loads', async (t) => {
@@ -44,7 +45,8 @@ t.test('what a visitor loads', async (t) => {
     'if-none-match': plain.headers.get('etag') ?? '',
   });
   t.equal(again.status, 304);
-  for (const name of ['texts', 'qr', 'uqr']) t.equal((await get(`/install-button-${name}.js`)).status, 200, name);
+  for (const name of ['texts', 'qr', 'uqr', 'reports'])
+    t.equal((await get(`/install-button-${name}.js`)).status, 200, name);
 });
 
 t.test('in Chromium', { skip }, async (t) => {

@@ -41,7 +41,7 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^webdist doctor$/, { file: 'test/doctor/broken.test.ts', text: 'doctor' }],
   [/^webdist audit (verify|find) /, { file: 'test/audit/audit.test.ts', text: "'audit', 'verify'" }],
   [/^webdist packages (list|pull|verify|serve)/, { file: 'test/packages/pull.test.ts', text: "'packages'" }],
-  [/^webdist sandbox device install /, { file: 'test/sandbox/device/device.test.ts', text: "'device', 'install'" }],
+  [/^webdist sandbox device install /, { file: 'test/sandbox/device/journeys.test.ts', text: "'device', 'install'" }],
   [/^webdist sandbox --port 8090 --env-file /, { file: 'test/processes/beside.test.ts', text: "'--env-file'" }],
   [/^set -a; \. \.\/sandbox\.env; npm start$/, { file: 'test/processes/beside.test.ts', text: 'parseEnv' }],
   [/^softhsm2-util |^pkcs11-tool /, { file: 'test/harness/stand-ins/softhsm.ts', text: "'--init-token', '--free'" }],

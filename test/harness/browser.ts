@@ -128,7 +128,7 @@ export const pageWith = (attributes = '', { lang = 'en', script = '', inside = '
   `<!doctype html><html lang="${lang}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Trail Map</title><link rel="icon" href="data:,"><style>install-button{display:inline-grid;min-block-size:70px}</style>
 <script type="module" src="/install-button.js" ${script}></script>
-<main><h1>Trail Map</h1><install-button ${attributes}>${inside}</install-button></main></html>`;
+<main><h1>Trail Map</h1><install-button reflect ${attributes}>${inside}</install-button></main></html>`;
 
 /** The link in the button. */
 export const linkOf = (page: Page) => page.locator('install-button [part=link]');

@@ -1,0 +1,20 @@
+/** Which language the button speaks: the page's at its place, else the browser's. */
+
+import { english, type Texts } from './install-button-english.ts';
+
+/** An ISO 639 code. The nearest `lang` counts, also outside the shadow root that the button is in. */
+export function languageOf(button: Element): string {
+  let node: Node | null = button;
+  while (node && !(node as HTMLElement).lang) node = node.parentNode ?? (node as ShadowRoot).host ?? null;
+  return ((node as HTMLElement | null)?.lang || navigator.language).split('-')[0]?.toLowerCase() ?? 'en';
+}
+
+/** English where there is no translation, or where the page forbids loading it. */
+export const loadTexts = (language: string): Promise<Texts> =>
+  import('./install-button-texts.ts').then(
+    ({ texts }) => texts[language] ?? english,
+    (failure) => {
+      console.warn(failure);
+      return english;
+    },
+  );

@@ -1,0 +1,47 @@
+/** What a page sets on the button: properties that are attributes, too. */
+
+import type { Reason } from './install-button-support.ts';
+
+/** Property names by their attributes. */
+export const OPTIONS = {
+  app: 'app',
+  account: 'account',
+  'subject-token': 'subjectToken',
+  server: 'server',
+  support: 'support',
+};
+
+/** Where there is no DOM, as in a server that renders the page, a class that is never used. */
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+
+export class Options extends Base {
+  /** Bundle id or AppleItemID. */
+  declare app: string | null;
+  /** Opaque user id; goes into the install URL. */
+  declare account: string | null;
+  /** The page's own OAuth subject token; goes into the install URL. */
+  declare subjectToken: string | null;
+  /** Address of the service, with the path it is under, if any. */
+  declare server: string | null;
+  /** What this visitor can do, instead of what the browser says: `yes` or a reason. */
+  declare support: 'yes' | Reason | null;
+}
+
+for (const [attribute, property] of Object.entries(OPTIONS))
+  Object.defineProperty(Options.prototype, property, {
+    get(this: Options) {
+      return this.getAttribute(attribute);
+    },
+    set(this: Options, value: string | null | undefined) {
+      if (value === null || value === undefined) this.removeAttribute(attribute);
+      else this.setAttribute(attribute, value);
+    },
+  });
+
+/** Sets again what a page set before the class was defined: such a property hides the accessor of the same name. */
+export function upgradeProperties(button: Options): void {
+  for (const name of ['accessToken', ...Object.values(OPTIONS)] as 'app'[]) {
+    const value = Object.getOwnPropertyDescriptor(button, name)?.value;
+    if (value !== undefined && delete (button as Partial<Options>)[name]) button[name] = value;
+  }
+}

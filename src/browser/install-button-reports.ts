@@ -1,0 +1,27 @@
+/**
+ * Reports of a visit to `POST /button-errors`, loaded only for the sampled share of visits (docs/install-button.md,
+ * "Reports"). A report holds the app and a few words of fixed lists, nothing of the visitor.
+ */
+
+const STEPS = ['shown', 'ready', 'tapped'];
+
+/**
+ * Sends what is new in `notes` (steps and codes) when the page is hidden and after each tap: at most a few small
+ * requests a visit. Each word is sent once.
+ */
+export function startReports(button: HTMLElement, notes: ReadonlySet<string>, send: (body: object) => void): void {
+  const sent = new Set<string>();
+  const flush = () => {
+    const fresh = [...notes].filter((note) => !sent.has(note));
+    if (fresh.length === 0) return;
+    for (const note of fresh) sent.add(note);
+    send({
+      app: button.getAttribute('app') ?? undefined,
+      steps: fresh.filter((note) => STEPS.includes(note)),
+      codes: fresh.filter((note) => !STEPS.includes(note)),
+    });
+  };
+  button.addEventListener('install-tap', flush);
+  addEventListener('pagehide', flush);
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && flush());
+}

@@ -1,0 +1,96 @@
+/** What the visitor sees of the button: four parts in a shadow root, whose size is the same in every state. */
+
+import type { Texts } from './install-button-english.ts';
+import { addStyle } from './install-button-style.ts';
+import { type Reason, safariUrl } from './install-button-support.ts';
+
+/** What to show. `url` is there when the link can be tapped; `isToWait` while trying again is of no use. */
+export type Look = {
+  readonly message: Exclude<keyof Texts, 'install' | 'retry'> | 'frame' | 'ready';
+  readonly reason: Reason | undefined;
+  readonly url: string | undefined;
+  readonly canRetry: boolean;
+  readonly isToWait: boolean;
+};
+
+/** The messages a supported browser can get, whose space is kept. */
+const SPACE: readonly (keyof Texts)[] = ['loading', 'tapped', 'error', 'offline', 'limited'];
+
+export class View {
+  readonly link = part('a', 'link');
+  readonly retry = part('button', 'retry');
+  readonly #qr = part('div', 'qr');
+  readonly #message = part('p', 'message');
+  readonly #space = SPACE.map(() => document.createElement('span'));
+  readonly #root: ShadowRoot;
+
+  constructor(root: ShadowRoot) {
+    this.#root = root;
+    addStyle(root);
+    this.link.role = 'link';
+    this.link.tabIndex = 0; // reachable also while it leads nowhere, so that focus is not lost
+    this.retry.type = 'button';
+    this.#qr.ariaHidden = 'true';
+    this.#qr.hidden = true;
+    this.#message.role = 'status';
+  }
+
+  /** Writes only what changed, so that a screen reader says it once. */
+  show({ message, reason, url, canRetry, isToWait }: Look, text: (name: keyof Texts) => string): void {
+    const { link, retry } = this;
+    if (!link.isConnected) this.#append();
+    if (url) link.href = url;
+    else link.removeAttribute('href');
+    link.ariaDisabled = String(!url);
+    link.textContent = text('install');
+    retry.ariaDisabled = String(isToWait);
+    retry.textContent = text('retry');
+    const focused = this.#root.activeElement;
+    retry.hidden = !canRetry;
+    link.hidden = Boolean(reason) || canRetry;
+    if (focused === link && link.hidden) retry.focus();
+    if (focused === retry && retry.hidden) link.focus();
+    for (const [index, span] of this.#space.entries()) span.textContent = text(SPACE[index] as keyof Texts);
+    this.#message.className = reason && reason !== 'elsewhere' ? 'alone' : '';
+    this.#say(message === 'ready' ? '' : text(message === 'frame' ? 'in-app' : message), reason);
+    if (reason === 'elsewhere' && this.#qr.hidden) this.#drawQr();
+    this.#qr.hidden = reason !== 'elsewhere';
+  }
+
+  #append(): void {
+    const space = cell(...this.#space);
+    space.className = 'space';
+    this.#root.append(cell(this.link), cell(this.retry), cell(this.#qr), space, this.#message);
+  }
+
+  #say(said: string, reason: Reason | undefined): void {
+    if (this.#message.textContent === said) return;
+    this.#message.textContent = said;
+    if (reason !== 'frame' && reason !== 'in-app') return;
+    const link = document.createElement('a');
+    link.href = reason === 'frame' ? location.href : safariUrl();
+    link.target = '_blank';
+    link.rel = 'noopener';
+    link.append(...this.#message.childNodes);
+    this.#message.append(link);
+  }
+
+  #drawQr(): void {
+    import('./install-button-qr.ts').then(
+      ({ qrCode }) => this.#qr.replaceChildren(qrCode(location.href)),
+      console.warn,
+    );
+  }
+}
+
+function cell(...children: Node[]): HTMLElement {
+  const element = document.createElement('div');
+  element.append(...children);
+  return element;
+}
+
+function part<Tag extends 'a' | 'p' | 'button' | 'div'>(tag: Tag, name: string): HTMLElementTagNameMap[Tag] {
+  const element = document.createElement(tag);
+  element.setAttribute('part', name);
+  return element;
+}
