@@ -5,7 +5,8 @@
  * browser, so that nothing moves. The transparent border shows in forced colours.
  */
 const css = `
-:host { display: inline-grid; grid-template: auto auto / 100%; gap: .4em; inline-size: min(20em, 100%); vertical-align: top }
+:host { display: inline-grid; grid-template: auto auto / 100%; gap: .4em; inline-size: min(20em, 100%) }
+:host, div * { vertical-align: top }
 :host([hidden]) { display: none !important }
 div { grid-area: 1 / 1; pointer-events: none }
 [part=link], [part=retry] {
