@@ -2,24 +2,15 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
 import t from 'tap';
-import {
-  complaintsOf,
-  iPhone,
-  openChromium,
-  openSite,
-  openStage,
-  pageWith,
-  reaches,
-  skip,
-} from '../harness/browser.ts';
+import { complaintsOf, iPhone, openSite, openStage, pageWith, reaches } from '../harness/browser.ts';
+import { noChromium, openChromium } from '../harness/chromium.ts';
 
 /** Of the sources, which a checkout serves without minifying them; package.test.ts holds what is built to 5 kB. */
 const BUDGET_BYTES = 6500;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 t.test('what a visitor loads', async (t) => {
-  const stage = await openStage();
-  t.teardown(() => stage.close());
+  const stage = await openStage(t);
   const get = (path: string, headers = {}) => fetch(stage.service + path, { headers });
 
   const zipped = await get('/install-button.js', { 'accept-encoding': 'gzip' });
@@ -49,19 +40,14 @@ t.test('what a visitor loads', async (t) => {
     t.equal((await get(`/install-button-${name}.js`)).status, 200, name);
 });
 
-t.test('in Chromium', { skip }, async (t) => {
-  const stage = await openStage({ WEBDIST_RATE_LIMIT: '1000' });
-  const site = await openSite(stage.service, {
+t.test('in Chromium', { skip: noChromium }, async (t) => {
+  const stage = await openStage(t, { WEBDIST_RATE_LIMIT: '1000' });
+  const site = await openSite(t, stage.service, {
     '/ready': pageWith(),
     '/unsupported': pageWith('support="elsewhere"'),
     '/error': pageWith('app="com.example.other"'),
   });
-  const browser = await openChromium();
-  t.teardown(async () => {
-    await browser.close();
-    await site.close();
-    await stage.close();
-  });
+  const browser = await openChromium(t);
   for (const colorScheme of ['light', 'dark'] as const)
     for (const state of ['ready', 'unsupported', 'error'])
       await t.test(`${state}, ${colorScheme}: accessible, still and quiet`, async (t) => {

@@ -6,8 +6,7 @@ import { openStage } from '../harness/browser.ts';
 t.test('the typed client, on a website’s own server', async (t) => {
   const apiKey = randomBytes(24).toString('base64url');
   const sha256 = createHash('sha256').update(apiKey).digest('hex');
-  const stage = await openStage({ WEBDIST_API_KEYS: `website:${sha256}`, WEBDIST_RATE_LIMIT: '2' });
-  t.teardown(() => stage.close());
+  const stage = await openStage(t, { WEBDIST_API_KEYS: `website:${sha256}`, WEBDIST_RATE_LIMIT: '2' });
   const client = installClient({ server: stage.service, apiKey });
 
   const answer = await client.installToken({ account: 'customer 7', subject: 'device 1' });

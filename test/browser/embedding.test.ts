@@ -6,23 +6,13 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import {
-  claimsIn,
-  complaintsOf,
-  iPhone,
-  linkOf,
-  openChromium,
-  openSite,
-  openStage,
-  pageWith,
-  reaches,
-  skip,
-} from '../harness/browser.ts';
+import { claimsIn, complaintsOf, iPhone, linkOf, openSite, openStage, pageWith, reaches } from '../harness/browser.ts';
+import { noChromium, openChromium } from '../harness/chromium.ts';
 
 const NGINX = '/usr/sbin/nginx';
 
-t.test('under a strict content security policy', { skip }, async (t) => {
-  const stage = await openStage();
+t.test('under a strict content security policy', { skip: noChromium }, async (t) => {
+  const stage = await openStage(t);
   const module = await (await fetch(`${stage.service}/install-button.js`)).text();
   const integrity = `sha384-${createHash('sha384').update(module).digest('base64')}`;
   const policy = (scripts: string) => ({
@@ -30,7 +20,7 @@ t.test('under a strict content security policy', { skip }, async (t) => {
   });
   const html = (script: string, attributes = '') =>
     pageWith(attributes, { lang: 'de', script }).replace('<style>', '<style nonce="page">');
-  const site = await openSite(stage.service, {
+  const site = await openSite(t, stage.service, {
     '/nonce': { html: html('nonce="page"'), headers: policy("'nonce-page'") },
     '/nonce-desktop': { html: html('nonce="page"', 'support="elsewhere"'), headers: policy("'nonce-page'") },
     '/integrity': {
@@ -38,12 +28,7 @@ t.test('under a strict content security policy', { skip }, async (t) => {
       headers: policy(`'${integrity}' http://localhost:*/install-button-texts.js`),
     },
   });
-  const browser = await openChromium();
-  t.teardown(async () => {
-    await browser.close();
-    await site.close();
-    await stage.close();
-  });
+  const browser = await openChromium(t);
   for (const path of ['/nonce', '/integrity', '/nonce-desktop'])
     await t.test(path, async (t) => {
       const page = await (await browser.newContext(iPhone)).newPage();
@@ -61,70 +46,70 @@ t.test('under a strict content security policy', { skip }, async (t) => {
     });
 });
 
-t.test('behind nginx, over TLS', { skip: skip || (!existsSync(NGINX) && `${NGINX} is not installed`) }, async (t) => {
-  const stage = await openStage({ WEBDIST_ALLOWED_ORIGINS: 'https://www.example.com' });
-  const nginx = await openNginx(stage.service);
-  const resolve = ['example.com', 'www.example.com', 'install.example.com', 'copycat.example'].map(
-    (name) => `MAP ${name}:443 127.0.0.1:${nginx.port}`,
-  );
-  const browser = await openChromium(`--host-resolver-rules=${resolve.join(',')},MAP * ~NOTFOUND`);
-  t.teardown(async () => {
-    await browser.close();
-    await nginx.close();
-    await stage.close();
-  });
-  const open = async (address: string) => {
-    const page = await (await browser.newContext({ ...iPhone, ignoreHTTPSErrors: true })).newPage();
-    page.setDefaultTimeout(10_000);
-    const complaints = complaintsOf(page);
-    await page.goto(address);
-    return { page, complaints };
-  };
+t.test(
+  'behind nginx, over TLS',
+  { skip: noChromium || (!existsSync(NGINX) && `${NGINX} is not installed`) },
+  async (t) => {
+    const stage = await openStage(t, { WEBDIST_ALLOWED_ORIGINS: 'https://www.example.com' });
+    const nginx = await openNginx(stage.service);
+    const resolve = ['example.com', 'www.example.com', 'install.example.com', 'copycat.example'].map(
+      (name) => `MAP ${name}:443 127.0.0.1:${nginx.port}`,
+    );
+    const browser = await openChromium(t, `--host-resolver-rules=${resolve.join(',')},MAP * ~NOTFOUND`);
+    t.teardown(() => nginx.close());
+    const open = async (address: string) => {
+      const page = await (await browser.newContext({ ...iPhone, ignoreHTTPSErrors: true })).newPage();
+      page.setDefaultTimeout(10_000);
+      const complaints = complaintsOf(page);
+      await page.goto(address);
+      return { page, complaints };
+    };
 
-  for (const [address, name] of Object.entries({
-    'https://example.com/': 'page and service on the same host',
-    'https://example.com/sibling.html': 'the service on a sibling host',
-  }))
-    await t.test(name, async (t) => {
-      const { page, complaints } = await open(address);
+    for (const [address, name] of Object.entries({
+      'https://example.com/': 'page and service on the same host',
+      'https://example.com/sibling.html': 'the service on a sibling host',
+    }))
+      await t.test(name, async (t) => {
+        const { page, complaints } = await open(address);
+        await reaches(page, 'ready');
+        const href = (await linkOf(page).getAttribute('href')) ?? '';
+        const verdict = await stage.sandbox.device({ installUrl: href, pageUrl: page.url() });
+        t.ok(verdict.accepted, JSON.stringify(verdict.checks.filter(({ ok }) => !ok)));
+        const [cookie] = await page.context().cookies(['https://example.com/', 'https://install.example.com/']);
+        t.match(cookie, { name: 'webdist_device', secure: true, httpOnly: true, sameSite: 'Lax' });
+        const reported = page.waitForResponse(
+          (answer) => answer.url().endsWith('/installs') && answer.request().method() === 'POST',
+        );
+        const renewed = page.waitForRequest(
+          (request) => request.url().endsWith('/install-token') && request.method() === 'POST',
+        );
+        await linkOf(page).tap();
+        t.equal((await reported).status(), 204);
+        const headers = await (await renewed).allHeaders();
+        t.match(headers['cookie'], `webdist_device=${cookie?.value}`, 'the device stays the same');
+        await page.waitForFunction(
+          (old) => ![undefined, old].includes(document.querySelector('install-button')?.installUrl),
+          href,
+        );
+        t.not(claimsIn(await linkOf(page).getAttribute('href')).nonce, claimsIn(href).nonce);
+        t.strictSame(
+          complaints.filter((line) => !line.includes('marketplace-kit')),
+          [],
+        );
+        await page.context().close();
+      });
+
+    await t.test('a page of somebody else gets no link', async (t) => {
+      const { page } = await open('https://www.example.com/sibling.html');
       await reaches(page, 'ready');
-      const href = (await linkOf(page).getAttribute('href')) ?? '';
-      const verdict = await stage.sandbox.device({ installUrl: href, pageUrl: page.url() });
-      t.ok(verdict.accepted, JSON.stringify(verdict.checks.filter(({ ok }) => !ok)));
-      const [cookie] = await page.context().cookies(['https://example.com/', 'https://install.example.com/']);
-      t.match(cookie, { name: 'webdist_device', secure: true, httpOnly: true, sameSite: 'Lax' });
-      const reported = page.waitForResponse(
-        (answer) => answer.url().endsWith('/installs') && answer.request().method() === 'POST',
-      );
-      const renewed = page.waitForRequest(
-        (request) => request.url().endsWith('/install-token') && request.method() === 'POST',
-      );
-      await linkOf(page).tap();
-      t.equal((await reported).status(), 204);
-      const headers = await (await renewed).allHeaders();
-      t.match(headers['cookie'], `webdist_device=${cookie?.value}`, 'the device stays the same');
-      await page.waitForFunction(
-        (old) => ![undefined, old].includes(document.querySelector('install-button')?.installUrl),
-        href,
-      );
-      t.not(claimsIn(await linkOf(page).getAttribute('href')).nonce, claimsIn(href).nonce);
-      t.strictSame(
-        complaints.filter((line) => !line.includes('marketplace-kit')),
-        [],
-      );
       await page.context().close();
+      const other = await open('https://copycat.example/sibling.html');
+      await reaches(other.page, 'error');
+      t.equal(await linkOf(other.page).getAttribute('href'), null);
+      await other.page.context().close();
     });
-
-  await t.test('a page of somebody else gets no link', async (t) => {
-    const { page } = await open('https://www.example.com/sibling.html');
-    await reaches(page, 'ready');
-    await page.context().close();
-    const other = await open('https://copycat.example/sibling.html');
-    await reaches(other.page, 'error');
-    t.equal(await linkOf(other.page).getAttribute('href'), null);
-    await other.page.context().close();
-  });
-});
+  },
+);
 
 /** nginx with a certificate of its own: a website at example.com and www, the service below it and at install.example.com. */
 async function openNginx(service: string) {

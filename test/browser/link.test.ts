@@ -1,17 +1,7 @@
 import type { Page } from 'playwright-core';
 import t from 'tap';
-import {
-  claimsIn,
-  iPhone,
-  keepPicture,
-  linkOf,
-  openChromium,
-  openSite,
-  openStage,
-  pageWith,
-  reaches,
-  skip,
-} from '../harness/browser.ts';
+import { claimsIn, iPhone, keepPicture, linkOf, openSite, openStage, pageWith, reaches } from '../harness/browser.ts';
+import { noChromium, openChromium } from '../harness/chromium.ts';
 
 const LIFETIME_MS = 1_200_000;
 
@@ -27,20 +17,15 @@ async function watchNavigations(page: Page) {
   return seen;
 }
 
-t.test('the link of the button, in Chromium', { skip }, async (t) => {
+t.test('the link of the button, in Chromium', { skip: noChromium }, async (t) => {
   let aheadMs = 0;
-  const stage = await openStage({ WEBDIST_RATE_LIMIT: '1000' }, () => Date.now() + aheadMs);
-  const site = await openSite(stage.service, {
+  const stage = await openStage(t, { WEBDIST_RATE_LIMIT: '1000' }, () => Date.now() + aheadMs);
+  const site = await openSite(t, stage.service, {
     '/': pageWith('account="customer 7"'),
     '/below': `${pageWith()}<style>main{padding-block-start:5000px}</style>`,
     '/away': '<!doctype html><title>Away</title>',
   });
-  const browser = await openChromium();
-  t.teardown(async () => {
-    await browser.close();
-    await site.close();
-    await stage.close();
-  });
+  const browser = await openChromium(t);
   const open = async (path = '/', options = iPhone) => {
     const page = await (await browser.newContext(options)).newPage();
     page.setDefaultTimeout(10_000);

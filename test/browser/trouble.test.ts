@@ -1,25 +1,11 @@
 import t from 'tap';
-import {
-  iPhone,
-  keepPicture,
-  linkOf,
-  openChromium,
-  openSite,
-  openStage,
-  pageWith,
-  reaches,
-  skip,
-} from '../harness/browser.ts';
+import { iPhone, keepPicture, linkOf, openSite, openStage, pageWith, reaches } from '../harness/browser.ts';
+import { noChromium, openChromium } from '../harness/chromium.ts';
 
-t.test('the button when the service does not answer as it should', { skip }, async (t) => {
-  const stage = await openStage({ WEBDIST_RATE_LIMIT: '1000' });
-  const site = await openSite(stage.service, { '/': pageWith(), '/unknown': pageWith('app="com.example.other"') });
-  const browser = await openChromium();
-  t.teardown(async () => {
-    await browser.close();
-    await site.close();
-    await stage.close();
-  });
+t.test('the button when the service does not answer as it should', { skip: noChromium }, async (t) => {
+  const stage = await openStage(t, { WEBDIST_RATE_LIMIT: '1000' });
+  const site = await openSite(t, stage.service, { '/': pageWith(), '/unknown': pageWith('app="com.example.other"') });
+  const browser = await openChromium(t);
   const open = async (path = '/') => {
     const page = await (await browser.newContext(iPhone)).newPage();
     page.setDefaultTimeout(10_000);
@@ -59,8 +45,8 @@ t.test('the button when the service does not answer as it should', { skip }, asy
   });
 
   t.test('the real limit of the service', async (t) => {
-    const strict = await openStage({ WEBDIST_RATE_LIMIT: '1' });
-    const other = await openSite(strict.service, { '/': pageWith() });
+    const strict = await openStage(t, { WEBDIST_RATE_LIMIT: '1' });
+    const other = await openSite(t, strict.service, { '/': pageWith() });
     const page = await (await browser.newContext(iPhone)).newPage();
     await page.goto(`${other.origin}/`);
     await reaches(page, 'ready');
@@ -78,8 +64,6 @@ t.test('the button when the service does not answer as it should', { skip }, asy
     t.equal(await page.locator('install-button').getAttribute('code'), 'rate_limited');
     t.equal(await help, 'docs/install-did-not-start.md#rate_limited', 'the event points to what helps');
     await page.context().close();
-    await other.close();
-    await strict.close();
   });
 
   t.test('a service that cannot sign is asked again when it says so; the link kept meanwhile goes on', async (t) => {

@@ -5,13 +5,12 @@ import {
   iPhone,
   keepPicture,
   linkOf,
-  openChromium,
   openSite,
   openStage,
   pageWith,
   reaches,
-  skip,
 } from '../harness/browser.ts';
+import { noChromium, openChromium } from '../harness/chromium.ts';
 
 const safari = (system: string, version: string) =>
   `Mozilla/5.0 (${system}) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/${version} Mobile/15E148 Safari/604.1`;
@@ -62,9 +61,9 @@ const visitors: [
   ],
 ];
 
-t.test('who can install', { skip }, async (t) => {
-  const stage = await openStage({ WEBDIST_RATE_LIMIT: '1000' });
-  const site = await openSite(stage.service, {
+t.test('who can install', { skip: noChromium }, async (t) => {
+  const stage = await openStage(t, { WEBDIST_RATE_LIMIT: '1000' });
+  const site = await openSite(t, stage.service, {
     '/': pageWith(),
     '/fallback': pageWith('', { inside: '<a href="https://example.com/help">How to install</a>' }),
     '/overridden': pageWith('support="yes" text-install="Get Trail Map"'),
@@ -74,12 +73,7 @@ t.test('who can install', { skip }, async (t) => {
     '/xx': pageWith('', { lang: 'ja' }),
     '/rtl': pageWith('dir="rtl"', { lang: 'ar' }),
   });
-  const browser = await openChromium();
-  t.teardown(async () => {
-    await browser.close();
-    await site.close();
-    await stage.close();
-  });
+  const browser = await openChromium(t);
   const open = async (path = '/', options = iPhone) => {
     const page = await (await browser.newContext(options)).newPage();
     page.setDefaultTimeout(10_000);

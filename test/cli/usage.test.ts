@@ -7,9 +7,9 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
 import { temporaryFolder } from '../harness/folder.ts';
+import { listen } from '../harness/port.ts';
 import { runWebdist, webdist, webdistJson } from '../harness/process.ts';
 import { setFault, startSandbox } from '../harness/sandbox.ts';
-import { listen } from '../harness/stand-ins/listen.ts';
 import { until } from '../harness/until.ts';
 
 const escapeCode = '\u001b';

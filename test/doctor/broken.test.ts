@@ -11,9 +11,9 @@ import { checks, runDoctor } from '../../src/doctor/doctor.ts';
 import type { Environment } from '../../src/environment.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { temporaryFolder } from '../harness/folder.ts';
+import { listen } from '../harness/port.ts';
 import { endFaults, setFault, startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
-import { listen } from '../harness/stand-ins/listen.ts';
 import { administer, startVault } from '../harness/stand-ins/vault.ts';
 import { until } from '../harness/until.ts';
 

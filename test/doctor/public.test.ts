@@ -8,9 +8,9 @@ import tls from 'node:tls';
 import t from 'tap';
 import { runDoctor } from '../../src/doctor/doctor.ts';
 import { temporaryFolder } from '../harness/folder.ts';
+import { listen } from '../harness/port.ts';
 import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
-import { listen } from '../harness/stand-ins/listen.ts';
 import { until } from '../harness/until.ts';
 
 /** A certificate for a name, valid for some days from now. */

@@ -8,7 +8,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { apiToken, open } from '../harness/apple-client.ts';
+import { apiToken } from '../harness/apple-client.ts';
 import { askToken } from '../harness/http.ts';
 import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
@@ -154,7 +154,7 @@ t.test('the service', async (t) => {
 });
 
 t.test('the simulated App Store Connect and device', async (t) => {
-  const sandbox = await open(t, { requestsPerHour: 1_000_000_000 });
+  const sandbox = await startSandbox(t, { requestsPerHour: 1_000_000_000 });
   const running = await startReady(t, sandbox, settings);
   const { installUrl } = await credentialsOf(running.url);
   const secrets = [sandbox.settings['ASC_PRIVATE_KEY_B64'] ?? '', 'PRIVATE KEY'];

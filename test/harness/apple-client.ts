@@ -1,16 +1,7 @@
-/** A sandbox for one test, and functions that call it: JWTs with any content, requests with and without a credential. */
+/** Calls the simulated App Store Connect directly: JWTs with any content, requests with and without a credential. */
 
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import type { Test } from 'tap';
-import { openSandbox, type Sandbox, type SandboxOptions } from '../../src/sandbox/sandbox.ts';
-
-/** Opens a sandbox in its own folder; closes it with the test. */
-export async function open(t: Test, options: Partial<SandboxOptions> = {}): Promise<Sandbox> {
-  // `testdir` empties the folder, so call it only if no other folder is given.
-  const sandbox = await openSandbox({ ...options, dataDir: options.dataDir ?? t.testdir() });
-  t.teardown(() => sandbox.close());
-  return sandbox;
-}
+import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 
 export const newKey = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
 export const pemOf = (key: KeyObject) => key.export({ format: 'pem', type: 'spki' }) as string;

@@ -1,36 +1,13 @@
-/** What the tests of the button stand on: Chromium, the real service with the simulated Apple, and a website before it. */
+/** What the tests of the button need: a website in front of a real service, pages with the button, and what shows in them. */
 
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { readConfig } from '../../src/config/config.ts';
-import { buildServer } from '../../src/http/server.ts';
-import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
-import { openService } from '../../src/service/service.ts';
-
-const CHROMIUM = '/usr/bin/chromium';
-
-/** Why tests with a browser cannot run here; false when they can. */
-export const skip = existsSync(CHROMIUM) ? false : `${CHROMIUM} is not installed`;
-
-/** Headless Chromium as Debian ships it. `--disable-back-forward-cache`, which Playwright adds, is taken away again. */
-export const openChromium = (...more: string[]): Promise<Browser> =>
-  chromium.launch({
-    executablePath: CHROMIUM,
-    ignoreDefaultArgs: ['--disable-back-forward-cache'],
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--disable-background-networking',
-      '--disable-sync',
-      ...more,
-    ],
-  });
+import type { BrowserContextOptions, Page } from 'playwright-core';
+import type { Test } from 'tap';
+import { listen } from './port.ts';
+import { startSandbox } from './sandbox.ts';
+import { startReady } from './service.ts';
 
 /** An iPhone as web pages see it. */
 export const iPhone: BrowserContextOptions = {
@@ -41,33 +18,11 @@ export const iPhone: BrowserContextOptions = {
   isMobile: true,
 };
 
-export type Stage = {
-  readonly sandbox: Sandbox;
-  /** Address of the service itself, without a slash at the end. */
-  readonly service: string;
-  close(): Promise<void>;
-};
-
-/** The service in production mode, registered with a simulated App Store Connect. `now` is the service's clock. */
-export async function openStage(settings: Record<string, string> = {}, now = Date.now): Promise<Stage> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'webdist-browser-'));
-  const sandbox = await openSandbox({ dataDir: join(dataDir, 'apple'), now });
-  const env = { ...sandbox.settings, WEBDIST_MODE: 'production', WEBDIST_DATA_DIR: dataDir, ...settings };
-  const log = pino({ level: 'silent' });
-  const { service, serverDeps } = await openService(readConfig(env), { env, log, now });
-  await service.reconcile(); // so that the key is registered
-  const { app } = await buildServer(serverDeps);
-  const address = await app.listen({ host: '127.0.0.1', port: 0 });
-  return {
-    sandbox,
-    service: address,
-    async close() {
-      await app.close();
-      await service.close();
-      await sandbox.close();
-      rmSync(dataDir, { recursive: true });
-    },
-  };
+/** The service in production mode, registered with a simulated App Store Connect. `now` is the clock of both. */
+export async function openStage(t: Test, settings: Record<string, string> = {}, now = Date.now) {
+  const sandbox = await startSandbox(t, { now });
+  const { url } = await startReady(t, sandbox, { WEBDIST_MODE: 'production', ...settings }, { now });
+  return { sandbox, service: url };
 }
 
 /** What a website answers instead of passing a request on to the service. */
@@ -80,11 +35,10 @@ export type Site = {
   readonly asked: string[];
   /** For `POST /install-token` from now on. */
   instead: Instead | undefined;
-  close(): Promise<void>;
 };
 
-/** A website on the same origin as the service: `pages` by path, everything else is the service's. */
-export async function openSite(service: string, pages: Record<string, string | Page200>): Promise<Site> {
+/** A website on the same origin as the service: `pages` by path; everything else goes to the service. */
+export async function openSite(t: Test, service: string, pages: Record<string, string | Page200>): Promise<Site> {
   const server = createServer((asked, answer) => {
     const path = asked.url ?? '/';
     const page = pages[path];
@@ -98,16 +52,11 @@ export async function openSite(service: string, pages: Record<string, string | P
     else if (site.instead === 'hang up') asked.socket.destroy();
     else answer.writeHead(site.instead.status, site.instead.headers).end('{}');
   });
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const site: Site = {
-    origin: `http://localhost:${(server.address() as AddressInfo).port}`,
-    asked: [],
-    instead: undefined,
-    async close() {
-      server.closeAllConnections();
-      await new Promise((done) => server.close(done));
-    },
-  };
+  const site: Site = { origin: `http://localhost:${await listen(server)}`, asked: [], instead: undefined };
+  t.teardown(() => {
+    server.closeAllConnections();
+    return new Promise<void>((done) => server.close(() => done()));
+  });
   return site;
 }
 

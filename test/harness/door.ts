@@ -4,7 +4,7 @@ import { createServer, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { Test } from 'tap';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { listen } from './stand-ins/listen.ts';
+import { listen } from './port.ts';
 
 /** Times in milliseconds since 1970; `status` is undefined until there is an answer. */
 export type Passed = {

@@ -1,15 +1,16 @@
 /**
- * A PostgreSQL of a test's own, from the packages of this machine: a cluster in a temporary folder, on a free port of
- * 127.0.0.1. PgBouncer in front of it on request. Where they are not installed the tests skip by name.
+ * PostgreSQL from the packages of this machine: one cluster that the run shares, with a new database for each caller, and
+ * clusters of their own for tests that stop them. PgBouncer in front on request. Without the packages, tests skip by name.
  */
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { freePort, untilListening } from './port.ts';
+import { sharedServer } from './shared.ts';
 
 const binDir = globSync('/usr/lib/postgresql/*/bin').sort().at(-1);
 const PGBOUNCER = '/usr/sbin/pgbouncer';
@@ -19,21 +20,25 @@ export const noPostgres: string | false = binDir === undefined && 'PostgreSQL is
 export const noPgBouncer: string | false =
   noPostgres || (!existsSync(PGBOUNCER) && 'PgBouncer is not installed (Debian: pgbouncer)');
 
-export type PostgresServer = {
-  /** Of a new, empty database. */
+type Databases = {
+  /** The URL of a new, empty database. */
   freshUrl(): Promise<string>;
-  /** Runs a statement as the owner of everything. */
+  /** Runs a statement as the superuser, in the database with this name or URL. */
   admin(text: string, database?: string): Promise<readonly Record<string, unknown>[]>;
+};
+
+export type PostgresServer = Databases & {
+  readonly url: string;
   /** The server's own process: to stop and continue it. */
   pid(): number;
   start(): void;
   /** `immediate` is as good as a crash. */
   stop(how: 'fast' | 'immediate'): void;
-  /** A PgBouncer in transaction mode before this server: gives what a URL has to be instead. */
-  /** A PgBouncer older than 1.21 mixes up named statements; one that `ignores` what it should refuse cannot be told apart. */
-  openPgBouncer(more?: { ignores: boolean }): Promise<{ through(url: string): string; close(): Promise<void> }>;
   close(): Promise<void>;
 };
+
+/** The cluster of this run, for tests that leave it running. */
+export const sharedPostgres = async (): Promise<Databases> => databasesOf(await sharedServer('postgres'));
 
 /** Initializes and starts a cluster. fsync is off: what these tests end is processes, not the machine. */
 export async function openPostgresServer(): Promise<PostgresServer> {
@@ -45,13 +50,29 @@ export async function openPostgresServer(): Promise<PostgresServer> {
     execFileSync(join(binDir ?? '', program), args, { ...owner, cwd: folder, stdio: 'ignore' });
   const port = await freePort();
   run('initdb', '-D', data, '-U', 'webdist', '--auth=trust', '--no-sync', '--encoding=UTF8', '--locale=C');
-  const settings = `-p ${port} -h 127.0.0.1 -k ${folder} -c fsync=off -c shared_buffers=32MB -c max_connections=60`;
+  const settings = `-p ${port} -h 127.0.0.1 -k ${folder} -c fsync=off -c shared_buffers=32MB -c max_connections=100`;
   const start = () => run('pg_ctl', '-D', data, '-w', '-l', join(folder, 'log'), '-o', settings, 'start');
   const stop = (how: 'fast' | 'immediate') => run('pg_ctl', '-D', data, '-m', how, '-w', 'stop');
   start();
-  const urlOf = (database: string) => `postgres://webdist@127.0.0.1:${port}/${database}`;
-  const pid = () => Number(readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[0]);
-  let databases = 0;
+  const url = `postgres://webdist@127.0.0.1:${port}/postgres`;
+  return {
+    ...databasesOf(url),
+    url,
+    pid: () => Number(readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[0]),
+    start,
+    stop,
+    async close() {
+      if (existsSync(join(data, 'postmaster.pid'))) stop('immediate');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Created by this process, on whatever server. */
+let databases = 0;
+
+function databasesOf(serverUrl: string): Databases {
+  const urlOf = (database: string) => new URL(`/${database.split('/').at(-1)}`, serverUrl).href;
   const admin = async (text: string, database = 'postgres') => {
     const client = new pg.Client({ connectionString: urlOf(database) });
     await client.connect();
@@ -64,27 +85,21 @@ export async function openPostgresServer(): Promise<PostgresServer> {
   return {
     admin,
     async freshUrl() {
-      const name = `ledger${++databases}`;
+      const name = `test_${process.pid}_${++databases}`;
       await admin(`CREATE DATABASE ${name}`);
       return urlOf(name);
-    },
-    pid,
-    start,
-    stop,
-    openPgBouncer: ({ ignores } = { ignores: false }) => openPgBouncer(folder, port, owner, ignores),
-    async close() {
-      if (existsSync(join(data, 'postmaster.pid'))) stop('immediate');
-      rmSync(folder, { recursive: true, force: true });
     },
   };
 }
 
-async function openPgBouncer(
-  folder: string,
-  serverPort: number,
-  owner: { uid: number; gid: number } | undefined,
-  ignores: boolean,
-) {
+/**
+ * A PgBouncer in transaction mode in front of a server; `through` gives the URL of a database behind it. A PgBouncer older than
+ * 1.21 mixes up named statements; one that `ignores` the start-up parameters it should refuse cannot be told apart from it.
+ */
+export async function openPgBouncer(serverUrl: string, { ignores } = { ignores: false }) {
+  const owner = serverUser();
+  const folder = mkdtempSync(join(tmpdir(), 'webdist-pgbouncer-'));
+  if (owner) chownSync(folder, owner.uid, owner.gid);
   const port = await freePort();
   const config = join(folder, 'pgbouncer.ini');
   const users = join(folder, 'users.txt');
@@ -92,7 +107,7 @@ async function openPgBouncer(
   writeFileSync(
     config,
     `[databases]
-* = host=127.0.0.1 port=${serverPort}
+* = host=127.0.0.1 port=${new URL(serverUrl).port}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
@@ -111,12 +126,14 @@ ${ignores ? 'ignore_startup_parameters = statement_timeout' : ''}
   process.once('exit', () => child.kill('SIGKILL'));
   await untilListening(port);
   return {
-    through: (url: string) => url.replace(`:${serverPort}/`, `:${port}/`),
+    through: (url: string) => Object.assign(new URL(url), { port: String(port) }).href,
     async close() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const ended = once(child, 'exit');
-      child.kill('SIGKILL');
-      await ended;
+      if (child.exitCode === null && child.signalCode === null) {
+        const ended = once(child, 'exit');
+        child.kill('SIGKILL');
+        await ended;
+      }
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }
@@ -126,29 +143,4 @@ function serverUser(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
   return { uid: id('-u'), gid: id('-g') };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (typeof address !== 'object' || address === null) throw new Error('There is no free port.');
-  return address.port;
-}
-
-/** Resolves once something listens on the port. */
-export async function untilListening(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt++) {
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1')
-        .once('connect', () => resolve(true))
-        .once('error', () => resolve(false));
-      socket.once('connect', () => socket.destroy());
-    });
-    if (open) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`Nothing listens on ${port}.`);
 }

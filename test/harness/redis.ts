@@ -1,21 +1,34 @@
-/** A Redis of a test's own, on a free port of 127.0.0.1, keeping nothing on disk. */
+/** Redis, keeping nothing on disk: one that the run shares, with a database for each caller, and one for a test that stops it. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { freePort, untilListening } from './postgres.ts';
+import { Redis } from 'ioredis';
+import { freePort, untilListening } from './port.ts';
+import { sharedServer } from './shared.ts';
 
 const PROGRAM = '/usr/bin/redis-server';
+/** More than there are test files. */
+const DATABASES = 1000;
 
 /** Why there can be no Redis here, or false. */
 export const noRedis: string | false = !existsSync(PROGRAM) && 'Redis is not installed (Debian: redis-server)';
 
+/** The URL of an empty database in the Redis of this run, for tests that leave it running. */
+export async function sharedRedisUrl(): Promise<string> {
+  const url = await sharedServer('redis');
+  const client = new Redis(url);
+  const database = await client.incr('webdist-test-databases');
+  client.disconnect();
+  return `${url}/${database}`;
+}
+
+/** A Redis of the caller's own on a free port. */
 export async function openRedisServer() {
   const port = await freePort();
+  const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
   const begin = async () => {
-    const child = spawn(PROGRAM, ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], {
-      stdio: 'ignore',
-    });
+    const child = spawn(PROGRAM, [...args, '--databases', `${DATABASES}`], { stdio: 'ignore' });
     await untilListening(port);
     return child;
   };

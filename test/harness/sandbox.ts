@@ -1,11 +1,12 @@
 /** Starts the simulated App Store Connect in this process, and controls it. */
 
 import type { Test } from 'tap';
-import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
+import { openSandbox, type Sandbox, type SandboxOptions } from '../../src/sandbox/sandbox.ts';
 import { temporaryFolder } from './folder.ts';
 
-export async function startSandbox(t: Test): Promise<Sandbox> {
-  const sandbox = await openSandbox({ dataDir: temporaryFolder(t) });
+/** A sandbox with a new account, closed with the test. */
+export async function startSandbox(t: Test, options: Partial<SandboxOptions> = {}): Promise<Sandbox> {
+  const sandbox = await openSandbox({ dataDir: temporaryFolder(t), ...options });
   t.teardown(() => sandbox.close());
   return sandbox;
 }

@@ -1,18 +1,15 @@
 /** A website for the simulated device: webdist, packages and the licence stub at one URL, with their own clock. */
 
 import type { Test } from 'tap';
-import { readConfig } from '../../src/config/config.ts';
-import { buildServer } from '../../src/http/server.ts';
-import { openLog } from '../../src/log.ts';
 import { type DeviceOptions, openDevice } from '../../src/sandbox/device/device.ts';
 import type { Journey } from '../../src/sandbox/device/journey.ts';
-import { openSandbox, type Sandbox } from '../../src/sandbox/sandbox.ts';
+import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { sandboxWebsite } from '../../src/sandbox/website/website.ts';
 import { appsByName } from '../../src/service/app-named.ts';
-import { openService } from '../../src/service/service.ts';
 import { call, DOMAINS } from './apple-client.ts';
-import { temporaryFolder } from './folder.ts';
 import { askToken } from './http.ts';
+import { startSandbox } from './sandbox.ts';
+import { startReady } from './service.ts';
 import { until } from './until.ts';
 
 export const APP = '6500000001';
@@ -21,25 +18,12 @@ const NO_LIMIT = '100000';
 export async function startWebsite(t: Test) {
   const clock = { now: Date.now() };
   const now = () => clock.now;
-  const sandbox = await openSandbox({ dataDir: temporaryFolder(t), now });
-  const env = {
-    ...sandbox.settings,
-    WEBDIST_DATA_DIR: temporaryFolder(t),
-    WEBDIST_RATE_LIMIT: NO_LIMIT,
-    WEBDIST_RATE_LIMIT_ADDRESS: NO_LIMIT,
-  };
-  const log = openLog('silent');
-  const config = readConfig(env);
-  const { service, serverDeps } = await openService(config, { env, log, now });
-  const server = await buildServer({ ...serverDeps, pages: sandboxWebsite(sandbox) });
-  const app = appsByName(config.apps)(APP);
-  const url = await server.app.listen({ host: '127.0.0.1', port: 0 });
-  t.teardown(async () => {
-    await server.close();
-    await service.close();
-    await sandbox.close();
-  });
-  await until(() => service.health().ready && serverDeps.catalogue.currentOf(app), 'ready');
+  const sandbox = await startSandbox(t, { now });
+  const settings = { WEBDIST_RATE_LIMIT: NO_LIMIT, WEBDIST_RATE_LIMIT_ADDRESS: NO_LIMIT };
+  const options = { now, pages: sandboxWebsite(sandbox) };
+  const { service, serverDeps, url } = await startReady(t, sandbox, settings, options);
+  const app = appsByName(serverDeps.config.apps)(APP);
+  await until(() => serverDeps.catalogue.currentOf(app), 'a package');
   await hasDomain(sandbox);
   return {
     clock,

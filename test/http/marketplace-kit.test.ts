@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { temporaryFolder } from '../harness/folder.ts';
 import { askToken } from '../harness/http.ts';
+import { listen } from '../harness/port.ts';
 import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
-import { listen } from '../harness/stand-ins/listen.ts';
 
 const APP = '6500000001';
 const LICENSE = { WEBDIST_LICENSE_DYNAMIC_URL: 'https://example.com/ald/license' };

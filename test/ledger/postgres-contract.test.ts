@@ -1,17 +1,15 @@
 import t from 'tap';
-import { noPgBouncer, noPostgres, openPostgresServer } from '../harness/postgres.ts';
+import { noPgBouncer, noPostgres, openPgBouncer, sharedPostgres } from '../harness/postgres.ts';
 import { ledgerContract } from './contract.ts';
 
 await t.test('postgres', { skip: noPostgres }, async (test) => {
-  const server = await openPostgresServer();
-  test.teardown(() => server.close());
-  await ledgerContract(test as typeof t, () => server.freshUrl());
+  const { freshUrl } = await sharedPostgres();
+  await ledgerContract(test as typeof t, freshUrl);
 });
 
 await t.test('postgres behind PgBouncer in transaction mode', { skip: noPgBouncer }, async (test) => {
-  const server = await openPostgresServer();
-  test.teardown(() => server.close());
-  const pgBouncer = await server.openPgBouncer();
+  const { freshUrl } = await sharedPostgres();
+  const pgBouncer = await openPgBouncer(await freshUrl());
   test.teardown(() => pgBouncer.close());
-  await ledgerContract(test as typeof t, async () => pgBouncer.through(await server.freshUrl()));
+  await ledgerContract(test as typeof t, async () => pgBouncer.through(await freshUrl()));
 });

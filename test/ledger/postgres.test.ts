@@ -4,7 +4,13 @@ import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
 import type { Ledger } from '../../src/ledger/contract.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
-import { noPgBouncer, noPostgres, openPostgresServer, type PostgresServer } from '../harness/postgres.ts';
+import {
+  noPgBouncer,
+  noPostgres,
+  openPgBouncer,
+  openPostgresServer,
+  type PostgresServer,
+} from '../harness/postgres.ts';
 import { until } from '../harness/until.ts';
 import { dtypeOf, entryOf, LIFETIME, NOW, options, subjectOf } from './contract.ts';
 
@@ -133,7 +139,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
       `behind PgBouncer${ignores ? ' that does not show' : ''}: ten replicas share four connections to the server`,
       { skip: noPgBouncer },
       async (test) => {
-        const pgBouncer = await server.openPgBouncer({ ignores });
+        const pgBouncer = await openPgBouncer(server.url, { ignores });
         test.teardown(() => pgBouncer.close());
         const url = pgBouncer.through(await server.freshUrl());
         const ledgers = await Promise.all(Array.from({ length: 10 }, () => openLedger(url, options)));

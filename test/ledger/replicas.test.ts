@@ -6,13 +6,13 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';
-import { openSandbox } from '../../src/sandbox/sandbox.ts';
 import { post } from '../harness/http.ts';
-import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
+import { noPostgres, sharedPostgres } from '../harness/postgres.ts';
 import { type Process, startProcess } from '../harness/process.ts';
-import { noRedis, openRedisServer } from '../harness/redis.ts';
+import { noRedis, sharedRedisUrl } from '../harness/redis.ts';
 import { replicaSettings, sharedAsOne, TOKEN_LIFETIME_SECONDS } from '../harness/replicated.ts';
 import { openRoundRobin } from '../harness/round-robin.ts';
+import { startSandbox } from '../harness/sandbox.ts';
 import { isReady } from '../harness/service.ts';
 
 t.setTimeout(90_000);
@@ -21,14 +21,10 @@ const KEY = 'a-key-for-this-test';
 
 t.test('three replicas', { skip: noPostgres || noRedis }, async (test) => {
   const folder = test.testdir();
-  const postgres = await openPostgresServer();
-  test.teardown(() => postgres.close());
-  const redis = await openRedisServer();
-  test.teardown(() => redis.stop());
-  const sandbox = await openSandbox({ dataDir: join(folder, 'sandbox'), port: 0 });
-  test.teardown(() => sandbox.close());
+  const postgres = await sharedPostgres();
+  const redisUrl = await sharedRedisUrl();
+  const sandbox = await startSandbox(test);
   const databaseUrl = await postgres.freshUrl();
-  const database = databaseUrl.split('/').at(-1) ?? '';
   const start = (name: string, env: Record<string, string> = {}) =>
     startProcess(test, {
       ...sandbox.settings,
@@ -38,7 +34,7 @@ t.test('three replicas', { skip: noPostgres || noRedis }, async (test) => {
       WEBDIST_MODE: 'production',
       WEBDIST_DATA_DIR: join(folder, name),
       WEBDIST_LEDGER: databaseUrl,
-      WEBDIST_REDIS_URL: redis.url,
+      WEBDIST_REDIS_URL: redisUrl,
       WEBDIST_API_KEYS: `test:${createHash('sha256').update(KEY).digest('hex')}`,
       ...env,
     });
@@ -56,7 +52,10 @@ t.test('three replicas', { skip: noPostgres || noRedis }, async (test) => {
   const inside = await Promise.all([ofPhone(), ofPhone(), ofPhone()]);
   test.strictSame([...new Set(inside.map(({ body }) => body['dtype']))], ['download']);
   // A minute passes: for the ledger, by setting its records back.
-  await postgres.admin(`UPDATE webdist_install SET installed_at = installed_at - ${TOKEN_LIFETIME_SECONDS}`, database);
+  await postgres.admin(
+    `UPDATE webdist_install SET installed_at = installed_at - ${TOKEN_LIFETIME_SECONDS}`,
+    databaseUrl,
+  );
   const outside = await Promise.all([ofPhone(), ofPhone(), ofPhone()]);
   test.strictSame([...new Set(outside.map(({ body }) => body['dtype']))], ['redownload'], 'for every replica');
 

@@ -13,10 +13,10 @@ import { verifyPackage } from '../../src/packages/verify.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { call } from '../harness/apple-client.ts';
 import { temporaryFolder } from '../harness/folder.ts';
+import { listen } from '../harness/port.ts';
 import { runWebdist } from '../harness/process.ts';
 import { endFaults, requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
-import { listen } from '../harness/stand-ins/listen.ts';
 import { until } from '../harness/until.ts';
 
 const APP = '6500000001';

@@ -1,10 +1,11 @@
 /** Faults, and the request log, which shows them. */
 
 import t from 'tap';
-import { apiToken, call, control, DOMAINS, domainEntity, KEYS, open, outcome } from '../harness/apple-client.ts';
+import { apiToken, call, control, DOMAINS, domainEntity, KEYS, outcome } from '../harness/apple-client.ts';
+import { startSandbox } from '../harness/sandbox.ts';
 
 t.test('an Apple error for a path and a method, a given number of times', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const fault = { path: '/v1/alternative', method: 'get', status: 503, retryAfterSeconds: 7, times: 2 };
   t.equal((await control(sandbox, 'POST', 'faults', fault)).status, 201);
   t.equal((await call(sandbox, 'GET', '/v1/apps')).status, 200, 'another path');
@@ -19,7 +20,7 @@ t.test('an Apple error for a path and a method, a given number of times', async 
 });
 
 t.test('a given code, the default codes, HTML', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const code = 'FORBIDDEN.REQUIRED_AGREEMENTS_MISSING_OR_EXPIRED';
   const faults: [fault: object, outcome: string][] = [
     [{ status: 403, code }, `403 ${code}`],
@@ -41,7 +42,7 @@ t.test('a given code, the default codes, HTML', async (t) => {
 });
 
 t.test('a connection dropped before or after the work', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const post = (domain: string) => call(sandbox, 'POST', DOMAINS, domainEntity(domain));
   await control(sandbox, 'POST', 'faults', { drop: true, times: 1 });
   await t.rejects(post('a.example'), TypeError);
@@ -63,7 +64,7 @@ t.test('a connection dropped before or after the work', async (t) => {
 
 t.test('a wrong clock together with another fault', async (t) => {
   const now = Date.now();
-  const sandbox = await open(t, { now: () => now });
+  const sandbox = await startSandbox(t, { now: () => now });
   const ask = (clock: number) =>
     call(sandbox, 'GET', '/v1/apps', undefined, { authorization: `Bearer ${apiToken(sandbox, {}, clock)}` });
   for (const seconds of [-300, 900]) {
@@ -80,7 +81,7 @@ t.test('a wrong clock together with another fault', async (t) => {
 });
 
 t.test('a delay, which ends when the sandbox closes', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   await control(sandbox, 'POST', 'faults', { latencyMs: 20 });
   t.equal((await call(sandbox, 'GET', '/v1/apps')).status, 200, 'the usual answer');
   await control(sandbox, 'POST', 'faults', { latencyMs: 600_000 });
@@ -91,13 +92,13 @@ t.test('a delay, which ends when the sandbox closes', async (t) => {
 });
 
 t.test('a fault as curl posts it', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const form = 'application/x-www-form-urlencoded';
   t.equal((await control(sandbox, 'POST', 'faults', { status: 500 }, form)).status, 201);
 });
 
 t.test('invalid faults', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const refused: unknown[] = [
     'nonsense',
     [],

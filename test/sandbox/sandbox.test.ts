@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import t from 'tap';
 import { isP256 } from '../../src/jws.ts';
 import { openSandbox, settingsText } from '../../src/sandbox/sandbox.ts';
-import { APP_KEY, addKey, call, control, DOMAINS, domainEntity, open, outcome } from '../harness/apple-client.ts';
+import { APP_KEY, addKey, call, control, DOMAINS, domainEntity, outcome } from '../harness/apple-client.ts';
+import { startSandbox } from '../harness/sandbox.ts';
 
 t.test('the settings contain everything that a service needs', async (t) => {
   const dataDir = join(t.testdir(), 'a folder', 'inside');
-  const { settings, baseUrl } = await open(t, { dataDir });
+  const { settings, baseUrl } = await startSandbox(t, { dataDir });
   t.match(settings, {
     ASC_BASE_URL: baseUrl,
     ASC_KEY_ID: /^[A-Z0-9]{10}$/,
@@ -50,7 +51,7 @@ t.test('the account survives a restart; after the state file is deleted, there i
   rmSync(join(dataDir, 'sandbox.json'));
   const keyFile = join(dataDir, 'distribution-key.pem');
   const pem = readFileSync(keyFile, 'utf8');
-  const third = await open(t, { dataDir });
+  const third = await startSandbox(t, { dataDir });
   t.equal(outcome(await call(third, 'GET', APP_KEY)), '404 NOT_FOUND');
   t.equal(readFileSync(keyFile, 'utf8'), pem, 'the distribution key stays');
   t.not(third.settings['ASC_KEY_ID'], first.settings['ASC_KEY_ID']);
@@ -74,7 +75,7 @@ t.test('an invalid state file', async (t) => {
 
 t.test('a change that cannot be written does not take effect', async (t) => {
   const dataDir = t.testdir();
-  const sandbox = await open(t, { dataDir });
+  const sandbox = await startSandbox(t, { dataDir });
   mkdirSync(join(dataDir, 'sandbox.json.new'));
   t.equal(outcome(await call(sandbox, 'POST', DOMAINS, domainEntity('example.com'))), '500 UNEXPECTED_ERROR');
   rmSync(join(dataDir, 'sandbox.json.new'), { recursive: true });
@@ -83,13 +84,13 @@ t.test('a change that cannot be written does not take effect', async (t) => {
 });
 
 t.test('refuses to open on a port in use', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const port = Number(new URL(sandbox.baseUrl).port);
   await t.rejects(openSandbox({ dataDir: t.testdir(), port }), { code: 'config_invalid', message: /port/ });
 });
 
 t.test('the package is served at the URL in the settings', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const manifest = await fetch(sandbox.settings['WEBDIST_PACKAGE_MANIFEST'] ?? '');
   t.match(manifest.headers.get('content-type'), /^application\/json/);
   t.match(await manifest.json(), {
@@ -109,8 +110,8 @@ t.test('the package is served at the URL in the settings', async (t) => {
 
 t.test('file URLs are invalidated only in the sandbox that is told to', async (t) => {
   const both = [
-    await open(t, { dataDir: join(t.testdir(), 'one') }),
-    await open(t, { dataDir: join(t.testdirName, 'two') }),
+    await startSandbox(t, { dataDir: join(t.testdir(), 'one') }),
+    await startSandbox(t, { dataDir: join(t.testdirName, 'two') }),
   ];
   const addresses: string[] = [];
   for (const sandbox of both) {

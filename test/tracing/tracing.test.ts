@@ -11,10 +11,10 @@ import { openLog } from '../../src/log.ts';
 import { openTracing } from '../../src/tracing/tracing.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { askToken } from '../harness/http.ts';
+import { listen } from '../harness/port.ts';
 import { type Process, startProcess } from '../harness/process.ts';
 import { startSandbox } from '../harness/sandbox.ts';
 import { isReady } from '../harness/service.ts';
-import { listen } from '../harness/stand-ins/listen.ts';
 import { openCollector, type ReceivedSpan } from '../harness/stand-ins/otlp-collector.ts';
 import { until } from '../harness/until.ts';
 

@@ -8,8 +8,8 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { listen } from '../port.ts';
 import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
-import { listen } from './listen.ts';
 
 /** The words by which tests are skipped where moto is not installed; undefined where it is. */
 export const withoutMoto =

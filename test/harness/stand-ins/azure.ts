@@ -13,8 +13,8 @@ import { connect } from 'node:net';
 import { pipeline } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import tls from 'node:tls';
+import { listen } from '../port.ts';
 import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
-import { listen } from './listen.ts';
 import { signDigest } from './sign-digest.ts';
 
 /** The words by which tests are skipped where no certificate can be made; undefined where it can. */

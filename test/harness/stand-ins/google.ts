@@ -10,8 +10,8 @@ import { json } from 'node:stream/consumers';
 import { joseToDer } from 'ecdsa-sig-formatter';
 import { jwtVerify } from 'jose';
 import { crc32c } from '../../../src/cloud/google.ts';
+import { listen } from '../port.ts';
 import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
-import { listen } from './listen.ts';
 import { signDigest } from './sign-digest.ts';
 
 type GoogleKey = {

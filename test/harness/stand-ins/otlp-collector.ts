@@ -6,7 +6,7 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { Test } from 'tap';
-import { listen } from './listen.ts';
+import { listen } from '../port.ts';
 
 export type ReceivedSpan = {
   readonly traceId: string;

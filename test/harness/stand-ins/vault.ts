@@ -9,8 +9,8 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import { createServer as createTlsServer } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { joseToDer } from 'ecdsa-sig-formatter';
+import { listen } from '../port.ts';
 import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
-import { listen } from './listen.ts';
 import { signDigest } from './sign-digest.ts';
 
 type TransitKey = { type: string; versions: KeyObject[]; minEncryptionVersion: number };

@@ -15,12 +15,12 @@ import {
   DOMAINS,
   domainEntity,
   KEYS,
-  open,
   outcome,
 } from '../../harness/apple-client.ts';
+import { startSandbox } from '../../harness/sandbox.ts';
 
 t.test('401 comes before everything, then path, method, Accept, Content-Type, query, body', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const nobody = { authorization: '' };
   const text = { accept: 'text/html', 'content-type': 'text/plain' };
   t.equal(outcome(await call(sandbox, 'PATCH', '/v2/nothing?x=1', 'x', { ...text, ...nobody })), '401 NOT_AUTHORIZED');
@@ -38,7 +38,7 @@ t.test('401 comes before everything, then path, method, Accept, Content-Type, qu
 });
 
 t.test('unknown paths and methods', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   for (const path of [
     '/',
     '/v1',
@@ -62,7 +62,7 @@ t.test('unknown paths and methods', async (t) => {
 });
 
 t.test('Accept and Content-Type', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   for (const accept of ['application/json', '*/*', 'text/html, application/*;q=0.1', 'Application/JSON; charset=utf-8'])
     t.equal((await call(sandbox, 'GET', '/v1/apps', undefined, { accept })).status, 200, accept);
   for (const accept of ['text/html', 'application/xml', 'application/json;q=0'])
@@ -80,7 +80,7 @@ t.test('Accept and Content-Type', async (t) => {
 });
 
 t.test('query parameters', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const refused: [path: string, code: string, parameter: string][] = [
     ['/v1/apps?include=alternativeDistributionKey', 'ILLEGAL', 'include'],
     [`${KEYS}?filter[app]=1`, 'ILLEGAL', 'filter[app]'],
@@ -108,7 +108,7 @@ t.test('query parameters', async (t) => {
 
 t.test('Date and X-Rate-Limit on every answer, error bodies as in Apple’s documentation', async (t) => {
   const now = Date.UTC(2026, 9, 1, 12, 0, 0);
-  const sandbox = await open(t, { now: () => now });
+  const sandbox = await startSandbox(t, { now: () => now });
   for (const headers of [{}, { authorization: `Bearer ${apiToken(sandbox, {}, now)}` }]) {
     const answer = await call(sandbox, 'GET', '/v1/nothing', undefined, headers);
     t.equal(answer.headers.get('date'), 'Thu, 01 Oct 2026 12:00:00 GMT');
@@ -119,7 +119,7 @@ t.test('Date and X-Rate-Limit on every answer, error bodies as in Apple’s docu
 });
 
 t.test('an oversized body and an aborted request do not affect other requests', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const large = JSON.stringify(domainEntity('example.com', 'x'.repeat(2 * 1024 * 1024)));
   t.equal(outcome(await call(sandbox, 'POST', DOMAINS, large)), '400 ENTITY_INVALID');
   const { port } = new URL(sandbox.baseUrl);
@@ -131,7 +131,7 @@ t.test('an oversized body and an aborted request do not affect other requests', 
 });
 
 t.test('apps', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const find = async (query: string) => (await call(sandbox, 'GET', `/v1/apps${query}`)).body;
   const { data, meta, links } = await find('?filter[bundleId]=com.example.other,com.example.trailmap&limit=200');
   const self = `${sandbox.baseUrl}/v1/apps/${APP}`;
@@ -175,7 +175,7 @@ t.test('several apps, sorted', async (t) => {
   const [app] = state.apps;
   state.apps.push({ ...app, id: '2', bundleId: 'a.b' }, { ...app, id: '3', bundleId: 'a.a', name: 'Atlas' });
   writeFileSync(file, JSON.stringify(state));
-  const sandbox = await open(t, { dataDir });
+  const sandbox = await startSandbox(t, { dataDir });
   for (const [query, ids] of [
     ['', [APP, '2', '3']],
     ['?sort=bundleId', ['3', '2', APP]],
@@ -191,7 +191,7 @@ t.test('several apps, sorted', async (t) => {
 });
 
 t.test('pages: every item once, through links to this server', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const added = [];
   for (let n = 0; n < 7; n++)
     added.push((await call(sandbox, 'POST', DOMAINS, domainEntity(`d${n}.example.com`))).body.data.id);

@@ -3,7 +3,8 @@
 import { createHmac, createPrivateKey, sign } from 'node:crypto';
 import t from 'tap';
 import type { Sandbox } from '../../../src/sandbox/sandbox.ts';
-import { apiToken, type Changes, call, jws, KEYS, newKey, open, outcome } from '../../harness/apple-client.ts';
+import { apiToken, type Changes, call, jws, KEYS, newKey, outcome } from '../../harness/apple-client.ts';
+import { startSandbox } from '../../harness/sandbox.ts';
 
 const nowSeconds = Math.floor(Date.now() / 1000);
 
@@ -11,7 +12,7 @@ const ask = (sandbox: Sandbox, token: string, path = '/v1/apps', method = 'GET')
   call(sandbox, method, path, method === 'POST' ? {} : undefined, { authorization: `Bearer ${token}` });
 
 t.test('a team key, up to the limits', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const sound: Record<string, Changes> = {
     usual: {},
     'exactly 20 minutes': { claims: { iat: nowSeconds - 5, exp: nowSeconds + 1195 } },
@@ -22,7 +23,7 @@ t.test('a team key, up to the limits', async (t) => {
 });
 
 t.test('every refusal gives its reason', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const refused: [name: string, changes: Changes, reason: RegExp][] = [
     ['alg', { header: { alg: 'ES384' } }, /header: .*alg/s],
     ['typ', { header: { typ: undefined } }, /header: .*typ/s],
@@ -54,7 +55,7 @@ t.test('every refusal gives its reason', async (t) => {
 });
 
 t.test('values that are not an ES256 JWT', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const sound = apiToken(sandbox);
   const [header = '', payload = ''] = sound.split('.');
   const hmacHeader = Buffer.from(JSON.stringify({ alg: 'HS256', kid: 'A', typ: 'JWT' })).toString('base64url');
@@ -75,7 +76,7 @@ t.test('values that are not an ES256 JWT', async (t) => {
 });
 
 t.test('an individual key has sub and no iss; an In-App Purchase key is refused', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const { individualKey, inAppPurchaseKey } = sandbox;
   const individual = (claims: object) =>
     ask(
@@ -95,7 +96,7 @@ t.test('an individual key has sub and no iss; an In-App Purchase key is refused'
 });
 
 t.test('a scoped JWT is valid only for the GETs that it lists', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const scoped = (scope: string[]) => apiToken(sandbox, { claims: { scope } });
   const token = scoped(['POST /v1/apps', 'GET /v1/apps?filter[bundleId]=a.b&fields[apps]=name']);
   t.equal(outcome(await ask(sandbox, token, '/v1/apps?fields[apps]=name&filter[bundleId]=a.b&limit=3')), '200');
@@ -106,7 +107,7 @@ t.test('a scoped JWT is valid only for the GETs that it lists', async (t) => {
 
 t.test('the hourly limit of each key is a rolling window', async (t) => {
   let now = Date.now();
-  const sandbox = await open(t, { requestsPerHour: 3, now: () => now });
+  const sandbox = await startSandbox(t, { requestsPerHour: 3, now: () => now });
   const { keyId, privateKeyPem } = sandbox.individualKey;
   const ask = (changes: Changes = {}) =>
     call(sandbox, 'GET', '/v1/apps', undefined, { authorization: `Bearer ${apiToken(sandbox, changes, now)}` });

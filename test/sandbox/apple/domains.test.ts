@@ -1,11 +1,12 @@
 /** Alternative distribution domains of the simulated account. */
 
 import t from 'tap';
-import { call, DOMAINS, domainEntity, open, outcome } from '../../harness/apple-client.ts';
+import { call, DOMAINS, domainEntity, outcome } from '../../harness/apple-client.ts';
+import { startSandbox } from '../../harness/sandbox.ts';
 
 t.test('add, read and remove a domain', async (t) => {
   const now = Date.now();
-  const sandbox = await open(t, { now: () => now });
+  const sandbox = await startSandbox(t, { now: () => now });
   const added = await call(sandbox, 'POST', DOMAINS, domainEntity('example.com', 'trailmap-web'));
   t.equal(added.status, 201);
   const { id } = added.body.data;
@@ -23,7 +24,7 @@ t.test('add, read and remove a domain', async (t) => {
 });
 
 t.test('refused domains', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   for (const domain of ['example.com', 'get.example.com', 'xn--bcher-kva.example'])
     t.equal(outcome(await call(sandbox, 'POST', DOMAINS, domainEntity(domain))), '201', domain);
   const malformed = ['Example.com', 'https://a.example', 'a.example:443', 'a.example/', 'a.example.', 'localhost', ''];
@@ -48,7 +49,7 @@ t.test('refused domains', async (t) => {
 });
 
 t.test('of ten identical concurrent requests, one succeeds', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const body = domainEntity('example.com');
   const answers = await Promise.all(Array.from({ length: 10 }, () => call(sandbox, 'POST', DOMAINS, body)));
   t.equal(answers.filter(({ status }) => status === 201).length, 1);

@@ -3,23 +3,13 @@
 import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
 import { readPublicKey, spki } from '../../../src/jws.ts';
-import {
-  APP,
-  APP_KEY,
-  addKey,
-  call,
-  KEYS,
-  keyEntity,
-  newKey,
-  open,
-  outcome,
-  pemOf,
-} from '../../harness/apple-client.ts';
+import { APP, APP_KEY, addKey, call, KEYS, keyEntity, newKey, outcome, pemOf } from '../../harness/apple-client.ts';
+import { startSandbox } from '../../harness/sandbox.ts';
 
 const LINKAGE = `/v1/apps/${APP}/relationships/alternativeDistributionKey`;
 
 t.test('add a key, read it in every way, remove it', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const { publicKey } = newKey();
   const added = await call(sandbox, 'POST', KEYS, keyEntity(pemOf(publicKey), APP));
   t.equal(added.status, 201);
@@ -49,7 +39,7 @@ t.test('add a key, read it in every way, remove it', async (t) => {
 });
 
 t.test('a key for all apps is not the key of the app', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const { id: own } = await addKey(sandbox);
   const { body } = await call(sandbox, 'POST', KEYS, keyEntity(pemOf(newKey().publicKey)));
   const list = async (query: string) => (await call(sandbox, 'GET', `${KEYS}${query}`)).body.data.map(({ id }) => id);
@@ -61,7 +51,7 @@ t.test('a key for all apps is not the key of the app', async (t) => {
 });
 
 t.test('answers cycle through all spellings of a PEM', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const { id } = await addKey(sandbox);
   const spellings = new Set<string>();
   for (let n = 0; n < 4; n++)
@@ -72,7 +62,7 @@ t.test('answers cycle through all spellings of a PEM', async (t) => {
 });
 
 t.test('accepted spellings', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const spell: [string, (pem: string) => string][] = [
     ['no line breaks', (pem) => pem.replaceAll('\n', '')],
     ['no last line break', (pem) => pem.trimEnd()],
@@ -86,7 +76,7 @@ t.test('accepted spellings', async (t) => {
 });
 
 t.test('refused keys', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const { publicKey, privateKey } = newKey();
   const pem = pemOf(publicKey);
   await addKey(sandbox, publicKey);
@@ -130,7 +120,7 @@ t.test('refused keys', async (t) => {
 });
 
 t.test('of ten identical concurrent requests, one succeeds', async (t) => {
-  const sandbox = await open(t);
+  const sandbox = await startSandbox(t);
   const body = keyEntity(pemOf(newKey().publicKey), APP);
   const outcomes = await Promise.all(Array.from({ length: 10 }, () => call(sandbox, 'POST', KEYS, body)));
   t.strictSame(outcomes.map(outcome).sort(), [

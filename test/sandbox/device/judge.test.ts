@@ -19,9 +19,9 @@ import {
   KEYS,
   keyEntity,
   newKey,
-  open,
   pemOf,
 } from '../../harness/apple-client.ts';
+import { startSandbox } from '../../harness/sandbox.ts';
 
 const PACKAGE = `https://example.com/adp/${APP}`;
 const PAGE = 'https://example.com/get';
@@ -29,7 +29,7 @@ const nowSeconds = Math.floor(Date.now() / 1000);
 
 /** A sandbox with a key for the app and a domain, and a function that makes tokens that are valid except for the changes. */
 async function openAccount(t: Test, options: { dataDir?: string } = {}) {
-  const sandbox = await open(t, options);
+  const sandbox = await startSandbox(t, options);
   const { publicKey, privateKey } = newKey();
   const { id: kid } = await addKey(sandbox, publicKey);
   await call(sandbox, 'POST', DOMAINS, domainEntity('example.com'));
@@ -300,7 +300,7 @@ t.test('the nonce of a refused token is used up too, in either case, and after a
   t.strictSame(failed(await sandbox.device({ token: mint({ nonce: nonce.toUpperCase() }) })), ['nonce']);
   const dataDir = dirname(fileURLToPath(sandbox.settings['WEBDIST_KEY'] ?? ''));
   await sandbox.close();
-  const restarted = await open(t, { dataDir });
+  const restarted = await startSandbox(t, { dataDir });
   t.strictSame(failed(await restarted.device({ token: mint({ nonce }) })), ['nonce']);
 });
 

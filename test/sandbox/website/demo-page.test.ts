@@ -1,55 +1,26 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { AxeResults } from 'axe-core';
 import type { Page } from 'playwright-core';
-import t from 'tap';
-import {
-  claimsIn,
-  complaintsOf,
-  iPhone,
-  keepPicture,
-  linkOf,
-  openChromium,
-  reaches,
-  skip,
-} from '../../harness/browser.ts';
+import t, { type Test } from 'tap';
+import { claimsIn, complaintsOf, iPhone, keepPicture, linkOf, reaches } from '../../harness/browser.ts';
+import { noChromium, openChromium } from '../../harness/chromium.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { startProcess } from '../../harness/process.ts';
+import { until } from '../../harness/until.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** The service as `npm start` starts it, with only its port and data folder configured. */
-async function startService() {
-  const dataDir = mkdtempSync(join(tmpdir(), 'webdist-demo-'));
-  const env = { PATH: process.env['PATH'] ?? '', PORT: '0', WEBDIST_MODE: 'sandbox', WEBDIST_DATA_DIR: dataDir };
-  const child = spawn(process.execPath, ['src/main.ts', 'serve'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
-  let address = '';
-  for await (const line of createInterface(child.stdout)) {
-    const entry = JSON.parse(line);
-    if (entry.event === 'listening') address = entry.address;
-    if (entry.event === 'key_registered') break;
-  }
-  child.stdout.resume();
-  return {
-    origin: address.replace('127.0.0.1', 'localhost'),
-    async stop() {
-      child.kill('SIGINT');
-      await once(child, 'exit');
-      rmSync(dataDir, { recursive: true });
-    },
-  };
+async function startService(t: Test) {
+  const { url, output } = await startProcess(t, { WEBDIST_MODE: 'sandbox', WEBDIST_DATA_DIR: temporaryFolder(t) });
+  await until(() => output().includes('"event":"key_registered"'), 'a registered key');
+  return { origin: url.replace('127.0.0.1', 'localhost') };
 }
 
-t.test('the demo page', { skip }, async (t) => {
-  const service = await startService();
-  const browser = await openChromium();
-  t.teardown(async () => {
-    await browser.close();
-    await service.stop();
-  });
+t.test('the demo page', { skip: noChromium }, async (t) => {
+  const service = await startService(t);
+  const browser = await openChromium(t);
   const open = async (options = {}) => {
     const page = await (await browser.newContext(options)).newPage();
     page.setDefaultTimeout(60_000);
