@@ -1,0 +1,105 @@
+/**
+ * The report of a test run: a line for each file, each failure with what tap knows about it, and at the end every skipped test with
+ * its reason, the slowest files, and one line of totals. tap pipes its TAP (https://testanything.org) through this stream.
+ */
+
+import { Transform } from 'node:stream';
+
+type Point = { readonly ok: boolean; readonly name: string; readonly directive?: string; readonly seconds: number };
+
+const SLOWEST = 5;
+
+/** `    not ok 3 - the name # SKIP why # time=12ms`, with its indentation. */
+const pointPattern = /^( *)(not )?ok \d+(?: - (.*?))?(?: # (SKIP|TODO)\b ?(.*?))?(?: # time=([\d.]+)(ms|s|m))?( \{)?$/i;
+const units = { ms: 0.001, s: 1, m: 60 };
+
+export default class Report extends Transform {
+  #rest = '';
+  /** Titles of the tests around the current line, the file first. */
+  #titles: string[] = [];
+  /** Where the YAML of a failure has begun; its indentation. */
+  #yaml: number | undefined;
+  #failures: string[] = [];
+  #skips: string[] = [];
+  #files: Point[] = [];
+  #passed = 0;
+  #failed = 0;
+  /** The tests under the next point, by depth: a point that closes a subtest is no assertion of its own. */
+  #closes = new Set<number>();
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    const lines = (this.#rest + chunk.toString()).split('\n');
+    this.#rest = lines.pop() ?? '';
+    for (const line of lines) this.#read(line);
+    done();
+  }
+
+  override _flush(done: () => void): void {
+    if (this.#rest) this.#read(this.#rest);
+    const slowest = this.#files.toSorted((a, b) => b.seconds - a.seconds).slice(0, SLOWEST);
+    this.#print('');
+    for (const skip of this.#skips) this.#print(`skipped: ${skip}`);
+    if (this.#files.length > SLOWEST)
+      this.#print(`slowest: ${slowest.map(({ name, seconds }) => `${name} ${seconds.toFixed(1)} s`).join(', ')}`);
+    for (const failure of this.#failures) this.#print(failure);
+    this.#print(`${this.#passed} passed, ${this.#failed} failed, ${this.#skips.length} skipped`);
+    done();
+  }
+
+  #read(line: string): void {
+    const depth = (/^ */.exec(line)?.[0].length ?? 0) / 4;
+    if (this.#yaml !== undefined && line.trim() !== '') {
+      if (depth >= this.#yaml) {
+        this.#failures.push(line);
+        if (line.trim() === '...') this.#yaml = undefined;
+        return;
+      }
+      this.#yaml = undefined;
+    }
+    const subtest = /^ *# Subtest: (.*)$/.exec(line);
+    if (subtest) {
+      this.#titles.splice(depth, Number.POSITIVE_INFINITY, subtest[1] ?? '');
+      this.#closes.add(depth);
+      return;
+    }
+    if (/^ *Bail out!/.test(line)) this.#failures.push(line.trim());
+    const [point, , not, name = '', directive, reason, time = '0', unit = 'ms'] = pointPattern.exec(line) ?? [];
+    if (point === undefined) return;
+    this.#point(depth, {
+      ok: !not,
+      name,
+      seconds: Number(time) * units[unit as keyof typeof units],
+      ...(directive && { directive: reason ?? '' }),
+    });
+  }
+
+  #point(depth: number, point: Point): void {
+    const closes = this.#closes.delete(depth);
+    this.#titles.splice(depth);
+    const path = [...this.#titles, point.name].join(' › ');
+    if (point.directive !== undefined) this.#skips.push(`${path}: ${point.directive}`);
+    else if (!closes) this.#count(depth, point.ok, path);
+    else if (!point.ok) this.#describe(depth, path);
+    if (depth === 0) {
+      this.#files.push(point);
+      this.#print(`${point.ok ? 'ok    ' : 'FAILED'} ${point.seconds.toFixed(1).padStart(5)} s  ${point.name}`);
+    }
+  }
+
+  #count(depth: number, ok: boolean, path: string): void {
+    if (ok) this.#passed++;
+    else {
+      this.#failed++;
+      this.#describe(depth, path);
+    }
+  }
+
+  #describe(depth: number, path: string): void {
+    this.#failures.push('', `FAILED ${path}`);
+    this.#yaml = depth + 0.5;
+  }
+
+  #print(line: string): void {
+    this.push(`${line}\n`);
+  }
+}
