@@ -1,19 +1,19 @@
 /**
- * What AWS KMS and AWS Secrets Manager have in common: client settings, and how their errors are told apart. The SDK
- * itself reads the usual variables and files (credentials, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KMS …).
+ * What AWS KMS and AWS Secrets Manager share: client settings and the classification of errors. The SDK itself reads the
+ * usual variables and files (credentials, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KMS …).
  */
 
 import type { Environment } from '../environment.ts';
 import { isUnreadable, type Refusal, unreadable } from './refusal.ts';
 
-/** Trying again is left to the caller: the SDK would wait out a Retry-After while others queue behind it. */
+/** The caller retries: the SDK would wait for a Retry-After while other requests queue behind it. */
 const MAX_ATTEMPTS = 1;
 const CONNECT_TIMEOUT_MS = 2000;
 const ANSWER_TIMEOUT_MS = 5000;
 
 /**
- * Settings for any AWS client. The region of an ARN wins over AWS_REGION and AWS_DEFAULT_REGION; with none of them the
- * SDK looks into the shared config file.
+ * Settings for any AWS client. The region of an ARN takes precedence over AWS_REGION and AWS_DEFAULT_REGION; without any
+ * of them the SDK reads the shared config file.
  */
 export function awsClientSettings(nameOrArn: string, env: Environment) {
   const region = /^arn:[^:]+:[^:]+:([^:]+):/.exec(nameOrArn)?.[1] || env['AWS_REGION'] || env['AWS_DEFAULT_REGION'];
@@ -28,7 +28,7 @@ export function awsClientSettings(nameOrArn: string, env: Environment) {
   };
 }
 
-/** The parts of an SDK error (`ServiceException` of smithy) that are looked at. */
+/** The parts of an SDK error (`ServiceException` of smithy) that are read. */
 type AwsError = {
   readonly name?: string;
   readonly message?: string;
@@ -37,7 +37,7 @@ type AwsError = {
   readonly $response?: { readonly headers?: Readonly<Record<string, string>> };
 };
 
-/** Takes what a client threw; error names are those of the KMS and Secrets Manager API references ("Errors"). */
+/** Classifies what a client threw, by the error names of the KMS and Secrets Manager API references ("Errors"). */
 export function awsRefusal(thrown: unknown): Refusal {
   const error = thrown as AwsError;
   const named = isStoreDown(error) ? undefined : names[error.name ?? ''];
@@ -50,7 +50,7 @@ export function awsRefusal(thrown: unknown): Refusal {
   return isUnreadable(thrown) ? unreadable : { kind: 'unreachable' };
 }
 
-/** A custom key store that is disconnected says "unavailable" by the error of keys that are pending deletion. */
+/** A disconnected custom key store reports "unavailable" with the error for keys that are pending deletion. */
 const isStoreDown = ({ name, message }: AwsError) =>
   name === 'KMSInvalidStateException' && !/pending/i.test(message ?? '');
 
@@ -59,11 +59,11 @@ const absent: Refusal = { kind: 'absent' };
 const denied: Refusal = { kind: 'denied' };
 const throttled: Refusal = { kind: 'throttled' };
 const notForSigning: Refusal = { kind: 'invalid' };
-const badName: Refusal = { kind: 'absent', why: 'has no name AWS accepts.', hint: 'Check the locator.' };
+const badName: Refusal = { kind: 'absent', why: 'has a name that AWS does not accept.', hint: 'Check the locator.' };
 const badCredentials: Refusal = {
   kind: 'denied',
   why: 'cannot be used: AWS does not accept the credentials.',
-  hint: 'Check that they are current, of the right account, and that the clock is right.',
+  hint: 'Check that they are current and of the right account, and that the clock is right.',
 };
 
 const names: Readonly<Record<string, Refusal>> = {
@@ -72,7 +72,10 @@ const names: Readonly<Record<string, Refusal>> = {
   InvalidArnException: badName,
   ValidationException: badName,
   KMSInvalidStateException: { kind: 'absent', why: 'is pending deletion or import.' },
-  InvalidRequestException: { kind: 'absent', why: 'cannot be read in its state, pending deletion perhaps.' },
+  InvalidRequestException: {
+    kind: 'absent',
+    why: 'cannot be read in its current state, for example pending deletion.',
+  },
   AccessDeniedException: denied,
   DisabledException: { kind: 'denied', why: 'is disabled.', hint: 'Enable it, or name another key.' },
   DecryptionFailure: { kind: 'denied', why: 'cannot be decrypted with its KMS key.', hint: 'Allow kms:Decrypt on it.' },

@@ -1,6 +1,6 @@
 /**
- * What Key Vault keys and Key Vault secrets have in common: the vault's address, client settings, credentials, and how
- * their errors are told apart. Credentials are those of DefaultAzureCredential.
+ * What Key Vault keys and Key Vault secrets share: the vault's URL, client settings, credentials (those of
+ * DefaultAzureCredential) and the classification of errors.
  */
 
 import type { TokenCredential } from '@azure/identity';
@@ -8,22 +8,29 @@ import { WebdistError } from '../errors.ts';
 import { isUnreadable, type Refusal, unreadable } from './refusal.ts';
 import { loadSdk } from './sdk.ts';
 
-/** Trying again is left to the caller: the SDK would wait out a Retry-After while others queue behind it. */
+/** The caller retries: the SDK would wait for a Retry-After while other requests queue behind it. */
 export const azureClientSettings = { retryOptions: { maxRetries: 0 } };
 
 /** For one call. */
 export const azureCallSettings = { requestOptions: { timeout: 5000 } };
 
-/** Parts of `azurekms://VAULT/NAME[/VERSION]` and `azuresecrets://…`. */
-export type VaultEntry = { readonly vaultUrl: string; readonly name: string; readonly version: string | undefined };
+/** The parts of `azurekms://VAULT/NAME[/VERSION]` and `azuresecrets://…`. */
+export type VaultEntry = {
+  readonly vaultUrl: string;
+  /** The vault's host and the entry's name, for messages. */
+  readonly title: string;
+  readonly name: string;
+  readonly version: string | undefined;
+};
 
-/** Takes a locator and its scheme. VAULT is a name, or a full host for other clouds. Throws `config_invalid`. */
+/** Parses a locator of this scheme. VAULT is a name, or the full host in another cloud. Throws `config_invalid`. */
 export function parseVaultEntry(locator: string, scheme: string): VaultEntry {
   const form = /^[a-z]+:\/\/([A-Za-z0-9][A-Za-z0-9.-]*)\/([A-Za-z0-9-]{1,127})(?:\/([A-Za-z0-9]{1,64}))?$/;
   const [, vault, name, version] = form.exec(locator) ?? [];
   if (vault === undefined || name === undefined)
     throw new WebdistError('config_invalid', `An Azure Key Vault locator is ${scheme}://VAULT/NAME[/VERSION].`);
-  return { vaultUrl: `https://${vault.includes('.') ? vault : `${vault}.vault.azure.net`}`, name, version };
+  const host = vault.includes('.') ? vault : `${vault}.vault.azure.net`;
+  return { vaultUrl: `https://${host}`, title: `${host}/${name}`, name, version };
 }
 
 /** The default credential chain of Azure's SDK. Throws `config_invalid` when the package is missing. */
@@ -32,14 +39,14 @@ export async function azureCredential(scheme: string): Promise<TokenCredential> 
   return new DefaultAzureCredential();
 }
 
-/** The parts of a RestError, or of an error of `@azure/identity`, that are looked at. */
+/** The parts of a RestError, or of an error of `@azure/identity`, that are read. */
 type AzureError = {
   readonly name?: string;
   readonly statusCode?: number;
   readonly response?: { readonly headers?: { get(name: string): string | undefined } };
 };
 
-/** Takes what a client threw; statuses are those of the Key Vault REST API reference. */
+/** Classifies what a client threw, by the statuses of the Key Vault REST API reference. */
 export function azureRefusal(thrown: unknown): Refusal {
   const error = thrown as AzureError;
   if (withoutCredentials.includes(error.name ?? '')) return noCredentials;
@@ -65,12 +72,12 @@ const noCredentials: Refusal = {
 const badCredentials: Refusal = {
   kind: 'denied',
   why: 'cannot be used: Azure does not accept the credentials.',
-  hint: 'Check that they are current and of the vault’s tenant.',
+  hint: 'Check that they are current and belong to the vault’s tenant.',
 };
 
 const statuses: Readonly<Record<number, Refusal>> = {
-  400: { kind: 'invalid', why: 'is of another kind or has no name Azure accepts.' },
+  400: { kind: 'invalid', why: 'is of another kind, or has a name that Azure does not accept.' },
   401: badCredentials,
-  403: { kind: 'denied', why: 'is disabled, or may not be used with the credentials found or from this network.' },
+  403: { kind: 'denied', why: 'is disabled, or may not be used with the credentials found, or not from this network.' },
   404: { kind: 'absent' },
 };

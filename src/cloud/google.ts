@@ -1,18 +1,18 @@
 /**
- * What Cloud KMS and Secret Manager have in common: client settings, checksums, and how their errors are told apart.
- * Credentials are Application Default Credentials, which Google's own library finds.
+ * What Cloud KMS and Secret Manager share: client settings, checksums and the classification of errors. Credentials are
+ * Application Default Credentials, which Google's own library finds.
  */
 
 import { WebdistError } from '../errors.ts';
 import { isUnreadable, type Refusal, unreadable } from './refusal.ts';
 
-/** For one call. Trying again is left to the caller, who knows how many others wait. */
+/** For one call. The caller retries, as it knows how many other requests wait. */
 export const googleCallOptions = { timeout: 5000, retry: null };
 
 /**
- * Settings for any Google client: REST rather than gRPC, which needs no native or HTTP/2 parts. `override` is the value
- * of gcloud's variable CLOUDSDK_API_ENDPOINT_OVERRIDES_… for the service: another https address, such as a private or
- * regional endpoint (http only on loopback). Throws `config_invalid`.
+ * Settings for any Google client: REST, which unlike gRPC needs no native or HTTP/2 parts. `override` is the value of
+ * gcloud's variable CLOUDSDK_API_ENDPOINT_OVERRIDES_… for the service: an https URL, such as a private or regional
+ * endpoint (http only on loopback). Throws `config_invalid`.
  */
 export function googleClientSettings(override: string | undefined) {
   if (override === undefined || override === '') return { fallback: true } as const;
@@ -29,7 +29,7 @@ export function googleClientSettings(override: string | undefined) {
   } as const;
 }
 
-/** CRC32C (RFC 3720 §12.1) as Google's services send it: they ask that it is compared on both sides. */
+/** CRC32C (RFC 3720 §12.1), which Google's services send and ask clients to compare. */
 export function crc32c(data: Uint8Array): number {
   let crc = 0xffffffff;
   for (const byte of data) {
@@ -39,23 +39,23 @@ export function crc32c(data: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** True when the service sent no checksum, or the right one. A protobuf Int64Value comes as a string. */
+/** True if the service sent no checksum, or the right one. A protobuf Int64Value arrives as a string. */
 export function matchesCrc32c(data: Uint8Array, checksum: unknown): boolean {
   const sent = typeof checksum === 'object' && checksum !== null && 'value' in checksum ? checksum.value : checksum;
   return sent === undefined || sent === null || Number(sent) === crc32c(data);
 }
 
-/** The answer did not come as it was sent; asking again may help. */
-export const damaged: Refusal = { kind: 'unreachable', why: 'gave an answer with a wrong CRC32C checksum.' };
+/** The response was changed on the way; a retry may help. */
+export const damaged: Refusal = { kind: 'unreachable', why: 'returned a response with a wrong CRC32C checksum.' };
 
-/** The parts of a GoogleError (or of what its HTTP client throws) that are looked at. */
+/** The parts of a GoogleError, or of an error of its HTTP client, that are read. */
 type GoogleError = {
   readonly code?: number | string;
   readonly message?: string;
   readonly statusDetails?: readonly { readonly retryDelay?: { readonly seconds?: number | string } }[];
 };
 
-/** Takes what a client threw; codes are google.rpc.Code, which both services answer with. */
+/** Classifies what a client threw, by google.rpc.Code, which both services return. */
 export function googleRefusal(thrown: unknown): Refusal {
   const error = thrown as GoogleError;
   const code = rpcCode(error);
@@ -65,13 +65,13 @@ export function googleRefusal(thrown: unknown): Refusal {
     return { kind: 'throttled', ...(seconds > 0 && { retryAfterSeconds: seconds }) };
   }
   if (/default credentials/i.test(error.message ?? '')) return noCredentials;
-  // The place that turns credentials into an access token answers 400 or 401, in OAuth's own form.
+  // The endpoint that exchanges credentials for an access token returns 400 or 401 with an OAuth error.
   if (/invalid_grant|invalid_client|unauthorized_client/.test(error.message ?? '')) return badCredentials;
   if (code === 9) return /disabled|destroy/i.test(error.message ?? '') ? gone : otherState;
   return codes[code] ?? (isUnreadable(thrown) ? unreadable : { kind: 'unreachable' });
 }
 
-/** google.rpc.Code. Some errors come as the HTTP client threw them: an HTTP status, and the answer's JSON as message. */
+/** The google.rpc.Code. Some errors come from the HTTP client: an HTTP status, and the response's JSON as message. */
 function rpcCode({ code, message = '' }: GoogleError): number {
   const status = /"status":\s*"([A-Z_]+)"/.exec(message)?.[1];
   return (Number(code) >= 400 && status && rpcCodes[status]) || Number(code);
@@ -100,12 +100,12 @@ const badCredentials: Refusal = {
 const gone: Refusal = {
   kind: 'absent',
   why: 'is disabled or destroyed.',
-  hint: 'Enable this version, or name another.',
+  hint: 'Enable this version, or name another one.',
 };
-const otherState: Refusal = { kind: 'unreachable', why: 'cannot be used in the state it is in.' };
+const otherState: Refusal = { kind: 'unreachable', why: 'cannot be used in its current state.' };
 
 const codes: Readonly<Record<number, Refusal>> = {
-  3: { kind: 'invalid', why: 'is of another kind or has no name Google accepts.' },
+  3: { kind: 'invalid', why: 'is of another kind, or has a name that Google does not accept.' },
   5: { kind: 'absent' },
   7: { kind: 'denied' },
   16: badCredentials,

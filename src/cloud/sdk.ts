@@ -1,9 +1,9 @@
-/** Vendor SDKs are optional packages, loaded when a locator asks for one. */
+/** Vendor SDKs are optional packages, loaded when a locator needs one. */
 
 import { WebdistError } from '../errors.ts';
 
 /**
- * Takes the package's name, the scheme that asks for it (`awskms`) and its `import()`; gives the module.
+ * Loads an SDK. `scheme` is that of the locator which needs it (`awskms`), `load` the `import()` of the package.
  * Throws `config_invalid` in one sentence when the package is not installed or cannot be loaded.
  */
 export async function loadSdk<Sdk>(packageName: string, scheme: string, load: () => Promise<Sdk>): Promise<Sdk> {

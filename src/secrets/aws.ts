@@ -1,37 +1,31 @@
 /**
- * AWS Secrets Manager: `awssecrets://NAME_OR_ARN[#FIELD]`, FIELD being a member of a secret that is a JSON object.
+ * AWS Secrets Manager: `awssecrets://NAME_OR_ARN[#FIELD]`. FIELD is a member of a secret that is a JSON object.
  * Examples: `awssecrets://webdist/distribution-key`, `awssecrets://webdist#distributionKey`.
- * Needed: secretsmanager:GetSecretValue. See docs/keys/aws-secrets-manager.md.
+ * Permission: secretsmanager:GetSecretValue. See docs/keys/aws-secrets-manager.md.
  */
 
 import type { GetSecretValueCommandOutput } from '@aws-sdk/client-secrets-manager';
 import { awsClientSettings, awsRefusal } from '../cloud/aws.ts';
-import { refused, unreadable } from '../cloud/refusal.ts';
+import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import type { SecretSource } from './secret-source.ts';
 
-/** The one operation used. */
+/** The one call of the SDK that is used. */
 type SecretsManager = {
   value(secretId: string): Promise<GetSecretValueCommandOutput>;
   close(): void;
 };
 
-/** Opens an `awssecrets:` locator; each reading asks for the current version (AWSCURRENT). Throws `config_invalid`. */
+/** Opens an `awssecrets:` locator; each read fetches the current version (AWSCURRENT). Throws `config_invalid`. */
 export async function openAwsSecret(locator: string, env: Environment): Promise<SecretSource> {
   const { secretId, field } = parse(locator);
   const thing = `The AWS Secrets Manager secret ${secretId}`;
   const manager = await connect(secretId, env);
   return {
     backend: 'awssecrets',
-    async read() {
-      try {
-        return textOf(thing, await manager.value(secretId), field);
-      } catch (cause) {
-        throw cause instanceof WebdistError ? cause : refused(thing, awsRefusal(cause), cause);
-      }
-    },
+    read: () => withRefusals(thing, awsRefusal, async () => textOf(thing, await manager.value(secretId), field)),
     async close() {
       manager.close();
     },
@@ -58,20 +52,24 @@ async function connect(secretId: string, env: Environment): Promise<SecretsManag
   };
 }
 
-function textOf(thing: string, answer: GetSecretValueCommandOutput, field: string | undefined): string {
-  if (answer.Name === undefined) throw refused(thing, unreadable);
-  const text = answer.SecretString ?? Buffer.from(answer.SecretBinary ?? []).toString('utf8');
+function textOf(thing: string, response: GetSecretValueCommandOutput, field: string | undefined): string {
+  if (response.Name === undefined) throw refused(thing, unreadable);
+  const text = response.SecretString ?? Buffer.from(response.SecretBinary ?? []).toString('utf8');
   if (text === '') throw refused(thing, { kind: 'absent', why: 'is empty.' });
-  return field === undefined ? text : member(thing, text, field);
+  return field === undefined ? text : memberOf(thing, text, field);
 }
 
-function member(thing: string, text: string, field: string): string {
+function memberOf(thing: string, text: string, field: string): string {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    // The cause is dropped on purpose: a JSON syntax error quotes the text, which is the secret.
-    throw refused(thing, { kind: 'invalid', why: 'is no JSON object.', hint: `Leave "#${field}" out of the locator.` });
+    // A JSON syntax error quotes the text, which is the secret, so it is no cause.
+    throw refused(thing, {
+      kind: 'invalid',
+      why: 'is not a JSON object.',
+      hint: `Remove "#${field}" from the locator.`,
+    });
   }
   const found =
     typeof value === 'object' && value !== null ? Object.entries(value).find(([name]) => name === field) : [];

@@ -1,39 +1,33 @@
 /**
- * Google Secret Manager: `gcpsecrets://projects/P/secrets/S/versions/V`, V being a number or `latest`.
+ * Google Secret Manager: `gcpsecrets://projects/P/secrets/S/versions/V`. V is a number or `latest`.
  * Example: `gcpsecrets://projects/shop/secrets/webdist-key/versions/latest`.
- * Needed: the role roles/secretmanager.secretAccessor on the secret. See docs/keys/google-secret-manager.md.
+ * Permission: the role roles/secretmanager.secretAccessor on the secret. See docs/keys/google-secret-manager.md.
  */
 
 import type { protos } from '@google-cloud/secret-manager';
 import { damaged, googleCallOptions, googleClientSettings, googleRefusal, matchesCrc32c } from '../cloud/google.ts';
-import { refused, unreadable } from '../cloud/refusal.ts';
+import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import type { SecretSource } from './secret-source.ts';
 
-type Answer = protos.google.cloud.secretmanager.v1.IAccessSecretVersionResponse;
+type SecretVersion = protos.google.cloud.secretmanager.v1.IAccessSecretVersionResponse;
 
-/** The one operation used. */
+/** The one call of the SDK that is used. */
 type SecretManager = {
-  access(): Promise<Answer>;
+  access(): Promise<SecretVersion>;
   close(): Promise<void>;
 };
 
-/** Opens a `gcpsecrets:` locator; `latest` is looked up at each reading. Throws `config_invalid`. */
+/** Opens a `gcpsecrets:` locator; each read resolves `latest`. Throws `config_invalid`. */
 export async function openGoogleSecret(locator: string, env: Environment): Promise<SecretSource> {
   const name = parse(locator);
   const thing = `The Google Secret Manager secret ${name}`;
   const manager = await connect(name, env);
   return {
     backend: 'gcpsecrets',
-    async read() {
-      try {
-        return textOf(thing, await manager.access());
-      } catch (cause) {
-        throw cause instanceof WebdistError ? cause : refused(thing, googleRefusal(cause), cause);
-      }
-    },
+    read: () => withRefusals(thing, googleRefusal, async () => textOf(thing, await manager.access())),
     close: () => manager.close(),
   };
 }
@@ -58,10 +52,10 @@ async function connect(name: string, env: Environment): Promise<SecretManager> {
   };
 }
 
-function textOf(thing: string, answer: Answer): string {
-  if (!answer.payload) throw refused(thing, unreadable);
-  const data = Buffer.from(answer.payload.data ?? '');
-  if (!matchesCrc32c(data, answer.payload.dataCrc32c)) throw refused(thing, damaged);
+function textOf(thing: string, { payload }: SecretVersion): string {
+  if (!payload) throw refused(thing, unreadable);
+  const data = Buffer.from(payload.data ?? '');
+  if (!matchesCrc32c(data, payload.dataCrc32c)) throw refused(thing, damaged);
   if (data.length === 0) throw refused(thing, { kind: 'absent', why: 'is empty.' });
   return data.toString('utf8');
 }

@@ -1,6 +1,6 @@
 /**
  * Vault and OpenBao KV version 2: `vault+kv://MOUNT/PATH#FIELD`. Example: `vault+kv://secret/webdist/camping#key`.
- * Needed: the capability `read` on MOUNT/data/PATH. See docs/keys/vault-kv.md.
+ * Permission: the capability `read` on MOUNT/data/PATH. See docs/keys/vault-kv.md.
  */
 
 import { z } from 'zod';
@@ -10,10 +10,10 @@ import { WebdistError } from '../errors.ts';
 import { openVault } from '../vault/vault.ts';
 import type { SecretSource } from './secret-source.ts';
 
-/** The answer to GET MOUNT/data/PATH; `data` in `data` is null for a version that was deleted. */
-const secretAnswer = z.object({ data: z.object({ data: z.record(z.string(), z.unknown()).nullable() }) });
+/** The response to GET MOUNT/data/PATH; the inner `data` is null for a version that was deleted. */
+const secretForm = z.object({ data: z.object({ data: z.record(z.string(), z.unknown()).nullable() }) });
 
-/** Opens a `vault+kv:` locator; each reading asks for the current version. Throws `config_invalid`. */
+/** Opens a `vault+kv:` locator; each read fetches the current version. Throws `config_invalid`. */
 export async function openVaultKv(locator: string, env: Environment): Promise<SecretSource> {
   const { path, field, name } = parse(locator);
   const thing = `The Vault KV secret ${name}`;
@@ -21,15 +21,16 @@ export async function openVaultKv(locator: string, env: Environment): Promise<Se
   return {
     backend: 'vault+kv',
     async read() {
-      const answer = await vault.ask(thing, { method: 'GET', path }, secretAnswer);
-      const value = answer.data.data?.[field];
+      const response = await vault.call(thing, { method: 'GET', path }, secretForm);
+      const value = response.data.data?.[field];
       if (value === undefined || value === null || value === '')
         throw refused(thing, {
           kind: 'absent',
           why: `has nothing in the field "${field}".`,
-          hint: 'Check the field name behind the # of the locator.',
+          hint: 'Check the field name after the # of the locator.',
         });
-      if (typeof value !== 'string') throw refused(thing, { kind: 'invalid', why: `has no text in "${field}".` });
+      if (typeof value !== 'string')
+        throw refused(thing, { kind: 'invalid', why: `has no text in the field "${field}".` });
       return value;
     },
     async close() {

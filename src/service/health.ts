@@ -78,7 +78,7 @@ function keyState({ candidates }: AppState, bad: 'degraded' | 'down'): State {
     return {
       state: 'degraded',
       code: 'signer_unavailable',
-      detail: `The ${paused.backend} signer keeps failing and is left alone for a while.`,
+      detail: `The ${paused.backend} signer keeps failing; calls are paused for a while.`,
     };
   const problem = candidates.find((one) => one.problem)?.problem;
   return problem ? { state: bad, code: problem.code, detail: problem.message } : { state: 'ok' };

@@ -1,62 +1,60 @@
 /**
- * AWS KMS: `awskms:///KEY_ID_OR_ARN` or `awskms://HOST/KEY_ID`, HOST being another endpoint, such as a VPC endpoint.
+ * AWS KMS: `awskms:///KEY_ID_OR_ARN` or `awskms://HOST/KEY_ID`. HOST is another endpoint, such as a VPC endpoint.
  * Examples: `awskms:///alias/webdist`, `awskms:///arn:aws:kms:eu-west-1:111122223333:key/1234abcd-…`.
- * The key's spec is ECC_NIST_P256, its usage SIGN_VERIFY; needed: kms:GetPublicKey and kms:Sign. See docs/keys/aws-kms.md.
+ * The key's spec is ECC_NIST_P256 and its usage SIGN_VERIFY. Permissions: kms:GetPublicKey and kms:Sign.
+ * See docs/keys/aws-kms.md.
  */
 
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import type { GetPublicKeyCommandOutput, SignCommandOutput } from '@aws-sdk/client-kms';
 import { awsClientSettings, awsRefusal } from '../cloud/aws.ts';
-import { refused, unreadable } from '../cloud/refusal.ts';
+import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { isP256, type Signer } from '../jws.ts';
 import { derToRaw } from './der.ts';
 
-/** The operations used. */
+/** The calls of the SDK that are used. */
 type Kms = {
   publicKey(keyId: string): Promise<GetPublicKeyCommandOutput>;
   sign(keyId: string, digest: Uint8Array): Promise<SignCommandOutput>;
-  /** Gives the new key's ARN. */
+  /** Returns the new key's ARN. */
   create(): Promise<string>;
   name(alias: string, keyId: string): Promise<unknown>;
   close(): void;
 };
 
 /**
- * Opens an `awskms:` locator. An alias is resolved once: the key it names now goes on signing until opened again.
+ * Opens an `awskms:` locator. An alias is resolved once: its current key signs until the locator is opened again.
  * Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
  */
 export async function openAwsKms(locator: string, env: Environment): Promise<Signer> {
-  const { keyId, endpoint } = parse(locator);
-  const thing = `The AWS KMS key ${keyId}`;
+  const { keyId, thing, endpoint } = parse(locator);
   const kms = await connect(keyId, endpoint, env);
   try {
-    const answer = await kms.publicKey(keyId);
-    return signerOf(kms, thing, answer.KeyId ?? keyId, publicHalf(thing, answer));
-  } catch (cause) {
+    const response = await withRefusals(thing, awsRefusal, () => kms.publicKey(keyId));
+    return signerOf(kms, thing, response.KeyId ?? keyId, publicHalf(thing, response));
+  } catch (error) {
     kms.close();
-    throw cause instanceof WebdistError ? cause : refused(thing, awsRefusal(cause), cause);
+    throw error;
   }
 }
 
 /**
- * Makes a key and gives it the alias of the locator, `awskms:///alias/NAME`: ids are AWS's to choose. Needed beside what
- * use needs: kms:CreateKey and kms:CreateAlias. Throws as opening does.
+ * Creates a key and gives it the alias in the locator, `awskms:///alias/NAME`: AWS chooses the ids. Further permissions:
+ * kms:CreateKey and kms:CreateAlias. Throws what opening throws.
  */
 export async function createAwsKms(locator: string, env: Environment): Promise<string> {
-  const { keyId: alias, endpoint } = parse(locator);
+  const { keyId: alias, thing, endpoint } = parse(locator);
   if (!alias.startsWith('alias/'))
     throw new WebdistError('config_invalid', 'AWS KMS chooses the id of a new key.', {
       hint: 'Give it an alias: awskms:///alias/NAME.',
     });
   const kms = await connect(alias, endpoint, env);
   try {
-    await kms.name(alias, await kms.create());
+    await withRefusals(thing, awsRefusal, async () => kms.name(alias, await kms.create()));
     return locator;
-  } catch (cause) {
-    throw refused(`The AWS KMS key ${alias}`, awsRefusal(cause), cause);
   } finally {
     kms.close();
   }
@@ -66,26 +64,24 @@ function signerOf(kms: Kms, thing: string, keyId: string, publicKey: KeyObject):
   return {
     backend: 'awskms',
     publicKey,
-    async sign(data) {
-      try {
-        const { Signature } = await kms.sign(keyId, createHash('sha256').update(data).digest());
+    sign: (data) =>
+      withRefusals(thing, awsRefusal, async () => {
+        const { Signature } = await kms.sign(keyId, hash('sha256', data, 'buffer'));
         return derToRaw(Signature ?? new Uint8Array(), thing);
-      } catch (cause) {
-        throw cause instanceof WebdistError ? cause : refused(thing, awsRefusal(cause), cause);
-      }
-    },
+      }),
     async close() {
       kms.close();
     },
   };
 }
 
-function parse(locator: string): { keyId: string; endpoint: string | undefined } {
+function parse(locator: string): { keyId: string; thing: string; endpoint: string | undefined } {
   const [, host, keyId] = /^awskms:\/\/([A-Za-z0-9.:[\]-]*)\/([A-Za-z0-9:/_-]+)$/.exec(locator) ?? [];
   if (host === undefined || keyId === undefined)
     throw new WebdistError('config_invalid', 'An AWS KMS locator is awskms:///KEY_ID_OR_ARN or awskms://HOST/KEY_ID.');
-  const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/.test(host);
-  return { keyId, endpoint: host === '' ? undefined : `${loopback ? 'http' : 'https'}://${host}` };
+  const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/.test(host);
+  const endpoint = host === '' ? undefined : `${isLoopback ? 'http' : 'https'}://${host}`;
+  return { keyId, thing: `The AWS KMS key ${keyId}`, endpoint };
 }
 
 async function connect(keyId: string, endpoint: string | undefined, env: Environment): Promise<Kms> {
@@ -106,17 +102,17 @@ async function connect(keyId: string, endpoint: string | undefined, env: Environ
   };
 }
 
-function publicHalf(thing: string, answer: GetPublicKeyCommandOutput): KeyObject {
+function publicHalf(thing: string, { PublicKey, KeyUsage }: GetPublicKeyCommandOutput): KeyObject {
   let key: KeyObject;
   try {
-    key = createPublicKey({ key: Buffer.from(answer.PublicKey ?? []), format: 'der', type: 'spki' });
+    key = createPublicKey({ key: Buffer.from(PublicKey ?? []), format: 'der', type: 'spki' });
   } catch (cause) {
     throw refused(thing, unreadable, cause);
   }
-  if (!isP256(key) || answer.KeyUsage !== 'SIGN_VERIFY')
+  if (!isP256(key) || KeyUsage !== 'SIGN_VERIFY')
     throw refused(thing, {
       kind: 'invalid',
-      hint: 'Needed is a key with the spec ECC_NIST_P256 and the usage SIGN_VERIFY.',
+      hint: 'Use a key with the spec ECC_NIST_P256 and the usage SIGN_VERIFY.',
     });
   return key;
 }

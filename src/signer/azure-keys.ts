@@ -1,11 +1,11 @@
 /**
- * Azure Key Vault keys: `azurekms://VAULT/KEY[/VERSION]`, VAULT being a vault's name, or its full host in another cloud.
+ * Azure Key Vault keys: `azurekms://VAULT/KEY[/VERSION]`. VAULT is a vault's name, or its full host in another cloud.
  * Example: `azurekms://shop-vault/distribution`.
- * The key is EC or EC-HSM on P-256; needed: keys/read and keys/sign (access policy: get, list, sign). See
- * docs/keys/azure-keys.md.
+ * The key is EC or EC-HSM on P-256. Permissions: keys/read and keys/sign (access policy: get, list, sign).
+ * See docs/keys/azure-keys.md.
  */
 
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import type { KeyVaultKey } from '@azure/keyvault-keys';
 import {
   azureCallSettings,
@@ -15,71 +15,62 @@ import {
   parseVaultEntry,
   type VaultEntry,
 } from '../cloud/azure.ts';
-import { refused, unreadable } from '../cloud/refusal.ts';
+import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
 
-/** The operations used; a version, once got, signs by itself. */
+/** The calls of the SDK that are used. A version, once fetched, signs by itself. */
 type Keys = {
   get(version: string | undefined): Promise<Version>;
-  /** Ids of the versions that are enabled. */
+  /** Ids of the enabled versions. */
   versions(): AsyncIterable<string>;
   create(): Promise<unknown>;
 };
 type Version = { readonly key: KeyVaultKey; sign(digest: Uint8Array): Promise<Uint8Array> };
 
 /**
- * Opens an `azurekms:` locator and pins one version of the key: the one of the locator; else the one whose public half
- * is `registered`, if there is one; else the one that is current now.
+ * Opens an `azurekms:` locator and pins one version of the key: the one in the locator, or else the one whose public
+ * half is `registered`, or else the current one.
  * Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
  */
 export async function openAzureKey(locator: string, _env: Environment, registered?: KeyObject): Promise<Signer> {
   const entry = parseVaultEntry(locator, 'azurekms');
-  const thing = `The Azure Key Vault key ${new URL(entry.vaultUrl).host}/${entry.name}`;
+  const thing = thingOf(entry);
   const keys = await connect(entry);
-  try {
-    return signerOf(thing, await choose(keys, entry.version, registered));
-  } catch (cause) {
-    throw cause instanceof WebdistError ? cause : refused(thing, azureRefusal(cause), cause);
-  }
+  return withRefusals(thing, azureRefusal, async () => signerOf(thing, await choose(keys, entry.version, registered)));
 }
 
-/** Makes an EC key on P-256 that may only sign. Needed beside what use needs: keys/create. Throws as opening does. */
+/** Creates an EC key on P-256 that can only sign. Further permission: keys/create. Throws what opening throws. */
 export async function createAzureKey(locator: string, _env: Environment): Promise<string> {
   const entry = parseVaultEntry(locator, 'azurekms');
   if (entry.version !== undefined)
     throw new WebdistError('config_invalid', 'Azure chooses the version of a new key.', {
-      hint: 'Leave the version out: azurekms://VAULT/KEY.',
+      hint: 'Remove the version: azurekms://VAULT/KEY.',
     });
-  try {
-    await (await connect(entry)).create();
-    return locator;
-  } catch (cause) {
-    const thing = `The Azure Key Vault key ${new URL(entry.vaultUrl).host}/${entry.name}`;
-    throw cause instanceof WebdistError ? cause : refused(thing, azureRefusal(cause), cause);
-  }
+  const keys = await connect(entry);
+  await withRefusals(thingOf(entry), azureRefusal, () => keys.create());
+  return locator;
 }
 
 function signerOf(thing: string, version: Version): Signer {
   return {
     backend: 'azurekms',
     publicKey: publicHalf(thing, version.key),
-    async sign(data) {
-      try {
-        const signature = await version.sign(createHash('sha256').update(data).digest());
+    sign: (data) =>
+      withRefusals(thing, azureRefusal, async () => {
+        const signature = await version.sign(hash('sha256', data, 'buffer'));
         if (signature?.length !== ES256_SIGNATURE_BYTES) throw refused(thing, unreadable);
         return signature;
-      } catch (cause) {
-        throw cause instanceof WebdistError ? cause : refused(thing, azureRefusal(cause), cause);
-      }
-    },
+      }),
     async close() {
-      // The SDK's clients have nothing to let go of.
+      // The SDK's clients hold nothing open.
     },
   };
 }
+
+const thingOf = ({ title }: VaultEntry) => `The Azure Key Vault key ${title}`;
 
 async function choose(keys: Keys, wanted: string | undefined, registered: KeyObject | undefined): Promise<Version> {
   const current = await keys.get(wanted);
@@ -119,8 +110,8 @@ function publicHalf(thing: string, { key, keyOperations, properties }: KeyVaultK
   if (key?.crv !== 'P-256' || !(key.kty === 'EC' || key.kty === 'EC-HSM') || !keyOperations?.includes('sign'))
     throw refused(thing, {
       kind: 'invalid',
-      why: `is of the type ${key?.kty ?? 'unknown'} ${key?.crv ?? ''} for ${keyOperations?.join(', ') ?? 'nothing'}.`,
-      hint: 'Needed is a key of the type EC or EC-HSM on P-256 that may sign.',
+      why: `has the type ${key?.kty ?? 'unknown'} ${key?.crv ?? ''} and the operations ${keyOperations?.join(', ') || 'none'}.`,
+      hint: 'Use a key of the type EC or EC-HSM on P-256 with the operation sign.',
     });
   try {
     const jwk = { kty: 'EC', crv: 'P-256', x: base64url(key.x), y: base64url(key.y) };

@@ -1,11 +1,11 @@
-/** ECDSA signatures as ASN.1 DER, which AWS and Google answer, into the r‖s of JOSE (RFC 7518 §3.4). */
+/** Converts ECDSA signatures from ASN.1 DER, which AWS and Google return, to the r‖s of JOSE (RFC 7518 §3.4). */
 
 import { derToJose } from 'ecdsa-sig-formatter';
 import { refused, unreadable } from '../cloud/refusal.ts';
 
 /**
- * Takes a DER `ECDSA-Sig-Value` (RFC 3279 §2.2.3) over P-256, and the key it came from in words (`The AWS KMS key x`);
- * gives 64 bytes. Throws `key_invalid`.
+ * Converts a DER `ECDSA-Sig-Value` (RFC 3279 §2.2.3) of a P-256 key to 64 bytes r‖s. `thing` is the subject of the error
+ * message (`The AWS KMS key x`). Throws `key_invalid`.
  */
 export function derToRaw(der: Uint8Array, thing: string): Uint8Array {
   try {

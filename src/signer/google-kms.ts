@@ -1,11 +1,11 @@
 /**
  * Google Cloud KMS: `gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/V`.
  * Example: `gcpkms://projects/shop/locations/europe-west3/keyRings/webdist/cryptoKeys/distribution/cryptoKeyVersions/1`.
- * The key's algorithm is EC_SIGN_P256_SHA256; needed: the roles roles/cloudkms.signer and
+ * The key's algorithm is EC_SIGN_P256_SHA256. Permissions: the roles roles/cloudkms.signer and
  * roles/cloudkms.publicKeyViewer on it. See docs/keys/google-kms.md.
  */
 
-import { createHash, type KeyObject } from 'node:crypto';
+import { hash, type KeyObject } from 'node:crypto';
 import type { protos } from '@google-cloud/kms';
 import {
   crc32c,
@@ -15,7 +15,7 @@ import {
   googleRefusal,
   matchesCrc32c,
 } from '../cloud/google.ts';
-import { refused, unreadable } from '../cloud/refusal.ts';
+import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
@@ -25,11 +25,11 @@ import { derToRaw } from './der.ts';
 type PublicKey = protos.google.cloud.kms.v1.IPublicKey;
 type Signature = protos.google.cloud.kms.v1.IAsymmetricSignResponse;
 
-/** The operations used. */
+/** The calls of the SDK that are used. */
 type Kms = {
   publicKey(): Promise<PublicKey>;
   sign(digest: Uint8Array): Promise<Signature>;
-  /** Makes the key `cryptoKeyId` of a key ring; its first version is 1. */
+  /** Creates the key `cryptoKeyId` in a key ring; its first version is 1. */
   create(keyRing: string, cryptoKeyId: string): Promise<unknown>;
   close(): Promise<void>;
 };
@@ -40,35 +40,34 @@ type Kms = {
  */
 export async function openGoogleKms(locator: string, env: Environment): Promise<Signer> {
   const name = parse(locator);
-  const thing = `The Google Cloud KMS key ${name}`;
+  const thing = thingOf(name);
   const kms = await connect(name, env);
   try {
-    return signerOf(kms, thing, publicHalf(thing, await kms.publicKey()));
-  } catch (cause) {
+    const response = await withRefusals(thing, googleRefusal, () => kms.publicKey());
+    return signerOf(kms, thing, publicHalf(thing, response));
+  } catch (error) {
     await kms.close();
-    throw cause instanceof WebdistError ? cause : refused(thing, googleRefusal(cause), cause);
+    throw error;
   }
 }
 
 /**
- * Makes a key in a key ring that is there; the locator names its first version. Google makes it in a moment, so that
- * the first use may have to wait for it. Needed beside what use needs: the role roles/cloudkms.admin on the key ring.
- * Throws as opening does.
+ * Creates a key in an existing key ring; the locator names its first version. Google generates the key asynchronously,
+ * so the first use may have to wait. Further permission: the role roles/cloudkms.admin on the key ring.
+ * Throws what opening throws.
  */
 export async function createGoogleKms(locator: string, env: Environment): Promise<string> {
   const name = parse(locator);
   const [, keyRing = '', cryptoKeyId = '', version] =
     /^(.+)\/cryptoKeys\/([^/]+)\/cryptoKeyVersions\/(\d+)$/.exec(name) ?? [];
   if (version !== '1')
-    throw new WebdistError('config_invalid', 'A new key begins with version 1.', {
+    throw new WebdistError('config_invalid', 'The first version of a new key is 1.', {
       hint: 'End the locator with /cryptoKeyVersions/1.',
     });
   const kms = await connect(name, env);
   try {
-    await kms.create(keyRing, cryptoKeyId);
+    await withRefusals(thingOf(name), googleRefusal, () => kms.create(keyRing, cryptoKeyId));
     return locator;
-  } catch (cause) {
-    throw refused(`The Google Cloud KMS key ${name}`, googleRefusal(cause), cause);
   } finally {
     await kms.close();
   }
@@ -78,16 +77,15 @@ function signerOf(kms: Kms, thing: string, publicKey: KeyObject): Signer {
   return {
     backend: 'gcpkms',
     publicKey,
-    async sign(data) {
-      try {
-        return rawSignature(thing, await kms.sign(createHash('sha256').update(data).digest()));
-      } catch (cause) {
-        throw cause instanceof WebdistError ? cause : refused(thing, googleRefusal(cause), cause);
-      }
-    },
+    sign: (data) =>
+      withRefusals(thing, googleRefusal, async () =>
+        rawSignature(thing, await kms.sign(hash('sha256', data, 'buffer'))),
+      ),
     close: () => kms.close(),
   };
 }
+
+const thingOf = (name: string) => `The Google Cloud KMS key ${name}`;
 
 function parse(locator: string): string {
   const form =
@@ -125,15 +123,15 @@ async function connect(name: string, env: Environment): Promise<Kms> {
   };
 }
 
-function publicHalf(thing: string, answer: PublicKey): KeyObject {
-  if (answer.algorithm !== 'EC_SIGN_P256_SHA256')
+function publicHalf(thing: string, response: PublicKey): KeyObject {
+  if (response.algorithm !== 'EC_SIGN_P256_SHA256')
     throw refused(thing, {
       kind: 'invalid',
-      why: `has the algorithm ${answer.algorithm ?? 'unknown'}.`,
-      hint: 'Needed is a key with the algorithm EC_SIGN_P256_SHA256.',
+      why: `has the algorithm ${response.algorithm ?? 'unknown'}.`,
+      hint: 'Use a key with the algorithm EC_SIGN_P256_SHA256.',
     });
-  const pem = answer.pem ?? '';
-  if (!matchesCrc32c(Buffer.from(pem), answer.pemCrc32c)) throw refused(thing, damaged);
+  const pem = response.pem ?? '';
+  if (!matchesCrc32c(Buffer.from(pem), response.pemCrc32c)) throw refused(thing, damaged);
   try {
     return readPublicKey(pem);
   } catch (cause) {
@@ -141,10 +139,10 @@ function publicHalf(thing: string, answer: PublicKey): KeyObject {
   }
 }
 
-/** Google asks for all three checks: what it received, what it sent, and that it is this key's. */
-function rawSignature(thing: string, answer: Signature): Uint8Array {
-  const der = Buffer.from(answer.signature ?? '');
-  if (answer.verifiedDigestCrc32c !== true || !matchesCrc32c(der, answer.signatureCrc32c))
+/** Checks what Google received and what it sent (https://cloud.google.com/kms/docs/data-integrity-guidelines). */
+function rawSignature(thing: string, response: Signature): Uint8Array {
+  const der = Buffer.from(response.signature ?? '');
+  if (response.verifiedDigestCrc32c !== true || !matchesCrc32c(der, response.signatureCrc32c))
     throw refused(thing, damaged);
   return derToRaw(der, thing);
 }

@@ -1,7 +1,7 @@
 /**
- * What stands between webdist and a signer that is somewhere else: a timeout, a bound on how many calls run and wait,
- * a breaker that stops asking a backend that keeps failing, and a check of every signature before it is handed out. So
- * a slow or lost backend gives `signer_unavailable` at once, not a pile of waiting requests.
+ * The guard around a remote signer: a timeout, a limit on the calls that run and wait, a circuit breaker that pauses
+ * calls to a backend that keeps failing, and a check of every signature before it is returned. With a slow or lost
+ * backend, requests fail at once with `signer_unavailable` and do not pile up.
  */
 
 import {
@@ -22,31 +22,31 @@ import { ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
 import { isSignatureOf, PROBE } from './proof.ts';
 
 const guardDefaults = {
-  /** How long one call may take before it counts as failed. */
+  /** A call that takes longer has failed. */
   timeoutMs: 2000,
-  /** Calls that run at the same time. */
+  /** Calls that may run at the same time. */
   concurrency: 32,
-  /** Calls that wait for their turn; one more is refused. */
+  /** Calls that may wait; one more is refused. */
   queue: 128,
-  /** The breaker looks at this many of the latest calls, once there are `leastCalls` of them. */
+  /** The breaker considers this many of the latest calls, once there are `minimumCalls` of them. */
   windowCalls: 50,
-  leastCalls: 10,
-  /** Share of them that must fail for the breaker to open; a backend that errs now and then goes on being asked. */
+  minimumCalls: 10,
+  /** The share of them that must fail for the breaker to open, so that occasional errors do not open it. */
   failureShare: 0.6,
-  /** How long nobody is asked after the breaker opened; then one call tries. */
+  /** How long calls are paused after the breaker opened; then one call is tried. */
   pauseMs: 5000,
 };
 
-/** Limits of a guard; what is left out is the default. */
+/** Limits of a guard, each with a default. */
 export type GuardOptions = Partial<typeof guardDefaults>;
 
-/** A guarded signer. `state` is `open` from when the breaker opens until a call has succeeded again: for health. */
+/** A guarded signer. For health, `state` is `open` from when the breaker opens until a call succeeds again. */
 export interface GuardedSigner extends Signer {
   readonly state: 'closed' | 'open';
   sign(data: Uint8Array): Promise<Uint8Array>;
 }
 
-/** Without a better answer, callers are asked to come again after this. */
+/** Seconds after which callers may try again, when nothing better is known. */
 const RETRY_SECONDS = 1;
 
 /**
@@ -66,8 +66,8 @@ export async function proveAndGuard(signer: Signer): Promise<GuardedSigner> {
 }
 
 /**
- * Puts the guard around an opened signer. Its `sign` throws only `signer_unavailable`, with the backend's name, the
- * cause, and the seconds after which to try again. Its `close` waits for the calls under way.
+ * Guards an opened signer. `sign` throws only `signer_unavailable`, with the backend's name, the cause, and the seconds
+ * after which to try again. `close` waits for the running calls.
  */
 export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner {
   const limits = { ...guardDefaults, ...options };
@@ -77,7 +77,7 @@ export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner
     {
       breaker: new CountBreaker({
         size: limits.windowCalls,
-        minimumNumberOfCalls: limits.leastCalls,
+        minimumNumberOfCalls: limits.minimumCalls,
         threshold: limits.failureShare,
       }),
       halfOpenAfter: limits.pauseMs,
@@ -91,13 +91,13 @@ export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner
     breaker,
     timeout(limits.timeoutMs, TimeoutStrategy.Aggressive),
   );
-  const underWay = new Set<Promise<Uint8Array>>();
+  const running = new Set<Promise<Uint8Array>>();
 
-  /** Whoever comes while the breaker is open, or while its one trial runs, need not queue to hear no. */
+  /** While the breaker is open, or its one trial runs, calls fail without queueing. */
   const refuseWhilePaused = () => {
     const leftMs = pausedUntil - Date.now();
-    if (leftMs > 0) throw pausing(signer, Math.ceil(leftMs / 1000));
-    if (breaker.state === CircuitState.HalfOpen) throw pausing(signer, RETRY_SECONDS);
+    if (leftMs > 0) throw paused(signer, Math.ceil(leftMs / 1000));
+    if (breaker.state === CircuitState.HalfOpen) throw paused(signer, RETRY_SECONDS);
   };
 
   return {
@@ -109,50 +109,50 @@ export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner
     async sign(data) {
       refuseWhilePaused();
       const call = policy.execute(async () => checked(signer, data, await signer.sign(data)));
-      underWay.add(call);
+      running.add(call);
       try {
         return await call;
       } catch (cause) {
         throw unavailable(signer, cause);
       } finally {
-        underWay.delete(call);
+        running.delete(call);
       }
     },
     async close() {
-      await Promise.allSettled(underWay);
+      await Promise.allSettled(running);
       await signer.close();
     },
   };
 }
 
-/** The backend is well and says "not so fast" (see cloud/refusal.ts): no reason for the breaker to open. */
+/** Throttling is not failure (see cloud/refusal.ts); it must not open the breaker. */
 const isThrottled = (error: unknown) =>
   isWebdistError(error) && hasCode(error, 'signer_unavailable') && error.retryAfterSeconds !== undefined;
 
 function checked(signer: Signer, data: Uint8Array, signature: Uint8Array): Uint8Array {
   if (signature.length !== ES256_SIGNATURE_BYTES)
     throw new Error(
-      `The answer has ${signature.length} bytes, not the ${ES256_SIGNATURE_BYTES} of an ES256 signature.`,
+      `The signature has ${signature.length} bytes, not the ${ES256_SIGNATURE_BYTES} of an ES256 signature.`,
     );
   if (!isSignatureOf(signer.publicKey, data, signature))
-    throw new Error('The signature does not verify under the public half that was found when the key was opened.');
+    throw new Error('The signature does not verify under the public half that was read when the key was opened.');
   return signature;
 }
 
 function unavailable({ backend }: Signer, cause: unknown): WebdistError {
   const retryAfterSeconds = (isWebdistError(cause) && cause.retryAfterSeconds) || RETRY_SECONDS;
-  const why = isThrottled(cause) ? 'is asked for more signatures than it allows' : reasonOf(cause);
+  const why = isThrottled(cause) ? 'received more requests than it allows' : reasonOf(cause);
   return new WebdistError('signer_unavailable', `The ${backend} signer ${why}.`, { cause, retryAfterSeconds });
 }
 
 function reasonOf(cause: unknown): string {
-  if (isBulkheadRejectedError(cause)) return 'has too many calls waiting';
-  if (isBrokenCircuitError(cause)) return 'keeps failing and is left alone for a while';
+  if (isBulkheadRejectedError(cause)) return 'has too many waiting calls';
+  if (isBrokenCircuitError(cause)) return 'keeps failing; calls are paused for a while';
   if (isTaskCancelledError(cause)) return 'did not answer in time';
   return 'failed';
 }
 
-const pausing = (signer: Signer, retryAfterSeconds: number) =>
-  new WebdistError('signer_unavailable', `The ${signer.backend} signer keeps failing and is left alone for a while.`, {
+const paused = (signer: Signer, retryAfterSeconds: number) =>
+  new WebdistError('signer_unavailable', `The ${signer.backend} signer keeps failing; calls are paused for a while.`, {
     retryAfterSeconds,
   });

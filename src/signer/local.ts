@@ -1,4 +1,4 @@
-/** A private key held in this process, read as PEM from any secrets backend. Signs in microseconds, without I/O. */
+/** A private key in this process, read as PEM from a secret. Signs in microseconds, without I/O. */
 
 import { createPublicKey, sign } from 'node:crypto';
 import { WebdistError } from '../errors.ts';
@@ -7,8 +7,8 @@ import { readPrivateKey } from './pem.ts';
 import { isSignatureOf, PROBE } from './proof.ts';
 
 /**
- * Takes the PEM text and the name of the backend it came from; gives a Signer and what was repaired in the text.
- * Throws `key_invalid`.
+ * Opens a signer on a PEM; `backend` is the name of the backend that it came from. `repairs` is what was repaired in the
+ * PEM. Throws `key_invalid`.
  */
 export function openLocalSigner(pem: string, backend: string): { signer: Signer; repairs: readonly string[] } {
   const { key, repairs } = readPrivateKey(pem);

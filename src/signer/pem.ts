@@ -1,25 +1,24 @@
 /**
- * Reads one P-256 private key out of what people really put into secrets: PKCS#8 or SEC1 PEM (docs/apple-facts.md
- * §6.2), and the same damaged on its way: literal `\n`, quotes, base64 around it. Says what it repaired; never shows
- * the text.
+ * Reads a P-256 private key from a secret as operators have them: PKCS#8 or SEC1 PEM (docs/apple-facts.md §6.2), also
+ * with literal `\n`, quotes or base64 around it. Reports what was repaired, never the text.
  */
 
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { WebdistError } from '../errors.ts';
 import { isP256 } from '../jws.ts';
 
-/** What was read: the private key, and what had to be repaired, in words for the log. */
+/** A private key, and what was repaired in its text, for the log. */
 export type PrivateKeyText = { readonly key: KeyObject; readonly repairs: readonly string[] };
 
 const CONVERT = 'Convert it with: openssl pkcs8 -topk8 -nocrypt -in key.pem -out key-pkcs8.pem';
-const MAKE = 'Make one with: webdist keygen --out key.pem';
+const CREATE = 'Create one with: webdist keygen --out key.pem';
 
-/** Takes PEM text; throws `key_invalid`, saying what it is instead and how to fix it. */
+/** Reads a PEM. Throws `key_invalid`, which says what the text is instead and how to fix it. */
 export function readPrivateKey(text: string): PrivateKeyText {
   const { pem, repairs } = repair(text);
   const { label, body } = findBlock(pem);
   const key = parse(label, body);
-  if (!isP256(key)) throw invalid(`The private key is ${nameOf(key)}, not ECDSA on the curve P-256.`, MAKE);
+  if (!isP256(key)) throw invalid(`The private key is ${nameOf(key)}, not ECDSA on the curve P-256.`, CREATE);
   return { key, repairs };
 }
 
@@ -32,13 +31,13 @@ function repair(text: string): { pem: string; repairs: string[] } {
   };
   apply('removed a byte order mark', pem.replace(/^\uFEFF/, ''));
   pem = pem.trim();
-  // What is base64 around a PEM may itself hold quotes or literal \n, so both sides of it are looked at.
+  // A PEM in base64 may itself hold quotes or literal \n, so both sides are repaired.
   for (let pass = 0; pass < 2; pass++) {
     apply('removed quotes around the key', pem.replace(/^(["'])([\s\S]*)\1$/, '$2').trim());
     apply('turned literal \\n into line breaks', pem.replace(/(?:\\r)?\\n/g, '\n').trim());
     if (pass === 0 && !pem.includes('-----')) apply('decoded base64 around the key', unwrapBase64(pem));
   }
-  if (/-----BEGIN [^\n\r]*-----[ \t]*[A-Za-z0-9+/=]/.test(pem)) repairs.push('put back missing line breaks');
+  if (/-----BEGIN [^\n\r]*-----[ \t]*[A-Za-z0-9+/=]/.test(pem)) repairs.push('restored missing line breaks');
   return { pem, repairs };
 }
 
@@ -53,13 +52,13 @@ function findBlock(pem: string): { label: string; body: string } {
     .map((match) => ({ label: match[1] ?? '', body: match[2] ?? '' }))
     .filter((block) => block.label !== 'EC PARAMETERS');
   const keys = blocks.filter((block) => block.label.endsWith('PRIVATE KEY'));
-  if (keys.length > 1) throw invalid('There is more than one private key in it.', 'Leave only the distribution key.');
+  if (keys.length > 1) throw invalid('It contains more than one private key.', 'Keep only the distribution key.');
   const block = keys[0] ?? blocks[0];
   if (!block) {
     const cut = /-----BEGIN (?!EC PARAMETERS)/.test(pem)
       ? 'The PEM block has no matching END line.'
-      : 'There is no PEM block in it.';
-    throw invalid(cut, 'Expected is a block that begins with -----BEGIN PRIVATE KEY-----.');
+      : 'It contains no PEM block.';
+    throw invalid(cut, 'Expected a block that begins with -----BEGIN PRIVATE KEY-----.');
   }
   return block;
 }
@@ -68,15 +67,15 @@ function parse(label: string, body: string): KeyObject {
   if (label === 'ENCRYPTED PRIVATE KEY' || /ENCRYPTED/.test(body))
     throw invalid('The private key is encrypted with a passphrase.', CONVERT);
   if (label === 'PUBLIC KEY' || label === 'CERTIFICATE')
-    throw invalid(`It is a ${label.toLowerCase()}, not a private key.`, 'Give the private half that belongs to it.');
+    throw invalid(`It is a ${label.toLowerCase()}, not a private key.`, 'Use the private half that belongs to it.');
   if (label !== 'PRIVATE KEY' && label !== 'EC PRIVATE KEY')
-    throw invalid(`A block with the label ${label} is not supported.`, MAKE);
+    throw invalid(`A block with the label ${label} is not supported.`, CREATE);
   const der = Buffer.from(body.replace(/\s+/g, ''), 'base64');
   try {
     return createPrivateKey({ key: der, format: 'der', type: label === 'PRIVATE KEY' ? 'pkcs8' : 'sec1' });
   } catch {
-    // The cause is dropped on purpose: OpenSSL's errors can carry bytes of what they read.
-    throw invalid(`The ${label} block is damaged: it does not hold a readable key.`, 'Copy the file again, whole.');
+    // OpenSSL's errors can contain bytes of the key, so they are no cause.
+    throw invalid(`The ${label} block is damaged: it contains no readable key.`, 'Copy the whole file again.');
   }
 }
 

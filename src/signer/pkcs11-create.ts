@@ -1,4 +1,4 @@
-/** Makes a P-256 key pair on a PKCS#11 token that never leaves it (PKCS#11 v2.40 §2.3.5). */
+/** Creates a P-256 key pair on a PKCS#11 token, which it never leaves (PKCS#11 v2.40 §2.3.5). */
 
 import { randomBytes } from 'node:crypto';
 import type { Environment } from '../environment.ts';
@@ -7,7 +7,7 @@ import { asRefusal, openSearch } from './pkcs11.ts';
 import { closeSession, openLoggedIn, P256 } from './pkcs11-token.ts';
 
 /**
- * Makes the pair under the label `object` of the locator, and its `id` or a random one; both halves stay on the token
+ * Creates the pair with the label `object` of the locator, and its `id` or a random one. Both halves stay on the token,
  * and the private one is sensitive. Throws `config_invalid`, `key_denied`, `key_unreachable` or `key_invalid`.
  */
 export async function createPkcs11(locator: string, env: Environment): Promise<string> {
@@ -19,7 +19,7 @@ export async function createPkcs11(locator: string, env: Environment): Promise<s
       throw new WebdistError('config_invalid', 'A new key needs a label.', {
         hint: 'Add ;object=NAME to the locator.',
       });
-    const session = openLoggedIn(search, 'writes');
+    const session = openLoggedIn(search, { isReadWrite: true });
     const both = [
       { type: js.CKA_TOKEN, value: true },
       { type: js.CKA_LABEL, value: uri.object },

@@ -1,6 +1,6 @@
 /**
- * The PKCS#11 libraries of this process: each is loaded and initialised once, however many signers use it, and
- * finalised with the last one. Says what a library's return values mean.
+ * The PKCS#11 libraries of this process. Each is loaded and initialised once, however many signers use it, and finalised
+ * with the last of them. Also classifies a library's return values.
  */
 
 import { createHash } from 'node:crypto';
@@ -15,16 +15,16 @@ export type Pkcs11Js = typeof sdk;
 export interface Library {
   readonly js: Pkcs11Js;
   readonly cryptoki: sdk.PKCS11;
-  /** Logs a session in; already being so is fine. A PIN once refused is not tried again: tokens lock after a few. */
+  /** Logs a session in, unless it is. A PIN that was refused is not tried again: tokens lock after a few attempts. */
   logIn(session: sdk.Handle, tokenSerial: string, pin: string): void;
-  /** The last user's release finalises the library: opening it again later starts it afresh. */
+  /** Releases the library; the last release finalises it, and opening it later initialises it again. */
   release(): void;
 }
 
 const loaded = new Map<string, { cryptoki: sdk.PKCS11; users: number }>();
 const refusedPins = new Set<string>();
 
-/** Takes the path or file name of the library. Throws `config_invalid` when it or the package cannot be loaded. */
+/** Opens the library with this path or file name. Throws `config_invalid` when it or the package cannot be loaded. */
 export async function openLibrary(path: string): Promise<Library> {
   const js = (await loadSdk('pkcs11js', 'pkcs11', () => import('pkcs11js'))).default;
   const entry = loaded.get(path) ?? { cryptoki: initialise(js, path), users: 0 };
@@ -52,7 +52,7 @@ export async function openLibrary(path: string): Promise<Library> {
       try {
         cryptoki.C_Finalize();
       } catch (error) {
-        // A library that lost its HSM may have nothing left to finalise.
+        // A library that has lost its HSM may have nothing left to finalise.
         if (!(error instanceof js.Pkcs11Error)) throw error;
       }
       cryptoki.close();
@@ -68,32 +68,32 @@ function initialise(js: Pkcs11Js, path: string): sdk.PKCS11 {
     cryptoki.C_Initialize({ flags: js.CKF_OS_LOCKING_OK });
   } catch (cause) {
     throw new WebdistError('config_invalid', `The PKCS#11 library ${path} cannot be loaded.`, {
-      hint: 'Check module-path in the locator, and that the library is made for this system.',
+      hint: 'Check module-path in the locator, and that the library is built for this system.',
       cause,
     });
   }
   return cryptoki;
 }
 
-/** This PIN was refused before in this process. */
+/** This PIN was refused earlier in this process. */
 class PinRefused extends Error {
   override readonly name = 'PinRefused';
   constructor() {
-    super('The token refused this PIN before; it is not tried again, because tokens lock.');
+    super('The token refused this PIN before; it is not tried again, because tokens lock after a few attempts.');
   }
 }
 
 const codeOf = (error: unknown) => (error as Partial<sdk.Pkcs11Error>).code;
 
-/** Takes what a call threw (PKCS#11 v2.40 §5.1, return values). */
+/** Classifies what a call threw (PKCS#11 v2.40 §5.1, return values). */
 export function pkcs11Refusal(js: Pkcs11Js, thrown: unknown): Refusal {
   const code = codeOf(thrown);
   if (thrown instanceof PinRefused || code === js.CKR_PIN_INCORRECT || code === js.CKR_PIN_LEN_RANGE) return wrongPin;
   if (code === js.CKR_PIN_LOCKED || code === js.CKR_PIN_EXPIRED)
-    return { kind: 'denied', why: 'cannot be used: the PIN is locked or has expired.', hint: 'Set it anew.' };
+    return { kind: 'denied', why: 'cannot be used: the PIN is locked or has expired.', hint: 'Set a new one.' };
   if (code === js.CKR_USER_NOT_LOGGED_IN || code === js.CKR_KEY_FUNCTION_NOT_PERMITTED) return { kind: 'denied' };
   if (code === js.CKR_MECHANISM_INVALID || code === js.CKR_KEY_TYPE_INCONSISTENT) return { kind: 'invalid' };
-  return { kind: 'unreachable', hint: 'Check the HSM, and its connection.' };
+  return { kind: 'unreachable', hint: 'Check the HSM and its connection.' };
 }
 
 const wrongPin: Refusal = {
@@ -102,7 +102,7 @@ const wrongPin: Refusal = {
   hint: 'Check pin-source in the locator; restart webdist after a change on the token.',
 };
 
-/** True when the session, or what was found in it, is no longer good: a new session may be. */
+/** True if the session, or an object found in it, is no longer valid, so that a new session may help. */
 export function isSessionGone(js: Pkcs11Js, thrown: unknown): boolean {
   const gone = [
     js.CKR_SESSION_HANDLE_INVALID,

@@ -1,7 +1,4 @@
-/**
- * Finding a key on a PKCS#11 token: the slot, a session that is logged in, the private key and its public half. Must not
- * know how it is used.
- */
+/** Finds a key on a PKCS#11 token: the slot, a logged-in session, the private key and its public half. */
 
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { Attribute, Handle } from 'pkcs11js';
@@ -11,14 +8,14 @@ import { isP256, spki } from '../jws.ts';
 import { isSessionGone, type Library } from './pkcs11-library.ts';
 import type { Pkcs11Uri } from './pkcs11-uri.ts';
 
-/** `ECParameters` of P-256 as CKA_EC_PARAMS has it: the DER of the object identifier 1.2.840.10045.3.1.7. */
+/** CKA_EC_PARAMS of P-256: `ECParameters`, the DER of the object identifier 1.2.840.10045.3.1.7. */
 export const P256 = Buffer.from('06082a8648ce3d030107', 'hex');
 
 type Pair = { readonly privateKey: Handle; readonly publicKey: KeyObject };
-/** An open session and the key as it sees it: handles of objects belong to their session. */
+/** An open session and the key in it: object handles belong to their session. */
 export type Session = Pair & { readonly handle: Handle };
 
-/** What finding a key needs; `thing` is its name in messages. */
+/** The key to find, and where; `thing` is the subject of messages about it. */
 export type Search = {
   readonly thing: string;
   readonly uri: Pkcs11Uri;
@@ -26,20 +23,24 @@ export type Search = {
   readonly pin?: string;
 };
 
+/** The public half to choose a key by, if there is one; `isRequired`: no other key is acceptable. */
+type Wanted = { readonly publicKey: KeyObject | undefined; readonly isRequired: boolean };
+
 /**
- * Opens a session on the token, logs in and finds the key: of several, the one whose public half is `wanted`. With
- * `only` no other will do. Throws `key_absent`, `key_unreachable`, `key_invalid`, or what the library throws.
+ * Opens a session on the token, logs in and finds the key; of several keys, the wanted one.
+ * Throws `key_absent`, `key_unreachable`, `key_invalid`, or what the library throws.
  */
-export function openSession(search: Search, wanted: KeyObject | undefined, only?: 'only'): Session {
+export function openSession(search: Search, wanted: Wanted): Session {
   const handle = openLoggedIn(search);
   try {
     const pairs = findKeys(search, handle);
-    const same = pairs.find(({ publicKey }) => wanted !== undefined && spki(publicKey) === spki(wanted));
-    const [pair, ...others] = same || only ? [same] : pairs;
+    const half = wanted.publicKey && spki(wanted.publicKey);
+    const same = pairs.find(({ publicKey }) => spki(publicKey) === half);
+    const [pair, ...others] = same || wanted.isRequired ? [same] : pairs;
     if (!pair)
       throw refused(search.thing, { kind: 'absent', hint: 'Check object and id in the locator, and the PIN.' });
     if (others.length > 0)
-      throw refused(search.thing, { kind: 'invalid', why: 'is not one key but several.', hint: 'Add id= to it.' });
+      throw refused(search.thing, { kind: 'invalid', why: 'matches several keys.', hint: 'Add id= to the locator.' });
     return { handle, ...pair };
   } catch (cause) {
     closeSession(search.library, handle);
@@ -47,11 +48,11 @@ export function openSession(search: Search, wanted: KeyObject | undefined, only?
   }
 }
 
-/** Opens a session on the token and logs in; one that `writes` may make objects. Throws as `openSession` does. */
-export function openLoggedIn({ library, pin, ...search }: Search, writes?: 'writes'): Handle {
+/** Opens a session on the token and logs in; a read-write one may create objects. Throws what `openSession` throws. */
+export function openLoggedIn({ library, pin, ...search }: Search, { isReadWrite = false } = {}): Handle {
   const { cryptoki, js, logIn } = library;
   const { slot, serial } = findToken({ library, ...search });
-  const handle = cryptoki.C_OpenSession(slot, js.CKF_SERIAL_SESSION | (writes ? js.CKF_RW_SESSION : 0));
+  const handle = cryptoki.C_OpenSession(slot, js.CKF_SERIAL_SESSION | (isReadWrite ? js.CKF_RW_SESSION : 0));
   try {
     if (pin !== undefined) logIn(handle, serial, pin);
     return handle;
@@ -61,7 +62,7 @@ export function openLoggedIn({ library, pin, ...search }: Search, writes?: 'writ
   }
 }
 
-/** A session that cannot be closed is gone already; nothing else follows from it. */
+/** Closes a session. One that cannot be closed no longer exists. */
 export function closeSession({ cryptoki, js }: Library, handle: Handle): void {
   try {
     cryptoki.C_CloseSession(handle);
@@ -78,18 +79,18 @@ function findToken({ thing, uri, library: { cryptoki, js } }: Search): { slot: H
     .map(({ slot, info: { label, manufacturerID, serialNumber, model } }) => ({
       slot,
       // PKCS#11 pads these with blanks.
-      says: {
+      attributes: {
         token: label.trimEnd(),
         manufacturer: manufacturerID.trimEnd(),
         serial: serialNumber.trimEnd(),
         model: model.trimEnd(),
       },
     }))
-    .filter(({ says }) =>
-      Object.entries({ ...says, ...uri.match }).every(([name, value]) => says[name as keyof typeof says] === value),
+    .filter(({ attributes }) =>
+      Object.entries(uri.match).every(([name, value]) => attributes[name as keyof typeof attributes] === value),
     );
   const [token, ...others] = tokens;
-  // Absent would stop signing for good, and a token that is unplugged for a moment looks the same.
+  // Not `absent`, which would stop signing: a token that is unplugged for a moment looks the same.
   if (!token)
     throw refused(thing, {
       kind: 'unreachable',
@@ -97,8 +98,8 @@ function findToken({ thing, uri, library: { cryptoki, js } }: Search): { slot: H
       hint: 'Check the HSM, and token, serial and slot-id in the locator.',
     });
   if (others.length > 0)
-    throw refused(thing, { kind: 'invalid', why: 'may be on several tokens.', hint: 'Add serial= to the locator.' });
-  return { slot: token.slot, serial: token.says.serial };
+    throw refused(thing, { kind: 'invalid', why: 'matches several tokens.', hint: 'Add serial= to the locator.' });
+  return { slot: token.slot, serial: token.attributes.serial };
 }
 
 function findKeys(search: Search, session: Handle): Pair[] {
@@ -112,12 +113,12 @@ function findKeys(search: Search, session: Handle): Pair[] {
   return found.map((privateKey) => {
     const [keyType, keyId] = values(cryptoki, session, privateKey, [js.CKA_KEY_TYPE, js.CKA_ID]);
     if (keyType?.readUIntLE(0, 4) !== js.CKK_EC)
-      throw refused(search.thing, { kind: 'invalid', hint: 'Needed is an EC key on the curve P-256.' });
+      throw refused(search.thing, { kind: 'invalid', hint: 'Use an EC key on the curve P-256.' });
     return { privateKey, publicKey: publicHalf(search, session, keyId ?? Buffer.alloc(0)) };
   });
 }
 
-/** The private key object does not tell its public half; the public key or the certificate beside it does. */
+/** A private key object does not contain its public half; the public key or certificate with the same CKA_ID does. */
 function publicHalf({ thing, library }: Search, session: Handle, id: Buffer): KeyObject {
   const { js, cryptoki } = library;
   const beside = (kind: number) =>
@@ -126,11 +127,7 @@ function publicHalf({ thing, library }: Search, session: Handle, id: Buffer): Ke
       { type: js.CKA_ID, value: id },
     ])[0];
   const invalid = (why: string, cause?: unknown) =>
-    refused(
-      thing,
-      { kind: 'invalid', why, hint: 'Needed is an EC key on P-256 with its public key beside it.' },
-      cause,
-    );
+    refused(thing, { kind: 'invalid', why, hint: 'Use an EC key on P-256 whose public key is on the token.' }, cause);
   let key: KeyObject | undefined;
   try {
     const publicObject = beside(js.CKO_PUBLIC_KEY);
@@ -141,29 +138,29 @@ function publicHalf({ thing, library }: Search, session: Handle, id: Buffer): Ke
     } else if (certificate) {
       const [der] = values(cryptoki, session, certificate, [js.CKA_VALUE]);
       key = new X509Certificate(der ?? '').publicKey;
-    } else throw invalid('has no public key and no certificate with the same CKA_ID beside it.');
+    } else throw invalid('has no public key and no certificate with the same CKA_ID.');
   } catch (cause) {
     if (cause instanceof WebdistError || isSessionGone(js, cause)) throw cause;
-    throw invalid('has a public half that cannot be read.', cause);
+    throw invalid('has a public half that cannot be parsed.', cause);
   }
   if (!key || !isP256(key)) throw invalid('is not on the curve P-256.');
   return key;
 }
 
-/** CKA_EC_POINT is a DER octet string of the uncompressed point; some tokens leave the octet string out. */
+/** CKA_EC_POINT is a DER octet string of the uncompressed point; some tokens omit the octet string. */
 function keyOfPoint(value: Buffer): KeyObject {
   const point = value.length === 67 ? value.subarray(2) : value;
   const [x, y] = [point.subarray(1, 33), point.subarray(33, 65)].map((part) => part.toString('base64url'));
   return createPublicKey({ key: { kty: 'EC', crv: 'P-256', x: x ?? '', y: y ?? '' }, format: 'jwk' });
 }
 
-/** More than this many keys for one URI are several anyway. */
-const MOST_OBJECTS = 32;
+/** One URI that matches more keys than one is refused, so more than this need not be read. */
+const MAX_OBJECTS = 32;
 
 function findObjects({ cryptoki }: Library, session: Handle, template: Attribute[]): Handle[] {
   cryptoki.C_FindObjectsInit(session, template);
   try {
-    return cryptoki.C_FindObjects(session, MOST_OBJECTS);
+    return cryptoki.C_FindObjects(session, MAX_OBJECTS);
   } finally {
     cryptoki.C_FindObjectsFinal(session);
   }

@@ -1,11 +1,11 @@
 /**
- * PKCS#11 URIs (RFC 7512): which library, which token, which key, and where its PIN is. Only reads the text; must not
- * know the library. No kept parser for JavaScript was found.
+ * Parses PKCS#11 URIs (RFC 7512), which name the library, the token, the key and the PIN. No maintained parser for
+ * JavaScript was found.
  */
 
 import { WebdistError } from '../errors.ts';
 
-/** What a token says of itself, and what the URI asks for. An attribute that is not in the URI matches everything. */
+/** The attributes that a token must have. One that is not in the URI matches every token. */
 type TokenMatch = {
   readonly token?: string;
   readonly manufacturer?: string;
@@ -29,7 +29,7 @@ export type Pkcs11Uri = {
 const PATH_NAMES = ['token', 'manufacturer', 'serial', 'model', 'slot-id', 'object', 'id', 'type'];
 const QUERY_NAMES = ['pin-value', 'pin-source', 'module-path', 'module-name'];
 
-/** Takes the whole URI. Throws `config_invalid`; the message names the attribute, never its value, which may be a PIN. */
+/** Parses a URI. Throws `config_invalid`; the message names the attribute, never its value, which may be a PIN. */
 export function parsePkcs11Uri(uri: string): Pkcs11Uri {
   const [, path, query] = /^pkcs11:([^?#]*)(?:\?([^#]*))?$/.exec(uri) ?? [];
   if (path === undefined) throw malformed('begins with pkcs11: and has no "#"');
@@ -67,7 +67,7 @@ function attributes(parts: readonly string[], known: readonly string[]): [string
   return [...found];
 }
 
-/** Bytes, not text: an id is any bytes, of which decodeURIComponent makes nothing. */
+/** Bytes, not text: an id may be any bytes, which decodeURIComponent cannot decode. */
 const bytesOf = (value: string) =>
   Buffer.from(
     value.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
@@ -79,14 +79,14 @@ function slotNumber(text: string | undefined): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-/** RFC 7512 §2.4 leaves the forms of pin-source open; a path and a file: URI name the same here, commands are not run. */
+/** RFC 7512 §2.4 leaves the forms of pin-source open. Here it is a path or a file: URI; commands are not run. */
 function filePath(source: string | undefined): string | undefined {
   const path = source?.replace(/^file:(\/\/)?/, '');
   if (path !== undefined && !path.startsWith('/')) throw malformed('has pin-source=file:/path or pin-source=/path');
   return path;
 }
 
-/** A module's name comes without the system's affixes (RFC 7512 §2.3). */
+/** A module-name has no prefix and suffix of the system (RFC 7512 §2.3). */
 function libraryFile(name: string | undefined): string | undefined {
   if (name?.includes('/')) throw malformed('has a bare name as module-name; a path is module-path');
   return name && `lib${name}.so`;

@@ -1,11 +1,11 @@
 /**
  * A key in a hardware security module: `pkcs11:…` (RFC 7512). Example:
  * `pkcs11:token=webdist;object=camping?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/run/secrets/pin`.
- * PKCS11_MODULE_PATH stands in for module-path. The key is an EC private key on P-256 with CKA_SIGN, and its public key
- * or a certificate is on the token under the same CKA_ID. See docs/keys/pkcs11.md.
+ * PKCS11_MODULE_PATH is the default for module-path. The key is an EC private key on P-256 with CKA_SIGN, and the token
+ * has its public key or a certificate under the same CKA_ID. See docs/keys/pkcs11.md.
  */
 
-import { createHash, type KeyObject } from 'node:crypto';
+import { hash, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
 import { refused } from '../cloud/refusal.ts';
@@ -16,30 +16,30 @@ import { isSessionGone, openLibrary, pkcs11Refusal } from './pkcs11-library.ts';
 import { closeSession, openSession, type Search, type Session } from './pkcs11-token.ts';
 import { parsePkcs11Uri } from './pkcs11-uri.ts';
 
-/** Sessions that sign at the same time. Each occupies one of libuv's threads (four, usually), which others need too. */
+/** Sessions that sign at the same time. Each occupies one of libuv's threads (usually four), which other work needs too. */
 const SESSIONS = 2;
 
 /**
- * Opens a `pkcs11:` locator. Where several keys fit it, the one whose public half is `registered` is taken.
+ * Opens a `pkcs11:` locator. If several keys match it, the one whose public half is `registered` is used.
  * Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable` or `key_invalid`.
  */
 export async function openPkcs11(locator: string, env: Environment, registered?: KeyObject): Promise<Signer> {
   const search = await openSearch(locator, env);
   try {
-    return signerOf(search, openSession(search, registered));
+    return signerOf(search, openSession(search, { publicKey: registered, isRequired: false }));
   } catch (cause) {
     search.library.release();
     throw asRefusal(search, cause);
   }
 }
 
-/** The library of a locator, loaded, and what to look for in it. Throws `config_invalid`, `key_denied`. */
+/** Loads the library of a locator; returns it with the key to find in it. Throws `config_invalid`, `key_denied`. */
 export async function openSearch(locator: string, env: Environment): Promise<Search> {
   const uri = parsePkcs11Uri(locator);
   const path = uri.module ?? env['PKCS11_MODULE_PATH'];
   if (!path)
-    throw new WebdistError('config_invalid', 'A pkcs11: locator needs the path of the HSM’s PKCS#11 library.', {
-      hint: 'Add ?module-path=/path/of/the/library.so to it, or set PKCS11_MODULE_PATH.',
+    throw new WebdistError('config_invalid', 'A pkcs11: locator needs the path of the PKCS#11 library of the HSM.', {
+      hint: 'Add ?module-path=/path/to/the/library.so to it, or set PKCS11_MODULE_PATH.',
     });
   const thing = `The PKCS#11 key ${uri.object ?? uri.id?.toString('hex') ?? ''} of the token ${uri.match.token ?? '(any)'}`;
   const pin = uri.pinSource === undefined ? uri.pinValue : await readPin(uri.pinSource);
@@ -53,7 +53,7 @@ function signerOf(search: Search, first: Session): Signer {
   const idle = [first];
 
   const signOnce = async (digest: Buffer) => {
-    const session = idle.pop() ?? openSession(search, first.publicKey, 'only');
+    const session = idle.pop() ?? openSession(search, { publicKey: first.publicKey, isRequired: true });
     try {
       cryptoki.C_SignInit(session.handle, { mechanism: js.CKM_ECDSA }, session.privateKey);
       const signature = await cryptoki.C_SignAsync(session.handle, digest, Buffer.alloc(64));
@@ -73,39 +73,39 @@ function signerOf(search: Search, first: Session): Signer {
       return await signOnce(digest);
     } catch (error) {
       if (!isSessionGone(js, error)) throw error;
-      // An HSM that was away closes every session; one try with a new one tells whether it is back.
+      // An HSM that was unavailable has closed every session; one attempt with a new one shows whether it is back.
       closeIdle();
       return await signOnce(digest);
     }
   };
 
-  const underWay = new Set<Promise<Buffer>>();
+  const running = new Set<Promise<Buffer>>();
   return {
     backend: 'pkcs11',
     publicKey: first.publicKey,
     async sign(data) {
-      const call = turn(signAgain, createHash('sha256').update(data).digest());
-      underWay.add(call);
+      const call = turn(signAgain, hash('sha256', data, 'buffer'));
+      running.add(call);
       try {
         return await call;
       } catch (cause) {
         throw asRefusal(search, cause);
       } finally {
-        underWay.delete(call);
+        running.delete(call);
       }
     },
     async close() {
-      const released = Promise.allSettled(underWay).then(() => {
+      const released = Promise.allSettled(running).then(() => {
         closeIdle();
         release();
       });
-      // A call that hangs inside the library must not hold up closing, and finalising under it would crash.
-      if (underWay.size === 0) await released;
+      // A call that hangs in the library must not block closing, and finalising the library during it would crash.
+      if (running.size === 0) await released;
     },
   };
 }
 
-/** What a call into the library threw, as an error of the table. */
+/** The error for what a call into the library threw. */
 export const asRefusal = ({ thing, library }: Search, cause: unknown) =>
   cause instanceof WebdistError ? cause : refused(thing, pkcs11Refusal(library.js, cause), cause);
 

@@ -1,10 +1,10 @@
 /**
  * Vault and OpenBao Transit: `hashivault://KEY[?mount=transit][&version=N]`. Example: `hashivault://camping`.
- * The key's type is ecdsa-p256; needed: `read` on MOUNT/keys/KEY and `update` on MOUNT/sign/KEY/sha2-256.
+ * The key's type is ecdsa-p256. Permissions: `read` on MOUNT/keys/KEY and `update` on MOUNT/sign/KEY/sha2-256.
  * See docs/keys/vault-transit.md.
  */
 
-import { createHash, type KeyObject } from 'node:crypto';
+import { hash, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import { batchPerTick } from '../batch.ts';
 import { refused } from '../cloud/refusal.ts';
@@ -14,8 +14,8 @@ import { readPublicKey, type Signer, spki } from '../jws.ts';
 import { openVault, type Vault } from '../vault/vault.ts';
 import { derToRaw } from './der.ts';
 
-/** The answer to GET MOUNT/keys/KEY; the versions of a symmetric key are numbers instead. */
-const keyAnswer = z.object({
+/** The response to GET MOUNT/keys/KEY; the versions of a symmetric key are numbers. */
+const keyForm = z.object({
   data: z.object({
     type: z.string(),
     latest_version: z.number(),
@@ -23,11 +23,11 @@ const keyAnswer = z.object({
     keys: z.record(z.string(), z.unknown()),
   }),
 });
-type Key = z.infer<typeof keyAnswer>['data'];
+type Key = z.infer<typeof keyForm>['data'];
 
 const versionForm = z.object({ public_key: z.string() });
-/** An item that could not be signed has an `error` instead. */
-const signAnswer = z.object({
+/** The response to POST MOUNT/sign/KEY; an item that could not be signed has an `error` instead. */
+const signaturesForm = z.object({
   data: z.object({ batch_results: z.array(z.object({ signature: z.string().optional() })) }),
 });
 
@@ -35,8 +35,8 @@ type Version = { readonly number: number; readonly publicKey: KeyObject };
 type Place = { readonly mount: string; readonly key: string; readonly version: number | undefined };
 
 /**
- * Opens a `hashivault:` locator and pins one version of the key: the one of the locator; else the one whose public half
- * is `registered`, if there is one; else the newest.
+ * Opens a `hashivault:` locator and pins one version of the key: the one in the locator, or else the one whose public
+ * half is `registered`, or else the newest.
  * Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
  */
 export async function openVaultTransit(locator: string, env: Environment, registered?: KeyObject): Promise<Signer> {
@@ -45,7 +45,7 @@ export async function openVaultTransit(locator: string, env: Environment, regist
   const vault = await openVault(env);
   try {
     const path = `${place.mount}/keys/${encodeURIComponent(place.key)}`;
-    const { data } = await vault.ask(thing, { method: 'GET', path }, keyAnswer);
+    const { data } = await vault.call(thing, { method: 'GET', path }, keyForm);
     return signerOf(vault, thing, place, choose(thing, place, data, registered));
   } catch (cause) {
     vault.close();
@@ -54,18 +54,20 @@ export async function openVaultTransit(locator: string, env: Environment, regist
 }
 
 /**
- * Makes a key of the type ecdsa-p256, which never leaves (`exportable` stays false). Needed beside what use needs:
- * `update` (and `create`) on MOUNT/keys/KEY. Throws as opening does.
+ * Creates a key of the type ecdsa-p256 that never leaves Vault (`exportable` stays false). Further permissions: `update`
+ * and `create` on MOUNT/keys/KEY. Throws what opening throws.
  */
 export async function createVaultTransit(locator: string, env: Environment): Promise<string> {
   const { mount, key, version } = parse(locator);
   if (version !== undefined)
-    throw new WebdistError('config_invalid', 'A new key begins with version 1.', { hint: 'Leave &version= out.' });
+    throw new WebdistError('config_invalid', 'The first version of a new key is 1.', {
+      hint: 'Remove version= from the locator.',
+    });
   const vault = await openVault(env);
   try {
     const path = `${mount}/keys/${encodeURIComponent(key)}`;
     const request = { method: 'POST', path, body: { type: 'ecdsa-p256' } } as const;
-    await vault.ask(`The Vault Transit key ${mount}/${key}`, request, z.unknown());
+    await vault.call(`The Vault Transit key ${mount}/${key}`, request, z.unknown());
     return locator;
   } finally {
     vault.close();
@@ -74,7 +76,7 @@ export async function createVaultTransit(locator: string, env: Environment): Pro
 
 function signerOf(vault: Vault, thing: string, { mount, key }: Place, { number, publicKey }: Version): Signer {
   const path = `${mount}/sign/${encodeURIComponent(key)}/sha2-256`;
-  /** Vault takes many digests in one call, and answers in their order. */
+  /** Vault signs many digests in one call, and returns the signatures in their order. */
   const signDigest = batchPerTick(async (digests: readonly string[]) => {
     const body = {
       batch_input: digests.map((input) => ({ input })),
@@ -82,15 +84,15 @@ function signerOf(vault: Vault, thing: string, { mount, key }: Place, { number, 
       marshaling_algorithm: 'jws',
       key_version: number,
     };
-    const { data } = await vault.ask(thing, { method: 'POST', path, body }, signAnswer);
+    const { data } = await vault.call(thing, { method: 'POST', path, body }, signaturesForm);
     if (data.batch_results.length === digests.length) return data.batch_results;
-    throw refused(thing, { kind: 'unreachable', why: 'gave another number of signatures than was asked for.' });
+    throw refused(thing, { kind: 'unreachable', why: 'returned a different number of signatures than requested.' });
   });
   return {
     backend: 'hashivault',
     publicKey,
     async sign(data) {
-      const { signature } = await signDigest(createHash('sha256').update(data).digest('base64'));
+      const { signature } = await signDigest(hash('sha256', data, 'base64'));
       if (signature === undefined) throw refused(thing, { kind: 'unreachable', why: 'did not sign.' });
       return rawSignature(thing, signature);
     },
@@ -117,12 +119,12 @@ function choose(thing: string, place: Place, key: Key, registered: KeyObject | u
   if (key.type !== 'ecdsa-p256')
     throw refused(thing, {
       kind: 'invalid',
-      why: `is of the type ${key.type}.`,
-      hint: 'Needed is a key of the type ecdsa-p256.',
+      why: `has the type ${key.type}.`,
+      hint: 'Use a key of the type ecdsa-p256.',
     });
   const versions = Object.entries(key.keys)
     .map(([number, version]) => ({ number: Number(number), publicKey: publicHalf(thing, version) }))
-    // Vault keeps older versions for checking signatures only.
+    // Vault keeps older versions only to verify signatures.
     .filter(({ number }) => number >= key.min_encryption_version);
   const same = (version: Version) => registered !== undefined && spki(version.publicKey) === spki(registered);
   const numbered = (wanted: number) => versions.find(({ number }) => number === wanted);
@@ -141,14 +143,15 @@ function publicHalf(thing: string, version: unknown): KeyObject {
   try {
     return readPublicKey(versionForm.parse(version).public_key);
   } catch (cause) {
-    throw refused(thing, { kind: 'invalid', why: 'came with a public half that cannot be read.' }, cause);
+    throw refused(thing, { kind: 'invalid', why: 'has a public half that cannot be parsed.' }, cause);
   }
 }
 
-/** `vault:v1:` and base64: of r‖s as asked for, or of DER from a server that does not know `marshaling_algorithm`. */
+/** `vault:v1:` and base64: of r‖s as requested, or of DER from a server that does not know `marshaling_algorithm`. */
 function rawSignature(thing: string, signature: string): Uint8Array {
   const base64 = /^vault:v\d+:([A-Za-z0-9+/_=-]+)$/.exec(signature)?.[1];
-  if (base64 === undefined) throw refused(thing, { kind: 'unreachable', why: 'gave a signature that cannot be read.' });
+  if (base64 === undefined)
+    throw refused(thing, { kind: 'unreachable', why: 'returned a signature that cannot be parsed.' });
   const bytes = Buffer.from(base64, 'base64');
   return bytes.length === 64 ? bytes : derToRaw(bytes, 'hashivault');
 }

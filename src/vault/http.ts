@@ -1,6 +1,6 @@
 /**
- * One exchange with Vault or OpenBao over HTTP. Node's own client rather than fetch: VAULT_CACERT needs a certificate
- * store of its own, and a redirect must not carry the Vault token to another host.
+ * HTTP requests to Vault or OpenBao. Uses Node's own client, not fetch: VAULT_CACERT needs a separate certificate store,
+ * and a redirect must not carry the Vault token to another host.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -10,10 +10,10 @@ import { json } from 'node:stream/consumers';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 
-/** `path` is what follows /v1/, already percent-encoded. */
+/** `path` follows /v1/ and is already percent-encoded. */
 export type Request = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: object };
 
-/** What came back; `body` is undefined when it is no JSON. */
+/** A response; `body` is undefined when it is not JSON. */
 export type Answer = {
   readonly status: number;
   readonly body: unknown;
@@ -21,14 +21,14 @@ export type Answer = {
 };
 
 export interface VaultHttp {
-  /** Throws the network's own errors. None of them, unlike a fetch client's, carries the request and its token. */
+  /** Throws the network's errors. Unlike those of fetch clients, none carries the request and its token. */
   send(request: Request, vaultToken?: string): Promise<Answer>;
   close(): void;
 }
 
 const TIMEOUT_MS = 5000;
 
-/** Takes the address, the namespace and the certificate authority from the environment. Throws `config_invalid`. */
+/** Reads the address, the namespace and the certificate authority from the environment. Throws `config_invalid`. */
 export async function openVaultHttp(env: Environment): Promise<VaultHttp> {
   const address = addressOf(env);
   const ca = await readCertificates(env['VAULT_CACERT']);
@@ -80,7 +80,7 @@ async function readCertificates(path: string | undefined): Promise<Buffer | unde
   try {
     return await readFile(path);
   } catch (cause) {
-    throw new WebdistError('config_invalid', `The file ${path} that VAULT_CACERT names cannot be read.`, { cause });
+    throw new WebdistError('config_invalid', `VAULT_CACERT: the file ${path} cannot be read.`, { cause });
   }
 }
 
@@ -88,7 +88,7 @@ async function bodyOf(answer: IncomingMessage): Promise<unknown> {
   try {
     return await json(answer);
   } catch (error) {
-    // The error of a body that is no JSON quotes it, and a body can hold a secret; one that broke off is the network's.
+    // A syntax error quotes the body, which can hold a secret. Any other error is the network's.
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }

@@ -1,34 +1,31 @@
-/**
- * How webdist comes by a Vault token: VAULT_TOKEN as it is, AppRole, or the Kubernetes service account. Only says what
- * to send where.
- */
+/** How webdist gets a Vault token: from VAULT_TOKEN, or by a login with AppRole or the Kubernetes service account. */
 
 import { readFile } from 'node:fs/promises';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import type { Request } from './http.ts';
 
-/** `fixed`: the operator gave a token. `ask`: the request that gets one, made anew each time. */
-export type Login = { readonly fixed: string } | { readonly ask: () => Promise<Request> };
+/** `fixed`: a token that the operator set. `request`: builds the request for a new one. */
+export type Login = { readonly fixed: string } | { readonly request: () => Promise<Request> };
 
-/** Where Kubernetes puts the service account's JWT; it is replaced there before it expires. */
+/** Where Kubernetes mounts the service account's JWT, which it replaces before it expires. */
 const SERVICE_ACCOUNT_JWT = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
-/** Takes the first way the environment gives: token, AppRole, Kubernetes. Throws `config_invalid` when there is none. */
+/** The first of token, AppRole and Kubernetes that the environment has. Throws `config_invalid` when it has none. */
 export function loginFrom(env: Environment): Login {
   if (env['VAULT_TOKEN']) return { fixed: env['VAULT_TOKEN'] };
   const roleId = env['VAULT_ROLE_ID'];
   if (roleId) {
-    // A role may do without a secret id (bind_secret_id=false).
+    // A role may need no secret id (bind_secret_id=false).
     const secretId = env['VAULT_SECRET_ID'];
     const body = { role_id: roleId, ...(secretId && { secret_id: secretId }) };
-    return { ask: async () => ({ method: 'POST', path: loginPath(env, 'approle'), body }) };
+    return { request: async () => ({ method: 'POST', path: loginPath(env, 'approle'), body }) };
   }
   const role = env['VAULT_KUBERNETES_ROLE'];
   if (role) {
     const jwtPath = env['VAULT_KUBERNETES_JWT_PATH'] || SERVICE_ACCOUNT_JWT;
     return {
-      ask: async () => ({
+      request: async () => ({
         method: 'POST',
         path: loginPath(env, 'kubernetes'),
         body: { role, jwt: await readJwt(jwtPath) },
@@ -50,7 +47,7 @@ async function readJwt(path: string): Promise<string> {
     return (await readFile(path, 'utf8')).trim();
   } catch (cause) {
     throw new WebdistError('key_denied', `Vault's Kubernetes login needs the file ${path}, which cannot be read.`, {
-      hint: 'Let Kubernetes mount the service account token (automountServiceAccountToken).',
+      hint: 'Make Kubernetes mount the service account token (automountServiceAccountToken).',
       cause,
     });
   }

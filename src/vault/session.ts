@@ -1,27 +1,27 @@
 /**
- * The Vault token in use: got at the first need, renewed before it ends, got anew when it is gone. The moment of
- * renewal has jitter, so that replicas started together do not come together.
+ * The Vault token in use: requested when it is first needed, renewed before it expires, replaced when Vault no longer
+ * knows it. The time of renewal has jitter, so that replicas that started together do not renew together.
  */
 
 import { z } from 'zod';
-import type { Answer, VaultHttp } from './http.ts';
+import type { Answer, Request, VaultHttp } from './http.ts';
 import type { Login } from './login.ts';
 
 export interface Session {
-  /** The token to use now; logs in when there is none. Throws `LoginRefused`, or the network's own errors. */
+  /** The token to use now; logs in when there is none. Throws `LoginRefused`, or the network's errors. */
   vaultToken(): Promise<string>;
-  /** The server no longer knows this token: the next call of `vaultToken` logs in. False when nobody can log in again. */
+  /** Vault no longer knows this token, so the next `vaultToken` logs in. Returns false when a login is not possible. */
   forget(vaultToken: string): boolean;
-  /** Ends the renewal. The token is left to end by itself: other replicas may have been given the same. */
+  /** Stops the renewal. The token is not revoked: other replicas may use the same one. */
   close(): void;
 }
 
-/** Vault answered, and not with a token. */
+/** Vault answered a login without a token. */
 export class LoginRefused extends Error {
   override readonly name = 'LoginRefused';
   readonly answer: Answer;
   constructor(answer: Answer) {
-    super(`The login was answered with ${answer.status}.`);
+    super(`Vault answered the login with ${answer.status}.`);
     this.answer = answer;
   }
 }
@@ -36,7 +36,7 @@ type Lease = { readonly vaultToken: string; readonly ttlSeconds: number; readonl
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const SHORTEST_TIMER_MS = 500;
 
-/** Takes the way to send and the way to log in; nothing is sent yet. */
+/** Opens a session. Sends nothing yet. */
 export function openSession(http: VaultHttp, login: Login): Session {
   let current: Promise<Lease> | undefined;
   let inUse: string | undefined;
@@ -44,10 +44,10 @@ export function openSession(http: VaultHttp, login: Login): Session {
   let closed = false;
 
   const begin = (): Promise<Lease> => {
-    const begun = 'fixed' in login ? lookUp(http, login.fixed) : logIn(http, login.ask);
+    const begun = 'fixed' in login ? lookUp(http, login.fixed) : logIn(http, login.request);
     current = begun;
     begun.then(adopt, () => {
-      // Whoever awaits it learns why; the next one may try again.
+      // The caller that awaits it gets the error; the next caller may try again.
       if (current === begun) current = undefined;
     });
     return begun;
@@ -59,10 +59,10 @@ export function openSession(http: VaultHttp, login: Login): Session {
     renewLater(lease, lease.ttlSeconds);
   };
 
-  /** Between 60 and 80 % of the time the token has left. */
+  /** After 60 to 80 % of the time that the token has left. */
   const renewLater = (lease: Lease, leftSeconds: number) => {
     clearTimeout(timer);
-    const canLast = lease.renewable || 'ask' in login;
+    const canLast = lease.renewable || 'request' in login;
     if (closed || !canLast || lease.ttlSeconds === 0) return;
     const delayMs = leftSeconds * 1000 * (0.6 + 0.2 * Math.random());
     timer = setTimeout(
@@ -78,11 +78,11 @@ export function openSession(http: VaultHttp, login: Login): Session {
       if (answer.status >= 429) throw new LoginRefused(answer);
       const renewed = leaseAnswer.safeParse(answer.body).data?.auth;
       const ttlSeconds = renewed?.lease_duration ?? 0;
-      // At its longest life a token is renewed for less and less; better a new one while the old one still works.
+      // Near its maximum TTL a token is renewed for shorter and shorter times; replace it while it still works.
       if (renewed && (ttlSeconds > lease.ttlSeconds / 2 || 'fixed' in login)) renewLater(lease, ttlSeconds);
-      else if ('ask' in login) adopt(await logIn(http, login.ask));
+      else if ('request' in login) adopt(await logIn(http, login.request));
     } catch {
-      // Not reached: again within what is left. When it is too late, the next use finds the token gone and says so.
+      // Vault was not reached: try again within the time left. After that, the next use reports that the token is unknown.
       renewLater(lease, leftSeconds * 0.2);
     }
   };
@@ -91,7 +91,7 @@ export function openSession(http: VaultHttp, login: Login): Session {
     vaultToken: async () => (await (current ?? begin())).vaultToken,
     forget(vaultToken) {
       if ('fixed' in login) return false;
-      // Of many calls that find it gone together, only the first does away with it.
+      // Of many calls that find it unknown at the same time, only the first discards it.
       if (inUse === vaultToken) inUse = current = undefined;
       return true;
     },
@@ -102,14 +102,14 @@ export function openSession(http: VaultHttp, login: Login): Session {
   };
 }
 
-async function logIn(http: VaultHttp, ask: Extract<Login, { ask: unknown }>['ask']): Promise<Lease> {
-  const answer = await http.send(await ask());
+async function logIn(http: VaultHttp, request: () => Promise<Request>): Promise<Lease> {
+  const answer = await http.send(await request());
   const auth = leaseAnswer.safeParse(answer.body).data?.auth;
   if (answer.status !== 200 || !auth) throw new LoginRefused(answer);
   return { vaultToken: auth.client_token, ttlSeconds: auth.lease_duration, renewable: auth.renewable };
 }
 
-/** A given token may live for ever or end soon. One that may not even look itself up is used as it is, not renewed. */
+/** A fixed token may never expire or expire soon. One that may not look itself up is used as it is, and not renewed. */
 async function lookUp(http: VaultHttp, vaultToken: string): Promise<Lease> {
   const answer = await http.send({ method: 'GET', path: 'auth/token/lookup-self' }, vaultToken);
   const data = answer.status === 200 ? lookupAnswer.safeParse(answer.body).data?.data : undefined;

@@ -84,7 +84,7 @@ t.test('moto', { skip: withoutMoto ?? false }, async (t) => {
 
   t.test('a field of something else than a JSON object of texts', async (t) => {
     const read = async (locator: string) => (await open(locator)).read();
-    await t.rejects(read('awssecrets://webdist/key#field'), { code: 'key_invalid', message: /no JSON object/ });
+    await t.rejects(read('awssecrets://webdist/key#field'), { code: 'key_invalid', message: /not a JSON object/ });
     await t.rejects(read('awssecrets://webdist#number'), { code: 'key_absent' });
     await t.rejects(read('awssecrets://webdist#__proto__'), { code: 'key_absent' });
   });

@@ -142,7 +142,7 @@ t.test('logins', async (t) => {
     const wrong = randomUUID();
     const source = await openVaultKv(locator, { ...appRole, VAULT_SECRET_ID: wrong });
     const error = await source.read().catch((error: Error) => error);
-    t.match(error, { code: 'key_denied', message: /Vault refuses the login with 400/ });
+    t.match(error, { code: 'key_denied', message: /Vault refused the login with 400/ });
     t.notMatch(JSON.stringify([error, (error as Error).cause]), wrong);
     await source.close();
   });
@@ -161,7 +161,7 @@ t.test('logins', async (t) => {
 
   await t.test('a given token that has ended is denied', async (t) => {
     const source = await openVaultKv(locator, { VAULT_ADDR: vault.url, VAULT_TOKEN: 'hvs.gone' });
-    await t.rejects(source.read(), { code: 'key_denied', message: /VAULT_TOKEN, which has ended/ });
+    await t.rejects(source.read(), { code: 'key_denied', message: /VAULT_TOKEN, which has expired/ });
     await source.close();
   });
 

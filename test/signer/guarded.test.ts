@@ -98,12 +98,12 @@ t.test('only so many run, only so many wait', async (t) => {
 t.test('a backend that keeps failing is left alone, then tried once', async (t) => {
   mock.timers.enable({ apis: ['Date'], now: 0 });
   t.teardown(() => mock.timers.reset());
-  const { state, guarded } = backend(t, { leastCalls: 4, pauseMs: 5000 });
+  const { state, guarded } = backend(t, { minimumCalls: 4, pauseMs: 5000 });
   state.answer = failing;
   for (let call = 0; call < 4; call++) await refusal(guarded);
   t.equal(guarded.state, 'open');
 
-  t.match(await refusal(guarded), { code: 'signer_unavailable', message: /left alone/, retryAfterSeconds: 5 });
+  t.match(await refusal(guarded), { code: 'signer_unavailable', message: /calls are paused/, retryAfterSeconds: 5 });
   mock.timers.tick(3500);
   t.match(await refusal(guarded), { retryAfterSeconds: 2 });
   t.equal(state.calls, 4, 'nobody asks meanwhile');
@@ -117,7 +117,11 @@ t.test('a backend that keeps failing is left alone, then tried once', async (t) 
   const gate = Promise.withResolvers<Uint8Array>();
   state.answer = () => gate.promise;
   const trial = guarded.sign(data);
-  t.match(await refusal(guarded), { message: /left alone/, retryAfterSeconds: 1 }, 'others do not wait for the trial');
+  t.match(
+    await refusal(guarded),
+    { message: /calls are paused/, retryAfterSeconds: 1 },
+    'others do not wait for the trial',
+  );
   t.equal(guarded.state, 'open');
   gate.resolve(right());
   await trial;
@@ -128,12 +132,12 @@ t.test('a backend that keeps failing is left alone, then tried once', async (t) 
 });
 
 t.test('those who wait when the breaker opens are refused without a call', async (t) => {
-  const { state, guarded } = backend(t, { concurrency: 2, queue: 10, leastCalls: 2, timeoutMs: 50 });
+  const { state, guarded } = backend(t, { concurrency: 2, queue: 10, minimumCalls: 2, timeoutMs: 50 });
   state.answer = never;
   const errors = await Promise.all(Array.from({ length: 8 }, () => refusal(guarded)));
   // A place that becomes free just before the breaker opens is taken once more.
   t.ok(state.calls <= 4);
-  t.equal(errors.filter((error) => /left alone/.test(error.message)).length, 8 - state.calls);
+  t.equal(errors.filter((error) => /calls are paused/.test(error.message)).length, 8 - state.calls);
   for (const error of errors) t.match(error, { code: 'signer_unavailable' });
 });
 
@@ -149,12 +153,12 @@ t.test('a backend that fails three times in ten goes on being asked', async (t) 
 });
 
 t.test('throttling keeps its Retry-After and opens nothing', async (t) => {
-  const { state, guarded } = backend(t, { leastCalls: 2 });
+  const { state, guarded } = backend(t, { minimumCalls: 2 });
   state.answer = () => {
     throw new WebdistError('signer_unavailable', 'The key is asked for too often.', { retryAfterSeconds: 7 });
   };
   for (let call = 0; call < 5; call++)
-    t.match(await refusal(guarded), { retryAfterSeconds: 7, message: /more signatures than it allows/ });
+    t.match(await refusal(guarded), { retryAfterSeconds: 7, message: /more requests than it allows/ });
   t.equal(state.calls, 5);
   t.equal(guarded.state, 'closed');
 });

@@ -45,7 +45,7 @@ const bom = (text: string) => `\uFEFF${text}`;
 const NEWLINES = 'turned literal \\n into line breaks';
 const QUOTES = 'removed quotes around the key';
 const BASE64 = 'decoded base64 around the key';
-const BREAKS = 'put back missing line breaks';
+const BREAKS = 'restored missing line breaks';
 
 t.test('repairs', async () => {
   for (const text of [pkcs8, sec1, parameters + sec1]) {
@@ -104,7 +104,7 @@ const refusals: Record<string, [text: string, message: RegExp]> = {
   'PKCS#8 damaged': [damaged(pkcs8), /damaged/],
   'SEC1 damaged': [damaged(sec1), /damaged/],
   'the wrong label': [sec1.replaceAll('EC PRIVATE', 'PRIVATE'), /damaged/],
-  'parameters alone': [parameters, /Expected is a block that begins with -----BEGIN PRIVATE KEY/],
+  'parameters alone': [parameters, /Expected a block that begins with -----BEGIN PRIVATE KEY/],
 };
 
 /** Runs of the body long enough to be told from chance; whoever sees one has seen key material. */

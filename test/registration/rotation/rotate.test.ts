@@ -83,7 +83,7 @@ t.test('what cannot work is refused before anything is changed', async (t) => {
     code: 2,
     output: /--app with one of: com\.example/,
   });
-  t.match(await rotate(['--to', `file://${dataDir}/absent.pem`]), { code: 1, output: /--to: .*is not there/ });
+  t.match(await rotate(['--to', `file://${dataDir}/absent.pem`]), { code: 1, output: /--to: .*does not exist/ });
   const unasked = runWebdist(t, ['keys', 'rotate', '--to', to], env);
   t.equal(await unasked.exited, 2);
   t.match(unasked.output(), /Add --yes/);
