@@ -1,7 +1,17 @@
 /** The apps of the simulated account (docs/apple-facts.md §4.3). */
 
 import type { AccountApp } from '../state.ts';
-import { type AppleAnswer, AppleRefusal, type Call, isLimit, isList, isListOf, page, single } from './json-api.ts';
+import {
+  type AppleAnswer,
+  attributesOf,
+  type Call,
+  isLimit,
+  isList,
+  isListOf,
+  itemOf,
+  page,
+  single,
+} from './json-api.ts';
 
 const attributes = ['bundleId', 'name', 'primaryLocale', 'sku'] as const;
 const sortable = ['name', 'bundleId', 'sku'] as const;
@@ -39,11 +49,7 @@ export function readApp(call: Call): AppleAnswer {
 }
 
 /** The app named in the path. Throws 404 `NOT_FOUND`. */
-export function appOf(call: Call): AccountApp {
-  const app = call.store.state.apps.find(({ id }) => id === call.id);
-  if (!app) throw new AppleRefusal(404, 'NOT_FOUND', `There is no resource of type 'apps' with id '${call.id}'.`);
-  return app;
-}
+export const appOf = (call: Call): AccountApp => itemOf(call, call.store.state.apps, 'apps');
 
 function sorted(apps: readonly AccountApp[], sort = ''): AccountApp[] {
   const orders = sort.split(',').map((order) => ({
@@ -60,14 +66,11 @@ function sorted(apps: readonly AccountApp[], sort = ''): AccountApp[] {
 }
 
 function resource(call: Call, app: AccountApp) {
-  const wanted = call.query.get('fields[apps]')?.split(',');
   const self = `${call.origin}/v1/apps/${app.id}`;
   return {
     type: 'apps',
     id: app.id,
-    attributes: Object.fromEntries(
-      attributes.filter((name) => wanted?.includes(name) ?? true).map((name) => [name, app[name]]),
-    ),
+    attributes: attributesOf(call, 'apps', attributes, app),
     relationships: {
       alternativeDistributionKey: {
         links: {

@@ -6,10 +6,12 @@ import type { DistributionDomain } from '../state.ts';
 import {
   type AppleAnswer,
   AppleRefusal,
+  attributesOf,
   type Call,
   isLimit,
   isList,
   isListOf,
+  itemOf,
   page,
   readEntity,
   single,
@@ -90,20 +92,13 @@ export function removeDomain(call: Call): AppleAnswer {
   return { status: 204 };
 }
 
-function domainOf(call: Call): DistributionDomain {
-  const domain = call.store.state.domains.find(({ id }) => id === call.id);
-  if (!domain) throw new AppleRefusal(404, 'NOT_FOUND', `There is no resource of type '${TYPE}' with id '${call.id}'.`);
-  return domain;
-}
+const domainOf = (call: Call): DistributionDomain => itemOf(call, call.store.state.domains, TYPE);
 
 function resource(call: Call, domain: DistributionDomain) {
-  const wanted = call.query.get('fields[alternativeDistributionDomains]')?.split(',');
   return {
     type: TYPE,
     id: domain.id,
-    attributes: Object.fromEntries(
-      attributes.filter((name) => wanted?.includes(name) ?? true).map((name) => [name, domain[name]]),
-    ),
+    attributes: attributesOf(call, TYPE, attributes, domain),
     links: { self: `${call.origin}${PATH}/${domain.id}` },
   };
 }

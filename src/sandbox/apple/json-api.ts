@@ -133,6 +133,25 @@ export function readEntity<T>(text: string, schema: z.ZodType<T>): T {
   throw new AppleRefusal(422, 'ENTITY_UNPROCESSABLE', z.prettifyError(result.error), { pointer });
 }
 
+/** The item with the id in the path. Throws 404 `NOT_FOUND`. */
+export function itemOf<T extends { readonly id: string }>(call: Call, items: readonly T[], type: string): T {
+  const item = items.find(({ id }) => id === call.id);
+  if (!item) throw new AppleRefusal(404, 'NOT_FOUND', `There is no resource of type '${type}' with id '${call.id}'.`);
+  return item;
+}
+
+/** The attributes of an item that `fields[type]` selects; all of them by default. */
+export function attributesOf<T, Name extends keyof T & string>(
+  call: Call,
+  type: string,
+  names: readonly Name[],
+  item: T,
+): Record<string, unknown> {
+  const selected = call.query.get(`fields[${type}]`)?.split(',');
+  const kept = names.filter((name) => selected?.includes(name) ?? true);
+  return Object.fromEntries(kept.map((name) => [name, item[name]]));
+}
+
 /** A single resource at `path`. */
 export const single = (call: Call, path: string, data: object) => ({ data, links: { self: call.origin + path } });
 

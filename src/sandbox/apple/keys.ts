@@ -17,6 +17,7 @@ import {
   isLimit,
   isList,
   isListOf,
+  itemOf,
   page,
   readEntity,
   single,
@@ -134,11 +135,7 @@ export function readAppKeyLinkage(call: Call): AppleAnswer {
   return { status: 200, body: { data: { type: TYPE, id }, links } };
 }
 
-function keyOf(call: Call): DistributionKey {
-  const key = call.store.state.keys.find(({ id }) => id === call.id);
-  if (!key) throw new AppleRefusal(404, 'NOT_FOUND', `There is no resource of type '${TYPE}' with id '${call.id}'.`);
-  return key;
-}
+const keyOf = (call: Call): DistributionKey => itemOf(call, call.store.state.keys, TYPE);
 
 function appKeyOf(call: Call): DistributionKey {
   const app = appOf(call);
