@@ -1,7 +1,4 @@
-/**
- * `alternative-distribution-package.zip`: `manifest.json` and `signature` (docs/apple-facts.md §5.3). Small, so it is read whole.
- * Must not know where it came from.
- */
+/** Reads `alternative-distribution-package.zip`: `manifest.json` and `signature` (docs/apple-facts.md §5.3). */
 
 import { createHash } from 'node:crypto';
 import { unzipSync } from 'fflate';
@@ -16,14 +13,14 @@ export type Archive = {
 
 const MAX_ENTRY_BYTES = 32 * 1024 * 1024;
 
-/** Takes the zip and its checksum (hex of MD5 or SHA-256) when there is one. Throws `package_invalid`. */
+/** Takes the zip and its checksum, if there is one (hex of MD5 or SHA-256). Throws `package_invalid`. */
 export function readArchive(zip: Uint8Array, checksum: string | undefined): Archive {
   const algorithm = checksum?.length === 32 ? 'md5' : 'sha256';
   if (checksum !== undefined && createHash(algorithm).update(zip).digest('hex') !== checksum)
-    throw invalid('it is not what App Store Connect’s checksum says');
+    throw invalid('it does not match App Store Connect’s checksum');
   const entries = unzip(zip);
   const [manifestBytes, signature] = [entries.get('manifest.json'), entries.get('signature')];
-  if (!manifestBytes || !signature) throw invalid('manifest.json or signature is not in it');
+  if (!manifestBytes || !signature) throw invalid('it does not contain manifest.json and signature');
   try {
     const manifest = manifestSchema.parse(JSON.parse(Buffer.from(manifestBytes).toString('utf8')));
     return { manifest, manifestBytes, signature };
@@ -32,7 +29,7 @@ export function readArchive(zip: Uint8Array, checksum: string | undefined): Arch
   }
 }
 
-/** By file name, whatever folder of the zip they are in. */
+/** The files by name, regardless of their folder in the zip. */
 function unzip(zip: Uint8Array): Map<string, Uint8Array> {
   const wanted = /(^|\/)(manifest\.json|signature)$/;
   try {
@@ -42,7 +39,7 @@ function unzip(zip: Uint8Array): Map<string, Uint8Array> {
     });
     return new Map(Object.entries(files).map(([name, bytes]) => [name.replace(/^.*\//, ''), bytes]));
   } catch (cause) {
-    throw invalid('it is not a zip that can be read', cause);
+    throw invalid('it is not a readable zip', cause);
   }
 }
 

@@ -1,7 +1,6 @@
 /**
- * Which versions of the apps there are packages of: from the manifest at each app's package URL, and from the folder of
- * `webdist packages pull` when the website serves that. Looks again every few minutes; nobody waits for it. Must not
- * know who uses it.
+ * The versions of the apps for which there is a package: from the manifest at each app's package URL, and from the folder of
+ * `webdist packages pull` if the website serves it. Refreshed in the background every few minutes.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -26,29 +25,29 @@ type App = {
 };
 
 export interface Catalogue {
-  /** By AppleItemID, for those apps that have a package URL. */
+  /** By AppleItemID, for the apps that have a package URL. */
   readonly manifests: ReadonlyMap<string, PackageManifest>;
-  /** Every version there is a package of, in no order. */
+  /** Every version with a package, in no particular order. */
   versionsOf(app: App): readonly AppVersion[];
-  /** The version that links install, as far as it is known. */
+  /** The version that links install, if it is known. */
   currentOf(app: App): AppVersion | undefined;
-  /** Its AppleVersionID, which is known also of an app without a package URL. */
+  /** The AppleVersionID of that version; known even for an app without a package URL. */
   currentIdOf(app: App): string | undefined;
-  /** Looks again; never throws. */
+  /** Reads manifests and folder again; never throws. */
   refresh(): Promise<void>;
   close(): void;
 }
 
 export type CatalogueOptions = {
   readonly apps: readonly App[];
-  /** The packages folder, and the address under which the website serves it; without one it is not looked at. */
+  /** The packages folder, and the URL at which the website serves it; without a URL the folder is ignored. */
   readonly folder: { readonly dir: string; readonly url: string | undefined };
   readonly log: Logger;
 };
 
-const AGAIN_SECONDS = 60;
+const REFRESH_SECONDS = 60;
 
-/** Opens the catalogue; it knows nothing before the first `refresh`. */
+/** Opens the catalogue; it is empty until the first `refresh`. */
 export function openCatalogue({ apps, folder: { dir, url }, log }: CatalogueOptions): Catalogue {
   const manifests = new Map<string, PackageManifest>();
   const pulled = new Map<string, { versions: readonly AppVersion[]; current: string | undefined }>();
@@ -56,7 +55,7 @@ export function openCatalogue({ apps, folder: { dir, url }, log }: CatalogueOpti
     const manifestUrl = manifestUrlOf(app);
     if (manifestUrl) manifests.set(app.appleItemId, watchManifest({ app, url: manifestUrl, log }));
   }
-  const lookIntoFolder = async (app: App) => {
+  const readFolder = async (app: App) => {
     if (url === undefined) return;
     try {
       const versions = await readVersions(dir, url, app, log);
@@ -65,8 +64,8 @@ export function openCatalogue({ apps, folder: { dir, url }, log }: CatalogueOpti
       log.warn({ event: 'packages_unreadable', bundleId: app.bundleId, err }, 'the packages folder cannot be read');
     }
   };
-  const lookIntoFolders = async () => void (await Promise.all(apps.map(lookIntoFolder)));
-  const timer = url === undefined ? undefined : setInterval(lookIntoFolders, AGAIN_SECONDS * 1000).unref();
+  const readFolders = async () => void (await Promise.all(apps.map(readFolder)));
+  const timer = url === undefined ? undefined : setInterval(readFolders, REFRESH_SECONDS * 1000).unref();
   const linkedOf = (app: App): AppVersion | undefined => {
     const summary = manifests.get(app.appleItemId)?.summary;
     return summary && app.packageUrl ? versionFrom(summary, packageBase(app.packageUrl)) : undefined;
@@ -86,7 +85,7 @@ export function openCatalogue({ apps, folder: { dir, url }, log }: CatalogueOpti
     currentOf,
     currentIdOf: (app) => currentOf(app)?.appleVersionId ?? manifests.get(app.appleItemId)?.appleVersionId,
     async refresh() {
-      await Promise.all([lookIntoFolders(), ...[...manifests.values()].map((watched) => watched.refresh())]);
+      await Promise.all([readFolders(), ...[...manifests.values()].map((watched) => watched.refresh())]);
     },
     close() {
       clearInterval(timer);
@@ -102,10 +101,10 @@ async function readVersions(dir: string, url: string, app: App, log: Logger): Pr
       const text = await readFile(join(versionFolder(dir, app.appleItemId, id), 'manifest.json'), 'utf8');
       return [versionFrom(readSummary(text, app), `${url}/${app.appleItemId}/versions/${id}`)];
     } catch (err) {
-      // Being removed just now, or spoilt: either way it is not given out.
+      // It was just removed, or is damaged; either way it is not offered.
       log.warn(
         { event: 'manifest_unusable', bundleId: app.bundleId, appleVersionId: id, err },
-        'a version is left out',
+        'a version was skipped',
       );
       return [];
     }

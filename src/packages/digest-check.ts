@@ -1,5 +1,5 @@
 /**
- * Checks the bytes of one file as they pass: every chunk against the manifest (docs/apple-facts.md §5.3), the whole
+ * Checks the bytes of one file as they pass: each chunk against the manifest (docs/apple-facts.md §5.3), the whole file
  * against App Store Connect's checksum.
  */
 
@@ -8,21 +8,21 @@ import { WebdistError } from '../errors.ts';
 import type { Asset } from './manifest.ts';
 
 export interface DigestCheck {
-  /** The next bytes. Throws `package_invalid` at the end of a chunk that is not what it should be. */
+  /** Takes the next bytes. Throws `package_invalid` at the end of a chunk that does not match. */
   take(bytes: Uint8Array): void;
-  /** There are no more. Throws `package_invalid` when there should be, or the whole is not what it should be. */
+  /** Ends the file. Throws `package_invalid` if bytes are missing, or the whole file does not match. */
   end(): void;
 }
 
-/** Digests Apple is known to use, best first. */
+/** The supported digests, best first. */
 const ALGORITHMS = ['sha256', 'sha512', 'sha384', 'sha1', 'md5'];
 
-/** Takes what the manifest says of a file, and its checksum (hex of MD5 or SHA-256) when there is one. Throws `package_invalid`. */
+/** Takes the digests from the manifest and, if there is one, the checksum (hex of MD5 or SHA-256). Throws `package_invalid`. */
 export function openDigestCheck({ path, hashes }: Pick<Asset, 'path' | 'hashes'>, checksum?: string): DigestCheck {
   const named = hashes.map((entry) => ({ ...entry, algorithm: entry.algorithm.toLowerCase().replace(/[-_]/g, '') }));
   const algorithm = ALGORITHMS.find((one) => named.some((entry) => entry.algorithm === one));
   const expected = named.find((entry) => entry.algorithm === algorithm);
-  if (!algorithm || !expected) throw invalid(path, 'the manifest has no digests of it that are known here');
+  if (!algorithm || !expected) throw invalid(path, 'the manifest has no digests of a supported kind');
   const { chunkSize, encryptedChunkDigests: digests } = expected;
   const whole = checksum === undefined ? undefined : createHash(checksum.length === 32 ? 'md5' : 'sha256');
   let chunk: Hash = createHash(algorithm);
@@ -30,7 +30,7 @@ export function openDigestCheck({ path, hashes }: Pick<Asset, 'path' | 'hashes'>
   let index = 0;
   const endChunk = () => {
     if (chunk.digest('hex') !== digests[index]?.toLowerCase())
-      throw invalid(path, `chunk ${index + 1} of ${digests.length} is not what the manifest says`);
+      throw invalid(path, `chunk ${index + 1} of ${digests.length} does not match the manifest`);
     chunk = createHash(algorithm);
     inChunk = 0;
     index++;
@@ -40,7 +40,7 @@ export function openDigestCheck({ path, hashes }: Pick<Asset, 'path' | 'hashes'>
       whole?.update(bytes);
       for (let from = 0; from < bytes.length; ) {
         const part = bytes.subarray(from, from + chunkSize - inChunk);
-        if (index >= digests.length) throw invalid(path, 'it is longer than the manifest says');
+        if (index >= digests.length) throw invalid(path, 'the file is longer than in the manifest');
         chunk.update(part);
         inChunk += part.length;
         from += part.length;
@@ -49,9 +49,9 @@ export function openDigestCheck({ path, hashes }: Pick<Asset, 'path' | 'hashes'>
     },
     end() {
       if (inChunk > 0) endChunk();
-      if (index < digests.length) throw invalid(path, `it ends after chunk ${index} of ${digests.length}`);
+      if (index < digests.length) throw invalid(path, `the file ends after chunk ${index} of ${digests.length}`);
       if (whole && whole.digest('hex') !== checksum)
-        throw invalid(path, 'it is not what App Store Connect’s checksum says');
+        throw invalid(path, 'the file does not match App Store Connect’s checksum');
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Fetches one file of a package into its place: resumed where it stopped, checked while it is written, its address
- * asked for anew when it has ended, whole and synced before it gets its name.
+ * Downloads one file of a package: resumes where an earlier attempt stopped, checks the bytes while writing, requests a new
+ * URL when the old one has expired, and renames the file only once it is complete and synced.
  */
 
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
@@ -12,31 +12,30 @@ import { isWebdistError, WebdistError } from '../errors.ts';
 import { openDigestCheck } from './digest-check.ts';
 import { bytesOf } from './file-bytes.ts';
 import type { Asset } from './manifest.ts';
-import { openYoungGarbage } from './young-garbage.ts';
 
-/** Where a file can be fetched now; asked again when the address has ended. */
+/** Returns where a file can be fetched now; called again when the URL has expired. */
 export type Source = () => Promise<{ readonly url: string; readonly checksum?: string | undefined }>;
 
 export type DownloadOptions = {
-  /** The package being pulled. */
+  /** The folder of the package. */
   readonly folder: string;
   readonly asset: Asset;
   readonly source: Source;
-  /** Hears how many bytes of the file are there, and how many it has when that is known. */
+  /** Called with the number of bytes so far, and the total if it is known. */
   readonly onBytes?: ((bytes: number, total: number | undefined) => void) | undefined;
-  /** The first pause after a failure, in milliseconds; each next one is twice as long. */
+  /** The first pause after a failure, in milliseconds; it doubles each time. */
   readonly backoffMs?: number;
 };
 
-/** So many failures in a row without a byte more, and the network is not going to do it. */
-const FAILURES_IN_A_ROW = 6;
+/** Gives up after this many failures in a row without a single new byte. */
+const MAX_FAILURES_IN_A_ROW = 6;
 const STALLED_MS = 30_000;
 const MAX_REDIRECTS = 3;
 
-/** What a CDN answers once an address has ended. */
-const ENDED = [400, 401, 403, 404, 410];
+/** The statuses with which CDNs refuse an expired URL. */
+const EXPIRED = [400, 401, 403, 404, 410];
 
-/** Throws `package_invalid` when the bytes are wrong, `asc_outage` when they do not come, `state_invalid` when the disk is full. */
+/** Throws `package_invalid` for wrong bytes, `asc_outage` if the download fails, `state_invalid` if the disk is full. */
 export async function download(options: DownloadOptions): Promise<void> {
   const { folder, asset, backoffMs = 500 } = options;
   const path = join(folder, asset.path);
@@ -50,24 +49,23 @@ export async function download(options: DownloadOptions): Promise<void> {
       await rename(draft, path);
       return;
     } catch (error) {
-      // Bytes that are wrong here may have been so since a disk failed: once more from the beginning, then it is Apple's.
+      // Wrong bytes may be left over from a disk failure: start again once. If they are still wrong, they are Apple's.
       if (isWebdistError(error) && error.code === 'package_invalid') await rm(draft, { force: true });
       else if (!(error instanceof Interrupted)) throw fullDisk(error) ?? error;
       failures = (await sizeOf(draft)) > before ? 1 : failures + 1;
-      const isOver = error instanceof Interrupted ? failures >= FAILURES_IN_A_ROW : failures > 1;
+      const isOver = error instanceof Interrupted ? failures >= MAX_FAILURES_IN_A_ROW : failures > 1;
       if (isOver) throw error instanceof Interrupted ? unreachable(asset, error) : error;
-      if (!(error instanceof Interrupted) || error.isEnded) from = await options.source();
+      if (!(error instanceof Interrupted) || error.isExpired) from = await options.source();
       if (failures > 1) await delay(Math.random() * backoffMs * 2 ** failures);
     }
   }
 }
 
-/** One request: what is there already is read back and checked, the rest fetched. */
+/** One attempt: reads back and checks what is already there, then fetches the rest. */
 async function attempt(draft: string, { url, checksum }: Awaited<ReturnType<Source>>, options: DownloadOptions) {
   await using file = await open(draft, 'a+');
   const check = openDigestCheck(options.asset, checksum);
   let bytes = await readBack(file, check);
-  const passed = openYoungGarbage();
   const stalled = new AbortController();
   let timer = setTimeout(() => stalled.abort(), STALLED_MS);
   try {
@@ -77,14 +75,12 @@ async function attempt(draft: string, { url, checksum }: Awaited<ReturnType<Sour
       clearTimeout(timer);
       timer = setTimeout(() => stalled.abort(), STALLED_MS);
       check.take(part);
-      // Not `write`, which on a disk that fills up may write less and say nothing.
+      // Not `write`, which may write less when the disk fills up, without an error.
       await file.appendFile(part);
       bytes += part.length;
-      passed(part.length);
       options.onBytes?.(bytes, end);
     }
-    // A connection that was cut short is not the end of the file.
-    if (end !== undefined && bytes < end) throw new Interrupted('the connection ended too early');
+    if (end !== undefined && bytes < end) throw new Interrupted('the connection closed too early');
     check.end();
     await file.sync();
   } catch (error) {
@@ -95,7 +91,7 @@ async function attempt(draft: string, { url, checksum }: Awaited<ReturnType<Sour
   }
 }
 
-/** Asks for what is missing. Nothing is sent but the address, which is its own credential. */
+/** Requests the missing bytes. Sends no credential: the URL itself is one. */
 async function request(url: string, fromByte: number, signal: AbortSignal): Promise<Rest> {
   const headers = { 'accept-encoding': 'identity', ...(fromByte > 0 && { range: `bytes=${fromByte}-` }) };
   const response = await get(url, headers, signal, MAX_REDIRECTS);
@@ -106,15 +102,18 @@ async function request(url: string, fromByte: number, signal: AbortSignal): Prom
     return { body: response, bytes: length === undefined ? undefined : Number(length) };
   }
   response.destroy();
-  // Everything was there already, only the name was missing; the check says whether it is good.
+  // Every byte was there already; the digest check decides whether they are right.
   if (status === 416) return { body: [], bytes: 0 };
-  throw new Interrupted(`status ${status}`, { isEnded: ENDED.includes(status), restart: [200, 206].includes(status) });
+  throw new Interrupted(`status ${status}`, {
+    isExpired: EXPIRED.includes(status),
+    restart: [200, 206].includes(status),
+  });
 }
 
-/** What of a file is still to come; `bytes` when the server says how much. */
+/** The rest of a file; `bytes` is its length, if the server reports it. */
 type Rest = { readonly body: AsyncIterable<Uint8Array> | readonly Uint8Array[]; readonly bytes: number | undefined };
 
-/** By `node:http`, not by fetch: packages have gigabytes, and its streams cost less time and memory than web streams. */
+/** With `node:http` instead of fetch: for gigabytes, its streams need less time and memory than web streams. */
 async function get(
   url: string,
   headers: Record<string, string>,
@@ -132,7 +131,7 @@ async function get(
   response.destroy();
   const next = new URL(location, url);
   if (redirects === 0 || next.protocol !== new URL(url).protocol)
-    throw new Interrupted('a redirect that leads nowhere');
+    throw new Interrupted('too many redirects, or a redirect to another protocol');
   return get(next.href, headers, signal, redirects - 1);
 }
 
@@ -144,7 +143,7 @@ async function* bodyOf({ body }: Rest): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** Takes what an earlier run left into the check, which refuses a chunk that is not good. Gives the number of bytes. */
+/** Passes the bytes of an earlier attempt to the check, which refuses wrong chunks. Returns their number. */
 async function readBack(file: FileHandle, check: ReturnType<typeof openDigestCheck>): Promise<number> {
   let bytes = 0;
   for await (const part of bytesOf(file)) {
@@ -154,33 +153,38 @@ async function readBack(file: FileHandle, check: ReturnType<typeof openDigestChe
   return bytes;
 }
 
-/** Something on the way, to be tried again. */
+/** A failure of the network; the download can be retried. */
 class Interrupted extends Error {
-  /** The address is no longer good. */
-  readonly isEnded: boolean;
+  /** The URL has expired. */
+  readonly isExpired: boolean;
+  /** The server does not continue where the file ends: start again. */
   readonly restart: boolean;
 
-  constructor(message: string, options: { cause?: unknown; isEnded?: boolean; restart?: boolean } = {}) {
+  constructor(message: string, options: { cause?: unknown; isExpired?: boolean; restart?: boolean } = {}) {
     super(message, { cause: options.cause });
-    this.isEnded = options.isEnded ?? false;
+    this.isExpired = options.isExpired ?? false;
     this.restart = options.restart ?? false;
   }
 }
 
 const unreachable = ({ path }: Asset, cause: Interrupted) =>
-  new WebdistError('asc_outage', `${path}: cannot be fetched (${cause.message}).`, {
-    hint: 'Run the command again: it goes on where it stopped.',
+  new WebdistError('asc_outage', `${path} cannot be fetched (${cause.message}).`, {
+    hint: 'Run the command again to continue where it stopped.',
     cause,
   });
 
-/** A full disk as an error of ours; what was there before goes on being served. */
+/** Converts a full disk to a WebdistError; undefined for any other error. */
 export function fullDisk(error: unknown): WebdistError | undefined {
   const { code } = error as NodeJS.ErrnoException;
   if (!['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code ?? '')) return undefined;
-  return new WebdistError('state_invalid', 'There is no room left in the packages folder; what was there stays.', {
-    hint: 'Make room, or lower WEBDIST_PACKAGES_KEEP, then run the command again: it goes on where it stopped.',
-    cause: error,
-  });
+  return new WebdistError(
+    'state_invalid',
+    'The disk of the packages folder is full. The earlier versions are unchanged.',
+    {
+      hint: 'Free some space or lower WEBDIST_PACKAGES_KEEP, then run the command again to continue where it stopped.',
+      cause: error,
+    },
+  );
 }
 
 async function sizeOf(path: string): Promise<number> {

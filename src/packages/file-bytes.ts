@@ -1,10 +1,10 @@
-/** Reads files of gigabytes through one buffer. */
+/** Reads large files through one buffer. */
 
 import type { FileHandle } from 'node:fs/promises';
 
 const BUFFER_BYTES = 1024 * 1024;
 
-/** Gives the bytes of a file from its beginning; each part is good until the next one is asked for. */
+/** Yields the bytes of a file from its start; each part is valid only until the next one. */
 export async function* bytesOf(file: FileHandle): AsyncGenerator<Uint8Array> {
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   for (let position = 0; ; ) {

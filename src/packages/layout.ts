@@ -1,13 +1,14 @@
 /**
- * How packages lie in their folder:
+ * The layout of the packages folder:
  *
- *     <dir>/<AppleItemID>/current                     link to the version that is given out
- *     <dir>/<AppleItemID>/versions/<AppleVersionID>   link to its newest revision: Apple adds deltas later (§5.4)
+ *     <dir>/<AppleItemID>/current                     link to the version that is offered
+ *     <dir>/<AppleItemID>/versions/<AppleVersionID>   link to its newest revision; Apple adds deltas later
+ *                                                     (docs/apple-facts.md §5.4)
  *     <dir>/<AppleItemID>/versions/<AppleVersionID>.<revision>           a whole package, as iOS expects it
- *     <dir>/<AppleItemID>/versions/<AppleVersionID>.<revision>.partial   one being pulled
+ *     <dir>/<AppleItemID>/versions/<AppleVersionID>.<revision>.partial   a package that is being pulled
  *
- * Every change a reader could see is one rename. A revision is named by the digests of the two files the manifest has no
- * digest of: 16 hex digits of the SHA-256 of `manifest.json`, then of `signature`. Must not know where packages come from.
+ * Every change that a reader can see is one rename. The name of a revision contains the digests of the two files for which
+ * the manifest has none: 16 hex digits of the SHA-256 of `manifest.json`, then of `signature`.
  */
 
 import { createHash, randomUUID } from 'node:crypto';
@@ -18,34 +19,34 @@ import { isAppleId } from '../apple-id.ts';
 const DIGEST_DIGITS = 16;
 
 export const versionsFolder = (dir: string, appleItemId: string) => join(dir, appleItemId, 'versions');
-/** The link under which a version is found. */
+/** The link to a version. */
 export const versionFolder = (dir: string, appleItemId: string, appleVersionId: string) =>
   join(versionsFolder(dir, appleItemId), appleVersionId);
 
-/** One whole package, and what it is called while it is pulled. */
+/** One whole package. */
 export type Revision = { readonly appleItemId: string; readonly appleVersionId: string; readonly revision: string };
 export const revisionFolder = (dir: string, { appleItemId, appleVersionId, revision }: Revision) =>
   `${versionFolder(dir, appleItemId, appleVersionId)}.${revision}`;
 export const partialFolder = (dir: string, revision: Revision) => `${revisionFolder(dir, revision)}.partial`;
 
-/** Hex digits of SHA-256 by which a revision names a file. */
+/** The digits of SHA-256 that are part of a revision's name. */
 export const shortDigest = (bytes: Uint8Array): string =>
   createHash('sha256').update(bytes).digest('hex').slice(0, DIGEST_DIGITS);
 export const revisionOf = (manifest: Uint8Array, signature: Uint8Array): string =>
   shortDigest(manifest) + shortDigest(signature);
 
-/** The digests that the name of a folder promises, if it is one of ours. */
-export function promisedBy(folder: string): { readonly manifest: string; readonly signature: string } | undefined {
+/** The digests in the name of a revision's folder; undefined for other folders. */
+export function digestsInName(folder: string): { readonly manifest: string; readonly signature: string } | undefined {
   const found = /^\d+\.([0-9a-f]{16})([0-9a-f]{16})(\.partial)?$/.exec(basename(folder));
   return found?.[1] && found[2] ? { manifest: found[1], signature: found[2] } : undefined;
 }
 
-/** AppleVersionIDs of the whole packages of an app, in no order. */
+/** AppleVersionIDs of an app's whole packages, in no particular order. */
 export async function versionsIn(dir: string, appleItemId: string): Promise<string[]> {
   return (await namesIn(versionsFolder(dir, appleItemId))).filter(isAppleId);
 }
 
-/** The revision a version is of now; undefined when it is not there. */
+/** The current revision of a version; undefined if there is none. */
 export async function revisionIn(
   dir: string,
   appleItemId: string,
@@ -54,13 +55,13 @@ export async function revisionIn(
   return (await linkedName(versionFolder(dir, appleItemId, appleVersionId)))?.slice(appleVersionId.length + 1);
 }
 
-/** AppleVersionID that `current` points to, if it is there. */
+/** The AppleVersionID that `current` points to, if it exists. */
 export async function currentIn(dir: string, appleItemId: string): Promise<string | undefined> {
   const name = await linkedName(join(dir, appleItemId, 'current'));
   return isAppleId(name) ? name : undefined;
 }
 
-/** Gives a pulled revision its name and makes it the one its version is of. Everything in it must have been synced. */
+/** Renames a pulled revision and makes it the current one of its version. Everything in it must have been synced. */
 export async function finish(dir: string, revision: Revision): Promise<void> {
   const { appleItemId, appleVersionId } = revision;
   const folder = revisionFolder(dir, revision);
@@ -72,12 +73,12 @@ export async function finish(dir: string, revision: Revision): Promise<void> {
 export const switchTo = (dir: string, appleItemId: string, appleVersionId: string): Promise<void> =>
   pointTo(join(dir, appleItemId, 'current'), join('versions', appleVersionId));
 
-/** Takes a version away from readers; `removeLeftovers` then deletes its files. */
+/** Hides a version from readers; `removeLeftovers` then deletes its files. */
 export async function removeVersion(dir: string, appleItemId: string, appleVersionId: string): Promise<void> {
   await rm(versionFolder(dir, appleItemId, appleVersionId), { force: true });
 }
 
-/** Deletes what no link points to: replaced and removed revisions, drafts of runs that were killed. `keep` is a partial. */
+/** Deletes what no link points to: replaced and removed revisions, and partial ones other than `keep`. */
 export async function removeLeftovers(dir: string, appleItemId: string, keep?: string): Promise<void> {
   const versions = versionsFolder(dir, appleItemId);
   const linked = await Promise.all((await versionsIn(dir, appleItemId)).map((id) => linkedName(join(versions, id))));
@@ -88,16 +89,16 @@ export async function removeLeftovers(dir: string, appleItemId: string, keep?: s
     if (name.startsWith('current.')) await rm(join(dir, appleItemId, name), { force: true });
 }
 
-/** Makes lasting what was renamed or made in a folder. */
+/** Syncs a folder, so that renamed and new entries survive a power failure. */
 export async function syncFolder(path: string): Promise<void> {
   await using folder = await open(path, 'r');
   await folder.sync();
 }
 
-/** Names of what is in a folder; none when it is not there. */
+/** The names in a folder; none if it does not exist. */
 export const namesIn = (path: string): Promise<string[]> => orAbsent(readdir(path), []);
 
-/** From one moment to the next, and lasting. */
+/** Atomic and durable. */
 async function pointTo(link: string, target: string): Promise<void> {
   const draft = `${link}.${randomUUID()}`;
   await symlink(target, draft);
@@ -110,7 +111,7 @@ async function linkedName(link: string): Promise<string | undefined> {
   return target && basename(target);
 }
 
-/** What `reading` gives, or `otherwise` when there is no such file. */
+/** The result of `reading`, or `otherwise` if there is no such file. */
 export async function orAbsent<T>(reading: Promise<T>, otherwise: T): Promise<T> {
   try {
     return await reading;

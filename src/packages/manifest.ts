@@ -1,7 +1,7 @@
 /**
- * The `manifest.json` of an alternative distribution package (docs/apple-facts.md §5.3): what a version is, and which
- * files with which hashes belong to it. Read in the background and kept; when it cannot be read the last one stays,
- * when there never was one a token goes without `iid` and `vid`, which is allowed.
+ * The `manifest.json` of an alternative distribution package (docs/apple-facts.md §5.3): the version, and its files with
+ * their digests. It is read in the background. If that fails, the last one is kept; without any, tokens omit `iid` and
+ * `vid`, which is allowed.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -9,21 +9,21 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import { isAppleId } from '../apple-id.ts';
 
-/** Chunks of a file as Apple encrypted it: each digest is of `chunkSize` bytes, the last one's of what is left. */
+/** Digests of a file as Apple encrypted it: one per `chunkSize` bytes; the last chunk may be shorter. */
 const hashes = z.object({
   algorithm: z.string(),
   chunkSize: z.int().positive(),
   encryptedChunkDigests: z.array(z.string().regex(/^[0-9a-f]+$/i)),
 });
 
-/** A path below the package, as Apple writes them: never out of it. */
+/** A path in the package in Apple's form; it cannot lead out of the package. */
 const assetPath = z
   .string()
-  .regex(/^(variant|delta)\/[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/, 'is not variant/… or delta/…');
-const publicId = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'is not an id');
+  .regex(/^(variant|delta)\/[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/, 'expected variant/… or delta/…');
+const publicId = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'expected an id');
 const details = z.object({ compressedSize: z.int().nonnegative().optional(), hashes: z.array(hashes) });
 
-/** The members this service reads; Apple's others are left alone. */
+/** The members that webdist reads; others are ignored. */
 export const manifestSchema = z.object({
   appleItemId: z.string(),
   bundleId: z.string(),
@@ -37,11 +37,11 @@ export const manifestSchema = z.object({
 });
 export type Manifest = z.output<typeof manifestSchema>;
 
-/** What a service needs of it: no file but the manifest itself matters there. */
+/** The part that the service needs: without the list of files. */
 const summarySchema = manifestSchema.omit({ variants: true, deltas: true });
 export type ManifestSummary = z.output<typeof summarySchema>;
 
-/** One file of a package, with what its bytes must be. */
+/** One file of a package, with its digests. */
 export type Asset = {
   readonly kind: 'variant' | 'delta';
   readonly publicId: string;
@@ -49,7 +49,7 @@ export type Asset = {
   readonly hashes: readonly z.output<typeof hashes>[];
 };
 
-/** Every file the manifest names, variants first, as they are wanted first (docs/apple-facts.md §5.4). */
+/** Every file in the manifest; variants first, because devices need them first (docs/apple-facts.md §5.4). */
 export const assetsOf = ({ variants, deltas }: Pick<Manifest, 'variants' | 'deltas'>): Asset[] => [
   ...variants.map(({ publicId, assetPath: path, variantDetails }) => ({
     kind: 'variant' as const,
@@ -67,7 +67,7 @@ export const assetsOf = ({ variants, deltas }: Pick<Manifest, 'variants' | 'delt
 
 const MAX_BYTES = 8 * 1024 * 1024;
 const TIMEOUT_MS = 5000;
-const AGAIN_SECONDS = 300;
+const REFRESH_SECONDS = 300;
 
 export type ManifestOptions = {
   readonly app: { readonly appleItemId: string; readonly bundleId: string };
@@ -76,13 +76,13 @@ export type ManifestOptions = {
   readonly log: Logger;
 };
 
-/** The newest manifest that could be read. */
+/** The last manifest that could be read. */
 export interface PackageManifest {
   /** AppleVersionID of the package, once known. */
   readonly appleVersionId: string | undefined;
-  /** The whole of what is read of it, once known. */
+  /** All that is read of it, once known. */
   readonly summary: ManifestSummary | undefined;
-  /** Why the newest look failed, in words. */
+  /** Why the last attempt to read it failed, in words. */
   readonly problem: string | undefined;
   /** Reads it again; never throws. */
   refresh(): Promise<void>;
@@ -98,9 +98,9 @@ export const manifestUrlOf = (app: {
   readonly packageManifest?: string | undefined;
 }): string | undefined => app.packageManifest ?? (app.packageUrl && `${packageBase(app.packageUrl)}/manifest.json`);
 
-/** Reads the manifest now and then every few minutes until `close`. Resolves at once: reading goes on behind. */
+/** Reads the manifest in the background, every few minutes until `close`. Call `refresh` to read it now. */
 export function watchManifest({ app, url, log }: ManifestOptions): PackageManifest {
-  const timer = setInterval(() => state.refresh(), AGAIN_SECONDS * 1000 * (0.8 + Math.random() * 0.4)).unref();
+  const timer = setInterval(() => state.refresh(), REFRESH_SECONDS * 1000 * (0.8 + Math.random() * 0.4)).unref();
   const state = {
     summary: undefined as ManifestSummary | undefined,
     problem: undefined as string | undefined,
@@ -123,7 +123,7 @@ export function watchManifest({ app, url, log }: ManifestOptions): PackageManife
   return state;
 }
 
-/** Reads the text of a manifest that has to be of this app. Throws when it is not. */
+/** Parses a manifest. Throws if it is invalid or is not this app's. */
 export function readSummary(text: string, app: ManifestOptions['app']): ManifestSummary {
   const read = summarySchema.parse(JSON.parse(text));
   if (read.bundleId !== app.bundleId || read.appleItemId !== app.appleItemId)
@@ -131,16 +131,16 @@ export function readSummary(text: string, app: ManifestOptions['app']): Manifest
   return read;
 }
 
-/** The text of a manifest at an `https:` or `file:` address. Throws what reading throws. */
+/** Reads the text of a manifest at an `https:` or `file:` URL. Throws the error of reading. */
 export async function readManifestText(url: string): Promise<string> {
   if (url.startsWith('file:')) return readFile(new URL(url), 'utf8');
   const { default: ky } = await import('ky');
   const response = await ky(url, { timeout: TIMEOUT_MS, retry: 0, redirect: 'error' });
   const text = await response.text();
-  if (text.length > MAX_BYTES) throw new Error('it is larger than a manifest can be');
+  if (text.length > MAX_BYTES) throw new Error('it is too large for a manifest');
   return text;
 }
 
-/** Reads a `manifest.json` on disk. Throws when it is not there or is none. */
+/** Reads a `manifest.json` on disk. Throws if it is missing or invalid. */
 export const readManifestFile = async (path: string): Promise<Manifest> =>
   manifestSchema.parse(JSON.parse(await readFile(path, 'utf8')));

@@ -1,6 +1,6 @@
 /**
- * Brings one package into the folder of packages: archive, files, then one switch. Killed at any moment it leaves what
- * was there before, and goes on from there the next time.
+ * Pulls one package into the packages folder: archive, files, then one atomic switch. If it is killed, the earlier versions
+ * are unchanged, and the next run continues where it stopped.
  */
 
 import { link, mkdir, open, rm } from 'node:fs/promises';
@@ -30,20 +30,20 @@ import { type Asset, assetsOf, readManifestFile } from './manifest.ts';
 import { checkAsset } from './verify.ts';
 import { type AppVersion, compareVersions } from './versions.ts';
 
-/** Where a package comes from. */
+/** The source of a package. */
 export interface PackageSource {
   /** The zip with manifest and signature. */
   readonly archive: Source;
-  /** One file the manifest names. */
+  /** One file in the manifest. */
   asset(asset: Asset): ReturnType<Source>;
 }
 
 export type PullOptions = {
-  /** The folder of all packages. */
+  /** The packages folder. */
   readonly dir: string;
   readonly app: { readonly appleItemId: string; readonly bundleId: string };
   readonly source: PackageSource;
-  /** Versions to keep, this one among them. */
+  /** The number of versions to keep, including this one. */
   readonly keep: number;
   readonly onFile?: (asset: Asset, bytes: number, total: number | undefined) => void;
   readonly backoffMs?: number;
@@ -51,17 +51,14 @@ export type PullOptions = {
 
 export type Pulled = {
   readonly appleVersionId: string;
-  /** False when it was there already. */
+  /** False if it was there already. */
   readonly isNew: boolean;
   /** Whether links now install this version. */
   readonly isCurrent: boolean;
   readonly removed: readonly string[];
 };
 
-/**
- * Throws `package_invalid`, `asc_outage` and other `asc_…`, `state_invalid` when the disk is full or another pull is
- * under way.
- */
+/** Throws `package_invalid`, `asc_…`, and `state_invalid` if the disk is full or another pull of this app is running. */
 export async function pullPackage(options: PullOptions): Promise<Pulled> {
   const { dir, app } = options;
   try {
@@ -79,7 +76,7 @@ async function pull({ dir, app, source, keep, onFile, backoffMs }: PullOptions):
   if (appleItemId !== app.appleItemId || bundleId !== app.bundleId)
     throw new WebdistError(
       'package_invalid',
-      `The package is of ${bundleId} (${appleItemId}), not of ${app.bundleId}.`,
+      `The package is for ${bundleId} (${appleItemId}), not for ${app.bundleId}.`,
     );
   const revision = revisionOf(archive.manifestBytes, archive.signature);
   const target: Revision = { appleItemId, appleVersionId, revision };
@@ -87,7 +84,7 @@ async function pull({ dir, app, source, keep, onFile, backoffMs }: PullOptions):
   if (isNew) {
     const folder = partialFolder(dir, target);
     await removeLeftovers(dir, appleItemId, folder.slice(versionsFolder(dir, appleItemId).length + 1));
-    // A run that was killed between its last two steps has left the whole package behind.
+    // A run that was killed between its last two steps leaves the whole package behind.
     await rm(revisionFolder(dir, target), { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
     await writeFiles(folder, archive);
@@ -109,7 +106,7 @@ async function pull({ dir, app, source, keep, onFile, backoffMs }: PullOptions):
   return { appleVersionId, isNew, isCurrent, removed };
 }
 
-/** Small, so it is simply fetched again when it fails; its address is fresh each time. */
+/** The archive is small, so on failure it is simply fetched again, from a new URL. */
 async function fetchArchive(source: PackageSource): Promise<Archive> {
   for (let failures = 0; ; failures++) {
     const { url, checksum } = await source.archive();
@@ -137,7 +134,7 @@ async function writeFiles(folder: string, { manifestBytes, signature }: Archive)
   }
 }
 
-/** Whether the file is here already: from a run that was killed, or from the revision before, which Apple added deltas to. */
+/** Reuses a file from a run that was killed, or from the previous revision, to which Apple added deltas. Returns whether it did. */
 async function reuse(before: string, folder: string, asset: Asset): Promise<boolean> {
   if (typeof (await checkAsset(folder, asset)) === 'number') return true;
   await rm(join(folder, asset.path), { force: true });
@@ -153,10 +150,10 @@ async function syncTree(folder: string): Promise<void> {
   await syncFolder(folder);
 }
 
-/** Points `current` to the newest version, keeps the newest ones, deletes the rest. Gives what was removed. */
+/** Points `current` to the newest version, and removes all but the newest `keep` versions. Returns the removed ones. */
 async function tidy(dir: string, appleItemId: string, keep: number): Promise<string[]> {
   const ids = await versionsIn(dir, appleItemId);
-  const versions = await Promise.all(ids.map((id) => describe(dir, appleItemId, id)));
+  const versions = await Promise.all(ids.map((id) => versionInfo(dir, appleItemId, id)));
   const newestFirst = versions.toSorted(compareVersions).reverse();
   const newest = newestFirst[0]?.appleVersionId;
   if (newest && (await currentIn(dir, appleItemId)) !== newest) await switchTo(dir, appleItemId, newest);
@@ -166,8 +163,8 @@ async function tidy(dir: string, appleItemId: string, keep: number): Promise<str
   return removed;
 }
 
-/** The catalogue's words for a version, for its place in the order. */
-async function describe(
+/** What `compareVersions` needs. */
+async function versionInfo(
   dir: string,
   appleItemId: string,
   id: string,
@@ -177,15 +174,15 @@ async function describe(
   return { appleVersionId: id, shortVersionString, bundleVersion };
 }
 
-/** Held by this process until it ends, however it ends. Throws `state_invalid` when another one has it. */
+/** An SQLite lock, which ends with the process however it ends. Throws `state_invalid` if another process has it. */
 function lock(path: string): Disposable {
   const database = new DatabaseSync(path);
   try {
     database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
   } catch (cause) {
     database.close();
-    throw new WebdistError('state_invalid', 'Another `webdist packages pull` of this app is under way.', {
-      hint: 'Wait for it to end.',
+    throw new WebdistError('state_invalid', 'Another `webdist packages pull` of this app is running.', {
+      hint: 'Wait until it ends.',
       cause,
     });
   }

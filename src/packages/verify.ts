@@ -1,6 +1,6 @@
 /**
- * What is wrong with a package on disk, in words: what `dist_package_tool validate` would find missing, added or
- * changed, on any system (docs/apple-facts.md §5.4). Apple's signature itself only iOS can check.
+ * Finds missing, added and changed files in a package on disk, as Apple's `dist_package_tool validate` does, on any system
+ * (docs/apple-facts.md §5.4). Only iOS can verify Apple's signature itself.
  */
 
 import { open, readdir, readFile, realpath } from 'node:fs/promises';
@@ -8,25 +8,25 @@ import { join, relative, sep } from 'node:path';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { openDigestCheck } from './digest-check.ts';
 import { bytesOf } from './file-bytes.ts';
-import { orAbsent, promisedBy, shortDigest } from './layout.ts';
+import { digestsInName, orAbsent, shortDigest } from './layout.ts';
 import { type Asset, assetsOf, type Manifest, manifestSchema } from './manifest.ts';
 
 export type PackageProblem = {
-  /** Of the file, below the package. */
+  /** The file's path in the package. */
   readonly path: string;
   readonly kind: 'missing' | 'added' | 'changed';
   readonly detail: string;
 };
 
 export type VerifiedPackage = {
-  /** Undefined when it cannot be read. */
+  /** Undefined if it cannot be read. */
   readonly manifest: Manifest | undefined;
   readonly files: number;
   readonly bytes: number;
   readonly problems: readonly PackageProblem[];
 };
 
-/** Reads every byte of a package. Throws only when the disk does. */
+/** Reads every byte of a package. Throws `state_invalid` if there is none, and errors of the disk. */
 export async function verifyPackage(folder: string): Promise<VerifiedPackage> {
   const root = await realpath(folder).catch((cause) => {
     throw new WebdistError('state_invalid', `There is no package at ${folder}.`, { cause });
@@ -48,12 +48,12 @@ export async function verifyPackage(folder: string): Promise<VerifiedPackage> {
       problems.push({
         path,
         kind: 'added',
-        detail: 'is not part of the package; the device would refuse it. Delete it.',
+        detail: 'is not part of the package; devices would refuse it. Delete it.',
       });
   return { manifest, files: expected.size, bytes, problems };
 }
 
-/** Bytes of a file that is what the manifest says, or what is wrong with it. */
+/** The number of bytes of a file that matches the manifest, or the problem with it. */
 export async function checkAsset(root: string, asset: Asset): Promise<number | PackageProblem> {
   try {
     const check = openDigestCheck(asset);
@@ -79,13 +79,13 @@ async function checkManifest(root: string, problems: PackageProblem[]): Promise<
     problems.push(missing(path));
     return undefined;
   }
-  const promised = promisedBy(root)?.manifest;
+  const expected = digestsInName(root)?.manifest;
   const changed = (detail: string) => problems.push({ path, kind: 'changed', detail });
-  if (promised !== undefined && shortDigest(bytes) !== promised) changed('is not as it was pulled.');
+  if (expected !== undefined && shortDigest(bytes) !== expected) changed('differs from what was pulled.');
   try {
     return manifestSchema.parse(JSON.parse(bytes.toString('utf8')));
   } catch {
-    changed('is not a manifest that can be read.');
+    changed('is not a valid manifest.');
     return undefined;
   }
 }
@@ -93,14 +93,14 @@ async function checkManifest(root: string, problems: PackageProblem[]): Promise<
 async function checkSignature(root: string, problems: PackageProblem[]): Promise<void> {
   const path = 'signature';
   const bytes = await orAbsent<Buffer | undefined>(readFile(join(root, path)), undefined);
-  const promised = promisedBy(root)?.signature;
+  const expected = digestsInName(root)?.signature;
   if (!bytes) problems.push(missing(path));
   else if (bytes.length === 0) problems.push({ path, kind: 'changed', detail: 'is empty.' });
-  else if (promised !== undefined && shortDigest(bytes) !== promised)
-    problems.push({ path, kind: 'changed', detail: 'is not as it was pulled.' });
+  else if (expected !== undefined && shortDigest(bytes) !== expected)
+    problems.push({ path, kind: 'changed', detail: 'differs from what was pulled.' });
 }
 
-const missing = (path: string): PackageProblem => ({ path, kind: 'missing', detail: 'is not there.' });
+const missing = (path: string): PackageProblem => ({ path, kind: 'missing', detail: 'is missing.' });
 
 async function filesBelow(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });

@@ -1,24 +1,24 @@
-/** Which of an app's versions a device can have, and which is newer (docs/apple-facts.md §3.2, §3.3, §5.3). Pure. */
+/** Which versions of an app a device can run, and their order (docs/apple-facts.md §3.2, §3.3, §5.3). Pure. */
 
-/** One version of an app, as its package's manifest describes it, and where its package is. */
+/** One version of an app, as the manifest of its package describes it, and the URL of the package. */
 export type AppVersion = {
   readonly appleVersionId: string;
   readonly shortVersionString?: string | undefined;
   readonly bundleVersion?: string | undefined;
-  /** Lower case; absent: not known. */
+  /** Absent if unknown. */
   readonly platforms?: readonly string[] | undefined;
   /** By platform. */
   readonly minimumSystemVersions?: Readonly<Record<string, string>> | undefined;
-  /** Base address of the package. */
+  /** Base URL of the package. */
   readonly packageUrl: string;
 };
 
-/** What a request says of the device; what it does not say is not compared. */
+/** What a request reports about the device; absent values are not compared. */
 export type Device = { readonly platform?: string | undefined; readonly osVersion?: string | undefined };
 
 /**
- * Compares numbers separated by dots, `1.10` after `1.9`, `1.0` the same as `1`. What follows the digits of a component
- * does not count. Gives a negative number, zero or a positive one.
+ * Compares numbers separated by dots: `1.10` is after `1.9`, and `1.0` equals `1`. In each component, only the leading
+ * digits count. Returns a negative number, zero or a positive number.
  */
 export function compareDotted(one: string, other: string): number {
   const [left, right] = [one, other].map((text) => text.trim().split('.').map(leadingNumber));
@@ -32,8 +32,8 @@ export function compareDotted(one: string, other: string): number {
 const leadingNumber = (text: string): bigint => BigInt(/^\d{1,40}/.exec(text)?.[0] ?? '0');
 
 /**
- * Orders versions of one app, oldest first: by version, by build, by AppleVersionID. Where one of two is known by its id
- * alone, only the ids are compared: Apple hands them out in rising order as far as anybody has seen.
+ * Orders the versions of one app, oldest first: by version, build and AppleVersionID. If only the id of one of them is known,
+ * compares the ids: as far as is known, Apple assigns them in ascending order.
  */
 export function compareVersions(one: Partial<AppVersion>, other: Partial<AppVersion>): number {
   const byName =
@@ -44,7 +44,7 @@ export function compareVersions(one: Partial<AppVersion>, other: Partial<AppVers
   return byName || compareDotted(one.appleVersionId ?? '0', other.appleVersionId ?? '0');
 }
 
-/** Whether the device can run the version. iPadOS runs what is for iOS, as no manifest of Apple's names iPadOS (§3.2). */
+/** Whether the device can run the version. iPadOS runs iOS apps; Apple's manifests do not name iPadOS (docs/apple-facts.md §3.2). */
 export function runsOn(version: AppVersion, { platform, osVersion }: Device): boolean {
   if (platform === undefined) return true;
   const own = platform.toLowerCase();

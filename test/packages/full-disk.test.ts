@@ -1,4 +1,4 @@
-/** A disk that is full while a package is pulled: a real one, of 400 kB, in a mount namespace of its own. */
+/** A disk that becomes full during a pull: a real one of 400 kB, in its own mount namespace. */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,10 +11,10 @@ import { until } from '../harness/until.ts';
 const mayMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0;
 const skip = mayMount ? false : 'no mount namespace can be made here (unshare -rm)';
 
-/** A package is 287 kB: one finds room, a second one does not. */
+/** A package has 287 kB: there is space for one, but not for two. */
 const DISK_BYTES = 400_000;
 
-t.test('the old version goes on being served, and with room again the pull goes on', { skip }, async (t) => {
+t.test('the old version is still served; with free space again, the pull continues', { skip }, async (t) => {
   const { baseUrl, settings } = await startSandbox(t);
   const dir = temporaryFolder(t);
   const env = {
@@ -42,15 +42,15 @@ t.test('the old version goes on being served, and with room again the pull goes 
   const run = async (...args: string[]) => {
     const child = webdist(...args);
     const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-    return { code: child.exitCode, said: stdout + stderr };
+    return { code: child.exitCode, output: stdout + stderr };
   };
 
-  t.match(await run('pull'), { code: 0, said: /2000000042 {2}pulled and checked, current/ });
+  t.match(await run('pull'), { code: 0, output: /2000000042 {2}pulled and checked, current/ });
   const server = webdist('serve', '--port', '0');
   t.teardown(() => server.kill('SIGKILL'));
-  let said = '';
-  server.stderr.on('data', (part) => (said += part));
-  const url = await until(() => /served on (\S+);/.exec(said)?.[1], 'a server of packages');
+  let output = '';
+  server.stderr.on('data', (part) => (output += part));
+  const url = await until(() => / on (\S+)\. Put/.exec(output)?.[1], 'a server of packages');
   const served = async () => {
     const answer = await fetch(`${url}/6500000001/current/manifest.json`);
     return ((await answer.json()) as { appleVersionId: string }).appleVersionId;
@@ -58,14 +58,14 @@ t.test('the old version goes on being served, and with room again the pull goes 
   t.equal(await served(), '2000000042');
 
   await fetch(`${baseUrl}/_sandbox/packages`, { method: 'POST' });
-  const full = /There is no room left in the packages folder; what was there stays\. .*Make room/;
-  t.match(await run('pull'), { code: 1, said: full });
+  const full = /The disk of the packages folder is full\. The earlier versions are unchanged\. .*Free some space/;
+  t.match(await run('pull'), { code: 1, output: full });
   t.equal(await served(), '2000000042');
-  t.match(await run('verify'), { code: 0, said: /ok .*2000000042/ });
+  t.match(await run('verify'), { code: 0, output: /ok .*2000000042/ });
 
   const [grown] = await once(inside('mount', '-o', 'remount,size=4000000', dir), 'close');
   t.equal(grown, 0);
-  t.match(await run('pull'), { code: 0, said: /2000000057 {2}pulled and checked, current/ });
+  t.match(await run('pull'), { code: 0, output: /2000000057 {2}pulled and checked, current/ });
   t.equal(await served(), '2000000057');
-  t.match(await run('verify'), { code: 0, said: /ok .*2000000042[\s\S]*ok .*2000000057/ });
+  t.match(await run('verify'), { code: 0, output: /ok .*2000000042[\s\S]*ok .*2000000057/ });
 });

@@ -1,4 +1,4 @@
-/** An App Store Connect with one package of any size, made while it is sent: nothing of it is stored. */
+/** An App Store Connect with one package of any size, generated while it is sent. */
 
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -9,7 +9,7 @@ import { listen } from '../harness/port.ts';
 const CHUNK_BYTES = 1024 * 1024;
 const APP = { WEBDIST_APPLE_ITEM_ID: '6500000001', WEBDIST_BUNDLE_ID: 'com.example.trailmap' };
 
-/** Takes the size of the one variant in MiB. Gives the settings to pull it with. */
+/** Takes the size of the only variant in MiB. Returns the settings with which to pull it. */
 export async function startLargeSource(
   megabytes: number,
 ): Promise<{ settings: Record<string, string>; close: () => void }> {

@@ -1,11 +1,11 @@
-/** What a pull needs of memory does not grow with the package. */
+/** The memory that a pull needs does not grow with the package. */
 
 import t from 'tap';
 import { temporaryFolder } from '../harness/folder.ts';
 import { runWebdist } from '../harness/process.ts';
 import { startLargeSource } from './large-source.ts';
 
-/** Says, when a process ends, how many MB it had resident at most. */
+/** Prints a process's peak resident memory when it exits. */
 const peak = "process.on('exit',()=>console.error('peak '+process.resourceUsage().maxRSS/1000+' MB'))";
 
 async function peakOfPull(t: Parameters<typeof temporaryFolder>[0], megabytes: number): Promise<number> {
@@ -24,7 +24,7 @@ async function peakOfPull(t: Parameters<typeof temporaryFolder>[0], megabytes: n
   return found;
 }
 
-t.test('256 MiB need hardly more than 16', async (t) => {
+t.test('256 MiB need hardly more memory than 16 MiB', async (t) => {
   const [small, large] = [await peakOfPull(t, 16), await peakOfPull(t, 256)];
   t.ok(large - small < 60, `${small} MB and ${large} MB`);
 });

@@ -1,4 +1,4 @@
-/** Packages from the simulated App Store Connect into a folder: whole or not at all (docs/apple-facts.md §5). */
+/** Packages are pulled from the simulated App Store Connect into a folder: whole or not at all (docs/apple-facts.md §5). */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -42,7 +42,7 @@ const release = ({ sandbox }: Setting, body: object = {}) =>
   fetch(`${sandbox.baseUrl}/_sandbox/packages`, { method: 'POST', body: JSON.stringify(body) });
 const slow = ({ sandbox }: Setting, bytesPerSecond: number | null) =>
   fetch(`${sandbox.baseUrl}/_sandbox/cdn`, { method: 'POST', body: JSON.stringify({ bytesPerSecond }) });
-/** Paths of files under way that have bytes already; undefined while there are none. */
+/** The paths of partial downloads that have bytes already; undefined if there are none. */
 function draftsIn(dir: string): string[] | undefined {
   const names = readdirSync(dir, { recursive: true }).map(String);
   const drafts = names.filter((name) => name.endsWith('.download') && statSync(join(dir, name)).size > 0);
@@ -51,11 +51,11 @@ function draftsIn(dir: string): string[] | undefined {
 const current = (dir: string) => join(dir, APP, 'current');
 const versionOf = async (dir: string) => (await readManifestFile(join(current(dir), 'manifest.json'))).appleVersionId;
 
-t.test('list, pull, verify; a new release is switched to, old ones go', async (t) => {
+t.test('list, pull, verify; a new release becomes current, old ones are removed', async (t) => {
   const setting = await start(t, { WEBDIST_PACKAGES_KEEP: '2' });
   t.match((await run(t, setting, 'list')).output, /1\.3\.0 +READY_FOR_DISTRIBUTION +yes +no/);
   t.match(await run(t, setting, 'pull'), { code: 0, output: /2000000042 {2}pulled and checked, current/ });
-  t.match((await run(t, setting, 'pull')).output, /was here already/);
+  t.match((await run(t, setting, 'pull')).output, /already here/);
   const { problems, files } = await verifyPackage(current(setting.dir));
   t.strictSame(problems, []);
   t.equal(files, 4);
@@ -72,7 +72,7 @@ t.test('list, pull, verify; a new release is switched to, old ones go', async (t
   t.match(await run(t, setting, 'pull', '--release', '9.9'), { code: 1, output: /no finished package/ });
 });
 
-t.test('a byte anywhere that is not right is found and named, and so is what is missing or too much', async (t) => {
+t.test('verify finds any changed byte, and missing and added files', async (t) => {
   const setting = await start(t);
   await run(t, setting, 'pull');
   const root = current(setting.dir);
@@ -103,43 +103,46 @@ t.test('a byte anywhere that is not right is found and named, and so is what is 
   t.match(told, { code: 1, output: /missing +variant\// });
 });
 
-t.test('killed at random 20 times it ends with a whole package, and never shows half of one', async (t) => {
-  const setting = await start(t);
-  await run(t, setting, 'pull');
-  await release(setting);
-  await slow(setting, 400_000);
-  let kills = 0;
-  let done = false;
-  const watched = (async () => {
-    while (!done) {
-      const { problems, manifest } = await verifyPackage(current(setting.dir));
-      if (problems.length > 0) t.fail(`half a package of ${manifest?.appleVersionId}: ${problems[0]?.path}`);
-      await delay(20);
+t.test(
+  'after being killed at random 20 times, it ends with a whole package, and never shows an incomplete one',
+  async (t) => {
+    const setting = await start(t);
+    await run(t, setting, 'pull');
+    await release(setting);
+    await slow(setting, 400_000);
+    let kills = 0;
+    let done = false;
+    const watched = (async () => {
+      while (!done) {
+        const { problems, manifest } = await verifyPackage(current(setting.dir));
+        if (problems.length > 0) t.fail(`half a package of ${manifest?.appleVersionId}: ${problems[0]?.path}`);
+        await delay(20);
+      }
+    })();
+    for (; kills < 20; kills++) {
+      const running = runWebdist(t, ['packages', 'pull'], setting.env);
+      await delay(250 + Math.random() * 900);
+      running.child.kill('SIGKILL');
+      await running.exited;
     }
-  })();
-  for (; kills < 20; kills++) {
-    const running = runWebdist(t, ['packages', 'pull'], setting.env);
-    await delay(250 + Math.random() * 900);
-    running.child.kill('SIGKILL');
-    await running.exited;
-  }
-  await slow(setting, null);
-  t.match(await run(t, setting, 'pull'), { code: 0, output: /2000000057/ });
-  done = true;
-  await watched;
-  t.equal(await versionOf(setting.dir), '2000000057');
-  t.strictSame((await verifyPackage(current(setting.dir))).problems, []);
-  t.equal(readdirSync(join(setting.dir, APP, 'versions')).length, 4, 'no leftovers');
-});
+    await slow(setting, null);
+    t.match(await run(t, setting, 'pull'), { code: 0, output: /2000000057/ });
+    done = true;
+    await watched;
+    t.equal(await versionOf(setting.dir), '2000000057');
+    t.strictSame((await verifyPackage(current(setting.dir))).problems, []);
+    t.equal(readdirSync(join(setting.dir, APP, 'versions')).length, 4, 'no leftovers');
+  },
+);
 
-t.test('Ctrl-C says how to go on, and the next run goes on where this one stopped', async (t) => {
+t.test('Ctrl-C says how to continue, and the next run continues where this one stopped', async (t) => {
   const setting = await start(t);
   await slow(setting, 50_000);
   const pulling = runWebdist(t, ['packages', 'pull'], setting.env);
   const [draft] = await until(() => draftsIn(setting.dir), 'bytes of a file');
   pulling.child.kill('SIGINT');
   t.equal(await pulling.exited, 130, pulling.output());
-  t.equal(pulling.output(), 'Stopped in the middle. Run the same command again: it goes on where it stopped.\n');
+  t.equal(pulling.output(), 'Interrupted. Run the same command again to continue where it stopped.\n');
   t.strictSame(readdirSync(join(setting.dir, APP, 'versions')).length, 1, 'nothing but the draft');
   const had = statSync(join(setting.dir, draft ?? '')).size;
   t.ok(had > 0);
@@ -153,7 +156,7 @@ t.test('Ctrl-C says how to go on, and the next run goes on where this one stoppe
   t.strictSame((await verifyPackage(current(setting.dir))).problems, []);
 });
 
-t.test('an address that ends is asked for anew', async (t) => {
+t.test('an expired URL is requested again', async (t) => {
   const setting = await start(t);
   let files = 0;
   const proxy = await startProxy(t, setting.sandbox, {
@@ -168,17 +171,17 @@ t.test('an address that ends is asked for anew', async (t) => {
   t.strictSame((await verifyPackage(current(setting.dir))).problems, []);
 });
 
-t.test('two pulls at once: the second is told', async (t) => {
+t.test('of two concurrent pulls, the second is refused', async (t) => {
   const setting = await start(t);
   await slow(setting, 10_000);
   const first = runWebdist(t, ['packages', 'pull'], setting.env);
   await until(() => draftsIn(setting.dir), 'bytes of a file');
-  t.match(await run(t, setting, 'pull'), { code: 1, output: /Another .* under way/ });
+  t.match(await run(t, setting, 'pull'), { code: 1, output: /Another .* is running/ });
   await slow(setting, null);
   t.equal(await first.exited, 0, first.output());
 });
 
-t.test('the service offers what was pulled, each version at its own address', async (t) => {
+t.test('the service offers the pulled versions, each at its own URL', async (t) => {
   const setting = await start(t);
   await run(t, setting, 'pull');
   await release(setting);
@@ -206,7 +209,7 @@ t.test('the service offers what was pulled, each version at its own address', as
   });
 });
 
-t.test('an approved version without a package: App Store Connect is asked for one, once', async (t) => {
+t.test('for an approved version without a package, one is requested from App Store Connect, once', async (t) => {
   const setting = await start(t);
   const posts = () => requestsSeen(setting.sandbox, 'POST');
   await release(setting, { isMade: false });
@@ -218,10 +221,10 @@ t.test('an approved version without a package: App Store Connect is asked for on
   t.match((await run(t, setting, 'list')).output, /1\.4\.0 +READY_FOR_DISTRIBUTION +no +no/);
   t.match(await run(t, setting, 'pull'), {
     code: 0,
-    output: /asked to make the package of 1\.4\.0[\s\S]*2000000057 {2}pulled and checked, current/,
+    output: /Requested the package of 1\.4\.0[\s\S]*2000000057 {2}pulled and checked, current/,
   });
   t.strictSame(await posts(), ['POST /v1/alternativeDistributionPackages']);
-  t.match((await run(t, setting, 'pull')).output, /was here already/);
+  t.match((await run(t, setting, 'pull')).output, /already here/);
   t.equal((await posts()).length, 1);
   await release(setting, { isMade: false });
   await setFault(setting.sandbox, {
@@ -232,7 +235,7 @@ t.test('an approved version without a package: App Store Connect is asked for on
   });
   t.match(await run(t, setting, 'pull'), {
     code: 0,
-    output: /makes no package of 1\.5\.0: [\s\S]*2000000057 {2}was here already/,
+    output: /does not create a package of 1\.5\.0: [\s\S]*2000000057 {2}already here/,
   });
   await setFault(setting.sandbox, {
     path: '/v1/alternativeDistributionPackages',
@@ -243,7 +246,7 @@ t.test('an approved version without a package: App Store Connect is asked for on
   t.match(await run(t, setting, 'pull'), { code: 0, output: /2000000072 {2}pulled/ }, 'the answer got lost');
 });
 
-t.test('where versions cannot be listed the error says the way around, and it works', async (t) => {
+t.test('if versions cannot be listed, the error names an alternative, which works', async (t) => {
   const setting = await start(t);
   const listed = (await call(setting.sandbox, 'GET', `/v1/apps/${APP}/appStoreVersions`)).body.data[0];
   for (const status of [403, 404]) {
@@ -258,7 +261,10 @@ t.test('where versions cannot be listed the error says the way around, and it wo
   await setFault(setting.sandbox, { path: `/v1/apps/${APP}/appStoreVersions`, status: 404 });
   const around = ['pull', '--version-id', listed?.id ?? ''];
   t.match(await run(t, setting, ...around), { code: 0, output: /2000000042 {2}pulled and checked, current/ });
-  t.match(await run(t, setting, ...around, '--release', '1.3.0'), { code: 2, output: /exclude each other/ });
+  t.match(await run(t, setting, ...around, '--release', '1.3.0'), {
+    code: 2,
+    output: /--release or --version-id, not both/,
+  });
   t.match(await run(t, setting, 'pull', '--version-id', 'unknown'), { code: 1, output: /no finished package/ });
 });
 
@@ -294,11 +300,11 @@ t.test('serve: ranges, types, no transformation, whole packages only', async (t)
     t.equal((await fetch(url + path)).status, 404, path);
 });
 
-t.test('a file that may not grow is a clear error, as a full disk is', async (t) => {
+t.test('a file size limit is reported clearly, like a full disk', async (t) => {
   const setting = await start(t);
   await run(t, setting, 'pull');
   await release(setting);
-  // Without tap's own module in that process, which dies of the signal that comes with it.
+  // Without tap's module in that process, because it dies of the signal.
   const limited = spawn(
     'bash',
     ['-c', 'unset NODE_OPTIONS; ulimit -Sf 100; exec "$0" -- src/main.ts packages pull', process.execPath],
@@ -311,13 +317,13 @@ t.test('a file that may not grow is a clear error, as a full disk is', async (t)
   limited.stderr.on('data', (part) => (said += part));
   const [code] = await once(limited, 'close');
   t.equal(code, 1, said);
-  t.match(said, /no room left .* what was there stays/);
+  t.match(said, /disk of the packages folder is full\. The earlier versions are unchanged/);
   t.equal(await versionOf(setting.dir), '2000000042');
   t.strictSame((await verifyPackage(current(setting.dir))).problems, []);
-  t.match(await run(t, setting, 'pull'), { code: 0, output: /2000000057 {2}pulled/ }, 'with room again');
+  t.match(await run(t, setting, 'pull'), { code: 0, output: /2000000057 {2}pulled/ }, 'with free space again');
 });
 
-t.test('bytes of Apple’s that are wrong are refused, after one more try', async (t) => {
+t.test('wrong bytes from Apple are refused after one retry', async (t) => {
   const setting = await start(t);
   let wrong = 0;
   const proxy = await startProxy(t, setting.sandbox, {
@@ -328,20 +334,20 @@ t.test('bytes of Apple’s that are wrong are refused, after one more try', asyn
     },
   });
   const told = await run(t, { env: { ...setting.env, ASC_BASE_URL: proxy } }, 'pull');
-  t.match(told, { code: 1, output: /variant\/.*chunk 1 of 3 is not what the manifest says/ });
+  t.match(told, { code: 1, output: /variant\/.*chunk 1 of 3 does not match the manifest/ });
   t.equal(wrong, 2);
   t.notOk(readdirSync(join(setting.dir, APP)).includes('current'));
 });
 
-type Meddling = {
-  /** Before a request goes on. */
+type Interference = {
+  /** Runs before a request is forwarded. */
   readonly before?: (path: string, headers: IncomingHttpHeaders) => Promise<void>;
   /** Changes the body of an answer in place. */
   readonly change?: (path: string, body: Buffer) => void;
 };
 
-/** The sandbox behind a proxy; addresses in answers lead through it as well. */
-async function startProxy(t: Test, sandbox: Sandbox, { before, change }: Meddling): Promise<string> {
+/** The sandbox behind a proxy; URLs in answers point to the proxy too. */
+async function startProxy(t: Test, sandbox: Sandbox, { before, change }: Interference): Promise<string> {
   const server = createServer(
     async ({ url: path = '/', headers: { authorization, range, host, ...rest } }, response) => {
       await before?.(path, { ...rest, range });

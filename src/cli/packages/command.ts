@@ -1,4 +1,4 @@
-/** What is said on the command line for `webdist packages`; `../packages.ts` does it, loaded when it is called. */
+/** The command line of `webdist packages`. */
 
 import { Command } from 'commander';
 import { portNumber } from '../values.ts';
@@ -7,36 +7,39 @@ const work = () => import('./run.ts');
 
 export function packagesCommand(): Command {
   return new Command('packages')
-    .description('packages of your apps: fetch, check and serve them')
+    .description('fetch, check and serve the packages of your apps')
     .addCommand(
       new Command('list')
-        .description('versions at App Store Connect, and which of them are in the packages folder')
-        .option('--app <app>', 'bundle id or AppleItemID; default: all apps of the settings')
+        .description('list the versions at App Store Connect, and which of them are in the packages folder')
+        .option('--app <app>', 'bundle id or AppleItemID (default: all configured apps)')
         .option('--json', 'print JSON')
-        .action(async (options) => (await work()).list(options)),
+        .action(async (options) => (await work()).listPackages(options)),
     )
     .addCommand(
       new Command('pull')
-        .description('fetch the newest package of each app, check it, and switch to it')
-        .option('--app <app>', 'bundle id or AppleItemID; default: all apps of the settings')
-        .option('--release <version>', 'this version, such as 1.4.0, instead of the newest one with a package')
-        .option('--version-id <id>', 'this version by its id at App Store Connect, where versions cannot be listed')
+        .description('fetch the newest package of each app, check it, and make it current')
+        .option('--app <app>', 'bundle id or AppleItemID (default: all configured apps)')
+        .option('--release <version>', 'fetch this version, such as 1.4.0, instead of the newest one with a package')
+        .option(
+          '--version-id <id>',
+          'fetch the version with this id at App Store Connect, if versions cannot be listed',
+        )
         .option('--json', 'print JSON')
-        .action(async (options) => (await work()).pull(options)),
+        .action(async (options) => (await work()).pullPackages(options)),
     )
     .addCommand(
       new Command('verify')
-        .description('check every byte of a package; exit 1 when something is missing, added or changed')
-        .argument('[folder]', 'one package; default: every one in the packages folder')
+        .description('check every byte of a package; exit 1 if a file is missing, added or changed')
+        .argument('[folder]', 'one package (default: every package in the packages folder)')
         .option('--json', 'print JSON')
-        .action(async (folder, options) => (await work()).verify(folder, options)),
+        .action(async (folder, options) => (await work()).verifyPackages(folder, options)),
     )
     .addCommand(
       new Command('serve')
-        .description('serve the packages folder to devices (behind your https), for those without a CDN')
+        .description('serve the packages folder to devices without a CDN, behind your own https')
         .option('--host <address>', 'address to listen on', '127.0.0.1')
         .option('--port <number>', 'port to listen on', portNumber, 8081)
-        .action(async (options) => (await work()).serve(options)),
+        .action(async (options) => (await work()).servePackages(options)),
     )
     .addHelpText('after', '\nExample:\n  $ webdist packages pull && webdist packages verify');
 }

@@ -1,5 +1,5 @@
 /**
- * `webdist packages`: alternative distribution packages from App Store Connect to the folder a website serves
+ * `webdist packages`: fetches alternative distribution packages from App Store Connect into the folder that a website serves
  * (docs/packages.md).
  */
 
@@ -18,14 +18,14 @@ function appsOf(name: string | undefined): readonly AppConfig[] {
   const { apps } = knownAppSettings(processSettings());
   const chosen = apps.filter((app) => name === undefined || app.bundleId === name || app.appleItemId === name);
   if (chosen.length > 0) return chosen;
-  throw new WebdistError('usage_invalid', name ? `The settings have no app "${name}".` : 'The settings name no app.', {
+  throw new WebdistError('usage_invalid', name ? `No app "${name}" is configured.` : 'No app is configured.', {
     hint: 'Set WEBDIST_APPLE_ITEM_ID and WEBDIST_BUNDLE_ID, or WEBDIST_CONFIG.',
   });
 }
 
-export async function list({ app: name, json }: JsonOption & { readonly app?: string }): Promise<void> {
+export async function listPackages({ app: name, json }: JsonOption & { readonly app?: string }): Promise<void> {
   const { dir } = packagesSettings(processSettings());
-  const rows = await withAppStoreConnect('Asking for versions', async (asc) => {
+  const rows = await withAppStoreConnect('Fetching the versions', async (asc) => {
     const found = [];
     for (const app of appsOf(name)) {
       const local = await localVersions(dir, app.appleItemId);
@@ -76,41 +76,41 @@ type PullOptions = JsonOption & { readonly app?: string; readonly release?: stri
 async function pullAll({ app: name, release, versionId, json }: PullOptions): Promise<void> {
   const apps = appsOf(name);
   if (release !== undefined && versionId !== undefined)
-    throw new WebdistError('usage_invalid', '--release and --version-id exclude each other.', { hint: 'Leave one.' });
+    throw new WebdistError('usage_invalid', 'Use --release or --version-id, not both.');
   if (versionId !== undefined && apps.length > 1)
-    throw new WebdistError('usage_invalid', 'A version is of one app.', { hint: 'Say which one with --app.' });
+    throw new WebdistError('usage_invalid', '--version-id belongs to one app.', { hint: 'Name it with --app.' });
   const { dir, keep } = packagesSettings(processSettings());
   const mayCreate = only(['WEBDIST_REGISTER'], processSettings()).WEBDIST_REGISTER === 'ensure';
   const results: object[] = [];
   const lines: string[] = [];
   for (const app of apps) {
-    const pulled = await withAppStoreConnect('Asking for the package', async (asc) => {
+    const pulled = await withAppStoreConnect('Fetching the package', async (asc) => {
       const source = await packageSource(asc, { app, release, versionId, mayCreate });
       return pullPackage({ dir, app, source, keep, onFile: showProgress });
     });
     endProgress();
     results.push({ app: app.bundleId, ...pulled });
     lines.push(
-      `${app.bundleId}  ${pulled.appleVersionId}  ${pulled.isNew ? 'pulled and checked' : 'was here already'}` +
+      `${app.bundleId}  ${pulled.appleVersionId}  ${pulled.isNew ? 'pulled and checked' : 'already here'}` +
         `${pulled.isCurrent ? ', current' : ''}${pulled.removed.length > 0 ? `; removed ${pulled.removed.join(', ')}` : ''}`,
     );
   }
   print(results, json, lines);
 }
 
-export async function pull(options: PullOptions): Promise<void> {
-  process.once('SIGINT', stopInTheMiddle);
+export async function pullPackages(options: PullOptions): Promise<void> {
+  process.once('SIGINT', exitInterrupted);
   await pullAll(options);
-  process.off('SIGINT', stopInTheMiddle);
+  process.off('SIGINT', exitInterrupted);
 }
 
-/** What is there stays for the next run, as after any other end. 130 is what a shell makes of Ctrl-C. */
-function stopInTheMiddle(): void {
-  say('Stopped in the middle. Run the same command again: it goes on where it stopped.');
+/** The next run continues with what was fetched so far. Shells report 130 after Ctrl-C. */
+function exitInterrupted(): void {
+  say('Interrupted. Run the same command again to continue where it stopped.');
   process.exit(130);
 }
 
-/** One line on a terminal, redrawn; nothing where nobody watches. */
+/** Redraws one line on a terminal; prints nothing otherwise. */
 function showProgress({ path }: Asset, bytes: number, total: number | undefined): void {
   if (!process.stderr.isTTY) return;
   const share = total ? Math.floor((bytes / total) * 20) : 0;
@@ -122,10 +122,10 @@ function endProgress(): void {
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K');
 }
 
-export async function verify(folder: string | undefined, { json }: JsonOption): Promise<void> {
+export async function verifyPackages(folder: string | undefined, { json }: JsonOption): Promise<void> {
   const folders = folder === undefined ? await everyPackage() : [folder];
   if (folders.length === 0)
-    throw new WebdistError('state_invalid', 'There is no package to check.', { hint: 'Run webdist packages pull.' });
+    throw new WebdistError('state_invalid', 'There is no package to check.', { hint: 'Run `webdist packages pull`.' });
   const results = [];
   for (const path of folders) results.push({ folder: path, ...(await verifyPackage(path)) });
   const data = results.map(({ folder: path, manifest, files, bytes, problems }) => ({
@@ -144,8 +144,8 @@ export async function verify(folder: string | undefined, { json }: JsonOption): 
     ]),
   );
   if (data.some(({ problems }) => problems.length > 0))
-    throw new WebdistError('package_invalid', 'A package is not what it should be; see above.', {
-      hint: 'Delete that version and run webdist packages pull.',
+    throw new WebdistError('package_invalid', 'A package is damaged; see above.', {
+      hint: 'Delete that version and run `webdist packages pull`.',
     });
 }
 
@@ -159,14 +159,14 @@ async function everyPackage(): Promise<string[]> {
   return found.flat();
 }
 
-export async function serve({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+export async function servePackages({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
   const { buildPackageServer } = await import('../../http/package-server.ts');
   const { dir } = packagesSettings(processSettings());
   const server = await buildPackageServer(dir);
   const address = await server.listen({ host, port }).catch((cause) => {
     throw new WebdistError('config_invalid', `Cannot listen on ${host} port ${port} (${cause.code}).`, { cause });
   });
-  process.stderr.write(`Packages of ${dir} are served on ${address}; put your https in front of it.\n`);
+  process.stderr.write(`Serving the packages in ${dir} on ${address}. Put your https proxy in front of it.\n`);
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => void server.close().then(() => process.exit(0)));
 }
