@@ -31,7 +31,7 @@ export function openMetrics() {
     registry,
     ...tokenMetrics(registers),
     ...registrationMetrics(registers),
-    ...storeMetrics(registers),
+    ...dependencyMetrics(registers),
     ...httpMetrics(registers),
   };
 }
@@ -115,14 +115,14 @@ const registrationMetrics = (registers: Registry[]) => ({
   }),
 });
 
-const storeMetrics = (registers: Registry[]) => ({
-  storeUp: new Gauge({
+const dependencyMetrics = (registers: Registry[]) => ({
+  dependencyUp: new Gauge({
     name: 'webdist_dependency_up',
     help: '1 when the ledger or Redis answered the last time it was asked, by dependency.',
     labelNames: ['dependency'] as const,
     registers,
   }),
-  storeSeconds: new Histogram({
+  dependencySeconds: new Histogram({
     name: 'webdist_dependency_duration_seconds',
     help: 'Time one question to the ledger or to Redis took, failed ones included, by dependency.',
     labelNames: ['dependency'] as const,

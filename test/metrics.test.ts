@@ -160,7 +160,8 @@ t.test('WebdistDependencyDown: no PostgreSQL, no Redis', async (t) => {
     WEBDIST_LEDGER_SECRET: 'only-for-this-test-only-for-this-test',
     WEBDIST_REDIS_URL: 'redis://127.0.0.1:1',
   });
-  await askToken(url);
+  const first = await askToken(url);
+  await askToken(url, {}, { cookie: first.headers.getSetCookie()[0]?.split(';')[0] ?? '' });
   for (const name of ['ledger', 'redis']) {
     t.equal(await readSeries(url, `webdist_dependency_up{dependency="${name}"}`), 0);
     t.ok(((await readSeries(url, `webdist_${name}_failures_total`)) ?? 0) > 0, name);

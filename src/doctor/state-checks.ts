@@ -68,13 +68,13 @@ export const stateChecks: readonly Check[] = [
     'If the ledger does not answer, every install becomes a redownload, or none is possible.',
     async ({ config }) => {
       if (!config) return undefined;
-      const { url, evidence, retentionDays } = config.ledger;
+      const { url } = config.ledger;
       const backend = ledgerBackend(url);
       if (!backend.isDurable) return undefined;
       const path = backend.fileOf?.(url);
       if (path !== undefined && !existsSync(path)) return info(`${path} is created at the first start`);
       try {
-        const ledger = await openLedger(url, { lifetimeSeconds: config.tokenLifetimeSeconds, evidence, retentionDays });
+        const ledger = await openLedger(url);
         try {
           await within(ledger.ping());
           return ok('it answers');

@@ -154,7 +154,7 @@ const tokenScope =
   async (scope) => {
     const { config, signIn, authorizationServer } = deps;
     const { callers, countryHeader, trustProxy } = config;
-    const devices = openDeviceCookies(deps.cookieKey);
+    const devices = openDeviceCookies(deps.hashSubject);
     const appNamed = appsByName(config.apps);
     const limit = await openRateLimit(scope, deps, pageLimits(config.rateLimit, devices));
     scope.decorateRequest('caller', undefined);

@@ -1,23 +1,35 @@
 /** The use case everything goes through: find the key, decide `dtype`, make the claims, sign them. */
 
 import { WebdistError } from '../errors.ts';
-import { type SigningKey, signCompact } from '../jws.ts';
-import type { LedgerEntry } from '../ledger/contract.ts';
-import type { Evidence } from '../ledger/rule.ts';
-import { claimsFor, type Dtype } from './claims.ts';
-import { newNonce } from './nonce.ts';
+import { type Signer, type SigningKey, signCompact } from '../jws.ts';
+import type { InstallRecord } from '../ledger/contract.ts';
+import type { Dtype, EvidenceKind } from '../ledger/rule.ts';
+import { claimsFor } from './claims.ts';
+import type { Nonces } from './nonce.ts';
 
 /** One request to install one app. */
 export type Install = {
   readonly app: { readonly appleItemId: string; readonly bundleId: string };
-  /** Keyed hash of what stands for the device; without one nothing is remembered. */
-  readonly subject?: string | undefined;
-  /** Said by an authenticated caller; otherwise the ledger decides. */
+  /** The tag of what stands for the device; without one the ledger is not used. */
+  readonly subject?: number | undefined;
+  /** The subject was made up for this request, so the ledger cannot know it. */
+  readonly isNewSubject?: boolean | undefined;
+  /** Sent by an authenticated caller; otherwise the ledger decides. */
   readonly dtype?: Dtype | undefined;
-  /** What the request itself shows of an install; default: that a token was issued. */
-  readonly evidence?: Evidence | undefined;
+  /** What the request itself shows of an install; default: `issue`, that a token was issued. */
+  readonly evidence?: EvidenceKind | undefined;
   readonly appleVersionId?: string | undefined;
   readonly country?: string | undefined;
+};
+
+/** One token about to be issued. */
+export type Entry = Install & { readonly issuedAtSeconds: number };
+
+/** What was decided about one token. */
+export type Decision = {
+  readonly dtype: Dtype;
+  /** Issuing it is the first evidence of an install; it counts once the token is signed. */
+  readonly isNewInstall: boolean;
 };
 
 /** An install verification token, and what was put into it. Times in seconds since 1970. */
@@ -31,32 +43,40 @@ export type Issued = {
 };
 
 /** What `issue` works with. */
-export type IssueParts = {
+export type IssueDeps = {
   /** The key that signs for an app now. Throws `not_registered`. */
-  keyFor(app: Install['app']): Promise<SigningKey>;
-  /** Decides the `dtype` of one token and remembers it. Throws `ledger_unavailable`. */
-  dtypeFor(entry: LedgerEntry): Promise<Dtype>;
+  keyFor(app: Install['app']): Promise<SigningKey<Pick<Signer, 'backend' | 'sign'>>>;
+  /** Throws `ledger_unavailable`. */
+  decide(entry: Entry): Promise<Decision> | Decision;
+  /** Adds an install to the ledger. Throws `ledger_unavailable`. */
+  addIssued(install: InstallRecord): Promise<void>;
+  readonly nonce: Nonces['seal'];
   /** Milliseconds since 1970. */
   now(): number;
   readonly lifetimeSeconds: number;
 };
 
 /** Issues one token. Throws `not_registered`, `ledger_unavailable` or `signer_unavailable`. */
-export async function issue(install: Install, parts: IssueParts): Promise<Issued> {
-  const key = await parts.keyFor(install.app);
-  const issuedAtSeconds = Math.floor(parts.now() / 1000);
-  const entry = { ...install, nonce: newNonce(), issuedAtSeconds };
-  const dtype = await parts.dtypeFor(entry);
-  const claims = claimsFor({ ...entry, dtype, lifetimeSeconds: parts.lifetimeSeconds });
+export async function issue(install: Install, deps: IssueDeps): Promise<Issued> {
+  const { app, subject, appleVersionId, country } = install;
+  const key = await deps.keyFor(app);
+  const issuedAtSeconds = Math.floor(deps.now() / 1000);
+  const { dtype, isNewInstall } = await deps.decide({ ...install, issuedAtSeconds });
+  const nonce = deps.nonce({ appleItemId: app.appleItemId, subject, issuedAtSeconds });
+  const { lifetimeSeconds } = deps;
+  const claims = claimsFor({ app, appleVersionId, dtype, country, issuedAtSeconds, lifetimeSeconds, nonce });
   const installToken = await signCompact(key, claims);
   // Signing can take its time, and the key may have been replaced meanwhile.
-  if ((await parts.keyFor(install.app)).keyId !== key.keyId)
+  if ((await deps.keyFor(app)).keyId !== key.keyId)
     throw new WebdistError('not_registered', 'The distribution key was replaced just now.', { retryAfterSeconds: 1 });
+  // Only now: a token that could not be signed is no evidence.
+  if (isNewInstall && subject !== undefined)
+    await deps.addIssued({ subject, appleItemId: app.appleItemId, installedAtSeconds: issuedAtSeconds });
   return {
     installToken,
     dtype,
     keyId: key.keyId,
-    nonce: entry.nonce,
+    nonce,
     issuedAtSeconds: claims.iat,
     expiresAtSeconds: claims.exp,
   };

@@ -1,87 +1,47 @@
-/** What a ledger does, whichever backend stores it. Subjects come here as keyed hashes only. */
+/** What a ledger does, whichever backend stores it: it knows which subject installed which app, and since when. */
 
-import { WebdistError } from '../errors.ts';
-import { counts, type Dtype, dtypeAt, type Evidence } from './rule.ts';
-
-/** One token about to be issued. */
+/** One app of one subject. */
 export type LedgerEntry = {
-  /** A UUID. */
-  readonly nonce: string;
-  readonly app: { readonly appleItemId: string };
-  /** Keyed hash, 32 lower-case hex digits; without one there is nothing to remember. */
-  readonly subject?: string | undefined;
-  /** Said by an authenticated caller; recorded and given back as it is. */
-  readonly dtype?: Dtype | undefined;
-  /** What asking for it shows of an install; default: `issue`, no more than that it was asked for. */
-  readonly evidence?: Evidence | undefined;
-  readonly issuedAtSeconds: number;
+  /** The subject's tag, an integer below 2^45: a keyed hash, so that the ledger names no one. */
+  readonly subject: number;
+  readonly appleItemId: string;
 };
 
-/** An entry of a subject that is known by something. */
-export type SubjectEntry = LedgerEntry & { readonly subject: string };
+/** An install: it counts from the second of its first evidence on, in seconds since 1970. */
+export type InstallRecord = LedgerEntry & { readonly installedAtSeconds: number };
 
-/** That a token was used: by its nonce (with the subject it must belong to, when the claimant is a page), or by app and subject. */
-export type InstallEvidence =
-  | { readonly nonce: string; readonly subject?: string | undefined }
-  | { readonly appleItemId: string; readonly subject: string };
-
-/** Everything remembered of one subject, as exported to the person it is about; oldest first. */
-export type SubjectRecords = {
-  readonly installs: readonly { readonly appleItemId: string; readonly installedAtSeconds: number }[];
-  readonly tokens: readonly {
-    readonly nonce: string;
-    readonly appleItemId: string;
-    readonly issuedAtSeconds: number;
-  }[];
-};
+/** One install of a subject, as exported to the person it is about. */
+type SubjectInstall = Omit<InstallRecord, 'subject'>;
 
 /** How much a ledger holds. */
-export type LedgerStats = { readonly installs: number; readonly tokens: number };
+type LedgerStats = { readonly installs: number };
 
-/** The record of which subject already had which app. Every method throws `ledger_unavailable` when it cannot answer. */
-export interface Ledger {
-  /** Decides the `dtype` of every entry by the rule of `rule.ts` and remembers the entries, durably, all or none. */
-  record(entries: readonly SubjectEntry[]): Promise<readonly Dtype[]>;
-  /** Makes installs count from `atSeconds` on, all or none; the first evidence wins, what matches nothing changes nothing. */
-  confirm(evidence: readonly InstallEvidence[], atSeconds: number): Promise<void>;
-  export(subject: string): Promise<SubjectRecords>;
-  /** Deletes everything about one subject; gives the number of installs forgotten. */
-  forget(subject: string): Promise<number>;
-  stats(): Promise<LedgerStats>;
-  /** Deletes what is older than it may be kept, a little at a time, so that requests are answered meanwhile. */
-  prune(nowSeconds: number): Promise<void>;
-  /** Throws when it cannot answer. */
+/** What answers lookups: a ledger, or a read replica of one. Every method throws `ledger_unavailable` when it cannot answer. */
+export interface LedgerReader {
+  /** When each install began to count, in the order of the entries; undefined for one that is not known. One read for all. */
+  installedAt(entries: readonly LedgerEntry[]): Promise<readonly (number | undefined)[]>;
+  /** Throws when it cannot answer lookups. */
   ping(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** What a ledger has to know of the operator's choices. */
-export type LedgerOptions = {
-  readonly lifetimeSeconds: number;
-  readonly evidence: Evidence;
-  /** 0 keeps installs for ever. */
-  readonly retentionDays: number;
-};
+/** The record of which subject already had which app. Every method throws `ledger_unavailable` when it cannot answer. */
+export interface Ledger extends LedgerReader {
+  /** Adds installs, durably, all or none. The first evidence wins: an install that is known keeps its second. */
+  addInstalls(installs: readonly InstallRecord[]): Promise<void>;
+  /** The installs of one subject, oldest first. */
+  export(subject: number): Promise<readonly SubjectInstall[]>;
+  /** Deletes the installs of one subject; gives their number. */
+  forget(subject: number): Promise<number>;
+  stats(): Promise<LedgerStats>;
+  /** Deletes installs from before that second, a few at a time, so that requests are answered in between. */
+  prune(beforeSeconds: number): Promise<void>;
+  /** Proves that it can store; gives the time of the proof, by which the lag of a read replica is measured. */
+  beat(): Promise<number>;
+}
 
-/** Whether an entry is itself evidence that counts, from the second of its issuing on: for the backends. */
-export const isCounting = ({ evidence = 'issue' }: LedgerEntry, options: Pick<LedgerOptions, 'evidence'>): boolean =>
-  counts(evidence, options.evidence);
-
-/** The `dtype` of an entry, given when the install of its subject and app began to count: for the backends. */
-export const decide = (
-  { dtype, issuedAtSeconds }: LedgerEntry,
-  installedAtSeconds: number | undefined,
-  { lifetimeSeconds }: Pick<LedgerOptions, 'lifetimeSeconds'>,
-): Dtype => dtype ?? dtypeAt(issuedAtSeconds, installedAtSeconds, lifetimeSeconds);
-
-/**
- * The migrations still to be run on a ledger of this schema version; the schema version is the number of migrations
- * run. Throws `state_invalid` for a newer one. `name` is what the message calls the ledger.
- */
-export function migrationsAfter(version: number, migrations: readonly string[], name: string): readonly string[] {
-  if (version > migrations.length)
-    throw new WebdistError('state_invalid', `The ledger ${name} was written by a newer webdist.`, {
-      hint: 'Run that version, or name another ledger in WEBDIST_LEDGER.',
-    });
-  return migrations.slice(version);
+/** A copy of a ledger that follows it with some lag and answers lookups. */
+export interface LedgerReplica extends LedgerReader {
+  /** The time of the ledger's last `beat` that has arrived here. */
+  lastBeat(): Promise<number>;
 }

@@ -1,7 +1,7 @@
 /** The ledger backends, one row each: a URL's scheme names one. */
 
 import { WebdistError } from '../errors.ts';
-import type { Ledger, LedgerOptions } from './contract.ts';
+import type { Ledger, LedgerReplica } from './contract.ts';
 
 /** What the rest of the service may ask about a backend, instead of its scheme. */
 export type LedgerBackend = {
@@ -18,8 +18,10 @@ export type LedgerBackend = {
   readonly isOn: boolean;
   /** The file that a URL names, for a backend that is one file. */
   readonly fileOf?: (url: string) => string;
-  /** Loads the backend's module. */
-  readonly load: () => Promise<(url: string, options: LedgerOptions) => Promise<Ledger> | Ledger>;
+  /** Loads the backend's module: the function that opens a ledger. */
+  readonly load: () => Promise<(url: string) => Promise<Ledger> | Ledger>;
+  /** The same for a read replica, where the backend can have one. */
+  readonly loadReplica?: () => Promise<(url: string) => Promise<LedgerReplica>>;
 };
 
 type Scheme = 'sqlite' | 'memory' | 'postgres' | 'postgresql' | 'off';
@@ -32,6 +34,7 @@ const postgres: LedgerBackend = {
   isDurable: true,
   isOn: true,
   load: async () => (await import('./postgres.ts')).openPostgres,
+  loadReplica: async () => (await import('./postgres.ts')).openPostgresReplica,
 };
 
 const backends: Readonly<Record<Scheme, LedgerBackend>> = {
@@ -92,7 +95,7 @@ export function ledgerBackend(url: string): LedgerBackend {
  * Throws `config_invalid` for an unknown scheme or a server that refuses the login, `state_invalid` for a ledger that
  * this version cannot use.
  */
-export async function openLedger(url: string, options: LedgerOptions): Promise<Ledger> {
+export async function openLedger(url: string): Promise<Ledger> {
   const open = await ledgerBackend(url).load();
-  return open(url, options);
+  return open(url);
 }

@@ -1,22 +1,22 @@
-/** `off`: remembers nothing. Every device looks new, unless an authenticated caller says otherwise. */
+/** `off`: stores nothing. Every device looks new, unless an authenticated caller sends its `dtype`. */
 
 import type { Ledger } from './contract.ts';
-import { UNKNOWN_SUBJECT_DTYPE } from './rule.ts';
 
 const nothing = async () => {
-  // Nothing is remembered, so there is nothing to do.
+  // Nothing is stored, so there is nothing to do.
 };
 
-/** Opens the ledger that is none. */
+/** Opens the ledger that stores nothing. */
 export function openOff(): Ledger {
   return {
-    record: async (entries) => entries.map((entry) => entry.dtype ?? UNKNOWN_SUBJECT_DTYPE),
-    confirm: nothing,
-    export: async () => ({ installs: [], tokens: [] }),
+    installedAt: async (entries) => entries.map(() => undefined),
+    addInstalls: nothing,
+    export: async () => [],
     forget: async () => 0,
-    stats: async () => ({ installs: 0, tokens: 0 }),
+    stats: async () => ({ installs: 0 }),
     prune: nothing,
     ping: nothing,
+    beat: async () => 0,
     close: nothing,
   };
 }

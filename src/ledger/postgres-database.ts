@@ -10,21 +10,20 @@
 import { createHash } from 'node:crypto';
 import { DatabaseError, Pool, type QueryConfig } from 'pg';
 import { WebdistError } from '../errors.ts';
-import { migrationsAfter } from './contract.ts';
+import { migrationsAfter } from './migrations.ts';
 
 /** Each entry brings the schema from its index to the next version; never edit one that was released. */
 const migrations = [
   `CREATE TABLE webdist_install (
-     subject uuid NOT NULL, apple_item_id text NOT NULL, installed_at bigint NOT NULL,
+     subject bigint NOT NULL, apple_item_id text NOT NULL, installed_at bigint NOT NULL,
      PRIMARY KEY (subject, apple_item_id));
    CREATE INDEX webdist_install_by_age ON webdist_install (installed_at);
-   CREATE TABLE webdist_install_token (
-     nonce uuid PRIMARY KEY, subject uuid NOT NULL, apple_item_id text NOT NULL, issued_at bigint NOT NULL);
-   CREATE INDEX webdist_install_token_by_age ON webdist_install_token (issued_at);
-   CREATE INDEX webdist_install_token_by_subject ON webdist_install_token (subject);
+   CREATE TABLE webdist_heartbeat (
+     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), beat_at timestamptz NOT NULL DEFAULT now());
+   INSERT INTO webdist_heartbeat DEFAULT VALUES;
    CREATE TABLE webdist_registered_key (
-     apple_item_id text PRIMARY KEY, key_id text NOT NULL, spki text NOT NULL, seen_at timestamptz NOT NULL);`,
-  `CREATE TABLE webdist_rotation (
+     apple_item_id text PRIMARY KEY, key_id text NOT NULL, spki text NOT NULL, seen_at timestamptz NOT NULL);
+   CREATE TABLE webdist_rotation (
      only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), run text NOT NULL, notice text NOT NULL);`,
 ];
 
@@ -53,11 +52,11 @@ export interface PostgresDatabase {
 }
 
 /**
- * Opens the database of a `postgres://` URL and brings its schema to this version, now or, when it cannot be reached,
- * before the first statement that reaches it. TLS as the URL's `sslmode` says.
+ * Opens the database of a `postgres://` URL and brings its schema to this version (a read replica's is left alone), now
+ * or, when it cannot be reached, before the first statement that reaches it. TLS as the URL's `sslmode` says.
  * Throws `config_invalid` when the server refuses the login or the tables, `state_invalid` for a newer schema.
  */
-export async function openPostgresDatabase(url: string): Promise<PostgresDatabase> {
+export async function openPostgresDatabase(url: string, { isReplica = false } = {}): Promise<PostgresDatabase> {
   let pool = openPool(url, STATEMENT_MS);
   let migrated: Promise<void> | undefined;
   // Planned once a connection instead of once a request, a fifth of the time.
@@ -69,14 +68,15 @@ export async function openPostgresDatabase(url: string): Promise<PostgresDatabas
     });
     return migrated;
   };
+  const connect = isReplica ? reach : migrate;
   const prepare = () =>
-    migrate(pool).catch(async (error) => {
+    connect(pool).catch(async (error) => {
       if (!isPgBouncerRefusal(error)) throw error;
       // Then only the role itself can limit its statements (docs/ledger.md).
       await pool.end();
       pool = openPool(url, false);
       named = false;
-      await migrate(pool);
+      await connect(pool);
     });
   await ready().catch((error) => {
     const refusal = forPerson(error);
@@ -117,6 +117,11 @@ function openPool(connectionString: string, statementMs: number | false): Pool {
     // A connection that ended while idle has left the pool already; the next statement opens another.
   });
   return pool;
+}
+
+/** A read replica has its schema from the ledger that it follows. */
+async function reach(pool: Pool): Promise<void> {
+  await pool.query('SELECT 1');
 }
 
 /** One replica migrates, the others wait for it and find nothing left to do. */

@@ -8,27 +8,18 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
-import { migrationsAfter } from './contract.ts';
+import { migrationsAfter } from './migrations.ts';
 
-/**
- * Each entry brings the schema from its index to the next version; never edit one that was released. Tokens lie in the
- * order in which they were issued, and only the nonce has an index: each one more costs every token as much again.
- */
+/** Each entry brings the schema from its index to the next version; never edit one that was released. */
 const migrations = [
   `CREATE TABLE install (
-     subject BLOB NOT NULL, apple_item_id TEXT NOT NULL, installed_at INTEGER NOT NULL,
+     subject INTEGER NOT NULL, apple_item_id TEXT NOT NULL, installed_at INTEGER NOT NULL,
      PRIMARY KEY (subject, apple_item_id)) STRICT, WITHOUT ROWID;
-   CREATE INDEX install_by_age ON install (installed_at);
-   CREATE TABLE install_token (
-     nonce BLOB UNIQUE NOT NULL, subject BLOB NOT NULL, apple_item_id TEXT NOT NULL, issued_at INTEGER NOT NULL)
-     STRICT;`,
+   CREATE INDEX install_by_age ON install (installed_at);`,
 ];
 
 /** "wdis": marks the file as a webdist ledger, so that no other program's database is taken for one. */
 const APPLICATION_ID = 0x77646973;
-
-/** Pages in the log, 16 MB of them, before SQLite copies by itself what `sqlite-checkpoints.ts` has not copied yet. */
-const CHECKPOINT_PAGES = 4_000;
 
 /** While starting, others may be starting, too: making the file, migrating. */
 const STARTING_MS = 10_000;
@@ -58,14 +49,11 @@ export async function whileBusy<T>(
   }
 }
 
-/** The path in `sqlite:///path`, or SQLite's name for memory. */
-export const pathOf = (url: string): string => (url === 'memory:' ? MEMORY : url.slice('sqlite://'.length));
-
-export const MEMORY = ':memory:';
+const MEMORY = ':memory:';
 
 /** Opens the file of `sqlite:///path`, or memory. A lock held by another process then fails at once. Throws `state_invalid`. */
 export async function openSqliteFile(url: string): Promise<DatabaseSync> {
-  const path = pathOf(url);
+  const path = url === 'memory:' ? MEMORY : url.slice('sqlite://'.length);
   try {
     // SQLite waits for locks by itself, but not for all of those that making a file takes.
     return await whileBusy({ forMs: STARTING_MS, everyMs: RETRY_MS }, () => openOnce(path));
@@ -83,7 +71,7 @@ function openOnce(path: string): DatabaseSync {
   const database = new DatabaseSync(path, { timeout: STARTING_MS });
   try {
     migrate(database, path);
-    database.exec(`PRAGMA busy_timeout = 0; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    database.exec('PRAGMA busy_timeout = 0');
     return database;
   } catch (error) {
     database.close();

@@ -9,7 +9,7 @@ import type { Metrics } from '../metrics.ts';
 type Note = {
   readonly app: { readonly bundleId: string };
   readonly issued: Issued;
-  readonly subjectHash: string | undefined;
+  readonly subjectTag: string | undefined;
   readonly caller: string;
 };
 
@@ -45,10 +45,10 @@ export async function openAuditTrail(
     },
   });
   return {
-    record({ app, issued, subjectHash, caller }) {
+    record({ app, issued, subjectTag, caller }) {
       const { nonce, keyId, dtype } = issued;
       const at = new Date(issued.issuedAtSeconds * 1000).toISOString();
-      if (audit.record({ at, nonce, keyId, app: app.bundleId, dtype, subject: subjectHash, caller })) return;
+      if (audit.record({ at, nonce, keyId, app: app.bundleId, dtype, subject: subjectTag, caller })) return;
       metrics.auditLost.inc();
       // The log has a line of its own for this token, so it is not lost altogether.
       log.error({ event: 'audit_lost', nonce }, 'too many lines wait for the audit file: this token has none');

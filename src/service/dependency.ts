@@ -1,6 +1,6 @@
 /**
- * A server that this one can do without for a while: asked within a time limit, left alone while it keeps failing (a
- * server in trouble is not to be met by every request there is), its state known to log and health.
+ * An optional dependency behind a timeout and a circuit breaker: while it keeps failing it gets no more requests than it
+ * takes to notice its recovery. Its state is known to log, metrics and health.
  */
 
 import { ConsecutiveBreaker, circuitBreaker, handleAll, TimeoutStrategy, timeout, wrap } from 'cockatiel';
@@ -8,34 +8,35 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../metrics.ts';
 
 export interface Dependency {
-  /** Runs work that asks it. Throws what the work throws, or an error of the time limit, within that limit. */
+  /** Runs work that uses it. Throws what the work throws, or a timeout error, within the time limit. */
   ask<T>(work: () => Promise<T>): Promise<T>;
-  /** Whether it failed the last time it was asked. */
+  /** Whether its last use failed. */
   readonly isDown: boolean;
   close(): void;
 }
 
-export type DependencyParts = {
-  /** For the log: events are `NAME_down` and `NAME_back`. */
-  readonly name: 'ledger' | 'redis';
+export type DependencyDeps = {
+  /** For log and metrics; the events are `NAME_down` and `NAME_back`. */
+  readonly name: 'ledger' | 'ledger_evidence' | 'redis';
   /** Rejects when it cannot answer. */
   readonly ping: () => Promise<unknown>;
+  /** The time limit of one use, in milliseconds. */
   readonly answerMs: number;
-  /** What happens while it is down, for the log. */
+  /** For the log: what happens while it is down. */
   readonly meanwhile: string;
-  readonly metrics: Pick<Metrics, 'storeUp' | 'storeSeconds'>;
+  readonly metrics: Pick<Metrics, 'dependencyUp' | 'dependencySeconds'>;
   readonly log: Logger;
 };
 
-/** So many failures in a row, and nobody asks for a while; then one request tries, and those that come with it wait for that. */
+/** After this many failures in a row it is left alone for a while; then one request tries, and those that come with it wait for that. */
 const FAILURES_IN_A_ROW = 5;
 const PAUSE_MS = 500;
-/** How often it is asked when nobody else does, so that health is not old news. */
+/** How often it is pinged, so that its state is known although no request uses it. */
 const PING_MS = 5000;
 
-/** Asks once, so that its state is known; then watches until `close`. */
-export async function watchDependency(parts: DependencyParts): Promise<Dependency> {
-  const { name, ping, answerMs, meanwhile, metrics, log } = parts;
+/** Pings once, so that the state is known; then at intervals until `close`. */
+export async function watchDependency(deps: DependencyDeps): Promise<Dependency> {
+  const { name, ping, answerMs, meanwhile, metrics, log } = deps;
   const breaker = circuitBreaker(handleAll, {
     breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
     halfOpenAfter: PAUSE_MS,
@@ -44,33 +45,33 @@ export async function watchDependency(parts: DependencyParts): Promise<Dependenc
   // The outer limit is for those who wait for another's attempt.
   const policy = wrap(limit(), breaker, limit());
   let isDown = false;
-  const seen = (up: boolean) => {
-    isDown = !up;
-    metrics.storeUp.set({ dependency: name }, up ? 1 : 0);
+  const note = (down: boolean) => {
+    isDown = down;
+    metrics.dependencyUp.set({ dependency: name }, down ? 0 : 1);
   };
   const ask = async <T>(work: () => Promise<T>): Promise<T> => {
-    const asked = metrics.storeSeconds.startTimer({ dependency: name });
+    const took = metrics.dependencySeconds.startTimer({ dependency: name });
     try {
       const result = await policy.execute(work);
-      if (isDown) log.info({ event: `${name}_back` }, `the ${name} answers again`);
-      seen(true);
+      if (isDown) log.info({ event: `${name}_back` }, `${name}: answers again`);
+      note(false);
       return result;
     } catch (err) {
-      if (!isDown) log.error({ event: `${name}_down`, err }, `the ${name} does not answer; ${meanwhile}`);
-      seen(false);
+      if (!isDown) log.error({ event: `${name}_down`, err }, `${name}: does not answer; ${meanwhile}`);
+      note(true);
       throw err;
     } finally {
-      asked();
+      took();
     }
   };
-  const look = () => ask(ping).catch(() => undefined);
-  await look();
-  const looking = setInterval(look, PING_MS).unref();
+  const check = () => ask(ping).catch(() => undefined);
+  await check();
+  const checking = setInterval(check, PING_MS).unref();
   return {
     ask,
     get isDown() {
       return isDown;
     },
-    close: () => clearInterval(looking),
+    close: () => clearInterval(checking),
   };
 }

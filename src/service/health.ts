@@ -34,7 +34,7 @@ export type Health = {
 
 type Parts = {
   readonly keys: Keys;
-  readonly records: Pick<Records, 'isDown'>;
+  readonly records: Pick<Records, 'problem'>;
   readonly redis: Pick<SharedRedis, 'isDown'> | undefined;
   readonly manifests: ReadonlyMap<string, PackageManifest>;
 };
@@ -48,9 +48,14 @@ export function healthOf(config: Config, { keys, records, redis, manifests }: Pa
     mode: config.mode,
     apps: Object.fromEntries(apps),
     domain: domainState(config, keys.domain),
-    ledger: !ledgerBackend(config.ledger.url).isOn ? { state: 'off' } : { state: records.isDown ? 'degraded' : 'ok' },
+    ledger: ledgerState(config, records.problem),
     redis: { state: redis === undefined ? 'off' : redis.isDown ? 'degraded' : 'ok' },
   };
+}
+
+function ledgerState({ ledger }: Config, problem: string | undefined): State {
+  if (!ledgerBackend(ledger.url).isOn) return { state: 'off' };
+  return problem === undefined ? { state: 'ok' } : { state: 'degraded', detail: problem };
 }
 
 function appHealth(state: AppState, manifest: PackageManifest | undefined): AppHealth {

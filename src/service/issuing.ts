@@ -3,11 +3,13 @@
 import type { AppConfig, Config } from '../config/config.ts';
 import { isWebdistError } from '../errors.ts';
 import { type Install, type Issued, issue } from '../install-token/issue.ts';
+import type { Nonces } from '../install-token/nonce.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Catalogue } from '../packages/catalogue.ts';
 import type { Keys } from '../registration/keys.ts';
 import type { AuditTrail } from './audit-trail.ts';
-import type { Records, Subject } from './records.ts';
+import type { Records } from './records.ts';
+import { type Subject, type SubjectHash, tagText } from './subject.ts';
 import { timedSigners } from './timed-signer.ts';
 
 /** One request for a token, as the caller sent it: the subject is not hashed yet. */
@@ -18,24 +20,24 @@ export type IssueRequest = Omit<Install, 'subject' | 'app'> & {
   readonly caller: string;
 };
 
-/** The issued token, with the hash of the subject for the log. */
-export type IssuedInstall = Issued & { readonly subjectHash: string | undefined };
+/** The issued token, with the tag of the subject for the log. */
+export type IssuedInstall = Issued & { readonly subjectTag: string | undefined };
 
 type Deps = {
-  readonly keys: Pick<Keys, 'fresh' | 'keyFor' | 'clockOffsetSeconds'>;
-  readonly records: Pick<Records, 'hash' | 'dtypeFor'>;
+  readonly keys: Pick<Keys, 'fresh' | 'keyFor'>;
+  readonly records: Pick<Records, 'decide' | 'addIssued'>;
+  readonly nonces: Pick<Nonces, 'seal'>;
+  readonly hash: (subject: Subject) => SubjectHash;
   readonly catalogue: Pick<Catalogue, 'currentIdOf'>;
   readonly metrics: Metrics;
   readonly audit: Pick<AuditTrail, 'record'> | undefined;
+  /** The clock by which tokens are dated: milliseconds since 1970. */
   readonly now: () => number;
 };
 
-/** How far this machine's clock may be ahead of Apple's before tokens are dated back by the difference. */
-const CLOCK_TOLERANCE_SECONDS = 2;
-
 /** Returns `issue`, which throws `not_registered`, `ledger_unavailable` or `signer_unavailable`. */
 export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetimeSeconds'>, deps: Deps) {
-  const { keys, records, catalogue, metrics, audit, now } = deps;
+  const { keys, records, nonces, hash, catalogue, metrics, audit, now } = deps;
   const timed = timedSigners(metrics);
   const parts = {
     async keyFor(app: Install['app']) {
@@ -43,19 +45,21 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
       const key = keys.keyFor(app);
       return { ...key, signer: timed(key.signer, key.keyId) };
     },
-    dtypeFor: records.dtypeFor,
-    // A clock that is ahead would date tokens into the future, and devices refuse those; dating back is harmless.
-    now: () => now() - aheadSeconds(keys.clockOffsetSeconds) * 1000,
+    decide: records.decide,
+    addIssued: records.addIssued,
+    nonce: nonces.seal,
+    now,
     lifetimeSeconds: tokenLifetimeSeconds,
   };
   return async ({ app, subject, caller, ...request }: IssueRequest): Promise<IssuedInstall> => {
-    const subjectHash = subject && records.hash(subject);
+    const tag = subject && hash(subject).tag;
+    const subjectTag = tag === undefined ? undefined : tagText(tag);
     const appleVersionId = request.appleVersionId ?? catalogue.currentIdOf(app);
     try {
-      const issued = await issue({ ...request, app, subject: subjectHash, appleVersionId }, parts);
+      const issued = await issue({ ...request, app, subject: tag, appleVersionId }, parts);
       metrics.installTokens.inc({ app: app.bundleId, dtype: issued.dtype, result: 'issued' });
-      audit?.record({ app, issued, subjectHash, caller });
-      return { ...issued, subjectHash };
+      audit?.record({ app, issued, subjectTag, caller });
+      return { ...issued, subjectTag };
     } catch (error) {
       const result = isWebdistError(error) ? error.code : 'internal_error';
       metrics.installTokens.inc({ app: app.bundleId, dtype: 'none', result });
@@ -63,6 +67,3 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
     }
   };
 }
-
-/** Seconds by which this machine's clock is ahead of Apple's; 0 when that is too little to be measured. */
-const aheadSeconds = (offsetSeconds = 0) => (offsetSeconds < -CLOCK_TOLERANCE_SECONDS ? -offsetSeconds : 0);

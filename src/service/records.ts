@@ -1,135 +1,174 @@
 /**
- * The ledger as the service uses it: subjects hashed before they reach it, one transaction for the requests of a turn,
- * an answer in time also when the ledger has none.
+ * The ledger as the service uses it: one read for all requests of an event-loop tick, an answer in time also when the
+ * ledger has none, and a write only for evidence.
  */
 
 import type { Logger } from 'pino';
 import { batchPerTick } from '../batch.ts';
 import type { Config } from '../config/config.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
-import { latest } from '../latest.ts';
-import type { InstallEvidence, LedgerEntry, LedgerStats, SubjectEntry, SubjectRecords } from '../ledger/contract.ts';
+import type { Decision, Entry } from '../install-token/issue.ts';
+import type { Nonces } from '../install-token/nonce.ts';
+import type { InstallRecord, LedgerEntry } from '../ledger/contract.ts';
 import { openLedger } from '../ledger/ledger.ts';
-import { counts, type Dtype, type Evidence, LEDGER_DOWN_DTYPE, UNKNOWN_SUBJECT_DTYPE } from '../ledger/rule.ts';
+import {
+  counts,
+  dtypeAt,
+  type EvidenceKind,
+  isInTime,
+  LEDGER_DOWN_DTYPE,
+  UNKNOWN_SUBJECT_DTYPE,
+} from '../ledger/rule.ts';
 import type { Metrics } from '../metrics.ts';
 import { sharedSpan, span } from '../tracing/tracing.ts';
 import { watchDependency } from './dependency.ts';
-import { derivedKey, keyedHash } from './secret.ts';
+import type { Subject, SubjectHash } from './subject.ts';
 
-/** Who an install is for, in the clear: a device cookie's id, or an id an authenticated caller gave. */
-export type Subject = { readonly kind: 'device' | 'caller'; readonly id: string };
-
-/** That a token was used: by its nonce, of a subject when a page says so, or by app and subject. */
-export type Used =
+/** That a token was used: by its nonce (with the subject that it must belong to, when a page reports it), or by app and subject. */
+export type Evidence =
   | { readonly nonce: string; readonly subject?: Subject | undefined }
   | { readonly appleItemId: string; readonly subject: Subject };
 
 export interface Records {
-  /** The one-way hash under which a subject is known: 32 hex digits. */
-  hash(subject: Subject): string;
-  /** Decides and remembers. When the ledger is down: `redownload`, or throws `ledger_unavailable`, as configured. */
-  dtypeFor(entry: LedgerEntry): Promise<Dtype>;
-  /** Takes note that a token was used. Throws `ledger_unavailable`. */
-  confirm(evidence: Evidence, used: Used): Promise<void>;
-  /** Everything remembered of one subject. Throws `ledger_unavailable`. */
-  export(subject: Subject): Promise<SubjectRecords>;
-  /** Deletes everything about one subject; gives the number of installs forgotten. Throws `ledger_unavailable`. */
-  forget(subject: Subject): Promise<number>;
-  /** Throws `ledger_unavailable`. */
-  stats(): Promise<LedgerStats>;
-  /** Whether the ledger failed the last time it was asked. */
-  readonly isDown: boolean;
+  /**
+   * Decides the `dtype` of one token, and whether its issue is evidence of an install that the ledger does not have yet.
+   * When the ledger is down: `redownload`, or throws `ledger_unavailable`, as configured.
+   */
+  decide(entry: Entry): Promise<Decision> | Decision;
+  /** Adds an install that `decide` found to be new. When the ledger is down: does nothing, or throws `ledger_unavailable`, as configured. */
+  addIssued(install: InstallRecord): Promise<void>;
+  /** Records evidence; `nowSeconds` is its time. What matches nothing or is too late changes nothing. Throws `ledger_unavailable`. */
+  confirm(kind: EvidenceKind, evidence: Evidence, nowSeconds: number): Promise<void>;
+  /** What does not work at the moment, for health; undefined when all is well. */
+  readonly problem: string | undefined;
   close(): Promise<void>;
 }
 
-/** Nobody waits longer for the ledger; the contract's 250 ms leave the rest for signing. */
+/** No request waits longer for the ledger; that leaves 50 ms for the rest. */
 const ANSWER_MS = 200;
 const PRUNE_MS = 60 * 60 * 1000;
+const DAY_SECONDS = 86_400;
 
 type Settings = Pick<Config, 'ledger' | 'tokenLifetimeSeconds'>;
-type Parts = { readonly secret: string; readonly metrics: Metrics; readonly log: Logger; readonly now: () => number };
+type Deps = {
+  readonly nonces: Pick<Nonces, 'open'>;
+  readonly hash: (subject: Subject) => SubjectHash;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+};
 
 /** Opens the ledger of the settings. Throws `config_invalid` or `state_invalid`. */
-export async function openRecords(settings: Settings, { secret, metrics, log, now }: Parts): Promise<Records> {
+export async function openRecords(settings: Settings, { nonces, hash, metrics, log, now }: Deps): Promise<Records> {
   const { url, evidence: setting, whenDown, retentionDays } = settings.ledger;
-  const lifetimeSeconds = settings.tokenLifetimeSeconds;
-  const ledger = await openLedger(url, { lifetimeSeconds, evidence: setting, retentionDays });
-  const watched = await watchDependency({
+  const ledger = await openLedger(url);
+  const watched = { answerMs: ANSWER_MS, metrics, log };
+  const lookups = await watchDependency({
     name: 'ledger',
     ping: ledger.ping,
-    answerMs: ANSWER_MS,
     meanwhile: whenDown === 'refuse' ? 'tokens are refused' : `tokens are issued as ${LEDGER_DOWN_DTYPE}`,
-    metrics,
-    log,
+    ...watched,
   });
-  const keyed = keyedHash(derivedKey(secret, 'subject'));
-  // A device asks for all of its apps as one subject.
-  const hash = latest(({ kind, id }: Subject) => keyed(`${kind}\0${id}`, 'hex').slice(0, 32));
-  const commit = sharedSpan('ledger commit');
-  const recordTurn = batchPerTick((entries: readonly SubjectEntry[]) =>
-    commit.during({ 'webdist.tokens': entries.length }, () => watched.ask(() => ledger.record(entries))),
+  // Apart from lookups: a ledger that cannot be written, on a full disk say, still answers them.
+  const storing = await watchDependency({
+    name: 'ledger_evidence',
+    ping: ledger.beat,
+    meanwhile: 'evidence is refused, so that it is sent again',
+    ...watched,
+  });
+  const read = sharedSpan('ledger read');
+  const readTick = batchPerTick((entries: readonly LedgerEntry[]) =>
+    read.during({ 'webdist.tokens': entries.length }, () => lookups.ask(() => ledger.installedAt(entries))),
   );
-  const record = (entry: SubjectEntry) => {
-    commit.join();
-    return recordTurn(entry);
+  const installedAt = (entry: LedgerEntry) => {
+    read.join();
+    return readTick(entry);
   };
-  const confirm = batchPerTick(async (evidence: readonly InstallEvidence[]) => {
-    await watched.ask(() => ledger.confirm(evidence, nowSeconds()));
-    return evidence;
+  const add = batchPerTick(async (installs: readonly InstallRecord[]) => {
+    await storing.ask(() => ledger.addInstalls(installs));
+    return installs;
   });
-  const hashed = (used: Used): InstallEvidence =>
-    'nonce' in used
-      ? { nonce: used.nonce, subject: used.subject && hash(used.subject) }
-      : { appleItemId: used.appleItemId, subject: hash(used.subject) };
-  const nowSeconds = () => Math.floor(now() / 1000);
-  const prune = () =>
-    ledger
-      .prune(nowSeconds())
-      .catch((err) => log.warn({ event: 'ledger_not_pruned', err }, 'pruning the ledger failed'));
-  const pruning = setInterval(prune, PRUNE_MS).unref();
-  void prune();
+  const stopPruning = startPruning(ledger.prune, { retentionDays, now, log });
+  const lookUp = async (entry: Entry, key: LedgerEntry, isEvidence: boolean): Promise<Decision> => {
+    try {
+      const since = await installedAt(key);
+      const dtype = entry.dtype ?? dtypeAt(entry.issuedAtSeconds, since, settings.tokenLifetimeSeconds);
+      return { dtype, isNewInstall: isEvidence && since === undefined };
+    } catch (error) {
+      metrics.ledgerFailures.inc();
+      if (whenDown === 'refuse') throw asUnavailable(error);
+      return { dtype: entry.dtype ?? LEDGER_DOWN_DTYPE, isNewInstall: false };
+    }
+  };
+  /** Undefined for what is not evidence of an install. */
+  const installShownBy = (evidence: Evidence, nowSeconds: number): LedgerEntry | undefined => {
+    const subject = evidence.subject && hash(evidence.subject).tag;
+    if ('appleItemId' in evidence) return { appleItemId: evidence.appleItemId, subject: subject as number };
+    const record = nonces.open(evidence.nonce, nowSeconds);
+    if (record?.subject === undefined || !isInTime(record.issuedAtSeconds, nowSeconds)) return undefined;
+    if (subject !== undefined && subject !== record.subject) return undefined;
+    return { appleItemId: record.appleItemId, subject: record.subject };
+  };
   return {
-    hash,
-    async dtypeFor(entry) {
-      if (!hasSubject(entry)) return entry.dtype ?? UNKNOWN_SUBJECT_DTYPE;
+    decide(entry) {
+      const { app, subject, dtype, evidence = 'issue' } = entry;
+      const isEvidence = subject !== undefined && counts(evidence, setting);
+      // A subject made up in this request has no installs, and a given `dtype` needs none.
+      if (subject === undefined || entry.isNewSubject || (dtype !== undefined && !isEvidence))
+        return { dtype: dtype ?? UNKNOWN_SUBJECT_DTYPE, isNewInstall: isEvidence };
+      return span(
+        'ledger decide',
+        () => lookUp(entry, { subject, appleItemId: app.appleItemId }, isEvidence),
+        (decision) => decision && { 'webdist.dtype': decision.dtype },
+      );
+    },
+    async addIssued(install) {
       try {
-        return await span(
-          'ledger decide',
-          () => record(entry),
-          (dtype) => dtype && { 'webdist.dtype': dtype },
-        );
+        await add(install);
       } catch (error) {
         metrics.ledgerFailures.inc();
         if (whenDown === 'refuse') throw asUnavailable(error);
-        return entry.dtype ?? LEDGER_DOWN_DTYPE;
       }
     },
-    async confirm(evidence, used) {
-      if (!counts(evidence, setting)) return;
+    async confirm(kind, evidence, nowSeconds) {
+      const install = counts(kind, setting) ? installShownBy(evidence, nowSeconds) : undefined;
+      if (!install) return;
       try {
-        await confirm(hashed(used));
+        await add({ ...install, installedAtSeconds: nowSeconds });
       } catch (error) {
         metrics.ledgerFailures.inc();
         throw asUnavailable(error);
       }
     },
-    export: (subject) => ledger.export(hash(subject)),
-    forget: (subject) => ledger.forget(hash(subject)),
-    stats: ledger.stats,
-    get isDown() {
-      return watched.isDown;
+    get problem() {
+      if (lookups.isDown) return 'It does not answer.';
+      return storing.isDown ? 'It cannot store: evidence is refused.' : undefined;
     },
     async close() {
-      clearInterval(pruning);
-      watched.close();
+      stopPruning();
+      lookups.close();
+      storing.close();
       await ledger.close();
     },
   };
 }
 
-const hasSubject = (entry: LedgerEntry): entry is SubjectEntry => entry.subject !== undefined;
+type Pruning = Pick<Deps, 'now' | 'log'> & { readonly retentionDays: number };
 
-/** What the ledger threw, or that the time for it was up. */
+/** Prunes now and every hour; 0 days keep installs for ever. Returns the function that stops it. */
+function startPruning(prune: (beforeSeconds: number) => Promise<void>, { retentionDays, now, log }: Pruning) {
+  if (retentionDays === 0) return () => undefined;
+  const pruneOld = () =>
+    prune(Math.floor(now() / 1000) - retentionDays * DAY_SECONDS).catch((err) =>
+      log.warn({ event: 'ledger_not_pruned', err }, 'old installs could not be deleted; tried again in an hour'),
+    );
+  void pruneOld();
+  const pruning = setInterval(pruneOld, PRUNE_MS).unref();
+  return () => clearInterval(pruning);
+}
+
+/** What the ledger threw, or that its time was up. */
 const asUnavailable = (error: unknown): WebdistError =>
   isWebdistError(error)
     ? error

@@ -1,21 +1,21 @@
 /**
- * The Redis in which all replicas count requests. Nothing waits for it: while it is down or slow, whoever asks goes on
- * without (contract §3).
+ * The Redis in which all replicas count requests. No request waits for it: while it is down or slow, each replica counts
+ * for itself (docs/settings.md, `WEBDIST_REDIS_URL`).
  */
 
+import { createHmac } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics.ts';
 import { watchDependency } from './dependency.ts';
-import { keyedHash } from './secret.ts';
 
 export interface SharedRedis {
   readonly client: Redis;
   /** Runs work that uses the client. Throws within a tenth of a second when Redis does not answer; that is counted. */
   ask<T>(work: () => Promise<T>): Promise<T>;
-  /** What stands for a visitor or an address as a key there: one-way, so that Redis holds nobody's address. */
+  /** The key for a visitor or an address there: a keyed one-way hash, so that Redis holds no addresses. */
   nameOf(text: string): string;
-  /** Whether it failed the last time it was asked. */
+  /** Whether its last use failed. */
   readonly isDown: boolean;
   close(): Promise<void>;
 }
@@ -24,7 +24,7 @@ const ANSWER_MS = 100;
 const CONNECT_MS = 1000;
 const RECONNECT_MS = 1000;
 
-/** Connects to a `redis://` or `rediss://` URL; one that cannot be reached is no error, it is tried again and again. */
+/** Connects to a `redis://` or `rediss://` URL; when it cannot be reached, that is retried and no error. */
 export async function openRedis(
   url: string,
   { key, metrics, log }: { readonly key: Buffer; readonly metrics: Metrics; readonly log: Logger },
@@ -42,9 +42,8 @@ export async function openRedis(
     retryStrategy: (times) => Math.min(times * 50, RECONNECT_MS),
   });
   client.on('error', () => {
-    // Every command that fails for it says so.
+    // Every command that fails because of it reports it.
   });
-  const hash = keyedHash(key);
   // A failure shows in the first ping.
   await client.connect().catch(() => undefined);
   const watched = await watchDependency({
@@ -57,7 +56,7 @@ export async function openRedis(
   });
   return {
     client,
-    nameOf: (text) => hash(text, 'base64url').slice(0, 22),
+    nameOf: (text) => createHmac('sha256', key).update(text).digest('base64url').slice(0, 22),
     ask: (work) =>
       watched.ask(work).catch((error) => {
         metrics.redisFailures.inc();

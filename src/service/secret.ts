@@ -1,18 +1,21 @@
 /**
- * The secret that keys the hash of subjects and signs the device cookie: given by the operator, or made once in the data
- * folder. Losing it makes every device new; so it is written before it is used and never replaced.
+ * The ledger's secret: it keys the hash of subjects, signs the device cookie and encrypts nonces. Given by the operator,
+ * or generated once into the data folder. Without it every device is new, so it is stored before it is used and never
+ * replaced.
  */
 
-import { createHmac, hash, randomBytes, randomUUID } from 'node:crypto';
+import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WebdistError } from '../errors.ts';
 
-/** Reads the secret of a data folder, making it when there is none; processes that start together get the same. */
+const pathIn = (dataDir: string) => join(dataDir, 'ledger-secret');
+
+/** The secret of a data folder, generated when there is none; processes that start together get the same one. */
 export async function ledgerSecret(dataDir: string): Promise<string> {
-  const path = join(dataDir, 'ledger-secret');
-  const existing = await readOrUndefined(path);
+  const existing = await existingLedgerSecret(dataDir);
   if (existing) return existing;
+  const path = pathIn(dataDir);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const draft = `${path}.${randomUUID()}`;
   {
@@ -21,30 +24,19 @@ export async function ledgerSecret(dataDir: string): Promise<string> {
     await file.sync();
   }
   try {
-    // A link is made whole or not at all, and never over what another process made first.
+    // A link is created completely or not at all, and never over what another process created first.
     await link(draft, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   } finally {
     await rm(draft, { force: true });
   }
-  return (await readOrUndefined(path)) ?? unusable(path);
+  return (await existingLedgerSecret(dataDir)) ?? unusable(path);
 }
 
-/** A key for one purpose, derived from the secret, so that no two purposes share one. */
-export const derivedKey = (secret: string, purpose: string): Buffer =>
-  createHmac('sha256', secret).update(`webdist ${purpose}`).digest();
-
-/**
- * Hashes texts with a key, one way: SHA3-256 over the key and then the text. SHA-3 needs no HMAC around it (its sponge
- * does not let a hash be continued, which is what HMAC guards against), and is one call where HMAC is four times as slow.
- */
-export function keyedHash(key: Buffer): (text: string, encoding: 'hex' | 'base64url') => string {
-  const first = key.toString('hex');
-  return (text, encoding) => hash('sha3-256', first + text, encoding);
-}
-
-async function readOrUndefined(path: string): Promise<string | undefined> {
+/** The secret of a data folder, or undefined when none was generated yet. Throws `state_invalid`. */
+export async function existingLedgerSecret(dataDir: string): Promise<string | undefined> {
+  const path = pathIn(dataDir);
   try {
     const text = (await readFile(path, 'utf8')).trim();
     return text.length >= 32 ? text : unusable(path);
@@ -53,6 +45,10 @@ async function readOrUndefined(path: string): Promise<string | undefined> {
     throw error;
   }
 }
+
+/** A key of 32 bytes for one purpose, derived from the secret (HMAC-SHA256), so that no two purposes share one. */
+export const derivedKey = (secret: string, purpose: 'subject' | 'nonce' | 'rate limit' | 'device oauth'): Buffer =>
+  createHmac('sha256', secret).update(`webdist ${purpose}`).digest();
 
 function unusable(path: string): never {
   throw new WebdistError('state_invalid', `${path} does not hold a secret of at least 32 characters.`, {

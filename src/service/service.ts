@@ -4,7 +4,8 @@ import type { JWK } from 'jose';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import type { Environment } from '../environment.ts';
-import type { Evidence } from '../ledger/rule.ts';
+import { openNonces } from '../install-token/nonce.ts';
+import type { EvidenceKind } from '../ledger/rule.ts';
 import { type Metrics, openMetrics } from '../metrics.ts';
 import type { AuthorizationServer } from '../oauth/authorization-server.ts';
 import { type Catalogue, openCatalogue } from '../packages/catalogue.ts';
@@ -15,9 +16,11 @@ import { openAuthorization } from './authorization.ts';
 import { type Health, healthOf } from './health.ts';
 import { type IssuedInstall, type IssueRequest, openIssuing } from './issuing.ts';
 import { jwksOf } from './jwks.ts';
-import { openRecords, type Used } from './records.ts';
+import { type Evidence, openRecords } from './records.ts';
 import { openRedis, type SharedRedis } from './redis.ts';
 import { derivedKey, ledgerSecret } from './secret.ts';
+import { type Subject, type SubjectHash, subjectHashes } from './subject.ts';
+import { tokenClock } from './token-clock.ts';
 
 export interface Service {
   /** Issues one install verification token. Throws `not_registered`, `ledger_unavailable` or `signer_unavailable`. */
@@ -26,7 +29,7 @@ export interface Service {
    * Records evidence that a token was used (docs/http-api.md, `POST /installs`). Evidence that matches no token changes
    * nothing. Throws `ledger_unavailable`.
    */
-  confirm(evidence: Evidence, used: Used): Promise<void>;
+  confirm(kind: EvidenceKind, evidence: Evidence): Promise<void>;
   /** The public halves that are registered and held here, with their key ids (RFC 7517). */
   jwks(): { keys: JWK[] };
   /** The state of each app and each dependency as last seen; makes no remote call. */
@@ -48,8 +51,8 @@ export type ServerDeps = {
   readonly redis: SharedRedis | undefined;
   /** webdist's own authorization server for devices, when it is configured. */
   readonly authorizationServer: AuthorizationServer | undefined;
-  /** Signs device cookies; derived from the ledger's secret. */
-  readonly cookieKey: Buffer;
+  /** Signs device cookies, and identifies subjects; keyed by the ledger's secret. */
+  readonly hashSubject: (subject: Subject) => SubjectHash;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly tracing: Tracing | undefined;
@@ -76,7 +79,10 @@ export async function openService(
   await using opening = new AsyncDisposableStack();
   const metrics = openMetrics();
   const secret = config.ledger.secret ?? (await ledgerSecret(config.dataDir));
-  const records = await openRecords(config, { secret, metrics, log, now });
+  const hashSubject = subjectHashes(derivedKey(secret, 'subject'));
+  const appleItemIds = config.apps.map(({ appleItemId }) => appleItemId);
+  const nonces = openNonces(derivedKey(secret, 'nonce'), appleItemIds);
+  const records = await openRecords(config, { nonces, hash: hashSubject, metrics, log, now });
   opening.defer(() => records.close());
   const keys = await openKeys(config, { env, log, metrics, looksByItself: autoReconcile, tracing });
   opening.defer(() => keys.close());
@@ -92,11 +98,21 @@ export async function openService(
   const oauthKey = derivedKey(secret, 'device oauth');
   const authorizationServer = await openAuthorization(config.deviceSide.oauth, { key: oauthKey, redis, now });
   if (autoReconcile) void catalogue.refresh();
-  const issue = openIssuing(config, { keys, records, catalogue, metrics, audit, now });
+  const tokenNow = tokenClock(keys, now);
+  const issue = openIssuing(config, {
+    keys,
+    records,
+    nonces,
+    hash: hashSubject,
+    catalogue,
+    metrics,
+    audit,
+    now: tokenNow,
+  });
   const opened = opening.move();
   const service: Service = {
     issue,
-    confirm: records.confirm,
+    confirm: (kind, evidence) => records.confirm(kind, evidence, Math.floor(tokenNow() / 1000)),
     jwks: () => jwksOf(keys),
     health: () => healthOf(config, { keys, records, redis, manifests: catalogue.manifests }),
     async reconcile() {
@@ -104,9 +120,8 @@ export async function openService(
     },
     close: () => opened.disposeAsync(),
   };
-  const cookieKey = derivedKey(secret, 'device cookie');
   return {
     service,
-    serverDeps: { service, config, metrics, catalogue, redis, authorizationServer, cookieKey, now, tracing, log },
+    serverDeps: { service, config, metrics, catalogue, redis, authorizationServer, hashSubject, now, tracing, log },
   };
 }

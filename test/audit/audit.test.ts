@@ -54,7 +54,7 @@ t.test('every token has a line, flushed by an orderly end; verify and find read 
     app: 'com.example.trailmap',
     dtype: 'download',
     caller: 'page',
-    subject: /^[0-9a-f]{32}$/,
+    subject: /^[0-9a-f]{12}$/,
   });
 
   const verified = runWebdist(t, ['audit', 'verify', path]);

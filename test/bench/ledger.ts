@@ -10,24 +10,23 @@ import { DatabaseSync } from 'node:sqlite';
 import type { Ledger } from '../../src/ledger/contract.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
 import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
-import { entryOf, LIFETIME, NOW, newNonce, options, subjectOf } from '../ledger/contract.ts';
+import { APP, entryOf, installOf, NOW, subjectOf } from '../ledger/contract.ts';
 
 /** Medians, microseconds a call of one entry; bytes a record with its indexes. */
 export type LedgerBenchRow = {
   readonly name: string;
   readonly installs: number;
-  readonly recordMicroseconds: number;
-  readonly confirmMicroseconds: number;
-  readonly recordP99Microseconds: number;
+  readonly lookupMicroseconds: number;
+  readonly lookupP99Microseconds: number;
+  readonly evidenceMicroseconds: number;
   readonly installBytes: number;
-  readonly tokenBytes: number;
 };
 
 const SIZES = [1_000, 100_000, 10_000_000];
 const CALLS = 1000;
-/** As many tokens as a tenth of the installs: they are remembered for a day only. */
-const TOKEN_SHARE = 10;
-const APP = '6500000001';
+const TAGS = 2 ** 45;
+/** Odd, and small enough for the product with the largest number of installs to be exact. */
+const SCATTER = 104_729_027;
 
 /** Measures every backend there is here, smallest first. */
 export async function benchLedger({ quick = false } = {}): Promise<readonly LedgerBenchRow[]> {
@@ -43,27 +42,19 @@ async function benchSqlite(installs: number): Promise<LedgerBenchRow> {
   const path = join(folder, 'ledger.sqlite');
   const url = `sqlite://${path}`;
   try {
-    await (await openLedger(url, options)).close();
-    const fill = (sql: string, count: number) => {
-      const before = statSync(path).size;
-      const database = new DatabaseSync(path);
-      database.exec(`PRAGMA synchronous = OFF;
-        WITH RECURSIVE number (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM number WHERE i < ${count}) ${sql}`);
-      database.close();
-      return (statSync(path).size - before) / count;
-    };
-    const installBytes = fill(
-      `INSERT INTO install SELECT unhex(printf('%032x', i)), '${APP}', ${NOW} - i FROM number`,
-      installs,
-    );
-    const tokenBytes = fill(
-      `INSERT INTO install_token SELECT unhex(printf('%032x', i)), unhex(printf('%032x', i)), '${APP}', ${NOW} - i FROM number`,
-      installs / TOKEN_SHARE,
-    );
-    const ledger = await openLedger(url, options);
+    await (await openLedger(url)).close();
+    const before = statSync(path).size;
+    const database = new DatabaseSync(path);
+    // The tags of real subjects are random: a multiplication by an odd number scatters these.
+    database.exec(`PRAGMA synchronous = OFF;
+      WITH RECURSIVE number (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM number WHERE i < ${installs})
+      INSERT INTO install SELECT i * ${SCATTER} % ${TAGS}, '${APP}', ${NOW} - i FROM number`);
+    database.close();
+    const installBytes = (statSync(path).size - before) / installs;
+    const ledger = await openLedger(url);
     const measured = await measure(ledger, installs);
     await ledger.close();
-    return { name: 'sqlite', installs, ...measured, installBytes, tokenBytes };
+    return { name: 'sqlite', installs, ...measured, installBytes };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -74,55 +65,44 @@ async function benchPostgres(installs: number): Promise<LedgerBenchRow> {
   try {
     const url = await server.freshUrl();
     const database = url.split('/').at(-1);
-    const ledger = await openLedger(url, options);
-    const fill = async (table: string, values: string, count: number) => {
-      await server.admin(
-        `INSERT INTO ${table} SELECT ${values} FROM generate_series(1, ${count}) AS number (i)`,
-        database,
-      );
-      await server.admin(`VACUUM ANALYZE ${table}`, database);
-      const [size] = await server.admin(`SELECT pg_total_relation_size('${table}') AS bytes`, database);
-      return Number(size?.['bytes']) / count;
-    };
-    const id = `lpad(to_hex(i), 32, '0')::uuid`;
-    const installBytes = await fill('webdist_install', `${id}, '${APP}', ${NOW} - i`, installs);
-    const tokenBytes = await fill(
-      'webdist_install_token',
-      `${id}, ${id}, '${APP}', ${NOW} - i`,
-      installs / TOKEN_SHARE,
+    const ledger = await openLedger(url);
+    await server.admin(
+      `INSERT INTO webdist_install SELECT i * ${SCATTER}::numeric % ${TAGS}, '${APP}', ${NOW} - i
+         FROM generate_series(1, ${installs}) AS number (i)`,
+      database,
     );
+    await server.admin('VACUUM ANALYZE webdist_install', database);
+    const [size] = await server.admin(`SELECT pg_total_relation_size('webdist_install') AS bytes`, database);
+    const installBytes = Number(size?.['bytes']) / installs;
     const measured = await measure(ledger, installs);
     await ledger.close();
-    return { name: 'postgres', installs, ...measured, installBytes, tokenBytes };
+    return { name: 'postgres', installs, ...measured, installBytes };
   } finally {
     await server.close();
   }
 }
 
-/** Calls one after the other: half of the tokens for a subject that is known, every confirmation a new install. */
+/** Calls one after the other: half of the lookups for a subject that is known, all evidence for new installs. */
 async function measure(ledger: Ledger, installs: number) {
-  const subject = () =>
-    Math.ceil(Math.random() * 2 * installs)
-      .toString(16)
-      .padStart(32, '0');
-  const times = async (work: (subject: string) => Promise<unknown>) => {
+  const known = () => (Math.ceil(Math.random() * 2 * installs) * SCATTER) % TAGS;
+  const times = async (work: () => Promise<unknown>) => {
     const took: number[] = [];
     for (let call = 0; call < CALLS * 1.2; call++) {
-      const who = subject();
       const before = performance.now();
-      await work(who);
+      await work();
       took.push((performance.now() - before) * 1000);
     }
     // The first sixth only warms up.
     return took.slice(CALLS * 0.2).sort((a, b) => a - b);
   };
   const at = (took: readonly number[], share: number) => Math.round(took[Math.floor(took.length * share)] ?? 0);
-  const record = await times((who) => ledger.record([entryOf(who, NOW + LIFETIME)]));
-  const confirm = await times(() => ledger.confirm([{ appleItemId: APP, subject: subjectOf(newNonce()) }], NOW));
+  const lookup = await times(() => ledger.installedAt([entryOf(known())]));
+  let added = 0;
+  const evidence = await times(() => ledger.addInstalls([installOf(subjectOf(`new ${added++}`))]));
   return {
-    recordMicroseconds: at(record, 0.5),
-    recordP99Microseconds: at(record, 0.99),
-    confirmMicroseconds: at(confirm, 0.5),
+    lookupMicroseconds: at(lookup, 0.5),
+    lookupP99Microseconds: at(lookup, 0.99),
+    evidenceMicroseconds: at(evidence, 0.5),
   };
 }
 

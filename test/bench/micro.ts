@@ -1,16 +1,17 @@
 /** The parts of issuing one token, each by itself in a tight loop. Inside a server they cost two to three times as much. */
 
 import { spawnSync } from 'node:child_process';
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { claimsFor } from '../../src/install-token/claims.ts';
+import { openNonces } from '../../src/install-token/nonce.ts';
 import { signCompact, signingKey } from '../../src/jws.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
 import { guard } from '../../src/signer/guarded.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
-import { entryOf, NOW, newNonce, options } from '../ledger/contract.ts';
+import { entryOf, installOf, NOW, subjectOf } from '../ledger/contract.ts';
 import { type Figure, figureOf } from './statistics.ts';
 
 export type MicroRow = { readonly name: string; readonly microseconds: Figure };
@@ -41,26 +42,27 @@ export async function benchMicro({ rounds, calls }: { rounds: number; calls: num
   const guarded = guard({ ...signer, sign: async () => signature });
   const silent = signingKey({ backend: 'none', sign: () => new Uint8Array(64) }, keyId);
   const key = signingKey(signer, keyId);
-  const [memory, sqlite] = [
-    await openLedger('memory:', options),
-    await openLedger(`sqlite://${join(folder, 'ledger.sqlite')}`, options),
-  ];
-  const entries = () =>
-    Array.from({ length: ENTRIES }, () => entryOf(newNonce().replaceAll('-', '').toLowerCase(), NOW));
+  const [memory, sqlite] = [await openLedger('memory:'), await openLedger(`sqlite://${join(folder, 'ledger.sqlite')}`)];
+  const nonces = openNonces(randomBytes(32), [input.app.appleItemId]);
+  const record = { appleItemId: input.app.appleItemId, subject: subjectOf('one'), issuedAtSeconds: NOW };
+  let subjects = 0;
+  const entries = () => Array.from({ length: ENTRIES }, () => entryOf(subjects++));
   const parts: readonly { name: string; each?: number; work: () => unknown }[] = [
     { name: 'claims', work: () => claimsFor(input) },
+    { name: 'nonce', work: () => nonces.seal(record) },
     { name: 'JWS without its signature', work: () => signCompact(silent, claims) },
     { name: 'signature', work: () => signer.sign(data) },
     { name: 'guard and check of a signature from elsewhere', work: () => guarded.sign(data) },
     { name: 'JWS', work: () => signCompact(key, claims) },
-    { name: `ledger in memory, ${ENTRIES} a turn`, each: ENTRIES, work: () => memory.record(entries()) },
-    { name: `ledger in SQLite, ${ENTRIES} a turn`, each: ENTRIES, work: () => sqlite.record(entries()) },
-    { name: 'ledger in SQLite, alone', each: 1, work: async () => sqlite.record(entries().slice(0, 1)) },
+    { name: `lookup in memory, ${ENTRIES} a tick`, each: ENTRIES, work: () => memory.installedAt(entries()) },
+    { name: `lookup in SQLite, ${ENTRIES} a tick`, each: ENTRIES, work: () => sqlite.installedAt(entries()) },
+    { name: 'lookup in SQLite, alone', each: 1, work: () => sqlite.installedAt([entryOf(subjects++)]) },
+    { name: 'evidence in SQLite, alone', each: 1, work: () => sqlite.addInstalls([installOf(subjects++)]) },
   ];
   const took = new Map<string, number[]>();
   for (let round = 0; round <= rounds; round++)
     for (const { name, each = 1, work } of parts) {
-      const times = Math.ceil(calls / (name.startsWith('ledger') ? ENTRIES : 1));
+      const times = Math.ceil(calls / (/lookup|evidence/.test(name) ? ENTRIES : 1));
       const before = process.cpuUsage();
       for (let call = 0; call < times; call++) await work();
       const { user, system } = process.cpuUsage(before);

@@ -3,7 +3,7 @@
  * on stdin what it has used so far, as JSON lines to file descriptor 3; stdout is the log's. Ends with stdin.
  */
 
-import { createPrivateKey, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes, randomUUID, sign } from 'node:crypto';
 import { readFileSync, writeFileSync, writeSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ import type { Environment } from '../../src/environment.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { claimsFor } from '../../src/install-token/claims.ts';
 import { issue } from '../../src/install-token/issue.ts';
+import { openNonces } from '../../src/install-token/nonce.ts';
 import { headerFor, signingKey } from '../../src/jws.ts';
 import { openLog } from '../../src/log.ts';
 import { openService } from '../../src/service/service.ts';
@@ -88,7 +89,11 @@ const kinds = {
     const key = signingKey(signer, KEY_ID);
     const parts = {
       keyFor: async () => key,
-      dtypeFor: batchPerTick(async (entries: readonly object[]) => entries.map(() => 'download' as const)),
+      decide: batchPerTick(async (entries: readonly object[]) =>
+        entries.map(() => ({ dtype: 'download', isNewInstall: false }) as const),
+      ),
+      addIssued: async () => undefined,
+      nonce: openNonces(randomBytes(32), [APP.appleItemId]).seal,
       now: Date.now,
       lifetimeSeconds: LIFETIME_SECONDS,
     };

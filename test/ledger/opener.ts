@@ -2,13 +2,12 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { openLedger } from '../../src/ledger/ledger.ts';
-import { options } from './contract.ts';
 
 const { urls, threads, arrived } = workerData as { urls: string[]; threads: number; arrived: Int32Array };
 for (const [index, url] of urls.entries()) {
   Atomics.add(arrived, index, 1);
   while (Atomics.load(arrived, index) < threads);
-  const ledger = await openLedger(url, options);
+  const ledger = await openLedger(url);
   await ledger.ping();
   await ledger.close();
 }

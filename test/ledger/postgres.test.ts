@@ -12,7 +12,7 @@ import {
   type PostgresServer,
 } from '../harness/postgres.ts';
 import { until } from '../harness/until.ts';
-import { dtypeOf, entryOf, LIFETIME, NOW, options, subjectOf } from './contract.ts';
+import { dtypeOf, entryOf, installOf, LIFETIME, NOW, subjectOf } from './contract.ts';
 
 t.setTimeout(90_000);
 
@@ -22,45 +22,51 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
 
   await t.test('ten replicas start at once on an empty database', async (test) => {
     const url = await server.freshUrl();
-    const ledgers = await Promise.all(Array.from({ length: 10 }, () => openLedger(url, options)));
-    await Promise.all(ledgers.map((ledger, index) => ledger.record([entryOf(subjectOf(`replica ${index}`))])));
-    test.strictSame(await ledgers[0]?.stats(), { installs: 0, tokens: 10 });
+    const ledgers = await Promise.all(Array.from({ length: 10 }, () => openLedger(url)));
+    await Promise.all(ledgers.map((ledger, index) => ledger.addInstalls([installOf(subjectOf(`replica ${index}`))])));
+    test.strictSame(await ledgers[0]?.stats(), { installs: 10 });
     await Promise.all(ledgers.map((ledger) => ledger.close()));
   });
 
   await t.test('a newer schema is refused and left as it is', async (test) => {
     const url = await server.freshUrl();
-    await (await openLedger(url, options)).close();
+    await (await openLedger(url)).close();
     const database = url.split('/').at(-1);
     await server.admin('INSERT INTO webdist_schema VALUES (99)', database);
-    await test.rejects(openLedger(url, options), { code: 'state_invalid', message: /newer webdist/ });
+    await test.rejects(openLedger(url), { code: 'state_invalid', message: /newer webdist/ });
   });
 
   await t.test('a role that may not create tables uses those that are there', async (test) => {
     const url = await server.freshUrl();
     const database = url.split('/').at(-1);
-    await (await openLedger(url, options)).close();
+    await (await openLedger(url)).close();
     await server.admin(
       `CREATE ROLE app LOGIN; GRANT SELECT, INSERT, DELETE, UPDATE ON ALL TABLES IN SCHEMA public TO app;
        REVOKE CREATE ON SCHEMA public FROM PUBLIC`,
       database,
     );
-    const ledger = await openLedger(url.replace('webdist@', 'app@'), options);
+    const ledger = await openLedger(url.replace('webdist@', 'app@'));
     test.teardown(() => ledger.close());
-    test.equal(await dtypeOf(ledger, entryOf(subjectOf('app'))), 'download');
+    test.equal(await dtypeOf(ledger, entryOf(subjectOf('app')), NOW), 'download');
+    await ledger.addInstalls([installOf(subjectOf('app'))]);
+    await ledger.beat();
     await ledger.prune(NOW + LIFETIME);
+    test.strictSame(await ledger.stats(), { installs: 0 });
   });
 
   await t.test('a refusal of the server is told at once, without the password', async (test) => {
     const url = (await server.freshUrl()).replace(/webdist@/, 'nobody:s3cr3t@');
-    await test.rejects(openLedger(url, options), { code: 'config_invalid', message: /^(?!.*s3cr3t).*28000/ });
+    await test.rejects(openLedger(url), { code: 'config_invalid', message: /^(?!.*s3cr3t).*28000/ });
   });
 
   await t.test('a server that hangs: every answer in time, and no more connections than ten', async (test) => {
     const url = await server.freshUrl();
-    const ledger = await openLedger(url, options);
+    const ledger = await openLedger(url);
     test.teardown(() => ledger.close());
-    const ask = (index: number) => ledger.record([entryOf(subjectOf(`${index}`))]);
+    const ask = (index: number) =>
+      index % 2 === 0
+        ? ledger.installedAt([entryOf(subjectOf(`${index}`))])
+        : ledger.addInstalls([installOf(subjectOf(`${index}`))]);
     await Promise.all(Array.from({ length: 30 }, (_, index) => ask(index)));
     const database = url.split('/').at(-1) ?? '';
     await withTableLocked(server, database, async () => {
@@ -71,7 +77,8 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
       test.ok(connections <= 11, `${connections} connections at the server`);
     });
     await until(() => answers(ledger), 'the ledger answers again');
-    test.equal(await dtypeOf(ledger, entryOf(subjectOf('1'))), 'download');
+    test.equal(await dtypeOf(ledger, entryOf(subjectOf('2')), NOW + LIFETIME), 'download');
+    test.equal(await dtypeOf(ledger, entryOf(subjectOf('1')), NOW + LIFETIME), 'redownload');
   });
 
   await t.test(
@@ -79,16 +86,16 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
     async (test) => {
       const url = await server.freshUrl();
       const database = url.split('/').at(-1) ?? '';
-      const ledger = await openLedger(url, options);
-      const acknowledged: string[] = [];
+      const ledger = await openLedger(url);
+      const acknowledged: number[] = [];
       const codes = new Map<string, number>();
       let over = false;
       const load = async (worker: number) => {
         for (let count = 0; !over; count++) {
-          const entry = entryOf(subjectOf(`${worker} ${count}`));
+          const install = installOf(subjectOf(`${worker} ${count}`));
           try {
-            await ledger.record([entry]);
-            acknowledged.push(entry.nonce);
+            await ledger.addInstalls([install]);
+            acknowledged.push(install.subject);
           } catch (error) {
             const { code } = error as { code: string };
             codes.set(code, (codes.get(code) ?? 0) + 1);
@@ -102,15 +109,15 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
         server.stop(how);
         server.start();
       }
-      await until(() => answers(ledger), 'records are acknowledged again');
+      await until(() => answers(ledger), 'installs are acknowledged again');
       await progress(acknowledged);
       over = true;
       await Promise.all(workers);
       test.strictSame([...codes.keys()], ['ledger_unavailable'], `after ${[...codes.values()]} failures`);
-      const kept = await server.admin('SELECT upper(nonce::text) AS nonce FROM webdist_install_token', database);
-      const nonces = new Set(kept.map((row) => row['nonce']));
+      const kept = await server.admin('SELECT subject FROM webdist_install', database);
+      const subjects = new Set(kept.map((row) => Number(row['subject'])));
       test.strictSame(
-        acknowledged.filter((nonce) => !nonces.has(nonce)),
+        acknowledged.filter((subject) => !subjects.has(subject)),
         [],
         `${acknowledged.length} are all there`,
       );
@@ -123,15 +130,15 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
   await t.test('a server that is down at start: the ledger opens, and works once it is there', async (test) => {
     const url = await server.freshUrl();
     server.stop('fast');
-    const ledger = await openLedger(url, options);
+    const ledger = await openLedger(url);
     test.teardown(() => ledger.close());
-    await test.rejects(ledger.record([entryOf(subjectOf('early'))]), { code: 'ledger_unavailable' });
+    const install = installOf(subjectOf('early'));
+    await test.rejects(ledger.installedAt([install]), { code: 'ledger_unavailable' });
+    await test.rejects(ledger.addInstalls([install]), { code: 'ledger_unavailable' });
     server.start();
     await until(() => answers(ledger), 'the ledger answers');
-    const entry = entryOf(subjectOf('early'));
-    await ledger.record([entry]);
-    await ledger.confirm([{ nonce: entry.nonce }], NOW);
-    test.equal(await dtypeOf(ledger, entryOf(entry.subject, NOW + LIFETIME)), 'redownload');
+    await ledger.addInstalls([install]);
+    test.equal(await dtypeOf(ledger, install, NOW + LIFETIME), 'redownload');
   });
 
   for (const ignores of [false, true])
@@ -142,14 +149,15 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
         const pgBouncer = await openPgBouncer(server.url, { ignores });
         test.teardown(() => pgBouncer.close());
         const url = pgBouncer.through(await server.freshUrl());
-        const ledgers = await Promise.all(Array.from({ length: 10 }, () => openLedger(url, options)));
+        const ledgers = await Promise.all(Array.from({ length: 10 }, () => openLedger(url)));
         test.teardown(() => Promise.all(ledgers.map((ledger) => ledger.close())));
         for (let round = 0; round < 20; round++) {
-          const entries = ledgers.map((_, index) => entryOf(subjectOf(`${round}-${index % 5}`)));
-          await Promise.all(entries.map((entry, index) => ledgers[index]?.record([entry])));
-          await Promise.all(entries.map(({ nonce }, index) => ledgers[9 - index]?.confirm([{ nonce }], NOW)));
+          const installs = ledgers.map((_, index) => installOf(subjectOf(`${round}-${index % 5}`)));
+          await Promise.all(installs.map((install, index) => ledgers[index]?.addInstalls([install])));
+          const seen = await Promise.all(installs.map((install, index) => ledgers[9 - index]?.installedAt([install])));
+          test.strictSame(seen.flat(), Array(10).fill(NOW), `round ${round}`);
         }
-        test.strictSame(await ledgers[0]?.stats(), { installs: 100, tokens: 200 });
+        test.strictSame(await ledgers[0]?.stats(), { installs: 100 });
       },
     );
 });
@@ -161,10 +169,10 @@ function answers(ledger: Ledger): Promise<boolean> {
   );
 }
 
-/** A good number of records more. */
-async function progress(acknowledged: readonly string[]): Promise<void> {
+/** A good number of installs more. */
+async function progress(acknowledged: readonly number[]): Promise<void> {
   const before = acknowledged.length;
-  await until(() => acknowledged.length > before + 200, 'records are acknowledged');
+  await until(() => acknowledged.length > before + 200, 'installs are acknowledged');
 }
 
 /** Connections of the pool at the server, not counting the one that asks. */
@@ -178,11 +186,9 @@ async function backends(server: PostgresServer, database: string): Promise<numbe
 /** Does some work while somebody else holds a lock that no request can get past. */
 async function withTableLocked(server: PostgresServer, database: string, work: () => Promise<void>): Promise<void> {
   let done = false;
-  const locked = server
-    .admin(`BEGIN; LOCK TABLE webdist_install_token; SELECT pg_sleep(30); COMMIT`, database)
-    .catch(() => {
-      if (!done) throw new Error('The lock was lost.');
-    });
+  const locked = server.admin(`BEGIN; LOCK TABLE webdist_install; SELECT pg_sleep(30); COMMIT`, database).catch(() => {
+    if (!done) throw new Error('The lock was lost.');
+  });
   const holder = `SELECT pid FROM pg_stat_activity WHERE datname = '${database}' AND wait_event = 'PgSleep'`;
   await until(async () => (await server.admin(holder)).length === 1, 'the lock is held');
   await work();

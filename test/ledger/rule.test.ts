@@ -2,7 +2,8 @@ import t from 'tap';
 import {
   counts,
   dtypeAt,
-  type Evidence,
+  type EvidenceKind,
+  isInTime,
   LEDGER_DOWN_DTYPE,
   RESTORE_EVIDENCE,
   UNKNOWN_RESTORE_DTYPE,
@@ -10,8 +11,8 @@ import {
   UPDATE_DTYPE,
 } from '../../src/ledger/rule.ts';
 
-/** Setting, evidence, does it count. The contract §5.4 as a table. */
-const evidences: [Evidence, Evidence, boolean][] = [
+/** Setting, evidence, does it count. docs/http-api.md, `POST /installs`, as a table. */
+const evidences: [EvidenceKind, EvidenceKind, boolean][] = [
   ['confirm', 'confirm', true],
   ['confirm', 'tap', false],
   ['confirm', 'issue', false],
@@ -42,6 +43,20 @@ const times: [number, number | undefined, number, string][] = [
 
 for (const [now, installedAt, lifetime, expected] of times)
   t.equal(dtypeAt(now, installedAt, lifetime), expected, `at ${now}, installed ${installedAt}, lifetime ${lifetime}`);
+
+/** The minute of issue, the second of the evidence, does it count: for 24 hours, to the minute. */
+const inTime: [number, number, boolean][] = [
+  [6000, 6000, true],
+  [6000, 6059, true],
+  // Issued in the last second of the minute, 24 hours ago.
+  [6000, 6059 + 86_400, true],
+  [6000, 6060 + 86_400, false],
+  // Issued by a replica whose clock is ahead.
+  [6000, 5400, true],
+];
+
+for (const [issuedAt, now, expected] of inTime)
+  t.equal(isInTime(issuedAt, now), expected, `issued at ${issuedAt}, evidence at ${now}`);
 
 t.strictSame(
   { LEDGER_DOWN_DTYPE, RESTORE_EVIDENCE, UNKNOWN_RESTORE_DTYPE, UNKNOWN_SUBJECT_DTYPE, UPDATE_DTYPE },

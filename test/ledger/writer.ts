@@ -2,19 +2,19 @@
 
 import { once } from 'node:events';
 import { openLedger } from '../../src/ledger/ledger.ts';
-import { APP, entryOf, NOW, options, subjectOf } from './contract.ts';
+import { installOf, subjectOf } from './contract.ts';
 
 // Node ignores this signal of a file that is too large; what tap adds to a process would end it instead.
 process.on('SIGXFSZ', () => undefined);
 
 const [, , path = '', name = ''] = process.argv;
-const ledger = await openLedger(`sqlite://${path}`, options);
+const ledger = await openLedger(`sqlite://${path}`);
 
 if (name === 'fill') {
   let recorded = 0;
   const report = (code?: string) => process.stdout.write(`${JSON.stringify({ code, recorded })}\n`);
   const record = async () => {
-    await ledger.record([entryOf(subjectOf(`${recorded}`))]);
+    await ledger.addInstalls([installOf(subjectOf(`${recorded}`))]);
     recorded++;
   };
   try {
@@ -26,8 +26,9 @@ if (name === 'fill') {
   await record();
   report();
 } else {
-  for (let count = 0; count < 20; count++) await patiently(() => ledger.record([entryOf(subjectOf(name))]));
-  await patiently(() => ledger.confirm([{ appleItemId: APP, subject: subjectOf(name) }], NOW));
+  for (let count = 0; count < 20; count++)
+    await patiently(() => ledger.addInstalls([installOf(subjectOf(`${name} ${count}`))]));
+  await patiently(() => ledger.addInstalls([installOf(subjectOf(name)), installOf(subjectOf('everyone'))]));
 }
 await ledger.close();
 

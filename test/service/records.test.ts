@@ -1,8 +1,11 @@
 /** The ledger as requests meet it when it is down: an answer in time, as configured, with metric, log and health. */
 
+import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
+import type { Environment } from '../../src/environment.ts';
 import { type Answer, post } from '../harness/http.ts';
 import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
 import { type Running, settingsIn, startService } from '../harness/service.ts';
@@ -24,60 +27,157 @@ const failures = async ({ url }: Running) => {
 };
 const ledgerState = async ({ url }: Running) => {
   const response = await fetch(`${url}/health/ready`);
-  const { ledger } = (await response.json()) as { ledger: { state: string } };
-  return { status: response.status, state: ledger.state };
+  const { ledger } = (await response.json()) as { ledger: { state: string; detail?: string } };
+  return { status: response.status, ...ledger };
 };
 const events = ({ log }: Running, name: string) => log.events(name).length;
 
-t.test('SQLite locked by another process: issue', async (test) => {
+/** A service on a SQLite file, and another process's connection to that file. */
+async function startOnSqlite(test: Test, more: Environment = {}) {
   const folder = test.testdir();
-  const env = settingsIn(folder, { WEBDIST_LEDGER: `sqlite://${join(folder, 'ledger.sqlite')}` });
+  const path = join(folder, 'ledger.sqlite');
+  const env = settingsIn(folder, { WEBDIST_LEDGER: `sqlite://${path}`, ...more });
   const service = await startService(test, undefined, env);
-  const other = new DatabaseSync(join(folder, 'ledger.sqlite'));
+  const other = new DatabaseSync(path);
   test.teardown(() => other.close());
+  return { service, other, path };
+}
+
+const tap = ({ url }: Running, nonce: unknown, cookie = '') => post(`${url}/installs`, { nonce }, { cookie });
+
+t.test('SQLite locked by another process: tokens go on, evidence is refused and can be sent again', async (test) => {
+  const { service, other } = await startOnSqlite(test);
   const first = await askSoon(test, service);
   test.equal(first.body['dtype'], 'download');
   other.exec('BEGIN IMMEDIATE');
   for (let count = 0; count < 8; count++) {
     const { status, body } = await askSoon(test, service, first.cookie);
-    test.strictSame([status, body['dtype']], [200, 'redownload']);
+    test.strictSame([status, body['dtype']], [200, 'download'], 'a lookup needs no lock');
   }
-  const tap = await post(`${service.url}/installs`, { nonce: first.body['nonce'] }, { cookie: first.cookie ?? '' });
-  test.strictSame(
-    [tap.status, tap.body['code']],
-    [503, 'ledger_unavailable'],
-    'evidence is refused, so that it is sent again',
+  const refused = await tap(service, first.body['nonce'], first.cookie);
+  test.strictSame([refused.status, refused.body['code']], [503, 'ledger_unavailable']);
+  test.equal(refused.headers.get('retry-after'), '1');
+  for (let count = 0; count < 6; count++) await tap(service, first.body['nonce'], first.cookie);
+  test.equal(
+    (await askSoon(test, service, first.cookie)).body['dtype'],
+    'download',
+    'evidence that fails stops no lookup',
   );
-  test.equal(tap.headers.get('retry-after'), '1');
-  test.equal(await failures(service), 9);
-  test.equal(events(service, 'ledger_down'), 1, 'logged once');
-  test.strictSame(await ledgerState(service), { status: 200, state: 'degraded' });
+  test.equal(await failures(service), 7);
+  test.equal(events(service, 'ledger_evidence_down'), 1, 'logged once');
+  test.equal(events(service, 'ledger_down'), 0);
+  test.match(await ledgerState(service), { status: 200, state: 'degraded', detail: /evidence is refused/ });
   other.exec('COMMIT');
   await until(
-    async () => (await askSoon(test, service, first.cookie)).body['dtype'] === 'download',
-    'the ledger is asked again',
+    async () => (await tap(service, first.body['nonce'], first.cookie)).status === 204,
+    'the same evidence is accepted',
   );
-  test.equal(events(service, 'ledger_back'), 1);
+  test.equal(other.prepare('SELECT count(*) AS n FROM install').get()?.['n'], 1, 'and was not lost');
+  test.equal(events(service, 'ledger_evidence_back'), 1);
   test.strictSame(await ledgerState(service), { status: 200, state: 'ok' });
 });
 
-t.test('SQLite locked by another process: refuse', async (test) => {
-  const folder = test.testdir();
-  const path = join(folder, 'ledger.sqlite');
-  const service = await startService(
-    test,
-    undefined,
-    settingsIn(folder, { WEBDIST_LEDGER: `sqlite://${path}`, WEBDIST_LEDGER_DOWN: 'refuse' }),
-  );
-  const other = new DatabaseSync(path);
-  test.teardown(() => other.close());
-  other.exec('BEGIN IMMEDIATE');
+t.test('SQLite that cannot answer: issue', async (test) => {
+  const { service, other } = await startOnSqlite(test);
+  const first = await askSoon(test, service);
+  other.exec('ALTER TABLE install RENAME TO elsewhere');
   for (let count = 0; count < 8; count++) {
-    const { status, body, headers } = await askSoon(test, service);
+    const { status, body } = await askSoon(test, service, first.cookie);
+    test.strictSame([status, body['dtype']], [200, 'redownload']);
+  }
+  const newcomer = await askSoon(test, service);
+  test.equal(newcomer.body['dtype'], 'download', 'a device that is new needs no ledger');
+  const refused = await tap(service, newcomer.body['nonce'], newcomer.cookie);
+  test.strictSame([refused.status, refused.body['code']], [503, 'ledger_unavailable']);
+  test.equal(await failures(service), 9);
+  test.equal(events(service, 'ledger_down'), 1, 'logged once');
+  test.match(await ledgerState(service), { status: 200, state: 'degraded', detail: 'It does not answer.' });
+  other.exec('ALTER TABLE elsewhere RENAME TO install');
+  await until(
+    async () => (await askSoon(test, service, first.cookie)).body['dtype'] === 'download',
+    'the ledger is used again',
+  );
+  test.equal(events(service, 'ledger_back'), 1);
+  await until(
+    async () => (await tap(service, newcomer.body['nonce'], newcomer.cookie)).status === 204,
+    'a token issued while the ledger was down can be confirmed',
+  );
+  test.equal(other.prepare('SELECT count(*) AS n FROM install').get()?.['n'], 1);
+  await until(async () => (await ledgerState(service)).state === 'ok', 'health sees it, too');
+});
+
+t.test('SQLite that cannot answer: refuse', async (test) => {
+  const { service, other } = await startOnSqlite(test, { WEBDIST_LEDGER_DOWN: 'refuse' });
+  const { cookie } = await askSoon(test, service);
+  other.exec('ALTER TABLE install RENAME TO elsewhere');
+  for (let count = 0; count < 8; count++) {
+    const { status, body, headers } = await askSoon(test, service, cookie);
     test.strictSame([status, body['code'], headers.get('retry-after')], [503, 'ledger_unavailable', '1']);
   }
   test.equal(await failures(service), 8);
+  test.equal((await askSoon(test, service)).status, 200, 'a device that is new needs no ledger');
 });
+
+t.test('WEBDIST_INSTALL_EVIDENCE=issue with a ledger that cannot store', async (test) => {
+  for (const [down, status] of [
+    ['issue', 200],
+    ['refuse', 503],
+  ] as const)
+    await test.test(down, async (test) => {
+      const { service, other } = await startOnSqlite(test, {
+        WEBDIST_INSTALL_EVIDENCE: 'issue',
+        WEBDIST_LEDGER_DOWN: down,
+      });
+      const before = await askSoon(test, service);
+      other.exec('BEGIN IMMEDIATE');
+      const meanwhile = await askSoon(test, service);
+      test.equal(meanwhile.status, status);
+      test.equal((await askSoon(test, service, before.cookie)).body['dtype'], 'download', 'a known one needs no write');
+      other.exec('COMMIT');
+      test.equal(other.prepare('SELECT count(*) AS n FROM install').get()?.['n'], 1);
+    });
+});
+
+t.test('first-time token requests write nothing', async (test) => {
+  const { service, path } = await startOnSqlite(test);
+  const sizes = () => ['', '-wal'].map((suffix) => statSync(`${path}${suffix}`).size);
+  const before = sizes();
+  const { headers } = await askSoon(test, service);
+  test.ok(headers);
+  for (let round = 0; round < 20; round++)
+    await Promise.all(Array.from({ length: 50 }, () => post(`${service.url}/install-token`, {})));
+  test.strictSame(sizes(), before, 'a thousand devices');
+});
+
+t.test(
+  'a hundred tokens in one request are one read; a hundred of evidence in one tick are one write',
+  async (test) => {
+    const key = 'key-of-a-server';
+    const { service, other } = await startOnSqlite(test, {
+      WEBDIST_API_KEYS: `one:${createHash('sha256').update(key).digest('hex')}`,
+      WEBDIST_INSTALL_EVIDENCE: 'issue',
+    });
+    const questions = async (dependency: string) => {
+      const text = await (await fetch(`${service.url}/metrics`)).text();
+      const line = new RegExp(
+        `^webdist_dependency_duration_seconds_count\\{dependency="${dependency}"\\} (\\d+)$`,
+        'm',
+      );
+      return Number(line.exec(text)?.[1]);
+    };
+    const requests = Array.from({ length: 100 }, (_, index) => ({ subject: `device ${index}` }));
+    const before = [await questions('ledger'), await questions('ledger_evidence')];
+    const { body } = await post(`${service.url}/install-tokens`, { requests }, { authorization: `Bearer ${key}` });
+    test.equal((body['results'] as { dtype: string }[]).filter(({ dtype }) => dtype === 'download').length, 100);
+    const after = [await questions('ledger'), await questions('ledger_evidence')];
+    // A ping may come between.
+    test.ok(
+      after.every((count, index) => count - (before[index] as number) <= 2),
+      `${before} to ${after}`,
+    );
+    test.equal(other.prepare('SELECT count(*) AS n FROM install').get()?.['n'], 100);
+  },
+);
 
 t.test('PostgreSQL that is stopped, and one that is away', { skip: noPostgres }, async (test) => {
   const server = await openPostgresServer();
@@ -101,10 +201,10 @@ t.test('PostgreSQL that is stopped, and one that is away', { skip: noPostgres },
   server.stop('fast');
   for (let count = 0; count < 8; count++)
     test.equal((await askSoon(test, service, cookie)).body['dtype'], 'redownload', 'while it is away');
-  test.strictSame(await ledgerState(service), { status: 200, state: 'degraded' });
+  test.match(await ledgerState(service), { status: 200, state: 'degraded' });
 
   const late = await startService(test, undefined, env);
-  test.strictSame(await ledgerState(late), { status: 200, state: 'degraded' }, 'a service starts without it');
+  test.match(await ledgerState(late), { status: 200, state: 'degraded' }, 'a service starts without it');
   server.start();
   await until(async () => (await askSoon(test, service, cookie)).body['dtype'] === 'download', 'it is back');
   await until(async () => (await askSoon(test, late, cookie)).body['dtype'] === 'download', 'it is there');

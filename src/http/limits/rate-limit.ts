@@ -28,9 +28,9 @@ export type Limit = {
 /** For pages: one visitor, and one address. */
 export const pageLimits = (
   limits: ServerDeps['config']['rateLimit'],
-  devices: Pick<DeviceCookies, 'idIn'>,
+  devices: Pick<DeviceCookies, 'deviceIn'>,
 ): readonly Limit[] => [
-  { name: 'visitor', max: limits.perVisitor, keyOf: (request) => devices.idIn(request) ?? addressOf(request) },
+  { name: 'visitor', max: limits.perVisitor, keyOf: (request) => devices.deviceIn(request)?.id ?? addressOf(request) },
   { name: 'address', max: limits.perAddress, keyOf: addressOf },
 ];
 

@@ -85,8 +85,9 @@ async function answerOne(
   if (caller.kind === 'server') return answerFor(deps, serverRequest(deps, fields, caller), fields, request);
   refuseClaims(fields);
   const app = deps.appNamed(appNameIn(fields));
-  const subject = { kind: 'device', id: deps.devices.remember(request, reply) } as const;
-  return answerFor(deps, { app, subject, caller: 'page', country: deps.countryOf(request) }, fields, request);
+  const { device, isNew } = deps.devices.remember(request, reply);
+  const install = { app, subject: device, isNewSubject: isNew, caller: 'page', country: deps.countryOf(request) };
+  return answerFor(deps, install, fields, request);
 }
 
 type Server = Extract<Caller, { kind: 'server' }>;
@@ -157,9 +158,9 @@ async function answerFor(
 export function logIssued(
   request: FastifyRequest,
   app: AppConfig,
-  { dtype, nonce, keyId, subjectHash }: IssuedInstall,
+  { dtype, nonce, keyId, subjectTag }: IssuedInstall,
 ): void {
-  request.log.info({ event: 'install_token_issued', app: app.bundleId, dtype, nonce, subject: subjectHash, keyId });
+  request.log.info({ event: 'install_token_issued', app: app.bundleId, dtype, nonce, subject: subjectTag, keyId });
 }
 
 /** The bundle id of the app that a request for one token names; undefined when that is none of this server's. */

@@ -39,8 +39,8 @@ export const installsRoute =
       }
       if (nonce === undefined)
         throw new WebdistError('forbidden', 'subject: only an authenticated server may name one; give the nonce.');
-      const device = devices.idIn(request);
-      if (device !== undefined) await service.confirm('tap', { nonce, subject: { kind: 'device', id: device } });
+      const device = devices.deviceIn(request);
+      if (device !== undefined) await service.confirm('tap', { nonce, subject: device });
       return reply.code(204).send();
     });
   };
