@@ -1,26 +1,32 @@
 #!/usr/bin/env -S node --
-/** From the command line to one command. An error is one line on stderr and an exit code: 1 failed, 2 wrong usage. */
+/**
+ * Maps the command line to one command. Any error ends the process with one line on stderr and an exit code: 1 failed, 2 wrong
+ * usage. The "--" above keeps Node.js from taking options of webdist, such as --env-file, as its own.
+ */
 
-import { CommanderError } from 'commander';
+import { failureOf } from './cli/failure.ts';
 import { buildProgram } from './cli/program.ts';
-import { isWebdistError } from './errors.ts';
+import { isDebugLevel } from './config/log-level.ts';
 
-// Whoever reads only the head of the output has all they wanted.
+process.on('uncaughtException', end);
+process.on('unhandledRejection', end);
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
+  // The reader, such as `head`, has all that it wants.
+  if (error.code === 'EPIPE') process.exit(0);
+  end(error);
 });
 
 try {
   await buildProgram().parseAsync();
 } catch (error) {
-  // What was opened before the failure must not keep the process alive.
-  process.exit(report(error));
+  end(error);
 }
 
-function report(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (!isWebdistError(error)) throw error;
-  process.stderr.write(`webdist: ${error.message}\n`);
-  return error.code === 'usage_invalid' ? 2 : 1;
+/** Exits at once: what was opened before the failure must not keep the process alive. */
+function end(thrown: unknown): never {
+  const { line, exitCode, frames } = failureOf(thrown);
+  const stack = isDebugLevel() ? frames : [];
+  const advice = frames.length > stack.length ? ' (LOG_LEVEL=debug prints the stack)' : '';
+  if (line !== undefined) process.stderr.write(`webdist: ${[line + advice, ...stack].join('\n')}\n`);
+  process.exit(exitCode);
 }
