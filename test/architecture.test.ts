@@ -117,7 +117,7 @@ const table: Record<string, string[]> = {
     'metrics',
     'tracing',
   ],
-  main: ['cli', 'errors'],
+  main: ['cli', 'config'],
 };
 
 const importLine =

@@ -1,10 +1,10 @@
-/** What commands read beside their settings: files that an option names, and stdin. */
+/** Input of the commands other than settings: files named by options, and stdin. */
 
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { WebdistError } from '../errors.ts';
 
-/** Reads a file that an option named. Throws `config_invalid`. */
+/** Reads a file that an option names. Throws `config_invalid`. */
 export async function readTextFile(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
@@ -14,6 +14,6 @@ export async function readTextFile(path: string): Promise<string> {
   }
 }
 
-/** The argument itself, or for `-` what stdin has, trimmed. */
+/** The argument itself; for `-`, the content of stdin. Trimmed. */
 export const argumentOrStdin = async (argument: string): Promise<string> =>
   (argument === '-' ? await text(process.stdin) : argument).trim();

@@ -1,9 +1,9 @@
 /**
- * Every command, listed by hand. Only what is said on the command line is loaded for it; what a command does, and all it
- * needs, when it is called. Must not run anything: `main.ts` does.
+ * All commands. Only their command lines are loaded here; the code that does the work, with everything that it needs, is
+ * loaded when its command runs.
  */
 
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { version } from '../version.ts';
 import { apiTokenCommand } from './api-token/command.ts';
 import { appsCommand } from './apps/command.ts';
@@ -20,7 +20,7 @@ import { serveCommand } from './serve/command.ts';
 import { tokenCommand } from './token/command.ts';
 import { whoamiCommand } from './whoami/command.ts';
 
-/** The whole program; parsing throws commander's errors instead of ending the process. */
+/** The whole program. Parsing throws commander's errors instead of ending the process. */
 export function buildProgram(): Command {
   const program = new Command('webdist')
     .description('Install verification tokens for iOS apps distributed from your own website')
@@ -42,14 +42,20 @@ export function buildProgram(): Command {
     completionCommand(),
   ];
   for (const command of commands) program.addCommand(command);
-  return throwing(program);
+  return configured(program);
 }
 
-/** Commander hands its settings on only to commands that it makes itself. */
-function throwing(command: Command): Command {
-  command.exitOverride().showSuggestionAfterError();
-  command.showHelpAfterError(`(${pathOf(command)} --help says more)`);
-  for (const sub of command.commands) throwing(sub);
+/** Applies the settings to every command: commander passes them on only to commands that it creates itself. */
+function configured(command: Command): Command {
+  // Options after a subcommand are the subcommand's, even if the command before it has options of the same name.
+  command.exitOverride().enablePositionalOptions().showSuggestionAfterError();
+  command.showHelpAfterError(`(see ${pathOf(command)} --help)`);
+  // For commander a bare group is an error. Here it prints its help on stdout, and the exit code is 0.
+  command.help = () => {
+    command.outputHelp();
+    throw new CommanderError(0, 'commander.help', '(outputHelp)');
+  };
+  for (const sub of command.commands) configured(sub);
   return command;
 }
 

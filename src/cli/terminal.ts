@@ -1,18 +1,18 @@
-/** What commands share at the terminal: data as a table or JSON on stdout, questions and progress on stderr. */
+/** Terminal output of the commands: data on stdout as a table or JSON; questions and progress on stderr. */
 
 import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
 import { WebdistError } from '../errors.ts';
 
-/** Commander's answer for a command with `--json`. */
+/** The options of a command that prints data. */
 export type JsonOption = { readonly json?: boolean };
 
-/** Writes data to stdout: with `--json` as one line of JSON, else the lines for people. */
+/** Writes data to stdout: with `--json` as one line of JSON, otherwise the lines for people. */
 export function print(data: unknown, json: boolean | undefined, lines: readonly string[]): void {
   process.stdout.write(json ? `${JSON.stringify(data)}\n` : lines.map((line) => `${line}\n`).join(''));
 }
 
-/** Rows under a head, columns two blanks apart. What came from elsewhere cannot move the cursor. */
+/** Rows under a head, columns two spaces apart. Control characters are replaced, so that data cannot move the cursor. */
 export function table(head: readonly string[], rows: readonly (readonly (string | undefined)[])[]): string[] {
   const plain = [head, ...rows.map((row) => row.map((cell) => oneLine(cell ?? '')))];
   const widths = head.map((_, column) => Math.max(...plain.map((row) => row[column]?.length ?? 0)));
@@ -27,7 +27,7 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
 
 const oneLine = (text: string) => text.replace(/\p{Cc}+/gu, ' ');
 
-/** On a terminal and without NO_COLOR; `styleText` looks at stdout by itself. */
+/** Only on a terminal and without NO_COLOR: `styleText` checks stdout itself. */
 export const bold = (text: string): string => styleText('bold', text);
 
 const colours = { ok: 'green', warn: 'yellow', fail: 'red', info: 'blue' } as const;
@@ -35,44 +35,64 @@ const colours = { ok: 'green', warn: 'yellow', fail: 'red', info: 'blue' } as co
 /** One of the four results, padded to the width of the longest. */
 export const resultWord = (result: keyof typeof colours): string => styleText(colours[result], result.padEnd(4));
 
-/** A line on stderr; on a terminal the line that says how long one waits already makes way. */
-export const say = (line: string) => void process.stderr.write(`${process.stderr.isTTY ? '\r\u001b[2K' : ''}${line}\n`);
+const CLEAR_LINE = '\r\u001b[2K';
 
-/** Does work; when it takes longer than a second a line on the terminal says what is waited for. */
-export async function withProgress<T>(what: string, work: () => Promise<T>): Promise<T> {
-  if (!process.stderr.isTTY) return work();
+/** Writes a line to stderr; on a terminal, in place of the progress line. */
+export const say = (line: string) => void process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ''}${line}\n`);
+
+/** Replaces the text of the progress line. */
+export type ShowProgress = (text: string) => void;
+
+/**
+ * Runs `work`. On a terminal, after one second a line shows what it is doing and for how long, unless `work` shows its own
+ * text. Elsewhere nothing is printed.
+ */
+export async function withProgress<T>(what: string, work: (show: ShowProgress) => Promise<T>): Promise<T> {
+  if (!process.stderr.isTTY) return work(() => undefined);
   let seconds = 0;
-  const timer = setInterval(() => process.stderr.write(`\r\u001b[2K${what} … ${++seconds} s`), 1000);
+  let isShown = false;
+  const show: ShowProgress = (text) => {
+    isShown = true;
+    process.stderr.write(CLEAR_LINE + text);
+  };
+  let own = false;
+  const timer = setInterval(() => {
+    seconds += 1;
+    if (!own) show(`${what} … ${seconds} s`);
+  }, 1000);
   try {
-    return await work();
+    return await work((text) => {
+      own = true;
+      show(text);
+    });
   } finally {
     clearInterval(timer);
-    if (seconds > 0) process.stderr.write('\r\u001b[2K');
+    if (isShown) process.stderr.write(CLEAR_LINE);
   }
 }
 
 /**
- * Asks before something that cannot be undone; `--yes` answers beforehand. Throws `usage_invalid` where nobody can be
- * asked, and `forbidden` when the answer is anything but yes, Ctrl-C included.
+ * Asks before a change that cannot be undone; `--yes` answers in advance. Throws `usage_invalid` if there is no terminal to
+ * ask on, and `forbidden` if the answer is not yes, or on Ctrl-C.
  */
-export async function agree(what: string, yes: boolean | undefined): Promise<void> {
+export async function confirm(question: string, yes: boolean | undefined): Promise<void> {
   if (yes) return;
   if (!process.stdin.isTTY || !process.stderr.isTTY)
-    throw new WebdistError('usage_invalid', `${what} needs a yes, and there is no terminal to ask on.`, {
-      hint: 'Add --yes.',
+    throw new WebdistError('usage_invalid', `This needs confirmation: ${question}`, {
+      hint: 'Use --yes when there is no terminal.',
     });
-  const asking = createInterface({ input: process.stdin, output: process.stderr });
+  const prompt = createInterface({ input: process.stdin, output: process.stderr });
   const stopped = new AbortController();
-  asking.once('SIGINT', () => stopped.abort());
-  asking.once('close', () => stopped.abort());
+  prompt.once('SIGINT', () => stopped.abort());
+  prompt.once('close', () => stopped.abort());
   try {
-    const answer = await asking.question(`${what} [y/N] `, { signal: stopped.signal });
+    const answer = await prompt.question(`${question} [y/N] `, { signal: stopped.signal });
     if (/^y(es)?$/i.test(answer.trim())) return;
   } catch (error) {
     if (!stopped.signal.aborted) throw error;
     process.stderr.write('\n');
   } finally {
-    asking.close();
+    prompt.close();
   }
   throw new WebdistError('forbidden', 'Nothing was changed.');
 }

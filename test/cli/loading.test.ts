@@ -1,4 +1,4 @@
-/** Each command loads what it needs and no more: a small start, and in production nothing of the sandbox. */
+/** Each command loads only what it needs: a fast start, and nothing of the sandbox in production. */
 
 import t, { type Test } from 'tap';
 import { temporaryFolder } from '../harness/folder.ts';
@@ -7,14 +7,14 @@ import { startSandbox } from '../harness/sandbox.ts';
 import { isReady } from '../harness/service.ts';
 import { until } from '../harness/until.ts';
 
-/** Prints the files of `src` and the packages a process has loaded from its own first file on, when it ends. */
+/** Prints the files of `src` and the packages that a process has loaded since its first own file, when it exits. */
 const recorder = `
   import { registerHooks } from 'node:module';
   const loaded = new Set();
   registerHooks({
     load(url, context, next) {
       const found = /node_modules\\/((?:@[^/]+\\/)?[^/]+)/.exec(url) ?? /\\/(src\\/.+)$/.exec(url);
-      // What tap puts into every process comes before.
+      // Before that come the modules that tap loads in every process.
       if (found && (loaded.size > 0 || found[1] === 'src/main.ts')) loaded.add(found[1]);
       return next(url, context);
     },
@@ -35,13 +35,16 @@ t.test('what the command line describes needs no other package than commander', 
   for (const args of [['--version'], ['--help'], ['help', 'keys'], ['docter'], ['packages', 'pull', '--help']]) {
     const loaded = await loadedBy(run(t, args));
     const others = loaded.filter(
-      (name) => !/^src\/(main|errors|version|locators|cli\/(program|values|[\w-]+\/command))\.ts$/.test(name),
+      (name) =>
+        !/^src\/(main|errors|version|locators|config\/log-level|cli\/(program|failure|option-values|[\w-]+\/command))\.ts$/.test(
+          name,
+        ),
     );
     t.strictSame(others, ['commander'], args.join(' '));
   }
 });
 
-t.test('serve loads neither the sandbox nor what other commands do', async (t) => {
+t.test('serve loads neither the sandbox nor the code of other commands', async (t) => {
   const { settings } = await startSandbox(t);
   const serving = run(t, ['serve'], { ...settings, PORT: '0', WEBDIST_DATA_DIR: temporaryFolder(t) });
   await isReady(await until(() => /"address":"([^"]+)"/.exec(serving.output())?.[1], serving.output));
@@ -56,7 +59,7 @@ t.test('serve loads neither the sandbox nor what other commands do', async (t) =
   );
 });
 
-t.test('pulling packages loads no server', async (t) => {
+t.test('packages pull loads no server', async (t) => {
   const { settings } = await startSandbox(t);
   const pulling = run(t, ['packages', 'pull'], { ...settings, WEBDIST_DATA_DIR: temporaryFolder(t) });
   const loaded = await loadedBy(pulling);

@@ -9,7 +9,7 @@ import { temporaryFolder } from '../harness/folder.ts';
 import { webdist, webdistJson } from '../harness/process.ts';
 import { requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
 
-/** Only what App Store Connect needs: these commands need no app. */
+/** Only the settings of App Store Connect: these commands need no app. */
 function credentials(settings: Readonly<Record<string, string>>) {
   return Object.fromEntries(Object.entries(settings).filter(([name]) => name.startsWith('ASC_')));
 }
@@ -54,10 +54,16 @@ t.test('keys: add, list, show, remove', async (t) => {
     `id           ${shared.id}\nfor          all apps\nfingerprint  ${shared.fingerprint}\n${publicKeyPem(publicKey)}`,
   );
 
-  await t.test('what cannot be is said in a line', async (t) => {
+  await t.test('errors are one line', async (t) => {
     const again = await webdist(['keys', 'add', '--public', publicFile, '--account'], env);
-    t.match(again, { code: 1, stdout: '' });
-    t.match(again.stderr, new RegExp(`^webdist: This public half is registered already, as ${shared.id}\\. .+\\n$`));
+    t.match(again, { code: 0, stderr: 'This key is already registered; nothing was changed.\n' });
+    t.match(again.stdout, new RegExp(`^id +${shared.id}\n`));
+    const otherScope = await webdist(['keys', 'add', '--public', publicFile, '--app', 'com.example.trailmap'], env);
+    t.match(otherScope, { code: 1, stdout: '' });
+    t.match(
+      otherScope.stderr,
+      new RegExp(`^webdist: This public half is already registered .+ as ${shared.id}\\. .+\\n$`),
+    );
     const second = await webdist(['keys', 'add', '--key', 'env://OTHER', '--app', 'com.example.trailmap'], {
       ...env,
       OTHER: generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' }),
@@ -66,7 +72,7 @@ t.test('keys: add, list, show, remove', async (t) => {
     t.match(await webdist(['keys', 'show', 'no-such'], env), { code: 1, stderr: /^webdist: .+no-such.+\n$/ });
     t.match(await webdist(['keys', 'remove', 'no-such', '--yes'], env), { code: 1, stderr: /^webdist: .+no-such/ });
     t.match(await webdist(['keys', 'list', '--app', 'com.none.app'], env), { code: 1, stderr: /"com\.none\.app"/ });
-    t.match(await webdist(['keys', 'list', '--app', 'a.b', '--account'], env), { code: 2, stderr: /exclude/ });
+    t.match(await webdist(['keys', 'list', '--app', 'a.b', '--account'], env), { code: 2, stderr: /not both/ });
     t.match(await webdist(['keys', 'add', '--account'], env), { code: 2, stderr: /--key LOCATOR or --public FILE/ });
     t.match(await webdist(['keys', 'add', '--public', publicFile], env), { code: 2, stderr: /--app APP or --account/ });
     t.match(await webdist(['keys', 'add', '--public', join(folder, 'none'), '--account'], env), {
@@ -79,9 +85,13 @@ t.test('keys: add, list, show, remove', async (t) => {
     });
   });
 
-  await t.test('nothing is removed without a yes', async (t) => {
+  await t.test('nothing is removed without confirmation', async (t) => {
     const refused = await webdist(['keys', 'remove', shared.id], env, 'y\n');
-    t.match(refused, { code: 2, stdout: '', stderr: /Add --yes\.\n$/ });
+    t.match(refused, {
+      code: 2,
+      stdout: '',
+      stderr: /^webdist: This needs confirmation: .+ Use --yes when there is no terminal\.\n$/,
+    });
     t.strictSame(await requestsSeen({ baseUrl, settings, ...sandbox }, 'DELETE'), []);
     const removed = await webdist(['keys', 'remove', shared.id, '--yes'], env);
     t.match(removed, { code: 0, stdout: `removed  ${shared.id}\n` });
@@ -103,7 +113,9 @@ t.test('domains: add, list, show, remove', async (t) => {
     new RegExp(`^ID .+NAME\n${added.id}  example\\.com .+shop\n$`),
   );
   t.match((await webdist(['domains', 'show', added.id], env)).stdout, /^id {7}.+\ndomain {3}example\.com\n/);
-  t.match(await webdist(['domains', 'add', 'example.com'], env), { code: 1, stderr: /DUPLICATE/ });
+  const again = await webdist(['domains', 'add', 'example.com'], env);
+  t.match(again, { code: 0, stderr: 'example.com is already registered; nothing was changed.\n' });
+  t.match(again.stdout, new RegExp(`^id +${added.id}\n`));
   t.match(await webdist(['domains', 'add', 'https://example.com/'], env), { code: 2, stderr: /is not a bare domain/ });
   t.match(await webdist(['domains', 'show', 'none'], env), { code: 1, stderr: /none/ });
   t.match(await webdist(['domains', 'remove', added.id], env), { code: 2, stderr: /--yes/ });
@@ -114,19 +126,24 @@ t.test('domains: add, list, show, remove', async (t) => {
   t.strictSame(await webdistJson(['domains', 'list'], env), []);
 });
 
-t.test('apps find', async (t) => {
+t.test('apps list and find', async (t) => {
   const { settings } = await startSandbox(t);
   const env = credentials(settings);
   const found = { appleItemId: '6500000001', bundleId: 'com.example.trailmap', name: 'Trail Map', keyId: null };
   t.match(await webdistJson(['apps', 'find', 'com.example.trailmap'], env), found);
   t.match(await webdistJson(['apps', 'find', '6500000001'], env), found);
+  t.match(await webdistJson(['apps', 'find', 'Trail Map'], env), found);
+  const listed = { appleItemId: '6500000001', bundleId: 'com.example.trailmap', name: 'Trail Map' };
+  t.strictSame(await webdistJson(['apps', 'list'], env), [listed]);
+  const list = (await webdist(['apps', 'list'], env)).stdout;
+  t.match(list, /^APPLEITEMID +BUNDLE ID +NAME\n6500000001 +com\.example\.trailmap +Trail Map\n$/);
   t.match((await webdist(['apps', 'find', 'com.example.trailmap'], env)).stdout, /^AppleItemID {2}6500000001$/m);
   const { id } = await webdistJson<Key>(
     ['keys', 'add', '--app', '6500000001', '--key', settings['WEBDIST_KEY'] ?? ''],
     env,
   );
   t.match(await webdistJson(['apps', 'find', '6500000001'], env), { keyId: id, fingerprint: sha256 });
-  t.match(await webdist(['apps', 'find', 'com.example.Trailmap'], env), { code: 1, stderr: /capitals included/ });
+  t.match(await webdist(['apps', 'find', 'com.example.Trailmap'], env), { code: 1, stderr: /case matters/ });
 });
 
 t.test('whoami', async (t) => {

@@ -35,7 +35,7 @@ t.test('token mint and verify', async (t) => {
   t.equal(human.code, 0);
   const [token = '', link] = human.stdout.split('\n');
   t.match(link, /^marketplace-kit:\/\/install\?/);
-  t.match(human.stderr, /^redownload of com\.example\.trailmap, key .+, good until .+\n$/);
+  t.match(human.stderr, /^redownload of com\.example\.trailmap, key .+, valid until .+\n$/);
 
   t.match(await webdist(['token', 'mint', '--app', 'com.none'], env), { code: 1, stderr: /no app of this server/ });
   t.match(await webdist(['token', 'mint', '--dtype', 'first'], env), { code: 2, stderr: /download, redownload/ });
@@ -49,13 +49,16 @@ t.test('token mint and verify', async (t) => {
     t.match(await webdistJson(['token', 'verify', token], env), { accepted: true, claims: { dtype: 'redownload' } });
   });
 
-  await t.test('verify: with a JWK set, a file, and what is remembered', async (t) => {
+  await t.test('verify: with a JWK set, a file, and the data folder', async (t) => {
     const jwks = `${service.url}/.well-known/jwks.json`;
     t.match(await webdist(['token', 'verify', '--jwks', jwks, token]), { code: 0, stdout: /jwks\.json/ });
     const path = new URL(env['WEBDIST_KEY'] ?? '').pathname;
-    t.match(await webdist(['token', 'verify', '--key', path, token]), { code: 0, stdout: /whether it is registered/ });
+    t.match(await webdist(['token', 'verify', '--key', path, token]), {
+      code: 0,
+      stdout: /whether that is registered/,
+    });
     const remembered = await webdist(['token', 'verify', token], { WEBDIST_DATA_DIR: dataDir });
-    t.match(remembered, { code: 0, stdout: /from the memory in/, stderr: /data folder remembers/ });
+    t.match(remembered, { code: 0, stdout: /from the data folder/, stderr: /keys are from the data folder/ });
     t.match(await webdist(['token', 'verify', token], { WEBDIST_DATA_DIR: temporaryFolder(t) }), {
       code: 2,
       stderr: /no public key .+ --key FILE or --jwks URL/,
@@ -63,7 +66,7 @@ t.test('token mint and verify', async (t) => {
     t.match(await webdist(['token', 'verify', '--jwks', 'http://127.0.0.1:1/', token]), { code: 1, stderr: /JWK set/ });
     t.match(await webdist(['token', 'verify', '--jwks', 'x', token]), { code: 2 });
     t.match(await webdist(['token', 'verify', '--key', '/none', token]), { code: 1, stderr: /ENOENT/ });
-    t.match(await webdist(['token', 'verify', '--key', 'a', '--jwks', 'b', token]), { code: 2, stderr: /exclude/ });
+    t.match(await webdist(['token', 'verify', '--key', 'a', '--jwks', 'b', token]), { code: 2, stderr: /not both/ });
     t.match(await webdist(['token', 'verify']), { code: 2, stderr: /missing required argument 'token'/ });
   });
 
@@ -72,19 +75,19 @@ t.test('token mint and verify', async (t) => {
     const verdict = await webdist(['token', 'verify', apiToken], env);
     t.equal(verdict.code, 1);
     t.match(verdict.stdout, /^fail {2}signature +kid is .+API key$/m);
-    t.match(verdict.stdout, /likely: this is a bearer token for an Apple API/);
+    t.match(verdict.stdout, /likely cause: this is a bearer token for an Apple API/);
     t.match(verdict.stdout, /\nA device would refuse it\.\n$/);
     const json = await webdist(['token', 'verify', '--json', 'garbage'], env);
     t.equal(json.code, 1);
     t.match(JSON.parse(json.stdout), { accepted: false, checks: [{ name: 'shape', result: 'fail' }] });
   });
 
-  await t.test('while Apple is down it signs with what is remembered', async (t) => {
+  await t.test('while Apple is down, it signs with the stored key id', async (t) => {
     await setFault(sandbox, { drop: true });
     const offline = await webdistJson<Minted>(['token', 'mint'], env);
     t.equal(offline.keyId, minted.keyId);
     const verdict = await webdist(['token', 'verify', offline.token], env);
-    t.match(verdict, { code: 0, stderr: /App Store Connect was not asked: .+no answer/ });
+    t.match(verdict, { code: 0, stderr: /App Store Connect was not used: .+no answer/ });
     await endFaults(sandbox);
     t.match(await sandbox.device({ token: offline.token }), { accepted: true });
   });
@@ -155,7 +158,7 @@ t.test('api-token: three kinds, with exactly the claims of each', async (t) => {
     t.equal(elsewhere.status, 403);
   });
 
-  await t.test('what Apple refuses is refused here, and why', async (t) => {
+  await t.test('JWTs that Apple would refuse are refused, with the reason', async (t) => {
     const refused = async (args: string[], says: RegExp, given = env) =>
       t.match(await webdist(['api-token', ...args], given), { code: 2, stdout: '', stderr: says }, args.join(' '));
     await refused(['--kind', 'team', '--lifetime', '1201'], /cannot be valid for 1201 seconds.+from 1 to 1200/);
@@ -170,7 +173,7 @@ t.test('api-token: three kinds, with exactly the claims of each', async (t) => {
     await refused(['--kind', 'in-app-purchase', '--scope', 'GET /'], /has no scope/);
     await refused([], /--kind/);
     await refused(['--kind', 'enterprise'], /team, individual, in-app-purchase/);
-    await refused(['--kind', 'team'], /Say which API key signs/, {});
+    await refused(['--kind', 'team'], /No API key is given/, {});
     const folder = temporaryFolder(t);
     const p384 = join(folder, 'p384.pem');
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });

@@ -1,4 +1,4 @@
-/** Wrong usage, closed pipes, terminals and signals: clear, safe, with the right exit code. */
+/** Wrong usage, closed pipes, terminals and signals: clear and safe messages, and the right exit code. */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ import { until } from '../harness/until.ts';
 
 const escapeCode = '\u001b';
 
-t.test('wrong usage exits 2 and says what is right', async (t) => {
+t.test('wrong usage exits 2 and names the right one', async (t) => {
   const cases: readonly (readonly [args: string[], says: RegExp])[] = [
     [['docter'], /unknown command 'docter'\n\(Did you mean doctor\?\)/],
     [['keys', 'lst'], /unknown command 'lst'\n\(Did you mean list\?\)/],
@@ -22,7 +22,7 @@ t.test('wrong usage exits 2 and says what is right', async (t) => {
     [['token', 'mint', '--app'], /argument missing/],
     [['keys', 'show'], /missing required argument 'id'/],
     [['keys', 'show', 'a', 'b'], /too many arguments/],
-    [['doctor', '--public', 'example.com'], /Expected is an address/],
+    [['doctor', '--public', 'example.com'], /Expected a URL/],
     [['completion', 'tcsh'], /bash, zsh, fish/],
     [['keygen', '--out', 'a', '--in', 'b'], /exclude each other/],
     [['keygen', '--in', 'file:///a.pem'], /No key can be created under the scheme "file"/],
@@ -34,17 +34,19 @@ t.test('wrong usage exits 2 and says what is right', async (t) => {
     t.match(stderr, says);
     t.notMatch(stderr, /at .*\.ts:\d+/);
   }
-  t.match(await webdist([]), { code: 2, stdout: '', stderr: /Usage: webdist/ });
-  t.match(await webdist(['keys']), { code: 2, stdout: '', stderr: /Usage: webdist keys/ });
 });
 
 t.test('help and version are data', async (t) => {
+  t.match(await webdist([]), { code: 0, stdout: /^Usage: webdist/, stderr: '' });
+  for (const group of ['apps', 'audit', 'domains', 'keys', 'ledger', 'packages', 'token'])
+    t.match(await webdist([group]), { code: 0, stdout: new RegExp(`^Usage: webdist ${group}`), stderr: '' });
+  t.match(await webdist(['sandbox', 'device']), { code: 0, stdout: /^Usage: webdist sandbox device/, stderr: '' });
   t.match(await webdist(['--help']), { code: 0, stdout: /doctor/, stderr: '' });
   t.match(await webdist(['help', 'keys']), { code: 0, stdout: /Example:\n {2}\$ webdist keys list\n/ });
   t.match(await webdist(['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ });
 });
 
-t.test('completion: bash proposes what there is', async (t) => {
+t.test('completion: bash proposes commands and options', async (t) => {
   const script = join(temporaryFolder(t), 'webdist.bash');
   writeFileSync(script, (await webdist(['completion', 'bash'])).stdout);
   const proposed = (...words: string[]) => {
@@ -61,7 +63,7 @@ t.test('completion: bash proposes what there is', async (t) => {
   t.match((await webdist(['completion', 'fish'])).stdout, /^complete -c webdist .+doctor/m);
 });
 
-t.test('a reader that goes away is no error', async (t) => {
+t.test('a reader that closes the pipe is not an error', async (t) => {
   const ask = 'set -o pipefail; "$0" -- src/main.ts --help | true; echo "exit $?"';
   const { stdout, stderr } = spawnSync('bash', ['-c', ask, process.execPath], { encoding: 'utf8' });
   t.equal(stdout, 'exit 0\n');
@@ -110,7 +112,7 @@ t.test('at a terminal', { skip: withoutScript }, async (t) => {
   const env: Record<string, string> = Object.fromEntries(
     Object.entries(settings).filter(([name]) => name.startsWith('ASC_')),
   );
-  /** Types `answer`, where there is one, once the screen shows `prompt`. */
+  /** Types `answer`, if there is one, once the screen shows `prompt`. */
   const type = async (args: string, prompt: RegExp, answer: string, more: Record<string, string> = {}) => {
     const child = spawn('script', ['-qec', `"${process.execPath}" -- src/main.ts ${args}`, '/dev/null'], {
       env: { PATH: process.env['PATH'], TERM: 'xterm', ...env, ...more },
@@ -123,7 +125,7 @@ t.test('at a terminal', { skip: withoutScript }, async (t) => {
       () => prompt.test(screen),
       () => `the prompt\n${screen}`,
     );
-    // A command that asks nothing may have ended by now: its terminal takes no more.
+    // A command that does not ask may have ended already; its terminal then accepts no input.
     if (answer !== '') child.stdin.write(answer);
     await closed;
     return { code: child.exitCode, screen };
@@ -138,7 +140,7 @@ t.test('at a terminal', { skip: withoutScript }, async (t) => {
   const plain = await type('domains list', /DOMAIN/, '', { NO_COLOR: '1' });
   t.notOk(plain.screen.includes(`${escapeCode}[1m`), 'NO_COLOR');
   await setFault({ settings, ...sandbox }, { latencyMs: 2500, times: 1 });
-  t.match((await type('domains list', /DOMAIN/, '')).screen, /Asking for domains … 1 s/, 'progress');
+  t.match((await type('domains list', /DOMAIN/, '')).screen, /Fetching the domains … 1 s/, 'progress');
   t.match(await type(`domains remove ${id}`, /\[y\/N\]/, 'y\n'), { code: 0, screen: /removed {2}/ });
   t.notOk(await isThere());
 });

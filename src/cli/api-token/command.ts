@@ -1,26 +1,26 @@
-/** What is said on the command line for `webdist api-token`; `../api-token.ts` does it, loaded when it is called. */
+/** The command line of `webdist api-token`. */
 
 import { Command, Option } from 'commander';
 import type { ApiKeyKind } from '../../app-store-connect/api-token.ts';
-import { collected, wholeSeconds } from '../values.ts';
+import { collected, wholeSeconds } from '../option-values.ts';
 
 const work = () => import('./run.ts');
 
 export function apiTokenCommand(): Command {
   return new Command('api-token')
-    .description("a bearer JWT for Apple's server APIs, alone on stdout")
+    .description("make a bearer JWT for Apple's server APIs; prints only the JWT")
     .addOption(
       new Option('--kind <kind>', 'kind of API key')
         .choices(['team', 'individual', 'in-app-purchase'] satisfies ApiKeyKind[])
         .makeOptionMandatory(),
     )
-    .option('--key <locator>', 'the .p8, as a locator (default: ASC_PRIVATE_KEY)')
+    .option('--key <locator>', 'locator of the .p8 (default: ASC_PRIVATE_KEY)')
     .option('--key-id <id>', 'id of the API key (default: ASC_KEY_ID)')
     .option('--issuer-id <id>', 'issuer id (default: ASC_ISSUER_ID); an individual key has none')
     .option('--bundle-id <id>', 'app, for in-app-purchase (default: WEBDIST_BUNDLE_ID)')
-    .option('--lifetime <seconds>', 'at most 1200, for in-app-purchase 3600', wholeSeconds, 1200)
-    .option('--scope <entry>', 'what the JWT is good for, "GET /v1/apps"; may be repeated', collected)
-    .option('--curl', 'print a ready curl command instead')
+    .option('--lifetime <seconds>', 'at most 1200; for in-app-purchase, 3600', wholeSeconds, 1200)
+    .option('--scope <entry>', 'a request that the JWT permits, such as "GET /v1/apps"; may be repeated', collected)
+    .option('--curl', 'print a complete curl command instead')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ curl -H "Authorization: Bearer $(webdist api-token --kind team)" …')
     .action(async (options) => (await work()).printApiToken(options));

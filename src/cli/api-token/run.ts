@@ -1,9 +1,9 @@
-/** `webdist api-token`: a bearer JWT for Apple's server APIs, of any of the three kinds of API keys (docs/apple-facts.md §7). */
+/** `webdist api-token`: makes a bearer JWT for Apple's server APIs with any of the three kinds of API keys (docs/apple-facts.md §7). */
 
 import { type ApiKeyKind, buildApiToken } from '../../app-store-connect/api-token.ts';
 import { apiKeySettings, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
-import { withKey } from '../apple.ts';
+import { withKey } from '../app-store-connect.ts';
 import { type JsonOption, print } from '../terminal.ts';
 
 type Options = JsonOption & {
@@ -20,11 +20,11 @@ type Options = JsonOption & {
 export async function printApiToken(options: Options): Promise<void> {
   const { kind, lifetime: lifetimeSeconds, scope, curl, json } = options;
   const settings = apiKeySettings(processSettings());
-  refuseIdle(options);
+  refuseUnused(options);
   const locator = options.key ?? settings.privateKey;
   if (locator === undefined)
-    throw new WebdistError('usage_invalid', 'Say which API key signs.', {
-      hint: 'Give --key LOCATOR or set ASC_PRIVATE_KEY.',
+    throw new WebdistError('usage_invalid', 'No API key is given.', {
+      hint: 'Use --key LOCATOR, or set ASC_PRIVATE_KEY.',
     });
   const request = {
     kind,
@@ -42,15 +42,19 @@ export async function printApiToken(options: Options): Promise<void> {
   print({ apiToken, kind, keyId, expiresAt, ...(curl && { curl: command }) }, json, [curl ? command : apiToken]);
 }
 
-/** What would be left out of the JWT without a word, and so is a mistake. */
-function refuseIdle({ kind, issuerId, bundleId }: Options): void {
+/** Refuses options that this kind of JWT does not use. */
+function refuseUnused({ kind, issuerId, bundleId }: Options): void {
   if (kind === 'individual' && issuerId !== undefined)
-    throw new WebdistError('usage_invalid', "An individual key's JWT must not have an issuer id; Apple refuses it.", {
-      hint: 'Leave --issuer-id out, or say --kind team.',
-    });
+    throw new WebdistError(
+      'usage_invalid',
+      'The JWT of an individual key must not have an issuer id; Apple refuses it.',
+      {
+        hint: 'Omit --issuer-id, or use --kind team.',
+      },
+    );
   if (kind !== 'in-app-purchase' && bundleId !== undefined)
     throw new WebdistError('usage_invalid', 'Only the JWT of an In-App Purchase key has a bundle id.', {
-      hint: 'Leave --bundle-id out, or say --kind in-app-purchase.',
+      hint: 'Omit --bundle-id, or use --kind in-app-purchase.',
     });
 }
 

@@ -1,4 +1,4 @@
-/** What is said on the command line for `webdist apps`; `../apps.ts` does it, loaded when it is called. */
+/** The command line of `webdist apps`. */
 
 import { Command } from 'commander';
 
@@ -8,12 +8,18 @@ export function appsCommand(): Command {
   return new Command('apps')
     .description('apps at App Store Connect')
     .addCommand(
+      new Command('list')
+        .description('list the apps that the API key has access to')
+        .option('--json', 'print JSON')
+        .action(async (options) => (await work()).listApps(options)),
+    )
+    .addCommand(
       new Command('find')
-        .description("an app's AppleItemID and the id of its distribution key")
-        .argument('<bundle-id>', 'such as com.example.camping; an AppleItemID does too')
+        .description("print an app's AppleItemID and the id of its distribution key")
+        .argument('<app>', 'bundle id, AppleItemID or name')
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist apps find com.example.camping')
-        .action(async (name, options) => (await work()).findApp(name, options)),
+        .action(async (app, options) => (await work()).showApp(app, options)),
     )
-    .addHelpText('after', '\nExample:\n  $ webdist apps find com.example.camping');
+    .addHelpText('after', '\nExample:\n  $ webdist apps list');
 }

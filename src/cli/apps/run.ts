@@ -1,15 +1,24 @@
-/** `webdist apps find`: an app's AppleItemID and the id of its distribution key (docs/apple-facts.md §4.3). */
+/** `webdist apps`: apps, with their AppleItemIDs and the ids of their distribution keys (docs/apple-facts.md §4.3). */
 
-import type { AppStoreConnect } from '../../app-store-connect/client.ts';
 import { fingerprint } from '../../app-store-connect/register.ts';
-import type { App } from '../../app-store-connect/resources.ts';
-import { WebdistError } from '../../errors.ts';
-import { withAppStoreConnect } from '../apple.ts';
-import { type JsonOption, print } from '../terminal.ts';
+import { withAppStoreConnect } from '../app-store-connect.ts';
+import { findApp } from '../find-app.ts';
+import { type JsonOption, print, table } from '../terminal.ts';
 
-export async function findApp(name: string, { json }: JsonOption): Promise<void> {
-  const { app, key } = await withAppStoreConnect('Asking for the app', async (asc) => {
-    const app = await appNamed(asc, name);
+export async function listApps({ json }: JsonOption): Promise<void> {
+  const apps = await withAppStoreConnect('Fetching the apps', (asc) => asc.listApps());
+  const data = apps.map(({ appleItemId, bundleId, name }) => ({ appleItemId, bundleId, name: name ?? null }));
+  const rows = apps.map(({ appleItemId, bundleId, name }) => [appleItemId, bundleId, name]);
+  print(
+    data,
+    json,
+    rows.length === 0 ? ['The API key has access to no app.'] : table(['APPLEITEMID', 'BUNDLE ID', 'NAME'], rows),
+  );
+}
+
+export async function showApp(wanted: string, { json }: JsonOption): Promise<void> {
+  const { app, key } = await withAppStoreConnect('Fetching the app', async (asc) => {
+    const app = await findApp(asc, wanted);
     return { app, key: await asc.appKey(app.appleItemId) };
   });
   const keyFingerprint = key?.spki === undefined ? undefined : fingerprint(key.spki);
@@ -20,19 +29,8 @@ export async function findApp(name: string, { json }: JsonOption): Promise<void>
       `name         ${app.name ?? ''}`,
       `bundle id    ${app.bundleId}`,
       `AppleItemID  ${app.appleItemId}`,
-      `key id       ${key?.id ?? 'none of its own; a key for all apps may serve it (webdist keys list --account)'}`,
+      `key id       ${key?.id ?? 'no key of its own; a key for all apps may apply (webdist keys list --account)'}`,
       ...(keyFingerprint ? [`fingerprint  ${keyFingerprint}`] : []),
     ].map((line) => line.trimEnd()),
   );
-}
-
-/** The app with this bundle id or AppleItemID. Throws `asc_not_found`, or what the client throws. */
-export async function appNamed(asc: Pick<AppStoreConnect, 'findApps' | 'listApps'>, name: string): Promise<App> {
-  const isItemId = /^\d+$/.test(name);
-  const apps = isItemId ? await asc.listApps() : await asc.findApps(name);
-  const app = apps.find((one) => one.appleItemId === name || one.bundleId === name);
-  if (app) return app;
-  throw new WebdistError('asc_not_found', `App Store Connect shows this API key no app "${name}".`, {
-    hint: 'Check the name, capitals included, and that the API key belongs to the right account (webdist whoami).',
-  });
 }

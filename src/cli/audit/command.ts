@@ -1,4 +1,4 @@
-/** What is said on the command line for `webdist audit`; `../audit.ts` does it, loaded when it is called. */
+/** The command line of `webdist audit`. */
 
 import { Command } from 'commander';
 
@@ -9,18 +9,19 @@ export function auditCommand(): Command {
     .description('check the audit file of issued tokens, and find tokens in it')
     .addCommand(
       new Command('verify')
-        .description('check that no line was changed, taken out or put in')
+        .description('check that no line was changed, removed or inserted')
         .argument('[file]', 'audit file (default: WEBDIST_AUDIT)')
-        .option('--head <hash>', 'a hash that some line must have, as the log said earlier (event audit_head)')
+        .option('--head <hash>', 'a hash that a line must have, from an earlier log event audit_head')
         .option('--json', 'print JSON')
-        .action(async (given, options) => (await work()).verify(given, options)),
+        .action(async (given, options) => (await work()).verifyAudit(given, options)),
     )
     .addCommand(
       new Command('find')
-        .description('was this token issued here? prints its line')
+        .description('find a token that was issued here; print its line')
         .argument('<nonce>', 'the nonce of the token')
         .argument('[file]', 'audit file (default: WEBDIST_AUDIT)')
-        .action(async (nonce, given) => (await work()).find(nonce, given)),
+        .option('--json', 'print JSON, as without this option')
+        .action(async (nonce, given) => (await work()).findToken(nonce, given)),
     )
     .addHelpText('after', '\nExample:\n  $ webdist audit find DD03CFE2-597C-4D1B-8770-DA880BDC8AC9');
 }

@@ -1,4 +1,4 @@
-/** What is said on the command line for `webdist completion`; `../completion.ts` does it, loaded when it is called. */
+/** The command line of `webdist completion`. */
 
 import { Argument, Command } from 'commander';
 import type { Shell } from './run.ts';

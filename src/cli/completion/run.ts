@@ -1,25 +1,25 @@
 /**
- * `webdist completion`: a shell script that completes commands and options, made from the commands themselves. Own
- * lines, because the one kept library that knows this commander (@bomb.sh/tab) would be a dependency for this alone.
+ * `webdist completion`: prints a shell script that completes commands and options, generated from the commands. A library
+ * (@bomb.sh/tab) would be a dependency for these few lines alone.
  */
 
 import type { Command } from 'commander';
 
 export type Shell = 'bash' | 'zsh' | 'fish';
 
-/** Takes the program; gives the script. */
+/** Returns the script for a program. */
 export const completionScript = (shell: Shell, program: Command): string => scripts[shell](wordsOf(program));
 
 type Words = readonly { readonly path: string; readonly words: string }[];
 
-/** What may follow each command, `''` being the first word: its subcommands and its long options. */
+/** What may follow each command, by its path (`''` for the program): its subcommands and its long options. */
 function wordsOf(command: Command, path: readonly string[] = []): Words {
   const options = [...command.options.map(({ long }) => long), '--help'];
   const words = [...command.commands.map((sub) => sub.name()), ...options].join(' ');
   return [{ path: path.join(' '), words }, ...command.commands.flatMap((sub) => wordsOf(sub, [...path, sub.name()]))];
 }
 
-/** The path is every word before the cursor that is no option; the longest known beginning of it decides. */
+/** The path is every word before the cursor that is not an option; its longest known prefix decides. */
 const bash = (words: Words) => `_webdist() {
   local path="" word
   COMPREPLY=()

@@ -1,4 +1,4 @@
-/** What is said on the command line for `webdist keys`; `../keys.ts` and `../keys-rotate.ts` do it, loaded when called. */
+/** The command line of `webdist keys`. */
 
 import { Command } from 'commander';
 
@@ -10,8 +10,8 @@ export function keysCommand(): Command {
     .description('alternative distribution keys at App Store Connect')
     .addCommand(
       new Command('list')
-        .description('every key, with its fingerprint and the app it belongs to')
-        .option('--app <app>', 'only the key of this app (bundle id or AppleItemID)')
+        .description('list the keys, each with its fingerprint and its app')
+        .option('--app <app>', 'only the key of this app (bundle id, AppleItemID or name)')
         .option('--account', 'only keys for all apps of the account')
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist keys list --account')
@@ -19,7 +19,7 @@ export function keysCommand(): Command {
     )
     .addCommand(
       new Command('show')
-        .description('one key and its public half')
+        .description('print one key and its public half')
         .argument('<id>', 'id of the key at App Store Connect')
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist keys show 0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11')
@@ -27,10 +27,10 @@ export function keysCommand(): Command {
     )
     .addCommand(
       new Command('add')
-        .description('register a public half; a private half is never sent')
+        .description('register a public half; the private half is never sent')
         .option('--key <locator>', 'the key pair whose public half to register (default: the first of WEBDIST_KEY)')
-        .option('--public <file>', 'or its public half, a PEM file')
-        .option('--app <app>', 'for this app (bundle id or AppleItemID; default: WEBDIST_BUNDLE_ID)')
+        .option('--public <file>', 'or a PEM file with the public half')
+        .option('--app <app>', 'for this app (bundle id, AppleItemID or name; default: WEBDIST_BUNDLE_ID)')
         .option('--account', 'for all apps of the account')
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist keys add --public camping.pub.pem --app com.example.camping')
@@ -38,9 +38,9 @@ export function keysCommand(): Command {
     )
     .addCommand(
       new Command('remove')
-        .description('delete a key at App Store Connect: what it signed no longer installs')
+        .description('delete a key at App Store Connect; devices then refuse what it signed')
         .argument('<id>', 'id of the key at App Store Connect')
-        .option('--yes', 'do not ask')
+        .option('--yes', 'do not ask for confirmation')
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist keys remove 0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11')
         .action(async (id, options) => (await work()).removeKey(id, options)),
@@ -51,15 +51,15 @@ export function keysCommand(): Command {
 
 function rotateCommand(): Command {
   return new Command('rotate')
-    .description('replace the registered key, with running servers following by themselves')
-    .option('--to <locator>', 'the new key; a candidate (WEBDIST_KEY) of every running server')
-    .option('--app <app>', 'whose key (bundle id or AppleItemID; may be left out when there is one app)')
-    .option('--rollback', 'put the key back that the latest change replaced')
-    .option('--yes', 'do not ask')
+    .description('replace the registered key; running servers switch over automatically')
+    .option('--to <locator>', 'the new key, which must be a candidate (WEBDIST_KEY) of every running server')
+    .option('--app <app>', 'the app whose key to replace (bundle id or AppleItemID; default: the only app)')
+    .option('--rollback', 'restore the key that the last rotation replaced')
+    .option('--yes', 'do not ask for confirmation')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nRuns with the settings of the servers. Killed on the way, run it again.\n\nExample:\n  $ webdist keys rotate --to file:///run/secrets/camping-2.pem',
+      '\nRun it with the settings of the servers. If it is interrupted, run it again.\n\nExample:\n  $ webdist keys rotate --to file:///run/secrets/camping-2.pem',
     )
     .action(async (options) => (await rotateWork()).runRotate(options));
 }

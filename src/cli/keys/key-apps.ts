@@ -1,12 +1,12 @@
-/** To which app a key belongs: App Store Connect tells it only from the app's side (docs/apple-facts.md §4.4). */
+/** Finds the app of a key. App Store Connect reports the key of an app, but not the app of a key (docs/apple-facts.md §4.4). */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
 import type { App, RegisteredKey } from '../../app-store-connect/resources.ts';
 
-/** Each app is one request, of about 3500 in an hour. */
-const MOST_APPS = 100;
+/** Each app costs one of about 3500 requests in an hour. */
+const MAX_APPS = 100;
 
-/** Gives the app of each key by the key's id, where it can be found among the apps this API key sees. */
+/** The apps by the ids of their keys, as far as they are among the apps that this API key has access to. */
 export async function appsOfKeys(
   asc: Pick<AppStoreConnect, 'listApps' | 'appKey'>,
   keys: readonly RegisteredKey[],
@@ -14,7 +14,7 @@ export async function appsOfKeys(
   const owners = new Map<string, App>();
   if (keys.length === 0) return owners;
   const wanted = new Set(keys.map(({ id }) => id));
-  for (const app of (await asc.listApps()).slice(0, MOST_APPS)) {
+  for (const app of (await asc.listApps()).slice(0, MAX_APPS)) {
     if (owners.size === wanted.size) break;
     const key = await asc.appKey(app.appleItemId);
     if (key && wanted.has(key.id)) owners.set(key.id, app);

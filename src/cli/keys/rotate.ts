@@ -1,4 +1,4 @@
-/** `webdist keys rotate`: another distribution key in the place of the registered one, while servers run (docs/rotation.md). */
+/** `webdist keys rotate`: replaces the registered distribution key while servers run (docs/rotation.md). */
 
 import { fingerprint } from '../../app-store-connect/register.ts';
 import { type AppConfig, type Config, processEnvironment, readConfig } from '../../config/config.ts';
@@ -11,8 +11,8 @@ import { isUnfinished, type Notice } from '../../registration/rotation/notice.ts
 import { planChange, planRollback } from '../../registration/rotation/plan.ts';
 import { rotate } from '../../registration/rotation/rotate.ts';
 import { type Memory, openMemory } from '../../registration/store.ts';
-import { withAppStoreConnect, withKey } from '../apple.ts';
-import { agree, type JsonOption, print, say } from '../terminal.ts';
+import { withAppStoreConnect, withKey } from '../app-store-connect.ts';
+import { confirm, type JsonOption, print, say } from '../terminal.ts';
 
 type Options = JsonOption & {
   readonly to?: string;
@@ -23,7 +23,7 @@ type Options = JsonOption & {
 
 export async function runRotate(options: Options): Promise<void> {
   if ((options.to === undefined) === (options.rollback === undefined))
-    throw new WebdistError('usage_invalid', 'Say either --to LOCATOR or --rollback.');
+    throw new WebdistError('usage_invalid', 'Use either --to LOCATOR or --rollback.');
   const config = readConfig(processEnvironment());
   const memory = await openMemory(config, openLog('silent'));
   try {
@@ -36,32 +36,34 @@ export async function runRotate(options: Options): Promise<void> {
 async function change({ to, app, yes, json }: Options, config: Config, memory: Memory): Promise<void> {
   const left = await memory.readNotice();
   if (isUnfinished(left)) {
-    say('A change was begun before and not finished. Waiting 5 s to see that nobody is at work on it.');
+    say('An earlier rotation is unfinished. Waiting 5 s to make sure that no other process is running it.');
     await outlive(memory, left);
   }
   const planned = to === undefined ? planRollback(left) : await plan(to, appOf(config, app), { config, memory, left });
   if (!planned) {
-    print({ changed: false }, json, ['This key is registered already; nothing was changed.']);
+    print({ changed: false }, json, ['This key is already registered; nothing was changed.']);
     return;
   }
   const { from, appleItemIds, scope } = planned;
   const users = config.apps.filter((one) => appleItemIds.includes(one.appleItemId));
   for (const user of users) await warnUnlessHeld(user, planned.to.spki);
   if (scope === 'account')
-    say("The key is the account's: every app that has none of its own changes with it, also those served elsewhere.");
+    say(
+      'This is the key of the account. It changes for every app without a key of its own, even apps served elsewhere.',
+    );
   const names = users.map((user) => user.bundleId).join(', ');
   const before = from ? fingerprint(from.spki) : 'none';
-  await agree(`Replace the key of ${names}: ${before} by ${fingerprint(planned.to.spki)}?`, yes);
-  process.once('SIGINT', stopInTheMiddle);
+  await confirm(`Replace the key of ${names}: ${before} with ${fingerprint(planned.to.spki)}?`, yes);
+  process.once('SIGINT', exitInterrupted);
   const keyId = await withAppStoreConnect('Changing the key', (asc) => rotate(planned, { asc, memory, left, say }));
-  process.off('SIGINT', stopInTheMiddle);
+  process.off('SIGINT', exitInterrupted);
   const after = { changed: true, keyId, fingerprint: fingerprint(planned.to.spki), scope, appleItemIds };
   print(after, json, [`key id       ${keyId}`, `fingerprint  ${after.fingerprint}`]);
 }
 
-/** What was begun is in the journal, so that nothing has to be put in order here. 130 is what a shell makes of Ctrl-C. */
-function stopInTheMiddle(): void {
-  say('Stopped in the middle. Run the same command again to go on, or with --rollback to put the old key back.');
+/** The journal knows how far the rotation got, so there is nothing to clean up. Shells report 130 after Ctrl-C. */
+function exitInterrupted(): void {
+  say('Interrupted. Run the same command again to continue, or use --rollback to restore the old key.');
   process.exit(130);
 }
 
@@ -70,9 +72,7 @@ type Parts = { readonly config: Config; readonly memory: Memory; readonly left: 
 async function plan(locator: string, app: AppConfig, { config, memory, left }: Parts): Promise<Change | undefined> {
   const to = await withKey(locator, '--to', async ({ publicKey }) => spki(publicKey));
   const held = await publicHalves(app);
-  return withAppStoreConnect('Asking for the key', (asc) =>
-    planChange({ config, app, to, held }, left, { asc, memory }),
-  );
+  return withAppStoreConnect('Fetching the key', (asc) => planChange({ config, app, to, held }, left, { asc, memory }));
 }
 
 function appOf({ apps }: Config, name: string | undefined): AppConfig {
@@ -82,14 +82,14 @@ function appOf({ apps }: Config, name: string | undefined): AppConfig {
   if (app) return app;
   throw new WebdistError(
     'usage_invalid',
-    name === undefined ? 'There are several apps.' : `No app here is "${name}".`,
+    name === undefined ? 'Several apps are configured.' : `No app "${name}" is configured.`,
     {
-      hint: `Give --app with one of: ${apps.map((one) => one.bundleId).join(', ')}.`,
+      hint: `Use --app with one of: ${apps.map((one) => one.bundleId).join(', ')}.`,
     },
   );
 }
 
-/** The public halves of the candidates that can be opened here; servers may be able to open others. */
+/** The public halves of the candidates that can be opened here. Servers may be able to open others. */
 async function publicHalves(app: AppConfig): Promise<string[]> {
   const options = { env: processEnvironment(), log: openLog('silent'), changed: () => undefined };
   const halves = await Promise.all(
@@ -105,6 +105,6 @@ async function publicHalves(app: AppConfig): Promise<string[]> {
 
 async function warnUnlessHeld(app: AppConfig, wanted: string): Promise<void> {
   if ((await publicHalves(app)).includes(wanted)) return;
-  say(`WARNING: no candidate of ${app.bundleId} in these settings holds the new key.`);
-  say('Servers without it among their candidates (WEBDIST_KEY) stop signing until they have it.');
+  say(`WARNING: in these settings, no candidate of ${app.bundleId} is the new key.`);
+  say('Servers stop signing until it is among their candidates (WEBDIST_KEY).');
 }

@@ -1,4 +1,4 @@
-/** `webdist keys`: the alternative distribution keys at App Store Connect, for their whole life (docs/apple-facts.md §4.4). */
+/** `webdist keys`: manages the alternative distribution keys at App Store Connect (docs/apple-facts.md §4.4). */
 
 import type { KeyObject } from 'node:crypto';
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
@@ -7,10 +7,10 @@ import type { App, RegisteredKey } from '../../app-store-connect/resources.ts';
 import { only, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { publicKeyPem, readPublicKey } from '../../jws.ts';
-import { withAppStoreConnect, withKey } from '../apple.ts';
-import { appNamed } from '../apps/run.ts';
+import { withAppStoreConnect, withKey } from '../app-store-connect.ts';
+import { findApp } from '../find-app.ts';
 import { readTextFile } from '../input.ts';
-import { agree, type JsonOption, print, table } from '../terminal.ts';
+import { confirm, type JsonOption, print, say, table } from '../terminal.ts';
 import { appsOfKeys } from './key-apps.ts';
 
 type Scope = { readonly app?: string | undefined; readonly account?: boolean | undefined };
@@ -18,9 +18,9 @@ type KeyWithApp = { readonly key: RegisteredKey; readonly app: App | undefined; 
 
 export async function listKeys({ app, account, json }: Scope & JsonOption): Promise<void> {
   refuseBoth({ app, account });
-  const found = await withAppStoreConnect('Asking for keys', async (asc): Promise<KeyWithApp[]> => {
+  const found = await withAppStoreConnect('Fetching the keys', async (asc): Promise<KeyWithApp[]> => {
     if (app !== undefined) {
-      const named = await appNamed(asc, app);
+      const named = await findApp(asc, app);
       const key = await asc.appKey(named.appleItemId);
       return key ? [{ key, app: named, scope: 'app' }] : [];
     }
@@ -47,7 +47,7 @@ export async function listKeys({ app, account, json }: Scope & JsonOption): Prom
 }
 
 export async function showKey(id: string, { json }: JsonOption): Promise<void> {
-  const found = await withAppStoreConnect('Asking for the key', async (asc): Promise<KeyWithApp> => {
+  const found = await withAppStoreConnect('Fetching the key', async (asc): Promise<KeyWithApp> => {
     const key = await asc.readKey(id);
     const isForOne = (await asc.listKeys({ app: true })).some((one) => one.id === id);
     const app = isForOne ? (await appsOfKeys(asc, [key])).get(id) : undefined;
@@ -70,14 +70,18 @@ export async function addKey(options: AddOptions): Promise<void> {
   const isForAll = options.account ?? (options.app === undefined && settings.WEBDIST_KEY_SCOPE === 'account');
   const name = options.app ?? settings.WEBDIST_BUNDLE_ID;
   if (!isForAll && name === undefined)
-    throw new WebdistError('usage_invalid', 'Say for which app the key is.', { hint: 'Give --app APP or --account.' });
+    throw new WebdistError('usage_invalid', 'The key needs an app or the account.', {
+      hint: 'Use --app APP or --account.',
+    });
   const publicKey = await publicHalf(options, settings.WEBDIST_KEY?.[0]);
-  const found = await withAppStoreConnect('Registering the key', async (asc): Promise<KeyWithApp> => {
-    const app = isForAll || name === undefined ? undefined : await appNamed(asc, name);
-    await refuseRegistered(asc, publicKey);
-    const key = await asc.addKey({ publicKey, appleItemId: app?.appleItemId });
-    return { key, app, scope: app ? 'app' : 'account' };
+  const { isNew, ...found } = await withAppStoreConnect('Registering the key', async (asc) => {
+    const app = isForAll || name === undefined ? undefined : await findApp(asc, name);
+    const scope: KeyWithApp['scope'] = app ? 'app' : 'account';
+    const existing = await registeredKey(asc, publicKey, app);
+    if (existing) return { key: existing, app, scope, isNew: false };
+    return { key: await asc.addKey({ publicKey, appleItemId: app?.appleItemId }), app, scope, isNew: true };
   });
+  if (!isNew) say('This key is already registered; nothing was changed.');
   print(described(found), options.json, [
     `id           ${found.key.id}`,
     `for          ${ownerOf(found)}`,
@@ -86,43 +90,51 @@ export async function addKey(options: AddOptions): Promise<void> {
 }
 
 export async function removeKey(id: string, { yes, json }: JsonOption & { readonly yes?: boolean }): Promise<void> {
-  const key = await withAppStoreConnect('Asking for the key', (asc) => asc.readKey(id));
-  await agree(`Remove the key ${id} (${fingerprintOf(key)})? What it signed no longer installs.`, yes);
+  const key = await withAppStoreConnect('Fetching the key', (asc) => asc.readKey(id));
+  await confirm(`Remove the key ${id} (${fingerprintOf(key)})? Devices then refuse what it signed.`, yes);
   await withAppStoreConnect('Removing the key', (asc) => asc.removeKey(id));
   print({ removed: id }, json, [`removed  ${id}`]);
 }
 
-/** The public half to register, from the one place that was named. */
+/** The public half to register, from an option or the settings. */
 async function publicHalf(options: AddOptions, configured: string | undefined): Promise<KeyObject> {
   if (options.key !== undefined && options.public !== undefined)
-    throw new WebdistError('usage_invalid', '--key and --public exclude each other.', { hint: 'Leave one.' });
+    throw new WebdistError('usage_invalid', 'Use --key or --public, not both.');
   if (options.public !== undefined) return readPublicKey(await readTextFile(options.public));
   const locator = options.key ?? configured;
   if (locator === undefined)
-    throw new WebdistError('usage_invalid', 'Say which key to register.', {
-      hint: 'Give --key LOCATOR or --public FILE, or set WEBDIST_KEY.',
+    throw new WebdistError('usage_invalid', 'No key is given.', {
+      hint: 'Use --key LOCATOR or --public FILE, or set WEBDIST_KEY.',
     });
   return withKey(locator, options.key === undefined ? 'WEBDIST_KEY' : '--key', async ({ publicKey }) => publicKey);
 }
 
-/** Says under which id it is there already: Apple's own refusal does not. */
-async function refuseRegistered(asc: AppStoreConnect, publicKey: KeyObject): Promise<void> {
+/**
+ * The key with this public half, if it is already registered for the app, or for the account without one. Throws
+ * `asc_conflict` with its id if it is registered otherwise; Apple's own refusal does not name the id.
+ */
+async function registeredKey(
+  asc: AppStoreConnect,
+  publicKey: KeyObject,
+  app: App | undefined,
+): Promise<RegisteredKey | undefined> {
   const same = (await asc.listKeys()).find((key) => key.publicKey?.equals(publicKey));
-  if (same)
-    throw new WebdistError('asc_conflict', `This public half is registered already, as ${same.id}.`, {
-      hint: 'See `webdist keys list` for the app it belongs to.',
-    });
+  if (!same) return undefined;
+  const keys = app ? [await asc.appKey(app.appleItemId)] : await asc.listKeys({ app: false });
+  if (keys.some((key) => key?.id === same.id)) return same;
+  throw new WebdistError('asc_conflict', `This public half is already registered for another app, as ${same.id}.`, {
+    hint: 'Run `webdist keys list` to see for which one.',
+  });
 }
 
 function refuseBoth({ app, account }: Scope): void {
-  if (app !== undefined && account)
-    throw new WebdistError('usage_invalid', '--app and --account exclude each other.', { hint: 'Leave one.' });
+  if (app !== undefined && account) throw new WebdistError('usage_invalid', 'Use --app or --account, not both.');
 }
 
 const fingerprintOf = ({ spki }: RegisteredKey) => (spki === undefined ? 'unreadable' : fingerprint(spki));
 
 const ownerOf = ({ app, scope }: KeyWithApp) =>
-  scope === 'account' ? 'all apps' : app ? `${app.bundleId} (${app.appleItemId})` : 'one app (not known which)';
+  scope === 'account' ? 'all apps' : app ? `${app.bundleId} (${app.appleItemId})` : 'one app (unknown)';
 
 const described = ({ key, app, scope }: KeyWithApp) => ({
   id: key.id,

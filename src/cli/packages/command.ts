@@ -1,7 +1,7 @@
 /** The command line of `webdist packages`. */
 
 import { Command } from 'commander';
-import { portNumber } from '../values.ts';
+import { portNumber } from '../option-values.ts';
 
 const work = () => import('./run.ts');
 

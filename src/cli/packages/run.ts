@@ -10,7 +10,7 @@ import { currentIn, versionFolder, versionsIn } from '../../packages/layout.ts';
 import { type Asset, readManifestFile } from '../../packages/manifest.ts';
 import { pullPackage } from '../../packages/pull.ts';
 import { verifyPackage } from '../../packages/verify.ts';
-import { withAppStoreConnect } from '../apple.ts';
+import { withAppStoreConnect } from '../app-store-connect.ts';
 import { type JsonOption, print, resultWord, say, table } from '../terminal.ts';
 import { packageSource, storeVersions } from './source.ts';
 
@@ -53,7 +53,7 @@ export async function listPackages({ app: name, json }: JsonOption & { readonly 
     row.isCurrent ? 'current' : row.isHere ? 'yes' : 'no',
     row.appleVersionId ?? '',
   ]);
-  print(rows, json, table(['app', 'version', 'state', 'package', 'here', 'AppleVersionID'], lines));
+  print(rows, json, table(['APP', 'VERSION', 'STATE', 'PACKAGE', 'HERE', 'APPLEVERSIONID'], lines));
 }
 
 async function localVersions(dir: string, appleItemId: string) {
@@ -84,11 +84,11 @@ async function pullAll({ app: name, release, versionId, json }: PullOptions): Pr
   const results: object[] = [];
   const lines: string[] = [];
   for (const app of apps) {
-    const pulled = await withAppStoreConnect('Fetching the package', async (asc) => {
+    const pulled = await withAppStoreConnect('Fetching the package', async (asc, _, show) => {
       const source = await packageSource(asc, { app, release, versionId, mayCreate });
-      return pullPackage({ dir, app, source, keep, onFile: showProgress });
+      const onFile = (asset: Asset, bytes: number, total: number | undefined) => show(progressOf(asset, bytes, total));
+      return pullPackage({ dir, app, source, keep, onFile });
     });
-    endProgress();
     results.push({ app: app.bundleId, ...pulled });
     lines.push(
       `${app.bundleId}  ${pulled.appleVersionId}  ${pulled.isNew ? 'pulled and checked' : 'already here'}` +
@@ -110,16 +110,10 @@ function exitInterrupted(): void {
   process.exit(130);
 }
 
-/** Redraws one line on a terminal; prints nothing otherwise. */
-function showProgress({ path }: Asset, bytes: number, total: number | undefined): void {
-  if (!process.stderr.isTTY) return;
+function progressOf({ path }: Asset, bytes: number, total: number | undefined): string {
   const share = total ? Math.floor((bytes / total) * 20) : 0;
   const bar = total ? `[${'#'.repeat(share)}${'.'.repeat(20 - share)}] ${Math.floor((bytes / total) * 100)} %` : '';
-  process.stderr.write(`\r\u001b[2K${path.slice(0, 48)}  ${bar} ${(bytes / 1e6).toFixed(1)} MB`);
-}
-
-function endProgress(): void {
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K');
+  return `${path.slice(0, 48)}  ${bar} ${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 export async function verifyPackages(folder: string | undefined, { json }: JsonOption): Promise<void> {

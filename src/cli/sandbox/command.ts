@@ -1,7 +1,7 @@
 /** The command line of `webdist sandbox`. */
 
 import { Command } from 'commander';
-import { portNumber, wholeSeconds } from '../values.ts';
+import { portNumber, wholeSeconds } from '../option-values.ts';
 
 const work = () => import('./run.ts');
 const deviceWork = () => import('./device.ts');
@@ -10,9 +10,13 @@ export function sandboxCommand(): Command {
   return new Command('sandbox')
     .description('start only the simulated App Store Connect, and write the settings that a service needs to use it')
     .option('--port <number>', 'port to listen on', portNumber, 0)
-    .option('--env-file <file>', 'write the settings to this file instead of stdout')
+    .option('-e, --env-file <file>', 'write the settings to this file instead of stdout')
     .option('--url <address>', 'URL at which the service reaches it (default: HOST and the port)')
-    .addHelpText('after', '\nExample:\n  $ webdist sandbox --port 8090 --env-file sandbox.env')
+    .option('--json', 'print the settings as JSON')
+    .addHelpText(
+      'after',
+      '\nNode.js itself has an option --env-file. With `node dist/main.js`, use -e, or write `node -- dist/main.js`.\n\nExample:\n  $ webdist sandbox --port 8090 --env-file sandbox.env',
+    )
     .action(async (options) => (await work()).runSandbox(options))
     .addCommand(sandboxDeviceCommand());
 }

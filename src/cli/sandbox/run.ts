@@ -1,21 +1,33 @@
-/** `webdist sandbox`: only the simulated App Store Connect and device, for a service that runs elsewhere. */
+/** `webdist sandbox`: runs only the simulated App Store Connect and device, for a service that runs elsewhere. */
 
 import { writeFile } from 'node:fs/promises';
 import { dataDirOf, only, processSettings } from '../../config/config.ts';
+import { WebdistError } from '../../errors.ts';
+import { type JsonOption, print } from '../terminal.ts';
 
-type Options = { readonly port: number; readonly envFile?: string; readonly url?: string };
+type Options = JsonOption & { readonly port: number; readonly envFile?: string; readonly url?: string };
 
-export async function runSandbox({ port, envFile, url }: Options): Promise<void> {
+export async function runSandbox({ port, envFile, url, json }: Options): Promise<void> {
   const { openSandbox, settingsText } = await import('../../sandbox/sandbox.ts');
   const { HOST: host, ...folder } = only(['HOST', 'WEBDIST_DATA_DIR'], processSettings());
   const dataDir = dataDirOf(folder);
   const sandbox = await openSandbox({ dataDir, host, port, ...(url && { baseUrl: url }) });
-  const text = settingsText(sandbox.settings);
-  if (envFile) await writeFile(envFile, text, { mode: 0o600 });
-  else process.stdout.write(text);
+  if (envFile) await writeEnvFile(envFile, settingsText(sandbox.settings));
+  else if (json) print(sandbox.settings, json, []);
+  else process.stdout.write(settingsText(sandbox.settings));
   process.stderr.write(
-    `The simulated App Store Connect listens on ${sandbox.baseUrl}. No device installs with its tokens.\n`,
+    `The simulated App Store Connect listens on ${sandbox.baseUrl}. Real devices refuse tokens made with it.\n`,
   );
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => void sandbox.close().then(() => process.exit(0)));
+}
+
+/** The file contains a private key. */
+async function writeEnvFile(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text, { mode: 0o600 });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new WebdistError('usage_invalid', `The file ${path} cannot be written (${code}).`, { cause });
+  }
 }

@@ -1,4 +1,4 @@
-/** What is said on the command line for `webdist serve`; `../serve.ts` does it, loaded when it is called. */
+/** The command line of `webdist serve`. */
 
 import { Command } from 'commander';
 
@@ -6,7 +6,7 @@ const work = () => import('./run.ts');
 
 export function serveCommand(): Command {
   return new Command('serve')
-    .description('start the service (with nothing configured: sandbox mode)')
+    .description('start the service (in sandbox mode if no app is configured)')
     .addHelpText('after', '\nExample:\n  $ WEBDIST_CONFIG=webdist.yaml webdist serve')
     .action(async () => (await work()).serve());
 }

@@ -1,4 +1,4 @@
-/** `webdist serve`: the service, from settings to a listening server to an orderly end. */
+/** `webdist serve`: starts the service, and shuts it down on a signal. */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
@@ -12,18 +12,18 @@ import type { Sandbox } from '../../sandbox/sandbox.ts';
 import { openService, type Service } from '../../service/service.ts';
 import { openTracing, type Tracing, traceIds } from '../../tracing/tracing.ts';
 
-/** How long a server that is going away still answers, so that load balancers notice before it stops listening. */
+/** How long a server that is shutting down still answers, so that load balancers notice before it stops listening. */
 const DRAIN_MS = 3000;
 
-/** What takes longer than this after the drain is cut off. */
+/** Requests that take longer than this after draining are aborted. */
 const CLOSE_MS = 6000;
 
 export async function serve(): Promise<void> {
   const own = processSettings();
-  const sandbox = own.mode === 'sandbox' ? await openItsSandbox(dataDirOf(own.values)) : undefined;
+  const sandbox = own.mode === 'sandbox' ? await openOwnSandbox(dataDirOf(own.values)) : undefined;
   const env: Environment = { ...processEnvironment(), ...sandbox?.settings };
   const config = configOf(sandbox ? withSandbox(own, sandbox.settings) : own);
-  // People read at a terminal, programs everywhere else.
+  // Readable lines at a terminal, JSON everywhere else.
   const log = openLog(
     config.logLevel,
     process.stdout.isTTY ? (await import('pino-pretty')).PinoPretty({ sync: true }) : undefined,
@@ -42,8 +42,8 @@ export async function serve(): Promise<void> {
   process.on('SIGHUP', () => void service.reconcile());
 }
 
-/** The simulated App Store Connect is loaded only here, for sandbox mode; production never imports it. */
-async function openItsSandbox(dataDir: string): Promise<Sandbox> {
+/** Loads the simulated App Store Connect for sandbox mode; in production it is never imported. */
+async function openOwnSandbox(dataDir: string): Promise<Sandbox> {
   const { openSandbox } = await import('../../sandbox/sandbox.ts');
   return openSandbox({ dataDir });
 }
@@ -64,7 +64,7 @@ async function listen({ app }: Server, { listen: { host, port } }: Config): Prom
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     throw new WebdistError('config_invalid', `PORT: cannot listen on ${host} port ${port} (${code}).`, {
-      hint: code === 'EADDRINUSE' ? 'Something else listens there: choose another PORT.' : 'Check HOST and PORT.',
+      hint: code === 'EADDRINUSE' ? 'Another process listens there: choose another PORT.' : 'Check HOST and PORT.',
       cause,
     });
   }
@@ -77,15 +77,15 @@ function announce(config: Config, address: string, log: Logger): void {
   );
   if (config.mode !== 'sandbox') return;
   const page = address.replace('127.0.0.1', 'localhost');
-  log.warn({ event: 'sandbox_mode' }, 'SANDBOX MODE: Apple is simulated; no device installs with these tokens');
+  log.warn({ event: 'sandbox_mode' }, 'SANDBOX MODE: Apple is simulated; real devices refuse these tokens');
   process.stderr.write(
     [
       '',
-      `  webdist runs in SANDBOX MODE: App Store Connect and the iPhone are simulated.`,
+      '  webdist runs in SANDBOX MODE: App Store Connect and the iPhone are simulated.',
       `  Open ${page}/ and tap Install, or: curl -s -X POST ${page}/install-token -H 'content-type: application/json' -d '{}'`,
       '',
-      '  For production set WEBDIST_DOMAIN, WEBDIST_APPLE_ITEM_ID, WEBDIST_BUNDLE_ID, WEBDIST_KEY,',
-      '  ASC_KEY_ID, ASC_ISSUER_ID and ASC_PRIVATE_KEY; the README says where each comes from.',
+      '  For production, set WEBDIST_DOMAIN, WEBDIST_APPLE_ITEM_ID, WEBDIST_BUNDLE_ID, WEBDIST_KEY,',
+      '  ASC_KEY_ID, ASC_ISSUER_ID and ASC_PRIVATE_KEY. The README explains where to get them.',
       '',
       '',
     ].join('\n'),
@@ -100,12 +100,12 @@ type Running = {
   log: Logger;
 };
 
-/** Unready, then drained, then closed: no request in flight is lost. A second signal ends at once. */
+/** Reports not ready, drains, then closes, so that no request in flight is lost. A second signal exits at once. */
 function shutDownOnSignal({ server, service, sandbox, tracing, log }: Running): void {
-  let began = false;
+  let isShuttingDown = false;
   const shutDown = async (signal: NodeJS.Signals) => {
-    if (began) process.exit(1);
-    began = true;
+    if (isShuttingDown) process.exit(1);
+    isShuttingDown = true;
     log.info({ event: 'shutting_down', signal }, 'shutting down');
     const overdue = () => {
       log.error({ event: 'shutdown_overdue' }, 'some requests did not end in time');
@@ -113,7 +113,7 @@ function shutDownOnSignal({ server, service, sandbox, tracing, log }: Running): 
     };
     setTimeout(overdue, DRAIN_MS + CLOSE_MS).unref();
     server.drain();
-    // Whoever presses Ctrl-C is alone with the server and need not wait.
+    // Ctrl-C comes from a developer, without a load balancer that has to notice.
     if (signal === 'SIGTERM') await new Promise((done) => setTimeout(done, DRAIN_MS));
     await server.close();
     await service.close();

@@ -1,4 +1,4 @@
-/** What is said on the command line for `webdist token`; `../token.ts` does it, loaded when it is called. */
+/** The command line of `webdist token`. */
 
 import { Command, Option } from 'commander';
 
@@ -9,23 +9,25 @@ export function tokenCommand(): Command {
     .description('install verification tokens')
     .addCommand(
       new Command('mint')
-        .description('one install verification token, and its install URL')
+        .description('issue one install verification token; print it and its install URL')
         .option('--app <app>', 'bundle id or AppleItemID (default: the only app)')
-        .option('--subject <id>', 'whom it is for: the ledger decides its dtype and remembers it')
-        .addOption(new Option('--dtype <dtype>', 'instead of what the ledger says').choices(['download', 'redownload']))
+        .option('--subject <id>', 'the subject; the ledger decides the dtype and records the token')
+        .addOption(
+          new Option('--dtype <dtype>', 'use this dtype instead of the ledger’s').choices(['download', 'redownload']),
+        )
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist token mint --app com.example.camping --subject customer-4711')
-        .action(async (options) => (await work()).mint(options)),
+        .action(async (options) => (await work()).mintToken(options)),
     )
     .addCommand(
       new Command('verify')
-        .description('what a device would say of a token; exit 1 if it is refused')
-        .argument('<token>', 'the token; - reads stdin')
+        .description('judge a token as a device would; exit 1 if it is refused')
+        .argument('<token>', 'the token; - reads it from stdin')
         .option('--key <file>', 'verify with the key in this PEM file')
         .option('--jwks <url>', 'verify with the keys of this JWK set')
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist token mint | head -1 | webdist token verify -')
-        .action(async (argument, options) => (await work()).verify(argument, options)),
+        .action(async (argument, options) => (await work()).verifyToken(argument, options)),
     )
     .addHelpText('after', '\nExample:\n  $ webdist token verify --jwks https://example.com/.well-known/jwks.json eyJ…');
 }

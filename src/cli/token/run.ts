@@ -1,4 +1,4 @@
-/** `webdist token`: one install verification token made, or one examined. */
+/** `webdist token`: issues or verifies one install verification token. */
 
 import { processEnvironment, readConfig } from '../../config/config.ts';
 import { isWebdistError, WebdistError } from '../../errors.ts';
@@ -12,23 +12,23 @@ import { argumentOrStdin } from '../input.ts';
 import { type JsonOption, print, resultWord, withProgress } from '../terminal.ts';
 import { knownForToken } from './known-keys.ts';
 
-/** After this long without an answer what an earlier run remembered has to do. */
+/** How long to wait for App Store Connect; after that, the key id stored by an earlier run is used. */
 const APPLE_ANSWER_MS = 10_000;
 
 type MintOptions = JsonOption & { readonly app?: string; readonly subject?: string; readonly dtype?: Dtype };
 
-export async function mint({ app: name, subject, dtype, json }: MintOptions): Promise<void> {
+export async function mintToken({ app: name, subject, dtype, json }: MintOptions): Promise<void> {
   const config = readConfig();
-  // What replicas share of their rate limits is not needed here.
-  const alone = { ...config, rateLimit: { ...config.rateLimit, redisUrl: undefined } };
-  const { service } = await openService(alone, {
+  // The shared rate limits are not needed here.
+  const withoutRedis = { ...config, rateLimit: { ...config.rateLimit, redisUrl: undefined } };
+  const { service } = await openService(withoutRedis, {
     env: processEnvironment(),
     log: openLog('silent'),
     autoReconcile: false,
   });
   try {
     const app = appsByName(config.apps)(name);
-    await withProgress('Asking App Store Connect for the key id', () => inTime(service.reconcile()));
+    await withProgress('Fetching the key id from App Store Connect', () => withinTime(service.reconcile()));
     const issued = await service
       .issue({
         app,
@@ -52,17 +52,17 @@ export async function mint({ app: name, subject, dtype, json }: MintOptions): Pr
     };
     print(data, json, [issued.installToken, ...(link ? [link] : [])]);
     if (!json)
-      process.stderr.write(`${issued.dtype} of ${app.bundleId}, key ${issued.keyId}, good until ${expiresAt}\n`);
+      process.stderr.write(`${issued.dtype} of ${app.bundleId}, key ${issued.keyId}, valid until ${expiresAt}\n`);
   } finally {
     await service.close();
   }
 }
 
-function inTime(look: Promise<void>): Promise<void> {
-  return Promise.race([look, new Promise<void>((done) => void setTimeout(done, APPLE_ANSWER_MS).unref())]);
+function withinTime(work: Promise<void>): Promise<void> {
+  return Promise.race([work, new Promise<void>((done) => void setTimeout(done, APPLE_ANSWER_MS).unref())]);
 }
 
-/** A server logs why no key is registered; a command has only its one line. */
+/** Adds the reason why no key is registered: a server logs it, but a command has only one line. */
 function withCause(error: unknown): unknown {
   if (!isWebdistError(error) || !isWebdistError(error.cause)) return error;
   const { detail, hint } = error.cause;
@@ -71,9 +71,9 @@ function withCause(error: unknown): unknown {
 
 type VerifyOptions = JsonOption & { readonly key?: string; readonly jwks?: string };
 
-export async function verify(argument: string, { key, jwks, json }: VerifyOptions): Promise<void> {
+export async function verifyToken(argument: string, { key, jwks, json }: VerifyOptions): Promise<void> {
   const token = await argumentOrStdin(argument);
-  const { notes, ...known } = await withProgress('Asking for the public keys', () => knownForToken({ key, jwks }));
+  const { notes, ...known } = await withProgress('Fetching the public keys', () => knownForToken({ key, jwks }));
   const verdict = verifyInstallToken(token, { ...known, nowSeconds: Date.now() / 1000 });
   const checks = verdict.checks.map(({ name, result, detail, cause }) => ({
     name,
@@ -85,7 +85,7 @@ export async function verify(argument: string, { key, jwks, json }: VerifyOption
   print({ ...verdict, checks, notes }, json, [
     ...checks.flatMap(({ name, result, detail, cause }) => [
       `${resultWord(result)}  ${name.padEnd(width)}  ${detail}`,
-      ...(cause ? [`${' '.repeat(width + 8)}likely: ${cause}`] : []),
+      ...(cause ? [`${' '.repeat(width + 8)}likely cause: ${cause}`] : []),
     ]),
     verdict.accepted ? 'A device would accept it.' : 'A device would refuse it.',
   ]);

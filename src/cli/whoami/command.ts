@@ -1,4 +1,4 @@
-/** What is said on the command line for `webdist whoami`; `../whoami.ts` does it, loaded when it is called. */
+/** The command line of `webdist whoami`. */
 
 import { Command } from 'commander';
 
@@ -6,7 +6,7 @@ const work = () => import('./run.ts');
 
 export function whoamiCommand(): Command {
   return new Command('whoami')
-    .description('what the App Store Connect API key is and can reach')
+    .description('print the App Store Connect API key and what it has access to')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ webdist whoami')
     .action(async (options) => (await work()).whoami(options));

@@ -58,7 +58,7 @@ t.test('there and back: servers follow without asking Apple, restarts know it', 
   for (const { url } of [one, two]) await until(async () => (await keyIdOf(url)) === registered?.id, 'the new key');
   t.equal(door.passed.length, before + asked.length, 'the servers asked nobody');
   t.equal((await asc.listKeys()).length, 1);
-  t.equal((await rotate()).output, 'This key is registered already; nothing was changed.\n');
+  t.equal((await rotate()).output, 'This key is already registered; nothing was changed.\n');
 
   door.hook = () => new Promise(() => undefined);
   const three = await startReady(t, sandbox, env);
@@ -86,7 +86,7 @@ t.test('what cannot work is refused before anything is changed', async (t) => {
   t.match(await rotate(['--to', `file://${dataDir}/absent.pem`]), { code: 1, output: /--to: .*does not exist/ });
   const unasked = runWebdist(t, ['keys', 'rotate', '--to', to], env);
   t.equal(await unasked.exited, 2);
-  t.match(unasked.output(), /Add --yes/);
+  t.match(unasked.output(), /Use --yes/);
   const { signer } = (await import('../../../src/signer/local.ts')).openLocalSigner(
     (await import('node:fs')).readFileSync(new URL(to), 'utf8'),
     'file',
@@ -104,7 +104,7 @@ t.test('a key that servers do not hold: a warning, and it is theirs as soon as t
   await service.reconcile();
   const { code, output } = await rotate(['--to', keyFile(temporaryFolder(t), 'third.pem')]);
   t.equal(code, 0, output);
-  t.match(output, /WARNING: no candidate of com\.example\.trailmap/);
+  t.match(output, /WARNING: in these settings, no candidate of com\.example\.trailmap/);
   await until(async () => (await keyIdOf(url)) === '503 not_registered', 'the server to stop');
   await until(
     () => service.health().apps['com.example.trailmap']?.registration.code === 'different_key_registered',
@@ -147,7 +147,7 @@ t.test('a key of the account: both are there for a moment, and all its apps chan
   await service.reconcile();
   const { code, output } = await rotate(undefined, settings);
   t.equal(code, 0, output);
-  t.match(output, /every app that has none of its own/);
+  t.match(output, /every app without a key of its own/);
   t.notMatch(output, /Removing.*Adding/s, 'added first');
   const [key, ...others] = await asc.listKeys({ app: false });
   t.strictSame(others, []);
@@ -170,7 +170,7 @@ t.test('several apps: one has to be named, and a key of the account changes for 
   await service.reconcile();
   t.match(await rotate(undefined, settings), {
     code: 2,
-    output: /several apps.*--app with one of: com\.example\.trail/s,
+    output: /Several apps.*--app with one of: com\.example\.trail/s,
   });
   const { code, output } = await rotate(['--json', '--to', to, '--app', appleItemId], settings);
   t.equal(code, 0, output);
@@ -198,7 +198,7 @@ t.test('Ctrl-C in the middle says how to go on, and the next run ends it', async
   await until(() => output().includes('Pausing'), 'the pause');
   child.kill('SIGINT');
   t.equal(await exited, 130);
-  t.match(output(), /Stopped in the middle\. Run the same command again/);
+  t.match(output(), /Interrupted\. Run the same command again/);
   const { code, output: said } = await rotate();
   t.equal(code, 0, said);
   t.equal((await asc.listKeys()).length, 1, 'exactly one key is registered');

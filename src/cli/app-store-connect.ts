@@ -1,7 +1,4 @@
-/**
- * App Store Connect for commands: opened with its own settings and nothing else, so that a command about keys needs no
- * app, no ledger and no website.
- */
+/** App Store Connect for commands. They need only its own settings: no app, no ledger and no website. */
 
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
 import { appStoreConnectSettings, processEnvironment, processSettings } from '../config/config.ts';
@@ -9,21 +6,19 @@ import { WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { openLog } from '../log.ts';
 import { openCandidate } from '../registration/candidates.ts';
-import { withProgress } from './terminal.ts';
+import { type ShowProgress, withProgress } from './terminal.ts';
 
-export type Settings = ReturnType<typeof appStoreConnectSettings>;
+type AscSettings = ReturnType<typeof appStoreConnectSettings>;
+type Work<T> = (asc: AppStoreConnect, settings: AscSettings, show: ShowProgress) => Promise<T>;
 
-/** Opens App Store Connect, does work, closes it. `what` is what a person waits for. Throws as the work and `openKey` do. */
-export async function withAppStoreConnect<T>(
-  what: string,
-  work: (asc: AppStoreConnect, settings: Settings) => Promise<T>,
-): Promise<T> {
+/** Opens App Store Connect, runs `work`, closes it. `what` describes the work to the user. Throws as `work` and `withKey` do. */
+export async function withAppStoreConnect<T>(what: string, work: Work<T>): Promise<T> {
   const settings = appStoreConnectSettings(processSettings());
   return withKey(settings.privateKey, 'ASC_PRIVATE_KEY', (signer) =>
-    withProgress(what, async () => {
+    withProgress(what, async (show) => {
       const asc = openAppStoreConnect({ ...settings, signer, log: openLog('silent') });
       try {
-        return await work(asc, settings);
+        return await work(asc, settings, show);
       } finally {
         asc.close();
       }
@@ -31,7 +26,7 @@ export async function withAppStoreConnect<T>(
   );
 }
 
-/** Opens the private key a locator names, does work with it, closes it. Throws `key_*` naming `source`, `config_invalid`. */
+/** Opens a private key, runs `work`, closes the key. Throws `config_invalid`, and `key_*` with `source` in the message. */
 export async function withKey<T>(locator: string, source: string, work: (signer: Signer) => Promise<T>): Promise<T> {
   const log = openLog('silent');
   const key = await openCandidate(locator, { env: processEnvironment(), log, changed: () => undefined });
