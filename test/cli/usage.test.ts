@@ -141,6 +141,9 @@ t.test('at a terminal', { skip: withoutScript }, async (t) => {
   t.notOk(plain.screen.includes(`${escapeCode}[1m`), 'NO_COLOR');
   await setFault({ settings, ...sandbox }, { latencyMs: 2500, times: 1 });
   t.match((await type('domains list', /DOMAIN/, '')).screen, /Fetching the domains … 1 s/, 'progress');
+  const folders = { WEBDIST_PACKAGES_DIR: temporaryFolder(t), WEBDIST_DATA_DIR: temporaryFolder(t) };
+  const pulled = await type('packages pull', /pulled and checked/, '', { ...settings, ...folders });
+  t.match(pulled.screen, /variant\/\S+ {2}\[#+\.*\] \d+ % 0\.\d MB/, 'progress in bytes');
   t.match(await type(`domains remove ${id}`, /\[y\/N\]/, 'y\n'), { code: 0, screen: /removed {2}/ });
   t.notOk(await isThere());
 });
