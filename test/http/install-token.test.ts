@@ -76,6 +76,7 @@ t.test('a token for a page', async (t) => {
   t.equal((claims.exp ?? 0) - (claims.iat ?? 0), 1200);
   t.ok((claims.iat ?? Number.POSITIVE_INFINITY) <= Date.now() / 1000, 'not dated into the future');
   t.equal(answer.expiresAt, new Date((claims.exp ?? 0) * 1000).toISOString().replace('.000', ''));
+  t.equal(claims['nonce'], answer.nonce);
   t.match(answer.nonce, /^[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}$/);
 
   const pem = await registeredKey(sandbox, answer.keyId);
@@ -107,22 +108,6 @@ t.test('a token for a page', async (t) => {
     verdict.checks.filter((check) => !check.ok),
     [],
   );
-});
-
-t.test('10,000 tokens have 10,000 nonces', async (t) => {
-  const sandbox = await startSandbox(t);
-  const { url } = await startReady(t, sandbox, { ...generous, LOG_LEVEL: 'warn' });
-  const nonces = new Set<string>();
-  for (let round = 0; round < 100; round++) {
-    const answers = await Promise.all(
-      Array.from({ length: 100 }, async () => (await (await askToken(url)).json()) as Answer),
-    );
-    for (const { nonce, token } of answers) {
-      t.equal(decodeJwt(token)['nonce'] === nonce || nonce, true);
-      nonces.add(nonce);
-    }
-  }
-  t.equal(nonces.size, 10_000);
 });
 
 t.test('the app under each of its names, by POST and by GET', async (t) => {
@@ -283,23 +268,6 @@ t.test('a preflight is answered for allowed origins only', async (t) => {
   t.match(allowed.headers.get('access-control-allow-headers') ?? '', /content-type/i);
   t.equal((await preflight('https://evil.example')).headers.get('access-control-allow-origin'), null);
   t.match((await askToken(url)).headers.get('vary') ?? '', /Origin/);
-});
-
-t.test('the limit of a visitor', async (t) => {
-  const { url } = await startReady(t, await startSandbox(t), {
-    WEBDIST_RATE_LIMIT: '5',
-    WEBDIST_RATE_LIMIT_ADDRESS: '8',
-  });
-  const statuses: number[] = [];
-  for (let index = 0; index < 6; index++)
-    statuses.push((await askToken(url, {}, { 'x-forwarded-for': `203.0.113.${index}` })).status);
-  t.strictSame(statuses, [200, 200, 200, 200, 200, 429], 'a spoofed X-Forwarded-For changes nothing');
-  const refused = await askToken(url);
-  t.match((await refused.json()) as object, { code: 'rate_limited' });
-  t.match(refused.headers.get('retry-after'), /^[1-9]\d?$/);
-  t.equal(refused.headers.get('ratelimit-policy'), '"visitor";q=5;w=60, "address";q=8;w=60');
-  t.match(refused.headers.get('ratelimit'), /^"visitor";r=0;t=\d+, "address";r=1;t=\d+$/);
-  t.equal(refused.headers.get('access-control-allow-origin'), 'https://example.com', 'the page can read it');
 });
 
 t.test('behind a trusted proxy visitors are told apart and have a country', async (t) => {

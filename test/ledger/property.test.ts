@@ -18,7 +18,8 @@ import { LIFETIME, NOW } from './contract.ts';
 
 t.setTimeout(120_000);
 
-const RUNS = 100;
+/** `npm run test:nightly` does more. */
+const RUNS = Number(process.env['LEDGER_RUNS'] ?? 20);
 const STEPS_PER_RUN = 50;
 const DAY = 86_400;
 const RETENTION_DAYS = 30;

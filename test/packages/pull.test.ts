@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { appendFileSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { buildPackageServer } from '../../src/http/package-server.ts';
 import { readManifestFile } from '../../src/packages/manifest.ts';
@@ -102,38 +101,6 @@ t.test('verify finds any changed byte, and missing and added files', async (t) =
   const told = await run(t, setting, 'verify', root);
   t.match(told, { code: 1, output: /missing +variant\// });
 });
-
-t.test(
-  'after being killed at random 20 times, it ends with a whole package, and never shows an incomplete one',
-  async (t) => {
-    const setting = await start(t);
-    await run(t, setting, 'pull');
-    await release(setting);
-    await slow(setting, 400_000);
-    let kills = 0;
-    let done = false;
-    const watched = (async () => {
-      while (!done) {
-        const { problems, manifest } = await verifyPackage(current(setting.dir));
-        if (problems.length > 0) t.fail(`half a package of ${manifest?.appleVersionId}: ${problems[0]?.path}`);
-        await delay(20);
-      }
-    })();
-    for (; kills < 20; kills++) {
-      const running = runWebdist(t, ['packages', 'pull'], setting.env);
-      await delay(250 + Math.random() * 900);
-      running.child.kill('SIGKILL');
-      await running.exited;
-    }
-    await slow(setting, null);
-    t.match(await run(t, setting, 'pull'), { code: 0, output: /2000000057/ });
-    done = true;
-    await watched;
-    t.equal(await versionOf(setting.dir), '2000000057');
-    t.strictSame((await verifyPackage(current(setting.dir))).problems, []);
-    t.equal(readdirSync(join(setting.dir, APP, 'versions')).length, 4, 'no leftovers');
-  },
-);
 
 t.test('Ctrl-C says how to continue, and the next run continues where this one stopped', async (t) => {
   const setting = await start(t);

@@ -8,6 +8,8 @@ import { noRedis, openRedisServer } from '../../harness/redis.ts';
 import { settingsIn, startService } from '../../harness/service.ts';
 import { until } from '../../harness/until.ts';
 
+const PAGE = { origin: 'https://shop.example.com' };
+
 async function open(test: Test, more: Environment) {
   const env = { WEBDIST_LEDGER: 'memory:', WEBDIST_LEDGER_SECRET: 'one secret for all the replicas here', ...more };
   const service = await startService(test, undefined, settingsIn(test.testdir(), env));
@@ -39,6 +41,18 @@ t.test('one visitor, then one address, asks too often', async (test) => {
   const other = await ask('webdist_device=forged.forged');
   test.equal(other.status, 200, 'another visitor behind the same address may still ask');
   test.equal((await ask('webdist_device=forged.forged')).status, 429, 'until the address has asked too often');
+});
+
+t.test('a visitor without a cookie is its address, whatever X-Forwarded-For says', async (test) => {
+  const { url } = await open(test, { WEBDIST_RATE_LIMIT: '3' });
+  const answers = [];
+  for (let count = 0; count < 4; count++)
+    answers.push(await post(`${url}/install-token`, {}, { ...PAGE, 'x-forwarded-for': `203.0.113.${count}` }));
+  test.strictSame(
+    answers.map(({ status }) => status),
+    [200, 200, 200, 429],
+  );
+  test.equal(answers[3]?.headers.get('access-control-allow-origin'), PAGE.origin, 'the page can read the refusal');
 });
 
 t.test('with Redis', { skip: noRedis }, async (t) => {

@@ -3,11 +3,11 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
-import { openNonces } from '../../src/install-token/nonce.ts';
-import { derivedKey, existingLedgerSecret } from '../../src/service/secret.ts';
-import { subjectHashes } from '../../src/service/subject.ts';
-import { openProcess, type Process } from '../harness/process.ts';
-import { settingsIn } from '../harness/service.ts';
+import { openNonces } from '../../../src/install-token/nonce.ts';
+import { derivedKey, existingLedgerSecret } from '../../../src/service/secret.ts';
+import { subjectHashes } from '../../../src/service/subject.ts';
+import { openProcess, type Process } from '../../harness/process.ts';
+import { settingsIn } from '../../harness/service.ts';
 
 const KILLS = 50;
 /** Services on the file at the same time. */

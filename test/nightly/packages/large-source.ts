@@ -4,7 +4,7 @@ import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { pipeline, Readable } from 'node:stream';
 import { zipSync } from 'fflate';
-import { listen } from '../harness/port.ts';
+import { listen } from '../../harness/port.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 const APP = { WEBDIST_APPLE_ITEM_ID: '6500000001', WEBDIST_BUNDLE_ID: 'com.example.trailmap' };

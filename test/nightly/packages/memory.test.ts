@@ -1,8 +1,8 @@
 /** The memory that a pull needs does not grow with the package. */
 
 import t from 'tap';
-import { temporaryFolder } from '../harness/folder.ts';
-import { runWebdist } from '../harness/process.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { runWebdist } from '../../harness/process.ts';
 import { startLargeSource } from './large-source.ts';
 
 /** Prints a process's peak resident memory when it exits. */
