@@ -1,6 +1,10 @@
 /**
- * True for an AppleItemID or AppleVersionID: a decimal string without leading zeros that fits in 64 bits
- * (docs/apple-facts.md §1.3). Never a number: JSON numbers lose precision.
+ * The form of AppleItemIDs and AppleVersionIDs (docs/apple-facts.md §1.3): decimal strings without leading zeros that fit in 64
+ * bits. They are never numbers, because JSON numbers lose precision.
  */
+
+/** The form alone, for schemas that are published as JSON Schema; it does not limit the number to 64 bits. */
+export const APPLE_ID = /^[1-9]\d{0,19}$/;
+
 export const isAppleId = (value: unknown): value is string =>
-  typeof value === 'string' && /^[1-9]\d{0,19}$/.test(value) && BigInt(value) < 2n ** 64n;
+  typeof value === 'string' && APPLE_ID.test(value) && BigInt(value) < 2n ** 64n;

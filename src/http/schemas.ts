@@ -1,6 +1,7 @@
 /** What callers send and get, once: validation, types and the OpenAPI document come from here. */
 
 import { z } from 'zod';
+import { APPLE_ID } from '../apple-id.ts';
 import { problemSchema } from './problems.ts';
 
 const printable = (max: number) =>
@@ -12,7 +13,7 @@ const printable = (max: number) =>
 
 const name = printable(155);
 const dtype = z.enum(['download', 'redownload']);
-const versionId = z.string().regex(/^[1-9]\d{0,19}$/, 'must be an AppleVersionID: a decimal number as a string');
+const versionId = z.string().regex(APPLE_ID, 'must be an AppleVersionID: a decimal number as a string');
 const country = z.string().regex(/^[A-Z]{2}$/, 'must be two upper-case letters (ISO 3166-1 alpha-2)');
 
 const installMembers = {

@@ -6,6 +6,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { APPLE_ID } from '../../apple-id.ts';
 import type { AppConfig } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { type AnswerParts, answerRestore, answerUpdates } from '../../marketplace-kit/answer.ts';
@@ -31,7 +32,7 @@ type Deps = Pick<ServerDeps, 'service' | 'config' | 'catalogue' | 'now'> & {
 const MAX_APPS = 200;
 
 /** Decimal strings; a number is taken as well, as long as it is exact. */
-const appleId = z.union([z.string().regex(/^[1-9]\d{0,19}$/), z.int().positive().transform(String)]);
+const appleId = z.union([z.string().regex(APPLE_ID), z.int().positive().transform(String)]);
 const requestedApp = z.object({ appleItemId: appleId, appleVersionId: appleId });
 
 /** Members that are not listed are let be: Apple may add some. Each app is checked by itself. */
