@@ -1,4 +1,4 @@
-/** The table of schemes: what is a locator, which backend it opens, and what is said about anything else. */
+/** The table of schemes: what is a locator, which backend it opens, and the messages about anything else. */
 
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
@@ -36,7 +36,7 @@ t.test('a locator of one purpose is not opened as the other', async (t) => {
   t.equal((await openSecret('env://A', { A: 'a' })).backend, 'env');
 });
 
-t.test('anything else is refused with the forms there are, and is not shown: it may be a key', async (t) => {
+t.test('anything else is refused with a list of the forms, and is not shown: it may be a key', async (t) => {
   const secret = randomBytes(24).toString('base64url');
   for (const [text, said] of [
     ['', /^This is not a locator: it has no scheme\./],

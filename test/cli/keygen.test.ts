@@ -1,4 +1,4 @@
-/** `keygen`: a file nobody else can read, never over another; and keys made where they will live. */
+/** `keygen`: a file that only its owner can read, never overwritten; and keys created in their backends. */
 
 import { spawnSync } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
@@ -38,7 +38,7 @@ t.test('a file', async (t) => {
   t.match(await webdistJson(['keygen', '--out', other]), { file: other, fingerprint: /^SHA256:/, publicKey: /PUBLIC/ });
 });
 
-/** Makes the key, uses it, and is refused the second time. */
+/** Creates the key and uses it; a second time is refused. */
 async function makes(t: Test, locator: string, env: Environment = process.env): Promise<void> {
   const made = await createKey(locator, env);
   const signer = await openSigner(made.locator, env);
@@ -85,7 +85,7 @@ t.test('PKCS#11', { skip: withoutSoftHsm }, async (t) => {
     },
   );
   t.equal(shown.code, 0, shown.stderr);
-  t.notMatch(shown.stdout + shown.stderr, hsm.pin, 'the PIN is not said again');
+  t.notMatch(shown.stdout + shown.stderr, hsm.pin, 'the PIN is not printed');
 });
 
 t.test('AWS KMS (moto)', { skip: withoutMoto ?? false }, async (t) => {

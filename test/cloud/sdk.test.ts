@@ -1,4 +1,4 @@
-/** The SDKs are optional: where one is missing, one sentence says which package and which locator asked for it. */
+/** The SDKs are optional: if one is missing, one sentence names the package and the locator that needs it. */
 
 import { registerHooks } from 'node:module';
 import t from 'tap';

@@ -33,11 +33,11 @@ t.test('seven variables are enough', async (t) => {
   t.ok(Object.isFrozen(config));
 });
 
-t.test('no issuer id is an individual key', async (t) => {
+t.test('no issuer id means an individual key', async (t) => {
   t.equal(readConfig({ ...minimal, ASC_ISSUER_ID: undefined }).appStoreConnect?.issuerId, undefined);
 });
 
-t.test('every wrong value is named, all at once', async (t) => {
+t.test('every wrong value is reported by name, all at once', async (t) => {
   const wrong: Record<string, string> = {
     PORT: '80x',
     LOG_LEVEL: 'loud',
@@ -79,7 +79,7 @@ t.test('every wrong value is named, all at once', async (t) => {
     );
 });
 
-t.test('what is missing is named with what it is', async (t) => {
+t.test('missing settings are reported with their purpose', async (t) => {
   const names = problemsOf({ WEBDIST_MODE: 'production' }).map((problem) => problem.split(':')[0]);
   t.strictSame(names.sort(), [
     'ASC_KEY_ID',
@@ -91,7 +91,7 @@ t.test('what is missing is named with what it is', async (t) => {
   ]);
 });
 
-t.test('combinations that cannot be meant', async (t) => {
+t.test('contradictory combinations', async (t) => {
   t.match(problemsOf({ ...minimal, ASC_PRIVATE_KEY_B64: 'QUJD' }), [
     /^ASC_PRIVATE_KEY: set only one of ASC_PRIVATE_KEY, ASC_PRIVATE_KEY_B64/,
   ]);
@@ -113,7 +113,7 @@ t.test('combinations that cannot be meant', async (t) => {
   t.match(problemsOf({ ...minimal, WEBDIST_API_KEYS: `a:${digest},a:${digest}` }), [/^WEBDIST_API_KEYS: two keys/]);
 });
 
-t.test('NAME_FILE gives the value from a file', async (t) => {
+t.test('NAME_FILE reads the value from a file', async (t) => {
   const dir = t.testdir({ domain: 'shop.example.com\n' });
   const { WEBDIST_DOMAIN: _, ...rest } = minimal;
   t.equal(readConfig({ ...rest, WEBDIST_DOMAIN_FILE: join(dir, 'domain') }).domain, 'shop.example.com');
@@ -125,7 +125,7 @@ t.test('NAME_FILE gives the value from a file', async (t) => {
   ]);
 });
 
-t.test('a key file behind _FILE may hold the PEM itself, and the API key may be given in every way', async (t) => {
+t.test('a file named by _FILE may hold the PEM itself, and the API key can be given in every way', async (t) => {
   const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({
     format: 'pem',
     type: 'pkcs8',
@@ -208,7 +208,7 @@ apps:
   t.match(problemsOf(file('nothing.yaml')).join(), /WEBDIST_CONFIG: the file cannot be read \(ENOENT\)/);
 });
 
-t.test('with registration off no API key is needed', async (t) => {
+t.test('with registration off, no API key is needed', async (t) => {
   const { ASC_KEY_ID, ASC_ISSUER_ID, ASC_PRIVATE_KEY, ...rest } = minimal;
   t.equal(readConfig({ ...rest, WEBDIST_REGISTER: 'off', WEBDIST_KEY_ID: 'abc' }).appStoreConnect, undefined);
 });
@@ -260,7 +260,7 @@ t.test(
   },
 );
 
-t.test('what is derived is derived from what was read: WEBDIST_ANONYMOUS_FILE counts in sandbox mode', async (t) => {
+t.test('derived values use what was read: WEBDIST_ANONYMOUS_FILE applies in sandbox mode', async (t) => {
   const WEBDIST_ANONYMOUS_FILE = join(t.testdir({ anonymous: 'none\r\n' }), 'anonymous');
   const anonymous = (env: Record<string, string>) => readConfig({ ...minimal, ...env }).callers.anonymous;
   for (const WEBDIST_MODE of ['production', 'sandbox']) {
@@ -270,7 +270,7 @@ t.test('what is derived is derived from what was read: WEBDIST_ANONYMOUS_FILE co
   }
 });
 
-t.test("a sandbox's settings stand below the operator's, whichever way those were given", async (t) => {
+t.test("the operator's settings override the sandbox's, in whichever way they were given", async (t) => {
   const dir = t.testdir({ domain: 'shop.example.com\n', limit: '5' });
   const sandbox = { ...minimal, ASC_BASE_URL: 'http://127.0.0.1:1', WEBDIST_PACKAGE_URL: 'https://example.com/adp' };
   const own = {
@@ -304,22 +304,19 @@ t.test("a sandbox's settings stand below the operator's, whichever way those wer
   );
 });
 
-t.test(
-  'whatever is put into the environment, the answer is a Config or a list of problems, and shows no value',
-  async (t) => {
-    const secret = randomBytes(24).toString('hex');
-    const name = fc.constantFrom(...Object.keys(settings));
-    t.doesNotThrow(() =>
-      fc.assert(
-        fc.property(
-          fc.dictionary(name, fc.oneof(fc.string(), fc.constant(`x${secret}`), fc.webUrl(), fc.integer().map(String))),
-          (env) => {
-            const problems = problemsOf({ ...minimal, ...env });
-            return !problems.join().includes(secret);
-          },
-        ),
-        { numRuns: 300 },
+t.test('any environment gives a Config or a list of problems that shows no value', async (t) => {
+  const secret = randomBytes(24).toString('hex');
+  const name = fc.constantFrom(...Object.keys(settings));
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(
+        fc.dictionary(name, fc.oneof(fc.string(), fc.constant(`x${secret}`), fc.webUrl(), fc.integer().map(String))),
+        (env) => {
+          const problems = problemsOf({ ...minimal, ...env });
+          return !problems.join().includes(secret);
+        },
       ),
-    );
-  },
-);
+      { numRuns: 300 },
+    ),
+  );
+});

@@ -1,4 +1,4 @@
-/** The least settings a service starts with, and the problems of others. */
+/** The minimum settings of a service, and the problems with others. */
 
 import { readConfig } from '../../src/config/config.ts';
 import { isWebdistError } from '../../src/errors.ts';
@@ -13,7 +13,7 @@ export const minimal = {
   ASC_PRIVATE_KEY: 'file:///run/secrets/AuthKey_2X9R4HXF34.p8',
 };
 
-/** The lines of the error that settings cause; none when they are fine. */
+/** The problems with these settings, as the error lists them. */
 export const problemsOf = (env: Record<string, string | undefined>): string[] => {
   try {
     readConfig(env);

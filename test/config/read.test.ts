@@ -1,4 +1,4 @@
-/** What is read from an environment, as tables of kinds: ways to give a value, foreign variables, URLs, white space. */
+/** Reading an environment, as tables of kinds: ways to give a value, foreign variables, URLs, white space. */
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -88,50 +88,53 @@ const samples: Readonly<Record<SettingName, string>> = {
   OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '1',
 };
 
-t.test('every setting: NAME, NAME_FILE and white space around either are the same value, in both modes', async (t) => {
-  const folder = t.testdir();
-  const path = join(folder, 'value');
-  const file = (content: string) => {
-    writeFileSync(path, content);
-    return path;
-  };
-  for (const [name, text] of Object.entries(samples) as [SettingName, string][]) {
-    // A file that holds the key itself is read where the key is used, so its path is the value.
-    const inFile = name === 'ASC_PRIVATE_KEY_B64' ? pathToFileURL(path).href : undefined;
-    const usual = readSettings({}).values[name];
-    for (const mode of ['production', 'sandbox'] as const) {
-      const read = (env: Record<string, string>) =>
-        readSettings({ ...(name !== 'WEBDIST_MODE' && { WEBDIST_MODE: mode }), ...env });
-      const none = read({});
-      const given = read({ [name]: text });
-      const givenInFile = inFile ? { ...given, values: { ...given.values, [name]: inFile } } : given;
-      const differing: string[] = [];
-      const compare = (what: string, actual: unknown, expected: unknown) => {
-        if (!isDeepStrictEqual(actual, expected)) differing.push(what);
-      };
-      for (const [before, after] of [
-        ['', ''],
-        ['', '\n'],
-        ['', '\r\n'],
-        ['  ', '\t'],
-        ['\uFEFF', ' \n\n'],
-      ]) {
-        const around = JSON.stringify([before, after]);
-        compare(`NAME ${around}`, read({ [name]: `${before}${text}${after}` }), given);
-        compare(`a file ${around}`, read({ [`${name}_FILE`]: file(`${before}${text}${after}`) }), givenInFile);
-        compare(`its path ${around}`, read({ [`${name}_FILE`]: `${before}${file(text)}${after}` }), givenInFile);
-        compare(`an empty NAME ${around}`, read({ [name]: `${before}${after}` }), none);
-        const warnings = [{ variable: `${name}_FILE`, message: `the file is empty, so ${name} counts as not set` }];
-        compare(`an empty file ${around}`, read({ [`${name}_FILE`]: file(`${before}${after}`) }), {
-          ...none,
-          warnings,
-        });
+t.test(
+  'every setting has the same value in NAME and in NAME_FILE, with any white space around it, in both modes',
+  async (t) => {
+    const folder = t.testdir();
+    const path = join(folder, 'value');
+    const file = (content: string) => {
+      writeFileSync(path, content);
+      return path;
+    };
+    for (const [name, text] of Object.entries(samples) as [SettingName, string][]) {
+      // A file that holds the key itself is read where the key is used, so its path is the value.
+      const inFile = name === 'ASC_PRIVATE_KEY_B64' ? pathToFileURL(path).href : undefined;
+      const usual = readSettings({}).values[name];
+      for (const mode of ['production', 'sandbox'] as const) {
+        const read = (env: Record<string, string>) =>
+          readSettings({ ...(name !== 'WEBDIST_MODE' && { WEBDIST_MODE: mode }), ...env });
+        const none = read({});
+        const given = read({ [name]: text });
+        const givenInFile = inFile ? { ...given, values: { ...given.values, [name]: inFile } } : given;
+        const differing: string[] = [];
+        const compare = (what: string, actual: unknown, expected: unknown) => {
+          if (!isDeepStrictEqual(actual, expected)) differing.push(what);
+        };
+        for (const [before, after] of [
+          ['', ''],
+          ['', '\n'],
+          ['', '\r\n'],
+          ['  ', '\t'],
+          ['\uFEFF', ' \n\n'],
+        ]) {
+          const around = JSON.stringify([before, after]);
+          compare(`NAME ${around}`, read({ [name]: `${before}${text}${after}` }), given);
+          compare(`a file ${around}`, read({ [`${name}_FILE`]: file(`${before}${text}${after}`) }), givenInFile);
+          compare(`its path ${around}`, read({ [`${name}_FILE`]: `${before}${file(text)}${after}` }), givenInFile);
+          compare(`an empty NAME ${around}`, read({ [name]: `${before}${after}` }), none);
+          const warnings = [{ variable: `${name}_FILE`, message: `the file is empty, so ${name} counts as not set` }];
+          compare(`an empty file ${around}`, read({ [`${name}_FILE`]: file(`${before}${after}`) }), {
+            ...none,
+            warnings,
+          });
+        }
+        t.strictSame([given.problems, given.warnings, differing], [[], [], []], `${name}, ${mode}`);
+        t.notSame(given.values[name], usual, 'it is not the default');
       }
-      t.strictSame([given.problems, given.warnings, differing], [[], [], []], `${name}, ${mode}`);
-      t.notSame(given.values[name], usual, 'it is not the default');
     }
-  }
-});
+  },
+);
 
 t.test(
   'variables of Kubernetes and Docker for Services are not settings; anything else unknown is an error',
@@ -240,7 +243,7 @@ t.test(
   },
 );
 
-t.test('a range that trusts every proxy is refused, and says why', async (t) => {
+t.test('a range that trusts every address is refused with the reason', async (t) => {
   for (const range of [
     '0.0.0.0/0',
     '::/0',
@@ -260,7 +263,7 @@ t.test('a range that trusts every proxy is refused, and says why', async (t) => 
     t.strictSame(readConfig({ ...minimal, WEBDIST_TRUST_PROXY: range }).trustProxy, [range]);
 });
 
-t.test("OpenTelemetry's variables are ambient: a value that is not understood is a warning", async (t) => {
+t.test('an OTEL_* value that webdist does not support is a warning', async (t) => {
   const on = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' };
   for (const base of [{}, on])
     for (const [name, value] of Object.entries({
@@ -291,7 +294,7 @@ t.test("OpenTelemetry's variables are ambient: a value that is not understood is
   t.match(readConfig({ ...minimal, ...upper }), { warnings: [], tracing: { sampler: { name: 'always_on' } } });
 });
 
-t.test('white space inside a value is named where it is the problem', async (t) => {
+t.test('white space inside a value is reported where it is the problem', async (t) => {
   t.match(problemsOf({ ...minimal, WEBDIST_DOMAIN: 'exam ple.com' }), [
     /^WEBDIST_DOMAIN: there is white space in the value; /,
   ]);
@@ -301,7 +304,7 @@ t.test('white space inside a value is named where it is the problem', async (t) 
   t.notMatch(problemsOf({ ...minimal, PORT: 'x y' }), /white space/);
 });
 
-t.test('a command that needs a few settings is not stopped by the others', async (t) => {
+t.test('a command that needs a few settings ignores problems with the others', async (t) => {
   const read = readSettings({ PORT: 'x', WEBDIST_DOMAIN: 'example.com', HOST_FILE: '/none' });
   t.strictSame(only(['WEBDIST_DOMAIN', 'WEBDIST_AUDIT'], read).WEBDIST_DOMAIN, 'example.com');
   t.throws(() => only(['PORT'], read), {

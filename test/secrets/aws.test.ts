@@ -1,6 +1,6 @@
 /**
  * AWS Secrets Manager: the contract against moto's server, and against AWS itself when AWS_TEST_SECRET_LOCATOR names a
- * secret there that the usual credentials may read and AWS_TEST_SECRET_TEXT says what is in it.
+ * secret there that the usual credentials can read, and AWS_TEST_SECRET_TEXT is its text.
  */
 
 import {
@@ -24,7 +24,10 @@ t.test('AWS itself', { skip: unset('AWS_TEST_SECRET_LOCATOR') }, (t) =>
     named: /AWS Secrets Manager/,
     open: () => open(process.env['AWS_TEST_SECRET_LOCATOR'] ?? ''),
     text: process.env['AWS_TEST_SECRET_TEXT'] ?? '',
-    failures: { absent: () => open('awssecrets://webdist/no-such-secret'), misspelt: () => open('awssecrets://') },
+    failures: {
+      absent: () => open('awssecrets://webdist/no-such-secret'),
+      malformedLocator: () => open('awssecrets://'),
+    },
     secrets: [process.env['AWS_SECRET_ACCESS_KEY'] ?? 'none'],
   })),
 );
@@ -69,7 +72,7 @@ t.test('moto', { skip: withoutMoto ?? false }, async (t) => {
       unreachable: failing('dropped'),
       throttled: failing('throttled'),
       malformed: failing('malformed'),
-      misspelt: () => open('awssecrets://'),
+      malformedLocator: () => open('awssecrets://'),
     },
     secrets: aws.confidential,
   }));
@@ -82,14 +85,14 @@ t.test('moto', { skip: withoutMoto ?? false }, async (t) => {
     }
   });
 
-  t.test('a field of something else than a JSON object of texts', async (t) => {
+  t.test('a field of anything but a JSON object of texts', async (t) => {
     const read = async (locator: string) => (await open(locator)).read();
     await t.rejects(read('awssecrets://webdist/key#field'), { code: 'key_invalid', message: /not a JSON object/ });
     await t.rejects(read('awssecrets://webdist#number'), { code: 'key_absent' });
     await t.rejects(read('awssecrets://webdist#__proto__'), { code: 'key_absent' });
   });
 
-  t.test('a secret that is being deleted is gone', async (t) => {
+  t.test('a secret that is scheduled for deletion is absent', async (t) => {
     await put('leaving', { SecretString: text });
     const source = await open('awssecrets://leaving');
     await client.send(new DeleteSecretCommand({ SecretId: 'leaving' }));

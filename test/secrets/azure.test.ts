@@ -1,7 +1,7 @@
 /**
  * Azure Key Vault secrets: the contract against a stand-in for its REST API, and against Azure itself when
- * AZURE_TEST_SECRET_LOCATOR names a secret there that DefaultAzureCredential may read and AZURE_TEST_SECRET_TEXT says
- * what is in it.
+ * AZURE_TEST_SECRET_LOCATOR names a secret there that DefaultAzureCredential can read, and AZURE_TEST_SECRET_TEXT is
+ * its text.
  */
 
 import t from 'tap';
@@ -20,7 +20,7 @@ t.test('Azure itself', { skip: unset('AZURE_TEST_SECRET_LOCATOR') }, (t) => {
     named: /Azure Key Vault/,
     open: () => open(locator),
     text: process.env['AZURE_TEST_SECRET_TEXT'] ?? '',
-    failures: { absent: () => open(`${locator}-absent`), misspelt: () => open('azuresecrets://vault') },
+    failures: { absent: () => open(`${locator}-absent`), malformedLocator: () => open('azuresecrets://vault') },
     secrets: [process.env['AZURE_CLIENT_SECRET'] ?? 'none'],
   }));
 });
@@ -60,7 +60,7 @@ t.test('the stand-in', { skip: withoutOpenssl ?? false }, async (t) => {
       unreachable: failing('dropped'),
       throttled: failing('throttled'),
       malformed: failing('malformed'),
-      misspelt: () => open('azuresecrets://vault'),
+      malformedLocator: () => open('azuresecrets://vault'),
     },
     secrets: azure.confidential,
   }));

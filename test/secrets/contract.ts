@@ -1,6 +1,6 @@
 /**
- * What every place of secrets holds to: it gives the text as it was put there, and the ways of failing are told apart
- * with the name of the thing and without a secret. Each backend's test file calls `secretsContract`.
+ * The contract of every source of secrets: the text is returned as it was stored, and failures are distinguished, name the
+ * secret's place and show no secret. Each backend's test file calls `secretsContract`.
  */
 
 import { equal, match } from 'node:assert/strict';
@@ -9,29 +9,29 @@ import type { Test } from 'tap';
 import { type ErrorCode, WebdistError } from '../../src/errors.ts';
 import type { SecretSource } from '../../src/secrets/secret-source.ts';
 
-/** Ways in which opening or reading fails, and the codes that say so. */
+/** How opening or reading fails, and the codes for it. */
 const failures = {
-  /** No such secret, or no such field in it, or nothing in it: it is gone. */
+  /** There is no such secret, no such field in it, or nothing in it. */
   absent: ['key_absent'],
   noField: ['key_absent'],
   empty: ['key_absent'],
   denied: ['key_denied'],
   unreachable: ['key_unreachable'],
   throttled: ['signer_unavailable'],
-  // Never absent or denied: those two stop signing at once, and an answer out of shape is no reason to.
+  // Never absent or denied: those two stop signing at once, and a malformed response must not.
   malformed: ['key_invalid', 'key_unreachable'],
-  misspelt: ['config_invalid'],
+  malformedLocator: ['config_invalid'],
 } as const satisfies Record<string, readonly ErrorCode[]>;
 
 export type SecretSubject = {
   /** `SecretSource.backend`, e.g. `awssecrets`. */
   readonly backend: string;
-  /** Opens the secret that holds `text`, by the backend's own opener. */
+  /** Opens the secret that holds `text`, with the backend's own opener. */
   open(): Promise<SecretSource> | SecretSource;
   readonly text: string;
-  /** Puts another text in its place, where the test may. */
+  /** Replaces the text, where the test can. */
   change?(text: string): Promise<void> | void;
-  /** Every failure that can be made to happen here: opens a source whose opening or reading throws. */
+  /** Every failure that can be produced here: opens a source whose opening or reading throws. */
   readonly failures: { readonly [Way in keyof typeof failures]?: () => Promise<SecretSource> | SecretSource };
   /** A word that names the backend or the thing in every message, e.g. /AWS Secrets Manager/. */
   readonly named: RegExp;
@@ -43,7 +43,7 @@ export type SecretSubject = {
 export async function secretsContract(t: Test, setUp: (t: Test) => Promise<SecretSubject>): Promise<void> {
   const subject = await setUp(t);
 
-  await t.test('reads the text as it was put there', async (t) => {
+  await t.test('reads the text as it was stored', async (t) => {
     const source = await subject.open();
     t.teardown(() => source.close());
     t.equal(source.backend, subject.backend);
@@ -51,7 +51,7 @@ export async function secretsContract(t: Test, setUp: (t: Test) => Promise<Secre
     hidesSecrets(subject, source);
     if (!subject.change) return;
     await subject.change('changed');
-    t.equal(await source.read(), 'changed', 'every reading is a new one');
+    t.equal(await source.read(), 'changed', 'every read is a new one');
     await subject.change(subject.text);
   });
 
@@ -78,7 +78,7 @@ async function failureOf(open: () => Promise<SecretSource> | SecretSource): Prom
   throw new Error('Nothing was thrown.');
 }
 
-/** Looks as deep as the most talkative log would, causes and their fields too. */
+/** Inspects as deeply as the most verbose log would, causes and their fields included. */
 function hidesSecrets({ text, secrets }: SecretSubject, shown: unknown): void {
   const seen = inspect(shown, { depth: 12, showHidden: true, maxStringLength: null, maxArrayLength: null });
   for (const secret of [text, ...secrets]) equal(seen.includes(secret), false, 'a secret is shown');

@@ -16,7 +16,7 @@ t.test('contract', (t) =>
       failures: {
         absent: () => openEnv('env://NONE', env),
         empty: () => openEnv('env://EMPTY', env),
-        misspelt: () => openEnv('env://DISTRIBUTION-KEY', env),
+        malformedLocator: () => openEnv('env://DISTRIBUTION-KEY', env),
       },
       secrets: [],
     };

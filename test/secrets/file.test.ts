@@ -1,4 +1,4 @@
-/** Secrets in files, with the ways in which Docker and Kubernetes put them there. */
+/** Secrets in files, mounted as Docker and Kubernetes do. */
 
 import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ t.test('contract', (t) =>
       failures: {
         absent: () => open('none'),
         malformed: () => open('large'),
-        misspelt: () => openFile('file://elsewhere/key.pem', {}),
+        malformedLocator: () => openFile('file://elsewhere/key.pem', {}),
         ...(!isRoot && { denied: () => open('locked') }),
       },
       secrets: [],
@@ -38,11 +38,11 @@ t.test('a file without permission', { skip: isRoot && 'root may read everything'
   await t.rejects(openFile(pathToFileURL(path).href, {}).read(), { code: 'key_denied' });
 });
 
-t.test('a directory in the place of the file', async (t) => {
+t.test('a directory instead of a file', async (t) => {
   await t.rejects(openFile(pathToFileURL(t.testdir({})).href, {}).read(), { code: 'key_invalid' });
 });
 
-t.test('the swap of ..data by Kubernetes is noticed', async (t) => {
+t.test('the swap of ..data by Kubernetes is detected', async (t) => {
   // The mount holds key -> ..data/key, ..data -> ..2026_1; an update renames a new link over ..data.
   const folder = t.testdir({ '..2026_1': { key: 'old' } });
   symlinkSync('..2026_1', join(folder, '..data'));

@@ -1,7 +1,7 @@
 /**
  * Google Secret Manager: the contract against a stand-in for its REST API, and against Google itself when
- * GOOGLE_TEST_SECRET_LOCATOR names a secret there that Application Default Credentials may read and
- * GOOGLE_TEST_SECRET_TEXT says what is in it.
+ * GOOGLE_TEST_SECRET_LOCATOR names a secret there that Application Default Credentials can read, and
+ * GOOGLE_TEST_SECRET_TEXT is its text.
  */
 
 import { join } from 'node:path';
@@ -21,7 +21,7 @@ t.test('Google itself', { skip: unset('GOOGLE_TEST_SECRET_LOCATOR') }, (t) => {
     named: /Google Secret Manager/,
     open: () => open(name),
     text: process.env['GOOGLE_TEST_SECRET_TEXT'] ?? '',
-    failures: { absent: () => open(name.replace(/\w+$/, '999999')), misspelt: () => open('secret') },
+    failures: { absent: () => open(name.replace(/\w+$/, '999999')), malformedLocator: () => open('secret') },
     secrets: ['BEGIN PRIVATE KEY'],
   }));
 });
@@ -62,12 +62,12 @@ t.test('the stand-in', async (t) => {
       unreachable: () => open(name, { CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER: 'http://127.0.0.1:1/' }),
       throttled: failing('throttled'),
       malformed: failing('malformed'),
-      misspelt: () => open('projects/shop/secrets/webdist-key'),
+      malformedLocator: () => open('projects/shop/secrets/webdist-key'),
     },
     secrets: google.confidential,
   }));
 
-  t.test('a text damaged on its way is not used', async (t) => {
+  t.test('a text with a wrong checksum is not used', async (t) => {
     google.damage = true;
     const source = await open(name);
     await t.rejects(source.read(), { code: 'key_unreachable', message: /CRC32C/ });

@@ -1,4 +1,4 @@
-/** Vault KV and what it shares with Transit: logins, renewal, namespaces, certificate authorities. */
+/** Vault KV, and what it shares with Transit: logins, renewal, namespaces, certificate authorities. */
 
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -38,7 +38,7 @@ async function setUp(t: Test, { url, rootToken }: { url: string; rootToken: stri
       empty: () => openVaultKv(`vault+kv://${mount}/web/camping#empty`, env),
       denied: () => openVaultKv(locator, { ...env, VAULT_TOKEN: auth.client_token }),
       unreachable: () => openVaultKv(locator, { ...env, VAULT_ADDR: 'http://127.0.0.1:1' }),
-      misspelt: () => openVaultKv(`vault+kv://${mount}/web/camping`, env),
+      malformedLocator: () => openVaultKv(`vault+kv://${mount}/web/camping`, env),
     },
     secrets: [rootToken, auth.client_token],
   } satisfies SecretSubject;
@@ -70,7 +70,7 @@ t.test('the stand-in', async (t) => {
     failures: { ...subject.failures, throttled: () => failing('throttled'), malformed: () => failing('malformed') },
   }));
 
-  await t.test('what else there can be instead of the text', async (t) => {
+  await t.test('values that are not a text', async (t) => {
     const read = async (path: string) => {
       const source = await openVaultKv(`vault+kv://${path}`, env);
       return source.read().finally(() => source.close());
@@ -89,7 +89,7 @@ t.test('the stand-in', async (t) => {
       await t.rejects(openVaultKv(bad, env), { code: 'config_invalid' }, bad);
   });
 
-  await t.test('a namespace is sent along', async (t) => {
+  await t.test('the namespace is sent', async (t) => {
     vault.namespace = 'team/shop';
     const source = await openVaultKv(locator, { ...env, VAULT_NAMESPACE: 'team/shop' });
     t.equal(await source.read(), subject.text);
@@ -97,7 +97,7 @@ t.test('the stand-in', async (t) => {
     vault.namespace = undefined;
   });
 
-  await t.test('settings that are missing or wrong', async (t) => {
+  await t.test('missing or wrong variables', async (t) => {
     await t.rejects(openVaultKv(locator, {}), { code: 'config_invalid', message: /log in/ });
     await t.rejects(openVaultKv(locator, { VAULT_TOKEN: 'a' }), { code: 'config_invalid', message: /VAULT_ADDR/ });
     await t.rejects(openVaultKv(locator, { ...env, VAULT_CACERT: '/none' }), { code: 'config_invalid' });
@@ -120,7 +120,7 @@ t.test('logins', async (t) => {
     vault.login = { ttlSeconds: 3600, renewable: true };
   });
 
-  await t.test('AppRole, once for many readings, again when the token is gone', async (t) => {
+  await t.test('AppRole: one login for many reads, another when Vault no longer knows the token', async (t) => {
     const source = await openVaultKv(locator, appRole);
     t.teardown(() => source.close());
     await Promise.all([source.read(), source.read(), source.read()]);
@@ -147,7 +147,7 @@ t.test('logins', async (t) => {
     await source.close();
   });
 
-  await t.test('Kubernetes, with the JWT as it is in the file at that moment', async (t) => {
+  await t.test('Kubernetes: every login reads the JWT file again', async (t) => {
     const path = join(t.testdir(), 'jwt');
     const env = { VAULT_ADDR: vault.url, VAULT_KUBERNETES_ROLE: 'webdist', VAULT_KUBERNETES_JWT_PATH: path };
     const source = await openVaultKv(locator, env);
@@ -159,13 +159,13 @@ t.test('logins', async (t) => {
     await source.close();
   });
 
-  await t.test('a given token that has ended is denied', async (t) => {
+  await t.test('an expired VAULT_TOKEN is denied', async (t) => {
     const source = await openVaultKv(locator, { VAULT_ADDR: vault.url, VAULT_TOKEN: 'hvs.gone' });
     await t.rejects(source.read(), { code: 'key_denied', message: /VAULT_TOKEN, which has expired/ });
     await source.close();
   });
 
-  await t.test('a token is renewed before it ends', async (t) => {
+  await t.test('a token is renewed before it expires', async (t) => {
     vault.login = { ttlSeconds: 1, renewable: true };
     const source = await openVaultKv(locator, appRole);
     const renewed = answered(vault, 'POST auth/token/renew-self');
@@ -176,7 +176,7 @@ t.test('logins', async (t) => {
     await source.close();
   });
 
-  await t.test('a given token is renewed too', async (t) => {
+  await t.test('VAULT_TOKEN is renewed too', async (t) => {
     vault.vaultTokens.set('hvs.given', { may: 'everything', ttlSeconds: 1, renewable: true });
     const source = await openVaultKv(locator, { VAULT_ADDR: vault.url, VAULT_TOKEN: 'hvs.given' });
     const renewed = answered(vault, 'POST auth/token/renew-self');
@@ -186,7 +186,7 @@ t.test('logins', async (t) => {
     await source.close();
   });
 
-  await t.test('one that cannot be renewed is replaced before it ends', async (t) => {
+  await t.test('a token that cannot be renewed is replaced before it expires', async (t) => {
     vault.login = { ttlSeconds: 1, renewable: false };
     const source = await openVaultKv(locator, appRole);
     await source.read();
@@ -204,7 +204,7 @@ const openssl = (() => {
   }
 })();
 
-t.test('a certificate authority of its own', { skip: openssl ? false : 'openssl is not installed' }, async (t) => {
+t.test('a private certificate authority', { skip: openssl ? false : 'openssl is not installed' }, async (t) => {
   const [key, cert] = ['key.pem', 'cert.pem'].map((name) => join(t.testdir({}), name)) as [string, string];
   const request = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost';
   execFileSync(
@@ -221,6 +221,6 @@ t.test('a certificate authority of its own', { skip: openssl ? false : 'openssl 
     const source = await openVaultKv('vault+kv://secret/a#key', { ...env, ...more });
     return source.read().finally(() => source.close());
   };
-  await t.rejects(read({}), { code: 'key_unreachable' }, 'a certificate nobody vouches for is refused');
-  await t.rejects(read({ VAULT_CACERT: cert }), { code: 'key_absent' }, 'with VAULT_CACERT the server is heard');
+  await t.rejects(read({}), { code: 'key_unreachable' }, 'an untrusted certificate is refused');
+  await t.rejects(read({ VAULT_CACERT: cert }), { code: 'key_absent' }, 'with VAULT_CACERT the server is trusted');
 });

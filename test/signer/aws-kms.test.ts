@@ -1,6 +1,6 @@
 /**
  * AWS KMS: the contract against moto's server, and against AWS itself when AWS_TEST_KMS_LOCATOR names a P-256 key there
- * that the usual credentials may use.
+ * that the usual credentials can use.
  */
 
 import { verify } from 'node:crypto';
@@ -20,12 +20,12 @@ t.test('AWS itself', { skip: unset('AWS_TEST_KMS_LOCATOR') }, (t) =>
     backend: 'awskms',
     named: /AWS KMS/,
     open: () => open(process.env['AWS_TEST_KMS_LOCATOR'] ?? ''),
-    refusals: { absent: () => open('awskms:///alias/webdist-no-such-key'), misspelt: () => open('awskms://') },
+    refusals: { absent: () => open('awskms:///alias/webdist-no-such-key'), malformedLocator: () => open('awskms://') },
     secrets: [process.env['AWS_SECRET_ACCESS_KEY'] ?? 'none'],
   })),
 );
 
-/** Starts moto, leads the SDK there, and gives what tests need of it. */
+/** Starts moto and points the SDK at it. */
 async function startKms(t: Test) {
   const aws = await startAws();
   t.teardown(() => aws[Symbol.asyncDispose]());
@@ -61,7 +61,7 @@ t.test('moto', { skip: withoutMoto ?? false }, async (t) => {
       throttled: () => failing('throttled'),
       wrongCurve: async () => open(`awskms:///${await newKey('ECC_SECG_P256K1')}`),
       malformed: () => failing('malformed'),
-      misspelt: () => open('awskms://'),
+      malformedLocator: () => open('awskms://'),
     },
     fail: (fault) => {
       aws.fault = fault;
@@ -74,7 +74,7 @@ t.test('moto', { skip: withoutMoto ?? false }, async (t) => {
       await t.rejects(open(`awskms:///${await newKey(spec)}`), { code: 'key_invalid' }, spec);
   });
 
-  t.test('by ARN, its region wins; by the endpoint in the locator', async (t) => {
+  t.test('the region of an ARN takes precedence; an endpoint in the locator', async (t) => {
     const host = new URL(aws.variables['AWS_ENDPOINT_URL'] ?? '').host;
     const arn = `arn:aws:kms:eu-west-1:123456789012:key/${keyId}`;
     setVariables(t, { AWS_REGION: 'us-east-1' });
@@ -86,7 +86,7 @@ t.test('moto', { skip: withoutMoto ?? false }, async (t) => {
     }
   });
 
-  t.test('an alias that is pointed elsewhere does not change an open signer', async (t) => {
+  t.test('an alias that is changed does not change an open signer', async (t) => {
     await client.send(new CreateAliasCommand({ AliasName: 'alias/webdist', TargetKeyId: keyId }));
     const before = await open('awskms:///alias/webdist');
     const TargetKeyId = await newKey('ECC_NIST_P256');
@@ -98,7 +98,7 @@ t.test('moto', { skip: withoutMoto ?? false }, async (t) => {
     await Promise.all([before.close(), after.close()]);
   });
 
-  t.test('a key disabled or on its way out stops signing', async (t) => {
+  t.test('a key that is disabled or pending deletion stops signing', async (t) => {
     const signer = await open(`awskms:///${keyId}`);
     for (const [name, message, code] of [
       ['DisabledException', 'arn:aws:kms:… is disabled.', 'key_denied'],
@@ -112,7 +112,7 @@ t.test('moto', { skip: withoutMoto ?? false }, async (t) => {
     await signer.close();
   });
 
-  t.test('credentials AWS does not know, and none at all', async (t) => {
+  t.test('unknown credentials, and no credentials', async (t) => {
     setVariables(t, { AWS_ACCESS_KEY_ID: 'AKIAANOTHER000000000' });
     await t.rejects(open(`awskms:///${keyId}`), { code: 'key_denied', message: /credentials/ });
     setVariables(t, { AWS_EC2_METADATA_DISABLED: 'true', AWS_ACCESS_KEY_ID: '' });

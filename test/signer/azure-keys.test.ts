@@ -24,7 +24,7 @@ t.test('Azure itself', { skip: unset('AZURE_TEST_KEY_LOCATOR') }, (t) => {
     backend: 'azurekms',
     named: /Azure Key Vault/,
     open: () => open(locator),
-    refusals: { absent: () => open(`${locator}-absent`), misspelt: () => open('azurekms://vault') },
+    refusals: { absent: () => open(`${locator}-absent`), malformedLocator: () => open('azurekms://vault') },
     secrets: [process.env['AZURE_CLIENT_SECRET'] ?? 'none'],
   }));
 });
@@ -59,7 +59,7 @@ t.test('the stand-in', { skip: withoutOpenssl ?? false }, async (t) => {
       throttled: () => failing('throttled'),
       wrongCurve: () => open(`azurekms://${azure.vault}/larger`),
       malformed: () => failing('malformed'),
-      misspelt: () => open('azurekms://vault'),
+      malformedLocator: () => open('azurekms://vault'),
     },
     fail: (fault) => {
       azure.fault = fault;
@@ -67,7 +67,7 @@ t.test('the stand-in', { skip: withoutOpenssl ?? false }, async (t) => {
     secrets: azure.confidential,
   }));
 
-  t.test('without a version the one that is current when opened is pinned', async (t) => {
+  t.test('without a version, the one that is current at opening is pinned', async (t) => {
     const [first, second] = [newVersion('P-256'), newVersion('P-256')];
     azure.keys.set('rotated', [first]);
     const before = await open(`azurekms://${azure.vault}/rotated`);
@@ -81,7 +81,7 @@ t.test('the stand-in', { skip: withoutOpenssl ?? false }, async (t) => {
     await t.rejects(open(`azurekms://${azure.vault}/rotated/0000`), { code: 'key_absent' });
   });
 
-  t.test('rotated in the vault, the version that is registered is found again', async (t) => {
+  t.test('after a rotation in the vault, the registered version is still found', async (t) => {
     const versions = [newVersion('P-256'), newVersion('P-384'), newVersion('P-256'), newVersion('P-256')];
     azure.keys.set('registered', versions);
     const openFor = (privateKey: KeyObject, version = '') =>
@@ -92,10 +92,10 @@ t.test('the stand-in', { skip: withoutOpenssl ?? false }, async (t) => {
     if (!first || !fourth) return;
     t.equal(spki((await openFor(first, `/${versions[3]?.version}`)).publicKey), spki(createPublicKey(fourth)));
     azure.keys.set('registered', [newVersion('P-256')]);
-    t.not(spki((await openFor(first)).publicKey), spki(createPublicKey(first)), 'it is gone: the current one');
+    t.not(spki((await openFor(first)).publicKey), spki(createPublicKey(first)), 'it is deleted: the current one');
   });
 
-  t.test('the full host of a vault is taken as it is', async (t) => {
+  t.test('the full host of a vault is used unchanged', async (t) => {
     const signer = await open(`azurekms://${azure.vault}.vault.azure.net/distribution`);
     t.equal((await signer.sign(Buffer.from('a'))).length, 64);
   });
@@ -111,7 +111,7 @@ t.test('the stand-in', { skip: withoutOpenssl ?? false }, async (t) => {
     await t.rejects(open(`azurekms://${azure.vault}/off`), { code: 'key_invalid' });
   });
 
-  t.test('a client secret that is wrong', async (t) => {
+  t.test('a wrong client secret', async (t) => {
     setVariables(t, { AZURE_CLIENT_SECRET: 'another' });
     await t.rejects(open(locator), { code: 'key_denied', message: /credentials/ });
   });

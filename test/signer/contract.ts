@@ -1,7 +1,7 @@
 /**
- * What every signer holds to, whatever is behind it: 64 bytes that verify, P-256 only, and failures that are told
- * apart with the backend's name and without a secret. Each backend's test file calls `signerContract` with the means
- * to open it and to make it fail.
+ * The contract of every signer: signatures of 64 bytes that verify, P-256 only, and failures that are distinguished, name
+ * the backend and show no secret. Each backend's test file calls `signerContract` with the means to open it and to make it
+ * fail.
  */
 
 import { equal, match } from 'node:assert/strict';
@@ -13,52 +13,55 @@ import { isP256, type Signer, signCompact, signingKey } from '../../src/jws.ts';
 import { guard } from '../../src/signer/guarded.ts';
 import { type Fault, RETRY_AFTER_SECONDS } from '../harness/stand-ins/fault.ts';
 
-/** Ways in which opening is refused, and the codes that say so. */
+/** How opening fails, and the codes for it. */
 const refusals = {
   absent: ['key_absent'],
   denied: ['key_denied'],
   unreachable: ['key_unreachable'],
   throttled: ['signer_unavailable'],
   wrongCurve: ['key_invalid'],
-  // Never absent or denied: those two stop signing at once, and an answer out of shape is no reason to.
+  // Never absent or denied: those two stop signing at once, and a malformed response must not.
   malformed: ['key_invalid', 'key_unreachable'],
-  misspelt: ['config_invalid'],
+  malformedLocator: ['config_invalid'],
 } as const satisfies Record<string, readonly ErrorCode[]>;
 
 export type SignerSubject = {
   /** `Signer.backend`, e.g. `awskms`. */
   readonly backend: string;
-  /** Opens a key that can be used, by the backend's own opener; the suite puts the guard around it. */
+  /** Opens a usable key with the backend's own opener; the suite guards it. */
   open(): Promise<Signer>;
-  /** Every way of being refused that can be made to happen here; each is expected to throw while opening. */
+  /** Every failure that can be produced here; each must throw while opening. */
   readonly refusals: { readonly [Way in keyof typeof refusals]?: () => Promise<Signer> };
   /** A word that names the backend in every message to the operator, e.g. /AWS KMS/. */
   readonly named: RegExp;
-  /** Makes every later call to the backend fail in this way, undefined ends it. Absent where signing is no call. */
+  /** Makes every later call to the backend fail in this way; undefined ends it. Absent where signing is local. */
   fail?(fault: Fault | undefined): void;
   /** What no message, cause or signer may show: passwords, tokens, private keys. */
   readonly secrets: readonly string[];
 };
 
-/** How a signer's calls fail while signing; each is `signer_unavailable` and is over when the fault is. */
+/** How calls fail while signing. Each is reported as `signer_unavailable`, and ends with the fault. */
 const faults: readonly Fault[] = ['denied', 'throttled', 'slow', 'broken', 'malformed', 'dropped'];
 
-/** Long enough for an answer on a busy machine, short enough for the test of the slow one. */
-const TIMEOUT_MS = 1000;
+/** Long enough for a response on a busy machine. */
+const TIMEOUT_MS = 30_000;
+
+/** Short enough to wait for, when the backend does not respond. */
+const SHORT_TIMEOUT_MS = 1000;
 
 /** Adds the suite's tests to `t`; `setUp` is called once and cleans up with `t.teardown`. */
 export async function signerContract(t: Test, setUp: (t: Test) => Promise<SignerSubject>): Promise<void> {
   const subject = await setUp(t);
-  // Its breaker needs more calls than are made here: breaker and queue are tested with the guard itself.
-  const open = async () => guard(await subject.open(), { timeoutMs: TIMEOUT_MS });
+  // The breaker and the queue need more calls than these and have their own tests.
+  const open = async (timeoutMs = TIMEOUT_MS) => guard(await subject.open(), { timeoutMs });
 
-  await t.test('signs what jose verifies, in 64 bytes', async (t) => {
+  await t.test('jose verifies its signatures of 64 bytes', async (t) => {
     const signer = await open();
     t.teardown(() => signer.close());
     t.equal(signer.backend, subject.backend);
     t.ok(isP256(signer.publicKey));
     t.equal(signer.publicKey.type, 'public');
-    // r and s are padded to 32 bytes each: one in 128 signatures is short without that.
+    // r and s are padded to 32 bytes each; without that, one signature in 128 is short.
     for (let index = 0; index < 20; index++) {
       t.equal((await signer.sign(Buffer.from(`message ${index}`))).length, 64);
       const jws = await signCompact(signingKey(signer, 'a'), { index });
@@ -87,7 +90,7 @@ export async function signerContract(t: Test, setUp: (t: Test) => Promise<Signer
 
   for (const fault of subject.fail ? faults : [])
     await t.test(`signing fails and recovers: ${fault}`, async (t) => {
-      const signer = await open();
+      const signer = await open(fault === 'slow' ? SHORT_TIMEOUT_MS : TIMEOUT_MS);
       t.teardown(() => {
         subject.fail?.(undefined);
         return signer.close();
@@ -114,7 +117,7 @@ async function failureOf(promise: Promise<unknown>): Promise<WebdistError> {
   throw new Error('Nothing was thrown.');
 }
 
-/** Looks as deep as the most talkative log would, causes and their fields too. */
+/** Inspects as deeply as the most verbose log would, causes and their fields included. */
 function hidesSecrets(subject: Pick<SignerSubject, 'secrets'>, shown: unknown): void {
   const text = inspect(shown, { depth: 12, showHidden: true, maxStringLength: null, maxArrayLength: null });
   for (const secret of subject.secrets) equal(text.includes(secret), false, 'a secret is shown');

@@ -22,12 +22,12 @@ t.test('Google itself', { skip: unset('GOOGLE_TEST_KMS_LOCATOR') }, (t) => {
     backend: 'gcpkms',
     named: /Google Cloud KMS/,
     open: () => open(name),
-    refusals: { absent: () => open(name.replace(/\d+$/, '999999')), misspelt: () => open('key') },
+    refusals: { absent: () => open(name.replace(/\d+$/, '999999')), malformedLocator: () => open('key') },
     secrets: ['BEGIN PRIVATE KEY'],
   }));
 });
 
-/** A Google with one usable key, which this process' SDKs are led to. */
+/** A stand-in for Google with one usable key; the SDKs of this process are pointed at it. */
 async function startKms(t: Test) {
   const google = await startGoogle();
   t.teardown(() => google[Symbol.asyncDispose]());
@@ -60,7 +60,7 @@ t.test('the stand-in', async (t) => {
       throttled: () => failing('throttled'),
       wrongCurve: () => open(k1),
       malformed: () => failing('malformed'),
-      misspelt: () => open(`${ring}/distribution`),
+      malformedLocator: () => open(`${ring}/distribution`),
     },
     fail: (fault) => {
       google.fault = fault;
@@ -68,7 +68,7 @@ t.test('the stand-in', async (t) => {
     secrets: google.confidential,
   }));
 
-  t.test('answers damaged on their way are not used', async (t) => {
+  t.test('responses with a wrong checksum are not used', async (t) => {
     const signer = await open(name);
     google.damage = true;
     await t.rejects(async () => signer.sign(Buffer.from('a')), { code: 'key_unreachable', message: /CRC32C/ });

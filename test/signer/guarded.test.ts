@@ -1,4 +1,4 @@
-/** The guard of remote signers: limits, breaker and verification, around a backend that does as the test says. */
+/** The guard of remote signers: limits, breaker and verification, around a backend that the test controls. */
 
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { mock } from 'node:test';
@@ -15,7 +15,7 @@ const failing = () => {
   throw new Error('the backend failed');
 };
 
-/** A guarded backend; `answer` is what it does next, `calls` how often it was asked. */
+/** A guarded backend; `answer` is what it does next, `calls` counts its calls. */
 function backend(t: Test, options: GuardOptions = {}) {
   const state = { calls: 0, closed: false, answer: right as () => Promise<Uint8Array> | Uint8Array };
   const signer: Signer = {
@@ -42,14 +42,14 @@ const refusal = (signer: { sign(data: Uint8Array): Promise<Uint8Array> }) =>
     (error: WebdistError) => error,
   );
 
-t.test('a right signature passes', async (t) => {
+t.test('a valid signature passes', async (t) => {
   const { guarded } = backend(t);
   t.equal(guarded.backend, 'testkms');
   t.equal(guarded.publicKey, publicKey);
   t.equal((await guarded.sign(data)).length, 64);
 });
 
-t.test('what is no signature of this key is never handed out', async (t) => {
+t.test('anything but a signature of this key is never returned', async (t) => {
   const { state, guarded } = backend(t);
   const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
   const wrong: Record<string, () => Uint8Array> = {
@@ -67,7 +67,7 @@ t.test('what is no signature of this key is never handed out', async (t) => {
   }
 });
 
-t.test('an error keeps its cause, and says nothing of it', async (t) => {
+t.test('an error keeps its cause, and its message does not show it', async (t) => {
   const { state, guarded } = backend(t);
   const cause = new WebdistError('key_denied', 'The key arn:aws:kms:1234 may not be used.');
   state.answer = () => Promise.reject(cause);
@@ -83,7 +83,7 @@ t.test('a call takes no longer than the timeout', async (t) => {
   t.match(await refusal(guarded), { code: 'signer_unavailable', message: /did not answer in time/ });
 });
 
-t.test('only so many run, only so many wait', async (t) => {
+t.test('the running and the waiting calls are limited', async (t) => {
   const { state, guarded } = backend(t, { concurrency: 2, queue: 1 });
   const gates = Array.from({ length: 3 }, () => Promise.withResolvers<Uint8Array>());
   state.answer = () => gates[state.calls - 1]?.promise ?? right();
@@ -95,7 +95,7 @@ t.test('only so many run, only so many wait', async (t) => {
   t.equal(state.calls, 3);
 });
 
-t.test('a backend that keeps failing is left alone, then tried once', async (t) => {
+t.test('calls to a backend that keeps failing are paused, then one is tried', async (t) => {
   mock.timers.enable({ apis: ['Date'], now: 0 });
   t.teardown(() => mock.timers.reset());
   const { state, guarded } = backend(t, { minimumCalls: 4, pauseMs: 5000 });
@@ -106,11 +106,11 @@ t.test('a backend that keeps failing is left alone, then tried once', async (t) 
   t.match(await refusal(guarded), { code: 'signer_unavailable', message: /calls are paused/, retryAfterSeconds: 5 });
   mock.timers.tick(3500);
   t.match(await refusal(guarded), { retryAfterSeconds: 2 });
-  t.equal(state.calls, 4, 'nobody asks meanwhile');
+  t.equal(state.calls, 4, 'no call is made meanwhile');
 
   mock.timers.tick(1500);
   t.match(await refusal(guarded), { message: /failed/ });
-  t.equal(state.calls, 5, 'one call tries, and fails');
+  t.equal(state.calls, 5, 'one call is tried, and fails');
   t.match(await refusal(guarded), { retryAfterSeconds: 5 });
 
   mock.timers.tick(5000);
@@ -131,17 +131,17 @@ t.test('a backend that keeps failing is left alone, then tried once', async (t) 
   t.equal(state.calls, 7);
 });
 
-t.test('those who wait when the breaker opens are refused without a call', async (t) => {
+t.test('calls that wait when the breaker opens are refused', async (t) => {
   const { state, guarded } = backend(t, { concurrency: 2, queue: 10, minimumCalls: 2, timeoutMs: 50 });
   state.answer = never;
   const errors = await Promise.all(Array.from({ length: 8 }, () => refusal(guarded)));
-  // A place that becomes free just before the breaker opens is taken once more.
+  // A slot that becomes free just before the breaker opens is used once more.
   t.ok(state.calls <= 4);
   t.equal(errors.filter((error) => /calls are paused/.test(error.message)).length, 8 - state.calls);
   for (const error of errors) t.match(error, { code: 'signer_unavailable' });
 });
 
-t.test('a backend that fails three times in ten goes on being asked', async (t) => {
+t.test('a backend that fails three times in ten is still called', async (t) => {
   const { state, guarded } = backend(t);
   for (let call = 0; call < 200; call++) {
     const fails = [2, 5, 8].includes(call % 10);
@@ -152,7 +152,7 @@ t.test('a backend that fails three times in ten goes on being asked', async (t) 
   t.equal(guarded.state, 'closed');
 });
 
-t.test('throttling keeps its Retry-After and opens nothing', async (t) => {
+t.test('throttling keeps its Retry-After and does not open the breaker', async (t) => {
   const { state, guarded } = backend(t, { minimumCalls: 2 });
   state.answer = () => {
     throw new WebdistError('signer_unavailable', 'The key is asked for too often.', { retryAfterSeconds: 7 });
@@ -163,7 +163,7 @@ t.test('throttling keeps its Retry-After and opens nothing', async (t) => {
   t.equal(guarded.state, 'closed');
 });
 
-t.test('closing waits for the calls under way', async (t) => {
+t.test('closing waits for the running calls', async (t) => {
   const { state, guarded } = backend(t);
   const gate = Promise.withResolvers<Uint8Array>();
   state.answer = () => gate.promise;

@@ -1,4 +1,4 @@
-/** Keys that sign here: the contract, with the text read from a file and from a variable. */
+/** Keys that sign in this process: the contract, with the text read from a file and from a variable. */
 
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ const open = async (locator: string, env = {}) => {
   return openLocalSigner(await source.read(), source.backend).signer;
 };
 
-/** Lines of the key's body: what a leak would show. */
+/** Lines of the key's body, which a leak would show. */
 const linesOf = (text: string) => text.split('\n').filter((line) => line !== '' && !line.startsWith('-----'));
 
 t.test('file', (t) =>
@@ -34,7 +34,7 @@ t.test('file', (t) =>
         absent: () => open(at('none')),
         wrongCurve: () => open(at('other')),
         malformed: () => open(at('garbage')),
-        misspelt: () => open('file://elsewhere/good'),
+        malformedLocator: () => open('file://elsewhere/good'),
       },
       secrets: linesOf(good + other),
     };
@@ -53,7 +53,7 @@ t.test('env', (t) =>
         absent: () => open('env://NONE', env),
         wrongCurve: () => open('env://OTHER', env),
         malformed: () => open('env://BAD', env),
-        misspelt: () => open('env://not-a-name', env),
+        malformedLocator: () => open('env://not-a-name', env),
       },
       secrets: linesOf(good),
     };

@@ -1,4 +1,4 @@
-/** The PEM reader: every form it takes, every repair and several at once, every refusal, and garbage. */
+/** The PEM reader: every form it accepts, every repair and several at once, every refusal, and random input. */
 
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
@@ -62,7 +62,7 @@ t.test('repairs', async () => {
   }
 });
 
-t.test('several things at once', async () => {
+t.test('several repairs at once', async () => {
   for (const text of [pkcs8, sec1, parameters + sec1]) {
     holds(quoted(literal(text)), [QUOTES, NEWLINES]);
     holds(JSON.stringify(text), [QUOTES, NEWLINES]);
@@ -107,7 +107,7 @@ const refusals: Record<string, [text: string, message: RegExp]> = {
   'parameters alone': [parameters, /Expected a block that begins with -----BEGIN PRIVATE KEY/],
 };
 
-/** Runs of the body long enough to be told from chance; whoever sees one has seen key material. */
+/** Pieces of the body that are too long to occur by chance: key material. */
 const material = (text: string) => text.match(/[A-Za-z0-9+/]{12,}/g) ?? [];
 
 for (const [name, [text, message]] of Object.entries(refusals))
@@ -127,7 +127,7 @@ function thrown(text: string): unknown {
   return undefined;
 }
 
-/** A key's text with pieces cut, doubled, or overwritten, and wrapped in what people wrap it in. */
+/** A key's text with pieces removed, repeated or overwritten, and with common wrappers around it. */
 const mangled = fc
   .tuple(
     fc.constantFrom(pkcs8, sec1, parameters + sec1),
@@ -144,7 +144,7 @@ const blocks = fc
   .tuple(fc.constantFrom('PRIVATE KEY', 'EC PRIVATE KEY', 'ENCRYPTED PRIVATE KEY', 'EC PARAMETERS', 'X'), der)
   .map(([label, body]) => block(label, body));
 
-t.test('garbage is a key that is refused, and is never shown', async (t) => {
+t.test('random input is refused as a key, and never shown', async (t) => {
   const scalar = Buffer.from(String(createPrivateKey(pkcs8).export({ format: 'jwk' }).d), 'base64url');
   const secrets = [
     scalar.toString('base64'),

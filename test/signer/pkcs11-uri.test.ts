@@ -1,4 +1,4 @@
-/** PKCS#11 URIs: the examples of RFC 7512 §3 that name a private key or anything, and what is refused. */
+/** PKCS#11 URIs: the examples of RFC 7512 §3 that can name a private key, and what is refused. */
 
 import t from 'tap';
 import { parsePkcs11Uri } from '../../src/signer/pkcs11-uri.ts';

@@ -1,4 +1,4 @@
-/** PKCS#11 against SoftHSM2: the contract, how a key is found, and sessions that are lost. */
+/** PKCS#11 with SoftHSM2: the contract, how a key is found, and lost sessions. */
 
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
   const open = (path: string, query = `pin-source=${pinFile}`) =>
     openPkcs11(`pkcs11:${path}?module-path=${hsm.library}&${query}`, {});
 
-  // One stays open throughout: as in a server, which opens anew before it closes.
+  // One stays open throughout, as in a server, which opens a new one before it closes the old one.
   const first = await open('token=shop;object=good');
   t.teardown(() => first.close());
 
@@ -41,12 +41,12 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
       unreachable: () => open('token=elsewhere;object=good'),
       wrongCurve: () => open('token=shop;object=p384'),
       malformed: () => open('token=shop;object=alone'),
-      misspelt: () => open('token=shop;objekt=good'),
+      malformedLocator: () => open('token=shop;objekt=good'),
     },
     secrets: [hsm.pin],
   }));
 
-  await t.test('the key is found by what the URI says', async (t) => {
+  await t.test('the key is found by the attributes in the URI', async (t) => {
     const same = async (path: string) => {
       const signer = await open(path);
       t.equal(spki(signer.publicKey), spki(first.publicKey), path);
@@ -77,8 +77,8 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
     await newer.close();
   });
 
-  await t.test('without a PIN there is no private key to be seen', async (t) => {
-    // Being logged in is the whole process's, so another process looks.
+  await t.test('without a PIN, no private key is visible', async (t) => {
+    // A login is valid for the whole process, so another process tries.
     const script = `import { openPkcs11 } from './src/signer/pkcs11.ts';
       const open = (query) => openPkcs11('pkcs11:token=shop;object=good?module-path=${hsm.library}' + query, {})
         .then(() => 'opened', (error) => error.code + ' ' + error.message + ' ' + error.cause);
@@ -108,7 +108,7 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
     await signer.close();
   });
 
-  await t.test('lost sessions are opened again', async (t) => {
+  await t.test('lost sessions are reopened', async (t) => {
     const signer = guard(await open('token=shop;object=good'));
     t.teardown(() => signer.close());
     await signer.sign(Buffer.from('a'));
@@ -116,7 +116,7 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
     t.equal((await signer.sign(Buffer.from('b'))).length, 64);
   });
 
-  await t.test('a key that was deleted is gone when opened again, and stops signing', async (t) => {
+  await t.test('a deleted key is absent when opened again, and stops signing', async (t) => {
     hsm.addKey('shop', 'EC:prime256v1', 'brief', '08');
     const signer = guard(await open('token=shop;object=brief'));
     t.teardown(() => signer.close());
@@ -126,7 +126,7 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
     await t.rejects(signer.sign(Buffer.from('a')), { code: 'signer_unavailable' });
   });
 
-  await t.test('the library is one of this system', async (t) => {
+  await t.test('the library is built for this system', async (t) => {
     await t.rejects(openPkcs11(`pkcs11:object=a?module-path=${pinFile}`, {}), { code: 'config_invalid' });
     await t.rejects(openPkcs11('pkcs11:object=a', {}), { code: 'config_invalid', message: /PKCS11_MODULE_PATH/ });
     const path = `pkcs11:token=shop;object=good?pin-source=${pinFile}`;
@@ -134,7 +134,7 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
   });
 });
 
-/** Closes every session of the token in this process, as an HSM does that restarts. */
+/** Closes every session of the token in this process, as a restarting HSM does. */
 function loseSessions(library: string): void {
   const { PKCS11 } = createRequire(import.meta.url)('pkcs11js') as typeof import('pkcs11js');
   const cryptoki = new PKCS11();

@@ -31,7 +31,7 @@ async function setUp(t: Test, { url, rootToken }: { url: string; rootToken: stri
       denied: () => open('good', auth.client_token),
       unreachable: () => openVaultTransit('hashivault://good', { ...env, VAULT_ADDR: 'http://127.0.0.1:1' }),
       wrongCurve: () => open('p384'),
-      misspelt: () => openVaultTransit('hashivault://good?maunt=transit', env),
+      malformedLocator: () => openVaultTransit('hashivault://good?maunt=transit', env),
     },
     secrets: [rootToken, auth.client_token],
   } satisfies SignerSubject;
@@ -63,7 +63,7 @@ t.test('the stand-in', async (t) => {
     },
   }));
 
-  await t.test('what is signed in one turn is one call, each with a signature of its own', async (t) => {
+  await t.test('requests in one turn share a call, and each gets its own signature', async (t) => {
     const signer = await open();
     const before = vault.requests.length;
     const texts = Array.from({ length: 20 }, (_, index) => Buffer.from(`token ${index}`));
@@ -76,12 +76,12 @@ t.test('the stand-in', async (t) => {
     await signer.close();
   });
 
-  await t.test('a sealed or cut off server is unreachable', async (t) => {
+  await t.test('a sealed or disconnected server is unreachable', async (t) => {
     await t.rejects(failing('broken'), { code: 'key_unreachable' });
     await t.rejects(failing('dropped'), { code: 'key_unreachable' });
   });
 
-  await t.test('other keys and places are refused', async (t) => {
+  await t.test('other types of keys, and other mounts, are refused', async (t) => {
     await t.rejects(openVaultTransit(`hashivault://cipher?mount=${mount}`, env), { code: 'key_invalid' });
     await t.rejects(openVaultTransit('hashivault://good?mount=nowhere', env), { code: 'key_absent' });
     await t.rejects(open('&version=9'), { code: 'key_absent' });
@@ -89,7 +89,7 @@ t.test('the stand-in', async (t) => {
       await t.rejects(openVaultTransit(bad, env), { code: 'config_invalid' }, bad);
   });
 
-  await t.test('who may see the key but not sign with it is refused when opening', async (t) => {
+  await t.test('a token that may read the key but not sign with it is refused at opening', async (t) => {
     vault.vaultTokens.set('hvs.reader', { may: 'read', ttlSeconds: 3600, renewable: true });
     const locator = `hashivault://good?mount=${mount}`;
     await t.rejects(openSigner(locator, { ...env, VAULT_TOKEN: 'hvs.reader' }), { code: 'key_denied' });
@@ -99,7 +99,7 @@ t.test('the stand-in', async (t) => {
     await t.rejects(openSigner('hsm:good', env), { code: 'config_invalid', message: /"hsm:"/ });
   });
 
-  await t.test('a server that answers DER is understood', async (t) => {
+  await t.test('DER signatures of older servers are converted', async (t) => {
     vault.knowsJws = false;
     t.teardown(() => {
       vault.knowsJws = true;
@@ -109,19 +109,19 @@ t.test('the stand-in', async (t) => {
     await signer.close();
   });
 
-  await t.test('a rotation leaves the pinned version signing', async (t) => {
+  await t.test('after a rotation, the pinned version still signs', async (t) => {
     const first = guard(await open());
     t.teardown(() => first.close());
     await admin('POST', `${mount}/keys/good/rotate`);
     await first.sign(Buffer.from('a'));
 
     const newest = await open();
-    t.not(spki(newest.publicKey), spki(first.publicKey), 'without a word about it, the newest is opened');
+    t.not(spki(newest.publicKey), spki(first.publicKey), 'by default, the newest version is opened');
     const pinned = await openVaultTransit(`hashivault://good?mount=${mount}`, env, first.publicKey);
-    t.equal(spki(pinned.publicKey), spki(first.publicKey), 'the registered public half finds its version');
+    t.equal(spki(pinned.publicKey), spki(first.publicKey), 'the version of the registered public half');
     await guard(pinned).sign(Buffer.from('a'));
     const numbered = await open('&version=1');
-    t.equal(spki(numbered.publicKey), spki(first.publicKey), 'a version in the locator is that version');
+    t.equal(spki(numbered.publicKey), spki(first.publicKey), 'the version in the locator');
     for (const signer of [newest, pinned, numbered]) await signer.close();
 
     await admin('POST', `${mount}/keys/good/config`, { min_encryption_version: 2 });
