@@ -2,6 +2,7 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { isAppleId } from '../apple-id.ts';
 import { isLocator, LOCATOR_FORMS } from '../locators.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
 
@@ -19,15 +20,8 @@ export const domainName = z
     'expected a bare domain, such as example.com: no scheme, port, path or trailing dot; A-labels for an IDN',
   );
 
-const MAX_UINT64 = 18_446_744_073_709_551_615n;
-
-/** AppleItemID or AppleVersionID: an unsigned 64-bit integer as a decimal string (docs/apple-facts.md §1.3). */
-export const appleId = z
-  .string()
-  .refine(
-    (text) => /^[1-9]\d{0,19}$/.test(text) && BigInt(text) <= MAX_UINT64,
-    'expected a decimal number, such as 6473805491',
-  );
+/** AppleItemID or AppleVersionID. */
+export const appleId = z.string().refine(isAppleId, 'expected a decimal number, such as 6473805491');
 
 /** A bundle id, such as `com.example.camping`. */
 export const bundleId = z
