@@ -1,7 +1,7 @@
 /** The built program: `dist/main.js` runs as the npm package installs it, and as `node dist/main.js`. */
 
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
@@ -54,7 +54,13 @@ t.test('from a build', async (t) => {
       const file = join(temporaryFolder(t), 'sandbox.env');
       const [program, ...args] = command(file);
       const { child, stdout } = start(program, args);
-      await until(() => existsSync(file) || child.exitCode !== null, 'the file');
+      let log = '';
+      child.stderr.on('data', (chunk) => (log += chunk));
+      // Printed once the file is complete.
+      await until(
+        () => log.includes('listens on') || child.exitCode !== null,
+        () => log,
+      );
       t.match(readFileSync(file, 'utf8'), /^ASC_BASE_URL=http:\/\/127\.0\.0\.1:\d+\n/);
       child.kill('SIGTERM');
       t.equal(await stdout, '');
