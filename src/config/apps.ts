@@ -15,7 +15,7 @@ type Apps = { readonly domain: string; readonly apps: readonly AppConfig[] };
 
 const required = ['WEBDIST_DOMAIN', 'WEBDIST_APPLE_ITEM_ID', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY'] as const;
 
-/** The settings of a single app, which belong into the file where there is one. */
+/** The settings of a single app; with `WEBDIST_CONFIG`, they are in the file. */
 const ofOneApp = [
   'WEBDIST_APPLE_ITEM_ID',
   'WEBDIST_BUNDLE_ID',
@@ -59,7 +59,8 @@ export function knownApps(read: Read, problems: Problem[]): Apps {
 
 function appsInFile(path: string, { values, given }: Read, problems: Problem[]) {
   for (const name of ofOneApp)
-    if (given.has(name)) problems.push({ variable: name, message: 'belongs into the file of WEBDIST_CONFIG' });
+    if (given.has(name))
+      problems.push({ variable: name, message: 'must be set in the file of WEBDIST_CONFIG instead' });
   const file = readConfigFile(path, problems);
   if (values.WEBDIST_DOMAIN && file?.domain)
     problems.push({

@@ -21,7 +21,7 @@ export type { AppConfig };
 export type Config = Readonly<ReturnType<typeof assemble>>;
 
 /** The configuration in an environment. */
-export const readConfig = (env: Environment = process.env): Config => configOf(readSettings(env));
+export const readConfig = (env: Environment): Config => configOf(readSettings(env));
 
 /** The environment of this process, for locators, which name variables, and for the variables of vendors. */
 export const processEnvironment = (): Environment => process.env;

@@ -30,7 +30,7 @@ type Text = { readonly value: string; readonly file?: string };
 const names = Object.keys(settings) as SettingName[];
 
 /** Reads every setting. Never throws: what is wrong is in `problems`. */
-export function readSettings(env: Environment = process.env): Read {
+export function readSettings(env: Environment): Read {
   const notes: Notes = { given: new Set(), problems: [], warnings: [] };
   const values = Object.fromEntries(
     names.map((name) => [name, parse(name, textOf(name, env, notes), notes)]),
@@ -41,7 +41,7 @@ export function readSettings(env: Environment = process.env): Read {
   return { mode: values.WEBDIST_MODE ?? usualMode(notes.given, env), values, ...notes };
 }
 
-/** The values of `read`, and those of `defaults` for what it was not given. Nothing is read again. */
+/** What was read, with the settings of a sandbox below it. Its app and API key replace WEBDIST_CONFIG and ASC_*. */
 export function withSandbox(read: Read, sandbox: Environment): Read {
   const below = readSettings(sandbox);
   const isReplaced = (name: string) => name.startsWith('ASC_') || name === 'WEBDIST_CONFIG';

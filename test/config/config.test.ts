@@ -191,7 +191,7 @@ apps:
   t.strictSame(two.apps[1]?.key, ['env://HIKING', 'env://HIKING_NEXT']);
   t.equal(readConfig({ ...file('one.json'), WEBDIST_DOMAIN: 'example.com' }).apps.length, 1);
   t.match(problemsOf(file('one.json')), [/^WEBDIST_DOMAIN: is required/]);
-  t.match(problemsOf({ ...file('two.yaml'), WEBDIST_KEY: 'env://A' }), [/^WEBDIST_KEY: belongs into the file/]);
+  t.match(problemsOf({ ...file('two.yaml'), WEBDIST_KEY: 'env://A' }), [/^WEBDIST_KEY: must be set in the file/]);
   const wrong = problemsOf(file('wrong.yaml'))
     .filter((problem) => problem.startsWith('WEBDIST_CONFIG'))
     .join('\n');

@@ -1,7 +1,7 @@
 /** `webdist keys rotate`: replaces the registered distribution key while servers run (docs/rotation.md). */
 
 import { fingerprint } from '../../app-store-connect/register.ts';
-import { type AppConfig, type Config, processEnvironment, readConfig } from '../../config/config.ts';
+import { type AppConfig, type Config, configOf, processEnvironment, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { spki } from '../../jws.ts';
 import { openLog } from '../../log.ts';
@@ -24,7 +24,7 @@ type Options = JsonOption & {
 export async function runRotate(options: Options): Promise<void> {
   if ((options.to === undefined) === (options.rollback === undefined))
     throw new WebdistError('usage_invalid', 'Use either --to LOCATOR or --rollback.');
-  const config = readConfig(processEnvironment());
+  const config = configOf(processSettings());
   const memory = await openMemory(config, openLog('silent'));
   try {
     await change(options, config, memory);

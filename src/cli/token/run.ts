@@ -1,6 +1,6 @@
 /** `webdist token`: issues or verifies one install verification token. */
 
-import { processEnvironment, readConfig } from '../../config/config.ts';
+import { configOf, processEnvironment, processSettings } from '../../config/config.ts';
 import { isWebdistError, WebdistError } from '../../errors.ts';
 import type { Dtype } from '../../install-token/claims.ts';
 import { installUrl } from '../../install-token/install-url.ts';
@@ -18,7 +18,7 @@ const APPLE_ANSWER_MS = 10_000;
 type MintOptions = JsonOption & { readonly app?: string; readonly subject?: string; readonly dtype?: Dtype };
 
 export async function mintToken({ app: name, subject, dtype, json }: MintOptions): Promise<void> {
-  const config = readConfig();
+  const config = configOf(processSettings());
   // The shared rate limits are not needed here.
   const withoutRedis = { ...config, rateLimit: { ...config.rateLimit, redisUrl: undefined } };
   const { service } = await openService(withoutRedis, {
