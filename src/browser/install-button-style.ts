@@ -5,7 +5,7 @@
  * browser, so that nothing moves. The transparent border shows in forced colours.
  */
 const css = `
-:host { display: inline-grid; grid-template: auto auto / 100%; gap: .4em; inline-size: min(20em, 100%) }
+:host { display: inline-grid; grid-template: auto auto / 100%; align-content: start; gap: .4em; inline-size: min(20em, 100%) }
 :host, div * { vertical-align: top }
 :host([hidden]) { display: none !important }
 div { grid-area: 1 / 1; pointer-events: none }

@@ -26,7 +26,7 @@ export async function openStage(t: Test, settings: Record<string, string> = {}, 
 }
 
 /** What a website answers instead of passing a request on to the service. */
-type Instead = { readonly status: number; readonly headers?: Record<string, string> } | 'hang up';
+type Instead = { readonly status: number; readonly headers?: Record<string, string> } | 'hang up' | 'no answer';
 
 export type Site = {
   /** `http://localhost:…` */
@@ -50,6 +50,7 @@ export async function openSite(t: Test, service: string, pages: Record<string, s
     site.asked.push(path);
     if (path !== '/install-token' || !site.instead) passOn(service, asked, answer);
     else if (site.instead === 'hang up') asked.socket.destroy();
+    else if (site.instead === 'no answer') asked.resume();
     else answer.writeHead(site.instead.status, site.instead.headers).end('{}');
   });
   const site: Site = { origin: `http://localhost:${await listen(server)}`, asked: [], instead: undefined };
@@ -62,9 +63,10 @@ export async function openSite(t: Test, service: string, pages: Record<string, s
 
 export type Page200 = { readonly html: string; readonly headers: Record<string, string> };
 
+/** The service is also below `/webdist/`, as behind a proxy that takes the path away. */
 function passOn(service: string, asked: IncomingMessage, answer: ServerResponse): void {
   const { method, url, headers } = asked;
-  const passed = request(new URL(url ?? '/', service), { method, headers }, (got) => {
+  const passed = request(new URL(url?.replace(/^\/webdist\//, '/') ?? '/', service), { method, headers }, (got) => {
     answer.writeHead(got.statusCode ?? 502, got.headers);
     got.pipe(answer);
   });
