@@ -75,8 +75,9 @@ t.test('the link of the button, in Chromium', { skip: noChromium }, async (t) =>
     const navigations = await watchNavigations(page);
     await page.keyboard.press('Tab');
     t.equal(await page.evaluate(() => document.activeElement?.localName), 'install-button');
+    const fetchedAgain = page.waitForResponse((answer) => answer.url().endsWith('/install-token'));
     await page.keyboard.press('Enter');
-    await page.waitForResponse((answer) => answer.url().endsWith('/install-token'));
+    await fetchedAgain;
     t.strictSame(
       navigations.map(({ url }) => url),
       [href],

@@ -28,8 +28,10 @@ const faults: [string, object, string][] = [
   ['answering HTML', { status: 200, html: true }, 'asc_outage'],
 ];
 
+// Each of them waits for the next attempt of a service: all at the same time.
+t.jobs = faults.length;
 for (const [name, fault, code] of faults) {
-  t.test(`App Store Connect ${name}`, async (t) => {
+  t.test(`App Store Connect ${name}`, { buffered: true }, async (t) => {
     const sandbox = await startSandbox(t);
     const dataDir = temporaryFolder(t);
     const first = await startReady(t, sandbox, { WEBDIST_DATA_DIR: dataDir });

@@ -48,8 +48,9 @@ async function ask({ url }: Running, count: number) {
   return { answers, slowestHealthMs, healthAnswers };
 }
 
+t.jobs = 5;
 for (const fault of ['slow', 'broken', 'throttled', 'dropped', 'denied'] satisfies Fault[])
-  t.test(fault, async (t) => {
+  t.test(fault, { buffered: true }, async (t) => {
     const { vault, running } = await setUp(t);
     t.equal((await askToken(running.url)).status, 200);
     vault.fault = fault;
