@@ -55,10 +55,12 @@ export async function startService(
   const { service, serverDeps } = await openService(config, { env, log: logger, ...(now && { now }) });
   const { app, ...others } = await buildServer({ ...serverDeps, ...server });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
-  let stopped: Promise<void> | undefined;
-  const stop = () => {
-    stopped ??= others.close().then(() => service.close());
-    return stopped;
+  let isStopped = false;
+  const stop = async () => {
+    if (isStopped) return;
+    isStopped = true;
+    await others.close();
+    await service.close();
   };
   t.teardown(stop);
   return { app, ...others, service, serverDeps, url, log, stop };
