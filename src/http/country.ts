@@ -2,14 +2,10 @@
 
 import { BlockList, isIPv6 } from 'node:net';
 import type { FastifyRequest } from 'fastify';
+import { isCountryCode } from '../install-token/country-codes.ts';
 
 /** ISO 3166-1 alpha-2 in upper case, or undefined. */
 export type CountryOf = (request: FastifyRequest) => string | undefined;
-
-const regions = new Intl.DisplayNames('en', { type: 'region', fallback: 'none' });
-
-/** Codes that name no country but "unknown", Tor and such, in the headers of CDNs. */
-const NO_COUNTRY = new Set(['XX', 'ZZ', 'EU', 'AP', 'UN']);
 
 /** Takes the name of the header and the proxies that may set it (addresses and CIDR ranges). */
 export function countryFrom(header: string | undefined, proxies: readonly string[]): CountryOf {
@@ -25,6 +21,6 @@ export function countryFrom(header: string | undefined, proxies: readonly string
     const peer = request.socket.remoteAddress ?? '';
     if (!trusted.check(peer, isIPv6(peer) ? 'ipv6' : 'ipv4')) return undefined;
     const code = String(request.headers[header] ?? '').toUpperCase();
-    return /^[A-Z]{2}$/.test(code) && !NO_COUNTRY.has(code) && regions.of(code) !== undefined ? code : undefined;
+    return isCountryCode(code) ? code : undefined;
   };
 }

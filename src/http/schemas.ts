@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { APPLE_ID } from '../apple-id.ts';
+import { isCountryCode } from '../install-token/country-codes.ts';
 import { problemSchema } from './problems.ts';
 
 const printable = (max: number) =>
@@ -14,7 +15,11 @@ const printable = (max: number) =>
 const name = printable(155);
 const dtype = z.enum(['download', 'redownload']);
 const versionId = z.string().regex(APPLE_ID, 'must be an AppleVersionID: a decimal number as a string');
-const country = z.string().regex(/^[A-Z]{2}$/, 'must be two upper-case letters (ISO 3166-1 alpha-2)');
+const COUNTRY = 'must be an assigned country code in upper case (ISO 3166-1 alpha-2)';
+const country = z
+  .string()
+  .regex(/^[A-Z]{2}$/, { error: COUNTRY, abort: true })
+  .refine(isCountryCode, COUNTRY);
 
 const installMembers = {
   app: name.describe('Bundle id or AppleItemID; optional when there is one app').optional(),

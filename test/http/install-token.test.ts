@@ -243,6 +243,13 @@ t.test('who is no page needs a credential', async (t) => {
     vid: '77',
   });
   t.equal((await ask({ authorization }, { redownload: true, dtype: 'download' })).status, 400);
+  for (const country of ['UK', 'XK', 'SU', 'AN', 'IC', 'EU', 'T1', 'ie', 'IRL', '']) {
+    const refused = await ask({ authorization }, { country });
+    t.equal(refused.status, 400, `no country: ${country}`);
+    const { code, detail } = (await refused.json()) as { code: string; detail: string };
+    t.equal(code, 'invalid_request');
+    t.equal(detail, 'body.country: must be an assigned country code in upper case (ISO 3166-1 alpha-2)');
+  }
   t.notMatch(running.log.text(), key);
 });
 
@@ -281,6 +288,8 @@ t.test('behind a trusted proxy visitors are told apart and have a country', asyn
   const ccode = async (response: Response) => decodeJwt(((await response.json()) as Answer).token)['ccode'];
   t.equal(await ccode(await ask('203.0.113.1', 'ie')), 'IE');
   t.equal(await ccode(await ask('203.0.113.1', 'XX')), undefined, 'unknown is left out');
+  for (const [index, code] of ['UK', 'XK', 'SU', 'T1', 'EU', 'ZZ', 'IRL', ''].entries())
+    t.equal(await ccode(await ask(`198.51.100.${index + 1}`, code)), undefined, `${code} is left out`);
   t.equal((await ask('203.0.113.1', 'IE')).status, 429);
   t.equal((await ask('203.0.113.2', 'IE')).status, 200);
   t.equal((await ask('2001:db8:1:2::1', 'IE')).status, 200);

@@ -2,6 +2,7 @@
 
 import { isAppleId } from '../../apple-id.ts';
 import { INSTALL_TOKEN_AUDIENCE } from '../claims.ts';
+import { isCountryCode } from '../country-codes.ts';
 import { fail, type JsonObject, type Known, ok, quoted, type TokenCheck, warn } from './checks.ts';
 import { formatSeconds } from './duration.ts';
 
@@ -149,9 +150,13 @@ const checkPair: ClaimCheck = ({ iid, vid }) =>
 
 const checkCountry: ClaimCheck = ({ ccode }) => {
   if (ccode === undefined) return undefined;
-  return typeof ccode === 'string' && /^[A-Z]{2}$/.test(ccode)
-    ? ok('ccode', ccode)
-    : warn('ccode', `${quoted(ccode)}, expected two capital letters (ISO 3166-1 alpha-2)`);
+  if (isCountryCode(ccode)) return ok('ccode', ccode);
+  const isLowerCase = typeof ccode === 'string' && isCountryCode(ccode.toUpperCase());
+  return warn(
+    'ccode',
+    `${quoted(ccode)}, expected an assigned country code in upper case (ISO 3166-1 alpha-2)`,
+    isLowerCase ? 'write it in upper case' : undefined,
+  );
 };
 
 const appleClaims = ['iss', 'iat', 'exp', 'aud', 'bid', 'dtype', 'nonce', 'iid', 'vid', 'ccode'];
