@@ -33,10 +33,10 @@ export const defaultRetryPolicy: RetryPolicy = {
   maxRetryAfterMs: 10_000,
 };
 
-/** One attempt, for metrics and traces: `status` is undefined when there was no response; the path has no query. */
+/** One attempt, for metrics and traces: `url` is without its query, `status` is undefined when there was no response. */
 export type RequestAttempt = {
   readonly method: string;
-  readonly path: string;
+  readonly url: string;
   readonly status: number | undefined;
   readonly durationSeconds: number;
 };
@@ -106,9 +106,11 @@ async function sendAuthorized(request: Request, options: HttpOptions): Promise<R
 
 async function attempt(request: Request, { observations, log, onAttempt }: HttpOptions): Promise<Response> {
   const startedAt = performance.now();
+  const { method, url } = request;
+  const { origin, pathname } = new URL(url);
   const report = (status: number | undefined) => {
     const durationSeconds = (performance.now() - startedAt) / 1000;
-    const ended = { method: request.method, path: new URL(request.url).pathname, status, durationSeconds };
+    const ended = { method, url: origin + pathname, status, durationSeconds };
     log.debug({ event: 'asc_response', ...ended }, 'App Store Connect was requested');
     onAttempt?.(ended);
   };

@@ -29,7 +29,7 @@ export async function withAppStoreConnect<T>(what: string, work: Work<T>): Promi
 /** Opens a private key, runs `work`, closes the key. Throws `config_invalid`, and `key_*` with `source` in the message. */
 export async function withKey<T>(locator: string, source: string, work: (signer: Signer) => Promise<T>): Promise<T> {
   const log = openLog('silent');
-  const key = await openCandidate(locator, { env: processEnvironment(), log, changed: () => undefined });
+  const key = await openCandidate(locator, { env: processEnvironment(), log });
   try {
     const { signer, problem } = key;
     if (signer) return await work(signer);

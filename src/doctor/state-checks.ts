@@ -4,7 +4,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isWebdistError } from '../errors.ts';
 import { ledgerBackend, openLedger } from '../ledger/ledger.ts';
-import { openFileMemory } from '../registration/store.ts';
+import { openFileRegistrationStore } from '../registration/store-file.ts';
 import { type Check, fail, info, ok, privateCheck, warn, worstOf } from './check.ts';
 
 const PING_MS = 3000;
@@ -31,7 +31,7 @@ export const stateChecks: readonly Check[] = [
     async ({ config, appleAccount }) => {
       if (!config) return undefined;
       try {
-        const stored = await openFileMemory(config.dataDir).load();
+        const stored = await openFileRegistrationStore(config.dataDir).load();
         const account = await appleAccount();
         return worstOf(
           config.apps.map(({ bundleId, appleItemId }) => {

@@ -1,47 +1,62 @@
 /**
- * The private halves a server holds open for one app, in the operator's order. One of them is registered and signs;
- * the others wait for a rotation. Looks again on demand: a changed secret is taken over, garbage is not, a secret that
- * is gone stops signing.
+ * The private halves that a server holds for one app, in the operator's order. The registered one signs; the others are
+ * for a rotation. Refreshing them takes over a changed secret, ignores one that is not a key, and stops signing with one
+ * that is gone.
  */
 
 import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Environment } from '../environment.ts';
 import { hasCode, toWebdistError, type WebdistError } from '../errors.ts';
-import { type Signer, spki } from '../jws.ts';
+import { fromSpki, type Signer, spki } from '../jws.ts';
 import { isSecretLocator, openSecret, openSigner } from '../locators.ts';
 import type { SecretSource } from '../secrets/secret-source.ts';
 import type { GuardedSigner } from '../signer/guarded.ts';
 import { openLocalSigner } from '../signer/local.ts';
 
-/** One locator's key: held, or the reason why it is not. A problem beside a signer says that the newest look failed. */
+/** The key of one locator: a signer, or the problem. A signer with a problem still signs: only the last refresh failed. */
 export interface Candidate {
   /** For logs and health, e.g. `file`. */
   readonly backend: string;
   readonly signer: Signer | undefined;
   readonly problem: WebdistError | undefined;
-  /** Whether a signer elsewhere fails so much that it is not asked for a while. */
+  /** Whether a remote signer failed so often that it is not called for a while. */
   readonly isPaused: boolean;
-  /** Reads or opens again; a key with versions is pinned to the one with the `registered` public half. Never throws. */
+  /** Reads or opens the key again. One that has versions is pinned to the `registered` public half. Never throws. */
   refresh(registered?: KeyObject): Promise<void>;
   close(): Promise<void>;
 }
 
-/** What opening needs beside the locator. `changed` is called when a watched secret may have changed. */
-export type CandidateOptions = { readonly env: Environment; readonly log: Logger; readonly changed: () => void };
+/** `onChange` is called when a watched secret may have changed. */
+export type CandidateOptions = { readonly env: Environment; readonly log: Logger; readonly onChange?: () => void };
 
-/** Opens what a locator names. Throws only `config_invalid`; everything else is the candidate's `problem`. */
+/** Opens the key that a locator names. Throws only `config_invalid`; any other failure is the candidate's `problem`. */
 export async function openCandidate(locator: string, options: CandidateOptions): Promise<Candidate> {
   const candidate = isSecretLocator(locator)
-    ? heldHere(await openSecret(locator, options.env), options)
-    : heldThere(locator, options);
+    ? localCandidate(await openSecret(locator, options.env), options)
+    : remoteCandidate(locator, options);
   await candidate.refresh();
   if (candidate.problem?.code === 'config_invalid') throw candidate.problem;
   return candidate;
 }
 
-function heldHere(source: SecretSource, { log, changed }: CandidateOptions): Candidate {
-  const unwatch = source.watch?.(changed);
+/** The candidate that holds the private half of a public half, given as SPKI. */
+export const candidateWith = (candidates: readonly Candidate[], spkiBase64: string): Candidate | undefined =>
+  candidates.find(({ signer }) => signer && spki(signer.publicKey) === spkiBase64);
+
+/** The public halves that are held, in order of preference. */
+export const publicHalves = (candidates: readonly Candidate[]): KeyObject[] =>
+  candidates.flatMap(({ signer }) => (signer ? [signer.publicKey] : []));
+
+/** Refreshes all candidates; those with versions are pinned to the registered public half, given as SPKI. */
+export async function refreshAll(candidates: readonly Candidate[], registeredSpki: string | undefined): Promise<void> {
+  const registered = registeredSpki === undefined ? undefined : fromSpki(registeredSpki);
+  await Promise.all(candidates.map((candidate) => candidate.refresh(registered)));
+}
+
+/** A key whose private half is read into this process. */
+function localCandidate(source: SecretSource, { log, onChange }: CandidateOptions): Candidate {
+  const unwatch = onChange && source.watch?.(onChange);
   let text: string | undefined;
   const candidate = {
     backend: source.backend,
@@ -59,10 +74,9 @@ function heldHere(source: SecretSource, { log, changed }: CandidateOptions): Can
         candidate.signer = signer;
         if (repairs.length > 0)
           log.info({ event: 'key_repaired', backend: source.backend, repairs }, 'repaired the key while reading it');
-        if (isOther) log.warn({ event: 'key_changed', backend: source.backend }, 'the secret holds another key now');
+        if (isOther) log.warn({ event: 'key_changed', backend: source.backend }, 'the secret now holds another key');
       } catch (error) {
-        candidate.problem = asProblem(error);
-        // Garbage or an unreachable backend changes nothing; a secret taken away is the operator's emergency stop.
+        candidate.problem = keyProblem(error);
         if (!isGone(candidate.problem)) return;
         candidate.signer = undefined;
         text = undefined;
@@ -76,7 +90,8 @@ function heldHere(source: SecretSource, { log, changed }: CandidateOptions): Can
   return candidate;
 }
 
-function heldThere(locator: string, { env }: CandidateOptions): Candidate {
+/** A key that never leaves its backend. */
+function remoteCandidate(locator: string, { env }: CandidateOptions): Candidate {
   const candidate = {
     backend: locator.slice(0, locator.indexOf(':')),
     signer: undefined as GuardedSigner | undefined,
@@ -92,7 +107,7 @@ function heldThere(locator: string, { env }: CandidateOptions): Candidate {
         candidate.problem = undefined;
         await old?.close();
       } catch (error) {
-        candidate.problem = asProblem(error);
+        candidate.problem = keyProblem(error);
         if (!isGone(candidate.problem)) return;
         const old = candidate.signer;
         candidate.signer = undefined;
@@ -106,6 +121,10 @@ function heldThere(locator: string, { env }: CandidateOptions): Candidate {
   return candidate;
 }
 
+/**
+ * A secret that is gone, or access to it, was taken away by the operator: an emergency stop. An unreachable backend, or
+ * a secret that is not a key, changes nothing.
+ */
 const isGone = (problem: WebdistError) => hasCode(problem, 'key_absent', 'key_denied');
 
-const asProblem = (error: unknown) => toWebdistError(error, 'key_unreachable', 'The key cannot be read.');
+const keyProblem = (error: unknown) => toWebdistError(error, 'key_unreachable', 'The key cannot be read.');

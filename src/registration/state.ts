@@ -1,85 +1,158 @@
-/** What is known of one app's keys and of their registration, and which of the keys signs now. */
+/**
+ * What is known about the registration of one app's key, as a frozen value. Every change is an event: `next(state, event)`
+ * returns the new state and does nothing else. The state of the website's domain works in the same way.
+ */
 
-import type { KeyObject } from 'node:crypto';
-import type { AppConfig } from '../config/config.ts';
-import { WebdistError } from '../errors.ts';
-import { fromSpki, type SigningKey, signingKey, spki } from '../jws.ts';
-import type { Candidate } from './candidates.ts';
-import type { RegisteredKey } from './store.ts';
+import { hasCode, WebdistError } from '../errors.ts';
 
-/** One app with the keys held for it and what is known of its registration. */
-export type AppState = {
-  readonly app: AppConfig;
-  readonly candidates: readonly Candidate[];
-  /** What App Store Connect reported last, in this run or an earlier one. */
-  registered: RegisteredKey | undefined;
-  /** True once App Store Connect has confirmed it in this run. */
-  confirmed: boolean;
-  /** Why the latest look did not end well. */
-  problem: WebdistError | undefined;
-  /** How far a change of the key is; `abandoned`: its command died on the way. */
-  rotation: 'announced' | 'switching' | 'abandoned' | undefined;
-  /** True while nobody may sign, because the registered key is being changed or was left half changed. */
-  paused: boolean;
-  /** Grows with the steps of a change: what was asked of App Store Connect before one counts no more after it. */
-  steps: number;
+/** A key that App Store Connect reported as registered for an app. */
+export type RegisteredKey = {
+  readonly keyId: string;
+  /** SubjectPublicKeyInfo DER, base64. */
+  readonly spki: string;
+  /** When this id was first seen, ISO 8601. */
+  readonly seenAt: string;
 };
 
-/** The state of an app of which nothing is known yet. */
-export const newAppState = (app: AppConfig, candidates: readonly Candidate[]): AppState => ({
-  app,
-  candidates,
-  registered: undefined,
-  confirmed: false,
-  problem: undefined,
-  rotation: undefined,
-  paused: false,
-  steps: 0,
-});
+export type RegistrationState = {
+  readonly bundleId: string;
+  /** The key that was last reported as registered, in this run or an earlier one. */
+  readonly registered: RegisteredKey | undefined;
+  /** True once App Store Connect has reported it in this run. */
+  readonly confirmed: boolean;
+  /** Why the last check failed, or what it found to be wrong. */
+  readonly problem: WebdistError | undefined;
+  /** The phase of a rotation in progress; `abandoned`: its command died before it was done. */
+  readonly rotation: 'announced' | 'switching' | 'abandoned' | undefined;
+  /** True while nothing may be signed, because the registered key is being replaced or the replacement is unfinished. */
+  readonly paused: boolean;
+  /** Grows with each step of a rotation. An answer of App Store Connect counts only in the generation of its question. */
+  readonly generation: number;
+};
 
-/** The website's domain at App Store Connect. Not needed for signing, but without it no device installs. */
-export type DomainState = { readonly domain: string; confirmed: boolean; problem: WebdistError | undefined };
+export type RegistrationEvent =
+  /** At start-up: the key known from an earlier run or from the settings. */
+  | { readonly type: 'remembered'; readonly key: RegisteredKey | undefined }
+  /** A check found that a key held here is registered. `created`: by this check. */
+  | ({ readonly type: 'confirmed'; readonly generation: number; readonly created: boolean } & RegisteredKey)
+  /** A check failed, or found that no key held here is registered. */
+  | { readonly type: 'failed'; readonly generation: number; readonly problem: WebdistError }
+  /** App Store Connect could not be asked, for this reason. */
+  | { readonly type: 'unchecked'; readonly problem: WebdistError | undefined }
+  /** App Store Connect is not to be asked: `WEBDIST_REGISTER=off`. */
+  | { readonly type: 'skipped' }
+  /** A rotation will begin; the old key still signs. */
+  | { readonly type: 'announced' }
+  /** The registered key is being changed at this moment. */
+  | { readonly type: 'switching' }
+  /** The command that rotates died in this phase. */
+  | { readonly type: 'abandoned'; readonly phase: 'announced' | 'switching' }
+  /** The notice of the rotation is gone. */
+  | { readonly type: 'withdrawn' }
+  /** The rotation is done; the new key is not opened yet. */
+  | { readonly type: 'replacing' }
+  /** The rotation is done; this key signs from now on. */
+  | ({ readonly type: 'replaced' } & RegisteredKey);
 
-/** The key that signs for an app now: the candidate whose public half is registered. Throws `not_registered`. */
-export function currentKey(state: AppState): SigningKey {
-  const { registered } = state;
-  if (state.paused)
-    throw new WebdistError('not_registered', `The distribution key of ${state.app.bundleId} is being replaced.`, {
-      retryAfterSeconds: 1,
-    });
-  const signer = registered && holderOf(state, registered.spki)?.signer;
-  if (!signer)
-    throw new WebdistError(
-      'not_registered',
-      `No distribution key for ${state.app.bundleId} is registered and held here.`,
-      {
-        retryAfterSeconds: 10,
-        cause: state.problem ?? state.candidates.find((one) => one.problem)?.problem,
-      },
-    );
-  return signingKey(signer, registered.keyId);
+/** The state of an app about which nothing is known yet. */
+export const initialState = (bundleId: string): RegistrationState =>
+  Object.freeze({
+    bundleId,
+    registered: undefined,
+    confirmed: false,
+    problem: undefined,
+    rotation: undefined,
+    paused: false,
+    generation: 0,
+  });
+
+/** Returns the state after an event; the same object when the event changes nothing, as a stale answer does. */
+export function next(state: RegistrationState, event: RegistrationEvent): RegistrationState {
+  const changes = changesOf(state, event);
+  return changes ? Object.freeze({ ...state, ...changes }) : state;
 }
 
-/** Whether a key held here is registered for the app. */
-export function canSign(state: AppState): boolean {
-  try {
-    currentKey(state);
-    return true;
-  } catch {
-    return false;
+function changesOf(state: RegistrationState, event: RegistrationEvent): Partial<RegistrationState> | undefined {
+  const { rotation, paused, registered } = state;
+  const generation = state.generation + 1;
+  switch (event.type) {
+    case 'remembered':
+      return { registered: event.key };
+    case 'confirmed': {
+      if (isStale(state, event)) return undefined;
+      const isKnown = event.keyId === registered?.keyId && event.spki === registered.spki;
+      const problem = rotation === 'abandoned' ? unfinished(state) : undefined;
+      return { registered: isKnown ? registered : keyOf(event), confirmed: true, problem, paused: false };
+    }
+    case 'failed':
+      if (isStale(state, event)) return undefined;
+      return isDefinite(event.problem)
+        ? { problem: event.problem, registered: undefined, paused: false }
+        : { problem: event.problem };
+    case 'unchecked':
+      return { problem: event.problem };
+    case 'skipped':
+      return { paused: rotation === 'switching' };
+    case 'announced':
+      return paused ? { rotation: 'announced', generation } : { rotation: 'announced' };
+    case 'switching':
+      return { rotation: 'switching', paused: true, generation };
+    case 'abandoned':
+      // Nothing was changed at Apple before the pause.
+      return event.phase === 'announced' && !paused ? { rotation: undefined } : { rotation: 'abandoned', generation };
+    case 'withdrawn':
+      return { rotation: undefined, generation };
+    case 'replacing':
+      return { paused: true, generation };
+    case 'replaced':
+      return {
+        registered: keyOf(event),
+        confirmed: true,
+        problem: undefined,
+        rotation: undefined,
+        paused: false,
+        generation,
+      };
   }
 }
 
-/** The candidate that holds a public half, given as SPKI. */
-export const holderOf = ({ candidates }: AppState, spkiBase64: string) =>
-  candidates.find((one) => one.signer && spki(one.signer.publicKey) === spkiBase64);
+/** The question was sent before the last step of a rotation, or in the middle of one. */
+const isStale = (state: RegistrationState, event: { readonly generation: number }) =>
+  event.generation !== state.generation || state.rotation === 'switching';
 
-/** Reads and opens the keys of an app again, those with versions at the registered one. */
-export async function refreshKeys({ candidates }: AppState, registeredSpki: string | undefined): Promise<void> {
-  const registered = registeredSpki === undefined ? undefined : fromSpki(registeredSpki);
-  await Promise.all(candidates.map((candidate) => candidate.refresh(registered)));
-}
+/** After these nothing is signed under the old key id; after any other failure, the last known key still counts. */
+const isDefinite = (problem: WebdistError) => hasCode(problem, 'different_key_registered', 'registration_missing');
 
-/** The public halves held now, in order of preference. */
-export const held = ({ candidates }: AppState): KeyObject[] =>
-  candidates.flatMap(({ signer }) => (signer ? [signer.publicKey] : []));
+const keyOf = ({ keyId, spki, seenAt }: RegisteredKey): RegisteredKey => Object.freeze({ keyId, spki, seenAt });
+
+const unfinished = ({ bundleId }: RegistrationState) =>
+  new WebdistError('rotation_unfinished', `The rotation of the distribution key of ${bundleId} was not finished.`, {
+    hint: 'Run the same `webdist keys rotate` command again, or run it with --rollback.',
+  });
+
+/** The website's domain at App Store Connect. Signing does not need it, but without it no device installs. */
+export type DomainState = {
+  readonly domain: string;
+  /** True once App Store Connect has reported it in this run. */
+  readonly confirmed: boolean;
+  /** Why the last check failed, or what it found to be wrong. */
+  readonly problem: WebdistError | undefined;
+};
+
+export type DomainEvent =
+  /** A check found that the domain or a parent, named here, is registered. `created`: by this check. */
+  | { readonly type: 'confirmed'; readonly registeredDomain: string; readonly created: boolean }
+  /** A check failed, or found that the domain is not registered. */
+  | { readonly type: 'failed'; readonly problem: WebdistError };
+
+/** The state of a domain about which nothing is known yet. */
+export const initialDomainState = (domain: string): DomainState =>
+  Object.freeze({ domain, confirmed: false, problem: undefined });
+
+/** Returns the state after an event. */
+export const nextDomain = (state: DomainState, event: DomainEvent): DomainState =>
+  Object.freeze(
+    event.type === 'confirmed'
+      ? { ...state, confirmed: true, problem: undefined }
+      : { ...state, problem: event.problem },
+  );

@@ -1,19 +1,18 @@
 /**
- * Memory that all replicas share, in the database of the ledger: what one has learnt from App Store Connect, a new one
- * knows although Apple is down. The file stays beside it, for when the database is down: then a replica starts with what
- * it knew itself, and brings what it learns to the database once that is back.
+ * The registration store that all replicas share, in the PostgreSQL database of the ledger: what one replica learnt from
+ * App Store Connect, a new one knows even while Apple is down. The file store is used as well, for when the database is
+ * down: a replica then starts with what it stored itself, and writes what it learns to the database once that is back.
+ * Needs no permissions beyond those of the ledger.
  */
 
 import type { Logger } from 'pino';
 import { openPostgresDatabase, type Query } from '../ledger/postgres-database.ts';
 import { parseNotice } from './rotation/notice.ts';
-import type { Memory, RegisteredKey } from './store.ts';
-
-type Keys = Readonly<Record<string, RegisteredKey>>;
+import type { RegisteredKeys, RegistrationStore } from './store-contract.ts';
 
 const RETRY_MS = 30_000;
 
-/** Newer sightings win, also over a replica that could not reach the database for a while. */
+/** The newer report wins, also over a replica that could not reach the database for a while. */
 const SAVE = `
   INSERT INTO webdist_registered_key AS known (apple_item_id, key_id, spki, seen_at)
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
@@ -21,10 +20,10 @@ const SAVE = `
     SET key_id = excluded.key_id, spki = excluded.spki, seen_at = excluded.seen_at
     WHERE known.seen_at < excluded.seen_at`;
 
-/** What App Store Connect said is registered no longer, unless somebody has seen it since. */
+/** Apps whose key is no longer registered, unless another replica has seen it since. */
 const FORGET = `DELETE FROM webdist_registered_key WHERE apple_item_id = ANY ($1) AND seen_at < $2`;
 
-/** The one notice of a change of keys, unless another run wrote it meanwhile. */
+/** The only notice, unless another run has written one in the meantime. */
 const WRITE_NOTICE = `
   INSERT INTO webdist_rotation AS known (run, notice) SELECT $1::text, $2::text
   WHERE $3::text IS NULL OR EXISTS (SELECT FROM webdist_rotation WHERE run = $3)
@@ -32,17 +31,16 @@ const WRITE_NOTICE = `
   RETURNING run`;
 
 /**
- * Opens the memory of the apps given. Saving and loading go to the file as well, and fail only as the file's do; the
- * notice of a change of keys is here alone.
- * Throws what opening the database throws.
+ * Opens the store for these apps. Saving and loading fail only when the file store fails; the notice of a rotation is in
+ * the database alone. Throws `config_invalid` or `state_invalid` as the database does.
  */
-export async function openPostgresMemory(
+export async function openPostgresRegistrationStore(
   url: string,
-  parts: { readonly appleItemIds: readonly string[]; readonly file: Memory; readonly log: Logger },
-): Promise<Memory> {
-  const { appleItemIds, file, log } = parts;
+  deps: { readonly appleItemIds: readonly string[]; readonly file: RegistrationStore; readonly log: Logger },
+): Promise<RegistrationStore> {
+  const { appleItemIds, file, log } = deps;
   const database = await openPostgresDatabase(url);
-  let unsaved: { keys: Keys; at: Date } | undefined;
+  let unsaved: { readonly keys: RegisteredKeys; readonly at: Date } | undefined;
   const saveUnsaved = async () => {
     const saving = unsaved;
     if (!saving) return;
@@ -50,7 +48,7 @@ export async function openPostgresMemory(
       await database.transaction((query) => save(query, saving.keys, saving.at, appleItemIds));
       if (unsaved === saving) unsaved = undefined;
     } catch (err) {
-      log.warn({ event: 'memory_not_shared', err }, 'cannot share the key id with the other replicas yet');
+      log.warn({ event: 'registration_not_shared', err }, 'cannot share the key id with the other replicas yet');
     }
   };
   const retrying = setInterval(saveUnsaved, RETRY_MS).unref();
@@ -58,7 +56,7 @@ export async function openPostgresMemory(
     async load() {
       const own = await file.load();
       const shared = await database.transaction(load).catch((err) => {
-        log.warn({ event: 'memory_not_shared', err }, 'starting with the key id this replica remembers by itself');
+        log.warn({ event: 'registration_not_shared', err }, 'starting with the key id that this replica stored itself');
         return {};
       });
       return { ...own, ...shared };
@@ -72,8 +70,8 @@ export async function openPostgresMemory(
       const [row] = await database.query('SELECT notice FROM webdist_rotation');
       return row && parseNotice(String(row['notice']));
     },
-    async writeNotice(notice, insteadOfRun) {
-      const values = [notice.run, JSON.stringify(notice), insteadOfRun ?? null];
+    async writeNotice(notice, replacedRun) {
+      const values = [notice.run, JSON.stringify(notice), replacedRun ?? null];
       return (await database.query(WRITE_NOTICE, values)).length > 0;
     },
     async close() {
@@ -83,7 +81,7 @@ export async function openPostgresMemory(
   };
 }
 
-async function load(query: Query): Promise<Keys> {
+async function load(query: Query): Promise<RegisteredKeys> {
   const rows = await query('SELECT apple_item_id, key_id, spki, seen_at FROM webdist_registered_key');
   return Object.fromEntries(
     rows.map((row) => [
@@ -93,7 +91,7 @@ async function load(query: Query): Promise<Keys> {
   );
 }
 
-async function save(query: Query, keys: Keys, at: Date, appleItemIds: readonly string[]): Promise<void> {
+async function save(query: Query, keys: RegisteredKeys, at: Date, appleItemIds: readonly string[]): Promise<void> {
   const known = Object.entries(keys);
   await query(SAVE, [
     known.map(([appleItemId]) => appleItemId),

@@ -1,147 +1,175 @@
 /**
- * Keeps one question answered for every app: under which key id may this server sign now? Asks App Store Connect at
- * start-up and again in the background (docs/apple-facts.md §4.11), remembers the answer over restarts, and stops signing when
- * what is registered is not what is held. Only the first look may create something: what is removed later was removed
- * by a person. While `webdist keys rotate` changes a key, its notice is followed instead (docs/rotation.md).
+ * Keeps what is known about the registration current: checks App Store Connect at start-up and again in the background
+ * (docs/apple-facts.md §4.11), stores the result, and follows a rotation (docs/rotation.md). Signing stops when the
+ * registered key is not one that is held here.
  */
 
 import type { Logger } from 'pino';
+import type { AppStoreConnect } from '../app-store-connect/client.ts';
+import type { Config } from '../config/config.ts';
 import type { WebdistError } from '../errors.ts';
 import { spki } from '../jws.ts';
-import { traced } from '../tracing/tracing.ts';
-import { lookAtApple, type RegistrationParts } from './reconcile.ts';
+import type { OwnedRegistration } from './app-registration.ts';
+import { candidateWith, refreshAll } from './candidates.ts';
+import type { Clock } from './clock.ts';
+import { coalesced } from './coalesced.ts';
+import type { OwnedDomainRegistration } from './domain-registration.ts';
+import { nextCheckSeconds } from './next-check.ts';
+import type { RegistrationObserver } from './observer.ts';
+import { checkProblem, reconcileDomain, reconcileKey } from './reconcile.ts';
 import type { Notice } from './rotation/notice.ts';
-import type { Seen } from './rotation/watch.ts';
-import { type AppState, type DomainState, holderOf, refreshKeys } from './state.ts';
-import type { RegisteredKey } from './store.ts';
+import type { NoticeStatus } from './rotation/watch.ts';
+import type { RegisteredKey, RegistrationEvent } from './state.ts';
+import type { RegistrationStore } from './store-contract.ts';
+
+type Connect = () => Promise<AppStoreConnect>;
+
+export type WatchDeps = {
+  readonly config: Pick<Config, 'keyScope' | 'register' | 'registerIntervalSeconds'>;
+  readonly apps: readonly OwnedRegistration[];
+  readonly domain: OwnedDomainRegistration;
+  /** Opens App Store Connect; undefined with `WEBDIST_REGISTER=off`. Throws when the API key cannot be read. */
+  readonly connect: Connect | undefined;
+  readonly store: Pick<RegistrationStore, 'load' | 'save'>;
+  readonly observer: Pick<RegistrationObserver, 'check' | 'changed'>;
+  readonly log: Logger;
+  readonly clock: Clock;
+};
 
 /** A running watch over the registration. */
-export interface Registration {
-  /** Looks now; resolves when that look is over. Never throws: the outcome is in the states. */
-  look(): Promise<void>;
-  /** Takes what the notice of a change says. */
-  follow(seen: Seen): Promise<void>;
+export interface RegistrationWatch {
+  /** Checks everything now; resolves when that is done. Never throws: the outcome is in the states. */
+  reconcile(): Promise<void>;
+  /** Follows the notice of a rotation. */
+  follow(status: NoticeStatus): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Replicas that notice at the same moment that a change was abandoned look within this time, each at its own moment. */
-const ABANDONED_LOOK_MS = 2000;
+/** Replicas that see at the same moment that a rotation was abandoned check within this time, each at a random moment. */
+const ABANDONED_CHECK_MS = 2000;
 
-/** Starts with what is remembered, then looks in the background until `close`. */
-export async function watchRegistration(parts: RegistrationParts): Promise<Registration> {
-  const { config, apps, domain, log } = parts;
-  const remembered = await parts.memory.load();
-  for (const state of apps) state.registered = rememberedFor(state, remembered);
-
+/** Starts with what the store knows. Checks nothing before the first `reconcile`; from then on, again until `close`. */
+export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWatch> {
+  const { config, apps, log, clock } = deps;
   let failures = 0;
-  let timer: NodeJS.Timeout | undefined;
-  let soon: NodeJS.Timeout | undefined;
-  let running: Promise<void> | undefined;
-  let again: Promise<void> | undefined;
-  let closed = false;
+  let cancelNext: (() => void) | undefined;
+  let cancelAfterAbandoned: (() => void) | undefined;
+  let isClosed = false;
 
-  const lookOnce = async () => {
-    clearTimeout(timer);
-    await Promise.all(apps.map((state) => refreshKeys(state, state.registered?.spki)));
-    const { connect } = parts;
-    if (connect) await traced(parts.tracing, 'registration look', () => lookAtApple(parts, connect));
-    else for (const state of apps) state.paused = state.rotation === 'switching';
-    const problem = worst(apps, domain);
+  const stored = await deps.store.load();
+  for (const one of apps) one.apply({ type: 'remembered', key: rememberedKey(one, stored, clock) });
+
+  const { run: reconcile, idle } = coalesced(async () => {
+    if (isClosed) return;
+    cancelNext?.();
+    const problem = await checkAll(deps);
     failures = problem ? failures + 1 : 0;
-    parts.looked?.();
-    if (closed) return;
-    const seconds = delaySeconds(config.registerIntervalSeconds, failures, problem?.retryAfterSeconds);
+    if (isClosed) return;
+    const seconds = nextCheckSeconds({
+      intervalSeconds: config.registerIntervalSeconds,
+      failures,
+      retryAfterSeconds: problem?.retryAfterSeconds,
+      random: clock.random,
+    });
     if (problem)
       log.warn(
-        { event: 'registration_problem', code: problem.code, err: problem, nextLookSeconds: seconds },
+        { event: 'registration_problem', code: problem.code, err: problem, nextCheckSeconds: seconds },
         problem.message,
       );
-    timer = setTimeout(look, seconds * 1000).unref();
-  };
-  // A look that is asked for during a look starts after it, once: what changed meanwhile must be seen.
-  const look = (): Promise<void> => {
-    if (!running) {
-      running = lookOnce().finally(() => {
-        running = undefined;
-      });
-      return running;
-    }
-    again ??= running.then(() => {
-      again = undefined;
-      return look();
-    });
-    return again;
-  };
-  const follow = async ({ notice, abandoned }: Seen) => {
-    const concerned = apps.filter((state) => (notice ? concerns(notice, state) : state.rotation));
-    if (notice?.phase === 'done') {
-      // Also one that has seen nothing of the change until now must not sign with the old key while it opens the new.
-      for (const state of concerned) state.paused = true;
-      await Promise.all(concerned.map((state) => adopt(state, notice.to, log)));
-      parts.looked?.();
-      if (concerned.some((state) => !holderOf(state, notice.to.spki))) void look();
-      return;
-    }
-    for (const state of concerned) {
-      const wasUntouched = !state.paused && notice?.phase === 'announced';
-      state.rotation = !abandoned ? notice?.phase : wasUntouched ? undefined : 'abandoned';
-      if (wasUntouched) continue;
-      state.steps += 1;
-      if (state.rotation === 'switching') state.paused = true;
-    }
-    clearTimeout(soon);
-    if (concerned.length > 0 && (abandoned || !notice))
-      soon = setTimeout(look, Math.random() * ABANDONED_LOOK_MS).unref();
-  };
+    cancelNext = clock.after(seconds * 1000, reconcile);
+  });
+
   return {
-    look,
-    follow,
+    reconcile,
+    async follow({ notice, isAbandoned }) {
+      const concerned = apps.filter((one) => (notice ? concerns(notice, one) : one.state.rotation));
+      if (notice?.phase === 'done') {
+        await replace(concerned, notice.to, deps);
+        if (concerned.some(({ candidates }) => !candidateWith(candidates, notice.to.spki))) void reconcile();
+        return;
+      }
+      for (const one of concerned) one.apply(eventOf(notice?.phase, isAbandoned));
+      cancelAfterAbandoned?.();
+      if (concerned.length > 0 && (isAbandoned || !notice))
+        cancelAfterAbandoned = clock.after(clock.random() * ABANDONED_CHECK_MS, reconcile);
+    },
     async close() {
-      closed = true;
-      clearTimeout(timer);
-      clearTimeout(soon);
-      await running;
+      isClosed = true;
+      cancelNext?.();
+      cancelAfterAbandoned?.();
+      await idle();
     },
   };
 }
 
-const concerns = ({ appleItemIds, scope, from }: Notice, { app, registered }: AppState) =>
-  appleItemIds.includes(app.appleItemId) || (scope === 'account' && registered && registered.spki === from?.spki);
-
-/** Signs from now on with the key that was put in the place of another; nobody needs to ask Apple for that. */
-async function adopt(state: AppState, { spki, keyId = '' }: Notice['to'], log: Logger): Promise<void> {
-  if (!holderOf(state, spki)) await refreshKeys(state, spki);
-  state.steps += 1;
-  state.registered = { keyId, spki, seenAt: new Date().toISOString() };
-  state.confirmed = true;
-  state.problem = undefined;
-  state.rotation = undefined;
-  state.paused = false;
-  log.info({ event: 'key_rotated', bundleId: state.app.bundleId, keyId }, 'the distribution key was replaced');
+/** Refreshes the candidates and checks App Store Connect. Returns the first problem. */
+async function checkAll(deps: WatchDeps): Promise<WebdistError | undefined> {
+  const { apps, domain, connect, observer } = deps;
+  await Promise.all(apps.map(({ candidates, state }) => refreshAll(candidates, state.registered?.spki)));
+  if (connect) await observer.check(() => checkApple(connect, deps));
+  else for (const one of apps) one.apply({ type: 'skipped' });
+  observer.changed(apps, domain.state);
+  return [...apps, domain].map(({ state }) => state.problem).find((problem) => problem !== undefined);
 }
 
-function rememberedFor(
-  { app, candidates }: AppState,
-  keys: Readonly<Record<string, RegisteredKey>>,
+async function checkApple(connect: Connect, { config, apps, domain, store, log, clock }: WatchDeps): Promise<void> {
+  const before = apps.map(({ state }) => state.registered);
+  let asc: AppStoreConnect;
+  try {
+    asc = await connect();
+  } catch (error) {
+    const problem = checkProblem(error);
+    for (const one of apps) one.apply({ type: 'unchecked', problem });
+    domain.apply({ type: 'failed', problem });
+    return;
+  }
+  for (const one of apps) {
+    const event = await reconcileKey(one, asc, { settings: config, now: clock.now });
+    if (event) one.apply(event);
+  }
+  domain.apply(await reconcileDomain(domain.state, asc, config));
+  if (apps.every(({ state }, index) => state.registered === before[index])) return;
+  const registered = apps.flatMap(({ app, state }) =>
+    state.registered ? [[app.appleItemId, state.registered] as const] : [],
+  );
+  await store
+    .save(Object.fromEntries(registered))
+    .catch((err) => log.error({ event: 'registration_not_saved', err }, 'cannot store the key id'));
+}
+
+/** Signs with the new key from now on, without asking App Store Connect: the command has done that. */
+async function replace(concerned: readonly OwnedRegistration[], to: Notice['to'], deps: WatchDeps): Promise<void> {
+  const { apps, domain, observer, clock } = deps;
+  // A replica that missed the earlier phases must not sign with the old key while it opens the new one.
+  for (const one of concerned) one.apply({ type: 'replacing' });
+  await Promise.all(
+    concerned.map(async (one) => {
+      if (!candidateWith(one.candidates, to.spki)) await refreshAll(one.candidates, to.spki);
+      one.apply({ type: 'replaced', keyId: to.keyId ?? '', spki: to.spki, seenAt: isoTime(clock) });
+    }),
+  );
+  observer.changed(apps, domain.state);
+}
+
+function eventOf(phase: 'announced' | 'switching' | undefined, isAbandoned: boolean): RegistrationEvent {
+  if (phase === undefined) return { type: 'withdrawn' };
+  return isAbandoned ? { type: 'abandoned', phase } : { type: phase };
+}
+
+/** An app that uses a key of the account is concerned although the command may not know it. */
+const concerns = ({ appleItemIds, scope, from }: Notice, { app, state }: OwnedRegistration) =>
+  appleItemIds.includes(app.appleItemId) ||
+  (scope === 'account' && state.registered !== undefined && state.registered.spki === from?.spki);
+
+/** The key id from the settings belongs to the first key that is held. */
+function rememberedKey(
+  { app, candidates }: OwnedRegistration,
+  stored: Readonly<Record<string, RegisteredKey>>,
+  clock: Clock,
 ): RegisteredKey | undefined {
-  if (!app.keyId) return keys[app.appleItemId];
-  const signer = candidates.find((one) => one.signer)?.signer;
-  return signer && { keyId: app.keyId, spki: spki(signer.publicKey), seenAt: new Date().toISOString() };
+  if (!app.keyId) return stored[app.appleItemId];
+  const signer = candidates.find((candidate) => candidate.signer)?.signer;
+  return signer && { keyId: app.keyId, spki: spki(signer.publicKey), seenAt: isoTime(clock) };
 }
 
-const worst = (apps: readonly AppState[], domain: DomainState): WebdistError | undefined =>
-  [...apps.map((state) => state.problem), domain.problem].find((problem) => problem !== undefined);
-
-/** After so many failures (a quarter of an hour) whatever it is waits for a person, and Apple's hourly limit is shared. */
-const FAILURES_UNTIL_PATIENT = 20;
-
-/**
- * Jittered, so that replicas do not come together: the whole interval ±20 % when all is well, else from a second up to a
- * minute, in the end up to the interval, and never before what Apple asked for.
- */
-function delaySeconds(intervalSeconds: number, failures: number, retryAfterSeconds = 0): number {
-  if (failures === 0) return intervalSeconds * (0.8 + Math.random() * 0.4);
-  const longest = failures > FAILURES_UNTIL_PATIENT ? intervalSeconds : Math.min(60, intervalSeconds);
-  const backoff = Math.min(longest, 2 ** Math.min(failures - 1, 16));
-  return Math.max(backoff * (0.5 + Math.random() * 0.5), Math.min(retryAfterSeconds, 600) * (1 + Math.random() * 0.2));
-}
+const isoTime = (clock: Clock) => new Date(clock.now()).toISOString();

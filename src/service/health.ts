@@ -3,8 +3,8 @@
 import type { Config } from '../config/config.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
 import type { PackageManifest } from '../packages/manifest.ts';
+import type { AppRegistration } from '../registration/app-registration.ts';
 import type { Keys } from '../registration/keys.ts';
-import { type AppState, canSign } from '../registration/state.ts';
 import type { Records } from './records.ts';
 import type { SharedRedis } from './redis.ts';
 
@@ -40,14 +40,12 @@ type Parts = {
 };
 
 export function healthOf(config: Config, { keys, records, redis, manifests }: Parts): Health {
-  const apps = keys.apps.map(
-    (state) => [state.app.bundleId, appHealth(state, manifests.get(state.app.appleItemId))] as const,
-  );
+  const apps = keys.apps.map((one) => [one.app.bundleId, appHealth(one, manifests.get(one.app.appleItemId))] as const);
   return {
-    ready: keys.apps.some(canSign),
+    ready: keys.apps.some(({ canSign }) => canSign),
     mode: config.mode,
     apps: Object.fromEntries(apps),
-    domain: domainState(config, keys.domain),
+    domain: domainState(config, keys.domain.state),
     ledger: ledgerState(config, records.problem),
     redis: { state: redis === undefined ? 'off' : redis.isDown ? 'degraded' : 'ok' },
   };
@@ -58,26 +56,26 @@ function ledgerState({ ledger }: Config, problem: string | undefined): State {
   return problem === undefined ? { state: 'ok' } : { state: 'degraded', detail: problem };
 }
 
-function appHealth(state: AppState, manifest: PackageManifest | undefined): AppHealth {
-  const signs = canSign(state);
-  const held = state.candidates.some((one) => one.signer);
+function appHealth(registration: AppRegistration, manifest: PackageManifest | undefined): AppHealth {
+  const { candidates, state, canSign } = registration;
+  const held = candidates.some((one) => one.signer);
   const bad = held ? 'degraded' : 'down';
   return {
-    key: keyState(state, bad),
-    registration: registrationState(state, signs),
-    package: packageState(state, manifest),
-    ...(signs && state.registered && { keyId: state.registered.keyId }),
+    key: keyState(registration, bad),
+    registration: registrationState(state, canSign),
+    package: packageState(registration, manifest),
+    ...(canSign && state.registered && { keyId: state.registered.keyId }),
   };
 }
 
-function domainState({ register }: Config, { problem, confirmed }: Keys['domain']): State {
+function domainState({ register }: Config, { problem, confirmed }: Keys['domain']['state']): State {
   if (register === 'off') return { state: 'off', detail: 'nobody looks at it, as WEBDIST_REGISTER says' };
   if (problem) return { state: 'degraded', code: problem.code, detail: problem.message };
   return confirmed ? { state: 'ok' } : { state: 'degraded', detail: 'not looked at yet' };
 }
 
 /** A signer that is left alone for a while (see `signer/guarded.ts`) comes before what is wrong with other candidates. */
-function keyState({ candidates }: AppState, bad: 'degraded' | 'down'): State {
+function keyState({ candidates }: AppRegistration, bad: 'degraded' | 'down'): State {
   const paused = candidates.find((one) => one.isPaused);
   if (paused)
     return {
@@ -89,7 +87,10 @@ function keyState({ candidates }: AppState, bad: 'degraded' | 'down'): State {
   return problem ? { state: bad, code: problem.code, detail: problem.message } : { state: 'ok' };
 }
 
-function registrationState({ problem, confirmed, registered, paused }: AppState, signs: boolean): State {
+function registrationState(
+  { problem, confirmed, registered, paused }: AppRegistration['state'],
+  signs: boolean,
+): State {
   const bad = signs ? 'degraded' : 'down';
   if (paused) return { state: 'down', code: 'not_registered', detail: 'the key is being replaced' };
   if (problem) return { state: bad, code: problem.code, detail: problem.message };
@@ -97,7 +98,7 @@ function registrationState({ problem, confirmed, registered, paused }: AppState,
   return confirmed ? { state: 'ok' } : { state: 'ok', detail: `as remembered from ${registered?.seenAt}` };
 }
 
-function packageState({ app }: AppState, manifest: PackageManifest | undefined): State {
+function packageState({ app }: AppRegistration, manifest: PackageManifest | undefined): State {
   if (!app.packageUrl) return { state: 'off', detail: 'no package URL is set, so there is no install URL' };
   return manifest?.problem ? { state: 'degraded', detail: manifest.problem } : { state: 'ok' };
 }

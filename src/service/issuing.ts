@@ -24,7 +24,7 @@ export type IssueRequest = Omit<Install, 'subject' | 'app'> & {
 export type IssuedInstall = Issued & { readonly subjectTag: string | undefined };
 
 type Deps = {
-  readonly keys: Pick<Keys, 'fresh' | 'keyFor'>;
+  readonly keys: Pick<Keys, 'ensureFresh' | 'keyFor'>;
   readonly records: Pick<Records, 'decide' | 'addIssued'>;
   readonly nonces: Pick<Nonces, 'seal'>;
   readonly hash: (subject: Subject) => SubjectHash;
@@ -41,7 +41,7 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
   const timed = timedSigners(metrics);
   const parts = {
     async keyFor(app: Install['app']) {
-      await keys.fresh();
+      await keys.ensureFresh();
       const key = keys.keyFor(app);
       return { ...key, signer: timed(key.signer, key.keyId) };
     },

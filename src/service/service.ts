@@ -18,6 +18,7 @@ import { type IssuedInstall, type IssueRequest, openIssuing } from './issuing.ts
 import { jwksOf } from './jwks.ts';
 import { type Evidence, openRecords } from './records.ts';
 import { openRedis, type SharedRedis } from './redis.ts';
+import { observeRegistration } from './registration-observer.ts';
 import { derivedKey, ledgerSecret } from './secret.ts';
 import { type Subject, type SubjectHash, subjectHashes } from './subject.ts';
 import { tokenClock } from './token-clock.ts';
@@ -84,7 +85,8 @@ export async function openService(
   const nonces = openNonces(derivedKey(secret, 'nonce'), appleItemIds);
   const records = await openRecords(config, { nonces, hash: hashSubject, metrics, log, now });
   opening.defer(() => records.close());
-  const keys = await openKeys(config, { env, log, metrics, looksByItself: autoReconcile, tracing });
+  const observer = observeRegistration(metrics, tracing);
+  const keys = await openKeys(config, { env, log, observer, autoReconcile });
   opening.defer(() => keys.close());
   const { redisUrl } = config.rateLimit;
   const redis = redisUrl
@@ -116,7 +118,7 @@ export async function openService(
     jwks: () => jwksOf(keys),
     health: () => healthOf(config, { keys, records, redis, manifests: catalogue.manifests }),
     async reconcile() {
-      await Promise.all([keys.look(), catalogue.refresh()]);
+      await Promise.all([keys.reconcile(), catalogue.refresh()]);
     },
     close: () => opened.disposeAsync(),
   };

@@ -268,7 +268,7 @@ const formsOf = (key: KeyObject): string[] => {
 };
 
 async function publicHalf(locator: string, env: Environment): Promise<KeyObject> {
-  const candidate = await openCandidate(locator, { env, log: openLog('silent'), changed: () => undefined });
+  const candidate = await openCandidate(locator, { env, log: openLog('silent') });
   try {
     if (candidate.problem) throw candidate.problem;
     if (!candidate.signer) throw new Error('no signer');

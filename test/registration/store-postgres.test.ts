@@ -3,7 +3,8 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { openLog } from '../../src/log.ts';
-import { openMemory, type RegisteredKey } from '../../src/registration/store.ts';
+import type { RegisteredKey } from '../../src/registration/state.ts';
+import { openRegistrationStore } from '../../src/registration/store.ts';
 import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
 
 const APPS = ['6500000001', '6500000002'];
@@ -23,8 +24,8 @@ t.test('shared memory', { skip: noPostgres }, async (test) => {
       dataDir: join(folder, name),
       apps: apps.map((appleItemId) => ({ appleItemId, bundleId: 'com.example.app', key: [] })),
       ledger: { url, secret: undefined, whenDown: 'issue', evidence: 'tap', retentionDays: 0 },
-    } as unknown as Parameters<typeof openMemory>[0];
-    return openMemory(config, openLog('silent'));
+    } as unknown as Parameters<typeof openRegistrationStore>[0];
+    return openRegistrationStore(config, openLog('silent'));
   };
   const [one, two, other] = [await replica('one'), await replica('two'), await replica('other', ['6500000009'])];
   test.teardown(() => Promise.all([one.close(), two.close(), other.close()]));

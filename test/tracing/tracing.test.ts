@@ -178,12 +178,12 @@ t.test('requests of one tick share one read: part of one of them, linked from th
   }
 });
 
-t.test('App Store Connect: a trace for each look, requests without their queries', async (t) => {
+t.test('App Store Connect: a trace for each check, requests without their queries', async (t) => {
   const collector = await openCollector(t);
   await startTraced(t, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
-  const look = await spanNamed(collector, 'registration look');
-  t.match(look, { parentSpanId: '', kind: 1 });
-  const parts = collector.spans.filter((span) => span.parentSpanId === look.spanId);
+  const check = await spanNamed(collector, 'registration check');
+  t.match(check, { parentSpanId: '', kind: 1 });
+  const parts = collector.spans.filter((span) => span.parentSpanId === check.spanId);
   t.ok(parts.some((span) => span.name === 'GET') && parts.some((span) => span.name === 'POST'));
   for (const part of parts) {
     t.match(part, { kind: 3, attributes: { 'peer.service': 'app-store-connect', 'server.address': '127.0.0.1' } });

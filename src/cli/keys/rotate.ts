@@ -6,11 +6,12 @@ import { WebdistError } from '../../errors.ts';
 import { spki } from '../../jws.ts';
 import { openLog } from '../../log.ts';
 import { openCandidate } from '../../registration/candidates.ts';
-import { type Change, outlive } from '../../registration/rotation/journal.ts';
+import { type Change, ensureAbandoned } from '../../registration/rotation/journal.ts';
 import { isUnfinished, type Notice } from '../../registration/rotation/notice.ts';
 import { planChange, planRollback } from '../../registration/rotation/plan.ts';
 import { rotate } from '../../registration/rotation/rotate.ts';
-import { type Memory, openMemory } from '../../registration/store.ts';
+import { openRegistrationStore } from '../../registration/store.ts';
+import type { RegistrationStore } from '../../registration/store-contract.ts';
 import { withAppStoreConnect, withKey } from '../app-store-connect.ts';
 import { confirm, type JsonOption, print, say } from '../terminal.ts';
 
@@ -25,21 +26,22 @@ export async function runRotate(options: Options): Promise<void> {
   if ((options.to === undefined) === (options.rollback === undefined))
     throw new WebdistError('usage_invalid', 'Use either --to LOCATOR or --rollback.');
   const config = configOf(processSettings());
-  const memory = await openMemory(config, openLog('silent'));
+  const store = await openRegistrationStore(config, openLog('silent'));
   try {
-    await change(options, config, memory);
+    await change(options, config, store);
   } finally {
-    await memory.close();
+    await store.close();
   }
 }
 
-async function change({ to, app, yes, json }: Options, config: Config, memory: Memory): Promise<void> {
-  const left = await memory.readNotice();
-  if (isUnfinished(left)) {
+async function change({ to, app, yes, json }: Options, config: Config, store: RegistrationStore): Promise<void> {
+  const previous = await store.readNotice();
+  if (isUnfinished(previous)) {
     say('An earlier rotation is unfinished. Waiting 5 s to make sure that no other process is running it.');
-    await outlive(memory, left);
+    await ensureAbandoned(store, previous);
   }
-  const planned = to === undefined ? planRollback(left) : await plan(to, appOf(config, app), { config, memory, left });
+  const planned =
+    to === undefined ? planRollback(previous) : await plan(to, appOf(config, app), { config, store, previous });
   if (!planned) {
     print({ changed: false }, json, ['This key is already registered; nothing was changed.']);
     return;
@@ -55,7 +57,9 @@ async function change({ to, app, yes, json }: Options, config: Config, memory: M
   const before = from ? fingerprint(from.spki) : 'none';
   await confirm(`Replace the key of ${names}: ${before} with ${fingerprint(planned.to.spki)}?`, yes);
   process.once('SIGINT', exitInterrupted);
-  const keyId = await withAppStoreConnect('Changing the key', (asc) => rotate(planned, { asc, memory, left, say }));
+  const keyId = await withAppStoreConnect('Changing the key', (asc) =>
+    rotate(planned, { asc, store, previous, report: say }),
+  );
   process.off('SIGINT', exitInterrupted);
   const after = { changed: true, keyId, fingerprint: fingerprint(planned.to.spki), scope, appleItemIds };
   print(after, json, [`key id       ${keyId}`, `fingerprint  ${after.fingerprint}`]);
@@ -67,12 +71,14 @@ function exitInterrupted(): void {
   process.exit(130);
 }
 
-type Parts = { readonly config: Config; readonly memory: Memory; readonly left: Notice | undefined };
+type Parts = { readonly config: Config; readonly store: RegistrationStore; readonly previous: Notice | undefined };
 
-async function plan(locator: string, app: AppConfig, { config, memory, left }: Parts): Promise<Change | undefined> {
+async function plan(locator: string, app: AppConfig, { config, store, previous }: Parts): Promise<Change | undefined> {
   const to = await withKey(locator, '--to', async ({ publicKey }) => spki(publicKey));
   const held = await publicHalves(app);
-  return withAppStoreConnect('Fetching the key', (asc) => planChange({ config, app, to, held }, left, { asc, memory }));
+  return withAppStoreConnect('Fetching the key', (asc) =>
+    planChange({ config, app, to, held }, previous, { asc, store }),
+  );
 }
 
 function appOf({ apps }: Config, name: string | undefined): AppConfig {
@@ -91,7 +97,7 @@ function appOf({ apps }: Config, name: string | undefined): AppConfig {
 
 /** The public halves of the candidates that can be opened here. Servers may be able to open others. */
 async function publicHalves(app: AppConfig): Promise<string[]> {
-  const options = { env: processEnvironment(), log: openLog('silent'), changed: () => undefined };
+  const options = { env: processEnvironment(), log: openLog('silent') };
   const halves = await Promise.all(
     app.key.map(async (locator) => {
       const candidate = await openCandidate(locator, options);

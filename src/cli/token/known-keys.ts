@@ -10,7 +10,7 @@ import { apiKeySettings, knownAppSettings, only, processSettings } from '../../c
 import { isWebdistError, WebdistError } from '../../errors.ts';
 import type { Known, KnownKey } from '../../install-token/verify/checks.ts';
 import { fromSpki, isP256, readPublicKey } from '../../jws.ts';
-import { openFileMemory } from '../../registration/store.ts';
+import { openFileRegistrationStore } from '../../registration/store-file.ts';
 import { openLocalSigner } from '../../signer/local.ts';
 import { withAppStoreConnect, withKey } from '../app-store-connect.ts';
 import { readTextFile } from '../input.ts';
@@ -59,7 +59,7 @@ async function registered() {
 
 async function storedKeys(): Promise<KnownKey[]> {
   const { WEBDIST_DATA_DIR: dataDir } = only(['WEBDIST_DATA_DIR'], processSettings());
-  const keys = await openFileMemory(dataDir).load();
+  const keys = await openFileRegistrationStore(dataDir).load();
   return Object.values(keys).map(({ keyId, spki }) => ({
     keyId,
     publicKey: fromSpki(spki),

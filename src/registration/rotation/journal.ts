@@ -1,90 +1,94 @@
 /**
- * The notice as the command that writes it sees it: taken over from a dead run, kept alive by a beat, and given up as
- * soon as somebody else has it.
+ * The notice as the command that rotates a key writes it: taken over from a dead run, kept alive by a heartbeat, and given
+ * up as soon as another run has it.
  */
 
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { WebdistError } from '../../errors.ts';
-import { ABANDONED_MS, ALERT, BEAT_MS, CALM, type Notice, type Notices } from './notice.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import { ABANDONED_MS, ALERT, CALM, HEARTBEAT_MS, type Notice, type Notices } from './notice.ts';
 
-/** One change of a key, without what belongs to the run that makes it. */
+/** One change of the registered key, without what belongs to the run that makes it. */
 export type Change = Omit<Notice, 'run' | 'beat' | 'phase'>;
 
+/** Every method but `close` throws `state_invalid` when another run has taken over, and what the store throws. */
 export interface Journal {
-  /** Writes the phase and waits until every replica that can see it has. Throws `state_invalid` when another run took over. */
+  /** Writes the phase, and resolves when every replica that can read it has read it. */
   enter(phase: 'announced' | 'switching', change: Change): Promise<void>;
-  /** Proves right before a change at Apple that replicas still know of this run; tells them again when they may not. */
-  hold(): Promise<void>;
-  /** Tells everybody to sign with `change.to`; nothing can be written after. */
+  /** To be called right before a change at Apple: ensures that replicas still know about this run. */
+  renew(): Promise<void>;
+  /** Tells the replicas to sign with `change.to`; nothing can be written afterwards. */
   finish(change: Change): Promise<void>;
-  /** Ends the beat. What is not finished is then taken for abandoned. */
+  /** Ends the heartbeat. An unfinished change then counts as abandoned. */
   close(): Promise<void>;
 }
 
-/** What is added to the age a replica's knowledge may have: the time to begin one more look. */
+/** Added to the allowed age of a replica's knowledge: the time to begin one more read. */
 const MARGIN_MS = 500;
 const ALERT_MARGIN_MS = 100;
 
-/** Waits until a run that left `notice` unfinished is surely dead. Throws `state_invalid` when it is alive. */
-export async function outlive(notices: Notices, notice: Notice): Promise<void> {
-  const end = performance.now() + ABANDONED_MS;
-  while (performance.now() < end) {
-    await delay(BEAT_MS / 2);
+/** Resolves when the run that left `notice` unfinished is certainly dead. Throws `state_invalid` when it is alive. */
+export async function ensureAbandoned(notices: Notices, notice: Notice, clock: Clock = systemClock): Promise<void> {
+  const end = clock.elapsed() + ABANDONED_MS;
+  while (clock.elapsed() < end) {
+    await clock.sleep(HEARTBEAT_MS / 2);
     const now = await notices.readNotice();
     if (now?.run !== notice.run || now.beat !== notice.beat)
-      throw new WebdistError('state_invalid', 'Another `webdist keys rotate` is at work.', {
-        hint: 'Let it end; it says on its own terminal what it does.',
+      throw new WebdistError('state_invalid', 'Another `webdist keys rotate` is running.', {
+        hint: 'Let it finish; it reports its progress on its own terminal.',
       });
   }
 }
 
-/** Opens the journal of a new run, which replaces that of `left`. */
-export function openJournal(notices: Notices, left: Notice | undefined): Journal {
+/** Opens the journal of a new run, which replaces the notice `previous`. */
+export function openJournal(notices: Notices, previous: Notice | undefined, clock: Clock): Journal {
   const run = randomUUID();
-  let replaces = left?.run;
+  let replacedRun = previous?.run;
   let written: Notice | undefined;
   let writtenAt = 0;
   let queue: Promise<void> = Promise.resolve();
-  let beating: NodeJS.Timeout | undefined;
+  let cancelHeartbeat: (() => void) | undefined;
 
-  /** One write after the other; each is a sign of life. */
-  const write = (next: (beat: number) => Notice | undefined): Promise<void> => {
+  /** Writes are sequential, and each one counts as a heartbeat. */
+  const write = (noticeOf: (beat: number) => Notice | undefined): Promise<void> => {
     const writing = queue.then(async () => {
-      const notice = next((written?.beat ?? 0) + 1);
+      const notice = noticeOf((written?.beat ?? 0) + 1);
       if (!notice) return;
-      if (!(await notices.writeNotice(notice, replaces)))
+      if (!(await notices.writeNotice(notice, replacedRun)))
         throw new WebdistError('state_invalid', 'Another `webdist keys rotate` has taken over.');
-      replaces = run;
+      replacedRun = run;
       written = notice;
-      writtenAt = performance.now();
+      writtenAt = clock.elapsed();
     });
     queue = writing.catch(() => undefined);
     return writing;
   };
-  const again = () => write((beat) => written && { ...written, beat });
-  const beat = () => {
-    // Whether it can be written is found out, and said, by the next step.
-    beating = setInterval(() => void again().catch(() => undefined), BEAT_MS);
+  const rewrite = () => write((beat) => written && { ...written, beat });
+  const keepAlive = () => {
+    cancelHeartbeat = clock.after(HEARTBEAT_MS, () => {
+      // A failure to write is reported by the next step.
+      void rewrite().catch(() => undefined);
+      keepAlive();
+    });
   };
   return {
     async enter(phase, change) {
       const areAlert = written !== undefined;
       await write((beat) => ({ ...change, run, beat, phase }));
-      if (!beating) beat();
-      await delay(areAlert ? ALERT.freshMs + ALERT_MARGIN_MS : CALM.freshMs + MARGIN_MS);
+      if (!cancelHeartbeat) keepAlive();
+      await clock.sleep(areAlert ? ALERT.freshMs + ALERT_MARGIN_MS : CALM.freshMs + MARGIN_MS);
     },
-    async hold() {
-      const wasQuietMs = performance.now() - writtenAt;
-      await again();
-      if (wasQuietMs > ABANDONED_MS / 2) await delay(CALM.freshMs + MARGIN_MS);
+    async renew() {
+      const silentMs = clock.elapsed() - writtenAt;
+      await rewrite();
+      if (silentMs > ABANDONED_MS / 2) await clock.sleep(CALM.freshMs + MARGIN_MS);
     },
     async finish(change) {
-      clearInterval(beating);
+      cancelHeartbeat?.();
       await write((beat) => ({ ...change, run, beat, phase: 'done' }));
     },
     async close() {
-      clearInterval(beating);
+      cancelHeartbeat?.();
       await queue;
     },
   };

@@ -1,49 +1,49 @@
 /**
- * What the command that changes a key leaves where all replicas look (see `memory.ts`): its journal, by which the next
- * run goes on where this one was killed, and the word by which replicas stop and start signing. Holds public halves
- * and ids, no secret.
+ * The notice of a rotation: the command that rotates a key writes it to the registration store, and every replica reads
+ * it there. It tells replicas when to stop and start signing, and it is the journal from which the next run continues if
+ * this one is killed. It holds public halves and ids, no secret.
  */
 
 import { z } from 'zod';
 
 const notice = z.object({
-  /** The run of the command that wrote it; another run takes over only from one that is dead. */
+  /** The run of the command that wrote it. Another run takes over only when that one is dead. */
   run: z.string().min(1),
-  /** Grows while that run is alive. */
+  /** The heartbeat of that run: grows while it is alive. */
   beat: z.int(),
-  /** `announced`: nothing is changed yet, look often; `switching`: sign nothing; `done`: sign with `to`. */
+  /** `announced`: nothing has changed yet, read often; `switching`: sign nothing; `done`: sign with `to`. */
   phase: z.enum(['announced', 'switching', 'done']),
-  /** Whether the key belongs to one app or to the whole account. */
+  /** Whether the key is registered for one app or for the whole account. */
   scope: z.enum(['app', 'account']),
   appleItemIds: z.array(z.string()),
-  /** SubjectPublicKeyInfo DER, base64. `from` is absent where no key was registered. */
+  /** SubjectPublicKeyInfo DER, base64. `from` is absent when no key was registered. */
   from: z.object({ spki: z.string() }).optional(),
   to: z.object({ spki: z.string(), keyId: z.string().optional() }),
-  /** Whether it puts back what an earlier change replaced. */
+  /** Whether this puts back the key that an earlier rotation replaced. */
   isRollback: z.boolean(),
 });
 
-/** One change of a key, from beginning to end. */
+/** The notice of one rotation, from its announcement to its end. */
 export type Notice = Readonly<z.output<typeof notice>>;
 
-/** True when something may have been changed at Apple and is not what it is to be. */
+/** True when the registration may be half changed. */
 export const isUnfinished = (notice: Notice | undefined): notice is Notice => notice?.phase === 'switching';
 
-/** Reads a notice that was kept as text. Throws when it is none. */
+/** Parses a stored notice. Throws when the text is not one. */
 export const parseNotice = (text: string): Notice => notice.parse(JSON.parse(text));
 
-/** Where the notice is kept. Both throw when that place cannot be reached. */
+/** Where the notice is stored. Both methods throw when the store cannot be reached. */
 export interface Notices {
   readNotice(): Promise<Notice | undefined>;
-  /** Writes the notice if the one there is of the run given (undefined: there is none); else gives false. */
-  writeNotice(notice: Notice, insteadOfRun: string | undefined): Promise<boolean>;
+  /** Writes the notice only if it replaces that of `replacedRun` (undefined: there is none); otherwise returns false. */
+  writeNotice(notice: Notice, replacedRun: string | undefined): Promise<boolean>;
 }
 
-/** How often a replica looks, and how old its latest look may be when it signs; until the end it looks again first. */
+/** How often a replica reads the notice, and how old its last read may be when it signs; if it is older, it reads again. */
 export const CALM = { everyMs: 500, freshMs: 1000 } as const;
-/** The same once a change was announced. */
+/** The same once a rotation is announced. */
 export const ALERT = { everyMs: 50, freshMs: 200 } as const;
 
-/** A live run writes this often; one not seen to write for `ABANDONED_MS` is dead. */
-export const BEAT_MS = 1000;
+/** The interval of the heartbeat; a run without one for `ABANDONED_MS` counts as dead. */
+export const HEARTBEAT_MS = 1000;
 export const ABANDONED_MS = 5000;

@@ -1,16 +1,15 @@
 /**
- * What a change of keys is to be: which registered key, of one app or of all, is replaced by which; whether a change
- * that was begun before has to be ended first. Changes nothing.
+ * Plans a rotation: which registered key, of one app or of the account, is replaced by which, and whether an earlier
+ * rotation must be finished first. Changes nothing.
  */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
 import { fingerprint } from '../../app-store-connect/register.ts';
 import type { AppConfig, Config } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
-import type { Memory } from '../store.ts';
+import type { RegistrationStore } from '../store-contract.ts';
 import type { Change } from './journal.ts';
 import { isUnfinished, type Notice } from './notice.ts';
-import { reversed } from './rotate.ts';
 
 type Apple = Pick<AppStoreConnect, 'appKey' | 'listKeys'>;
 
@@ -19,65 +18,76 @@ export type Wanted = {
   readonly app: AppConfig;
   /** The public half to register, SPKI DER as base64. */
   readonly to: string;
-  /** The public halves that the candidates of the app hold. */
+  /** The public halves that the candidates of the app hold, in the same form. */
   readonly held: readonly string[];
 };
 
 /**
- * The change that brings a new key; the rest of the one begun before when that is the same. Undefined when the key is
- * registered already. Throws `state_invalid` for another unfinished change, `asc_conflict` when the key is registered for
- * something else, or what App Store Connect throws.
+ * Returns the change that registers the new key, or the rest of the previous change when that is the same; undefined when
+ * the key is registered already. Throws `state_invalid` when another rotation is unfinished, `asc_conflict` when the key
+ * is registered for something else, and what App Store Connect throws.
  */
-export async function planChange(wanted: Wanted, left: Notice | undefined, parts: { asc: Apple; memory: Memory }) {
+export async function planChange(
+  wanted: Wanted,
+  previous: Notice | undefined,
+  { asc, store }: { readonly asc: Apple; readonly store: Pick<RegistrationStore, 'load'> },
+): Promise<Change | undefined> {
   const { app, config, to } = wanted;
-  if (isUnfinished(left)) {
-    if (left.to.spki === to && left.appleItemIds.includes(app.appleItemId)) return left;
-    throw new WebdistError('state_invalid', `A change to the key ${fingerprint(left.to.spki)} was not finished.`, {
-      hint: left.isRollback
-        ? 'Finish it with --rollback.'
-        : 'Finish it by giving --to that key, or undo it with --rollback.',
-    });
-  }
-  const { asc, memory } = parts;
+  if (isUnfinished(previous)) return continuation(previous, wanted);
   const [appKey, accountKeys] = await Promise.all([asc.appKey(app.appleItemId), asc.listKeys({ app: false })]);
-  const known = (await memory.load())[app.appleItemId]?.keyId;
+  const knownId = (await store.load())[app.appleItemId]?.keyId;
   const isOwn = appKey !== null && !accountKeys.some((key) => key.id === appKey.id);
   const accountKey =
-    accountKeys.find((key) => key.id === (appKey?.id ?? known)) ??
+    accountKeys.find((key) => key.id === (appKey?.id ?? knownId)) ??
     accountKeys.find((key) => key.spki !== undefined && wanted.held.includes(key.spki));
   const current = isOwn ? appKey : accountKey;
   if (current?.spki === to) return undefined;
   const scope = current === undefined ? config.keyScope : isOwn ? 'app' : 'account';
-  const elsewhere = (await asc.listKeys()).find((key) => key.spki === to);
-  if (elsewhere && !(scope === 'account' && accountKeys.some((key) => key.id === elsewhere.id)))
-    throw new WebdistError(
-      'asc_conflict',
-      `The new key is registered already, as ${elsewhere.id}, for something else.`,
-      {
-        hint: 'Make another with `webdist keygen`; `webdist keys list` says what that one is for.',
-      },
-    );
+  const same = (await asc.listKeys()).find((key) => key.spki === to);
+  if (same && !(scope === 'account' && accountKeys.some((key) => key.id === same.id)))
+    throw new WebdistError('asc_conflict', `The new key is registered already, as ${same.id}, for something else.`, {
+      hint: 'Create another one with `webdist keygen`; `webdist keys list` shows what that one is registered for.',
+    });
   const users = scope === 'app' ? [app] : await usersOf(current?.id, wanted, asc);
-  const from = current?.spki === undefined ? undefined : { spki: current.spki };
-  const change: Change = {
+  return {
     scope,
     appleItemIds: users.map((one) => one.appleItemId),
-    from,
+    from: current?.spki === undefined ? undefined : { spki: current.spki },
     to: { spki: to },
     isRollback: false,
   };
-  return change;
 }
 
 /**
- * The change that undoes the one begun or made before; the rest of that when it is one already.
+ * Returns the change that undoes the previous one, or the rest of the previous one when that is a rollback itself.
  * Throws `usage_invalid` when there is nothing to undo.
  */
-export function planRollback(left: Notice | undefined): Change {
-  if (isUnfinished(left) && left.isRollback) return left;
-  if (!left || left.phase === 'announced' || left.isRollback || !left.from)
-    throw new WebdistError('usage_invalid', 'There is no change of a key to roll back.');
-  return reversed(left, left.from);
+export function planRollback(previous: Notice | undefined): Change {
+  if (isUnfinished(previous) && previous.isRollback) return previous;
+  if (!previous || previous.phase === 'announced' || previous.isRollback || !previous.from)
+    throw new WebdistError('usage_invalid', 'There is no rotation to roll back.');
+  return reversed(previous, previous.from);
+}
+
+/** The change that undoes a change. */
+export const reversed = (change: Change, from: { readonly spki: string }): Change => ({
+  ...change,
+  from: change.to,
+  to: { spki: from.spki },
+  isRollback: true,
+});
+
+function continuation(previous: Notice, { app, to }: Wanted): Notice {
+  if (previous.to.spki === to && previous.appleItemIds.includes(app.appleItemId)) return previous;
+  throw new WebdistError(
+    'state_invalid',
+    `The rotation to the key ${fingerprint(previous.to.spki)} was not finished.`,
+    {
+      hint: previous.isRollback
+        ? 'Finish it with --rollback.'
+        : 'Finish it by passing that key to --to, or undo it with --rollback.',
+    },
+  );
 }
 
 /** All apps of this configuration that sign with a key of the account: those without a key of their own. */

@@ -1,66 +1,64 @@
 /**
- * Puts one registered key in the place of another while replicas are signing: they stop, the registration changes,
- * they sign with the new key. Every token handed out verifies under the key that was registered when it was issued.
- * Killed anywhere, the next run goes on.
+ * Replaces one registered key by another while replicas are signing: they pause, the registration changes, they sign with
+ * the new key. Every token verifies under the key that was registered when it was issued. If this run is killed at any
+ * point, the next one continues.
  */
 
-import { setTimeout as delay } from 'node:timers/promises';
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
 import { fingerprint } from '../../app-store-connect/register.ts';
 import { hasCode, WebdistError } from '../../errors.ts';
 import { fromSpki } from '../../jws.ts';
-import type { Memory } from '../store.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import type { RegistrationStore } from '../store-contract.ts';
 import { type Change, type Journal, openJournal } from './journal.ts';
 import { isUnfinished, type Notice } from './notice.ts';
-import { nextStep, type Standing } from './steps.ts';
+import { reversed } from './plan.ts';
+import { nextStep, type Registered } from './steps.ts';
 
 type Apple = Pick<AppStoreConnect, 'appKey' | 'listKeys' | 'addKey' | 'removeKey'>;
 
-export type RotateParts = {
+export type RotateDeps = {
   readonly asc: Apple;
-  readonly memory: Memory;
+  readonly store: RegistrationStore;
   /** The notice that this run replaces. */
-  readonly left: Notice | undefined;
-  /** Tells the operator what happens. */
-  readonly say: (line: string) => void;
+  readonly previous: Notice | undefined;
+  /** Reports progress to the operator, line by line. */
+  readonly report: (line: string) => void;
+  readonly clock?: Clock;
 };
 
-/** Pauses after failures that may pass; replicas do not sign meanwhile. */
+type RunDeps = Required<RotateDeps> & { readonly journal: Journal };
+
+/** Pauses after failures that may pass; replicas do not sign during them. */
 const PAUSES_MS = [300, 600, 1200, 2400, 4800];
 
 /**
- * Makes the change and gives the id under which the new key is registered. Throws `asc_outage` when App Store Connect
- * fails for long (then the next run goes on), anything else that it refuses with after the old key is back in its place,
+ * Makes the change; returns the id under which the new key is registered. Throws `asc_outage` when App Store Connect keeps
+ * failing, so that another run must continue; whatever else App Store Connect refuses with, after the old key is back;
  * and `state_invalid` when another run has taken over.
  */
-export async function rotate(change: Change, parts: RotateParts): Promise<string> {
-  const { asc, memory, say } = parts;
-  const journal = openJournal(memory, parts.left);
-  const end = async (change: Change, keyId: string) => {
-    await remember(change, keyId, memory);
-    await journal.finish({ ...change, to: { ...change.to, keyId } });
-    say(`Replicas sign again, with the key ${keyId}. They were told to pause ${seconds(pausedAt)} s ago.`);
-  };
-  let pausedAt = 0;
+export async function rotate(change: Change, options: RotateDeps): Promise<string> {
+  const clock = options.clock ?? systemClock;
+  const journal = openJournal(options.store, options.previous, clock);
+  const deps: RunDeps = { ...options, clock, journal };
+  const { report } = options;
   try {
-    // What was left half changed must not look untouched, should this run die too.
-    if (!isUnfinished(parts.left)) {
-      say('Telling the replicas that the key will change.');
+    // A half changed registration must not look untouched, in case this run dies too.
+    if (!isUnfinished(options.previous)) {
+      report('Announcing the change to the replicas.');
       await journal.enter('announced', change);
     }
-    const standing = await look(change, asc);
-    pausedAt = performance.now();
-    say('Pausing: until the end replicas answer 503 with Retry-After.');
+    const registered = await readRegistered(change, deps);
+    const pausedAt = clock.elapsed();
+    report('Pausing: replicas answer 503 with Retry-After until the change is done.');
     await journal.enter('switching', change);
     try {
-      const keyId = await exchange(change, standing, { ...parts, journal });
-      await end(change, keyId);
-      return keyId;
+      return await exchangeAndFinish(change, { ...registered, refusals: 0 }, { ...deps, pausedAt });
     } catch (error) {
       if (change.from === undefined || change.isRollback || hasCode(error, 'asc_outage', 'state_invalid')) throw error;
-      say('That was refused; the old key stays, or comes back.');
+      report('App Store Connect refused the change; the old key stays or is put back.');
       const back = reversed(change, change.from);
-      await end(back, await exchange(back, await look(back, asc), { ...parts, journal }));
+      await exchangeAndFinish(back, { ...(await readRegistered(back, deps)), refusals: 0 }, { ...deps, pausedAt });
       throw error;
     }
   } finally {
@@ -68,20 +66,25 @@ export async function rotate(change: Change, parts: RotateParts): Promise<string
   }
 }
 
-/** The change that undoes a change. */
-export const reversed = (change: Change, from: { readonly spki: string }): Change => ({
-  ...change,
-  from: change.to,
-  to: { spki: from.spki },
-  isRollback: true,
-});
+async function exchangeAndFinish(
+  change: Change,
+  registered: Registered,
+  deps: RunDeps & { readonly pausedAt: number },
+): Promise<string> {
+  const { journal, report, clock, pausedAt } = deps;
+  const keyId = await exchange(change, registered, deps);
+  await storeKeyId(change, keyId, deps);
+  await journal.finish({ ...change, to: { ...change.to, keyId } });
+  const seconds = ((clock.elapsed() - pausedAt) / 1000).toFixed(1);
+  report(`Replicas sign again, with the key ${keyId}. They were paused for up to ${seconds} s.`);
+  return keyId;
+}
 
-const seconds = (sinceMs: number) => ((performance.now() - sinceMs) / 1000).toFixed(1);
-
-type Registered = Omit<Standing, 'refusals'>;
-
-/** What is registered of both keys. A key of the account is never taken for one of the app, whatever Apple calls it. */
-async function look({ scope, appleItemIds, from, to }: Change, asc: Apple): Promise<Registered> {
+/** Which of the two keys are registered. A key of the account is never taken for the app's own, whatever Apple reports. */
+async function readRegistered(
+  { scope, appleItemIds, from, to }: Change,
+  { asc }: Pick<RunDeps, 'asc'>,
+): Promise<Omit<Registered, 'refusals'>> {
   const keys = await asc.listKeys({ app: scope === 'app' });
   const [appleItemId = ''] = appleItemIds;
   const appKey = scope === 'app' ? await asc.appKey(appleItemId) : null;
@@ -89,49 +92,45 @@ async function look({ scope, appleItemIds, from, to }: Change, asc: Apple): Prom
     key.spki !== to.spki && (key.spki === from?.spki || key.id === appKey?.id);
   return {
     targetId: keys.find((key) => key.spki === to.spki)?.id,
-    otherIds: keys.filter((key) => isOther(key)).map((key) => key.id),
+    otherIds: keys.filter(isOther).map((key) => key.id),
   };
 }
 
-/** Step by step until the new key alone is there. The answers of Apple are believed, and read again at the end. */
-async function exchange(
-  change: Change,
-  registered: Registered,
-  { asc, journal, say }: RotateParts & { readonly journal: Journal },
-): Promise<string> {
-  let standing: Standing = { ...registered, refusals: 0 };
+/** Goes step by step until only the new key is registered. Apple's responses are trusted, and verified at the end. */
+async function exchange(change: Change, initial: Registered, deps: RunDeps): Promise<string> {
+  const { asc, journal, report, clock } = deps;
+  let registered = initial;
   let failures = 0;
   for (;;) {
-    const step = nextStep(standing);
-    await journal.hold();
+    const step = nextStep(registered);
+    await journal.renew();
     try {
       if (step.act === 'finish') {
         await verify(change, step.keyId, asc);
         return step.keyId;
       }
       if (step.act === 'remove') {
-        say(`Removing the key ${step.keyId}.`);
+        report(`Removing the key ${step.keyId}.`);
         await remove(step.keyId, asc);
-        standing = { ...standing, otherIds: standing.otherIds.filter((id) => id !== step.keyId), refusals: 0 };
+        registered = { ...registered, otherIds: registered.otherIds.filter((id) => id !== step.keyId), refusals: 0 };
       } else {
-        say(`Adding the key ${fingerprint(change.to.spki)}.`);
-        standing = { ...standing, targetId: await add(change, asc) };
+        report(`Adding the key ${fingerprint(change.to.spki)}.`);
+        registered = { ...registered, targetId: await add(change, asc) };
       }
     } catch (error) {
       if (step.act === 'add' && hasCode(error, 'asc_conflict')) {
-        say('App Store Connect does not take it as things are.');
-        standing = { ...standing, refusals: standing.refusals + 1 };
+        report('App Store Connect does not accept the key yet.');
+        registered = { ...registered, refusals: registered.refusals + 1 };
         if (step.isLast) throw error;
-        if (standing.otherIds.length > 0) continue;
-        await delay(PAUSES_MS[standing.refusals]);
-        standing = { ...standing, ...(await look(change, asc)) };
-        continue;
+        if (registered.otherIds.length > 0) continue;
+        await clock.sleep(PAUSES_MS[registered.refusals] ?? 0);
+      } else {
+        const pauseMs = PAUSES_MS[failures++];
+        if (!hasCode(error, 'asc_outage') || pauseMs === undefined) throw error;
+        report('App Store Connect failed; reading what is registered.');
+        await clock.sleep(pauseMs);
       }
-      const pauseMs = PAUSES_MS[failures++];
-      if (!hasCode(error, 'asc_outage') || pauseMs === undefined) throw error;
-      say('App Store Connect did not answer as it should; asking it what is there.');
-      await delay(pauseMs);
-      standing = { ...standing, ...(await look(change, asc)) };
+      registered = { ...registered, ...(await readRegistered(change, deps)) };
     }
   }
 }
@@ -142,7 +141,7 @@ async function add({ scope, appleItemIds, to }: Change, asc: Apple): Promise<str
   return id;
 }
 
-/** Gone is gone, whoever did it. */
+/** A key that is already gone counts as removed. */
 async function remove(keyId: string, asc: Apple): Promise<void> {
   try {
     await asc.removeKey(keyId);
@@ -151,7 +150,7 @@ async function remove(keyId: string, asc: Apple): Promise<void> {
   }
 }
 
-/** Throws `asc_outage` when App Store Connect does not report the key that it has taken. */
+/** Throws `asc_outage` when App Store Connect does not report the key that it accepted. */
 async function verify(change: Change, keyId: string, asc: Apple): Promise<void> {
   const { scope, appleItemIds, to } = change;
   const [appleItemId = ''] = appleItemIds;
@@ -163,8 +162,9 @@ async function verify(change: Change, keyId: string, asc: Apple): Promise<void> 
 }
 
 /** So that a replica that starts while Apple is down knows the new key id. */
-async function remember({ appleItemIds, to: { spki } }: Change, keyId: string, memory: Memory): Promise<void> {
-  const seenAt = new Date().toISOString();
+async function storeKeyId({ appleItemIds, to: { spki } }: Change, keyId: string, deps: RunDeps): Promise<void> {
+  const { store, clock } = deps;
+  const seenAt = new Date(clock.now()).toISOString();
   const changed = appleItemIds.map((appleItemId) => [appleItemId, { keyId, spki, seenAt }]);
-  await memory.save({ ...(await memory.load()), ...Object.fromEntries(changed) });
+  await store.save({ ...(await store.load()), ...Object.fromEntries(changed) });
 }

@@ -1,96 +1,100 @@
 /**
- * A replica's eye on the notice: looks for it every half second, many times a second once a key is being changed, and
- * before signing when the latest look is too old, so that the command knows after a fixed time that everybody has seen
- * what it wrote. Time is this process's own: clocks of several machines are never compared.
+ * A replica's view of the notice: it reads the notice every half second, 20 times a second once a rotation is announced,
+ * and before signing when the last read is too old. So the command knows that after a fixed time every replica has seen
+ * what it wrote. Only this process's own clock is used: clocks of different machines are never compared.
  */
 
 import type { Logger } from 'pino';
 import { WebdistError } from '../../errors.ts';
+import type { Clock } from '../clock.ts';
 import { ABANDONED_MS, ALERT, CALM, type Notice, type Notices } from './notice.ts';
 
 /** What a replica knows: the notice, and whether the run that wrote it is dead. */
-export type Seen = { readonly notice: Notice | undefined; readonly abandoned: boolean };
+export type NoticeStatus = { readonly notice: Notice | undefined; readonly isAbandoned: boolean };
 
 export interface NoticeWatch {
   /**
-   * Resolves when what this replica knows is fresh enough to sign by. Throws `not_registered` when a change is under way
-   * and its state cannot be read; else what cannot be read stops nobody.
+   * Resolves when this replica's knowledge is fresh enough to sign. Throws `not_registered` when a rotation is in progress
+   * and the notice cannot be read; without a rotation, an unreadable notice does not stop signing.
    */
-  fresh(): Promise<void>;
+  ensureFresh(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Looks once, then until `close`. `follow` is called whenever there is something new. */
-export async function watchNotice(parts: {
+/** Reads the notice once, then regularly until `close`. `follow` is called with every change. */
+export async function watchNotice(deps: {
   readonly notices: Pick<Notices, 'readNotice'>;
-  readonly follow: (seen: Seen) => Promise<void>;
+  readonly follow: (status: NoticeStatus) => Promise<void>;
   readonly log: Logger;
+  readonly clock: Clock;
 }): Promise<NoticeWatch> {
-  const { notices, follow, log } = parts;
-  let seen: Seen = { notice: undefined, abandoned: false };
-  let beganAt = Number.NEGATIVE_INFINITY;
+  const { notices, follow, log, clock } = deps;
+  let status: NoticeStatus = { notice: undefined, isAbandoned: false };
+  /** When the last successful read began. */
+  let readAt = Number.NEGATIVE_INFINITY;
   let changedAt = 0;
-  let failed = false;
-  let first = true;
-  let running: Promise<void> | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let closed = false;
+  let isUnreadable = false;
+  let isFirst = true;
+  let reading: Promise<void> | undefined;
+  let cancelPoll: (() => void) | undefined;
+  let isClosed = false;
 
-  const isUnderWay = () => seen.notice !== undefined && seen.notice.phase !== 'done' && !seen.abandoned;
-  const pace = () => (isUnderWay() ? ALERT : CALM);
+  const isInProgress = () => status.notice !== undefined && status.notice.phase !== 'done' && !status.isAbandoned;
+  const pace = () => (isInProgress() ? ALERT : CALM);
 
+  const update = async (notice: Notice | undefined) => {
+    const isNew = JSON.stringify(notice) !== JSON.stringify(status.notice);
+    if (isNew) changedAt = clock.elapsed();
+    const isAbandoned = notice !== undefined && notice.phase !== 'done' && clock.elapsed() - changedAt > ABANDONED_MS;
+    if (!isNew && isAbandoned === status.isAbandoned) return;
+    status = { notice, isAbandoned };
+    // A rotation that was done before this process started is in the store, and may have been undone since.
+    if (isFirst && notice?.phase === 'done') return;
+    await follow(status);
+  };
   const readOnce = async () => {
-    const began = performance.now();
+    const began = clock.elapsed();
     try {
       const notice = await notices.readNotice();
-      if (failed) log.info({ event: 'rotation_watch_back' }, 'the state of a key change can be read again');
-      failed = false;
-      beganAt = began;
-      await take(notice);
+      if (isUnreadable) log.info({ event: 'rotation_watch_back' }, 'the notice of rotations can be read again');
+      isUnreadable = false;
+      readAt = began;
+      await update(notice);
     } catch (err) {
-      if (!failed) log.warn({ event: 'rotation_watch_failed', err }, 'cannot read whether a key is being changed');
-      failed = true;
-      // A run that is not seen any more counts as dead, else an outage of this place would stop signing for ever.
-      await take(seen.notice);
+      if (!isUnreadable)
+        log.warn({ event: 'rotation_watch_failed', err }, 'cannot read whether a key is being rotated');
+      isUnreadable = true;
+      // A run whose heartbeat cannot be seen counts as dead, or an outage of the store would stop signing for good.
+      await update(status.notice);
     }
   };
-  const take = async (notice: Notice | undefined) => {
-    const isNew = JSON.stringify(notice) !== JSON.stringify(seen.notice);
-    if (isNew) changedAt = performance.now();
-    const abandoned = notice !== undefined && notice.phase !== 'done' && performance.now() - changedAt > ABANDONED_MS;
-    if (!isNew && abandoned === seen.abandoned) return;
-    seen = { notice, abandoned };
-    // What was done before this process began is in its memory, and may have been undone since.
-    if (first && notice?.phase === 'done') return;
-    await follow(seen);
-  };
   const read = () => {
-    running ??= readOnce().finally(() => {
-      running = undefined;
+    reading ??= readOnce().finally(() => {
+      reading = undefined;
     });
-    return running;
+    return reading;
   };
   const poll = async () => {
     await read();
-    if (!closed) timer = setTimeout(poll, pace().everyMs).unref();
+    if (!isClosed) cancelPoll = clock.after(pace().everyMs, poll);
   };
   await poll();
-  first = false;
+  isFirst = false;
 
   return {
-    async fresh() {
-      const isOld = () => performance.now() - beganAt > pace().freshMs;
-      if (!isOld() || (failed && !isUnderWay())) return;
-      // A look that began too long ago does not count, so a second one may be needed.
+    async ensureFresh() {
+      const isOld = () => clock.elapsed() - readAt > pace().freshMs;
+      if (!isOld() || (isUnreadable && !isInProgress())) return;
+      // The read in progress may have begun too long ago, so a second one may be needed.
       await read();
-      if (isOld() && !failed) await read();
-      if (failed && isUnderWay())
+      if (isOld() && !isUnreadable) await read();
+      if (isUnreadable && isInProgress())
         throw new WebdistError('not_registered', 'The distribution key is being replaced.', { retryAfterSeconds: 1 });
     },
     async close() {
-      closed = true;
-      clearTimeout(timer);
-      await running;
+      isClosed = true;
+      cancelPoll?.();
+      await reading;
     },
   };
 }

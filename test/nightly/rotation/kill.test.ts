@@ -21,7 +21,7 @@ type Death = {
 };
 
 const deaths: readonly Death[] = [
-  { name: 'after announcing', when: { said: /Telling/ }, left: 'old' },
+  { name: 'after announcing', when: { said: /Announcing/ }, left: 'old' },
   { name: 'while pausing', when: { said: /Pausing/ }, left: 'old' },
   { name: 'adding, before Apple knows', when: { at: 'in', method: 'POST', nth: 1 }, left: 'old' },
   { name: 'adding was refused', when: { at: 'out', method: 'POST', nth: 1 }, left: 'old' },

@@ -50,7 +50,7 @@ t.test('there and back: servers follow without asking Apple, restarts know it', 
   t.equal(code, 0, output);
   t.match(
     output,
-    /Telling the replicas.*Pausing.*Adding the key SHA256.*Removing the key.*Adding the key.*Replicas sign again/s,
+    /Announcing the change.*Pausing.*Adding the key SHA256.*Removing the key.*Adding the key.*Replicas sign again/s,
   );
   const asked = door.passed.slice(before).map(({ method, path }) => `${method} ${path}`);
   const registered = await asc.appKey(appleItemId);
@@ -70,7 +70,7 @@ t.test('there and back: servers follow without asking Apple, restarts know it', 
   const again = await asc.appKey(appleItemId);
   for (const { url } of [one, two, three]) await until(async () => (await keyIdOf(url)) === again?.id, 'the old key');
   t.equal((await asc.listKeys()).length, 1);
-  t.match(await rotate(['--rollback']), { code: 2, output: /no change of a key to roll back/ });
+  t.match(await rotate(['--rollback']), { code: 2, output: /no rotation to roll back/ });
 });
 
 t.test('what cannot work is refused before anything is changed', async (t) => {
@@ -133,7 +133,7 @@ t.test('Apple refuses the new key for good: the old one comes back', async (t) =
   };
   const { code, output } = await rotate();
   t.equal(code, 1, output);
-  t.match(output, /the old key stays, or comes back/);
+  t.match(output, /the old key stays or is put back/);
   const now = await asc.appKey(appleItemId);
   t.equal(now?.spki, held?.spki);
   await until(async () => (await keyIdOf(url)) === now?.id, 'signing again');

@@ -1,0 +1,58 @@
+/** App Store Connect, opened with the API key as it is now. */
+
+import type { Logger } from 'pino';
+import type { AppStoreConnect } from '../app-store-connect/client.ts';
+import type { Config } from '../config/config.ts';
+import { WebdistError } from '../errors.ts';
+import type { Signer } from '../jws.ts';
+import type { Candidate } from './candidates.ts';
+import type { RegistrationObserver } from './observer.ts';
+
+export interface AppleConnection {
+  /** App Store Connect's clock minus this machine's, in seconds; undefined before the first response. */
+  readonly clockOffsetSeconds: number | undefined;
+  /** Returns the client; opens a new one when the API key has changed. Throws `key_*` when the key cannot be read. */
+  connect(): Promise<AppStoreConnect>;
+  /** Aborts requests in flight. The API key stays open: it is the caller's. */
+  close(): void;
+}
+
+/** Sends nothing yet. */
+export function openAppleConnection(
+  { baseUrl, keyId, issuerId }: NonNullable<Config['appStoreConnect']>,
+  deps: {
+    readonly apiKey: Candidate;
+    readonly observer: Pick<RegistrationObserver, 'attempted'>;
+    readonly log: Logger;
+  },
+): AppleConnection {
+  const { apiKey, observer, log } = deps;
+  let asc: AppStoreConnect | undefined;
+  let openedWith: Signer | undefined;
+  return {
+    get clockOffsetSeconds() {
+      return asc?.clockOffsetSeconds;
+    },
+    async connect() {
+      // Loaded late: a server listens before the first check, and need not wait for these libraries.
+      const { openAppStoreConnect } = await import('../app-store-connect/client.ts');
+      await apiKey.refresh();
+      const { signer, problem } = apiKey;
+      if (!signer) throw problem ?? new WebdistError('key_absent', 'There is no App Store Connect API key.');
+      if (asc && openedWith === signer) return asc;
+      asc?.close();
+      const opened = openAppStoreConnect({
+        baseUrl,
+        keyId,
+        issuerId,
+        signer,
+        log,
+        onAttempt: (attempt) => observer.attempted(attempt, opened),
+      });
+      asc = opened;
+      openedWith = signer;
+      return opened;
+    },
+    close: () => asc?.close(),
+  };
+}

@@ -1,0 +1,27 @@
+/** Time and chance, passed in so that a simulation can supply its own. */
+
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface Clock {
+  /** Milliseconds since 1970; can be set back. */
+  now(): number;
+  /** Milliseconds that only go forward, for durations. */
+  elapsed(): number;
+  /** From 0 up to, but not including, 1. */
+  random(): number;
+  /** Calls back once, after some milliseconds; returns how to cancel that. Does not keep the process running. */
+  after(ms: number, callback: () => void): () => void;
+  /** Resolves after some milliseconds; keeps the process running. */
+  sleep(ms: number): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  now: Date.now,
+  elapsed: () => performance.now(),
+  random: Math.random,
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms).unref();
+    return () => clearTimeout(timer);
+  },
+  sleep: (ms) => delay(ms),
+};

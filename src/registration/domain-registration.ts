@@ -1,0 +1,32 @@
+/** The state of the website's domain, which has one owner. */
+
+import type { Logger } from 'pino';
+import { type DomainEvent, type DomainState, initialDomainState, nextDomain } from './state.ts';
+
+export interface DomainRegistration {
+  readonly state: DomainState;
+}
+
+/** The same for its owner, who alone may change the state. */
+export interface OwnedDomainRegistration extends DomainRegistration {
+  /** Applies an event to the state, and logs what that means for the operator. */
+  apply(event: DomainEvent): void;
+}
+
+/** Starts with nothing known about the registration. */
+export function ownDomainRegistration(domain: string, log: Logger): OwnedDomainRegistration {
+  let state = initialDomainState(domain);
+  return {
+    get state() {
+      return state;
+    },
+    apply(event) {
+      state = nextDomain(state, event);
+      if (event.type === 'confirmed' && event.created)
+        log.info(
+          { event: 'domain_registered', domain: event.registeredDomain },
+          'registered the domain with App Store Connect',
+        );
+    },
+  };
+}

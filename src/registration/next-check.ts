@@ -1,0 +1,27 @@
+/** When to check the registration next. */
+
+/** After so many failures in a row, about a quarter of an hour, the cause will not pass by itself. */
+const FAILURES_UNTIL_PATIENT = 20;
+
+/** Apple's `Retry-After` is honoured up to this many seconds. */
+const MAX_RETRY_AFTER_SECONDS = 600;
+
+/**
+ * Seconds until the next check, with jitter so that replicas do not check at the same moment: the interval ±20 % when all
+ * is well. After failures, from one second up to a minute and finally up to the interval, because Apple's hourly limit is
+ * shared; never earlier than Apple's `Retry-After`. `random` returns a number from 0 up to 1.
+ */
+export function nextCheckSeconds(check: {
+  readonly intervalSeconds: number;
+  /** Failed checks in a row. */
+  readonly failures: number;
+  readonly retryAfterSeconds: number | undefined;
+  readonly random: () => number;
+}): number {
+  const { intervalSeconds, failures, retryAfterSeconds = 0, random } = check;
+  if (failures === 0) return intervalSeconds * (0.8 + random() * 0.4);
+  const longest = failures > FAILURES_UNTIL_PATIENT ? intervalSeconds : Math.min(60, intervalSeconds);
+  const backoff = Math.min(longest, 2 ** Math.min(failures - 1, 16));
+  const requested = Math.min(retryAfterSeconds, MAX_RETRY_AFTER_SECONDS);
+  return Math.max(backoff * (0.5 + random() * 0.5), requested * (1 + random() * 0.2));
+}

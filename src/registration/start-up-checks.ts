@@ -1,0 +1,63 @@
+/** Refuses at start-up the keys that no waiting will fix. */
+
+import type { Logger } from 'pino';
+import { appleKeyFile } from '../app-store-connect/key-file-name.ts';
+import type { AppConfig } from '../config/config.ts';
+import { hasCode, WebdistError } from '../errors.ts';
+import { spki } from '../jws.ts';
+import type { Candidate } from './candidates.ts';
+
+type AppKeys = { readonly app: AppConfig; readonly candidates: readonly Candidate[] };
+
+/** Throws `key_invalid` when a locator names a file whose name says that Apple issued the key. */
+export function refuseAppleKeyFiles({ bundleId, key }: AppConfig): void {
+  for (const locator of key)
+    if (locator.startsWith('file:') && appleKeyFile(decodeURIComponent(locator)))
+      throw new WebdistError(
+        'key_invalid',
+        `The distribution key of ${bundleId} has the file name of a key that Apple made, such as an App Store Connect API key.`,
+        { hint: 'Use your own distribution key (create one with `webdist keygen`); if this is it, rename the file.' },
+      );
+}
+
+/**
+ * Throws `key_invalid` for an invalid candidate, and `key_*` when no candidate can be used and none can become usable by
+ * itself. One usable candidate is enough: another locator may be there for a later rotation.
+ */
+export function refuseUnusableKeys({ app: { bundleId }, candidates }: AppKeys, log: Logger): void {
+  for (const { problem } of candidates) {
+    if (problem?.code === 'key_invalid') throw keyError(`The distribution key of ${bundleId}`, problem);
+    if (problem) log.warn({ event: 'key_not_held', bundleId, err: problem }, problem.message);
+  }
+  const problems = candidates.flatMap(({ signer, problem }) => (signer || !problem ? [] : [problem]));
+  const [first] = problems;
+  if (first && problems.length === candidates.length && problems.every(isPermanent))
+    throw keyError(`The distribution key of ${bundleId}`, first);
+}
+
+/** Throws `key_*` when the App Store Connect API key cannot be used and will not become usable by itself. */
+export function refuseUnusableApiKey({ problem }: Candidate): void {
+  if (problem && isPermanent(problem)) throw keyError('ASC_PRIVATE_KEY', problem);
+}
+
+/** Throws `key_invalid` when the App Store Connect API key is also an app's distribution key. */
+export function refuseSameKey(apiKey: Candidate, apps: readonly AppKeys[]): void {
+  const api = apiKey.signer && spki(apiKey.signer.publicKey);
+  for (const { app, candidates } of apps)
+    if (candidates.some(({ signer }) => signer && spki(signer.publicKey) === api))
+      throw new WebdistError(
+        'key_invalid',
+        `The distribution key of ${app.bundleId} is the App Store Connect API key.`,
+        {
+          hint: 'Create a distribution key with `webdist keygen`, and use the .p8 for ASC_PRIVATE_KEY only.',
+        },
+      );
+}
+
+const isPermanent = (problem: WebdistError) => hasCode(problem, 'key_invalid', 'key_absent', 'key_denied');
+
+const keyError = (what: string, problem: WebdistError) =>
+  new WebdistError(problem.code, `${what}: ${problem.detail}`, {
+    cause: problem,
+    ...(problem.hint && { hint: problem.hint }),
+  });

@@ -1,0 +1,67 @@
+/**
+ * The registration store of one machine: `registration.json` in the data folder, and `rotation.json` once there was a
+ * rotation. Both are small and always replaced as a whole, so that a reader never sees half of one.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { WebdistError } from '../errors.ts';
+import { parseNotice } from './rotation/notice.ts';
+import type { RegisteredKey } from './state.ts';
+import type { RegistrationStore } from './store-contract.ts';
+
+const registeredKey: z.ZodType<RegisteredKey> = z.object({
+  keyId: z.string().min(1),
+  spki: z.string().min(1),
+  seenAt: z.iso.datetime(),
+});
+
+const document = z.object({ version: z.literal(1), keys: z.record(z.string(), registeredKey) });
+
+/** Opens the store in a data folder, which is created on the first write. Reading throws `state_invalid` for a damaged file. */
+export function openFileRegistrationStore(dataDir: string): RegistrationStore {
+  const path = join(dataDir, 'registration.json');
+  const noticePath = join(dataDir, 'rotation.json');
+  const readNotice = () => readJson(noticePath, parseNotice, 'Delete it, then run `webdist keys rotate` again.');
+  return {
+    async load() {
+      const parse = (text: string) => document.parse(JSON.parse(text)).keys;
+      return (await readJson(path, parse, 'Delete it; webdist writes it again after the next check.')) ?? {};
+    },
+    save: (keys) => replaceFile(dataDir, path, `${JSON.stringify({ version: 1, keys }, undefined, 2)}\n`),
+    readNotice,
+    async writeNotice(notice, replacedRun) {
+      if ((await readNotice())?.run !== replacedRun) return false;
+      await replaceFile(dataDir, noticePath, `${JSON.stringify(notice, undefined, 2)}\n`);
+      return true;
+    },
+    async close() {
+      // Nothing is kept open.
+    },
+  };
+}
+
+async function readJson<T>(path: string, parse: (text: string) => T, hint: string): Promise<T | undefined> {
+  try {
+    return parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new WebdistError('state_invalid', `${path} cannot be used.`, { hint, cause });
+  }
+}
+
+async function replaceFile(folder: string, path: string, text: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const next = `${path}.${randomUUID()}`;
+  try {
+    await using file = await open(next, 'wx', 0o600);
+    await file.writeFile(text);
+    await file.sync();
+  } catch (error) {
+    await rm(next, { force: true });
+    throw error;
+  }
+  await rename(next, path);
+}

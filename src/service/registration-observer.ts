@@ -1,0 +1,55 @@
+/** Metrics and traces of the registration, which itself contains neither. */
+
+import type { RequestAttempt } from '../app-store-connect/http.ts';
+import type { Metrics } from '../metrics.ts';
+import type { RegistrationObserver } from '../registration/observer.ts';
+import { ended, type Tracing, traced } from '../tracing/tracing.ts';
+
+export function observeRegistration(metrics: Metrics, tracing: Tracing | undefined): RegistrationObserver {
+  return {
+    check: (work) => traced(tracing, 'registration check', work),
+    changed(apps, domain) {
+      metrics.registrationProblem.reset();
+      for (const { app, state, canSign } of apps) {
+        const labels = { app: app.bundleId };
+        metrics.registered.set(labels, canSign ? 1 : 0);
+        if (state.registered) metrics.keySeen.set(labels, Date.parse(state.registered.seenAt) / 1000);
+        if (state.problem) metrics.registrationProblem.set({ ...labels, code: state.problem.code }, 1);
+        else if (state.confirmed) metrics.registrationConfirmed.setToCurrentTime(labels);
+      }
+      if (domain.problem) metrics.registrationProblem.set({ app: 'domain', code: domain.problem.code }, 1);
+    },
+    attempted(attempt, { clockOffsetSeconds, rateLimit }) {
+      const { method, status, durationSeconds } = attempt;
+      metrics.appStoreConnectRequests.inc({ method, status: status ?? 'none' });
+      metrics.appStoreConnectSeconds.observe({ method }, durationSeconds);
+      if (clockOffsetSeconds !== undefined) metrics.clockOffsetSeconds.set(clockOffsetSeconds);
+      if (rateLimit) {
+        metrics.appStoreConnectLimit.set(rateLimit.limit);
+        metrics.appStoreConnectRemaining.set(rateLimit.remaining);
+      }
+      recordSpan(attempt);
+    },
+  };
+}
+
+/**
+ * A client span by OpenTelemetry's conventions, without the query.
+ * https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-client-span
+ */
+function recordSpan({ method, url, status, durationSeconds }: RequestAttempt): void {
+  const { hostname, port, protocol } = new URL(url);
+  ended(method, {
+    kind: 'client',
+    seconds: durationSeconds,
+    attributes: {
+      'peer.service': 'app-store-connect',
+      'http.request.method': method,
+      'server.address': hostname,
+      'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
+      'url.full': url,
+      ...(status !== undefined && { 'http.response.status_code': status }),
+    },
+    errorType: status === undefined ? 'no_answer' : status >= 400 ? String(status) : undefined,
+  });
+}
