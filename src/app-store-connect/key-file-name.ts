@@ -4,12 +4,16 @@
  */
 
 import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** `AuthKey` and `ApiKey` are App Store Connect API keys, `SubscriptionKey` is an In-App Purchase key. */
-export type AppleKeyFile = { readonly kind: 'AuthKey' | 'ApiKey' | 'SubscriptionKey'; readonly keyId: string };
+type AppleKeyKind = 'AuthKey' | 'ApiKey' | 'SubscriptionKey';
 
-/** What the name of the file at a path says, or undefined when Apple does not use such a name. */
-export function appleKeyFile(path: string): AppleKeyFile | undefined {
-  const [, kind, keyId] = /^(AuthKey|ApiKey|SubscriptionKey)_([A-Za-z0-9]+)\.p8$/.exec(basename(path)) ?? [];
-  return kind === undefined || keyId === undefined ? undefined : { kind: kind as AppleKeyFile['kind'], keyId };
+export type AppleKeyFile = { readonly name: string; readonly kind: AppleKeyKind; readonly keyId: string };
+
+/** What the file name in a `file:///` locator says, or undefined when Apple does not use such a name. */
+export function appleKeyFile(locator: string): AppleKeyFile | undefined {
+  const name = locator.startsWith('file:') ? basename(fileURLToPath(locator)) : '';
+  const [, kind, keyId] = /^(AuthKey|ApiKey|SubscriptionKey)_([A-Za-z0-9]+)\.p8$/.exec(name) ?? [];
+  return kind === undefined || keyId === undefined ? undefined : { name, kind: kind as AppleKeyKind, keyId };
 }

@@ -1,8 +1,8 @@
 /** The private keys: present, intact, not mixed up, readable only by their owner, and able to sign. */
 
 import { statSync } from 'node:fs';
-import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { appleKeyFile } from '../app-store-connect/key-file-name.ts';
 import { fingerprint } from '../app-store-connect/register.ts';
 import { hasCode } from '../errors.ts';
 import { spki } from '../jws.ts';
@@ -13,7 +13,6 @@ import type { Facts, HeldKey } from './facts.ts';
 const SLOW_MS = 500;
 
 const OWN_KEY = 'Create a distribution key with `webdist keygen`, and use the .p8 only for ASC_PRIVATE_KEY.';
-const APPLE_FILE_NAME = /^(AuthKey|SubscriptionKey|ApiKey)_([A-Za-z0-9]+)\.p8$/;
 
 const candidates = async ({ appKeys }: Facts) => (await appKeys()).flatMap(({ keys }) => keys);
 const apiKeys = async ({ apiKey }: Facts) => [(await apiKey()) ?? []].flat();
@@ -49,8 +48,8 @@ export const keyChecks: readonly Check[] = [
       const findings = (await candidates(facts)).map(({ locator, signer }) => {
         if (signer && api && spki(signer.publicKey) === spki(api.publicKey))
           return fail('the distribution key is the App Store Connect API key', OWN_KEY);
-        if (APPLE_FILE_NAME.test(fileName(locator)))
-          return fail(`${fileName(locator)} has the file name of a key that Apple created`, OWN_KEY);
+        const appleFile = appleKeyFile(locator);
+        if (appleFile) return fail(`${appleFile.name} has the file name of a key that Apple created`, OWN_KEY);
         return signer && ok('not an Apple API key');
       });
       return worstOf(findings);
@@ -106,20 +105,19 @@ export const keyChecks: readonly Check[] = [
     'api-key-name',
     'Apple names the file of an API key after its kind and id; a different id means a different key.',
     async ({ apiKey, config }) => {
-      const name = fileName((await apiKey())?.locator ?? '');
-      const [, kind, id] = APPLE_FILE_NAME.exec(name) ?? [];
-      if (kind === undefined) return undefined;
+      const file = appleKeyFile((await apiKey())?.locator ?? '');
+      if (!file) return undefined;
+      const { name, kind, keyId } = file;
       if (kind === 'SubscriptionKey')
         return fail(`${name} is an In-App Purchase key`, 'Use an App Store Connect API key, AuthKey_….p8.');
-      return id === config?.appStoreConnect?.keyId
+      return keyId === config?.appStoreConnect?.keyId
         ? ok(name)
-        : fail(`${name} is not the key of ASC_KEY_ID`, `Set ASC_KEY_ID=${id}, or use the .p8 of that id.`);
+        : fail(`${name} is not the key of ASC_KEY_ID`, `Set ASC_KEY_ID=${keyId}, or use the .p8 of that id.`);
     },
   ),
 ];
 
 const pathOf = (locator: string) => (locator.startsWith('file:') ? fileURLToPath(locator) : undefined);
-const fileName = (locator: string) => basename(pathOf(locator) ?? '');
 
 function repaired(keys: readonly HeldKey[]): Finding | undefined {
   // A variable may hold base64 of a PEM: that is not damage.

@@ -12,7 +12,7 @@ type AppKeys = { readonly app: AppConfig; readonly candidates: readonly Candidat
 /** Throws `key_invalid` when a locator names a file whose name says that Apple issued the key. */
 export function refuseAppleKeyFiles({ bundleId, key }: AppConfig): void {
   for (const locator of key)
-    if (locator.startsWith('file:') && appleKeyFile(decodeURIComponent(locator)))
+    if (appleKeyFile(locator))
       throw new WebdistError(
         'key_invalid',
         `The distribution key of ${bundleId} has the file name of a key that Apple made, such as an App Store Connect API key.`,
