@@ -104,6 +104,7 @@ function assemble(read: Read, problems: Problem[]) {
     warnings: read.warnings,
     dataDir: dataDirOf(values),
     listen: { host: values.HOST, port: values.PORT },
+    drainSeconds: values.WEBDIST_DRAIN_SECONDS,
     logLevel: values.LOG_LEVEL,
     domain,
     apps,

@@ -49,6 +49,11 @@ export const settings = {
     default: 'info',
     about: 'lowest level that is logged',
   },
+  WEBDIST_DRAIN_SECONDS: {
+    form: whole(0, 3600),
+    default: '3',
+    about: 'how long a replica reports "not ready" and continues to answer requests before it stops',
+  },
   WEBDIST_MODE: {
     form: oneOf('production', 'sandbox'),
     about: '`production` or `sandbox` (default: `production` when an app is named or with `NODE_ENV=production`)',

@@ -15,6 +15,7 @@ const samples: Readonly<Record<SettingName, string>> = {
   HOST: '::',
   PORT: '8081',
   LOG_LEVEL: 'warn',
+  WEBDIST_DRAIN_SECONDS: '5',
   WEBDIST_MODE: 'sandbox',
   WEBDIST_CONFIG: '/etc/webdist.yaml',
   WEBDIST_DOMAIN: 'shop.example.com',

@@ -1,6 +1,7 @@
 /** The command line of `webdist serve`. */
 
 import { Command } from 'commander';
+import { takeSignals } from './signals.ts';
 
 const work = () => import('./run.ts');
 
@@ -8,5 +9,9 @@ export function serveCommand(): Command {
   return new Command('serve')
     .description('start the service (in sandbox mode if no app is configured)')
     .addHelpText('after', '\nExample:\n  $ WEBDIST_CONFIG=webdist.yaml webdist serve')
-    .action(async () => (await work()).serve());
+    .action(async () => {
+      // Before the rest is loaded, which takes longest: a SIGHUP from here on no longer ends the process.
+      const signals = takeSignals();
+      await (await work()).serve(signals);
+    });
 }

@@ -1,5 +1,6 @@
 /** `webdist serve`: starts the service, and shuts it down on a signal. */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
 import { type Config, configOf, dataDirOf, processEnvironment, processSettings } from '../../config/config.ts';
@@ -11,14 +12,13 @@ import { openLog } from '../../log.ts';
 import type { Sandbox } from '../../sandbox/sandbox.ts';
 import { openService, type Service } from '../../service/service.ts';
 import { openTracing, type Tracing, traceIds } from '../../tracing/tracing.ts';
-
-/** How long a server that is shutting down still answers, so that load balancers notice before it stops listening. */
-const DRAIN_MS = 3000;
+import type { Signals } from './signals.ts';
 
 /** Requests that take longer than this after draining are aborted. */
 const CLOSE_MS = 6000;
 
-export async function serve(): Promise<void> {
+/** Starts the service; it runs until a signal ends the process. Throws `config_invalid`, `key_*` or `state_invalid`. */
+export async function serve(signals: Signals): Promise<void> {
   const own = processSettings();
   const sandbox = own.mode === 'sandbox' ? await openOwnSandbox(dataDirOf(own.values)) : undefined;
   const env: Environment = { ...processEnvironment(), ...sandbox?.settings };
@@ -38,8 +38,9 @@ export async function serve(): Promise<void> {
   });
   const address = await listen(server, config);
   announce(config, address, log);
-  shutDownOnSignal({ server, service, sandbox, tracing, log });
-  process.on('SIGHUP', () => void service.reconcile());
+  const running = { server, service, sandbox, tracing, log, drainMs: config.drainSeconds * 1000 };
+  signals.shutDownWith((signal) => void shutDown(signal, running));
+  signals.reconcileWith(service.reconcile);
 }
 
 /** Loads the simulated App Store Connect for sandbox mode; in production it is never imported. */
@@ -98,29 +99,27 @@ type Running = {
   sandbox: Sandbox | undefined;
   tracing: Tracing | undefined;
   log: Logger;
+  /** How long it still answers after SIGTERM, so that load balancers notice before it stops listening. */
+  drainMs: number;
 };
 
-/** Reports not ready, drains, then closes, so that no request in flight is lost. A second signal exits at once. */
-function shutDownOnSignal({ server, service, sandbox, tracing, log }: Running): void {
-  let isShuttingDown = false;
-  const shutDown = async (signal: NodeJS.Signals) => {
-    if (isShuttingDown) process.exit(1);
-    isShuttingDown = true;
-    log.info({ event: 'shutting_down', signal }, 'shutting down');
-    const overdue = () => {
-      log.error({ event: 'shutdown_overdue' }, 'some requests did not end in time');
-      process.exit(1);
-    };
-    setTimeout(overdue, DRAIN_MS + CLOSE_MS).unref();
-    server.drain();
-    // Ctrl-C comes from a developer, without a load balancer that has to notice.
-    if (signal === 'SIGTERM') await new Promise((done) => setTimeout(done, DRAIN_MS));
-    await server.close();
-    await service.close();
-    await sandbox?.close();
-    await tracing?.close();
-    log.info({ event: 'shut_down' }, 'shut down');
-    process.exit(0);
+/** Reports not ready, drains, then closes, so that no request in flight is lost; ends the process. */
+async function shutDown(signal: NodeJS.Signals, running: Running): Promise<void> {
+  const { server, service, sandbox, tracing, log, drainMs } = running;
+  log.info({ event: 'shutting_down', signal }, 'shutting down');
+  // Ctrl-C comes from a developer, without a load balancer that has to notice.
+  const drainedMs = signal === 'SIGTERM' ? drainMs : 0;
+  const overdue = () => {
+    log.error({ event: 'shutdown_overdue' }, 'some requests did not end in time');
+    process.exit(1);
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, (name) => void shutDown(name));
+  setTimeout(overdue, drainedMs + CLOSE_MS).unref();
+  server.drain();
+  await delay(drainedMs);
+  await server.close();
+  await service.close();
+  await sandbox?.close();
+  await tracing?.close();
+  log.info({ event: 'shut_down' }, 'shut down');
+  process.exit(0);
 }
