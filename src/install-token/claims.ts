@@ -19,7 +19,7 @@ export type ClaimsInput = {
   readonly dtype: Dtype;
   /** ISO 3166-1 alpha-2, upper case, when known: where the install happens (WWDC25-221). */
   readonly country?: string | undefined;
-  /** Seconds since 1970. */
+  /** Becomes `iat`: seconds since 1970. */
   readonly issuedAtSeconds: number;
   readonly lifetimeSeconds: number;
   /** A random UUID in upper case, never used before. */

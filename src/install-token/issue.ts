@@ -6,6 +6,7 @@ import type { InstallRecord } from '../ledger/contract.ts';
 import type { Dtype, EvidenceKind } from '../ledger/rule.ts';
 import { claimsFor } from './claims.ts';
 import type { Nonces } from './nonce.ts';
+import { IAT_MARGIN_SECONDS } from './times.ts';
 
 /** One request to install one app. */
 export type Install = {
@@ -32,7 +33,7 @@ export type Decision = {
   readonly isNewInstall: boolean;
 };
 
-/** An install verification token, and what was put into it. Times in seconds since 1970. */
+/** An install verification token, and what was put into it. Times in seconds since 1970; `iat` is a little before `issuedAtSeconds`. */
 export type Issued = {
   readonly installToken: string;
   readonly dtype: Dtype;
@@ -64,7 +65,15 @@ export async function issue(install: Install, deps: IssueDeps): Promise<Issued> 
   const { dtype, isNewInstall } = await deps.decide({ ...install, issuedAtSeconds });
   const nonce = deps.nonce({ appleItemId: app.appleItemId, subject, issuedAtSeconds });
   const { lifetimeSeconds } = deps;
-  const claims = claimsFor({ app, appleVersionId, dtype, country, issuedAtSeconds, lifetimeSeconds, nonce });
+  const claims = claimsFor({
+    app,
+    appleVersionId,
+    dtype,
+    country,
+    issuedAtSeconds: issuedAtSeconds - IAT_MARGIN_SECONDS,
+    lifetimeSeconds,
+    nonce,
+  });
   const installToken = await signCompact(key, claims);
   // Signing can take its time, and the key may have been replaced meanwhile.
   if ((await deps.keyFor(app)).keyId !== key.keyId)
@@ -77,7 +86,7 @@ export async function issue(install: Install, deps: IssueDeps): Promise<Issued> 
     dtype,
     keyId: key.keyId,
     nonce,
-    issuedAtSeconds: claims.iat,
+    issuedAtSeconds,
     expiresAtSeconds: claims.exp,
   };
 }

@@ -3,17 +3,12 @@
 import { isAppleId } from '../../apple-id.ts';
 import { INSTALL_TOKEN_AUDIENCE } from '../claims.ts';
 import { isCountryCode } from '../country-codes.ts';
+import { isExpired, LONG_LIFETIME_SECONDS, secondsInFuture, wrongFormOf } from '../times.ts';
 import { fail, type JsonObject, type Known, ok, quoted, type TokenCheck, warn } from './checks.ts';
 import { formatSeconds } from './duration.ts';
 
 /** Undefined if there is nothing to report. */
 type ClaimCheck = (claims: JsonObject, known: Known) => TokenCheck | undefined;
-
-/** How far `iat` may lie in the future. Small, because Apple documents no tolerance. */
-const FUTURE_TOLERANCE_SECONDS = 5;
-const LONG_LIFETIME_SECONDS = 3600;
-/** A larger number is in milliseconds: seconds reach twelve digits in the year 5138, milliseconds did in 1973. */
-const MILLISECONDS_FROM = 1e11;
 
 const checkAudience: ClaimCheck = ({ aud }) => {
   if (aud === INSTALL_TOKEN_AUDIENCE) return ok('aud', INSTALL_TOKEN_AUDIENCE);
@@ -67,14 +62,14 @@ const checkBundle: ClaimCheck = (claims, known) => {
 
 /** Undefined if the value is whole seconds since 1970. */
 function checkSeconds(name: string, value: unknown): TokenCheck | undefined {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+  const wrong = wrongFormOf(value);
+  if (wrong === 'not-seconds')
     return fail(
       name,
       `${quoted(value)}, expected whole seconds since 1970`,
       typeof value === 'string' ? 'it must be a number, not a string' : 'round it: Math.floor(Date.now() / 1000)',
     );
-  if (value < MILLISECONDS_FROM) return undefined;
-  return fail(name, `${value} is in milliseconds, expected seconds`, 'divide by 1000');
+  return wrong && fail(name, `${value} is in milliseconds, expected seconds`, 'divide by 1000');
 }
 
 const timeOf = (seconds: unknown) => new Date(Number(seconds) * 1000).toISOString();
@@ -82,8 +77,8 @@ const timeOf = (seconds: unknown) => new Date(Number(seconds) * 1000).toISOStrin
 const checkIssuedAt: ClaimCheck = ({ iat }, { nowSeconds }) => {
   const wrong = checkSeconds('iat', iat);
   if (wrong) return wrong;
-  const ahead = Number(iat) - Math.floor(nowSeconds);
-  return ahead > FUTURE_TOLERANCE_SECONDS
+  const ahead = secondsInFuture(Number(iat), nowSeconds);
+  return ahead > 0
     ? fail(
         'iat',
         `${timeOf(iat)} is ${formatSeconds(ahead)} in the future`,
@@ -98,15 +93,15 @@ const checkExpiry: ClaimCheck = ({ iat, exp }, { nowSeconds }) => {
   const wrong = checkSeconds('exp', exp);
   if (wrong) return wrong;
   const left = Number(exp) - nowSeconds;
-  if (left <= 0)
+  if (isExpired(Number(exp), nowSeconds))
     return fail('exp', `expired ${formatSeconds(-left)} ago (${timeOf(exp)})`, 'get a new token for each install');
-  if (typeof iat === 'number' && iat < MILLISECONDS_FROM && Number(exp) <= iat)
+  if (wrongFormOf(iat) === undefined && Number(exp) <= Number(iat))
     return fail('exp', `${timeOf(exp)} is not after iat`);
   return ok('exp', `${timeOf(exp)}, in ${formatSeconds(left)}`);
 };
 
 const checkLifetime: ClaimCheck = ({ iat, exp }) =>
-  typeof iat === 'number' && typeof exp === 'number' && exp < MILLISECONDS_FROM && exp - iat > LONG_LIFETIME_SECONDS
+  typeof iat === 'number' && typeof exp === 'number' && !wrongFormOf(exp) && exp - iat > LONG_LIFETIME_SECONDS
     ? warn('lifetime', `${exp - iat} s, more than an hour; Apple's example has 1200 s`)
     : undefined;
 

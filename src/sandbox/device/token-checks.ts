@@ -1,20 +1,15 @@
 /**
  * The simulated device's checks of an install verification token (docs/apple-facts.md §1, §10 lines 7 to 26). Written from
- * those facts alone, independently of the code that issues tokens.
+ * those facts, independently of the code that issues tokens; only the limits of times are shared.
  */
 
 import { createPublicKey, verify } from 'node:crypto';
 import { isAppleId } from '../../apple-id.ts';
+import { isExpired, LONG_LIFETIME_SECONDS, secondsInFuture, wrongFormOf } from '../../install-token/times.ts';
 import { formatSeconds } from '../../install-token/verify/duration.ts';
 import { type DeviceCheck, fail, type Outcome, pass, quoted, warn } from './check.ts';
 import { isCountryCode } from './country-codes.ts';
 import { type ExaminedToken, type Json, nonceRecord } from './token.ts';
-
-/** How far `iat` may lie in the future; Apple documents no limit (docs/apple-facts.md §1.5). */
-const FUTURE_TOLERANCE_SECONDS = 30;
-
-/** A longer lifetime gets a warning, though Apple documents no limit. */
-const LONG_LIFETIME_SECONDS = 3600;
 
 /** Apple's claims; `ccode` is known only from a WWDC25 code listing. */
 const knownClaims = ['iss', 'iat', 'exp', 'aud', 'bid', 'dtype', 'nonce', 'iid', 'vid', 'ccode'];
@@ -120,13 +115,11 @@ function checkBundle({ bid }: Json, { app, linked }: ExaminedToken) {
     : fail(`bid is ${quoted(bid)}, expected "${expected}" as in the manifest`);
 }
 
-/** Milliseconds since 1970 have had 13 digits since 2001. */
-const MILLISECONDS_FROM = 1e12;
-
 function checkTimes({ iat, exp }: Json) {
   for (const [name, value] of Object.entries({ iat, ...(exp !== undefined && { exp }) })) {
-    if (!Number.isSafeInteger(value)) return fail(`${name} is ${quoted(value)}, expected whole seconds since 1970`);
-    if (Number(value) >= MILLISECONDS_FROM) return fail(`${name} is in milliseconds, expected seconds since 1970`);
+    const wrong = wrongFormOf(value);
+    if (wrong === 'not-seconds') return fail(`${name} is ${quoted(value)}, expected whole seconds since 1970`);
+    if (wrong) return fail(`${name} is in milliseconds, expected seconds since 1970`);
   }
   return pass('the times are whole seconds');
 }
@@ -146,9 +139,9 @@ function checkValidity(claims: Json, { nowSeconds }: ExaminedToken) {
   if (!times) return undefined;
   const { iat, exp } = times;
   if (exp <= iat) return fail('exp is not after iat');
-  if (iat > nowSeconds + FUTURE_TOLERANCE_SECONDS)
-    return fail(`iat is ${formatSeconds(iat - nowSeconds)} in the future; check the clock of the server`);
-  if (exp <= nowSeconds) return fail(`the token expired ${formatSeconds(nowSeconds - exp)} ago`);
+  const ahead = secondsInFuture(iat, nowSeconds);
+  if (ahead > 0) return fail(`iat is ${formatSeconds(ahead)} in the future; check the clock of the server`);
+  if (isExpired(exp, nowSeconds)) return fail(`the token expired ${formatSeconds(nowSeconds - exp)} ago`);
   return pass(`valid for another ${formatSeconds(exp - nowSeconds)}`);
 }
 
