@@ -1,72 +1,71 @@
 /**
- * The audit file: one line for each token, appended in batches, each batch on the disk before it counts as written.
- * Any number of processes of one machine may share a file: whoever writes holds its lock, which the system takes back
- * from a process that dies.
+ * The audit file: one line for each token, appended in batches; a batch counts as written once it is on disk. Several
+ * processes of one machine may share a file: the one that writes holds a lock, which the system releases if it dies.
  */
 
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
+import { type FileLock, openFileLock } from '../file-lock.ts';
 import { type AuditEntry, CHAIN_START, hashOf, lineOf } from './chain.ts';
 
 export interface Audit {
-  /** Takes note; on the disk within a moment. Gives false when too much waits already, because nothing can be written. */
+  /** Queues a line, which is on disk soon after. Returns false when the queue is full because the file cannot be written. */
   record(entry: AuditEntry): boolean;
-  /** Writes what waits. Throws `state_invalid` when that cannot be done. */
+  /** Writes the queue. Throws `state_invalid` when that fails. */
   close(): Promise<void>;
 }
 
-export type AuditParts = {
-  /** After each batch: how many lines it had, and the hash of the last one, to be kept somewhere else. */
+export type AuditDeps = {
+  /** Called after each batch, with its number of lines and the hash of the last one, which should be kept elsewhere. */
   readonly written: (lines: number, head: string) => void;
-  /** A batch that could not be written; it is tried again. */
+  /** Called when a batch could not be written; it is retried. */
   readonly failed: (error: unknown) => void;
 };
 
 const BATCH_MS = 100;
-const AGAIN_MS = 1000;
-/** Some 30 MB: hours of a disk that is full, or a minute of the greatest load. */
-const MOST_WAITING = 100_000;
-/** Several processes wait this long for their turn to write. */
+const RETRY_MS = 1000;
+/** Some 30 MB: hours with a full disk, or a minute of the highest load. */
+const MAX_QUEUED = 100_000;
+/** A process waits at most this long for its turn to write. */
 const LOCK_MS = 5000;
-/** A line is far shorter. */
+/** Far more than a line has. */
 const TAIL_BYTES = 64 * 1024;
 
-/** Opens a file to append to, and repairs its end if a process was killed while writing. Throws `state_invalid`. */
-export async function openAudit(path: string, { written, failed }: AuditParts): Promise<Audit> {
+/** Opens a file for appending and repairs its end if a process was killed while it wrote. Throws `state_invalid`. */
+export async function openAudit(path: string, { written, failed }: AuditDeps): Promise<Audit> {
   const file = await openFile(path);
-  let waiting: AuditEntry[] = [];
+  let queue: AuditEntry[] = [];
   let timer: NodeJS.Timeout | undefined;
   let writing: Promise<void> = Promise.resolve();
 
   const write = async () => {
-    const batch = waiting;
-    waiting = [];
+    const batch = queue;
+    queue = [];
     try {
       const head = await file.append(batch);
       if (batch.length > 0) written(batch.length, head);
     } catch (error) {
-      waiting = [...batch, ...waiting];
+      queue = [...batch, ...queue];
       throw error;
     }
   };
-  const later = (ms: number) => {
+  const writeAfter = (ms: number) => {
     timer ??= setTimeout(() => {
       timer = undefined;
       writing = writing.then(write).catch((error: unknown) => {
         failed(error);
-        later(AGAIN_MS);
+        writeAfter(RETRY_MS);
       });
     }, ms).unref();
   };
   await write();
   return {
     record(entry) {
-      if (waiting.length >= MOST_WAITING) return false;
-      waiting.push(entry);
-      later(BATCH_MS);
+      if (queue.length >= MAX_QUEUED) return false;
+      queue.push(entry);
+      writeAfter(BATCH_MS);
       return true;
     },
     async close() {
@@ -76,7 +75,7 @@ export async function openAudit(path: string, { written, failed }: AuditParts): 
       try {
         await write();
       } catch (cause) {
-        throw new WebdistError('state_invalid', `${path}: ${waiting.length} lines could not be written.`, { cause });
+        throw new WebdistError('state_invalid', `${path}: ${queue.length} lines could not be written.`, { cause });
       } finally {
         await file.close();
       }
@@ -88,9 +87,9 @@ async function openFile(path: string) {
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const handle = await open(path, 'a+', 0o600);
-    const lock = new DatabaseSync(`${path}.lock`, { timeout: 0 });
+    const lock = openFileLock(`${path}.lock`);
     return {
-      /** Appends lines as one write, to the disk; gives the hash of the file's last line. */
+      /** Appends the lines in one write and syncs it; returns the hash of the file's last line. */
       append: (entries: readonly AuditEntry[]) => locked(lock, () => appendTo(handle, entries)),
       async close() {
         lock.close();
@@ -102,22 +101,17 @@ async function openFile(path: string) {
   }
 }
 
-/** Only the lock of SQLite's file is used: the one lock among processes that Node has. Nobody waits in the way of others. */
-async function locked<T>(lock: DatabaseSync, work: () => Promise<T>): Promise<T> {
+/** Works while this process holds the lock. Waiting for it does not block the event loop. */
+async function locked<T>(lock: FileLock, work: () => Promise<T>): Promise<T> {
   const end = Date.now() + LOCK_MS;
-  for (;;) {
-    try {
-      lock.exec('BEGIN EXCLUSIVE');
-      break;
-    } catch (error) {
-      if (Date.now() > end) throw error;
-      await delay(5);
-    }
+  while (!lock.tryLock()) {
+    if (Date.now() > end) throw new Error(`Another process has held the lock for ${LOCK_MS / 1000} s.`);
+    await delay(5);
   }
   try {
     return await work();
   } finally {
-    lock.exec('ROLLBACK');
+    lock.unlock();
   }
 }
 
@@ -141,14 +135,14 @@ async function appendTo(file: FileHandle, entries: readonly AuditEntry[]): Promi
     await file.appendFile(lines.join(''));
     await file.datasync();
   } catch (error) {
-    // A part may have been written, to a full disk say; it is written anew as a whole.
+    // A part may have been written, for example to a full disk; the retry writes the whole batch.
     await file.truncate(size);
     throw error;
   }
   return head;
 }
 
-/** The last whole line, and how many bytes of a torn one follow it. */
+/** The last complete line, and the number of bytes of an incomplete one after it. */
 async function readTail(file: FileHandle): Promise<{ tail: string | undefined; tornBytes: number }> {
   const { size } = await file.stat();
   const length = Math.min(size, TAIL_BYTES);

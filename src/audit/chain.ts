@@ -1,6 +1,6 @@
 /**
- * The lines of an audit file: JSON, each with the SHA-256 of the line before it, so that none can be changed, taken
- * out or put in between without every later one saying so.
+ * The lines of an audit file: JSON, each with the SHA-256 of the line before it, so that a line that is changed, removed or
+ * inserted breaks the chain.
  */
 
 import { createHash } from 'node:crypto';
@@ -8,7 +8,7 @@ import { createReadStream } from 'node:fs';
 import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
 
-/** One token that was issued. No token, no secret: the subject is a keyed hash. */
+/** One issued token, without the token itself and without secrets: the subject is a keyed hash. */
 export type AuditEntry = {
   /** When, ISO 8601. */
   readonly at: string;
@@ -17,25 +17,25 @@ export type AuditEntry = {
   readonly app: string;
   readonly dtype: string;
   readonly subject?: string | undefined;
-  /** `page`, `device`, or `server:` and the name of its API key. */
+  /** `page`, `device`, `command`, or `server:` and the name of its API key. */
   readonly caller: string;
 };
 
-/** What stands before the first line. */
+/** The hash that the first line has in place of a preceding line's. */
 export const CHAIN_START = '0'.repeat(64);
 
-/** Hash of a line without its end, as the next line repeats it. */
+/** The hash of a line without its line break, as the next line contains it. */
 export const hashOf = (line: string): string => createHash('sha256').update(line).digest('hex');
 
-/** A line, without its end, that follows the one with this hash. */
-export const lineOf = (entry: AuditEntry | Mend, prev: string): string => JSON.stringify({ prev, ...entry });
+/** A line, without its line break, that follows the one with the hash `prev`. */
+export const lineOf = (entry: AuditEntry | AuditRepair, prev: string): string => JSON.stringify({ prev, ...entry });
 
-/** Says in the file that a process was killed while it wrote, and how many bytes of a line were taken away. */
-export type Mend = { readonly at: string; readonly repairedBytes: number };
+/** Records that a process was killed while it wrote, and how many bytes of an incomplete line were removed. */
+export type AuditRepair = { readonly at: string; readonly repairedBytes: number };
 
 const lineForm = z.object({ prev: z.string().length(64), at: z.string(), nonce: z.string().optional() });
 
-/** A whole line with its place in the file, counted from 1. */
+/** A complete line and its number in the file, counted from 1. */
 export type ChainedLine = {
   readonly number: number;
   readonly text: string;
@@ -44,8 +44,8 @@ export type ChainedLine = {
 };
 
 /**
- * Reads a file line by line and holds each against the one before. Bytes after the last line's end are given to `torn`.
- * Throws `state_invalid` at the first line that does not follow, or for a file that cannot be read.
+ * Reads a file line by line and checks each against the one before. `torn` is called with the number of bytes after the last
+ * line break. Throws `state_invalid` at the first line that breaks the chain, or for a file that cannot be read.
  */
 export async function* readChain(path: string, torn: (bytes: number) => void): AsyncGenerator<ChainedLine> {
   let prev = CHAIN_START;
@@ -84,7 +84,7 @@ function readLine(path: string, number: number, text: string, prev: string): str
     throw new WebdistError('state_invalid', `${path}, line ${number}: is not a line of an audit file.`);
   if (line.data.prev !== prev)
     throw new WebdistError('state_invalid', `${path}, line ${number}: does not follow the line before it.`, {
-      hint: 'A line was changed, taken out or put in at or before this place: compare with a backup.',
+      hint: 'A line was changed, removed or inserted here or before: compare with a backup.',
     });
   return line.data.nonce;
 }

@@ -5,8 +5,8 @@
 
 import { link, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { WebdistError } from '../errors.ts';
+import { openFileLock } from '../file-lock.ts';
 import { type Archive, readArchive } from './archive.ts';
 import { download, fullDisk, type Source } from './download.ts';
 import {
@@ -174,17 +174,14 @@ async function versionInfo(
   return { appleVersionId: id, shortVersionString, bundleVersion };
 }
 
-/** An SQLite lock, which ends with the process however it ends. Throws `state_invalid` if another process has it. */
+/** Keeps other processes from pulling the same app. Throws `state_invalid` when one is pulling it. */
 function lock(path: string): Disposable {
-  const database = new DatabaseSync(path);
-  try {
-    database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
-  } catch (cause) {
-    database.close();
+  const file = openFileLock(path);
+  if (!file.tryLock()) {
+    file.close();
     throw new WebdistError('state_invalid', 'Another `webdist packages pull` of this app is running.', {
       hint: 'Wait until it ends.',
-      cause,
     });
   }
-  return { [Symbol.dispose]: () => database.close() };
+  return { [Symbol.dispose]: () => file.close() };
 }
