@@ -1,7 +1,7 @@
 /**
- * The authorization server of the device's side: what `/.well-known/oauth-authorization-server`, `/oauth/authorize`,
- * `/oauth/token` and `/oauth/code` do (RFC 6749, 7636, 8414, 8693; docs/apple-facts.md §3.5, §3.6). Clients are not registered:
- * `client_id` is opaque, differs from device to device and is not stable. Must not know HTTP.
+ * webdist's own authorization server for devices: what `/oauth/authorize`, `/oauth/token` and `/oauth/code` do (RFC 6749,
+ * RFC 7636, RFC 8414, RFC 8693; docs/apple-facts.md §3.5, §3.6). Clients are not registered: `client_id` is opaque, differs
+ * from device to device and is not stable.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -10,15 +10,15 @@ import { OAuthRefusal } from './refusal.ts';
 import type { Grant, Seals } from './sealed.ts';
 import type { UsedOnce } from './used-once.ts';
 
-/** Short, because it cannot be taken back. */
+/** Short, because an access token cannot be revoked. */
 const ACCESS_SECONDS = 3600;
-/** As long as the device's cookie: who does not come back for so long is new. */
+/** As long as the device cookie lives. */
 const REFRESH_SECONDS = 400 * 24 * 60 * 60;
-/** The login page's time for a person to sign in. */
+/** Time for a person to sign in on the login page. */
 const LOGIN_SECONDS = 600;
 const CODE_SECONDS = 60;
 
-/** What a login page may be sent back to: Apple's scheme, in the forms its pages use (docs/apple-facts.md §3.6). */
+/** Where the browser may return to: Apple's scheme, in the forms its pages use (docs/apple-facts.md §3.6). */
 const REDIRECT_URI = /^app-distribution-oauth:(\/\/)?\/?$/;
 
 const text = z.string().min(1).max(4096);
@@ -33,7 +33,7 @@ const authorizeQuery = z.object({
   login_hint: text.optional(),
 });
 
-/** RFC 8693 §2.1, with the spellings of Apple's page: prefixes may be missing, `issued_token_type` be there (§11 row 17). */
+/** RFC 8693 §2.1, with or without `urn:`, as Apple's page spells it (docs/apple-facts.md §11 row 17). */
 const tokenType = z
   .string()
   .regex(/^(urn:)?ietf:params:oauth:token-type:(access_token|jwt)$/, 'must be …:token-type:access_token')
@@ -47,7 +47,7 @@ const codeExchange = z.object({
   redirect_uri: z.string().optional(),
 });
 
-/** A success answer (RFC 6749 §5.1, RFC 8693 §2.2.1). */
+/** A successful response (RFC 6749 §5.1, RFC 8693 §2.2.1). */
 export type TokenAnswer = {
   readonly access_token: string;
   readonly issued_token_type: string;
@@ -59,12 +59,13 @@ export type TokenAnswer = {
 export type AuthorizationServerOptions = {
   readonly seals: Seals;
   readonly usedOnce: UsedOnce;
-  /** The website's page where people sign in; without one they cannot. */
+  /** The website's page where people sign in; undefined: they cannot. */
   readonly loginUrl: string | undefined;
 };
 
 export type AuthorizationServer = ReturnType<typeof openAuthorizationServer>;
 
+/** Every method throws `OAuthRefusal` or `unauthorized`, as its comment says. */
 export function openAuthorizationServer({ seals, usedOnce, loginUrl }: AuthorizationServerOptions) {
   const answer = async ({ subject, install }: Grant): Promise<TokenAnswer> => ({
     access_token: await seals.seal('access', { subject, install }, ACCESS_SECONDS),
@@ -76,29 +77,30 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
   const grants: Readonly<Record<string, (parameters: unknown) => Promise<Grant>>> = {
     async 'token-exchange'(parameters) {
       const { subject_token } = read(exchange, parameters);
-      return seals.open('link', subject_token).catch(invalidGrant('subject_token: is not valid, or has ended.'));
+      return seals.open('link', subject_token).catch(invalidGrant('subject_token: is invalid or expired.'));
     },
     async refresh_token(parameters) {
       const { refresh_token } = read(refresh, parameters);
-      return seals.open('refresh', refresh_token).catch(invalidGrant('refresh_token: is not valid, or has ended.'));
+      return seals.open('refresh', refresh_token).catch(invalidGrant('refresh_token: is invalid or expired.'));
     },
     async authorization_code(parameters) {
       const given = read(codeExchange, parameters);
-      const code = await seals.open('code', given.code).catch(invalidGrant('code: is not valid, or has ended.'));
-      if (code.clientId !== given.client_id) throw new OAuthRefusal('invalid_grant', 'client_id: the code is not its.');
+      const code = await seals.open('code', given.code).catch(invalidGrant('code: is invalid or expired.'));
+      if (code.clientId !== given.client_id)
+        throw new OAuthRefusal('invalid_grant', 'client_id: the code was issued to another client.');
       if (given.redirect_uri !== undefined && given.redirect_uri !== code.redirectUri)
-        throw new OAuthRefusal('invalid_grant', 'redirect_uri: is another one than the code was asked for with.');
+        throw new OAuthRefusal('invalid_grant', 'redirect_uri: differs from the one the code was requested with.');
       if (!isChallengeMet(code.codeChallenge, given.code_verifier))
-        throw new OAuthRefusal('invalid_grant', 'code_verifier: does not fit the code challenge.');
+        throw new OAuthRefusal('invalid_grant', 'code_verifier: does not match the code challenge.');
       if (!(await usedOnce(code.id, CODE_SECONDS)))
         throw new OAuthRefusal('invalid_grant', 'code: was used before (RFC 6749 §4.1.2).');
       return code;
     },
   };
   return {
-    /** The `token` of a link. `lifetimeSeconds` is that of the install token beside it. */
+    /** The `token` of an install URL. `lifetimeSeconds` is that of the install token in the same URL. */
     linkToken: (grant: Grant, lifetimeSeconds: number): Promise<string> => seals.seal('link', grant, lifetimeSeconds),
-    /** Whom an access token stands for. Throws `unauthorized`. */
+    /** The subject and the install that an access token stands for. Throws `unauthorized`. */
     verify: (accessToken: string): Promise<Grant> => seals.open('access', accessToken),
     /** One request to the token endpoint; `parameters` is the parsed form. Throws OAuthRefusal. */
     async token(parameters: Readonly<Record<string, unknown>>): Promise<TokenAnswer> {
@@ -106,19 +108,23 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
       const grant = Object.hasOwn(grants, type) ? grants[type] : undefined;
       if (typeof parameters['grant_type'] !== 'string')
         throw new OAuthRefusal('invalid_request', 'grant_type: is required, once.');
-      if (!grant) throw new OAuthRefusal('unsupported_grant_type', 'grant_type: is not one of this server.');
+      if (!grant) throw new OAuthRefusal('unsupported_grant_type', 'grant_type: is not supported by this server.');
       return answer(await grant(parameters));
     },
-    /** Where the person's browser goes from the authorization endpoint (RFC 6749 §4.1.1). Throws OAuthRefusal. */
+    /** The URL that the authorization endpoint redirects the browser to (RFC 6749 §4.1.1). Throws OAuthRefusal. */
     async authorize(query: Readonly<Record<string, unknown>>): Promise<string> {
-      // An address that is not the device's is never sent anything (RFC 6749 §4.1.2.1).
+      // Nothing may be sent to a redirect URI that is not the device's (RFC 6749 §4.1.2.1).
       const redirectUri = query['redirect_uri'] ?? 'app-distribution-oauth:';
       if (typeof redirectUri !== 'string' || !REDIRECT_URI.test(redirectUri))
         throw new OAuthRefusal('invalid_request', 'redirect_uri: must be app-distribution-oauth:// here.');
       const state = typeof query['state'] === 'string' ? query['state'] : undefined;
       const parsed = authorizeQuery.safeParse(query);
       if (!parsed.success)
-        return callback(redirectUri, { error: 'invalid_request', error_description: wordsOf(parsed.error), state });
+        return callback(redirectUri, {
+          error: 'invalid_request',
+          error_description: describeIssues(parsed.error),
+          state,
+        });
       if (!loginUrl)
         return callback(redirectUri, { error: 'access_denied', error_description: 'There is no login page.', state });
       const { client_id: clientId, code_challenge: codeChallenge, login_hint } = parsed.data;
@@ -128,7 +134,7 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
       if (login_hint !== undefined) login.searchParams.set('login_hint', login_hint);
       return login.href;
     },
-    /** After the person signed in: where the login page sends the browser, with a code for this subject. Throws `unauthorized`. */
+    /** The URL, with a code for this subject, to which the login page sends the browser after sign-in. Throws `unauthorized`. */
     async signedIn(request: string, subject: NonNullable<Grant['subject']>): Promise<string> {
       const { clientId, codeChallenge, redirectUri, state } = await seals.open('login', request);
       const code = await seals.seal('code', { clientId, codeChallenge, redirectUri, subject }, CODE_SECONDS);
@@ -137,7 +143,7 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
   };
 }
 
-/** Authorization server metadata (RFC 8414) as Apple's page lists it (docs/apple-facts.md §3.5), with what else is offered here. */
+/** Authorization server metadata (RFC 8414): the members of Apple's page (docs/apple-facts.md §3.5) and those that apply here. */
 export function oauthMetadata(issuer: string, authorizeUrl: string, tokenUrl: string) {
   return {
     issuer,
@@ -152,20 +158,20 @@ export function oauthMetadata(issuer: string, authorizeUrl: string, tokenUrl: st
 
 function read<T>(schema: z.ZodType<T>, parameters: unknown): T {
   const parsed = schema.safeParse(parameters);
-  if (!parsed.success) throw new OAuthRefusal('invalid_request', wordsOf(parsed.error));
+  if (!parsed.success) throw new OAuthRefusal('invalid_request', describeIssues(parsed.error));
   return parsed.data;
 }
 
-/** Names of parameters and what is wrong with them, never a value. Only the characters RFC 6749 §5.2 allows. */
-const wordsOf = (error: z.ZodError): string =>
+/** The parameters and what is wrong with them, never a value, in the characters that RFC 6749 §5.2 allows. */
+const describeIssues = (error: z.ZodError): string =>
   error.issues
     .slice(0, 3)
     .map((issue) => `${issue.path.join('.')}: ${issue.message}`)
     .join('; ')
     .replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '.');
 
-const invalidGrant = (words: string) => (cause: unknown) => {
-  throw new OAuthRefusal('invalid_grant', words, cause);
+const invalidGrant = (description: string) => (cause: unknown) => {
+  throw new OAuthRefusal('invalid_grant', description, cause);
 };
 
 /** RFC 7636 §4.6. */
@@ -175,7 +181,7 @@ function isChallengeMet(challenge: string, codeVerifier: string): boolean {
   return expected.length === digest.length && timingSafeEqual(digest, expected);
 }
 
-/** Apple's form is `app-distribution-oauth:?code=…`, whichever of its spellings was asked with. */
+/** Apple's form is `app-distribution-oauth:?code=…`, whichever of its spellings the request had. */
 function callback(redirectUri: string, parameters: Readonly<Record<string, string | undefined>>): string {
   const query = Object.entries(parameters).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],

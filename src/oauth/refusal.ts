@@ -1,8 +1,8 @@
-/** How an authorization server refuses (RFC 6749 §5.2). The words are for developers and safe to show. */
+/** The error of an authorization server (RFC 6749 §5.2). Its message is for developers and holds no secret. */
 
 export type OAuthErrorCode = 'invalid_request' | 'invalid_grant' | 'unsupported_grant_type';
 
-/** Answered as `{ error, error_description }` with status 400. Not a `WebdistError`: the RFC says what it looks like. */
+/** Answered as `{ error, error_description }` with status 400, as the RFC requires; hence not a `WebdistError`. */
 export class OAuthRefusal extends Error {
   readonly code: OAuthErrorCode;
 

@@ -1,17 +1,16 @@
 /**
- * What webdist hands out and takes back in the OAuth of its device's side: encrypted JWTs (RFC 7519, RFC 7516; direct
- * encryption with A256GCM), each good for one purpose. Nothing is stored, and nobody can read the subject in them. Must
- * not know the protocol.
+ * The tokens of webdist's own OAuth: encrypted JWTs (RFC 7519, RFC 7516; direct encryption with A256GCM), each valid for one
+ * purpose. Nothing is stored, and only webdist can read the subject in them.
  */
 
 import { EncryptJWT, type errors, jwtDecrypt } from 'jose';
 import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
 
-/** What stands for a device or a customer in the ledger. */
+/** Identifies a device or a customer in the ledger. */
 const subject = z.strictObject({ kind: z.enum(['device', 'caller']), id: z.string() });
 
-/** The install a link was made for: a restore within the life of the link's token belongs to it and shares its `dtype`. */
+/** The install that a link was issued for: a restore during the life of the link's token belongs to it and has its `dtype`. */
 const linkedInstall = z.strictObject({
   appleItemId: z.string(),
   dtype: z.enum(['download', 'redownload']),
@@ -20,13 +19,13 @@ const linkedInstall = z.strictObject({
 
 const grant = z.object({ subject: subject.optional(), install: linkedInstall.optional() });
 
-/** Each kind with its content. `typ` and `aud` bind a token to its kind (RFC 8725 §3.11). */
+/** The content of each kind. `typ` and `aud` bind a token to its kind (RFC 8725 §3.11). */
 const kinds = {
-  /** The link's `token`, exchanged once the OS has it. */
+  /** The `token` of an install URL, which the OS exchanges for an access token. */
   link: grant,
   access: grant,
   refresh: grant,
-  /** What the login page carries from the authorization endpoint back. */
+  /** The state that the login page passes back from the authorization endpoint. */
   login: z.object({
     clientId: z.string(),
     codeChallenge: z.string(),
@@ -38,17 +37,17 @@ const kinds = {
 
 type SealedKind = keyof typeof kinds;
 type Sealed<K extends SealedKind> = z.output<(typeof kinds)[K]>;
-/** What a token stands for: who, and which install. */
+/** The subject and the install that a token stands for. */
 export type Grant = z.output<typeof grant>;
 
 export interface Seals {
-  /** Gives a compact JWE that ends after `lifetimeSeconds`. */
+  /** Returns a compact JWE that expires after `lifetimeSeconds`. */
   seal<K extends SealedKind>(kind: K, content: Sealed<K>, lifetimeSeconds: number): Promise<string>;
-  /** Gives what was sealed, and the id of the token. Throws `unauthorized` when it is not one of this kind, or ended. */
+  /** Returns the content and the token's id. Throws `unauthorized` for a token of another kind or an expired one. */
   open<K extends SealedKind>(kind: K, jwt: string): Promise<Sealed<K> & { readonly id: string }>;
 }
 
-/** Takes a 32-byte key of its own and a clock in milliseconds since 1970. */
+/** `key` has 32 bytes and no other purpose; `now` returns milliseconds since 1970. */
 export function openSeals(key: Uint8Array, now: () => number): Seals {
   return {
     async seal(kind, content, lifetimeSeconds) {
@@ -73,8 +72,8 @@ export function openSeals(key: Uint8Array, now: () => number): Seals {
         });
         return { ...(kinds[kind].parse(payload['content']) as Sealed<typeof kind>), id: payload.jti ?? '' };
       } catch (cause) {
-        const ended = (cause as errors.JOSEError).code === 'ERR_JWT_EXPIRED';
-        throw new WebdistError('unauthorized', `The ${kind} token ${ended ? 'has ended' : 'is not valid'}.`, { cause });
+        const isExpired = (cause as errors.JOSEError).code === 'ERR_JWT_EXPIRED';
+        throw new WebdistError('unauthorized', `The ${kind} token is ${isExpired ? 'expired' : 'invalid'}.`, { cause });
       }
     },
   };

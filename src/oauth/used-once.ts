@@ -1,26 +1,28 @@
 /** Remembers ids that were used, for as long as they could be used again. */
 
-/** True the first time an id comes, within `seconds`; false afterwards. */
+/** Resolves to true the first time that an id is used within `seconds`, to false afterwards. */
 export type UsedOnce = (id: string, seconds: number) => Promise<boolean>;
 
-/** Where all replicas remember, if anywhere; rejects when it cannot answer. */
-export type SharedMarks = { setOnce(name: string, seconds: number): Promise<boolean> };
+/** Where all replicas remember; rejects when it does not answer. */
+export type SharedMarks = { setOnce(id: string, seconds: number): Promise<boolean> };
 
-/** More than can come in the short life of a code; beyond it the oldest go. */
+/** More than are used in the short life of a code; beyond it the oldest are forgotten. */
 const MAX_REMEMBERED = 100_000;
 
-/** Remembers here, and where all replicas do when there is such a place. While that is down each replica is alone. */
+/** Remembers in this process, and in `shared` if there is one. While that is down, each replica remembers only its own. */
 export function openUsedOnce(shared: SharedMarks | undefined, now: () => number): UsedOnce {
-  const endsAt = new Map<string, number>();
+  const endsAtMs = new Map<string, number>();
   return async (id, seconds) => {
-    const ended = endsAt.get(id);
-    if (ended !== undefined && ended > now()) return false;
-    endsAt.set(id, now() + seconds * 1000);
-    for (const [oldest, end] of endsAt) {
-      if (end > now() && endsAt.size <= MAX_REMEMBERED) break;
-      endsAt.delete(oldest);
+    const end = endsAtMs.get(id);
+    if (end !== undefined && end > now()) return false;
+    // Deleted first, so that the map stays in the order of the ends.
+    endsAtMs.delete(id);
+    endsAtMs.set(id, now() + seconds * 1000);
+    for (const [oldest, endMs] of endsAtMs) {
+      if (endMs > now() && endsAtMs.size <= MAX_REMEMBERED) break;
+      endsAtMs.delete(oldest);
     }
-    // What failed there was logged and counted by whoever watches it.
+    // The failure was logged and counted where Redis is watched.
     return shared ? shared.setOnce(id, seconds).catch(() => true) : true;
   };
 }
