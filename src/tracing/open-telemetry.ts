@@ -1,6 +1,6 @@
 /**
- * Spans by OpenTelemetry's SDK, sent as OTLP (http/protobuf). Loaded only when tracing is on. Nothing is registered
- * globally. A collector that is away costs spans, never a token.
+ * Spans with OpenTelemetry's SDK, sent as OTLP (`http/protobuf` only). Loaded only when tracing is on; registers nothing
+ * globally. When the collector is down, spans are lost, tokens are not.
  */
 
 import {
@@ -29,10 +29,10 @@ import type { Logger } from 'pino';
 import { version } from '../version.ts';
 import type { Span, SpanOptions, Tracing, TracingSettings } from './tracing.ts';
 
-/** The end of the process waits no longer for a collector. */
+/** Shutting down waits at most this long for the collector. */
 const CLOSE_MS = 1500;
 
-/** A collector that stays away is logged this often. */
+/** While the collector is down, the log says so this often. */
 const QUIET_MS = 5 * 60 * 1000;
 
 const samplers: Readonly<Record<string, (ratio: number) => Sampler>> = {
@@ -46,7 +46,7 @@ const samplers: Readonly<Record<string, (ratio: number) => Sampler>> = {
 
 type Tracer = ReturnType<TracerProvider['getTracer']>;
 
-/** Begins to send; the exporter reads OpenTelemetry's variables for certificates, compression and timeouts by itself. */
+/** The exporter itself reads OpenTelemetry's variables for certificates, compression and timeouts. */
 export function openOpenTelemetry(settings: TracingSettings, log: Logger): Tracing {
   const { sampler, batch } = settings;
   const exporter = new OTLPTraceExporter({
@@ -63,7 +63,7 @@ export function openOpenTelemetry(settings: TracingSettings, log: Logger): Traci
       }),
     ),
     sampler: samplers[sampler.name]?.(sampler.ratio) ?? new AlwaysOffSampler(),
-    spanProcessors: [new BatchSpanProcessor({ exporter: telling(exporter, log), ...batch })],
+    spanProcessors: [new BatchSpanProcessor({ exporter: withFailureLog(exporter, log), ...batch })],
   });
   const tracer = provider.getTracer('webdist', version);
   const propagator = new W3CTraceContextPropagator();
@@ -111,8 +111,8 @@ function startIn(
   };
 }
 
-/** The exporter, its failures told to the log: the first, then all of a while in one line. */
-function telling(exporter: SpanExporter, log: Logger): SpanExporter {
+/** Logs the exporter's failures: the first at once, later ones together. */
+function withFailureLog(exporter: SpanExporter, log: Logger): SpanExporter {
   let lost = 0;
   let quietUntil = 0;
   return {
@@ -124,7 +124,7 @@ function telling(exporter: SpanExporter, log: Logger): SpanExporter {
             const reason = reasonOf(result.error);
             log.warn(
               { event: 'traces_not_exported', spans: lost, reason },
-              'the OpenTelemetry collector took no spans',
+              'the OpenTelemetry collector did not accept spans',
             );
             lost = 0;
             quietUntil = performance.now() + QUIET_MS;
@@ -137,7 +137,7 @@ function telling(exporter: SpanExporter, log: Logger): SpanExporter {
   };
 }
 
-/** A network error's code, or the HTTP status; never what a collector wrote. */
+/** The code of a network error, or the HTTP status; never the collector's text. */
 function reasonOf(error: (Error & { code?: unknown }) | undefined): string {
   const { code } = error ?? {};
   return typeof code === 'string' || typeof code === 'number' ? String(code) : 'no answer';

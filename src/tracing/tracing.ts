@@ -1,8 +1,8 @@
 /**
- * Traces, as the code sees them: a piece of work is a span of what it is part of, or plain work when nothing is being
- * traced. Nothing of OpenTelemetry is loaded before tracing is opened.
+ * Tracing, as the other code uses it: work runs in a child span of the current span, or as a plain call when nothing is
+ * traced. OpenTelemetry is loaded only when tracing is opened.
  *
- * What a span tells leaves this machine: never a token, key, cookie, subject, nonce or address.
+ * Spans leave this machine, so they never hold a token, key, cookie, subject, nonce or address.
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
@@ -12,40 +12,40 @@ import type { Logger } from 'pino';
 export type Attributes = Readonly<Record<string, string | number | boolean>>;
 
 export type SpanOptions = {
-  /** A request that came in, one that went out, or (default) work in here. */
+  /** An incoming request, an outgoing request, or (default) internal work. */
   readonly kind?: 'server' | 'client';
   readonly attributes?: Attributes;
   /** Milliseconds since 1970; default: now. */
   readonly startedAt?: number;
 };
 
-/** One piece of work that is being traced. */
+/** A piece of work that is traced. */
 export interface Span {
-  /** False: the sampler left this trace out. */
+  /** False: the sampler dropped this trace. */
   readonly isRecording: boolean;
   readonly ids: { readonly traceId: string; readonly spanId: string };
-  /** Starts a part of it. */
+  /** Starts a child span. */
   start(name: string, options?: SpanOptions): Span;
   set(attributes: Attributes): void;
-  /** Points to a span that this one is not part of. */
+  /** Links to a span that is not the parent. */
   link(other: Span): void;
   /** Marks it as failed; the `error.type` is a code or a class, never a message. */
   fail(errorType?: string): void;
   end(): void;
 }
 
-/** Where traces begin, and where they are sent from. */
+/** Starts traces and sends them. */
 export interface Tracing {
-  /** Starts a span that is part of nothing here, but of the caller's when headers have its `traceparent` (W3C Trace Context). */
+  /** Starts a root span; a child of the caller's when the headers have a `traceparent` (W3C Trace Context). */
   start(name: string, options?: SpanOptions & { readonly headers?: IncomingHttpHeaders }): Span;
-  /** Sends what is left, as far as that is possible soon. Never throws. */
+  /** Sends the remaining spans, within a time limit. Never throws. */
   close(): Promise<void>;
 }
 
-/** Where to send how much; texts are as OpenTelemetry's variables have them. */
+/** Where to send spans, and how many. Strings are in the form of OpenTelemetry's variables. */
 export type TracingSettings = {
   readonly url: string;
-  /** `name=value,…`; later ones win. Secret. */
+  /** `name=value,…`; later ones take precedence. Secret. */
   readonly headers: readonly string[];
   readonly serviceName: string | undefined;
   readonly resourceAttributes: string | undefined;
@@ -58,7 +58,7 @@ export type TracingSettings = {
   };
 };
 
-/** Loads OpenTelemetry and begins to send. */
+/** Loads OpenTelemetry. */
 export async function openTracing(settings: TracingSettings, log: Logger): Promise<Tracing> {
   const { openOpenTelemetry } = await import('./open-telemetry.ts');
   return openOpenTelemetry(settings, log);
@@ -67,25 +67,25 @@ export async function openTracing(settings: TracingSettings, log: Logger): Promi
 const running = new AsyncLocalStorage<Span>();
 
 /**
- * Does the work as a part of what is being traced; failing marks the span and throws on. A plain call when nothing is.
- * `attributes` is asked at the end, without an outcome when the work failed.
+ * Runs `work` in a child span; on failure marks the span and rethrows. A plain call when nothing is traced. `attributes` is
+ * called at the end with the result, or with undefined when the work failed.
  */
-export function span<R>(name: string, work: () => R, attributes?: Told<R>): R | Promise<Awaited<R>> {
+export function span<R>(name: string, work: () => R, attributes?: AttributesOf<R>): R | Promise<Awaited<R>> {
   const parent = running.getStore();
   return parent?.isRecording ? during(parent.start(name), work, attributes) : work();
 }
 
-/** Does work of the background as a trace of its own. A plain call without tracing. */
+/** Runs background work as a trace of its own. A plain call without tracing. */
 export function traced<T>(tracing: Tracing | undefined, name: string, work: () => Promise<T>): Promise<T> {
   return tracing ? during(tracing.start(name), work) : work();
 }
 
-/** Tells something about the work that is going on, if that is traced. */
+/** Sets attributes of the current span, if there is one. */
 export function annotate(attributes: Attributes): void {
   running.getStore()?.set(attributes);
 }
 
-/** Notes a part that is over already: it took so many seconds until now. */
+/** Records a child span that has already ended; it took `seconds` until now. */
 export function ended(name: string, { seconds, errorType, ...options }: Ended): void {
   const parent = running.getStore();
   if (!parent?.isRecording) return;
@@ -96,13 +96,11 @@ export function ended(name: string, { seconds, errorType, ...options }: Ended): 
 
 type Ended = Omit<SpanOptions, 'startedAt'> & { readonly seconds: number; readonly errorType?: string | undefined };
 
-/**
- * Work done once for all who joined since the last time: one span, part of the first one's; those of the others link to
- * it.
- */
+/** Work that is done once for several requests: one span, a child of the first one's that joined; the others link to it. */
 export function sharedSpan(name: string) {
   let joined: Span[] = [];
   return {
+    /** Adds the current span to those that the next `during` works for. */
     join(): void {
       const one = running.getStore();
       if (one?.isRecording) joined.push(one);
@@ -118,18 +116,18 @@ export function sharedSpan(name: string) {
   };
 }
 
-/** Calls with a span as what is going on, also for everything that follows from the call. */
+/** Makes a span the current one during a call and everything asynchronous that it starts. */
 export const within = (span: Span, call: () => void): void => running.run(span, call);
 
-/** What is going on, for a line of the log. A new object each time: pino writes into it. */
+/** The ids of the current span, for a log line. A new object each time, because pino writes into it. */
 export function traceIds(): { trace_id?: string; span_id?: string } {
   const ids = running.getStore()?.ids;
   return ids ? { trace_id: ids.traceId, span_id: ids.spanId } : {};
 }
 
-type Told<R> = (outcome: Awaited<R> | undefined) => Attributes | undefined;
+type AttributesOf<R> = (result: Awaited<R> | undefined) => Attributes | undefined;
 
-async function during<R>(span: Span, work: () => R, attributes?: Told<R>): Promise<Awaited<R>> {
+async function during<R>(span: Span, work: () => R, attributes?: AttributesOf<R>): Promise<Awaited<R>> {
   let outcome: Awaited<R> | undefined;
   try {
     outcome = await running.run(span, work);
