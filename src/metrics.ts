@@ -1,6 +1,6 @@
 /**
- * Every counter, gauge and histogram, named once; docs/metrics.md is made from this. Names follow Prometheus' rules, and
- * every label has few values: apps, codes, statuses, never anything a caller chooses.
+ * Every counter, gauge and histogram, declared once; docs/metrics.md is generated from this. Names follow Prometheus' rules.
+ * Labels have few values (apps, codes, statuses) and never hold anything that a caller chooses.
  */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
@@ -8,14 +8,14 @@ import { version } from './version.ts';
 
 const PREFIX = 'webdist_';
 
-/** Of Node's own metrics: gauges whose names end as a counter's must, which Prometheus' rules refuse. */
+/** Gauges of Node's default metrics with names that Prometheus reserves for counters. */
 const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
-/** What is here or near takes well under a millisecond, what is far up to the limits of its callers. */
+/** Buckets for what is in this process or near it, and for remote calls up to their time limits. */
 const NEAR_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 const FAR_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** Makes the metrics of one service, in a registry of their own. */
+/** Creates the metrics of one service, in a registry of their own. */
 export function openMetrics() {
   const registry = new Registry();
   const registers = [registry];
@@ -23,7 +23,7 @@ export function openMetrics() {
   for (const name of MISNAMED) registry.removeSingleMetric(PREFIX + name);
   new Gauge({
     name: 'webdist_build_info',
-    help: 'Always 1; which webdist this is, and on which Node.js it runs.',
+    help: 'Always 1; the labels are the versions of webdist and Node.js.',
     labelNames: ['version', 'node'] as const,
     registers,
   }).set({ version, node: process.version }, 1);
@@ -41,20 +41,20 @@ export type Metrics = ReturnType<typeof openMetrics>;
 const tokenMetrics = (registers: Registry[]) => ({
   installTokens: new Counter({
     name: 'webdist_install_tokens_total',
-    help: 'Install tokens asked for, by app, dtype and result (issued, or the code of the error).',
+    help: 'Requested install tokens, by app, dtype and result (issued, or the error code).',
     labelNames: ['app', 'dtype', 'result'] as const,
     registers,
   }),
   signSeconds: new Histogram({
     name: 'webdist_sign_duration_seconds',
-    help: 'Time one signature took, failed ones included, by the backend that made it.',
+    help: 'Duration of a signature, failed attempts included, by backend.',
     labelNames: ['signer'] as const,
     buckets: NEAR_SECONDS,
     registers,
   }),
   signFailures: new Counter({
     name: 'webdist_sign_failures_total',
-    help: 'Signatures that could not be had, by backend.',
+    help: 'Failed signing attempts, by backend.',
     labelNames: ['signer'] as const,
     registers,
   }),
@@ -63,13 +63,13 @@ const tokenMetrics = (registers: Registry[]) => ({
 const registrationMetrics = (registers: Registry[]) => ({
   registered: new Gauge({
     name: 'webdist_key_registered',
-    help: '1 when a key held here is registered for the app, by app.',
+    help: '1 if a key held here is registered for the app, by app.',
     labelNames: ['app'] as const,
     registers,
   }),
   keySeen: new Gauge({
     name: 'webdist_key_seen_timestamp_seconds',
-    help: 'When the key that signs now was first seen as registered, in seconds since 1970, by app.',
+    help: 'When the current key was first seen as registered, in seconds since 1970, by app.',
     labelNames: ['app'] as const,
     registers,
   }),
@@ -81,31 +81,31 @@ const registrationMetrics = (registers: Registry[]) => ({
   }),
   registrationProblem: new Gauge({
     name: 'webdist_registration_problem',
-    help: '1 while the last look at the registration ended with a problem, by app (or domain) and code.',
+    help: '1 if the last registration check found a problem, by app (or domain) and code.',
     labelNames: ['app', 'code'] as const,
     registers,
   }),
   appStoreConnectRequests: new Counter({
     name: 'webdist_app_store_connect_requests_total',
-    help: 'Requests to App Store Connect, by method and status (none: no answer).',
+    help: 'Requests to App Store Connect, by method and status (none: no response).',
     labelNames: ['method', 'status'] as const,
     registers,
   }),
   appStoreConnectSeconds: new Histogram({
     name: 'webdist_app_store_connect_request_duration_seconds',
-    help: 'Time of one attempt of a request to App Store Connect, by method.',
+    help: 'Duration of one attempt of a request to App Store Connect, by method.',
     labelNames: ['method'] as const,
     buckets: FAR_SECONDS,
     registers,
   }),
   appStoreConnectLimit: new Gauge({
     name: 'webdist_app_store_connect_rate_limit_requests',
-    help: 'Requests App Store Connect allows the API key in an hour, as it last said.',
+    help: 'Requests per hour that App Store Connect allows the API key, as last reported.',
     registers,
   }),
   appStoreConnectRemaining: new Gauge({
     name: 'webdist_app_store_connect_rate_limit_remaining_requests',
-    help: 'Requests App Store Connect still allows the API key in this hour, as it last said.',
+    help: 'Requests that App Store Connect still allows the API key in this hour, as last reported.',
     registers,
   }),
   clockOffsetSeconds: new Gauge({
@@ -118,25 +118,25 @@ const registrationMetrics = (registers: Registry[]) => ({
 const dependencyMetrics = (registers: Registry[]) => ({
   dependencyUp: new Gauge({
     name: 'webdist_dependency_up',
-    help: '1 when the ledger or Redis answered the last time it was asked, by dependency.',
+    help: '1 if the last request to the ledger or to Redis was answered, by dependency.',
     labelNames: ['dependency'] as const,
     registers,
   }),
   dependencySeconds: new Histogram({
     name: 'webdist_dependency_duration_seconds',
-    help: 'Time one question to the ledger or to Redis took, failed ones included, by dependency.',
+    help: 'Duration of a request to the ledger or to Redis, failed ones included, by dependency.',
     labelNames: ['dependency'] as const,
     buckets: NEAR_SECONDS,
     registers,
   }),
   ledgerFailures: new Counter({
     name: 'webdist_ledger_failures_total',
-    help: 'Requests the ledger could not answer.',
+    help: 'Requests that the ledger could not answer.',
     registers,
   }),
   redisFailures: new Counter({
     name: 'webdist_redis_failures_total',
-    help: 'Requests Redis could not count, and that were counted by this replica alone.',
+    help: 'Requests that Redis could not count, so that this replica counted them alone.',
     registers,
   }),
   auditLines: new Counter({
@@ -146,12 +146,12 @@ const dependencyMetrics = (registers: Registry[]) => ({
   }),
   auditLost: new Counter({
     name: 'webdist_audit_lost_total',
-    help: 'Tokens of which nothing could be noted, because too many lines wait to be written.',
+    help: 'Tokens without a line in the audit file, because the queue of lines to write was full.',
     registers,
   }),
   auditFailures: new Counter({
     name: 'webdist_audit_failures_total',
-    help: 'Attempts to write the audit file that failed; the lines are kept and tried again.',
+    help: 'Failed attempts to write the audit file; the lines are kept and writing is retried.',
     registers,
   }),
 });
@@ -159,20 +159,20 @@ const dependencyMetrics = (registers: Registry[]) => ({
 const httpMetrics = (registers: Registry[]) => ({
   httpSeconds: new Histogram({
     name: 'webdist_http_request_duration_seconds',
-    help: 'Time from a request to the end of its answer, by route and status.',
+    help: 'Time from the start of a request to the end of its response, by route and status.',
     labelNames: ['route', 'status'] as const,
     buckets: NEAR_SECONDS,
     registers,
   }),
   rateLimited: new Counter({
     name: 'webdist_rate_limited_total',
-    help: 'Requests refused because of a rate limit, by the limit.',
+    help: 'Requests refused because of a rate limit, by limit.',
     labelNames: ['limit'] as const,
     registers,
   }),
   overloaded: new Counter({
     name: 'webdist_overloaded_total',
-    help: 'Requests refused early because this process had too much to do, by reason.',
+    help: 'Requests refused early because this process was overloaded, by reason.',
     labelNames: ['reason'] as const,
     registers,
   }),

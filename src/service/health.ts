@@ -1,4 +1,4 @@
-/** What the health endpoints tell, from what is known already: nothing here asks anybody. */
+/** The answer of the health endpoints, from what is already known: nothing here makes a remote call. */
 
 import type { Config } from '../config/config.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
@@ -8,7 +8,7 @@ import type { Keys } from '../registration/keys.ts';
 import type { Records } from './records.ts';
 import type { SharedRedis } from './redis.ts';
 
-/** `degraded`: something is wrong that signing does not need; `down`: signing cannot do without it. */
+/** `degraded`: something is wrong, but signing does not need it; `down`: signing needs it. */
 type State = {
   readonly state: 'ok' | 'degraded' | 'down' | 'off';
   readonly code?: string;
@@ -32,14 +32,14 @@ export type Health = {
   readonly redis: State;
 };
 
-type Parts = {
+type Deps = {
   readonly keys: Keys;
   readonly records: Pick<Records, 'problem'>;
   readonly redis: Pick<SharedRedis, 'isDown'> | undefined;
   readonly manifests: ReadonlyMap<string, PackageManifest>;
 };
 
-export function healthOf(config: Config, { keys, records, redis, manifests }: Parts): Health {
+export function healthOf(config: Config, { keys, records, redis, manifests }: Deps): Health {
   const apps = keys.apps.map((one) => [one.app.bundleId, appHealth(one, manifests.get(one.app.appleItemId))] as const);
   return {
     ready: keys.apps.some(({ canSign }) => canSign),
@@ -59,9 +59,9 @@ function ledgerState({ ledger }: Config, problem: string | undefined): State {
 function appHealth(registration: AppRegistration, manifest: PackageManifest | undefined): AppHealth {
   const { candidates, state, canSign } = registration;
   const held = candidates.some((one) => one.signer);
-  const bad = held ? 'degraded' : 'down';
+  const severity = held ? 'degraded' : 'down';
   return {
-    key: keyState(registration, bad),
+    key: keyState(registration, severity),
     registration: registrationState(state, canSign),
     package: packageState(registration, manifest),
     ...(canSign && state.registered && { keyId: state.registered.keyId }),
@@ -69,13 +69,13 @@ function appHealth(registration: AppRegistration, manifest: PackageManifest | un
 }
 
 function domainState({ register }: Config, { problem, confirmed }: Keys['domain']['state']): State {
-  if (register === 'off') return { state: 'off', detail: 'nobody looks at it, as WEBDIST_REGISTER says' };
+  if (register === 'off') return { state: 'off', detail: 'not checked, because WEBDIST_REGISTER is off' };
   if (problem) return { state: 'degraded', code: problem.code, detail: problem.message };
-  return confirmed ? { state: 'ok' } : { state: 'degraded', detail: 'not looked at yet' };
+  return confirmed ? { state: 'ok' } : { state: 'degraded', detail: 'not checked yet' };
 }
 
-/** A signer that is left alone for a while (see `signer/guarded.ts`) comes before what is wrong with other candidates. */
-function keyState({ candidates }: AppRegistration, bad: 'degraded' | 'down'): State {
+/** A signer that is paused after failures (see `signer/guarded.ts`) comes before problems of other candidates. */
+function keyState({ candidates }: AppRegistration, severity: 'degraded' | 'down'): State {
   const paused = candidates.find((one) => one.isPaused);
   if (paused)
     return {
@@ -84,18 +84,20 @@ function keyState({ candidates }: AppRegistration, bad: 'degraded' | 'down'): St
       detail: `The ${paused.backend} signer keeps failing; calls are paused for a while.`,
     };
   const problem = candidates.find((one) => one.problem)?.problem;
-  return problem ? { state: bad, code: problem.code, detail: problem.message } : { state: 'ok' };
+  return problem ? { state: severity, code: problem.code, detail: problem.message } : { state: 'ok' };
 }
 
 function registrationState(
   { problem, confirmed, registered, paused }: AppRegistration['state'],
   signs: boolean,
 ): State {
-  const bad = signs ? 'degraded' : 'down';
+  const severity = signs ? 'degraded' : 'down';
   if (paused) return { state: 'down', code: 'not_registered', detail: 'the key is being replaced' };
-  if (problem) return { state: bad, code: problem.code, detail: problem.message };
+  if (problem) return { state: severity, code: problem.code, detail: problem.message };
   if (!signs) return { state: 'down', detail: 'not known yet' };
-  return confirmed ? { state: 'ok' } : { state: 'ok', detail: `as remembered from ${registered?.seenAt}` };
+  return confirmed
+    ? { state: 'ok' }
+    : { state: 'ok', detail: `as stored on ${registered?.seenAt}, not confirmed since` };
 }
 
 function packageState({ app }: AppRegistration, manifest: PackageManifest | undefined): State {

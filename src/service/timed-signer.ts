@@ -1,12 +1,12 @@
-/** A signer whose signatures are timed and counted. */
+/** Measures and traces signatures. */
 
 import type { Signer } from '../jws.ts';
 import type { Metrics } from '../metrics.ts';
 import { span } from '../tracing/tracing.ts';
 
 /**
- * Gives for a signer and the key id it signs under the same one, traced, and measured by its backend's name. It throws
- * what the signer throws.
+ * Wraps a signer, which signs under `keyId`, with tracing and with metrics by its backend's name; errors pass through. The
+ * wrapper of a signer is reused.
  */
 export function timedSigners(
   metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>,
