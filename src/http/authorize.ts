@@ -1,6 +1,6 @@
 /**
- * Who is calling: a page of this website, a signed-in customer of it, or a server with a key. Decides who may ask for
- * tokens at all (contract §5.1).
+ * Identifies who calls: a page of this website, one of its signed-in customers, or a server with an API key
+ * (docs/http-api.md, "Callers").
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -9,14 +9,17 @@ import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 import type { SignIn } from './sign-in.ts';
 
-/** A `server` holds an API key and may set claims; a `page` is anybody's browser, signed in or not. */
+/** A `server` holds an API key and may set claims; a `page` is a visitor's browser, signed in or not. */
 export type Caller = { readonly kind: 'server'; readonly name: string } | { readonly kind: 'page' };
+
+/** The caller with the fewest rights. */
+export const PAGE: Caller = { kind: 'page' };
 
 type Callers = Config['callers'];
 
 /**
- * The origin to which an answer may be shown: an allowed one, or one the browser itself calls the same origin or site.
- * `any` allows every origin.
+ * The origin whose pages may read the response; undefined when they may not. Allowed are the configured origins and
+ * requests that the browser marks as same-origin or same-site; with `WEBDIST_ANONYMOUS=any`, every origin.
  */
 export function allowedOrigin(request: FastifyRequest, callers: Callers): string | undefined {
   const { origin } = request.headers;
@@ -26,14 +29,16 @@ export function allowedOrigin(request: FastifyRequest, callers: Callers): string
     : undefined;
 }
 
-/** Only a browser sends `Sec-Fetch-Site`, and no page can change it. */
+/** Browsers send `Sec-Fetch-Site`, and no page can change it (Fetch Metadata Request Headers §2.4). */
 const isSameSite = (request: FastifyRequest) =>
   ['same-origin', 'same-site'].includes(String(request.headers['sec-fetch-site']));
 
-const PAGE: Caller = { kind: 'page' };
+/** The bearer token of the request (RFC 6750 §2.1); undefined when its `Authorization` holds none. */
+export const bearerIn = ({ headers }: FastifyRequest): string | undefined =>
+  /^Bearer +([\x21-\x7e]+)$/i.exec(headers.authorization ?? '')?.[1];
 
 /**
- * Says who calls; later, where a signed-in customer's JWT is to be verified. Throws or rejects with `unauthorized`,
+ * Identifies the caller; returns a promise only if a JWT must be verified. Throws or rejects with `unauthorized`,
  * `origin_not_allowed` or `sign_in_unavailable`.
  */
 export function authorize(
@@ -41,9 +46,8 @@ export function authorize(
   callers: Callers,
   signIn: SignIn | undefined,
 ): Caller | Promise<Caller> {
-  const { authorization } = request.headers;
-  if (authorization !== undefined) {
-    const credential = /^Bearer +([\x21-\x7e]+)$/i.exec(authorization)?.[1];
+  if (request.headers.authorization !== undefined) {
+    const credential = bearerIn(request);
     const name = credential && serverNamed(credential, callers.apiKeys);
     if (name) return { kind: 'server', name };
     if (!credential || !signIn)
@@ -55,19 +59,19 @@ export function authorize(
   return pageOf(request, callers);
 }
 
-/** A page, when it is one that may call. Throws `unauthorized` or `origin_not_allowed`. */
+/** Throws `unauthorized` or `origin_not_allowed` unless the request is from a page that may call. */
 function pageOf(request: FastifyRequest, callers: Callers): Caller {
   const { authorization, origin } = request.headers;
   const isPage = origin !== undefined || request.headers['sec-fetch-site'] !== undefined;
   if (callers.anonymous === 'any') return PAGE;
   if (isPage && (origin === undefined ? isSameSite(request) : allowedOrigin(request, callers))) return PAGE;
   if (isPage)
-    throw new WebdistError('origin_not_allowed', 'origin: pages of this origin may not ask for install tokens.');
+    throw new WebdistError('origin_not_allowed', 'origin: pages of this origin may not request install tokens.');
   if (authorization !== undefined) return PAGE;
   throw new WebdistError('unauthorized', 'authorization: a caller that is not a page needs an API key.');
 }
 
-/** Compares digests in constant time, and all of them, so that timing tells nothing about the keys. */
+/** Compares digests in constant time, and all of them, so that timing reveals nothing about the keys. */
 function serverNamed(credential: string, apiKeys: Callers['apiKeys']): string | undefined {
   const given = createHash('sha256').update(credential).digest();
   let found: string | undefined;

@@ -1,7 +1,4 @@
-/**
- * Which pages of other origins may read an answer, and what their preflights are told (Fetch Standard §3.2). All but
- * the origin is the same for everybody, so there is nothing here to work out.
- */
+/** CORS: which pages of other origins may read a response, and the answer to their preflights (Fetch Standard §3.2). */
 
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config/config.ts';
@@ -14,7 +11,7 @@ const PREFLIGHT = {
   vary: 'Origin, Access-Control-Request-Headers',
 };
 
-/** Adds CORS to a scope; what is added to it later is seen by allowed pages, refusals included. */
+/** Adds CORS to a scope. Allowed pages can read every response of hooks and routes that are added later, refusals included. */
 export function addCors(scope: FastifyInstance, callers: Config['callers']): void {
   scope.addHook('onRequest', (request, reply, done) => {
     reply.header('vary', 'Origin');
@@ -25,11 +22,11 @@ export function addCors(scope: FastifyInstance, callers: Config['callers']): voi
       .header('access-control-allow-credentials', 'true')
       .header('access-control-expose-headers', EXPOSED);
     if (request.method !== 'OPTIONS') return done();
-    const asked = request.headers['access-control-request-headers'];
+    const requested = request.headers['access-control-request-headers'];
     reply.headers(PREFLIGHT);
-    if (asked !== undefined) reply.header('access-control-allow-headers', asked);
+    if (requested !== undefined) reply.header('access-control-allow-headers', requested);
     reply.code(204).send();
   });
-  // Answered by the hook, but for origins that are not allowed.
+  // Reached only from origins that are not allowed; for the others the hook has answered.
   scope.options('*', { schema: { hide: true } }, (_request, reply) => reply.callNotFound());
 }

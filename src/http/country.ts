@@ -1,4 +1,4 @@
-/** The visitor's country as a trusted proxy tells it, for `ccode`. Left out when unknown rather than guessed (docs/apple-facts.md §9). */
+/** The visitor's country, as a trusted proxy reports it, for `ccode`: omitted when unknown, never guessed (docs/apple-facts.md §9). */
 
 import { BlockList, isIPv6 } from 'node:net';
 import type { FastifyRequest } from 'fastify';
@@ -7,7 +7,7 @@ import { isCountryCode } from '../install-token/country-codes.ts';
 /** ISO 3166-1 alpha-2 in upper case, or undefined. */
 export type CountryOf = (request: FastifyRequest) => string | undefined;
 
-/** Takes the name of the header and the proxies that may set it (addresses and CIDR ranges). */
+/** `header` is the header's name in lower case, `proxies` the addresses and CIDR ranges that may set it. */
 export function countryFrom(header: string | undefined, proxies: readonly string[]): CountryOf {
   if (header === undefined) return () => undefined;
   const trusted = new BlockList();

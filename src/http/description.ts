@@ -1,4 +1,4 @@
-/** The machine-readable description of the API, made from the routes' own schemas, and a page of it. */
+/** The machine-readable description of the API, generated from the schemas of the routes, and a page that shows it. */
 
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
@@ -6,8 +6,8 @@ import type { FastifyInstance } from 'fastify';
 import { type FastifyPluginAsyncZod, jsonSchemaTransform } from 'fastify-type-provider-zod';
 import { version } from '../version.ts';
 
-/** Gives an instance OpenAPI 3.1 at `/openapi.json` and a page at `/docs`, both of these routes. */
-export async function describe(app: FastifyInstance, routes: FastifyPluginAsyncZod): Promise<FastifyInstance> {
+/** Registers `routes` with an instance and adds OpenAPI 3.1 at `/openapi.json` and a page at `/docs` that describe them. */
+export async function describeApi(app: FastifyInstance, routes: FastifyPluginAsyncZod): Promise<FastifyInstance> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

@@ -1,4 +1,4 @@
-/** The cookie that stands for a device in the ledger: a random id, signed, so that no one can name another's. */
+/** The cookie that identifies a device in the ledger: a random id, signed, so that no page can send that of another device. */
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { parseCookie } from 'cookie';
@@ -10,15 +10,15 @@ const LIFETIME_SECONDS = 400 * 24 * 60 * 60;
 const ATTRIBUTES = `Max-Age=${LIFETIME_SECONDS}; Path=/; HttpOnly; Secure; SameSite=Lax`;
 
 export type DeviceCookies = {
-  /** The device of the request's cookie, when its signature is ours. */
+  /** The device in the request's cookie; undefined without a cookie, or when webdist did not sign it. */
   deviceIn(request: FastifyRequest): Subject | undefined;
-  /** The caller's device: that of its cookie, or a new one. Either way the response sets the cookie for 400 more days. */
+  /** The device in the request's cookie, or a new one. Either way the response sets the cookie for another 400 days. */
   remember(request: FastifyRequest, reply: FastifyReply): { readonly device: Subject; readonly isNew: boolean };
 };
 
 type Found = { readonly device: Subject; readonly signed: string } | undefined;
 
-/** Cookies of the form `id.signature`, both base64url, so that nothing in them needs to be encoded. */
+/** A cookie is `id.signature`, both base64url, which needs no encoding (RFC 6265 §4.1.1). */
 export function openDeviceCookies(hash: (subject: Subject) => SubjectHash): DeviceCookies {
   const signed = (device: Subject) => `${device.id}.${hash(device).signature}`;
   const read = (request: FastifyRequest): Found => {
@@ -28,7 +28,7 @@ export function openDeviceCookies(hash: (subject: Subject) => SubjectHash): Devi
     const [given, ours] = [Buffer.from(cookie), Buffer.from(signed(device))];
     return given.length === ours.length && timingSafeEqual(given, ours) ? { device, signed: cookie } : undefined;
   };
-  /** What was found in a request already: first the rate limits need it, then the route. */
+  // Read once per request: the rate limits need the device, and so does the route.
   const known = new WeakMap<FastifyRequest, { readonly found: Found }>();
   const find = (request: FastifyRequest): Found => {
     const before = known.get(request);

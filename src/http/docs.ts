@@ -1,12 +1,12 @@
 /**
- * `/openapi.json` and its page at `/docs`, made when somebody first asks: most servers are never asked, and the libraries
- * for it would be a third of what a start loads.
+ * `/openapi.json` and its page at `/docs`, made at the first request for them: most processes never get one, and the
+ * libraries for it would be a third of what start-up loads.
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 
-/** Takes what makes the instance that answers: it must have the routes it describes. */
+/** `make` gives the instance that answers: it must have the routes that it describes. */
 export const docsRoutes =
   (make: () => Promise<FastifyInstance>): FastifyPluginAsyncZod =>
   async (app) => {

@@ -1,9 +1,9 @@
-/** A document whose bytes never change while this process lives, so that a cache can hold them. */
+/** A JSON document that does not change while this process runs, so that caches can hold it. */
 
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** Takes a JSON object; gives what answers a request for it, with an ETag, or 304 to whoever has it already. */
+/** Returns the handler that answers with the document and an ETag, or with 304 when the caller has it already. */
 export function fixedDocument(document: object) {
   const bytes = Buffer.from(JSON.stringify(document));
   const etag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`;

@@ -1,10 +1,10 @@
-/** Hooks that make a promise only when there is something to wait for: most have nothing, and a promise costs more than they do. */
+/** A hook for work that is usually synchronous: it waits for a promise only if there is one. */
 
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 
 type Work = (request: FastifyRequest, reply: FastifyReply) => void | Promise<void>;
 
-/** A hook of work that may be over when it returns; what it throws, now or later, is the answer. */
+/** What `work` throws or rejects with is the response. */
 export const hookOf =
   (work: Work): onRequestHookHandler =>
   (request, reply, done) => {

@@ -1,20 +1,20 @@
 /**
- * Serves the folder of packages to devices, for those without a CDN: byte for byte, with ranges, never transformed
- * (docs/apple-facts.md §5.4). Only whole packages; what is being pulled is not there.
+ * `webdist packages serve`: serves the packages folder to devices, for websites without a CDN; byte for byte, with ranges,
+ * never transformed (docs/apple-facts.md §5.4). A package appears only when it has been pulled completely.
  */
 
 import fastifyStatic from '@fastify/static';
 import { type FastifyInstance, fastify } from 'fastify';
 
-/** `<AppleItemID>/current/…` and `<AppleItemID>/versions/<AppleVersionID>/…`, and the files a package has. */
+/** `<AppleItemID>/current/…` and `<AppleItemID>/versions/<AppleVersionID>/…`, with the files of a package. */
 const PATH =
   /^\/[1-9]\d{0,19}\/(current|versions\/[1-9]\d{0,19})\/(manifest\.json|signature|(variant|delta)\/[A-Za-z0-9][\w.-]*)$/;
 
-/** A file under its public id never changes; manifest and signature do when Apple adds deltas, or `current` moves. */
+/** A variant or delta never changes; manifest and signature do when Apple adds deltas, or when `current` moves. */
 const FOREVER = 'public, max-age=31536000, immutable, no-transform';
 const SOON = 'public, max-age=60, no-transform';
 
-/** Gives a server that does not listen yet. `dir` is the folder of all packages. */
+/** Builds a server that does not listen yet. `dir` is the folder of all packages. */
 export async function buildPackageServer(dir: string): Promise<FastifyInstance> {
   const server = fastify({ routerOptions: { ignoreTrailingSlash: false } });
   server.addHook('onRequest', async (request, reply) => {

@@ -1,4 +1,4 @@
-/** Every error of this server as RFC 9457 problem details, with a stable code and the request's id. */
+/** Answers every error with RFC 9457 problem details: a stable code and the request's id (docs/http-api.md, "Errors"). */
 
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -15,38 +15,38 @@ export const problemSchema = z.object({
   requestId: z.string(),
 });
 
-/** An error as problem details; `detail` is written for callers, what lies underneath stays here. */
+/** An error as problem details. `detail` is written for callers; causes are only logged. */
 export function problemOf(error: WebdistError, requestId: string): z.output<typeof problemSchema> {
   const { code, title, status, detail } = error;
   return { type: `urn:webdist:problem:${code}`, title, status, detail, code, requestId };
 }
 
-/** Answers every error, unknown path and wrong method with a problem. */
+/** Answers every error, unknown path and wrong method of an instance with a problem. */
 export function answerProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(asWebdistError(error), request, reply));
   app.setNotFoundHandler((request, reply) => {
     const url = request.url.split('?', 1)[0] ?? '';
-    // hasRoute takes the pattern of a route and throws for one that is malformed; no route here has such a path.
+    // hasRoute takes a pattern and throws when it is malformed. No route here has these characters.
     const isPattern = /[*:(]/.test(url);
     const allowed = isPattern ? [] : ['GET', 'POST', 'DELETE'].filter((method) => app.hasRoute({ method, url }));
     if (allowed.length === 0)
       return sendProblem(new WebdistError('not_found', 'There is no such path.'), request, reply);
     reply.header('allow', allowed.join(', '));
     return sendProblem(
-      new WebdistError('method_not_allowed', `This path takes ${allowed.join(' and ')}.`),
+      new WebdistError('method_not_allowed', `This path accepts ${allowed.join(' and ')}.`),
       request,
       reply,
     );
   });
 }
 
-/** For Fastify's `frameworkErrors`: what is wrong before a route is found. */
+/** For Fastify's `frameworkErrors`: errors before a route is found. */
 export const answerFrameworkError = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
   sendProblem(asWebdistError(error), request, reply);
 
 function sendProblem(error: WebdistError, request: FastifyRequest, reply: FastifyReply) {
   if (error.status >= 500) annotate({ 'error.type': error.code });
-  // Overload is told once, and counted: a line for each refusal would be more to do.
+  // Overload is logged once and counted; a line per refusal would add load.
   if (error.status >= 500 && error.code !== 'overloaded')
     request.log.error({ event: 'request_failed', code: error.code, err: error }, error.detail);
   else request.log.debug({ event: 'request_refused', code: error.code }, error.detail);
@@ -64,7 +64,7 @@ function asWebdistError(error: FastifyError): WebdistError {
   if (isWebdistError(error)) return error;
   if (error.validation) return new WebdistError('invalid_request', describeValidation(error));
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
-    return new WebdistError('too_large', 'body: is larger than this path takes.');
+    return new WebdistError('too_large', 'body: is larger than this path accepts.');
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
     return new WebdistError('unsupported_media_type', 'content-type: must be application/json.');
   if (error.code === 'FST_ERR_BAD_URL')
@@ -75,10 +75,10 @@ function asWebdistError(error: FastifyError): WebdistError {
 
 type Issue = { instancePath?: string; message?: string; params?: { keys?: string[] } };
 
-/** `body.account: …` for every field that is wrong, the first few of them. */
+/** `body.account: …` for each wrong field, at most five. */
 function describeValidation({ validation, validationContext = 'body' }: FastifyError): string {
   const place = (issue: Issue) =>
     [validationContext, ...(issue.instancePath ?? '').split('/').filter(Boolean)].join('.');
-  const said = (validation as Issue[]).slice(0, 5).map((issue) => `${place(issue)}: ${issue.message}`.slice(0, 200));
-  return said.join('; ');
+  const parts = (validation as Issue[]).slice(0, 5).map((issue) => `${place(issue)}: ${issue.message}`.slice(0, 200));
+  return parts.join('; ');
 }

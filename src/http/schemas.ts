@@ -1,4 +1,4 @@
-/** What callers send and get, once: validation, types and the OpenAPI document come from here. */
+/** Requests and responses of the API, declared once: for validation, types and the OpenAPI document. */
 
 import { z } from 'zod';
 import { APPLE_ID } from '../apple-id.ts';
@@ -26,11 +26,11 @@ const installMembers = {
   bundleID: name.describe('The same as `app`').optional(),
   bundleId: name.describe('The same as `app`').optional(),
   appleItemId: name.describe('The same as `app`').optional(),
-  account: printable(256).describe('Opaque user id; goes into the install URL').optional(),
-  token: printable(4096).describe("The page's own OAuth subject token; goes into the install URL").optional(),
-  subject: printable(256).describe('What stands for the device; authenticated callers only').optional(),
-  dtype: dtype.describe('Instead of what the ledger decides; authenticated callers only').optional(),
-  country: country.describe('Where the install happens; authenticated callers only').optional(),
+  account: printable(256).describe('Opaque user id, added to the install URL').optional(),
+  token: printable(4096).describe("The page's own OAuth subject token, added to the install URL").optional(),
+  subject: printable(256).describe('Identifies the device; authenticated callers only').optional(),
+  dtype: dtype.describe('Overrides what the ledger decides; authenticated callers only').optional(),
+  country: country.describe('Country of the install; authenticated callers only').optional(),
   version: versionId.describe('AppleVersionID; authenticated callers only').optional(),
 };
 
@@ -49,7 +49,7 @@ export const installQuery = z.strictObject({
   redownload: z
     .enum(['true', 'false'])
     .transform((text) => text === 'true')
-    .optional(), // prettier: as in the body
+    .optional(),
 });
 
 export type InstallFields = z.output<typeof installBody>;
@@ -67,7 +67,7 @@ export type InstallTokenAnswer = z.output<typeof installTokenAnswer>;
 
 const MAX_AT_ONCE = 100;
 
-/** The body of `POST /install-tokens`: each entry is checked by itself, so that a bad one spoils no other. */
+/** The body of `POST /install-tokens`. Each entry is checked separately, so that a bad one does not affect the others. */
 export const installsBody = z.strictObject({
   requests: z
     .array(z.unknown())

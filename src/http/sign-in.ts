@@ -1,7 +1,7 @@
 /**
- * The website's own sign-in: verifies a customer's JWT against the JWKS the website publishes (issuer, audience,
- * expiry). Nobody waits for a JWKS that is known: it is looked at again behind the requests, and while it cannot be
- * fetched the keys seen last still count.
+ * The website's own sign-in: verifies a customer's JWT (signature, issuer, audience, expiry) with the JWKS that the website
+ * publishes. The JWKS is refreshed in the background, so requests wait only for the first fetch; while it cannot be
+ * fetched, the last known keys remain valid.
  */
 
 import { createLocalJWKSet, createRemoteJWKSet, type errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
@@ -10,13 +10,13 @@ import { WebdistError } from '../errors.ts';
 
 export interface SignIn {
   /**
-   * Gives the customer's id, the JWT's `sub`. Throws `unauthorized` for a JWT that is not good, `sign_in_unavailable`
-   * when no key could be had.
+   * Returns the customer's id, the JWT's `sub`. Throws `unauthorized` for an invalid JWT and `sign_in_unavailable` when no
+   * key could be fetched.
    */
   verify(jwt: string): Promise<{ readonly subject: string | undefined }>;
 }
 
-/** Asymmetric algorithms only: with a shared secret whoever can check a JWT could make one. */
+/** Asymmetric algorithms only: with a shared secret, a server that can verify a JWT could also make one. */
 const ALGORITHMS = [
   'ES256',
   'ES384',
@@ -32,21 +32,21 @@ const ALGORITHMS = [
 ];
 
 export const signInDefaults = {
-  /** How long one fetch of the JWKS may take. */
+  /** Time limit for one fetch of the JWKS. */
   fetchMs: 2000,
-  /** A key taken out of the JWKS counts for at most this long, while the JWKS can be fetched. */
+  /** A key that was removed from the JWKS stays valid for at most this long, as long as the JWKS can be fetched. */
   refreshMs: 5 * 60 * 1000,
-  /** A JWT with an unknown key id makes the JWKS be fetched at once, but not more often than this. */
+  /** A JWT with an unknown key id causes an immediate fetch of the JWKS, but not more often than this. */
   cooldownMs: 5000,
 };
 
-/** Takes where the JWKS is and what `iss` and `aud` must be; keys are fetched when first needed. */
+/** `issuer` and `audience` are what `iss` and `aud` must be. The keys are fetched when they are first needed. */
 export function openSignIn(
   { jwksUrl, issuer, audience }: NonNullable<Config['callers']['signIn']>,
   times: Partial<typeof signInDefaults> = {},
 ): SignIn {
   const { fetchMs, refreshMs, cooldownMs } = { ...signInDefaults, ...times };
-  // Never too old for jose, which would make requests wait: `refreshBehind` keeps it young.
+  // Without an age limit of jose's, which would make requests wait: `refreshInBackground` renews it.
   const remote = createRemoteJWKSet(new URL(jwksUrl), {
     timeoutDuration: fetchMs,
     cooldownDuration: cooldownMs,
@@ -58,26 +58,26 @@ export function openSignIn(
     return { subject: payload.sub };
   };
   let fetchedAt = 0;
-  const refreshBehind = () => {
+  const refreshInBackground = () => {
     if (Date.now() - fetchedAt < refreshMs) return;
     fetchedAt = Date.now();
-    // When it fails, the keys seen last still count.
+    // When this fails, the last known keys remain valid.
     remote.reload().catch(() => undefined);
   };
   return {
     async verify(jwt) {
       try {
         const known = remote.jwks();
-        if (known) refreshBehind();
+        if (known) refreshInBackground();
         else fetchedAt = Date.now();
         return await attempt(jwt, known ? createLocalJWKSet(known) : remote).catch((error) => {
           if (!known || codeOf(error) !== UNKNOWN_KEY) throw error;
           return attempt(jwt, remote);
         });
       } catch (cause) {
-        if (ABOUT_JWT.includes(codeOf(cause)))
+        if (INVALID_JWT.includes(codeOf(cause)))
           throw new WebdistError('unauthorized', 'authorization: the JWT is not valid here.', { cause });
-        throw new WebdistError('sign_in_unavailable', 'The keys of the sign-in cannot be fetched.', {
+        throw new WebdistError('sign_in_unavailable', "The sign-in's keys cannot be fetched.", {
           cause,
           retryAfterSeconds: 5,
         });
@@ -88,7 +88,7 @@ export function openSignIn(
 
 const UNKNOWN_KEY = 'ERR_JWKS_NO_MATCHING_KEY';
 
-const ABOUT_JWT: readonly string[] = [
+const INVALID_JWT: readonly string[] = [
   'ERR_JWT_EXPIRED',
   'ERR_JWT_CLAIM_VALIDATION_FAILED',
   'ERR_JWT_INVALID',

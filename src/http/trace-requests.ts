@@ -1,6 +1,6 @@
 /**
- * A span for each request, by OpenTelemetry's semantic conventions for HTTP servers. Leaves out what callers choose
- * freely or what is about a person: paths that no route has, queries, addresses, user agents.
+ * A span for each request, by OpenTelemetry's semantic conventions for HTTP servers. It leaves out what a caller chooses
+ * freely and what concerns a person: paths without a route, queries, addresses, user agents.
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -10,10 +10,10 @@ import type { Caller } from './authorize.ts';
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT', 'QUERY']);
 
-/** Asked every few seconds, by machines. */
+/** Machines request these every few seconds. */
 const UNTRACED = new Set(['/health/live', '/health/ready', '/livez', '/readyz', '/metrics']);
 
-/** Traces every request but those for health and metrics. */
+/** Traces every request except those for health and metrics. */
 export function traceRequests(app: FastifyInstance, tracing: Tracing): void {
   app.decorateRequest('span', null);
   const spanOf = (request: FastifyRequest) => request.getDecorator<Span | null>('span');
@@ -37,7 +37,7 @@ export function traceRequests(app: FastifyInstance, tracing: Tracing): void {
     request.setDecorator('span', span);
     within(span, done);
   });
-  // Node reads a body outside of what the hook above began.
+  // Node reads the body outside of the asynchronous context that the hook above started.
   app.addHook('preValidation', (request, _reply, done) => {
     const span = spanOf(request);
     if (span) within(span, done);
@@ -46,14 +46,14 @@ export function traceRequests(app: FastifyInstance, tracing: Tracing): void {
   app.addHook('onResponse', (request, { statusCode }, done) => {
     const span = spanOf(request);
     span?.set({ 'http.response.status_code': statusCode });
-    // Its `error.type` is the problem's code.
+    // problems.ts has set `error.type` to the problem's code.
     if (statusCode >= 500) span?.fail();
     span?.end();
     done();
   });
 }
 
-/** Authorization of a page or a server as a span that tells with what the caller came. */
+/** Runs the authorization of a page or a server in a span, whose `webdist.caller` is the kind of credential. */
 export const authorizeSpan = (
   request: FastifyRequest,
   work: () => Caller | Promise<Caller>,
@@ -63,6 +63,6 @@ export const authorizeSpan = (
     return caller && { 'webdist.caller': caller.kind === 'server' ? 'api_key' : page };
   });
 
-/** The same of a device. */
+/** The same for a device. */
 export const grantSpan = (work: () => Promise<Grant>): Promise<Grant> =>
   span('authorize', work, (grant) => grant && { 'webdist.caller': grant.subject ? 'access_token' : 'anonymous' });

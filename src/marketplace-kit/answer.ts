@@ -1,10 +1,10 @@
 /**
- * The two questions of a device: what it had and wants back (restore), and what is newer (updates); Apple: "Installing
- * your app from your website", "Installing apps from an alternative marketplace" (docs/apple-facts.md §3.2, §3.3).
- * Every token of an answer is asked for in one pass, and an app that cannot be served spoils no other.
+ * The two requests of a device: apps it had and wants back (restore), and newer versions (updates); Apple: "Installing your
+ * app from your website", "Installing apps from an alternative marketplace" (docs/apple-facts.md §3.2, §3.3). All tokens of
+ * a response are requested together, and an app that cannot be served does not affect the others.
  */
 
-import { isWebdistError, WebdistError } from '../errors.ts';
+import { toWebdistError, type WebdistError } from '../errors.ts';
 import type { AppVersion, Device } from '../packages/versions.ts';
 import { type Choice, chooseRestore, chooseUpdate } from './choose.ts';
 import type { VersionRules } from './rollout.ts';
@@ -14,22 +14,21 @@ export type DeviceRequest = Device & {
   readonly apps: readonly { readonly appleItemId: string; readonly appleVersionId: string }[];
 };
 
-/** An app of this service, and what is known of its packages. */
-type OfferedApp = {
+/** One app of this service, with its packages. */
+export type OfferedApp = {
   readonly appShareUrl?: string | undefined;
   readonly versions: readonly AppVersion[];
   readonly rules: VersionRules;
+  /** Issues one install verification token. Throws a WebdistError. */
+  issue(appleVersionId: string): Promise<string>;
 };
 
-/** What the answers are made with. */
-export type AnswerParts = {
-  /** Undefined for an app that is not one of this service. */
+export type AnswerDeps = {
+  /** Undefined when this service has no such app. */
   appOf(appleItemId: string, requestedVersionId: string): OfferedApp | undefined;
-  /** One install verification token. Throws a WebdistError. */
-  issue(appleItemId: string, appleVersionId: string): Promise<string>;
-  /** What stands for the device in a staged release. */
+  /** Identifies the device in a staged release. */
   readonly who: string;
-  /** Hears of a failure that is nobody's fault but this service's. */
+  /** Called on internal failures. */
   failed(appleItemId: string, error: WebdistError): void;
 };
 
@@ -46,15 +45,15 @@ type Failure = {
   readonly failure: { readonly code: 404; readonly description: string };
 };
 
-/** Answers a restore request. Throws only when nothing could be served for want of something temporary. */
-export async function answerRestore(request: DeviceRequest, parts: AnswerParts) {
-  const { entries, failures } = await answerAll(request, parts, chooseRestore);
+/** Answers a restore request. Throws only if every app failed temporarily. */
+export async function answerRestore(request: DeviceRequest, deps: AnswerDeps) {
+  const { entries, failures } = await answerAll(request, deps, chooseRestore);
   return { restores: entries.map(({ entry }) => entry), ...(failures.length > 0 && { failures }) };
 }
 
-/** Answers an update request: only what is newer. Throws as `answerRestore` does. */
-export async function answerUpdates(request: DeviceRequest, parts: AnswerParts) {
-  const { entries, failures } = await answerAll(request, parts, (choice) => {
+/** Answers an update request with newer versions only. Throws as `answerRestore` does. */
+export async function answerUpdates(request: DeviceRequest, deps: AnswerDeps) {
+  const { entries, failures } = await answerAll(request, deps, (choice) => {
     const version = chooseUpdate(choice);
     return version && { version };
   });
@@ -73,26 +72,26 @@ type Outcome =
   | Failure
   | undefined;
 
-async function answerAll({ apps, ...device }: DeviceRequest, parts: AnswerParts, choose: Choose) {
+async function answerAll({ apps, ...device }: DeviceRequest, deps: AnswerDeps, choose: Choose) {
   const outcomes = await Promise.all(
     apps.map(async ({ appleItemId, appleVersionId: requested }): Promise<Outcome> => {
-      const app = parts.appOf(appleItemId, requested);
+      const app = deps.appOf(appleItemId, requested);
       if (!app) return failureOf(appleItemId, requested, 'This app is not offered here.');
-      const chosen = choose({ requested, device, versions: app.versions, rules: app.rules, who: parts.who });
+      const chosen = choose({ requested, device, versions: app.versions, rules: app.rules, who: deps.who });
       if (!chosen) return undefined;
       if ('reason' in chosen) return failureOf(appleItemId, requested, chosen.reason);
-      return entryFor(appleItemId, app, chosen.version, parts);
+      return entryFor(appleItemId, app, chosen.version, deps.failed);
     }),
   );
   const entries = outcomes.filter((outcome) => outcome !== undefined && 'entry' in outcome);
   const errors = outcomes.filter((outcome) => outcome !== undefined && 'error' in outcome);
-  // To say "not available" of everything would be a lie a device believes; this way it asks again.
+  // A 404 for every app would make the device give up; after an error it asks again.
   if (entries.length === 0 && errors[0]) throw errors[0].error;
   const failures = outcomes.flatMap((outcome, index) => {
-    const asked = apps[index];
-    if (!outcome || !asked) return [];
+    const app = apps[index];
+    if (!outcome || !app) return [];
     if ('failure' in outcome) return [outcome];
-    return 'error' in outcome ? [failureOf(asked.appleItemId, asked.appleVersionId, outcome.error.title)] : [];
+    return 'error' in outcome ? [failureOf(app.appleItemId, app.appleVersionId, outcome.error.title)] : [];
   });
   return { entries, failures };
 }
@@ -101,7 +100,7 @@ async function entryFor(
   appleItemId: string,
   app: OfferedApp,
   version: AppVersion,
-  parts: AnswerParts,
+  failed: AnswerDeps['failed'],
 ): Promise<Outcome> {
   const { appleVersionId, packageUrl } = version;
   try {
@@ -109,16 +108,14 @@ async function entryFor(
       appleItemId,
       appleVersionId,
       alternativeDistributionPackage: packageUrl,
-      installVerificationToken: await parts.issue(appleItemId, appleVersionId),
+      installVerificationToken: await app.issue(appleVersionId),
       ...(app.appShareUrl !== undefined && { appShareURL: app.appShareUrl }),
     };
     return { entry, version };
-  } catch (error) {
-    const problem = isWebdistError(error)
-      ? error
-      : new WebdistError('internal_error', 'The token could not be made.', { cause: error });
-    parts.failed(appleItemId, problem);
-    return { error: problem };
+  } catch (cause) {
+    const error = toWebdistError(cause, 'internal_error', 'The token could not be issued.');
+    failed(appleItemId, error);
+    return { error };
   }
 }
 

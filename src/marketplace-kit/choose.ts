@@ -1,25 +1,25 @@
-/** Which version a restore and which an update answers with. Pure. */
+/** Chooses the version that a restore or an update request gets. Pure. */
 
 import { type AppVersion, compareVersions, type Device, runsOn } from '../packages/versions.ts';
 import { isHeld, isInStage, type VersionRules } from './rollout.ts';
 
 export type Choice = {
-  /** AppleVersionID the device has, or wants back. */
+  /** The AppleVersionID that the device has, or wants back. */
   readonly requested: string;
   readonly device: Device;
-  /** Every version there is a package of. */
+  /** All versions that have a package. */
   readonly versions: readonly AppVersion[];
   readonly rules: VersionRules;
-  /** What stands for the device in a staged release. */
+  /** Identifies the device in a staged release. */
   readonly who: string;
 };
 
-/** A version, or why there is none, in words for the device's log. */
+/** A version, or the reason why there is none, for the device's log. */
 export type Chosen = { readonly version: AppVersion } | { readonly reason: string };
 
 /**
- * The version asked for, as long as its package is there: a link's install and its restore are of one version
- * (docs/apple-facts.md §10 line 30). Otherwise the newest one that is given out: the app comes back, if newer than it was.
+ * The requested version while its package exists, because an install from a link and the restore that belongs to it must be
+ * of one version (docs/apple-facts.md §10 line 30). Otherwise the newest released one: the app comes back, perhaps newer.
  */
 export function chooseRestore(choice: Choice): Chosen {
   const { requested, device, rules } = choice;
@@ -28,7 +28,7 @@ export function chooseRestore(choice: Choice): Chosen {
   return newestOf(choice) ?? { reason: reasonFor(choice) };
 }
 
-/** The newest version the device can have, if it is newer than what it has; undefined when there is none. */
+/** The newest version that runs on the device, if it is newer than the installed one; else undefined. */
 export function chooseUpdate(choice: Choice): AppVersion | undefined {
   const installed = choice.versions.find((version) => version.appleVersionId === choice.requested);
   const newest = newestOf(choice)?.version;
@@ -45,10 +45,10 @@ function newestOf({ versions, device, rules, who }: Choice): { readonly version:
 }
 
 function reasonFor({ versions, device, rules }: Choice): string {
-  if (versions.length === 0) return 'No package of this app is here.';
+  if (versions.length === 0) return 'There is no package of this app here.';
   if (versions.every((version) => !runsOn(version, device)))
     return `No version of this app runs on ${device.platform} ${device.osVersion ?? ''}`.trim().concat('.');
   return versions.some(({ appleVersionId }) => isHeld(rules, appleVersionId))
     ? 'This version is on hold.'
-    : 'This version is not given out yet.';
+    : 'This version is not released yet.';
 }

@@ -3,7 +3,7 @@
  * app from your website"; docs/apple-facts.md §3.1). Pure.
  */
 
-/** The `license` block by Apple's names. Absolute https addresses. */
+/** The `license` block, with Apple's names. Absolute https URLs. */
 type LicenseUrls = {
   readonly dynamicLicenseURL?: string | undefined;
   readonly licenseRenewalURL?: string | undefined;
@@ -26,18 +26,18 @@ type App = {
 };
 
 export type ConfigurationInput = {
-  /** Where devices reach this service, without a slash at the end. */
+  /** The address at which devices reach this service, without a trailing slash. */
   readonly publicUrl: string;
   readonly license: LicenseUrls;
   readonly updatesPollingHours: number;
   readonly apps: readonly App[];
 };
 
-/** Paths below the public address at which this service answers devices. */
+/** Paths below the public address. */
 export const RESTORE_PATH = '/marketplace-kit/restore';
 export const UPDATES_PATH = '/marketplace-kit/updates';
 
-/** All five are required by Apple's licensing page. */
+/** Apple's licensing page requires all five. */
 const LICENSE_NAMES = [
   'dynamicLicenseURL',
   'licenseRenewalURL',
@@ -46,7 +46,7 @@ const LICENSE_NAMES = [
   'encryptionCertificateURL',
 ] as const;
 
-/** Gives the document. An app with values of its own gets a full copy of the configuration, at the end of it, as Apple asks. */
+/** The document. An app with values of its own gets a complete copy of the configuration at the end of it, as Apple requires. */
 export function marketplaceKitConfiguration({ publicUrl, license, updatesPollingHours, apps }: ConfigurationInput) {
   const common = {
     license: given(license),
@@ -73,19 +73,20 @@ export function marketplaceKitConfiguration({ publicUrl, license, updatesPolling
   return { ...common, ...(overrides.length > 0 && { overridesByAppleItemID: Object.fromEntries(overrides) }) };
 }
 
-/** In Apple's order, those that are absent left out. */
+/** Those that are set, in Apple's order. */
 function given(license: LicenseUrls): Record<string, string> {
   const entries = LICENSE_NAMES.map((name) => [name, license[name]] as const);
   return Object.fromEntries(entries.filter((entry): entry is [(typeof LICENSE_NAMES)[number], string] => !!entry[1]));
 }
 
-/** What a device would miss, in words; empty when the document is whole. */
+/** What is missing for devices, one sentence each; empty for a complete document. */
 export function configurationWarnings(input: ConfigurationInput): string[] {
   const document = marketplaceKitConfiguration(input);
   const copies = [document, ...Object.values(document.overridesByAppleItemID ?? {})];
   const missing = LICENSE_NAMES.filter((name) => copies.some(({ license }) => license[name] === undefined));
-  const said = missing.length === 0 ? [] : [`license lacks ${missing.join(', ')}: without a licence no app installs`];
+  const warnings =
+    missing.length === 0 ? [] : [`license lacks ${missing.join(', ')}: without a licence no app installs`];
   const hours = copies.map(({ updates }) => updates.pollingInterval).filter((interval) => interval < 24);
-  if (hours.length > 0) said.push('a pollingInterval is below 24 hours; the OS asks once in 24 hours at most');
-  return said;
+  if (hours.length > 0) warnings.push('a pollingInterval is below 24 hours; the OS polls at most once in 24 hours');
+  return warnings;
 }

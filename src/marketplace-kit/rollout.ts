@@ -1,11 +1,8 @@
-/**
- * Stopping a bad release: a version on hold is given to nobody, a staged one as an update to a share of the devices.
- * Pure.
- */
+/** Limits a bad release: no device gets a version on hold; a share of the devices gets a staged one as an update. Pure. */
 
 import { createHash } from 'node:crypto';
 
-/** What an operator said of one version. */
+/** What the operator configured for one version. */
 type VersionRule = { readonly hold: true } | { readonly percent: number };
 
 /** By AppleVersionID. */
@@ -18,8 +15,8 @@ export const isHeld = (rules: VersionRules, appleVersionId: string): boolean => 
 };
 
 /**
- * Whether `who`, anything that stays the same for a device, is among the first devices to get a version. Raising the
- * percentage only ever adds devices, and every version begins with other ones.
+ * Whether `who`, which must be constant for a device, is among the first devices to get a version. Raising the percentage
+ * only adds devices, and each version starts with different ones.
  */
 export function isInStage(rules: VersionRules, appleVersionId: string, who: string): boolean {
   const rule = rules[appleVersionId];
@@ -28,5 +25,5 @@ export function isInStage(rules: VersionRules, appleVersionId: string, who: stri
   return bucketOf(`${appleVersionId} ${who}`) < rule.percent;
 }
 
-/** 0 to 99, evenly. */
+/** 0 to 99, evenly distributed. */
 const bucketOf = (text: string): number => createHash('sha256').update(text).digest().readUInt32BE(0) % 100;

@@ -1,16 +1,13 @@
-/** Health, metrics and public keys (contract §5.3, §5.5). Nothing here makes a remote call. */
+/** Health (docs/http-api.md, "Health"). Nothing here makes a remote call. */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { ServerDeps } from '../../service/service.ts';
 
-type Deps = Pick<ServerDeps, 'service' | 'config' | 'metrics'> & { readonly isShuttingDown: () => boolean };
+export type HealthDeps = Pick<ServerDeps, 'service' | 'config'> & { readonly isShuttingDown: () => boolean };
 
 export const healthRoutes =
-  ({ service, config, metrics, isShuttingDown }: Deps): FastifyPluginAsyncZod =>
+  ({ service, config, isShuttingDown }: HealthDeps): FastifyPluginAsyncZod =>
   async (app) => {
-    app.addHook('onRequest', async (_request, reply) => {
-      reply.header('cache-control', 'no-store');
-    });
     for (const url of ['/health/live', '/livez'])
       app.get(url, { schema: { summary: 'Whether the process can answer' } }, async () => ({
         live: true,
@@ -27,19 +24,4 @@ export const healthRoutes =
           return reply.code(ready ? 200 : 503).send({ ...health, ready, shuttingDown });
         },
       );
-    app.get('/metrics', { schema: { summary: 'Prometheus metrics' } }, async (_request, reply) =>
-      reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
-    );
-  };
-
-export const jwksRoute =
-  ({ service }: Pick<Deps, 'service'>): FastifyPluginAsyncZod =>
-  async (app) => {
-    const schema = { summary: 'The registered public keys, by key id (RFC 7517)' };
-    app.get('/.well-known/jwks.json', { schema }, async (_request, reply) =>
-      reply
-        .header('cache-control', 'public, max-age=60')
-        .type('application/jwk-set+json')
-        .send(JSON.stringify(service.jwks())),
-    );
   };

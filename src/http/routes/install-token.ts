@@ -1,21 +1,21 @@
 /**
- * `POST` and `GET /install-token` (contract §5.1) and `POST /install-tokens` (§5.2): who may say what, then one
- * `service.issue` for each. Must not know how tokens are made.
+ * `POST` and `GET /install-token`, and `POST /install-tokens` (docs/http-api.md): which caller may set which field, then
+ * one `service.issue` for each token.
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { AppConfig } from '../../config/config.ts';
-import { isWebdistError, WebdistError } from '../../errors.ts';
+import { isWebdistError, toWebdistError, WebdistError } from '../../errors.ts';
 import { installUrl } from '../../install-token/install-url.ts';
-import { latest } from '../../latest.ts';
 import type { AppNamed } from '../../service/app-named.ts';
 import type { IssuedInstall, IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
 import type { CountryOf } from '../country.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
+import type { LinkToken } from '../link-token.ts';
 import { problemOf, problemSchema } from '../problems.ts';
 import {
   type InstallFields,
@@ -32,8 +32,8 @@ type Deps = Pick<ServerDeps, 'service' | 'catalogue'> & {
   readonly devices: DeviceCookies;
   readonly countryOf: CountryOf;
   readonly callerOf: (request: FastifyRequest) => Caller;
-  /** The `token` of a link for devices to exchange, where webdist's own OAuth is used (contract §5.6). */
-  readonly linkToken: ((install: IssueRequest, issued: IssuedInstall) => Promise<string>) | undefined;
+  /** Undefined unless webdist's own OAuth is used. */
+  readonly linkToken: LinkToken | undefined;
 };
 
 const answers = { 200: installTokenAnswer, default: problemSchema };
@@ -47,7 +47,7 @@ export const installTokenRoutes =
       { schema: { summary, body: installBody, querystring: z.strictObject({}), response: answers } },
       (request, reply) => answerOne(deps, request.body, request, reply),
     );
-    // HEAD would make a token that nobody gets to see.
+    // HEAD would issue a token that the caller never sees.
     app.get(
       '/install-token',
       { exposeHeadRoute: false, schema: { summary, querystring: installQuery, response: answers } },
@@ -67,7 +67,7 @@ export const installTokensRoute =
       const caller = deps.callerOf(request);
       if (caller.kind !== 'server') throw new WebdistError('unauthorized', 'authorization: an API key is required.');
       const results = await Promise.all(
-        request.body.requests.map((fields, index) => answerEntry(deps, { entry: fields, index, caller }, request)),
+        request.body.requests.map((entry, index) => answerEntry(deps, { entry, index, caller }, request)),
       );
       reply.header('cache-control', 'no-store');
       return { results };
@@ -103,9 +103,7 @@ async function answerEntry(deps: Deps, { entry, index, caller }: Entry, request:
       `${['body.requests', index, ...(issue?.path ?? [])].join('.')}: ${issue?.message}`,
     );
   } catch (error) {
-    const problem = isWebdistError(error)
-      ? error
-      : new WebdistError('internal_error', 'The request could not be answered.', { cause: error });
+    const problem = toWebdistError(error, 'internal_error', 'The request could not be answered.');
     if (problem.status >= 500)
       request.log.error({ event: 'request_failed', code: problem.code, err: problem }, problem.detail);
     return problemOf(problem, request.id);
@@ -123,9 +121,6 @@ function serverRequest({ appNamed }: Deps, fields: InstallFields, { name }: Serv
   };
 }
 
-/** RFC 3339, without the fraction. */
-const textOfSecond = latest((seconds: number) => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z'));
-
 async function answerFor(
   { service, catalogue, linkToken }: Deps,
   install: IssueRequest,
@@ -138,7 +133,7 @@ async function answerFor(
   const packageUrl = catalogue.currentOf(app)?.packageUrl ?? app.packageUrl;
   return {
     token: issued.installToken,
-    expiresAt: textOfSecond(issued.expiresAtSeconds),
+    expiresAt: rfc3339(issued.expiresAtSeconds),
     dtype: issued.dtype,
     keyId: issued.keyId,
     nonce: issued.nonce,
@@ -154,7 +149,10 @@ async function answerFor(
   };
 }
 
-/** The log's one line for each token (contract §6). */
+/** Seconds since 1970 as RFC 3339, without a fraction. */
+const rfc3339 = (seconds: number) => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
+
+/** Writes the one line that the log has for each token. */
 export function logIssued(
   request: FastifyRequest,
   app: AppConfig,
@@ -163,8 +161,8 @@ export function logIssued(
   request.log.info({ event: 'install_token_issued', app: app.bundleId, dtype, nonce, subject: subjectTag, keyId });
 }
 
-/** The bundle id of the app that a request for one token names; undefined when that is none of this server's. */
-export function appAskedFor(appNamed: AppNamed, { body, query }: FastifyRequest): string | undefined {
+/** The bundle id of the app that a request for one token names; undefined when this server has no such app. */
+export function requestedApp(appNamed: AppNamed, { body, query }: FastifyRequest): string | undefined {
   try {
     return appNamed(appNameIn((body ?? query) as InstallFields)).bundleId;
   } catch (error) {
@@ -173,7 +171,7 @@ export function appAskedFor(appNamed: AppNamed, { body, query }: FastifyRequest)
   }
 }
 
-/** The one name given under any of its four spellings. Throws `invalid_request` when two disagree. */
+/** The name under any of its four spellings. Throws `invalid_request` when two of them disagree. */
 function appNameIn({ app, bundleID, bundleId, appleItemId }: InstallFields): string | undefined {
   const [name, ...others] = new Set([app, bundleID, bundleId, appleItemId].filter((one) => one !== undefined));
   if (others.length > 0) throw new WebdistError('invalid_request', 'app: is named twice, and differently.');
@@ -182,13 +180,13 @@ function appNameIn({ app, bundleID, bundleId, appleItemId }: InstallFields): str
 
 function dtypeIn({ dtype, redownload }: InstallFields) {
   if (redownload === undefined) return dtype;
-  const said = redownload ? 'redownload' : 'download';
-  if (dtype !== undefined && dtype !== said)
-    throw new WebdistError('invalid_request', 'dtype: redownload says otherwise.');
-  return said;
+  const implied = redownload ? 'redownload' : 'download';
+  if (dtype !== undefined && dtype !== implied)
+    throw new WebdistError('invalid_request', 'dtype: contradicts redownload.');
+  return implied;
 }
 
-/** A page's `redownload` is ignored, as AltStore's call sends it; any other claim it may not set is refused. */
+/** A page's `redownload` is ignored, because AltStore's call has it; any other claim is refused. */
 function refuseClaims(fields: InstallFields): void {
   for (const name of ['subject', 'dtype', 'country', 'version'] as const)
     if (fields[name] !== undefined)

@@ -1,4 +1,7 @@
-/** `POST /installs` (contract §5.4): evidence that a token was used. Answers 204 whatever came of it, so that nobody learns of others. */
+/**
+ * `POST /installs` (docs/http-api.md): evidence that a token was used. The response is 204 whatever the evidence changes,
+ * so that a caller learns nothing about other devices.
+ */
 
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -38,7 +41,7 @@ export const installsRoute =
         return reply.code(204).send();
       }
       if (nonce === undefined)
-        throw new WebdistError('forbidden', 'subject: only an authenticated server may name one; give the nonce.');
+        throw new WebdistError('forbidden', 'subject: only an authenticated server may set this; send the nonce.');
       const device = devices.deviceIn(request);
       if (device !== undefined) await service.confirm('tap', { nonce, subject: device });
       return reply.code(204).send();

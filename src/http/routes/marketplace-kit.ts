@@ -1,6 +1,6 @@
 /**
- * `GET /.well-known/marketplace-kit`, `POST /marketplace-kit/restore` and `POST /marketplace-kit/updates` (contract
- * §5.6; docs/apple-facts.md §3.1 to §3.3). Must not know how versions are chosen or tokens made.
+ * `GET /.well-known/marketplace-kit`, `POST /marketplace-kit/restore` and `POST /marketplace-kit/updates`
+ * (docs/http-api.md, "MarketplaceKit"; docs/apple-facts.md §3.1 to §3.3).
  */
 
 import type { FastifyRequest } from 'fastify';
@@ -8,8 +8,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { APPLE_ID } from '../../apple-id.ts';
 import type { AppConfig } from '../../config/config.ts';
-import { WebdistError } from '../../errors.ts';
-import { type AnswerParts, answerRestore, answerUpdates } from '../../marketplace-kit/answer.ts';
+import { type AnswerDeps, answerRestore, answerUpdates, type OfferedApp } from '../../marketplace-kit/answer.ts';
 import {
   configurationWarnings,
   marketplaceKitConfiguration,
@@ -18,24 +17,25 @@ import {
 } from '../../marketplace-kit/configuration.ts';
 import { RESTORE_EVIDENCE, restoreDtype, UPDATE_DTYPE } from '../../marketplace-kit/restore-dtype.ts';
 import type { Grant } from '../../oauth/sealed.ts';
+import type { IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
+import { addressOf } from '../address.ts';
 import { fixedDocument } from '../fixed-document.ts';
-import { addressOf } from '../limits/rate-limit.ts';
 import { logIssued } from './install-token.ts';
 
 type Deps = Pick<ServerDeps, 'service' | 'config' | 'catalogue' | 'now'> & {
-  /** What the access token of a request stands for. */
+  /** The subject and the install that the access token of a request stands for. */
   readonly grantOf: (request: FastifyRequest) => Grant;
 };
 
-/** More apps than anybody has of one developer. */
+/** More than any device has of one developer. */
 const MAX_APPS = 200;
 
-/** Decimal strings; a number is taken as well, as long as it is exact. */
+/** A decimal string; a JSON number is accepted while it is exact. */
 const appleId = z.union([z.string().regex(APPLE_ID), z.int().positive().transform(String)]);
-const requestedApp = z.object({ appleItemId: appleId, appleVersionId: appleId });
+const appAndVersion = z.object({ appleItemId: appleId, appleVersionId: appleId });
 
-/** Members that are not listed are let be: Apple may add some. Each app is checked by itself. */
+/** Unknown members are ignored: Apple may add some. Each app is checked separately. */
 const deviceBody = z.object({
   apps: z.array(z.unknown()).max(MAX_APPS, `may hold at most ${MAX_APPS} apps`),
   platform: z.string().max(64).optional(),
@@ -51,40 +51,40 @@ export const marketplaceKitDocument =
     for (const warning of configurationWarnings(input))
       log.warn({ event: 'marketplace_kit_incomplete' }, `.well-known/marketplace-kit: ${warning}`);
     const answer = fixedDocument(marketplaceKitConfiguration(input));
-    const schema = { summary: 'Where devices ask for licences, restores and updates' };
+    const schema = { summary: 'Where devices request licences, restores and updates' };
     app.get('/.well-known/marketplace-kit', { schema }, async (request, reply) => answer(request, reply));
   };
 
 export const marketplaceKitRoutes =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
-    const offering = { ...deps, offered: new Map(deps.config.apps.map((one) => [one.appleItemId, one])) };
+    const offered = new Map(deps.config.apps.map((one) => [one.appleItemId, one]));
     app.addHook('onRequest', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
     });
-    const restore = { summary: 'Apps a device wants back, each with a token', body: deviceBody };
+    const restore = { summary: 'Apps that a device wants back, each with a token', body: deviceBody };
     app.post(RESTORE_PATH, { schema: restore }, async (request) => {
       const { apps, malformed } = readApps(request.body);
-      const answer = await answerRestore({ ...request.body, apps }, partsFor(offering, request, issueRestore));
+      const answer = await answerRestore({ ...request.body, apps }, answerDeps(deps, offered, request, restoreClaims));
       return withFailures(answer, malformed);
     });
-    const updates = { summary: 'Newer versions of apps a device has, each with a token', body: deviceBody };
+    const updates = { summary: 'Newer versions of apps that a device has, each with a token', body: deviceBody };
     app.post(UPDATES_PATH, { schema: updates }, async (request) => {
       const { apps, malformed } = readApps(request.body);
-      const answer = await answerUpdates({ ...request.body, apps }, partsFor(offering, request, issueUpdate));
+      const answer = await answerUpdates({ ...request.body, apps }, answerDeps(deps, offered, request, updateClaims));
       return withFailures(answer, malformed);
     });
   };
 
 function readApps({ apps }: DeviceBody) {
-  const read = apps.map((app) => ({ app, parsed: requestedApp.safeParse(app) }));
+  const read = apps.map((app) => ({ app, parsed: appAndVersion.safeParse(app) }));
   return {
     apps: read.flatMap(({ parsed }) => (parsed.success ? [parsed.data] : [])),
     malformed: read.flatMap(({ app, parsed }) => (parsed.success ? [] : [malformedFailure(app)])),
   };
 }
 
-/** Says back what was asked for as far as it was text, so that the device knows which one is meant. */
+/** Repeats the ids of the request as far as they are text, so that the device can tell which app is meant. */
 function malformedFailure(app: unknown) {
   const short = z.string().max(64).catch('');
   const { appleItemId, appleVersionId } = z
@@ -98,64 +98,50 @@ function withFailures<T extends { readonly failures?: readonly object[] }>(answe
   return malformed.length === 0 ? answer : { ...answer, failures: [...(answer.failures ?? []), ...malformed] };
 }
 
-type Issue = (
+/** What a request decides about its tokens, beside the app and the version. */
+type ClaimsFor = (grant: Grant, app: AppConfig, nowSeconds: number) => Pick<IssueRequest, 'dtype' | 'evidence'>;
+
+const restoreClaims: ClaimsFor = (grant, app, nowSeconds) => ({
+  dtype: restoreDtype(grant, app.appleItemId, nowSeconds),
+  evidence: RESTORE_EVIDENCE,
+});
+
+const updateClaims: ClaimsFor = () => ({ dtype: UPDATE_DTYPE });
+
+function answerDeps(
   deps: Deps,
+  offered: ReadonlyMap<string, AppConfig>,
   request: FastifyRequest,
-  install: { app: AppConfig; appleVersionId: string },
-) => Promise<string>;
-
-type Offering = Deps & { readonly offered: ReadonlyMap<string, AppConfig> };
-
-function partsFor(deps: Offering, request: FastifyRequest, issue: Issue): AnswerParts {
-  const { catalogue, offered } = deps;
+  claimsFor: ClaimsFor,
+): AnswerDeps {
+  const { service, catalogue, now } = deps;
+  const grant = deps.grantOf(request);
   return {
-    appOf(appleItemId, requested) {
+    appOf(appleItemId, requested): OfferedApp | undefined {
       const app = offered.get(appleItemId);
       if (!app) return undefined;
       const known = catalogue.versionsOf(app);
-      // Before the manifest could be read there is only the package itself, which is what a link has just named.
-      const unknown = app.packageUrl ? [{ appleVersionId: requested, packageUrl: app.packageUrl }] : [];
-      return { appShareUrl: app.appShareUrl, versions: known.length > 0 ? known : unknown, rules: app.versions ?? {} };
+      // Until the manifest has been read, only the package's URL is known; the requested version is what a link just named.
+      const assumed = app.packageUrl ? [{ appleVersionId: requested, packageUrl: app.packageUrl }] : [];
+      return {
+        appShareUrl: app.appShareUrl,
+        versions: known.length > 0 ? known : assumed,
+        rules: app.versions ?? {},
+        async issue(appleVersionId) {
+          const claims = claimsFor(grant, app, Math.floor(now() / 1000));
+          const { subject } = grant;
+          const issued = await service.issue({ app, subject, caller: 'device', appleVersionId, ...claims });
+          logIssued(request, app, issued);
+          return issued.installToken;
+        },
+      };
     },
-    async issue(appleItemId, appleVersionId) {
-      const app = offered.get(appleItemId);
-      if (!app) throw new WebdistError('unknown_app', 'This app is not offered here.');
-      return issue(deps, request, { app, appleVersionId });
-    },
-    who: whoIs(deps.grantOf(request), request),
+    who: whoIs(grant, request),
     failed: (appleItemId, error) =>
       request.log.error({ event: 'device_token_failed', appleItemId, code: error.code, err: error }, error.detail),
   };
 }
 
-/** In a staged release a device that is not known by anything is known by its network. */
+/** In a staged release, a device without a subject is identified by its network. */
 const whoIs = ({ subject }: Grant, request: FastifyRequest) =>
   subject ? `${subject.kind} ${subject.id}` : `address ${addressOf(request)}`;
-
-const issueRestore: Issue = async ({ service, now, grantOf }, request, { app, appleVersionId }) => {
-  const grant = grantOf(request);
-  const { subject } = grant;
-  const dtype = restoreDtype(grant, app.appleItemId, Math.floor(now() / 1000));
-  const issued = await service.issue({
-    app,
-    subject,
-    caller: 'device',
-    dtype,
-    evidence: RESTORE_EVIDENCE,
-    appleVersionId,
-  });
-  logIssued(request, app, issued);
-  return issued.installToken;
-};
-
-const issueUpdate: Issue = async ({ service, grantOf }, request, { app, appleVersionId }) => {
-  const issued = await service.issue({
-    app,
-    subject: grantOf(request).subject,
-    caller: 'device',
-    dtype: UPDATE_DTYPE,
-    appleVersionId,
-  });
-  logIssued(request, app, issued);
-  return issued.installToken;
-};

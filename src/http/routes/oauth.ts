@@ -1,6 +1,6 @@
 /**
- * `GET /.well-known/oauth-authorization-server`, `GET /oauth/authorize`, `POST /oauth/token` for devices, and `POST
- * /oauth/code` for the website's login page (docs/apple-facts.md §3.5, §3.6). Must not know what the tokens hold.
+ * `GET /.well-known/oauth-authorization-server`, `GET /oauth/authorize` and `POST /oauth/token` for devices, and
+ * `POST /oauth/code` for the website's login page (docs/http-api.md, "OAuth"; docs/apple-facts.md §3.5, §3.6).
  */
 
 import formbody from '@fastify/formbody';
@@ -15,7 +15,7 @@ import type { Caller } from '../authorize.ts';
 import { fixedDocument } from '../fixed-document.ts';
 import { problemSchema } from '../problems.ts';
 
-/** Tells devices where to turn: to this server, or to the website's own. Without either there is no such document. */
+/** Refers devices to this server or to the website's own authorization server. Without either the path does not exist. */
 export const oauthDocument =
   ({ config }: Pick<ServerDeps, 'config'>): FastifyPluginAsyncZod =>
   async (app) => {
@@ -30,7 +30,7 @@ export const oauthDocument =
     app.get('/.well-known/oauth-authorization-server', { schema }, async (request, reply) => answer(request, reply));
   };
 
-/** What devices and their browsers call. */
+/** For devices and their browsers. */
 export const oauthRoutes =
   (server: AuthorizationServer): FastifyPluginAsyncZod =>
   async (app) => {
@@ -44,12 +44,14 @@ export const oauthRoutes =
       request.log.debug({ event: 'oauth_refused', code: error.code }, error.message);
       return reply.code(400).send({ error: error.code, error_description: error.message });
     });
-    app.get('/oauth/authorize', { schema: { summary: 'To the login page (RFC 6749 §4.1)' } }, async (request, reply) =>
-      reply.redirect(await server.authorize(request.query as Record<string, unknown>), 302),
+    app.get(
+      '/oauth/authorize',
+      { schema: { summary: 'Redirects to the login page (RFC 6749 §4.1)' } },
+      async (request, reply) => reply.redirect(await server.authorize(request.query as Record<string, unknown>), 302),
     );
     const summary = 'Access tokens for devices (RFC 8693 exchange, refresh, authorization code)';
     app.post('/oauth/token', { schema: { summary } }, async (request) =>
-      // A request without a body has no content type either, and so was not parsed.
+      // A request without a body has no content type, so no parser ran.
       server.token((request.body ?? {}) as Record<string, unknown>),
     );
   };
@@ -57,16 +59,16 @@ export const oauthRoutes =
 type Deps = { readonly server: AuthorizationServer; readonly callerOf: (request: FastifyRequest) => Caller };
 
 const codeBody = z.strictObject({
-  request: z.string().max(4096).describe('The `request` the login page was opened with'),
-  subject: z.string().min(1).max(256).describe('Who signed in: the same id as `subject` of install tokens'),
+  request: z.string().max(4096).describe('The `request` parameter that the login page was opened with'),
+  subject: z.string().min(1).max(256).describe('The person who signed in: the same id as `subject` of install tokens'),
 });
 
-/** What the login page's server calls, with an API key, once the person has signed in. */
+/** For the server of the login page, with an API key, once the person has signed in. */
 export const oauthCodeRoute =
   ({ server, callerOf }: Deps): FastifyPluginAsyncZod =>
   async (app) => {
     const schema = {
-      summary: 'After a person signed in again: where their browser goes next',
+      summary: 'After a person has signed in: where their browser goes next',
       body: codeBody,
       response: { 200: z.object({ redirectUrl: z.string() }), default: problemSchema },
     };

@@ -1,0 +1,22 @@
+/** What operators and their tools call: health, metrics and the description of the API. */
+
+import type { FastifyInstance } from 'fastify';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { Metrics } from '../../metrics.ts';
+import { docsRoutes } from '../docs.ts';
+import { type HealthDeps, healthRoutes } from '../routes/health.ts';
+import { metricsRoute } from '../routes/metrics.ts';
+
+export const operatorScope =
+  ({ metrics, ...deps }: HealthDeps & { readonly metrics: Metrics }): FastifyPluginAsyncZod =>
+  async (scope) => {
+    scope.addHook('onRequest', async (_request, reply) => {
+      reply.header('cache-control', 'no-store');
+    });
+    await scope.register(healthRoutes(deps));
+    await scope.register(metricsRoute(metrics));
+  };
+
+/** `/openapi.json` and `/docs`, which describe `api`. `newInstance` makes the Fastify instance that answers there. */
+export const docsScope = (api: FastifyPluginAsyncZod, newInstance: () => FastifyInstance): FastifyPluginAsyncZod =>
+  docsRoutes(async () => (await import('../description.ts')).describeApi(newInstance(), api));
