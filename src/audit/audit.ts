@@ -135,8 +135,9 @@ async function appendTo(file: FileHandle, entries: readonly AuditEntry[]): Promi
     await file.appendFile(lines.join(''));
     await file.datasync();
   } catch (error) {
-    // A part may have been written, for example to a full disk; the retry writes the whole batch.
-    await file.truncate(size);
+    // A part may have been written, for example to a full disk; the retry writes the whole batch. If this fails, too, the
+    // retry repairs the end of the file.
+    await file.truncate(size).catch(() => undefined);
     throw error;
   }
   return head;
