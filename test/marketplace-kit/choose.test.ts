@@ -46,7 +46,7 @@ t.test('restore: the version asked for, else the newest that runs', async (t) =>
   t.match(idOf(chooseRestore({ ...choice, requested: '50' })), { appleVersionId: '300' }, '2.0 needs a later system');
   t.match(idOf(chooseRestore({ ...choice, rules: { '100': { hold: true } } })), { appleVersionId: '300' });
   t.match(chooseRestore({ ...choice, device: { platform: 'iOS', osVersion: '16.0' } }), { reason: /runs on iOS 16.0/ });
-  t.match(chooseRestore({ ...choice, versions: [] }), { reason: /No package/ });
+  t.match(chooseRestore({ ...choice, versions: [] }), { reason: /no package/ });
 });
 
 t.test('update: newer, fitting, not held, in its stage', async (t) => {

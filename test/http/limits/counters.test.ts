@@ -1,0 +1,133 @@
+/** The counters of the rate limits: a map in memory and Redis count the same, and the map stays bounded. */
+
+import { Redis } from 'ioredis';
+import t from 'tap';
+import { openMemoryCounter, openRedisCounter } from '../../../src/http/limits/counters.ts';
+import { noRedis, openRedisServer } from '../../harness/redis.ts';
+
+const WINDOW_MS = 60_000;
+const PREFIX = 'limit-';
+
+type Backend = {
+  count(keys: readonly string[]): Promise<readonly { readonly count: number; readonly endsInMs: number }[]>;
+  /** Lets so much of every window go by. */
+  pass(ms: number): Promise<void>;
+};
+
+function inMemory(): Backend {
+  let nowMs = 1000;
+  const counter = openMemoryCounter({ windowMs: WINDOW_MS, maxKeys: 1000, nowMs: () => nowMs });
+  return {
+    count: async (keys) => counter(keys),
+    async pass(ms) {
+      nowMs += ms;
+    },
+  };
+}
+
+/** Redis has its own clock: time goes by for it when every key has so much less to live. */
+function inRedis(client: Redis): Backend {
+  return {
+    count: openRedisCounter({ client, prefix: PREFIX, windowMs: WINDOW_MS }),
+    async pass(ms) {
+      for (const key of await client.keys(`${PREFIX}*`)) await client.pexpire(key, (await client.pttl(key)) - ms);
+    },
+  };
+}
+
+type Step = { readonly keys: readonly string[]; readonly counts: readonly number[] } | { readonly passMs: number };
+
+const cases: Readonly<Record<string, readonly Step[]>> = {
+  'one key': [
+    { keys: ['a'], counts: [1] },
+    { keys: ['a'], counts: [2] },
+    { keys: ['a'], counts: [3] },
+  ],
+  'several keys in one call, in order, each with a count of its own': [
+    { keys: ['a', 'b'], counts: [1, 1] },
+    { keys: ['b', 'c', 'a'], counts: [2, 1, 2] },
+  ],
+  'the same key twice in a call': [{ keys: ['a', 'a'], counts: [1, 2] }],
+  'a window begins with the first request of its key': [
+    { keys: ['a'], counts: [1] },
+    { passMs: 40_000 },
+    { keys: ['a', 'b'], counts: [2, 1] },
+    { passMs: 19_000 },
+    { keys: ['a', 'b'], counts: [3, 2] },
+    { passMs: 2000 },
+    { keys: ['a', 'b'], counts: [1, 3] },
+    { passMs: 40_000 },
+    { keys: ['a', 'b'], counts: [2, 1] },
+  ],
+  'a request beyond any limit does not extend the window': [
+    { keys: ['a'], counts: [1] },
+    { passMs: 59_000 },
+    { keys: ['a'], counts: [2] },
+    { passMs: 2000 },
+    { keys: ['a'], counts: [1] },
+  ],
+  'after a long pause everything is forgotten': [
+    { keys: ['a', 'b'], counts: [1, 1] },
+    { passMs: 500_000 },
+    { keys: ['a', 'b'], counts: [1, 1] },
+    { keys: ['a', 'b'], counts: [2, 2] },
+  ],
+  'keys with any characters': [
+    { keys: ['visitor 2001:db8:0:0', 'ü \n\0 {}'], counts: [1, 1] },
+    { keys: ['ü \n\0 {}'], counts: [2] },
+  ],
+};
+
+async function follows(t: Tap, backend: Backend, steps: readonly Step[]): Promise<void> {
+  for (const [index, step] of steps.entries()) {
+    if ('passMs' in step) {
+      await backend.pass(step.passMs);
+      continue;
+    }
+    const counted = await backend.count(step.keys);
+    t.strictSame(
+      counted.map(({ count }) => count),
+      step.counts,
+      `step ${index + 1}: ${step.keys.join(', ')}`,
+    );
+    for (const { count, endsInMs } of counted) {
+      t.ok(endsInMs > 0 && endsInMs <= WINDOW_MS, `a window of at most ${WINDOW_MS} ms`);
+      if (count === 1) t.ok(endsInMs > WINDOW_MS - 1000, 'a new window is whole');
+    }
+  }
+}
+type Tap = Pick<typeof t, 'strictSame' | 'ok'>;
+
+t.test('in memory', async (t) => {
+  for (const [name, steps] of Object.entries(cases)) await t.test(name, (t) => follows(t, inMemory(), steps));
+
+  await t.test('at most twice `maxKeys` are held, and the oldest are forgotten first', async (t) => {
+    const counter = openMemoryCounter({ windowMs: WINDOW_MS, maxKeys: 10, nowMs: () => 0 });
+    const countOf = (key: string) => counter([key])[0]?.count;
+    countOf('old');
+    for (let n = 0; n < 9; n++) countOf(`first ${n}`);
+    for (let n = 0; n < 5; n++) countOf(`second ${n}`);
+    t.equal(countOf('old'), 2, 'still counted');
+    for (let n = 5; n < 20; n++) countOf(`second ${n}`);
+    t.equal(countOf('second 19'), 2, 'a recent one is counted');
+    t.equal(countOf('old'), 1, 'an old one was forgotten');
+  });
+});
+
+t.test('in Redis', { skip: noRedis }, async (t) => {
+  const server = await openRedisServer();
+  t.teardown(() => server.stop());
+  const client = new Redis(server.url);
+  t.teardown(() => client.disconnect());
+  for (const [name, steps] of Object.entries(cases))
+    await t.test(name, async (t) => {
+      await client.flushall();
+      await follows(t, inRedis(client), steps);
+    });
+
+  await t.test('a key never stays without an end', async (t) => {
+    await client.flushall();
+    await openRedisCounter({ client, prefix: PREFIX, windowMs: WINDOW_MS })(['a']);
+    t.ok((await client.pttl(`${PREFIX}a`)) > 0);
+  });
+});
