@@ -13,7 +13,8 @@ const table: Record<string, string[]> = {
   'apple-id': [],
   locators: ['errors', 'type jws', 'secrets', 'signer'],
   latest: [],
-  log: ['latest'],
+  log: [],
+  'file-lock': [],
   // For the build info.
   metrics: ['version'],
   // Everything above the pure areas may be traced; they never know.
@@ -26,9 +27,9 @@ const table: Record<string, string[]> = {
   jws: ['errors'],
   signer: ['jws', 'errors', 'vault', 'cloud', 'batch'],
   ledger: ['errors'],
-  packages: ['errors'],
+  packages: ['errors', 'file-lock'],
   oauth: ['errors'],
-  audit: ['errors'],
+  audit: ['errors', 'file-lock'],
   // The dtype of restores and updates is chosen where every other one is: in the ledger's rule.
   'marketplace-kit': ['errors', 'packages', 'ledger', 'type install-token'],
   'app-store-connect': ['jws', 'errors'],
@@ -57,7 +58,6 @@ const table: Record<string, string[]> = {
     'tracing',
     'metrics',
     'errors',
-    'latest',
     'version',
     'type config',
     'install-token',

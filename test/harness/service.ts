@@ -62,7 +62,8 @@ export async function startService(
     await others.close();
     await service.close();
   };
-  t.teardown(stop);
+  // A test that stopped the service has seen how that ended.
+  t.teardown(() => stopped?.catch(() => undefined) ?? stop());
   return { app, ...others, service, serverDeps, url, log, stop };
 }
 

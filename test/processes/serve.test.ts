@@ -59,6 +59,11 @@ t.test('a restart asks for nothing new; killed between POST and its answer, it f
   const second = await startProcess(t, env);
   await isReady(second.url);
   const { keyId } = (await (await askToken(second.url)).json()) as { keyId: string };
+  // A process is ready before it has registered the domain.
+  await until(
+    async () => (await requestsSeen(sandbox, 'POST')).includes('POST /v1/alternativeDistributionDomains'),
+    'the domain to be registered',
+  );
   second.child.kill('SIGKILL');
   await second.exited;
   await fetch(`${sandbox.baseUrl}/_sandbox/requests`, { method: 'DELETE' });
