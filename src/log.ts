@@ -5,20 +5,17 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 /**
  * Opens a log at a level, to stdout unless a destination is given. `more` adds fields to every line.
  *
- * Lines that are logged while stdout is being written are written together. pino flushes the rest when the process exits,
- * also after an uncaught error.
+ * Each line is written at once, so none is lost when the process ends, however it ends. Writing the lines of one event-loop
+ * turn together, or in the thread pool (`sync: false`), was not faster (docs/performance.md).
  */
 export function openLog(
   level: string,
-  destination: DestinationStream = pino.destination({ dest: 1, sync: false, minLength: 1 }),
+  destination: DestinationStream = pino.destination({ dest: 1, sync: true }),
   more?: () => object,
 ): Logger {
   const options = { level, base: {}, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: safeError } };
   return pino({ ...options, ...(more && { mixin: more }) }, destination);
 }
-
-/** Resolves when everything that was logged has been written. */
-export const flushLog = (log: Logger): Promise<void> => new Promise((done) => log.flush(() => done()));
 
 /**
  * An error as it is logged: its own message and those of its causes. Members that libraries attach to their errors, such as
