@@ -31,7 +31,11 @@ type Settings = Config['rateLimit'];
 
 /** For pages: one visitor, and one address. */
 export const pageLimits = (settings: Settings, devices: Pick<DeviceCookies, 'deviceIn'>): readonly Limit[] => [
-  { name: 'visitor', max: settings.perVisitor, keyOf: (request) => devices.deviceIn(request)?.id ?? addressOf(request) },
+  {
+    name: 'visitor',
+    max: settings.perVisitor,
+    keyOf: (request) => devices.deviceIn(request)?.id ?? addressOf(request),
+  },
   { name: 'address', max: settings.perAddress, keyOf: addressOf },
 ];
 
