@@ -12,7 +12,6 @@ const table: Record<string, string[]> = {
   environment: [],
   'apple-id': [],
   locators: ['errors', 'type jws', 'secrets', 'signer'],
-  latest: [],
   log: [],
   'file-lock': [],
   // For the build info.
@@ -49,7 +48,6 @@ const table: Record<string, string[]> = {
     'install-token',
     'metrics',
     'audit',
-    'latest',
     'batch',
     'tracing',
   ],
