@@ -62,8 +62,7 @@ export async function startService(
     await others.close();
     await service.close();
   };
-  // A test that stopped the service has seen how that ended.
-  t.teardown(() => stopped?.catch(() => undefined) ?? stop());
+  t.teardown(stop);
   return { app, ...others, service, serverDeps, url, log, stop };
 }
 
