@@ -134,6 +134,11 @@ const dependencyMetrics = (registers: Registry[]) => ({
     help: 'Requests that the ledger could not answer.',
     registers,
   }),
+  ledgerReadLag: new Gauge({
+    name: 'webdist_ledger_read_lag_seconds',
+    help: 'How far the read replica of the ledger is behind, as last measured.',
+    registers,
+  }),
   redisFailures: new Counter({
     name: 'webdist_redis_failures_total',
     help: 'Requests that Redis could not count, so that this replica counted them alone.',

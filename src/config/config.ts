@@ -60,6 +60,7 @@ export function ledgerSettings(read: Read) {
 
 const ledgerNames: readonly SettingName[] = [
   'WEBDIST_LEDGER',
+  'WEBDIST_LEDGER_READ',
   'WEBDIST_LEDGER_SECRET',
   'WEBDIST_LEDGER_DOWN',
   'WEBDIST_LEDGER_RETENTION_DAYS',
@@ -159,14 +160,20 @@ function signInOf({ values, given }: Read, problems: Problem[]) {
 
 function ledgerOf({ values, given }: Read, problems: Problem[]) {
   const url = values.WEBDIST_LEDGER ?? `sqlite://${resolve(values.WEBDIST_DATA_DIR, 'ledger.sqlite')}`;
-  const { isShared, name } = ledgerBackend(url);
+  const { isShared, name, loadReplica } = ledgerBackend(url);
   if (isShared && !given.has('WEBDIST_LEDGER_SECRET'))
     problems.push({
       variable: 'WEBDIST_LEDGER_SECRET',
       message: `is required with ${name}: the same for all replicas (openssl rand -base64 32)`,
     });
+  if (values.WEBDIST_LEDGER_READ && !loadReplica)
+    problems.push({
+      variable: 'WEBDIST_LEDGER_READ',
+      message: `needs WEBDIST_LEDGER=postgres://…, of which it is a replica`,
+    });
   return {
     url,
+    readUrl: values.WEBDIST_LEDGER_READ,
     secret: values.WEBDIST_LEDGER_SECRET,
     whenDown: values.WEBDIST_LEDGER_DOWN,
     evidence: values.WEBDIST_INSTALL_EVIDENCE,

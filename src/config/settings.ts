@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import { isLedgerUrl, LEDGER_FORMS } from '../ledger/ledger.ts';
+import { isLedgerUrl, LEDGER_FORMS, ledgerBackend } from '../ledger/ledger.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
 import {
   absoluteUrl,
@@ -106,9 +106,14 @@ export const settings = {
     form: ledgerUrl,
     about: '`sqlite:///path`, `postgres://…`, `memory:` or `off` (default: SQLite in the data folder)',
   },
+  WEBDIST_LEDGER_READ: {
+    form: ledgerUrl.refine((text) => ledgerBackend(text).loadReplica !== undefined, 'expected postgres://…'),
+    about: '`postgres://…` of a read replica of the ledger: lookups go there, evidence to `WEBDIST_LEDGER`',
+  },
   WEBDIST_LEDGER_SECRET: {
     form: line.min(32, 'expected at least 32 characters (openssl rand -base64 32)'),
-    about: 'keys the hash of subjects and signs the device cookie (default: generated into the data folder)',
+    about:
+      'keys the hash of subjects, signs the device cookie and encrypts nonces (default: generated into the data folder)',
   },
   WEBDIST_LEDGER_DOWN: {
     form: oneOf('issue', 'refuse'),

@@ -79,7 +79,7 @@ export async function openPostgresDatabase(url: string, { isReplica = false } = 
       await connect(pool);
     });
   await ready().catch((error) => {
-    const refusal = forPerson(error);
+    const refusal = forPerson(error, isReplica ? 'WEBDIST_LEDGER_READ' : 'WEBDIST_LEDGER');
     if (refusal) return pool.end().then(() => Promise.reject(refusal));
   });
   return {
@@ -189,10 +189,10 @@ const isPgBouncerRefusal = (error: unknown) =>
   error instanceof Error && /unsupported startup parameter/.test(error.message);
 
 /** Login, database or privilege refused (PostgreSQL's error codes, classes 28, 3D, 3F, 42): waiting fixes none of them. */
-function forPerson(error: unknown): WebdistError | undefined {
+function forPerson(error: unknown, setting: string): WebdistError | undefined {
   if (error instanceof WebdistError) return error;
   if (!(error instanceof DatabaseError) || !/^(28|3D|3F|42)/.test(error.code ?? '')) return undefined;
-  return new WebdistError('config_invalid', `WEBDIST_LEDGER: PostgreSQL refuses (${error.code}).`, {
+  return new WebdistError('config_invalid', `${setting}: PostgreSQL refuses (${error.code}).`, {
     hint: 'Check user, password and database of the URL, and that the user may create tables there.',
     cause: error,
   });

@@ -17,7 +17,7 @@ export interface Dependency {
 
 export type DependencyDeps = {
   /** For log and metrics; the events are `NAME_down` and `NAME_back`. */
-  readonly name: 'ledger' | 'ledger_evidence' | 'redis';
+  readonly name: 'ledger' | 'ledger_read' | 'ledger_evidence' | 'redis';
   /** Rejects when it cannot answer. */
   readonly ping: () => Promise<unknown>;
   /** The time limit of one use, in milliseconds. */

@@ -5,6 +5,7 @@ import { ledgerBackend } from '../ledger/ledger.ts';
 import type { PackageManifest } from '../packages/manifest.ts';
 import type { AppRegistration } from '../registration/app-registration.ts';
 import type { Keys } from '../registration/keys.ts';
+import type { ReplicaState } from './lookups.ts';
 import type { Records } from './records.ts';
 import type { SharedRedis } from './redis.ts';
 
@@ -29,12 +30,14 @@ export type Health = {
   readonly apps: Readonly<Record<string, AppHealth>>;
   readonly domain: State;
   readonly ledger: State;
+  /** The ledger's read replica. */
+  readonly ledgerRead: State;
   readonly redis: State;
 };
 
 type Deps = {
   readonly keys: Keys;
-  readonly records: Pick<Records, 'problem'>;
+  readonly records: Pick<Records, 'problem' | 'replica'>;
   readonly redis: Pick<SharedRedis, 'isDown'> | undefined;
   readonly manifests: ReadonlyMap<string, PackageManifest>;
 };
@@ -47,6 +50,7 @@ export function healthOf(config: Config, { keys, records, redis, manifests }: De
     apps: Object.fromEntries(apps),
     domain: domainState(config, keys.domain.state),
     ledger: ledgerState(config, records.problem),
+    ledgerRead: replicaState(records.replica),
     redis: { state: redis === undefined ? 'off' : redis.isDown ? 'degraded' : 'ok' },
   };
 }
@@ -54,6 +58,15 @@ export function healthOf(config: Config, { keys, records, redis, manifests }: De
 function ledgerState({ ledger }: Config, problem: string | undefined): State {
   if (!ledgerBackend(ledger.url).isOn) return { state: 'off' };
   return problem === undefined ? { state: 'ok' } : { state: 'degraded', detail: problem };
+}
+
+function replicaState(replica: ReplicaState | undefined): State {
+  if (!replica) return { state: 'off' };
+  const lag = `It is ${Math.round(replica.lagSeconds)} s behind`;
+  if (replica.isDown) return { state: 'degraded', detail: 'It does not answer; the ledger itself is read.' };
+  return replica.isStale
+    ? { state: 'degraded', detail: `${lag}; the ledger itself is read.` }
+    : { state: 'ok', detail: `${lag}.` };
 }
 
 function appHealth(registration: AppRegistration, manifest: PackageManifest | undefined): AppHealth {

@@ -10,6 +10,7 @@ import { isWebdistError, WebdistError } from '../errors.ts';
 import type { Decision, Entry } from '../install-token/issue.ts';
 import type { Nonces } from '../install-token/nonce.ts';
 import type { InstallRecord, LedgerEntry } from '../ledger/contract.ts';
+import { trackLag } from '../ledger/lag.ts';
 import { openLedger } from '../ledger/ledger.ts';
 import {
   counts,
@@ -22,6 +23,7 @@ import {
 import type { Metrics } from '../metrics.ts';
 import { sharedSpan, span } from '../tracing/tracing.ts';
 import { watchDependency } from './dependency.ts';
+import { openLookups, type ReplicaState } from './lookups.ts';
 import type { Subject, SubjectHash } from './subject.ts';
 
 /** That a token was used: by its nonce (with the subject that it must belong to, when a page reports it), or by app and subject. */
@@ -41,6 +43,8 @@ export interface Records {
   confirm(kind: EvidenceKind, evidence: Evidence, nowSeconds: number): Promise<void>;
   /** What does not work at the moment, for health; undefined when all is well. */
   readonly problem: string | undefined;
+  /** The read replica; undefined without one. */
+  readonly replica: ReplicaState | undefined;
   close(): Promise<void>;
 }
 
@@ -61,25 +65,26 @@ type Deps = {
 
 /** Opens the ledger of the settings. Throws `config_invalid` or `state_invalid`. */
 export async function openRecords(settings: Settings, { nonces, hash, metrics, log, now }: Deps): Promise<Records> {
-  const { url, evidence: setting, whenDown, retentionDays } = settings.ledger;
+  const { url, readUrl, evidence: setting, whenDown, retentionDays } = settings.ledger;
+  const lifetimeSeconds = settings.tokenLifetimeSeconds;
   const ledger = await openLedger(url);
   const watched = { answerMs: ANSWER_MS, metrics, log };
-  const lookups = await watchDependency({
-    name: 'ledger',
-    ping: ledger.ping,
-    meanwhile: whenDown === 'refuse' ? 'tokens are refused' : `tokens are issued as ${LEDGER_DOWN_DTYPE}`,
-    ...watched,
-  });
+  const lag = trackLag();
+  const lookups = await openLookups(
+    ledger,
+    { readUrl, whenDown, lifetimeSeconds, answerMs: ANSWER_MS },
+    { metrics, log, lag },
+  );
   // Apart from lookups: a ledger that cannot be written, on a full disk say, still answers them.
   const storing = await watchDependency({
     name: 'ledger_evidence',
-    ping: ledger.beat,
+    ping: async () => lag.stored(await ledger.beat()),
     meanwhile: 'evidence is refused, so that it is sent again',
     ...watched,
   });
   const read = sharedSpan('ledger read');
   const readTick = batchPerTick((entries: readonly LedgerEntry[]) =>
-    read.during({ 'webdist.tokens': entries.length }, () => lookups.ask(() => ledger.installedAt(entries))),
+    read.during({ 'webdist.tokens': entries.length }, () => lookups.installedAt(entries)),
   );
   const installedAt = (entry: LedgerEntry) => {
     read.join();
@@ -93,7 +98,7 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
   const lookUp = async (entry: Entry, key: LedgerEntry, isEvidence: boolean): Promise<Decision> => {
     try {
       const since = await installedAt(key);
-      const dtype = entry.dtype ?? dtypeAt(entry.issuedAtSeconds, since, settings.tokenLifetimeSeconds);
+      const dtype = entry.dtype ?? dtypeAt(entry.issuedAtSeconds, since, lifetimeSeconds);
       return { dtype, isNewInstall: isEvidence && since === undefined };
     } catch (error) {
       metrics.ledgerFailures.inc();
@@ -145,9 +150,10 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
       if (lookups.isDown) return 'It does not answer.';
       return storing.isDown ? 'It cannot store: evidence is refused.' : undefined;
     },
+    replica: lookups.replica,
     async close() {
       stopPruning();
-      lookups.close();
+      await lookups.close();
       storing.close();
       await ledger.close();
     },

@@ -95,6 +95,10 @@ t.test('contradictory combinations', async (t) => {
   t.match(problemsOf({ ...minimal, ASC_PRIVATE_KEY_B64: 'QUJD' }), [
     /^ASC_PRIVATE_KEY: set only one of ASC_PRIVATE_KEY, ASC_PRIVATE_KEY_B64/,
   ]);
+  t.match(problemsOf({ ...minimal, WEBDIST_LEDGER_READ: 'postgres://db/x' }), [
+    /^WEBDIST_LEDGER_READ: needs WEBDIST_LEDGER=postgres/,
+  ]);
+  t.match(problemsOf({ ...minimal, WEBDIST_LEDGER_READ: 'sqlite:///x' }), [/^WEBDIST_LEDGER_READ: expected postgres/]);
   t.match(problemsOf({ ...minimal, WEBDIST_LEDGER: 'postgres://db/x' }), [
     /^WEBDIST_LEDGER_SECRET: is required with PostgreSQL/,
   ]);

@@ -37,6 +37,7 @@ const samples: Readonly<Record<SettingName, string>> = {
   WEBDIST_AUTH_ISSUER: 'https://id.example.com/',
   WEBDIST_AUTH_AUDIENCE: 'shop',
   WEBDIST_LEDGER: 'postgres://shop@db/x',
+  WEBDIST_LEDGER_READ: 'postgres://shop@replica/x',
   WEBDIST_LEDGER_SECRET: 'x'.repeat(40),
   WEBDIST_LEDGER_DOWN: 'refuse',
   WEBDIST_INSTALL_EVIDENCE: 'issue',

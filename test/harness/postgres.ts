@@ -27,7 +27,7 @@ type Databases = {
   admin(text: string, database?: string): Promise<readonly Record<string, unknown>[]>;
 };
 
-export type PostgresServer = Databases & {
+type Cluster = {
   readonly url: string;
   /** The server's own process: to stop and continue it. */
   pid(): number;
@@ -37,27 +37,53 @@ export type PostgresServer = Databases & {
   close(): Promise<void>;
 };
 
+export type PostgresServer = Databases &
+  Cluster & {
+    /** A read replica that follows by streaming; `through` gives the URL of a database on it. */
+    openReplica(): Promise<Cluster & Pick<Databases, 'admin'> & { through(url: string): string }>;
+  };
+
 /** The cluster of this run, for tests that leave it running. */
 export const sharedPostgres = async (): Promise<Databases> => databasesOf(await sharedServer('postgres'));
 
 /** Initializes and starts a cluster. fsync is off: what these tests end is processes, not the machine. */
 export async function openPostgresServer(): Promise<PostgresServer> {
+  const cluster = await openCluster((data, run) =>
+    run('initdb', '-D', data, '-U', 'webdist', '--auth=trust', '--no-sync', '--encoding=UTF8', '--locale=C'),
+  );
+  const { port } = new URL(cluster.url);
+  return {
+    ...cluster,
+    ...databasesOf(cluster.url),
+    async openReplica() {
+      const from = ['-h', '127.0.0.1', '-p', port, '-U', 'webdist'];
+      const replica = await openCluster((data, run) =>
+        run('pg_basebackup', '-D', data, ...from, '-R', '-X', 'stream', '--checkpoint=fast', '--no-sync'),
+      );
+      const through = (url: string) => Object.assign(new URL(url), { port: new URL(replica.url).port }).href;
+      return { ...replica, admin: databasesOf(replica.url).admin, through };
+    },
+  };
+}
+
+type Run = (program: string, ...args: string[]) => void;
+
+/** Starts a server on the data folder that `create` makes. */
+async function openCluster(create: (data: string, run: Run) => void): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), 'webdist-postgres-'));
   const owner = serverUser();
   if (owner) chownSync(folder, owner.uid, owner.gid);
   const data = join(folder, 'data');
-  const run = (program: string, ...args: string[]) =>
-    execFileSync(join(binDir ?? '', program), args, { ...owner, cwd: folder, stdio: 'ignore' });
+  const run: Run = (program, ...args) =>
+    void execFileSync(join(binDir ?? '', program), args, { ...owner, cwd: folder, stdio: 'ignore' });
   const port = await freePort();
-  run('initdb', '-D', data, '-U', 'webdist', '--auth=trust', '--no-sync', '--encoding=UTF8', '--locale=C');
+  create(data, run);
   const settings = `-p ${port} -h 127.0.0.1 -k ${folder} -c fsync=off -c shared_buffers=32MB -c max_connections=100`;
   const start = () => run('pg_ctl', '-D', data, '-w', '-l', join(folder, 'log'), '-o', settings, 'start');
   const stop = (how: 'fast' | 'immediate') => run('pg_ctl', '-D', data, '-m', how, '-w', 'stop');
   start();
-  const url = `postgres://webdist@127.0.0.1:${port}/postgres`;
   return {
-    ...databasesOf(url),
-    url,
+    url: `postgres://webdist@127.0.0.1:${port}/postgres`,
     pid: () => Number(readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[0]),
     start,
     stop,

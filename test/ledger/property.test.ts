@@ -102,7 +102,7 @@ async function open(url: string, evidence: EvidenceKind) {
   const records = await openRecords(
     // What cannot be answered in time is refused, and tried again.
     {
-      ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
+      ledger: { url, readUrl: undefined, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,
     },
     { nonces, hash, metrics, log, now: () => NOW * 1000 },

@@ -30,7 +30,7 @@ async function openRecordsIn(test: Test, evidence: EvidenceKind = 'tap') {
   const nonces = openNonces(KEY, [APP.appleItemId, OTHER.appleItemId]);
   const records = await openRecords(
     {
-      ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
+      ledger: { url, readUrl: undefined, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,
     },
     { nonces, hash, metrics, log: pino({ level: 'silent' }), now: () => NOW * 1000 },

@@ -1,0 +1,110 @@
+/** Where lookups go: to the read replica while it answers and is not too far behind, else to the ledger itself. */
+
+import { WebdistError } from '../errors.ts';
+import type { LedgerEntry, LedgerReader, LedgerReplica } from '../ledger/contract.ts';
+import type { ReplicaLag } from '../ledger/lag.ts';
+import { ledgerBackend } from '../ledger/ledger.ts';
+import { LEDGER_DOWN_DTYPE } from '../ledger/rule.ts';
+import type { Metrics } from '../metrics.ts';
+import { type DependencyDeps, watchDependency } from './dependency.ts';
+
+export interface Lookups {
+  /** One read for all entries: see `LedgerReader`. Throws within 200 ms, 300 ms with a read replica. */
+  installedAt(entries: readonly LedgerEntry[]): Promise<readonly (number | undefined)[]>;
+  /** Whether the ledger itself failed to answer the last time. */
+  readonly isDown: boolean;
+  /** The read replica; undefined without one. */
+  readonly replica: ReplicaState | undefined;
+  close(): Promise<void>;
+}
+
+export type ReplicaState = {
+  readonly isDown: boolean;
+  readonly lagSeconds: number;
+  /** Too far behind: it is not used. */
+  readonly isStale: boolean;
+};
+
+/** Leaves the ledger's own limit for when the replica does not answer. */
+const REPLICA_ANSWER_MS = 100;
+
+type Settings = {
+  readonly readUrl: string | undefined;
+  readonly whenDown: 'issue' | 'refuse';
+  /** Of a token. Evidence changes a `dtype` only after this time, so a replica that is less behind is never wrong. */
+  readonly lifetimeSeconds: number;
+  /** The time limit of the ledger itself, in milliseconds. */
+  readonly answerMs: number;
+};
+
+type Deps = Pick<DependencyDeps, 'log'> & { readonly metrics: Metrics; readonly lag: ReplicaLag };
+
+/** Opens the read replica, if there is one, and watches both. Throws `config_invalid`. */
+export async function openLookups(ledger: LedgerReader, settings: Settings, deps: Deps): Promise<Lookups> {
+  const replica = settings.readUrl === undefined ? undefined : await openReplica(settings.readUrl, settings, deps);
+  const withoutBoth =
+    settings.whenDown === 'refuse' ? 'tokens are refused' : `tokens are issued as ${LEDGER_DOWN_DTYPE}`;
+  const own = await watchDependency({
+    name: 'ledger',
+    ping: ledger.ping,
+    answerMs: settings.answerMs,
+    meanwhile: replica ? `lookups need the read replica; without it, ${withoutBoth}` : withoutBoth,
+    ...deps,
+  });
+  const fromLedger = (entries: readonly LedgerEntry[]) => own.ask(() => ledger.installedAt(entries));
+  return {
+    installedAt: (entries) =>
+      !replica || replica.isStale ? fromLedger(entries) : replica.installedAt(entries).catch(() => fromLedger(entries)),
+    get isDown() {
+      return own.isDown;
+    },
+    replica,
+    async close() {
+      own.close();
+      await replica?.close();
+    },
+  };
+}
+
+type Replica = ReplicaState & Pick<LedgerReader, 'installedAt' | 'close'>;
+
+async function openReplica(url: string, { lifetimeSeconds }: Settings, { lag, metrics, log }: Deps): Promise<Replica> {
+  const replica = await openLedgerReplica(url);
+  const watched = await watchDependency({
+    name: 'ledger_read',
+    async ping() {
+      try {
+        lag.arrived(await replica.lastBeat());
+      } finally {
+        metrics.ledgerReadLag.set(lag.seconds);
+      }
+    },
+    answerMs: REPLICA_ANSWER_MS,
+    meanwhile: 'the ledger itself is read',
+    metrics,
+    log,
+  });
+  return {
+    installedAt: (entries) => watched.ask(() => replica.installedAt(entries)),
+    get isDown() {
+      return watched.isDown;
+    },
+    get lagSeconds() {
+      return lag.seconds;
+    },
+    get isStale() {
+      // The lag is known to 10 s, and a lifetime is at least 60 s.
+      return lag.seconds > lifetimeSeconds / 2;
+    },
+    async close() {
+      watched.close();
+      await replica.close();
+    },
+  };
+}
+
+async function openLedgerReplica(url: string): Promise<LedgerReplica> {
+  const { loadReplica, name } = ledgerBackend(url);
+  if (!loadReplica) throw new WebdistError('config_invalid', `WEBDIST_LEDGER_READ: ${name} has no read replicas.`);
+  return (await loadReplica())(url);
+}
