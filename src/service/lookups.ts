@@ -9,7 +9,7 @@ import type { Metrics } from '../metrics.ts';
 import { type DependencyDeps, watchDependency } from './dependency.ts';
 
 export interface Lookups {
-  /** One read for all entries: see `LedgerReader`. Throws within 200 ms, 300 ms with a read replica. */
+  /** One read for all entries: see `LedgerReader`. Throws within the time limit; a replica that hangs doubles it for five reads. */
   installedAt(entries: readonly LedgerEntry[]): Promise<readonly (number | undefined)[]>;
   /** Whether the ledger itself failed to answer the last time. */
   readonly isDown: boolean;
@@ -25,15 +25,12 @@ export type ReplicaState = {
   readonly isStale: boolean;
 };
 
-/** Leaves the ledger's own limit for when the replica does not answer. */
-const REPLICA_ANSWER_MS = 100;
-
 type Settings = {
   readonly readUrl: string | undefined;
   readonly whenDown: 'issue' | 'refuse';
   /** Of a token. Evidence changes a `dtype` only after this time, so a replica that is less behind is never wrong. */
   readonly lifetimeSeconds: number;
-  /** The time limit of the ledger itself, in milliseconds. */
+  /** The time limit of either, in milliseconds. */
   readonly answerMs: number;
 };
 
@@ -68,7 +65,11 @@ export async function openLookups(ledger: LedgerReader, settings: Settings, deps
 
 type Replica = ReplicaState & Pick<LedgerReader, 'installedAt' | 'close'>;
 
-async function openReplica(url: string, { lifetimeSeconds }: Settings, { lag, metrics, log }: Deps): Promise<Replica> {
+async function openReplica(
+  url: string,
+  { lifetimeSeconds, answerMs }: Settings,
+  { lag, metrics, log }: Deps,
+): Promise<Replica> {
   const replica = await openLedgerReplica(url);
   const watched = await watchDependency({
     name: 'ledger_read',
@@ -79,7 +80,7 @@ async function openReplica(url: string, { lifetimeSeconds }: Settings, { lag, me
         metrics.ledgerReadLag.set(lag.seconds);
       }
     },
-    answerMs: REPLICA_ANSWER_MS,
+    answerMs,
     meanwhile: 'the ledger itself is read',
     metrics,
     log,

@@ -70,6 +70,41 @@ t.test('token mint and verify', async (t) => {
     t.match(await webdist(['token', 'verify']), { code: 2, stderr: /missing required argument 'token'/ });
   });
 
+  await t.test('verify: was it issued here?', async (t) => {
+    const { nonce } = (await webdistJson<{ claims: { nonce: string } }>(['token', 'verify', token], env)).claims;
+    const app = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
+    const ours = { isOurs: true, ...app, issuedInMinute: /^\d{4}-\d\d-\d\dT\d\d:\d\dZ$/ };
+    t.match((await webdistJson<{ origin: object }>(['token', 'verify', token], env)).origin, ours);
+    t.match(
+      (await webdist(['token', 'verify', token], env)).stdout,
+      /^ok {4}origin +ours: app com\.example\.trailmap \(6500000001\), minute .+Z$/m,
+    );
+    t.match((await webdistJson<{ origin: object }>(['token', 'verify', nonce.toLowerCase()], env)).origin, ours);
+    t.match(await webdist(['token', 'verify', '-'], env, `${nonce}\n`), { code: 0, stdout: /^ok {4}ours: app .+\n$/ });
+
+    const withoutApps = { WEBDIST_DATA_DIR: dataDir };
+    t.match((await webdist(['token', 'verify', token], withoutApps)).stdout, /origin +ours: app 6500000001, minute/);
+    t.match(await webdist(['token', 'verify', nonce], withoutApps), { code: 1, stdout: /not in these settings/ });
+    const others = { ...env, WEBDIST_LEDGER_SECRET: 'another secret, of another service' };
+    t.match(
+      (await webdist(['token', 'verify', token], others)).stdout,
+      /^warn {2}origin +not ours: .+another ledger secret/m,
+    );
+    t.match(await webdist(['token', 'verify', nonce], others), { code: 1, stdout: /^warn {2}/ });
+    const elsewhere = { ...env, WEBDIST_DATA_DIR: temporaryFolder(t) };
+    t.match(
+      (await webdist(['token', 'verify', token], elsewhere)).stdout,
+      /^info {2}origin +unknown: .+no ledger secret/m,
+    );
+    t.match(await webdist(['token', 'verify', nonce], elsewhere), { code: 2, stdout: '', stderr: /no ledger secret/ });
+
+    const [header, payload = '', signature] = token.split('.');
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
+    const later = Buffer.from(JSON.stringify({ ...claims, iat: claims.iat + 120 })).toString('base64url');
+    const forged = await webdist(['token', 'verify', [header, later, signature].join('.')], env);
+    t.match(forged, { code: 1, stdout: /^warn {2}origin +not ours: the nonce is of another token \(app /m });
+  });
+
   await t.test('verify: refused, with the cause, and exit 1', async (t) => {
     const apiToken = (await webdist(['api-token', '--kind', 'team'], env)).stdout.trim();
     const verdict = await webdist(['token', 'verify', apiToken], env);

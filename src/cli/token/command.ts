@@ -11,7 +11,7 @@ export function tokenCommand(): Command {
       new Command('mint')
         .description('issue one install verification token; print it and its install URL')
         .option('--app <app>', 'bundle id or AppleItemID (default: the only app)')
-        .option('--subject <id>', 'the subject; the ledger decides the dtype and records the token')
+        .option('--subject <id>', 'the subject; the ledger decides the dtype')
         .addOption(
           new Option('--dtype <dtype>', 'use this dtype instead of the ledger’s').choices(['download', 'redownload']),
         )
@@ -21,8 +21,8 @@ export function tokenCommand(): Command {
     )
     .addCommand(
       new Command('verify')
-        .description('judge a token as a device would; exit 1 if it is refused')
-        .argument('<token>', 'the token; - reads it from stdin')
+        .description('judge a token as a device would, and tell whether it was issued here; exit 1 if it is refused')
+        .argument('<token>', 'the token, or only its nonce: then, whether it was issued here; - reads from stdin')
         .option('--key <file>', 'verify with the key in this PEM file')
         .option('--jwks <url>', 'verify with the keys of this JWK set')
         .option('--json', 'print JSON')

@@ -11,6 +11,7 @@ import { openService } from '../../service/service.ts';
 import { argumentOrStdin } from '../input.ts';
 import { type JsonOption, print, resultWord, withProgress } from '../terminal.ts';
 import { knownForToken } from './known-keys.ts';
+import { type Origin, originOf } from './origin.ts';
 
 /** How long to wait for App Store Connect; after that, the key id stored by an earlier run is used. */
 const APPLE_ANSWER_MS = 10_000;
@@ -69,12 +70,27 @@ function withCause(error: unknown): unknown {
   return new WebdistError(error.code, `${error.detail} ${detail}`, { cause: error, ...(hint && { hint }) });
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** Exits 1 when the nonce is not ours. Throws `usage_invalid` when that cannot be told. */
+function printOrigin(origin: Origin, json: boolean | undefined): void {
+  if (origin.isOurs === undefined)
+    throw new WebdistError('usage_invalid', `The origin of the nonce is ${origin.detail}.`);
+  print({ origin }, json, [`${originWord(origin)}  ${origin.detail}`]);
+  if (!origin.isOurs) process.exitCode = 1;
+}
+
+const originWord = ({ isOurs }: Origin) => resultWord(isOurs === undefined ? 'info' : isOurs ? 'ok' : 'warn');
+
 type VerifyOptions = JsonOption & { readonly key?: string; readonly jwks?: string };
 
 export async function verifyToken(argument: string, { key, jwks, json }: VerifyOptions): Promise<void> {
   const token = await argumentOrStdin(argument);
+  if (UUID.test(token)) return printOrigin(await originOf(token), json);
   const { notes, ...known } = await withProgress('Fetching the public keys', () => knownForToken({ key, jwks }));
   const verdict = verifyInstallToken(token, { ...known, nowSeconds: Date.now() / 1000 });
+  const { claims } = verdict;
+  const origin = typeof claims?.['nonce'] === 'string' ? await originOf(claims['nonce'], claims) : undefined;
   const checks = verdict.checks.map(({ name, result, detail, cause }) => ({
     name,
     result,
@@ -82,11 +98,12 @@ export async function verifyToken(argument: string, { key, jwks, json }: VerifyO
     ...(cause && { cause }),
   }));
   const width = Math.max(...checks.map(({ name }) => name.length));
-  print({ ...verdict, checks, notes }, json, [
+  print({ ...verdict, checks, origin, notes }, json, [
     ...checks.flatMap(({ name, result, detail, cause }) => [
       `${resultWord(result)}  ${name.padEnd(width)}  ${detail}`,
       ...(cause ? [`${' '.repeat(width + 8)}likely cause: ${cause}`] : []),
     ]),
+    ...(origin ? [`${originWord(origin)}  ${'origin'.padEnd(width)}  ${origin.detail}`] : []),
     verdict.accepted ? 'A device would accept it.' : 'A device would refuse it.',
   ]);
   if (!json) for (const note of notes) process.stderr.write(`${note}\n`);

@@ -1,0 +1,63 @@
+/** Whether a token was issued here: the nonce carries its app and minute, for those who have the ledger's secret. */
+
+import { knownAppSettings, ledgerSettings, processSettings } from '../../config/config.ts';
+import { isWebdistError } from '../../errors.ts';
+import { openNonces } from '../../install-token/nonce.ts';
+import { derivedKey, existingLedgerSecret } from '../../service/secret.ts';
+
+/** `isOurs` is undefined when there is no secret to tell with. */
+export type Origin = {
+  readonly isOurs: boolean | undefined;
+  /** For people. */
+  readonly detail: string;
+  readonly appleItemId?: string;
+  readonly bundleId?: string;
+  /** The start of the minute of issue, RFC 3339. */
+  readonly issuedInMinute?: string;
+};
+
+/**
+ * Takes a nonce, and the claims of its token if there is one: then the token's app and second of issue must be those of
+ * the nonce, so that the nonce of another token does not pass. Without a token, the apps are those of the settings.
+ */
+export async function originOf(
+  nonce: string,
+  claims?: { readonly iss?: unknown; readonly iat?: unknown },
+): Promise<Origin> {
+  const secret = await ledgerSecretHere();
+  if (secret === undefined)
+    return {
+      isOurs: undefined,
+      detail: 'unknown: there is no ledger secret here (WEBDIST_LEDGER_SECRET, or WEBDIST_DATA_DIR of the service)',
+    };
+  const { apps } = knownAppSettings(processSettings());
+  const appleItemIds = new Set(apps.map(({ appleItemId }) => appleItemId));
+  if (typeof claims?.iss === 'string') appleItemIds.add(claims.iss);
+  const record = openNonces(derivedKey(secret, 'nonce'), [...appleItemIds]).open(nonce, Date.now() / 1000);
+  if (!record) {
+    const orApp = claims ? '' : ', or for an app that is not in these settings';
+    return { isOurs: false, detail: `not ours: the nonce was made with another ledger secret, or at random${orApp}` };
+  }
+  const { appleItemId, issuedAtSeconds } = record;
+  const bundleId = apps.find((app) => app.appleItemId === appleItemId)?.bundleId;
+  const issuedInMinute = new Date(issuedAtSeconds * 1000).toISOString().replace(':00.000Z', 'Z');
+  const known = `app ${bundleId === undefined ? appleItemId : `${bundleId} (${appleItemId})`}, minute ${issuedInMinute}`;
+  const found = { appleItemId, ...(bundleId !== undefined && { bundleId }), issuedInMinute };
+  if (claims && !(claims.iss === appleItemId && isInMinute(claims.iat, issuedAtSeconds)))
+    return { isOurs: false, detail: `not ours: the nonce is of another token (${known})`, ...found };
+  return { isOurs: true, detail: `ours: ${known}`, ...found };
+}
+
+const isInMinute = (seconds: unknown, minuteSeconds: number) =>
+  typeof seconds === 'number' && Math.floor(seconds / 60) * 60 === minuteSeconds;
+
+/** Generates none, and needs no other setting to be right. */
+async function ledgerSecretHere(): Promise<string | undefined> {
+  try {
+    const { dataDir, ledger } = ledgerSettings(processSettings());
+    return ledger.secret ?? (await existingLedgerSecret(dataDir));
+  } catch (error) {
+    if (isWebdistError(error)) return undefined;
+    throw error;
+  }
+}
