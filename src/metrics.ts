@@ -118,25 +118,25 @@ const registrationMetrics = (registers: Registry[]) => ({
 const dependencyMetrics = (registers: Registry[]) => ({
   dependencyUp: new Gauge({
     name: 'webdist_dependency_up',
-    help: '1 if the last request to the ledger or to Redis was answered, by dependency.',
+    help: '1 if the last request to the dependency was answered: ledger, ledger_read, ledger_evidence or redis.',
     labelNames: ['dependency'] as const,
     registers,
   }),
   dependencySeconds: new Histogram({
     name: 'webdist_dependency_duration_seconds',
-    help: 'Duration of a request to the ledger or to Redis, failed ones included, by dependency.',
+    help: 'Duration of a request to a dependency, failed ones included, by dependency.',
     labelNames: ['dependency'] as const,
     buckets: NEAR_SECONDS,
     registers,
   }),
   ledgerFailures: new Counter({
     name: 'webdist_ledger_failures_total',
-    help: 'Requests that the ledger could not answer.',
+    help: 'Requests that the ledger could not answer, and evidence that it could not store.',
     registers,
   }),
   ledgerReadLag: new Gauge({
     name: 'webdist_ledger_read_lag_seconds',
-    help: 'How far the read replica of the ledger is behind, as last measured.',
+    help: 'Lag of the read replica of the ledger, as last measured.',
     registers,
   }),
   redisFailures: new Counter({

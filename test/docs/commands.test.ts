@@ -37,6 +37,7 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^webdist keygen --out /, { text: "'--out'" }],
   [/^webdist doctor$/, { text: "webdist(['doctor']" }],
   [/^webdist audit (verify|find) /, { text: "'audit', 'verify'" }],
+  [/^webdist ledger (export|forget|stats)/, { text: "'ledger', ...args" }],
   [/^webdist packages (list|pull|verify|serve)/, { text: "'packages', ...args" }],
   [/^webdist sandbox device install /, { text: "'device', 'install'" }],
   [/^webdist sandbox --port 8090 --env-file /, { text: "'sandbox', '--env-file'" }],

@@ -1,4 +1,4 @@
-/** What is said on the command line for `webdist ledger`; `../ledger.ts` does it, loaded when it is called. */
+/** The command line of `webdist ledger`. */
 
 import { Command } from 'commander';
 
@@ -8,24 +8,24 @@ export function ledgerCommand(): Command {
   const subjectCommand = (name: string, description: string) =>
     new Command(name)
       .description(description)
-      .argument('<subject>', "the id your server gave as subject; with --device a device's id")
+      .argument('<subject>', 'the id that your server sent as subject; with --device, the value of the device cookie')
       .option('--device', 'SUBJECT is the value of the cookie webdist_device')
       .option('--json', 'print JSON');
   return new Command('ledger')
-    .description('show, export and forget what the ledger remembers')
+    .description('show, export and delete the installs in the ledger')
     .addCommand(
-      subjectCommand('export', 'everything remembered of one subject').action(async (id, options) =>
+      subjectCommand('export', 'print the installs of one subject').action(async (id, options) =>
         (await work()).exportSubject(id, options),
       ),
     )
     .addCommand(
-      subjectCommand('forget', 'delete everything about one subject').action(async (id, options) =>
+      subjectCommand('forget', 'delete the installs of one subject').action(async (id, options) =>
         (await work()).forgetSubject(id, options),
       ),
     )
     .addCommand(
       new Command('stats')
-        .description('how much the ledger holds')
+        .description('print how many installs the ledger holds')
         .option('--json', 'print JSON')
         .action(async (options) => (await work()).showStats(options)),
     )
