@@ -3,6 +3,7 @@
 import { knownAppSettings, ledgerSettings, processSettings } from '../../config/config.ts';
 import { isWebdistError } from '../../errors.ts';
 import { openNonces } from '../../install-token/nonce.ts';
+import { IAT_MARGIN_SECONDS } from '../../install-token/times.ts';
 import { derivedKey, existingLedgerSecret } from '../../service/secret.ts';
 
 /** `isOurs` is undefined when there is no secret to tell with. */
@@ -43,13 +44,13 @@ export async function originOf(
   const issuedInMinute = new Date(issuedAtSeconds * 1000).toISOString().replace(':00.000Z', 'Z');
   const known = `app ${bundleId === undefined ? appleItemId : `${bundleId} (${appleItemId})`}, minute ${issuedInMinute}`;
   const found = { appleItemId, ...(bundleId !== undefined && { bundleId }), issuedInMinute };
-  if (claims && !(claims.iss === appleItemId && isInMinute(claims.iat, issuedAtSeconds)))
+  if (claims && !(claims.iss === appleItemId && isOfMinute(claims.iat, issuedAtSeconds)))
     return { isOurs: false, detail: `not ours: the nonce is of another token (${known})`, ...found };
   return { isOurs: true, detail: `ours: ${known}`, ...found };
 }
 
-const isInMinute = (seconds: unknown, minuteSeconds: number) =>
-  typeof seconds === 'number' && Math.floor(seconds / 60) * 60 === minuteSeconds;
+const isOfMinute = (iat: unknown, minuteSeconds: number) =>
+  typeof iat === 'number' && Math.floor((iat + IAT_MARGIN_SECONDS) / 60) * 60 === minuteSeconds;
 
 /** Generates none, and needs no other setting to be right. */
 async function ledgerSecretHere(): Promise<string | undefined> {
