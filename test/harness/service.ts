@@ -59,7 +59,10 @@ export async function startService(
   const stop = async () => {
     if (isStopped) return;
     isStopped = true;
-    await others.close();
+    const closed = others.close();
+    // The server would wait a second for the next request on them.
+    app.server.closeIdleConnections();
+    await closed;
     await service.close();
   };
   t.teardown(stop);
