@@ -1,87 +1,80 @@
-/** Holds the import table of the house: who may know whom. Reads import lines; runs nothing. */
+/** The structure of `src`: which folder may import which, which packages each may use, no cycles, no file too long to read. */
 
 import { globSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
 import t from 'tap';
+import { cyclesAmong, importsOf } from './harness/imports.ts';
 
-/** What an area may import from other areas of `src`; `type x` allows types only. An area always knows itself. */
-const table: Record<string, string[]> = {
+/** What any folder may import: they know nothing themselves. */
+const everywhere = ['errors', 'environment', 'apple-id', 'version', 'batch'];
+
+/** What a folder, or a file directly in `src`, may import besides; `type x` allows types only. */
+const rooms: Record<string, readonly string[]> = {
   errors: [],
   version: [],
   batch: [],
   environment: [],
   'apple-id': [],
-  locators: ['errors', 'type jws', 'secrets', 'signer'],
   log: [],
   'file-lock': [],
-  // For the build info.
-  metrics: ['version'],
-  // Everything above the pure areas may be traced; they never know.
-  tracing: ['version'],
+  metrics: [],
+  tracing: [],
+  jws: [],
+  cloud: [],
+  vault: ['cloud'],
+  secrets: ['vault', 'cloud'],
+  signer: ['jws', 'vault', 'cloud'],
+  // Each scheme with the function that opens it.
+  locators: ['type jws', 'secrets', 'signer'],
   // Which ledgers there are, and what each can do.
-  config: ['errors', 'locators', 'ledger'],
-  cloud: ['errors'],
-  vault: ['errors', 'cloud'],
-  secrets: ['errors', 'vault', 'cloud'],
-  jws: ['errors'],
-  signer: ['jws', 'errors', 'vault', 'cloud', 'batch'],
-  ledger: ['errors'],
-  packages: ['errors', 'file-lock'],
-  oauth: ['errors'],
-  audit: ['errors', 'file-lock'],
+  config: ['locators', 'ledger'],
+  ledger: [],
+  packages: ['file-lock'],
+  oauth: [],
+  audit: ['file-lock'],
+  browser: [],
   // The dtype of restores and updates is chosen where every other one is: in the ledger's rule.
-  'marketplace-kit': ['errors', 'packages', 'ledger', 'type install-token'],
-  'app-store-connect': ['jws', 'errors'],
-  'install-token': ['jws', 'errors', 'type ledger'],
-  registration: ['config', 'errors', 'locators', 'jws', 'secrets', 'signer', 'ledger', 'app-store-connect'],
+  'marketplace-kit': ['packages', 'ledger', 'type install-token'],
+  'app-store-connect': ['jws'],
+  'install-token': ['jws', 'type ledger'],
+  registration: ['type config', 'locators', 'jws', 'type secrets', 'signer', 'ledger', 'app-store-connect'],
   service: [
+    'type config',
+    'type jws',
     'registration',
-    'config',
-    'errors',
-    'jws',
-    'secrets',
-    'signer',
     'ledger',
     'packages',
     'oauth',
-    'app-store-connect',
+    'type app-store-connect',
     'install-token',
     'metrics',
     'audit',
-    'batch',
     'tracing',
   ],
   http: [
     'service',
     'tracing',
-    'metrics',
-    'errors',
-    'version',
+    'type metrics',
     'type config',
     'install-token',
     'browser',
     'marketplace-kit',
     'oauth',
+    'type packages',
   ],
-  browser: [],
-  sandbox: ['jws', 'install-token', 'errors'],
-  // Opens what a service opens, each for its own check, and the service's own parts for what it remembers.
+  sandbox: ['jws', 'install-token'],
+  // Opens what a service opens, each for a check of its own.
   doctor: [
     'config',
-    'errors',
     'locators',
     'jws',
     'log',
-    'secrets',
     'signer',
     'ledger',
     'packages',
     'app-store-connect',
     'install-token',
-    'service',
     'registration',
   ],
-  // signer: keygen makes keys where they will live.
   cli: [
     'config',
     'service',
@@ -89,7 +82,6 @@ const table: Record<string, string[]> = {
     'http',
     'sandbox',
     'install-token',
-    'errors',
     'locators',
     'log',
     'jws',
@@ -98,51 +90,113 @@ const table: Record<string, string[]> = {
     'signer',
     'doctor',
     'audit',
-    'version',
     'packages',
-    'metrics',
     'tracing',
   ],
   main: ['cli', 'config'],
 };
 
-const importLine =
-  /^(?:import|export)\s+(type\s+)?(?:[^'"]*?\sfrom\s+)?['"](\.[^'"]+)['"]|import\(\s*['"](\.[^'"]+)['"]\s*\)/gm;
-
-const areaOf = (path: string): string => {
-  const name = path.split('/')[1] ?? '';
-  return name.replace(/\.ts$/, '');
+/** Which folders may use a package, or with `type x` its types; `true` is everywhere. */
+const packages: Record<string, readonly string[] | true> = {
+  zod: true,
+  pino: true,
+  fastify: ['http', 'sandbox', 'cli'],
+  'fastify-type-provider-zod': ['http', 'sandbox', 'cli'],
+  '@fastify/formbody': ['http'],
+  '@fastify/rate-limit': ['http'],
+  '@fastify/static': ['http'],
+  '@fastify/swagger': ['http'],
+  '@fastify/swagger-ui': ['http'],
+  cookie: ['http'],
+  commander: ['cli'],
+  'pino-pretty': ['cli'],
+  yaml: ['config'],
+  pg: ['ledger'],
+  ioredis: ['service', 'doctor', 'type http'],
+  'prom-client': ['metrics'],
+  cockatiel: ['service', 'signer'],
+  'p-limit': ['signer'],
+  'ecdsa-sig-formatter': ['signer'],
+  pkcs11js: ['signer'],
+  jose: ['http', 'oauth', 'sandbox', 'service'],
+  ky: ['app-store-connect', 'packages', 'doctor', 'cli'],
+  fflate: ['packages', 'sandbox'],
+  '@aws-sdk/client-kms': ['signer'],
+  '@aws-sdk/client-secrets-manager': ['secrets'],
+  '@azure/identity': ['cloud'],
+  '@azure/keyvault-keys': ['signer'],
+  '@azure/keyvault-secrets': ['secrets'],
+  '@google-cloud/kms': ['signer'],
+  '@google-cloud/secret-manager': ['secrets'],
+  '@opentelemetry/api': ['tracing'],
+  '@opentelemetry/core': ['tracing'],
+  '@opentelemetry/exporter-trace-otlp-proto': ['tracing'],
+  '@opentelemetry/resources': ['tracing'],
+  '@opentelemetry/sdk-trace': ['tracing'],
+  uqr: ['browser'],
+  terser: ['browser'],
+  react: ['browser'],
+  svelte: ['browser'],
+  vue: ['browser'],
 };
 
+/** Tables of data and of texts. */
+const longFiles = [
+  'src/browser/install-button-texts.ts',
+  'src/config/settings.ts',
+  'src/install-token/did-not-start.ts',
+];
+const MOST_LINES = 250;
+
+/** The one place that reads the environment, and the log level that is needed before settings are read. */
+const environmentReaders = ['src/config/config.ts', 'src/config/log-level.ts'];
+
+/** They start it; for all others it is a URL. */
+const sandboxUsers = ['src/cli/sandbox/device.ts', 'src/cli/sandbox/run.ts', 'src/cli/serve/run.ts'];
+
 const files = globSync('src/**/*.ts').sort();
+const roomOf = (file: string) => (file.split('/')[1] ?? '').replace(/\.ts$/, '');
+const withoutComments = (text: string) => text.replace(/^\s*(\/?\*|\/\/).*$/gm, '');
 
-t.ok(files.length > 40, 'there are source files to look at');
-
+t.ok(files.length > 40, `${files.length} source files`);
 for (const file of files) {
-  const area = areaOf(file);
-  const text = readFileSync(file, 'utf8');
-  for (const match of text.matchAll(importLine)) {
-    const target = areaOf(normalize(join(dirname(file), match[2] ?? match[3] ?? '')));
-    const allowed = table[area] ?? [];
-    const isTypeOnly = match[1] !== undefined;
-    const fine =
-      target === area ||
-      target === 'environment' ||
-      target === 'apple-id' ||
-      allowed.includes(target) ||
-      (isTypeOnly && allowed.includes(`type ${target}`));
-    if (!fine) t.fail(`${file} may not import ${isTypeOnly ? 'types of ' : ''}${target}`);
+  const room = roomOf(file);
+  const allowed = rooms[room];
+  if (!allowed) t.fail(`${file}: "${room}" is not in the table of rooms`);
+  for (const { target, isRelative, isType } of importsOf(file)) {
+    const [name, known] = isRelative
+      ? [roomOf(target), [room, ...everywhere, ...(allowed ?? [])]]
+      : [room, packages[target]];
+    if (known === undefined) t.fail(`${file}: the package ${target} is not in the table of packages`);
+    else if (known !== true && !known.includes(name) && !(isType && known.includes(`type ${name}`)))
+      t.fail(`${file} may not import ${isType ? 'types of ' : ''}${target}`);
   }
-  if (area !== 'config' && /\bprocess\.env\b/.test(text.replace(/^\s*(\/?\*|\/\/).*$/gm, '')))
-    t.fail(`${file} reads process.env; only config may`);
-  if (!Object.hasOwn(table, area)) t.fail(`${file}: the area ${area} is not in the table`);
 }
+t.pass('imports follow the tables');
 
-const sandboxUsers = files.filter(
-  (file) => !file.startsWith('src/sandbox/') && /['"][^'"]*\/sandbox\/[^'"]*['"]/.test(readFileSync(file, 'utf8')),
-);
+for (const cycle of [...cyclesAmong(files), ...cyclesAmong(globSync('test/**/*.ts').sort())])
+  t.fail(`import cycle: ${[...cycle, cycle[0]].join(' → ')}`);
+t.pass('no import cycle, types included');
+
+const lineCount = (file: string) => readFileSync(file, 'utf8').trimEnd().split('\n').length;
 t.strictSame(
-  sandboxUsers,
-  ['src/cli/program.ts', 'src/cli/sandbox/device.ts', 'src/cli/sandbox/run.ts', 'src/cli/serve/run.ts'],
-  'only the commands that start the sandbox know it',
+  files.filter((file) => lineCount(file) > MOST_LINES),
+  longFiles,
+  `only tables are longer than ${MOST_LINES} lines`,
 );
+
+t.strictSame(
+  files.filter((file) => /\bprocess\.env\b/.test(withoutComments(readFileSync(file, 'utf8')))),
+  environmentReaders,
+  'only config reads process.env',
+);
+
+t.strictSame(
+  files.filter(
+    (file) => roomOf(file) !== 'sandbox' && importsOf(file).some(({ target }) => target.startsWith('src/sandbox/')),
+  ),
+  sandboxUsers,
+  'only the commands that start the sandbox import it',
+);
+
+t.strictSame(globSync('{src,test}/**/index.ts'), [], 'no file only exports what others export');

@@ -7,7 +7,6 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Logger } from 'pino';
 
 export type Attributes = Readonly<Record<string, string | number | boolean>>;
 
@@ -57,12 +56,6 @@ export type TracingSettings = {
     readonly maxExportBatchSize: number;
   };
 };
-
-/** Loads OpenTelemetry. */
-export async function openTracing(settings: TracingSettings, log: Logger): Promise<Tracing> {
-  const { openOpenTelemetry } = await import('./open-telemetry.ts');
-  return openOpenTelemetry(settings, log);
-}
 
 const running = new AsyncLocalStorage<Span>();
 

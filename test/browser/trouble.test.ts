@@ -9,7 +9,9 @@ t.test('the button when the service does not answer as it should', { skip: noChr
   const open = async (path = '/') => {
     const page = await (await browser.newContext(iPhone)).newPage();
     page.setDefaultTimeout(10_000);
+    // Time passes only when a test lets it, however long this machine takes.
     await page.clock.install();
+    await page.clock.pauseAt(Date.now() + 60_000);
     await page.goto(site.origin + path);
     return page;
   };

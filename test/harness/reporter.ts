@@ -79,7 +79,7 @@ export default class Report extends Transform {
     const path = [...this.#titles, point.name].join(' › ');
     if (point.directive !== undefined) this.#skips.push(`${path}: ${point.directive}`);
     else if (!closes) this.#count(depth, point.ok, path);
-    else if (!point.ok) this.#describe(depth, path);
+    else if (!point.ok && !this.#isDescribed(path)) this.#describe(depth, path);
     if (depth === 0) {
       this.#files.push(point);
       this.#print(`${point.ok ? 'ok    ' : 'FAILED'} ${point.seconds.toFixed(1).padStart(5)} s  ${point.name}`);
@@ -92,6 +92,11 @@ export default class Report extends Transform {
       this.#failed++;
       this.#describe(depth, path);
     }
+  }
+
+  /** Whether a failure inside says more than that the whole failed. */
+  #isDescribed(path: string): boolean {
+    return this.#failures.some((line) => line.startsWith(`FAILED ${path} › `));
   }
 
   #describe(depth: number, path: string): void {

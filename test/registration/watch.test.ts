@@ -152,12 +152,13 @@ t.test('a second candidate signs when it is the registered one', async (t) => {
 
 t.test('modes check and off create nothing', async (t) => {
   const sandbox = await startSandbox(t);
-  const { service } = await startService(t, sandbox, { WEBDIST_REGISTER: 'check' });
+  const { service, stop } = await startService(t, sandbox, { WEBDIST_REGISTER: 'check' });
   await service.reconcile();
   t.match(service.health().apps['com.example.trailmap'], {
     registration: { state: 'down', code: 'registration_missing' },
   });
   t.strictSame(await requestsSeen(sandbox, 'POST'), []);
+  await stop();
   await fetch(`${sandbox.baseUrl}/_sandbox/requests`, { method: 'DELETE' });
   const off = await startReady(t, sandbox, { WEBDIST_REGISTER: 'off', WEBDIST_KEY_ID: 'a-known-id' });
   t.match(await (await askToken(off.url)).json(), { keyId: 'a-known-id' });

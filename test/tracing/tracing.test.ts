@@ -8,7 +8,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import t, { type Test } from 'tap';
 import { readConfig } from '../../src/config/config.ts';
 import { openLog } from '../../src/log.ts';
-import { openTracing } from '../../src/tracing/tracing.ts';
+import { openTracing } from '../../src/tracing/open.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { askToken } from '../harness/http.ts';
 import { listen } from '../harness/port.ts';

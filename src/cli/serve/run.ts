@@ -11,7 +11,8 @@ import { buildServer, type Server } from '../../http/server.ts';
 import { openLog } from '../../log.ts';
 import type { Sandbox } from '../../sandbox/sandbox.ts';
 import { openService, type Service } from '../../service/service.ts';
-import { openTracing, type Tracing, traceIds } from '../../tracing/tracing.ts';
+import { openTracing } from '../../tracing/open.ts';
+import { type Tracing, traceIds } from '../../tracing/tracing.ts';
 import type { Signals } from './signals.ts';
 
 /** Requests that take longer than this after draining are aborted. */
