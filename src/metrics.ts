@@ -33,6 +33,7 @@ export function openMetrics() {
     ...registrationMetrics(registers),
     ...dependencyMetrics(registers),
     ...httpMetrics(registers),
+    ...buttonMetrics(registers),
   };
 }
 
@@ -179,6 +180,27 @@ const httpMetrics = (registers: Registry[]) => ({
     name: 'webdist_overloaded_total',
     help: 'Requests refused early because this process was overloaded, by reason.',
     labelNames: ['reason'] as const,
+    registers,
+  }),
+});
+
+const buttonMetrics = (registers: Registry[]) => ({
+  buttonVisits: new Counter({
+    name: 'webdist_button_visits_total',
+    help: 'Visits that reached a step of the install button (shown, ready, tapped), by app; extrapolated from those that report.',
+    labelNames: ['app', 'step'] as const,
+    registers,
+  }),
+  buttonErrors: new Counter({
+    name: 'webdist_button_errors_total',
+    help: 'Visits in which the install button had no link, or nothing followed a tap, by app and code; extrapolated from those that report.',
+    labelNames: ['app', 'code'] as const,
+    registers,
+  }),
+  installEvidence: new Counter({
+    name: 'webdist_install_evidence_total',
+    help: 'Evidence of installs that counted, by app and kind (confirm: the licence server, tap: the button); repeated reports count again.',
+    labelNames: ['app', 'evidence'] as const,
     registers,
   }),
 });

@@ -77,7 +77,11 @@ export class Link {
     const beganAt = Date.now();
     try {
       const response = await this.#send(AbortSignal.any([request.signal, AbortSignal.timeout(TIMEOUT_MS)]));
-      const body = await response.json().catch(() => ({}));
+      // A token that does not arrive whole is no token; a refusal can be a proxy's page.
+      const body = await response.json().catch((error) => {
+        if (response.ok) throw error;
+        return {};
+      });
       if (request.signal.aborted) return;
       if (response.ok) this.#hold(body as InstallAnswer, beganAt);
       else this.#fail(response.status, (body as Problem).code, response.headers.get('retry-after'));

@@ -11,7 +11,9 @@ const STEPS = ['shown', 'ready', 'tapped'];
  */
 export function startReports(button: HTMLElement, notes: ReadonlySet<string>, send: (body: object) => void): void {
   const sent = new Set<string>();
+  let isLeaving = false;
   const flush = () => {
+    if (isLeaving) return;
     const fresh = [...notes].filter((note) => !sent.has(note));
     if (fresh.length === 0) return;
     for (const note of fresh) sent.add(note);
@@ -22,6 +24,14 @@ export function startReports(button: HTMLElement, notes: ReadonlySet<string>, se
     });
   };
   button.addEventListener('install-tap', flush);
-  addEventListener('pagehide', flush);
+  addEventListener('pagehide', () => {
+    flush();
+    isLeaving = true;
+  });
+  // Requests that end because the page goes away are not failures.
+  addEventListener('pageshow', () => {
+    if (isLeaving) for (const note of notes) sent.add(note);
+    isLeaving = false;
+  });
   document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && flush());
 }

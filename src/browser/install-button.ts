@@ -204,7 +204,7 @@ export class InstallButton extends Options {
     this.#shown = shown;
     this.#state = state;
     this.#code = code;
-    this.#notes.add(code ?? state);
+    if (code || state === 'ready') this.#notes.add(code ?? state);
     if (this.hasAttribute('reflect')) {
       this.setAttribute('state', state);
       this.setAttribute('code', code ?? '');

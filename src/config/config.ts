@@ -129,6 +129,7 @@ function assemble(read: Read, problems: Problem[]) {
       total: values.WEBDIST_RATE_LIMIT_TOTAL,
       redisUrl: values.WEBDIST_REDIS_URL,
     },
+    buttonErrorsShare: values.WEBDIST_BUTTON_ERRORS,
     auditFile: values.WEBDIST_AUDIT && resolve(values.WEBDIST_AUDIT),
     trustProxy: values.WEBDIST_TRUST_PROXY ?? [],
     countryHeader: countryHeaderOf(read, problems),

@@ -150,6 +150,11 @@ export const settings = {
     default: '0',
     about: 'requests per minute of all pages; 0 means no limit',
   },
+  WEBDIST_BUTTON_ERRORS: {
+    form: ratio,
+    default: '0',
+    about: 'share of visits, 0 to 1, that report how far the install button got (`POST /button-errors`); 0 means none',
+  },
   WEBDIST_REDIS_URL: {
     form: redisUrl,
     about: 'Redis for rate limits shared by all replicas',

@@ -89,3 +89,10 @@ export const evidenceBody = z
     (body) => (body.nonce === undefined) === (body.subject !== undefined),
     'give either the nonce, or app and subject',
   );
+
+/** The body of `POST /button-errors`: bounded, and of fixed words but for the app's name. */
+export const buttonReportBody = z.strictObject({
+  app: name.optional(),
+  steps: z.array(z.enum(['shown', 'ready', 'tapped'])).max(3),
+  codes: z.array(z.string().regex(/^[a-z_-]{1,32}$/)).max(16),
+});

@@ -101,7 +101,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     await scope.register(deviceScope(scopeDeps));
     // Documents for anyone: neither protected nor limited.
     await scope.register(jwksRoute(deps.service));
-    await scope.register(installButtonRoute);
+    await scope.register(installButtonRoute(config));
     await scope.register(marketplaceKitDocument(deps));
     await scope.register(oauthDocument(deps));
   };

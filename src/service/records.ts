@@ -53,7 +53,7 @@ const ANSWER_MS = 200;
 const PRUNE_MS = 60 * 60 * 1000;
 const DAY_SECONDS = 86_400;
 
-type Settings = Pick<Config, 'ledger' | 'tokenLifetimeSeconds'>;
+type Settings = Pick<Config, 'apps' | 'ledger' | 'tokenLifetimeSeconds'>;
 type Deps = {
   readonly nonces: Pick<Nonces, 'open'>;
   readonly hash: (subject: Subject) => SubjectHash;
@@ -139,8 +139,10 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
     async confirm(kind, evidence, nowSeconds) {
       const install = counts(kind, setting) ? installShownBy(evidence, nowSeconds) : undefined;
       if (!install) return;
+      const app = settings.apps.find(({ appleItemId }) => appleItemId === install.appleItemId);
       try {
         await add({ ...install, installedAtSeconds: nowSeconds });
+        if (app) metrics.installEvidence.inc({ app: app.bundleId, evidence: kind });
       } catch (error) {
         metrics.ledgerFailures.inc();
         throw asUnavailable(error);

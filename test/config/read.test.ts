@@ -40,6 +40,7 @@ const samples: Readonly<Record<SettingName, string>> = {
   WEBDIST_LEDGER_READ: 'postgres://shop@replica/x',
   WEBDIST_LEDGER_SECRET: 'x'.repeat(40),
   WEBDIST_LEDGER_DOWN: 'refuse',
+  WEBDIST_BUTTON_ERRORS: '0.25',
   WEBDIST_INSTALL_EVIDENCE: 'issue',
   WEBDIST_LEDGER_RETENTION_DAYS: '30',
   WEBDIST_COUNTRY_HEADER: 'cf-ipcountry',

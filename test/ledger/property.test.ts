@@ -102,6 +102,7 @@ async function open(url: string, evidence: EvidenceKind) {
   const records = await openRecords(
     // What cannot be answered in time is refused, and tried again.
     {
+      apps: [],
       ledger: { url, readUrl: undefined, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,
     },

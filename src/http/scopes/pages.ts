@@ -11,6 +11,7 @@ import { type Limiter, openGuard } from '../guard.ts';
 import { hookOf } from '../hook.ts';
 import { openRateLimit, pageLimits, sharedLimits } from '../limits/rate-limit.ts';
 import { linkTokens } from '../link-token.ts';
+import { buttonErrorsRoute } from '../routes/button-errors.ts';
 import { installTokenRoutes, installTokensRoute, requestedApp } from '../routes/install-token.ts';
 import { installsRoute } from '../routes/installs.ts';
 import { oauthCodeRoute } from '../routes/oauth.ts';
@@ -48,6 +49,7 @@ export const pageScope =
       await single.register(installTokenRoutes(routeDeps));
     });
     await scope.register(installsRoute(routeDeps));
+    await scope.register(buttonErrorsRoute(routeDeps));
     if (authorizationServer) await scope.register(oauthCodeRoute({ server: authorizationServer, callerOf }));
     await scope.register(async (batch) => {
       batch.addHook('onRoute', (route) => {

@@ -1,0 +1,62 @@
+/**
+ * `POST /button-errors` (docs/install-button.md): what became of the install button in one visit. The report holds words
+ * of fixed lists and goes into metrics only: nothing of it is logged or stored.
+ */
+
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import type { Config } from '../../config/config.ts';
+import { WebdistError } from '../../errors.ts';
+import { didNotStart } from '../../install-token/did-not-start.ts';
+import type { Metrics } from '../../metrics.ts';
+import type { AppNamed } from '../../service/app-named.ts';
+import { problemSchema } from '../problems.ts';
+import { buttonReportBody } from '../schemas.ts';
+
+const BODY_LIMIT_BYTES = 1024;
+
+/** Taps that led nowhere: before there was a link, or again because nothing followed the first. */
+const TAP_CODES = ['tapped_early', 'tapped_again'];
+
+/** Every code that a report may have as a label; any other counts as `other`. */
+const codes = new Set([
+  ...didNotStart.filter(({ reportedBy }) => reportedBy === 'button').map(({ id }) => id),
+  ...TAP_CODES,
+]);
+
+type Deps = {
+  readonly config: Pick<Config, 'buttonErrorsShare'>;
+  readonly appNamed: AppNamed;
+  readonly metrics: Pick<Metrics, 'buttonVisits' | 'buttonErrors'>;
+};
+
+/** With `WEBDIST_BUTTON_ERRORS=0` the path does not exist. Each report stands for 1/share visits. */
+export const buttonErrorsRoute =
+  ({ config, appNamed, metrics }: Deps): FastifyPluginAsyncZod =>
+  async (app) => {
+    if (config.buttonErrorsShare === 0) return;
+    const visits = 1 / config.buttonErrorsShare;
+    const schema = {
+      summary: 'What became of the install button in one visit',
+      body: buttonReportBody,
+      response: { 204: z.undefined(), default: problemSchema },
+    };
+    app.post('/button-errors', { schema, bodyLimit: BODY_LIMIT_BYTES }, async (request, reply) => {
+      const { app: name, steps, codes: reported } = request.body;
+      const label = labelOf(appNamed, name);
+      for (const step of new Set(steps)) metrics.buttonVisits.inc({ app: label, step }, visits);
+      const known = new Set(reported.map((code) => (codes.has(code) ? code : 'other')));
+      for (const code of known) metrics.buttonErrors.inc({ app: label, code }, visits);
+      return reply.code(204).send();
+    });
+  };
+
+/** The bundle id; `unknown` for a name that no app of this server has, which is itself an error of the page. */
+function labelOf(appNamed: AppNamed, name: string | undefined): string {
+  try {
+    return appNamed(name).bundleId;
+  } catch (error) {
+    if (error instanceof WebdistError) return 'unknown';
+    throw error;
+  }
+}
