@@ -12,7 +12,7 @@ import { newSigner } from '../harness/stand-ins/app-store-connect.ts';
 const issuerId = '57246542-96fe-1a63-e053-0824d011072a';
 const bundleId = 'com.example.trailmap';
 const at = 1790000000;
-// Every kind is given everything: a kind takes only what is its own.
+// Every kind gets every member, and uses only its own.
 const request = (kind: ApiTokenRequest['kind'], lifetimeSeconds: number): ApiTokenRequest => ({
   kind,
   issuerId,
@@ -34,7 +34,7 @@ t.test('claims of each kind', async (t) => {
   });
 });
 
-t.test('what Apple would refuse is refused here', async (t) => {
+t.test('input that Apple would refuse is refused', async (t) => {
   const refused: ApiTokenRequest[] = [
     request('team', 1201),
     request('individual', 1201),
@@ -52,7 +52,7 @@ t.test('what Apple would refuse is refused here', async (t) => {
   await t.rejects(buildApiToken(newSigner(), '', request('team', 60)), { code: 'usage_invalid' }, 'no key id');
 });
 
-t.test('signed as ES256 with the header Apple asks for', async (t) => {
+t.test('signed as ES256 with the header that Apple requires', async (t) => {
   const signer = newSigner();
   const apiToken = await buildApiToken(signer, '2X9R4HXF34', request('individual', 60));
   t.strictSame(decodeProtectedHeader(apiToken), { alg: 'ES256', kid: '2X9R4HXF34', typ: 'JWT' });
@@ -68,7 +68,7 @@ const sourceOf = (issuer: string | undefined = issuerId) => {
 };
 const claimsOf = (apiToken: string) => JSON.parse(Buffer.from(apiToken.split('.')[1] ?? '', 'base64url').toString());
 
-t.test('a source signs once for many callers, and again before the end', async (t) => {
+t.test('a source signs once for many callers, and again before the JWT expires', async (t) => {
   const { clock, signer, source } = sourceOf();
   const [first, ...others] = await Promise.all(Array.from({ length: 10 }, () => source.read()));
   t.ok(others.every((one) => one === first));
@@ -76,7 +76,7 @@ t.test('a source signs once for many callers, and again before the end', async (
   t.match(claimsOf(first ?? ''), { iss: issuerId, iat: at - 30, exp: at + 570 });
 
   clock.seconds = at + 509;
-  t.equal(await source.read(), first, 'kept while it has more than a minute to live');
+  t.equal(await source.read(), first, 'kept while it is valid for more than a minute');
   clock.seconds = at + 510;
   t.match(claimsOf(await source.read()), { iat: at + 480 });
   t.equal(signer.signed, 2);
@@ -87,25 +87,25 @@ t.test('an individual key has no issuer', async (t) => {
   t.strictSame(Object.keys(claimsOf(await source.read())), ['sub', 'iat', 'exp', 'aud']);
 });
 
-t.test('a discarded token is signed anew, once for all who had it', async (t) => {
+t.test('a discarded JWT is replaced by one new signature for all callers', async (t) => {
   const { signer, source } = sourceOf();
   const first = await source.read();
   source.discard(first);
   const second = await source.read();
   t.not(second, first);
   source.discard(first);
-  t.equal(await source.read(), second, 'a late discard of the old one changes nothing');
+  t.equal(await source.read(), second, 'discarding the old one late changes nothing');
   t.equal(signer.signed, 2);
 });
 
-t.test('a clock that is set back makes the token one of the future', async (t) => {
+t.test('a JWT that a clock set back dates into the future is replaced', async (t) => {
   const { clock, source } = sourceOf();
   await source.read();
   clock.seconds = at - 300;
   t.match(claimsOf(await source.read()), { iat: at - 330 });
 });
 
-t.test('a signer that fails once is asked again', async (t) => {
+t.test('after a failure, the signer is called again', async (t) => {
   const { signer, source } = sourceOf();
   const { sign } = signer;
   signer.sign = () => {

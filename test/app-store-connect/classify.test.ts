@@ -57,12 +57,12 @@ for (const { status, codes, body, offset, is } of cases) {
     t.equal(error.code, is);
     t.match(error.detail, `GET /v1/apps: App Store Connect answered ${status}`);
     for (const code of codes ?? []) t.match(error.detail, `${code} "Title of ${code}"`);
-    t.ok(error.hint, 'says what to do');
+    t.ok(error.hint, 'has a hint');
     t.equal(error.retryAfterSeconds, undefined);
   });
 }
 
-t.test('Retry-After in seconds, or as a date measured by the clock of the answer', async (t) => {
+t.test('Retry-After in seconds, or as a date compared with the response’s own Date', async (t) => {
   const secondsOf = (headers: Record<string, string>) =>
     classifyResponse('GET /', { status: 429, headers: new Headers(headers), body: undefined }, undefined)
       .retryAfterSeconds;
@@ -74,7 +74,7 @@ t.test('Retry-After in seconds, or as a date measured by the clock of the answer
   t.equal(secondsOf({ 'retry-after': '-1', date }), undefined);
 });
 
-t.test('a server that echoes what it got cannot put a JWT or a line break into our message', async (t) => {
+t.test('a server that echoes the request cannot put a JWT or a line break into our message', async (t) => {
   const title = `Refused:\r\nAuthorization: Bearer eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln ${'x'.repeat(5_000)}`;
   const body = { errors: [{ code: 'FORBIDDEN_ERROR', title }] };
   const { message } = classifyResponse('GET /', { status: 403, headers: new Headers(), body }, undefined);

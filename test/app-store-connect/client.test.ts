@@ -39,10 +39,10 @@ t.test('every operation against an empty account', async (t) => {
   await asc.removeDomain(domain.id);
   t.strictSame(await asc.listDomains(), []);
   t.strictSame(asc.rateLimit, { limit: 3500, remaining: 3499 });
-  t.equal(apple.signer.signed, 1, 'one JWT for all of it');
+  t.equal(apple.signer.signed, 1, 'one JWT for all requests');
 });
 
-t.test('apps whose bundle id only looks alike are left out', async (t) => {
+t.test('apps with a similar bundle id are left out', async (t) => {
   const apple = await openApple(t);
   apple.apps = [
     { appleItemId: '1', bundleId: `${APP.bundleId}.beta` },
@@ -51,7 +51,7 @@ t.test('apps whose bundle id only looks alike are left out', async (t) => {
   t.strictSame(await openClient(t, apple).asc.findApps(APP.bundleId), []);
 });
 
-t.test('data: null is no key', async (t) => {
+t.test('data: null means that there is no key', async (t) => {
   const apple = await openApple(t);
   apple.intercept = ({ reply }) => reply(200, { data: null });
   const { asc } = openClient(t, apple);
@@ -59,7 +59,7 @@ t.test('data: null is no key', async (t) => {
   await t.rejects(asc.readKey('k'), { code: 'asc_not_found' });
 });
 
-t.test('PEM in every spelling Apple uses; one that cannot be read spoils no list', async (t) => {
+t.test('PEM in every form that Apple uses; an unreadable one does not break the list', async (t) => {
   const apple = await openApple(t);
   const { publicKey } = newKey();
   const pem = publicKeyPem(publicKey);
@@ -95,7 +95,7 @@ t.test('pages are followed to the end', async (t) => {
   t.equal(apple.requests.length, 3);
 });
 
-t.test('a next link out of the API is not followed', async (t) => {
+t.test('a next link that leads out of the API is not followed', async (t) => {
   const other = { requests: 0 };
   const elsewhere = createServer((_req, res) => {
     other.requests++;
@@ -124,10 +124,10 @@ t.test('a next link out of the API is not followed', async (t) => {
   t.equal(apple.requests.length, outside.length);
 
   apple.intercept = ({ url, reply }) => reply(200, { data: [], links: { next: url.href } });
-  await t.rejects(asc.listKeys(), { message: /more than 50 pages/ }, 'nor one that goes round in circles');
+  await t.rejects(asc.listKeys(), { message: /more than 50 pages/ }, 'nor a circular one');
 });
 
-t.test('redirects are errors, and nobody gets the bearer', async (t) => {
+t.test('redirects are errors, and the bearer JWT is not sent on', async (t) => {
   const apple = await openApple(t);
   apple.intercept = ({ reply }) => reply(302, '', { location: '/v1/elsewhere' });
   await t.rejects(openClient(t, apple).asc.listKeys(), { code: 'asc_refused' });
@@ -142,7 +142,7 @@ t.test('ids stay inside the API', async (t) => {
   t.equal(apple.requests.at(-1)?.path, `${KEYS}/..%2Fapps%3Fx%23y`);
 });
 
-t.test('an address with a path of its own, and addresses that are none', async (t) => {
+t.test('a base URL with a path, and invalid base URLs', async (t) => {
   const apple = await openApple(t);
   apple.intercept = ({ reply }) => reply(200, { data: [] });
   await openClient(t, apple, { baseUrl: `${apple.baseUrl}/proxy/` }).asc.listKeys();
@@ -151,7 +151,7 @@ t.test('an address with a path of its own, and addresses that are none', async (
     t.throws(() => openClient(t, apple, { baseUrl }), { code: 'config_invalid' }, baseUrl);
 });
 
-t.test('what is repeated, counted on the wire', async (t) => {
+t.test('which requests are retried, counted on the wire', async (t) => {
   const cases: { does: string; call: (asc: AppStoreConnect) => Promise<unknown>; status: number; wire: string[] }[] = [
     { does: 'GET', call: (asc) => asc.readKey('k'), status: 503, wire: ['GET 503', 'GET 503', 'GET 503'] },
     { does: 'GET', call: (asc) => asc.readKey('k'), status: 500, wire: ['GET 500', 'GET 500', 'GET 500'] },
@@ -159,7 +159,7 @@ t.test('what is repeated, counted on the wire', async (t) => {
     { does: 'GET', call: (asc) => asc.readKey('k'), status: 403, wire: ['GET 403'] },
     { does: 'POST', call: (asc) => asc.addKey(newKey()), status: 503, wire: ['POST 503'] },
     { does: 'POST', call: (asc) => asc.addKey(newKey()), status: 429, wire: ['POST 429'] },
-    // A removal of unknown outcome is followed by a look whether it is still there.
+    // After a removal with an unknown outcome, the client checks whether the key is still there.
     { does: 'DELETE', call: (asc) => asc.removeKey('k'), status: 503, wire: ['DELETE 503', 'GET 200'] },
     { does: 'DELETE', call: (asc) => asc.removeKey('k'), status: 429, wire: ['DELETE 429'] },
   ];
@@ -171,7 +171,7 @@ t.test('what is repeated, counted on the wire', async (t) => {
   }
 });
 
-t.test('a GET whose connection breaks is repeated, also in the middle of the answer', async (t) => {
+t.test('a GET whose connection breaks is retried, also in the middle of the response', async (t) => {
   const apple = await openApple(t);
   apple.intercept = ({ res }) => {
     if (apple.requests.length === 1) return res.destroy();
@@ -183,14 +183,14 @@ t.test('a GET whose connection breaks is repeated, also in the middle of the ans
   t.equal(apple.requests.length, 3);
 });
 
-t.test('a POST whose connection breaks is not repeated', async (t) => {
+t.test('a POST whose connection breaks is not retried', async (t) => {
   const apple = await openApple(t);
   apple.intercept = ({ res }) => res.destroy();
   await t.rejects(openClient(t, apple).asc.addKey(newKey()), { code: 'asc_outage', message: /no answer \(/ });
   t.equal(apple.requests.length, 1);
 });
 
-t.test('a DELETE whose answer is lost is done when the key is gone', async (t) => {
+t.test('a DELETE whose response is lost succeeds if the key is gone', async (t) => {
   const apple = await openApple(t);
   const [kept, removed] = [keyOf(newKey().publicKey), keyOf(newKey().publicKey)];
   apple.keys.push(kept, removed);
@@ -205,7 +205,7 @@ t.test('a DELETE whose answer is lost is done when the key is gone', async (t) =
   t.strictSame(statuses(apple), ['DELETE 0', 'GET 404', 'DELETE 0', 'GET 200']);
 });
 
-t.test('nobody listens', async (t) => {
+t.test('connection refused', async (t) => {
   const apple = await openApple(t);
   const closed = createServer().listen(0, '127.0.0.1');
   await once(closed, 'listening');
@@ -238,13 +238,13 @@ t.test('Retry-After: a short one is waited for, a long one reported', async (t) 
   t.equal(apple.requests.length, 1);
 });
 
-t.test('no answer: each attempt and the whole are bounded', async (t) => {
+t.test('no response: each attempt and the whole operation time out', async (t) => {
   const apple = await openApple(t);
   apple.intercept = () => undefined;
   const late = { code: 'asc_outage', message: /no answer in time/ };
   const one = openClient(t, apple, { retryPolicy: { attemptTimeoutMs: 200 } });
   await t.rejects(one.asc.listKeys(), late);
-  t.equal(apple.requests.length, 3, 'a GET is repeated');
+  t.equal(apple.requests.length, 3, 'a GET is retried');
   await t.rejects(one.asc.addKey(newKey()), late);
   t.equal(apple.requests.length, 4, 'a POST is not');
   const whole = openClient(t, apple, { retryPolicy: { totalTimeoutMs: 200 } });
@@ -252,7 +252,7 @@ t.test('no answer: each attempt and the whole are bounded', async (t) => {
   t.equal(apple.requests.length, 5);
 });
 
-t.test('an answer that stalls in its body is late too', async (t) => {
+t.test('a response that stalls in its body times out too', async (t) => {
   const apple = await openApple(t);
   apple.intercept = ({ res }) => {
     res.writeHead(200, { 'content-type': 'application/json' });
@@ -263,7 +263,7 @@ t.test('an answer that stalls in its body is late too', async (t) => {
   t.equal(apple.requests.length, 3);
 });
 
-t.test('close ends what is under way', async (t) => {
+t.test('close aborts requests in flight', async (t) => {
   const apple = await openApple(t);
   const { asc } = openClient(t, apple);
   const arrived = new Promise<void>((done) => {
@@ -273,10 +273,10 @@ t.test('close ends what is under way', async (t) => {
   await arrived;
   asc.close();
   await call;
-  await t.rejects(asc.listKeys(), { code: 'shutting_down' }, 'and what comes after');
+  await t.rejects(asc.listKeys(), { code: 'shutting_down' }, 'and later ones');
 });
 
-t.test('answers that are of no use', async (t) => {
+t.test('unusable responses', async (t) => {
   const apple = await openApple(t);
   const { asc } = openClient(t, apple);
   const useless: [string, unknown][] = [
@@ -290,11 +290,11 @@ t.test('answers that are of no use', async (t) => {
     apple.intercept = ({ reply }) => reply(200, body);
     await t.rejects(asc.listKeys(), { code: 'asc_outage' }, name);
   }
-  t.equal(apple.requests.length, useless.length, 'none is asked for again');
+  t.equal(apple.requests.length, useless.length, 'none is requested again');
 });
 
 for (const skewSeconds of [300, -300])
-  t.test(`a local clock off by ${-skewSeconds} seconds works by Apple's`, async (t) => {
+  t.test(`a local clock off by ${-skewSeconds} seconds: Apple's clock is used`, async (t) => {
     const apple = await openApple(t);
     apple.skewSeconds = skewSeconds;
     const { asc, lines } = openClient(t, apple);
@@ -302,19 +302,19 @@ for (const skewSeconds of [300, -300])
     t.strictSame(await asc.listKeys(), []);
     t.strictSame(await asc.listDomains(), []);
     t.ok(Math.abs((asc.clockOffsetSeconds ?? 0) - skewSeconds) <= 1);
-    t.equal(lines.filter((line) => line.includes('asc_clock_differs')).length, 1, 'said once');
+    t.equal(lines.filter((line) => line.includes('asc_clock_differs')).length, 1, 'logged once');
     t.ok(statuses(apple).filter((one) => one === 'GET 401').length <= 1);
     t.ok(apple.signer.signed <= 2);
   });
 
-t.test('a clock that is fifteen minutes late', async (t) => {
+t.test('a local clock that is fifteen minutes slow', async (t) => {
   const apple = await openApple(t);
   const { asc } = openClient(t, apple, { now: () => Date.now() - 900_000 });
   await asc.addKey(newKey());
-  t.strictSame(statuses(apple), ['POST 401', 'POST 201'], 'a 401 says that nothing was done');
+  t.strictSame(statuses(apple), ['POST 401', 'POST 201'], 'a 401 means that nothing was done');
 });
 
-t.test('one 401 out of the blue: a new JWT, once', async (t) => {
+t.test('one unexpected 401: a new JWT, once', async (t) => {
   const apple = await openApple(t);
   apple.intercept = ({ reply }) => {
     if (apple.requests.length > 1) return false;
@@ -325,7 +325,7 @@ t.test('one 401 out of the blue: a new JWT, once', async (t) => {
   t.ok(first?.authorization && second?.authorization && first.authorization !== second.authorization);
 });
 
-t.test('a key that is refused is asked about twice, not for ever', async (t) => {
+t.test('a refused API key is tried twice, not forever', async (t) => {
   const apple = await openApple(t);
   const { asc } = openClient(t, apple, { keyId: 'K', issuerId: undefined });
   await t.rejects(asc.listKeys(), { code: 'asc_credentials', hint: /ASC_KEY_ID/ });
@@ -334,7 +334,7 @@ t.test('a key that is refused is asked about twice, not for ever', async (t) => 
   await t.rejects(asc.listKeys(), { code: 'asc_clock', hint: /NTP/ });
 });
 
-t.test('no bearer in an error or a log, even when a proxy answers with what it got', async (t) => {
+t.test('no bearer JWT in an error or a log, even if a proxy echoes the request', async (t) => {
   const apple = await openApple(t);
   const { asc, lines, log } = openClient(t, apple);
   const calls = [() => asc.listKeys(), () => asc.addKey(newKey()), () => asc.removeKey('k')];
@@ -357,7 +357,7 @@ t.test('no bearer in an error or a log, even when a proxy answers with what it g
     }
   }
   const bearer = apple.requests[0]?.authorization;
-  t.match(bearer, /^Bearer eyJ/, 'there was one to leak');
+  t.match(bearer, /^Bearer eyJ/, 'there was one that could leak');
   t.notMatch(lines.join('\n'), /eyJ/);
   t.ok(lines.length > 15);
 });

@@ -1,4 +1,4 @@
-/** Which file names are those of keys that Apple made. */
+/** The file names of keys that Apple issued, and similar ones. */
 
 import t from 'tap';
 import { appleKeyFile } from '../../src/app-store-connect/key-file-name.ts';

@@ -45,7 +45,7 @@ t.test('the app key decides which candidate signs, whatever the scope', async (t
   t.strictSame(posts(apple), []);
 });
 
-t.test('an account-wide key counts when the app has none; the preferred one of several', async (t) => {
+t.test('a key of the account counts if the app has none; of several, the preferred one', async (t) => {
   const apple = await openApple(t);
   apple.pageSize = 1;
   apple.keys.push(keyOf(foreign), keyOf(second), keyOf(newKey().publicKey, 'another app'));
@@ -96,9 +96,9 @@ t.test('the app is checked before anything else', async (t) => {
   t.ok(apple.requests.every(({ path }) => path === '/v1/apps'));
 });
 
-t.test('a conflict that hides nothing of ours fails with what Apple said', async (t) => {
+t.test('a conflict that is not about our own key fails with Apple’s message', async (t) => {
   const apple = await openApple(t);
-  // The same public half, for another app: taken, and not to be used here.
+  // The same public half, registered for another app: it cannot be used for this one.
   apple.keys.push(keyOf(first, 'another app'));
   const { asc } = openClient(t, apple);
   await t.rejects(ensureKey(asc, wantedKey), {
@@ -109,7 +109,7 @@ t.test('a conflict that hides nothing of ours fails with what Apple said', async
   t.equal(apple.keys.length, 1);
 });
 
-t.test('another replica was faster with another key that is held too', async (t) => {
+t.test('another replica was faster, with another key that is held here too', async (t) => {
   const apple = await openApple(t);
   apple.intercept = ({ method }) => {
     if (method === 'POST') apple.keys.push(keyOf(second, APP.appleItemId));
@@ -119,7 +119,7 @@ t.test('another replica was faster with another key that is held too', async (t)
   t.match(await ensureKey(asc, wantedKey), { keyId: apple.keys[0]?.id, candidate: 1, created: false });
 });
 
-t.test('another replica replaced the key right after: what is registered now signs', async (t) => {
+t.test('another replica replaced the key right afterwards: the key registered now signs', async (t) => {
   const apple = await openApple(t);
   apple.intercept = (call) => {
     if (call.method !== 'POST') return false;
@@ -165,7 +165,7 @@ for (const [name, fault] of lost)
     t.strictSame([apple.keys.length, apple.domains.length], [1, 1]);
   });
 
-t.test('creation was not done: one try, one look, then the reason', async (t) => {
+t.test('nothing was created: one attempt, one check, then the error', async (t) => {
   const apple = await openApple(t);
   const { asc } = openClient(t, apple);
   apple.intercept = ({ method, res }) => (method === 'POST' ? res.destroy() : false);

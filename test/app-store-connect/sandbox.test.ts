@@ -1,4 +1,4 @@
-/** The client and the registration against the sandbox, which was written from Apple's pages alone. */
+/** The client and the registration against the sandbox, which was written only from Apple's pages. */
 
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -43,7 +43,7 @@ t.test('ten replicas start together against an empty account', async (t) => {
   t.match(asc.rateLimit, { limit: 3500 });
 });
 
-t.test('every operation, every PEM spelling', async (t) => {
+t.test('every operation, every form of PEM', async (t) => {
   const { sandbox, wantedKey, wantedDomain } = await open(t);
   const asc = openClient(t, accountOf(sandbox));
   t.equal(await asc.appKey(wantedKey.appleItemId), null);
@@ -68,7 +68,7 @@ t.test('every operation, every PEM spelling', async (t) => {
   await t.rejects(asc.readDomain(domainId), { code: 'asc_not_found' });
 });
 
-t.test('a POST dropped after it was done', async (t) => {
+t.test('a POST whose response is lost', async (t) => {
   const { sandbox, fault, wantedKey, wantedDomain } = await open(t);
   const asc = openClient(t, accountOf(sandbox));
   await fault({ method: 'POST', drop: 'after' });
@@ -104,7 +104,7 @@ t.test('an individual key; an In-App Purchase key is refused', async (t) => {
   await t.rejects(ensureKey(wrong, wantedKey), { code: 'asc_credentials' });
 });
 
-t.test('faults are told apart', async (t) => {
+t.test('each fault has its code', async (t) => {
   const { sandbox, fault, wantedKey } = await open(t);
   const asc = openClient(t, accountOf(sandbox));
   const faults: [object, { code: string; retryAfterSeconds?: number }][] = [
@@ -124,5 +124,5 @@ t.test('faults are told apart', async (t) => {
   }
   await fetch(`${sandbox.baseUrl}/_sandbox/faults`, { method: 'DELETE' });
   await fault({ status: 500, times: 2 });
-  t.ok((await ensureKey(asc, wantedKey)).created, 'and what passes is waited out');
+  t.ok((await ensureKey(asc, wantedKey)).created, 'and a short outage is waited out');
 });

@@ -1,7 +1,7 @@
 /**
- * A whole service with every locator (contract §4), for the distribution key and for the App Store Connect API key: it
- * registers the public half, signs what the simulated device accepts, shows no private key, and stops when the key is
- * taken away. What a backend's test needs and is not here is skipped by name.
+ * A whole service with every kind of locator (docs/keys/README.md), for the distribution key and for the App Store Connect
+ * API key: it registers the public half, signs tokens that the simulated device accepts, shows no private key, and stops
+ * when the key is removed. A backend whose tools are missing here is skipped by name.
  */
 
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
@@ -25,16 +25,16 @@ import { setUpSoftHsm, withoutSoftHsm } from '../harness/stand-ins/softhsm.ts';
 import { setVariables } from '../harness/stand-ins/variables.ts';
 import { administer, startVault } from '../harness/stand-ins/vault.ts';
 
-/** Two keys in one backend, and how to take the first of them away. */
+/** Two keys in one backend, and how to remove the first one. */
 type Place = {
   readonly key: string;
   readonly apiKey: string;
   readonly env?: Environment;
-  /** Private halves that pass through this process, by which leaks are looked for. */
+  /** Private halves that pass through this process, to search the output for. */
   readonly privateKeys?: readonly KeyObject[];
   readonly secrets?: readonly string[];
-  /** Absent where it cannot be taken away from a running process. */
-  takeAway?(): Promise<void> | void;
+  /** Absent where it cannot be removed from a running process. */
+  remove?(): Promise<void> | void;
 };
 
 const newKey = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
@@ -62,7 +62,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         key: `file://${folder}/key.pem`,
         apiKey: `file://${folder}/api.pem`,
         privateKeys: [key, apiKey],
-        takeAway: () => unlinkSync(join(folder, 'key.pem')),
+        remove: () => unlinkSync(join(folder, 'key.pem')),
       };
     },
   },
@@ -78,7 +78,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         env,
         privateKeys: [key, apiKey],
         secrets,
-        takeAway: () => admin('DELETE', 'kv/data/key'),
+        remove: () => admin('DELETE', 'kv/data/key'),
       };
     },
   },
@@ -91,8 +91,8 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         apiKey: 'hashivault://api',
         env,
         secrets,
-        // A key that another replaced under the same name: the registered version is there no longer.
-        takeAway: async () => {
+        // Another key replaced it under the same name: the registered version no longer exists.
+        remove: async () => {
           await admin('POST', 'transit/keys/key', { type: 'ecdsa-p256' });
         },
       };
@@ -114,7 +114,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         apiKey: 'awssecrets://api',
         privateKeys: [key, apiKey],
         secrets: aws.confidential,
-        takeAway: async () => {
+        remove: async () => {
           await client.send(new DeleteSecretCommand({ SecretId: 'key', ForceDeleteWithoutRecovery: true }));
         },
       };
@@ -136,9 +136,9 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         key: `awskms:///${key}`,
         apiKey: `awskms:///${apiKey}`,
         secrets: aws.confidential,
-        takeAway: async () => {
+        remove: async () => {
           await client.send(new DisableKeyCommand({ KeyId: key }));
-          // Moto goes on signing with a disabled key; AWS answers this.
+          // Moto keeps signing with a disabled key; AWS answers this.
           aws.error = { name: 'DisabledException', message: 'The key is disabled.' };
         },
       };
@@ -155,7 +155,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         apiKey: 'gcpsecrets://projects/shop/secrets/api/versions/1',
         privateKeys: [key, apiKey],
         secrets: google.confidential,
-        takeAway: () => void google.secrets.delete('projects/shop/secrets/key/versions/1'),
+        remove: () => void google.secrets.delete('projects/shop/secrets/key/versions/1'),
       };
     },
   },
@@ -170,7 +170,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         key: `gcpkms://${key}`,
         apiKey: `gcpkms://${apiKey}`,
         secrets: google.confidential,
-        takeAway: () => void google.keys.delete(key),
+        remove: () => void google.keys.delete(key),
       };
     },
   },
@@ -186,7 +186,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         apiKey: `azuresecrets://${azure.vault}/api`,
         privateKeys: [key, apiKey],
         secrets: azure.confidential,
-        takeAway: () => void azure.secrets.delete('key'),
+        remove: () => void azure.secrets.delete('key'),
       };
     },
   },
@@ -200,7 +200,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         key: `azurekms://${azure.vault}/key`,
         apiKey: `azurekms://${azure.vault}/api`,
         secrets: azure.confidential,
-        takeAway: () => void azure.keys.delete('key'),
+        remove: () => void azure.keys.delete('key'),
       };
     },
   },
@@ -218,7 +218,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         key: `pkcs11:token=shop;object=key?${query}`,
         apiKey: `pkcs11:token=shop;object=api?${query}`,
         secrets: [hsm.pin],
-        takeAway: () => {
+        remove: () => {
           for (const type of ['privkey', 'pubkey']) hsm.tool('shop', '--delete-object', '--type', type, '--id', '01');
         },
       };
@@ -228,7 +228,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
 
 for (const [scheme, { skip = false, open }] of Object.entries(places))
   t.test(scheme, { skip }, async (t) => {
-    const { key, apiKey, env = {}, privateKeys = [], secrets = [], takeAway } = await open(t);
+    const { key, apiKey, env = {}, privateKeys = [], secrets = [], remove } = await open(t);
     const settings = { ...process.env, ...env, WEBDIST_KEY: key, ASC_PRIVATE_KEY: apiKey, ASC_PRIVATE_KEY_B64: '' };
     const sandbox = await sandboxWith(t, await publicHalf(apiKey, settings));
     const { service, url, log } = await startReady(t, sandbox, settings);
@@ -237,7 +237,7 @@ for (const [scheme, { skip = false, open }] of Object.entries(places))
     const { keys } = service.jwks();
     const held = await publicHalf(key, settings);
     const { x, y } = held.export({ format: 'jwk' });
-    t.match(keys, [{ x, y }], 'the public half that is registered is that of the key');
+    t.match(keys, [{ x, y }], 'the registered public half is that of the key');
     const seen: string[] = [];
     for (let index = 0; index < 5; index++) {
       const answer = await askToken(url);
@@ -245,8 +245,8 @@ for (const [scheme, { skip = false, open }] of Object.entries(places))
       const { token } = (await answer.json()) as { token: string };
       t.equal((await sandbox.device({ token })).accepted, true, 'the device accepts the token');
     }
-    if (takeAway) {
-      await takeAway();
+    if (remove) {
+      await remove();
       await service.reconcile();
       const refused = await askToken(url);
       t.equal(refused.status, 503, 'without the key nothing is signed');
@@ -260,7 +260,7 @@ for (const [scheme, { skip = false, open }] of Object.entries(places))
     t.notMatch(written, /PRIVATE KEY-----/);
   });
 
-/** The ways in which a private key could turn up in a text. */
+/** The forms in which a private key could appear in a text. */
 const formsOf = (key: KeyObject): string[] => {
   const { d = '' } = key.export({ format: 'jwk' });
   const body = pemOf(key).split('\n').slice(1, 3);
@@ -278,7 +278,7 @@ async function publicHalf(locator: string, env: Environment): Promise<KeyObject>
   }
 }
 
-/** A simulated account whose team API key has this public half; the private half is where the locator says. */
+/** A simulated account whose team API key has this public half; the private half is only in the backend. */
 async function sandboxWith(t: Test, apiKey: KeyObject) {
   const dataDir = temporaryFolder(t);
   await (await openSandbox({ dataDir })).close();

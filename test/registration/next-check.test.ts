@@ -1,4 +1,4 @@
-/** When the registration is checked next: jitter, back-off, and Apple's wish. */
+/** When the registration is checked next: jitter, back-off and Retry-After. */
 
 import t from 'tap';
 import { nextCheckSeconds } from '../../src/registration/next-check.ts';

@@ -1,4 +1,4 @@
-/** What App Store Connect said, shared by replicas: newest wins, and without the database each knows its own. */
+/** The registration store shared by replicas: the newest report wins, and without the database each knows its own. */
 
 import { join } from 'node:path';
 import t from 'tap';
@@ -14,7 +14,7 @@ const keyOf = (keyId: string, minute: number): RegisteredKey => ({
   seenAt: `2025-11-21T10:${String(minute).padStart(2, '0')}:00.000Z`,
 });
 
-t.test('shared memory', { skip: noPostgres }, async (test) => {
+t.test('shared store', { skip: noPostgres }, async (test) => {
   const server = await openPostgresServer();
   test.teardown(() => server.close());
   const url = await server.freshUrl();
@@ -35,31 +35,27 @@ t.test('shared memory', { skip: noPostgres }, async (test) => {
   test.strictSame(await two.load(), { '6500000001': keyOf('a', 1) }, 'a replica with an empty disk knows it');
   await two.save({ '6500000001': keyOf('b', 2) });
   await one.save({ '6500000001': keyOf('a', 1) });
-  test.strictSame(await one.load(), { '6500000001': keyOf('b', 2) }, 'the newer sighting stays');
+  test.strictSame(await one.load(), { '6500000001': keyOf('b', 2) }, 'the newer report stays');
 
   await other.save({ '6500000009': keyOf('z', 3) });
   await one.save({});
   test.strictSame(
     await two.load(),
     { '6500000001': keyOf('b', 2), '6500000009': keyOf('z', 3) },
-    'its own file, and what another service knows',
+    'its own file, and the key of another service',
   );
   const fresh = await replica('fresh');
   test.teardown(() => fresh.close());
   test.strictSame(
     await fresh.load(),
     { '6500000009': keyOf('z', 3) },
-    'what is no longer registered is forgotten by all',
+    'a key that is no longer registered is removed for all',
   );
 
   server.stop('fast');
   const alone = await replica('two');
   test.teardown(() => alone.close());
-  test.strictSame(
-    await alone.load(),
-    { '6500000001': keyOf('b', 2) },
-    'without the database: what it remembers itself',
-  );
+  test.strictSame(await alone.load(), { '6500000001': keyOf('b', 2) }, 'without the database: its own file');
   await alone.save({ '6500000001': keyOf('c', 4) });
   test.strictSame(await alone.load(), { '6500000001': keyOf('c', 4) });
   server.start();

@@ -12,7 +12,7 @@ import { until } from '../harness/until.ts';
 const newKey = () =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
 
-/** What App Store Connect can do to a service, and the code the service classifies it under. */
+/** Failures of App Store Connect, and the code under which the service reports each. */
 const faults: [string, object, string][] = [
   ['down', { drop: true }, 'asc_outage'],
   ['answering 401', { status: 401 }, 'asc_credentials'],
@@ -40,16 +40,16 @@ for (const [name, fault, code] of faults) {
     await setFault(sandbox, fault);
 
     const again = await startService(t, sandbox, { WEBDIST_DATA_DIR: dataDir });
-    t.equal(again.service.health().ready, true, 'one that has run before is ready at once');
-    t.match(await (await askToken(again.url)).json(), { keyId }, 'and signs with the key id it remembers');
+    t.equal(again.service.health().ready, true, 'a service that has run before is ready at once');
+    t.match(await (await askToken(again.url)).json(), { keyId }, 'and signs with the stored key id');
     const noticed = () => again.service.health().apps['com.example.trailmap']?.registration;
     await until(() => noticed()?.state === 'degraded', 'the fault to be noticed');
     t.match(noticed(), { state: 'degraded', code, detail: /\w/ });
-    t.equal((await askToken(again.url)).status, 200, 'and goes on signing');
+    t.equal((await askToken(again.url)).status, 200, 'and signing continues');
 
     const fresh = await startService(t, sandbox);
     await until(() => fresh.log.events('registration_problem')[0], 'the problem in the log');
-    t.equal((await fetch(`${fresh.url}/health/live`)).status, 200, 'a new one is live');
+    t.equal((await fetch(`${fresh.url}/health/live`)).status, 200, 'a new service is live');
     const ready = await fetch(`${fresh.url}/health/ready`);
     t.equal(ready.status, 503);
     t.match(await ready.json(), {
@@ -62,7 +62,7 @@ for (const [name, fault, code] of faults) {
     t.match(await refused.json(), { code: 'not_registered' });
 
     await endFaults(sandbox);
-    await until(() => fresh.service.health().ready, 'the new one to become ready by itself', 70);
+    await until(() => fresh.service.health().ready, 'the new service to become ready by itself', 70);
     t.match(await (await askToken(fresh.url)).json(), { keyId }, 'with the same key');
   });
 }
@@ -87,7 +87,7 @@ t.test(
   },
 );
 
-t.test('a slow App Store Connect holds nothing up', async (t) => {
+t.test('a slow App Store Connect delays nothing', async (t) => {
   const sandbox = await startSandbox(t);
   const dataDir = temporaryFolder(t);
   await (await startReady(t, sandbox, { WEBDIST_DATA_DIR: dataDir })).stop();
@@ -100,7 +100,7 @@ t.test('a slow App Store Connect holds nothing up', async (t) => {
   await Promise.all([again.stop(), fresh.stop()]);
 });
 
-t.test('drift: a key removed at App Store Connect stops signing and is not made anew', async (t) => {
+t.test('drift: a key removed at App Store Connect stops signing and is not registered again', async (t) => {
   const sandbox = await startSandbox(t);
   const { service, url, log } = await startReady(t, sandbox);
   await service.reconcile();
@@ -114,7 +114,7 @@ t.test('drift: a key removed at App Store Connect stops signing and is not made 
   t.strictSame(posts, ['POST /v1/alternativeDistributionKeys', 'POST /v1/alternativeDistributionDomains']);
 });
 
-t.test('drift: a domain that is gone is told, and signing goes on', async (t) => {
+t.test('drift: a removed domain is reported, and signing continues', async (t) => {
   const sandbox = await startSandbox(t);
   const { service, url } = await startReady(t, sandbox);
   await service.reconcile();
@@ -171,7 +171,7 @@ t.test('account-wide scope registers one key for the account', async (t) => {
   t.equal((await askToken(url)).status, 200);
 });
 
-t.test('a key file that turns to garbage changes nothing; one that goes away stops signing', async (t) => {
+t.test('a key file that becomes invalid changes nothing; one that is deleted stops signing', async (t) => {
   const sandbox = await startSandbox(t);
   const path = join(temporaryFolder(t), 'key.pem');
   const pem = newKey();
@@ -195,7 +195,7 @@ t.test('a key file that turns to garbage changes nothing; one that goes away sto
   await until(() => service.health().ready, 'the file to be noticed again');
 });
 
-t.test('keys that cannot be right are refused at start, saying why', async (t) => {
+t.test('keys that cannot be right are refused at start-up, with the reason', async (t) => {
   const sandbox = await startSandbox(t);
   const folder = temporaryFolder(t);
   const apiKey = Buffer.from(sandbox.settings['ASC_PRIVATE_KEY_B64'] ?? '', 'base64').toString();
@@ -220,7 +220,7 @@ t.test('keys that cannot be right are refused at start, saying why', async (t) =
   await t.rejects(start({ WEBDIST_KEY: 'env://K' }), { code: 'key_absent', message: /variable K is not set/ });
 });
 
-t.test('a wrong AppleItemID is told apart from a wrong key', async (t) => {
+t.test('a wrong AppleItemID is not reported as a wrong key', async (t) => {
   const { service } = await startService(t, await startSandbox(t), { WEBDIST_APPLE_ITEM_ID: '6500000002' });
   await service.reconcile();
   t.match(service.health().apps['com.example.trailmap'], {

@@ -1,4 +1,4 @@
-/** The emergency stop, on real processes: what is taken away stops every replica at once on SIGHUP, else at its next look. */
+/** The emergency stop, on real processes: a removed key stops every replica at once on SIGHUP, otherwise at its next check. */
 
 import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { isReady } from '../../harness/service.ts';
 import { administer, startVault } from '../../harness/stand-ins/vault.ts';
 import { until } from '../../harness/until.ts';
 
-/** Far from what these tests take. */
+/** Much longer than these tests take. */
 const SELDOM = { WEBDIST_REGISTER_INTERVAL: '86400' };
 
 async function startReplicas(t: Parameters<typeof startProcess>[0], env: Record<string, string>) {
@@ -17,7 +17,7 @@ async function startReplicas(t: Parameters<typeof startProcess>[0], env: Record<
   await Promise.all(replicas.map(({ url }) => isReady(url)));
   await until(
     () => replicas.every(({ output }) => output().includes('"event":"key_registered"')),
-    'all to have looked',
+    'all replicas to have checked',
   );
   return replicas;
 }
@@ -35,10 +35,10 @@ t.test('webdist keys remove, and SIGHUP', async (t) => {
     await stopped(url);
     await until(() => output().includes('"event":"registration_drift"'), 'the log to say why');
   }
-  t.equal((await asc.listKeys()).length, 0, 'nobody makes it anew');
+  t.equal((await asc.listKeys()).length, 0, 'no replica registers it again');
 });
 
-t.test('webdist keys remove, and no signal: at the next look', async (t) => {
+t.test('webdist keys remove without a signal: at the next check', async (t) => {
   const { env, asc } = await openAccount(t);
   const replicas = await startReplicas(t, { ...env, WEBDIST_REGISTER_INTERVAL: '5' });
   await asc.removeKey((await asc.appKey(appleItemId))?.id ?? '');
@@ -53,7 +53,7 @@ t.test('a key file that is deleted is noticed without a signal', async (t) => {
   for (const { url } of replicas) await stopped(url);
 });
 
-t.test('a key that is taken from Vault, and SIGHUP', async (t) => {
+t.test('access to a key in Vault is withdrawn, and SIGHUP', async (t) => {
   const vault = await startVault();
   t.teardown(() => vault[Symbol.asyncDispose]());
   const admin = (path: string, body: object) => administer(vault.url, vault.rootToken, 'POST', path, body);

@@ -1,4 +1,4 @@
-/** A rotation over replicas that share nothing but PostgreSQL, and one that shares nothing at all. */
+/** A rotation with replicas that share only PostgreSQL, and with one that shares nothing. */
 
 import t from 'tap';
 import { appleItemId, keyIdOf, openAccount } from '../../harness/account.ts';
@@ -7,7 +7,7 @@ import { noPostgres, openPostgresServer } from '../../harness/postgres.ts';
 import { startReady } from '../../harness/service.ts';
 import { until } from '../../harness/until.ts';
 
-t.test('replicas with folders of their own and one PostgreSQL', { skip: noPostgres }, async (t) => {
+t.test('replicas with their own folders and one PostgreSQL', { skip: noPostgres }, async (t) => {
   const server = await openPostgresServer();
   t.teardown(() => server.close());
   const { sandbox, env, asc, door, rotate } = await openAccount(t);
@@ -22,18 +22,18 @@ t.test('replicas with folders of their own and one PostgreSQL', { skip: noPostgr
   for (const { url } of replicas) await until(async () => (await keyIdOf(url)) === key?.id, 'the new key');
   t.notOk(
     door.passed.slice(before).some(({ path }) => path.includes('Domains')),
-    'no replica had to look at Apple',
+    'no replica had to ask Apple',
   );
   const back = await rotate(['--rollback'], { ...shared, WEBDIST_DATA_DIR: temporaryFolder(t) });
   t.equal(back.code, 0, back.output);
 
   for (const { url } of replicas) await until(async () => !(await keyIdOf(url)).startsWith('503'), 'the old key');
   server.stop('immediate');
-  for (const { url } of replicas) t.notMatch(await keyIdOf(url), /^503/, 'without the database signing goes on');
+  for (const { url } of replicas) t.notMatch(await keyIdOf(url), /^503/, 'without the database, signing continues');
   server.start();
 });
 
-t.test('a replica that shares nothing follows when it looks', async (t) => {
+t.test('a replica that shares nothing follows at its next check', async (t) => {
   const { sandbox, env, asc, rotate } = await openAccount(t);
   const apart = await startReady(t, sandbox, { ...env, WEBDIST_DATA_DIR: temporaryFolder(t) });
   await apart.service.reconcile();

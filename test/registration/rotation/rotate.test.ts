@@ -10,7 +10,7 @@ import { runWebdist } from '../../harness/process.ts';
 import { startReady } from '../../harness/service.ts';
 import { until } from '../../harness/until.ts';
 
-t.test('the steps follow from what is there', async (t) => {
+t.test('the steps follow from what is registered', async (t) => {
   const table: [Parameters<typeof nextStep>[0], ReturnType<typeof nextStep>][] = [
     [
       { targetId: undefined, otherIds: ['old'], refusals: 0 },
@@ -40,7 +40,7 @@ t.test('the steps follow from what is there', async (t) => {
   for (const [standing, step] of table) t.strictSame(nextStep(standing), step);
 });
 
-t.test('there and back: servers follow without asking Apple, restarts know it', async (t) => {
+t.test('there and back: servers follow without asking Apple, and a new one knows the key', async (t) => {
   const { sandbox, door, env, asc, rotate } = await openAccount(t);
   const [one, two] = [await startReady(t, sandbox, env), await startReady(t, sandbox, env)];
   await Promise.all([one.service.reconcile(), two.service.reconcile()]);
@@ -56,13 +56,13 @@ t.test('there and back: servers follow without asking Apple, restarts know it', 
   const registered = await asc.appKey(appleItemId);
   t.not(registered?.id, old);
   for (const { url } of [one, two]) await until(async () => (await keyIdOf(url)) === registered?.id, 'the new key');
-  t.equal(door.passed.length, before + asked.length, 'the servers asked nobody');
+  t.equal(door.passed.length, before + asked.length, 'the servers did not ask Apple');
   t.equal((await asc.listKeys()).length, 1);
   t.equal((await rotate()).output, 'This key is already registered; nothing was changed.\n');
 
   door.hook = () => new Promise(() => undefined);
   const three = await startReady(t, sandbox, env);
-  t.equal(await keyIdOf(three.url), registered?.id, 'one that starts while Apple is silent knows it');
+  t.equal(await keyIdOf(three.url), registered?.id, 'a server that starts while Apple is down knows it');
   door.hook = undefined;
 
   const back = await rotate(['--rollback']);
@@ -73,7 +73,7 @@ t.test('there and back: servers follow without asking Apple, restarts know it', 
   t.match(await rotate(['--rollback']), { code: 2, output: /no rotation to roll back/ });
 });
 
-t.test('what cannot work is refused before anything is changed', async (t) => {
+t.test('a rotation that cannot work is refused before anything changes', async (t) => {
   const { sandbox, env, asc, rotate, dataDir, to } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
   await service.reconcile();
@@ -98,7 +98,7 @@ t.test('what cannot work is refused before anything is changed', async (t) => {
   t.equal(await keyIdOf(url), old);
 });
 
-t.test('a key that servers do not hold: a warning, and it is theirs as soon as they have it', async (t) => {
+t.test('a key that servers do not hold: a warning, and the server stops until the rollback', async (t) => {
   const { sandbox, env, asc, rotate } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
   await service.reconcile();
@@ -115,14 +115,14 @@ t.test('a key that servers do not hold: a warning, and it is theirs as soon as t
   await until(async () => (await keyIdOf(url)) === back?.id, 'the old key');
 });
 
-t.test('Apple refuses the new key for good: the old one comes back', async (t) => {
+t.test('Apple keeps refusing the new key: the old one is restored', async (t) => {
   const { sandbox, env, asc, door, rotate } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
   await service.reconcile();
   const held = await asc.appKey(appleItemId);
   let posts = 0;
   door.hook = (at, { method }) => {
-    // Adding is refused six times: with the old key there, and five times without it. The seventh is the old key.
+    // Adding the new key is refused six times: once with the old key registered, five times without it. The seventh adds the old one.
     if (at !== 'in' || method !== 'POST') return;
     posts += 1;
     const refuse = posts > 1 && posts < 7;
@@ -140,7 +140,7 @@ t.test('Apple refuses the new key for good: the old one comes back', async (t) =
   t.equal((await asc.listKeys()).length, 1);
 });
 
-t.test('a key of the account: both are there for a moment, and all its apps change with it', async (t) => {
+t.test('a key of the account: both are registered for a moment, and all its apps change', async (t) => {
   const { sandbox, env, asc, rotate } = await openAccount(t);
   const settings = { ...env, WEBDIST_KEY_SCOPE: 'account' };
   const { service, url } = await startReady(t, sandbox, settings);
@@ -154,7 +154,7 @@ t.test('a key of the account: both are there for a moment, and all its apps chan
   await until(async () => (await keyIdOf(url)) === key?.id, 'the new key');
 });
 
-t.test('several apps: one has to be named, and a key of the account changes for those that use it', async (t) => {
+t.test('several apps: --app is required, and a key of the account changes for all apps that use it', async (t) => {
   const { env, asc, dataDir, rotate, to } = await openAccount(t);
   const { WEBDIST_KEY = '', WEBDIST_DOMAIN = '', ...others } = env as Record<string, string>;
   const single = /^WEBDIST_(APPLE_ITEM_ID|BUNDLE_ID|PACKAGE_URL|PACKAGE_MANIFEST|APP_SHARE_URL)$/;
@@ -178,7 +178,7 @@ t.test('several apps: one has to be named, and a key of the account changes for 
   t.match(await asc.listKeys({ app: false }), { length: 1 });
 });
 
-t.test('two at once: one does it, the other changes nothing', async (t) => {
+t.test('two at the same time: one rotates, the other changes nothing', async (t) => {
   const { sandbox, env, asc, rotate } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
   await service.reconcile();
@@ -191,7 +191,7 @@ t.test('two at once: one does it, the other changes nothing', async (t) => {
   await until(async () => (await keyIdOf(url)) === key?.id, 'the new key');
 });
 
-t.test('Ctrl-C in the middle says how to go on, and the next run ends it', async (t) => {
+t.test('Ctrl-C in the middle: the message says how to continue, and the next run finishes', async (t) => {
   const { sandbox, env, to, asc, rotate } = await openAccount(t);
   await startReady(t, sandbox, env);
   const { child, exited, output } = runWebdist(t, ['keys', 'rotate', '--yes', '--to', to], env);
@@ -202,4 +202,28 @@ t.test('Ctrl-C in the middle says how to go on, and the next run ends it', async
   const { code, output: said } = await rotate();
   t.equal(code, 0, said);
   t.equal((await asc.listKeys()).length, 1, 'exactly one key is registered');
+});
+
+t.test('an answer that Apple gave before the rotation does not count after it', async (t) => {
+  const { sandbox, env, asc, door, rotate } = await openAccount(t);
+  const { service, url } = await startReady(t, sandbox, env);
+  await service.reconcile();
+  const answered = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  door.hook = (at, { path }) => {
+    if (at !== 'out' || !path.endsWith('/alternativeDistributionKey')) return;
+    door.hook = undefined;
+    answered.resolve();
+    return released.promise;
+  };
+  const checked = service.reconcile();
+  await answered.promise;
+  const { code, output } = await rotate();
+  t.equal(code, 0, output);
+  const key = await asc.appKey(appleItemId);
+  await until(async () => (await keyIdOf(url)) === key?.id, 'the new key');
+  released.resolve();
+  await checked;
+  t.equal(await keyIdOf(url), key?.id, 'the old key, which that answer reported, does not sign again');
+  t.match(service.health(), { apps: { 'com.example.trailmap': { registration: { state: 'ok' }, keyId: key?.id } } });
 });
