@@ -21,6 +21,7 @@ const codes = {
   internal_error: { status: 500, title: 'Internal error' },
   not_registered: { status: 503, title: 'No registered distribution key' },
   signer_unavailable: { status: 503, title: 'The signing key is unavailable' },
+  clock_off: { status: 503, title: "The server's clock is wrong" },
   ledger_unavailable: { status: 503, title: 'The install ledger is unavailable' },
   sign_in_unavailable: { status: 503, title: "The website's sign-in cannot be verified right now" },
   overloaded: { status: 503, title: 'The server is overloaded' },

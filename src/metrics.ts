@@ -111,7 +111,7 @@ const registrationMetrics = (registers: Registry[]) => ({
   }),
   clockOffsetSeconds: new Gauge({
     name: 'webdist_clock_offset_seconds',
-    help: "App Store Connect's clock minus this machine's, as last measured.",
+    help: "App Store Connect's clock minus this machine's: the median of the last responses.",
     registers,
   }),
 });

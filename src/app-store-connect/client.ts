@@ -35,7 +35,7 @@ export interface AppStoreConnect {
   addDomain(domain: { readonly domain: string; readonly referenceName: string }): Promise<RegisteredDomain>;
   removeDomain(id: string): Promise<void>;
   readonly packages: AppPackages;
-  /** Apple's clock minus this machine's, in seconds, from the last response; undefined before the first. */
+  /** Apple's clock minus this machine's, in seconds: the median of the last responses; undefined until it is known. */
   readonly clockOffsetSeconds: number | undefined;
   readonly rateLimit: RateLimit | undefined;
   /** Aborts requests in flight with `shutting_down`. The signer stays open: it is the caller's. */

@@ -84,7 +84,7 @@ export function openHttp(options: HttpOptions): Send {
       });
       return parse(name, response.status, await response.text());
     } catch (error) {
-      throw asWebdistError(name, error, observations.clockOffsetSeconds);
+      throw asWebdistError(name, error, observations.lastClockOffsetSeconds);
     }
   };
 }
@@ -116,7 +116,7 @@ async function attempt(request: Request, { observations, log, onAttempt }: HttpO
   };
   try {
     const response = await fetch(request);
-    observations.record(response.headers);
+    observations.record(response);
     // Read here, so that the timeout of the attempt and the retries cover the body too.
     const whole = await readWhole(response);
     report(response.status);

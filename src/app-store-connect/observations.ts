@@ -7,37 +7,76 @@ import { CLOCK_TOLERANCE_SECONDS } from './classify.ts';
 export type RateLimit = { readonly limit: number; readonly remaining: number };
 
 export interface Observations {
-  /** Apple's clock minus this machine's, in whole seconds; undefined before the first response. */
+  /**
+   * Apple's clock minus this machine's, in whole seconds: the median of the last responses. Undefined before the first, and
+   * while one alone differs by more than `CLOCK_TOLERANCE_SECONDS`: a proxy may have changed its `Date`.
+   */
   readonly clockOffsetSeconds: number | undefined;
+  /** The same from the last response alone. */
+  readonly lastClockOffsetSeconds: number | undefined;
   readonly rateLimit: RateLimit | undefined;
-  /** Apple's clock as far as it is known, else this machine's: seconds since 1970. */
+  /** The clock for API tokens: this machine's, or Apple's once Apple refused a token. Seconds since 1970. */
   nowSeconds(): number;
-  record(headers: Headers): void;
+  record(response: Pick<Response, 'status' | 'headers'>): void;
 }
 
-/** Takes this machine's clock in milliseconds since 1970. Logs once when Apple's clock begins to differ. */
-export function openObservations(now: () => number, log: Logger): Observations {
-  let clockOffsetSeconds: number | undefined;
+/** So many responses are compared: two odd ones change nothing. */
+const RESPONSES = 5;
+
+/**
+ * `now` is this machine's clock in milliseconds since 1970, `monotonicMs` one that is never set. Logs once when the clocks
+ * begin to differ.
+ */
+export function openObservations(now: () => number, log: Logger, monotonicMs = () => performance.now()): Observations {
+  let offsets: number[] = [];
+  let refusedOffsetSeconds = 0;
   let rateLimit: RateLimit | undefined;
-  const isOff = (seconds = 0) => Math.abs(seconds) > CLOCK_TOLERANCE_SECONDS;
+  let wasOff = false;
+  let clockSetAtMs = now() - monotonicMs();
+  /** Once this machine's clock was set, earlier offsets say nothing. */
+  const current = () => {
+    const setAtMs = now() - monotonicMs();
+    if (Math.abs(setAtMs - clockSetAtMs) > CLOCK_TOLERANCE_SECONDS * 1000) offsets = [];
+    if (offsets.length === 0) clockSetAtMs = setAtMs;
+    return offsets;
+  };
   return {
     get clockOffsetSeconds() {
-      return clockOffsetSeconds;
+      return medianOffset(current());
+    },
+    get lastClockOffsetSeconds() {
+      return current().at(-1);
     },
     get rateLimit() {
       return rateLimit;
     },
-    nowSeconds: () => now() / 1000 + (clockOffsetSeconds ?? 0),
-    record(headers) {
+    nowSeconds: () => now() / 1000 + refusedOffsetSeconds,
+    record({ status, headers }) {
       rateLimit = rateLimitOf(headers) ?? rateLimit;
       const appleTimeMs = Date.parse(headers.get('date') ?? '');
       if (Number.isNaN(appleTimeMs)) return;
-      const before = clockOffsetSeconds;
-      clockOffsetSeconds = Math.round((appleTimeMs - now()) / 1000);
-      if (isOff(clockOffsetSeconds) && !isOff(before))
+      // Rounded up, because `Date` leaves out the fraction of its second.
+      const offset = Math.ceil((appleTimeMs - now()) / 1000) || 0;
+      offsets = [...current(), offset].slice(-RESPONSES);
+      // Refused by this clock too: Apple's is not the reason, or a proxy changes `Date`.
+      if (status === 401) refusedOffsetSeconds = isFar(offset - refusedOffsetSeconds) ? offset : 0;
+      const clockOffsetSeconds = medianOffset(offsets) ?? 0;
+      const isOff = isFar(clockOffsetSeconds);
+      if (isOff && !wasOff)
         log.warn({ event: 'asc_clock_differs', clockOffsetSeconds }, "App Store Connect's clock differs");
+      wasOff = isOff;
     },
   };
+}
+
+const isFar = (seconds: number) => Math.abs(seconds) > CLOCK_TOLERANCE_SECONDS;
+
+/** Of an even number of offsets, the one of the middle two that is closer to 0. */
+function medianOffset(offsets: readonly number[]): number | undefined {
+  const sorted = offsets.toSorted((a, b) => a - b);
+  const [low, high] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+  if (low === undefined || high === undefined || (offsets.length === 1 && isFar(low))) return undefined;
+  return Math.abs(low) < Math.abs(high) ? low : high;
 }
 
 function rateLimitOf(headers: Headers): RateLimit | undefined {

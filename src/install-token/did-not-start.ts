@@ -106,6 +106,11 @@ const button = (
       'Run `webdist doctor`, then check the state and the permissions of that key.',
     ],
     [
+      'clock_off',
+      'The clock of the service’s machine and Apple’s differ by over a minute, so devices might refuse every token.',
+      'Turn on NTP there. If that clock is right, a proxy changes the `Date` of Apple’s responses.',
+    ],
+    [
       'ledger_unavailable',
       'The ledger’s database does not answer, and `WEBDIST_LEDGER_DOWN` is `refuse`.',
       'Restore the database, or set `WEBDIST_LEDGER_DOWN=issue`.',

@@ -52,12 +52,12 @@ export type IssueDeps = {
   /** Adds an install to the ledger. Throws `ledger_unavailable`. */
   addIssued(install: InstallRecord): Promise<void>;
   readonly nonce: Nonces['seal'];
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970. Throws `clock_off`. */
   now(): number;
   readonly lifetimeSeconds: number;
 };
 
-/** Issues one token. Throws `not_registered`, `ledger_unavailable` or `signer_unavailable`. */
+/** Issues one token. Throws `not_registered`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
 export async function issue(install: Install, deps: IssueDeps): Promise<Issued> {
   const { app, subject, appleVersionId, country } = install;
   const key = await deps.keyFor(app);

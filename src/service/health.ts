@@ -8,6 +8,7 @@ import type { Keys } from '../registration/keys.ts';
 import type { ReplicaState } from './lookups.ts';
 import type { Records } from './records.ts';
 import type { SharedRedis } from './redis.ts';
+import type { TokenClock } from './token-clock.ts';
 
 /** `degraded`: something is wrong, but signing does not need it; `down`: signing needs it. */
 type State = {
@@ -29,6 +30,8 @@ export type Health = {
   readonly mode: Config['mode'];
   readonly apps: Readonly<Record<string, AppHealth>>;
   readonly domain: State;
+  /** This machine's clock, compared with App Store Connect's. */
+  readonly clock: State;
   readonly ledger: State;
   /** The ledger's read replica. */
   readonly ledgerRead: State;
@@ -37,18 +40,21 @@ export type Health = {
 
 type Deps = {
   readonly keys: Keys;
+  readonly clock: Pick<TokenClock, 'problem'>;
   readonly records: Pick<Records, 'problem' | 'replica'>;
   readonly redis: Pick<SharedRedis, 'isDown'> | undefined;
   readonly manifests: ReadonlyMap<string, PackageManifest>;
 };
 
-export function healthOf(config: Config, { keys, records, redis, manifests }: Deps): Health {
+export function healthOf(config: Config, { keys, clock, records, redis, manifests }: Deps): Health {
+  const { problem } = clock;
   const apps = keys.apps.map((one) => [one.app.bundleId, appHealth(one, manifests.get(one.app.appleItemId))] as const);
   return {
-    ready: keys.apps.some(({ canSign }) => canSign),
+    ready: !problem && keys.apps.some(({ canSign }) => canSign),
     mode: config.mode,
     apps: Object.fromEntries(apps),
     domain: domainState(config, keys.domain.state),
+    clock: problem ? { state: 'down', code: problem.code, detail: problem.message } : { state: 'ok' },
     ledger: ledgerState(config, records.problem),
     ledgerRead: replicaState(records.replica),
     redis: { state: redis === undefined ? 'off' : redis.isDown ? 'degraded' : 'ok' },

@@ -11,6 +11,7 @@ import type { AuditTrail } from './audit-trail.ts';
 import type { Records } from './records.ts';
 import { type Subject, type SubjectHash, tagText } from './subject.ts';
 import { timedSigners } from './timed-signer.ts';
+import type { TokenClock } from './token-clock.ts';
 
 /** One request for a token, as the caller sent it: the subject is not hashed yet. */
 export type IssueRequest = Omit<Install, 'subject' | 'app'> & {
@@ -31,13 +32,12 @@ type Deps = {
   readonly catalogue: Pick<Catalogue, 'currentIdOf'>;
   readonly metrics: Metrics;
   readonly audit: Pick<AuditTrail, 'record'> | undefined;
-  /** The clock by which tokens are dated: milliseconds since 1970. */
-  readonly now: () => number;
+  readonly clock: TokenClock;
 };
 
-/** Returns `issue`, which throws `not_registered`, `ledger_unavailable` or `signer_unavailable`. */
+/** Returns `issue`, which throws `not_registered`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
 export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetimeSeconds'>, deps: Deps) {
-  const { keys, records, nonces, hash, catalogue, metrics, audit, now } = deps;
+  const { keys, records, nonces, hash, catalogue, metrics, audit, clock } = deps;
   const timed = timedSigners(metrics);
   const parts = {
     async keyFor(app: Install['app']) {
@@ -48,7 +48,11 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
     decide: records.decide,
     addIssued: records.addIssued,
     nonce: nonces.seal,
-    now,
+    now() {
+      const { problem } = clock;
+      if (problem) throw problem;
+      return clock.now();
+    },
     lifetimeSeconds: tokenLifetimeSeconds,
   };
   return async ({ app, subject, caller, ...request }: IssueRequest): Promise<IssuedInstall> => {

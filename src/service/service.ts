@@ -21,10 +21,10 @@ import { openRedis, type SharedRedis } from './redis.ts';
 import { observeRegistration } from './registration-observer.ts';
 import { derivedKey, ledgerSecret } from './secret.ts';
 import { type Subject, type SubjectHash, subjectHashes } from './subject.ts';
-import { tokenClock } from './token-clock.ts';
+import { openTokenClock } from './token-clock.ts';
 
 export interface Service {
-  /** Issues one install verification token. Throws `not_registered`, `ledger_unavailable` or `signer_unavailable`. */
+  /** Issues one install verification token. Throws `not_registered`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
   issue(request: IssueRequest): Promise<IssuedInstall>;
   /**
    * Records evidence that a token was used (docs/http-api.md, `POST /installs`). Evidence that matches no token changes
@@ -100,7 +100,7 @@ export async function openService(
   const oauthKey = derivedKey(secret, 'device oauth');
   const authorizationServer = await openAuthorization(config.deviceSide.oauth, { key: oauthKey, redis, now });
   if (autoReconcile) void catalogue.refresh();
-  const tokenNow = tokenClock(keys, now);
+  const clock = openTokenClock({ keys, now, lifetimeSeconds: config.tokenLifetimeSeconds, log });
   const issue = openIssuing(config, {
     keys,
     records,
@@ -109,14 +109,14 @@ export async function openService(
     catalogue,
     metrics,
     audit,
-    now: tokenNow,
+    clock,
   });
   const opened = opening.move();
   const service: Service = {
     issue,
-    confirm: (kind, evidence) => records.confirm(kind, evidence, Math.floor(tokenNow() / 1000)),
+    confirm: (kind, evidence) => records.confirm(kind, evidence, Math.floor(clock.now() / 1000)),
     jwks: () => jwksOf(keys),
-    health: () => healthOf(config, { keys, records, redis, manifests: catalogue.manifests }),
+    health: () => healthOf(config, { keys, clock, records, redis, manifests: catalogue.manifests }),
     async reconcile() {
       await Promise.all([keys.reconcile(), catalogue.refresh()]);
     },
