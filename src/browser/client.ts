@@ -1,9 +1,9 @@
 /**
- * A typed client of webdist's HTTP interface (contract §5.1, §5.2, §5.4) for pages and for the website's own server;
+ * A typed client of webdist's HTTP interface (docs/http-api.md) for pages and for the website's own server;
  * only `fetch` is needed.
  */
 
-/** What to install. From `subject` on only with an API key. */
+/** What to install. The members from `subject` on need an API key. */
 export type InstallRequest = {
   /** Bundle id or AppleItemID; not needed when the service has one app. */
   readonly app?: string;
@@ -50,7 +50,7 @@ export class InstallTokenError extends Error {
   override readonly name = 'InstallTokenError';
   readonly code: string;
   readonly status: number;
-  /** When the service named a time to wait. */
+  /** The service's `Retry-After`, if it sent one. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(problem: Pick<Problem, 'code' | 'status' | 'detail'>, retryAfterSeconds?: number, cause?: unknown) {
@@ -73,13 +73,13 @@ export type InstallClientOptions = {
 export type InstallClient = {
   /** One token. Throws `InstallTokenError`. */
   installToken(request?: InstallRequest, signal?: AbortSignal): Promise<InstallAnswer>;
-  /** Up to 100 tokens, in the order asked for; needs an API key. Throws `InstallTokenError`. */
+  /** Up to 100 tokens, in the order of the requests; needs an API key. Throws `InstallTokenError`. */
   installTokens(requests: readonly InstallRequest[], signal?: AbortSignal): Promise<(InstallAnswer | Problem)[]>;
   /** Reports that a token was used. Throws `InstallTokenError`. */
   reportInstall(evidence: InstallEvidence, signal?: AbortSignal): Promise<void>;
 };
 
-/** Makes a client. It asks once for each call and leaves it to the caller to try again. */
+/** Creates a client. It sends one request per call; the caller decides whether to retry. */
 export function installClient({ server, apiKey, fetch = globalThis.fetch }: InstallClientOptions): InstallClient {
   const base = new URL(server);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
@@ -115,7 +115,7 @@ async function send(fetch: typeof globalThis.fetch, address: URL, init: RequestI
   }
   if (response.ok) return response;
   const { status } = response;
-  const problem: Partial<Problem> = await response.json().catch(() => ({})); // a proxy's page of HTML, say
+  const problem: Partial<Problem> = await response.json().catch(() => ({})); // for example an HTML page from a proxy
   const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
   throw new InstallTokenError(
     { code: problem.code ?? 'http_error', status, detail: problem.detail ?? `The service answered ${status}.` },

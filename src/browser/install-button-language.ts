@@ -1,4 +1,4 @@
-/** Which language the button speaks: the page's at its place, else the browser's. */
+/** The language of the button: that of the page around it, else the browser's. */
 
 import { english, type Texts } from './install-button-english.ts';
 

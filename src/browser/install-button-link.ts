@@ -1,4 +1,4 @@
-/** The link that starts an install: requested ahead, renewed in time, never kept past its end (docs/apple-facts.md §2.4). */
+/** The link that starts an install: requested ahead, renewed in time, and dropped when it expires (docs/apple-facts.md §2.4). */
 
 import type { InstallAnswer, Problem } from './client.ts';
 
@@ -36,7 +36,7 @@ export class Link {
     return Boolean(this.failure?.isServersWish && this.failure.waitUntil > Date.now());
   }
 
-  /** Ends what has ended and requests what is due. Returns when to check again, in milliseconds; Infinity: never. */
+  /** Drops an expired link and requests a link when one is due. Returns when to check again, in milliseconds; Infinity: never. */
   check(isWanted: boolean): number {
     const now = Date.now();
     if (this.held && now >= this.held.endsAt) this.held = undefined;

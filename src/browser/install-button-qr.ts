@@ -4,7 +4,7 @@ import { encode } from 'uqr';
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** Gives an SVG element that fills its box, in `currentColor` on nothing. Any text of up to 2 kB. */
+/** Returns an SVG element that fills its box, drawn in `currentColor` on a transparent background. Takes up to 2 kB of text. */
 export function qrCode(text: string): SVGElement {
   const { data, size } = encode(text, { ecc: 'M', border: 0 });
   const squares = data.flatMap((row, y) => row.flatMap((isDark, x) => (isDark ? [`M${x} ${y}h1v1h-1z`] : [])));

@@ -4,7 +4,7 @@ import type { Texts } from './install-button-english.ts';
 import { addStyle } from './install-button-style.ts';
 import { type Reason, safariUrl } from './install-button-support.ts';
 
-/** What to show. `url` is there when the link can be tapped; `isToWait` while trying again is of no use. */
+/** What to show. `url` is set when the link can be tapped, and `isToWait` while a retry is pointless. */
 export type Look = {
   readonly message: Exclude<keyof Texts, 'install' | 'retry'> | 'frame' | 'ready';
   readonly reason: Reason | undefined;

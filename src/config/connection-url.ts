@@ -24,7 +24,7 @@ export function isConnectionUrl(text: string): boolean {
   );
 }
 
-/** What to write about a URL that is none. Holds nothing of the URL. */
+/** The message for a text that is not such a URL. It contains nothing of that text. */
 export const ESCAPING_HINT =
   'the URL cannot be parsed; percent-encode every character of the user and the password that is not a letter or a digit (@ is %40, / is %2F, : is %3A, # is %23, ? is %3F, % is %25)';
 

@@ -77,7 +77,7 @@ function usualMode(given: ReadonlySet<SettingName>, env: Environment): Read['mod
   return isProduction ? 'production' : 'sandbox';
 }
 
-/** The text of one setting. An empty one is none, so that a template may leave a variable empty. */
+/** The text of one setting. An empty value counts as not set, so that a template may leave a variable empty. */
 function textOf(name: SettingName, env: Environment, { given, problems, warnings }: Notes): Text | undefined {
   const inline = trimmed(env[name]);
   const file = trimmed(env[`${name}_FILE`]);

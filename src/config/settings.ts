@@ -40,7 +40,7 @@ const spans = whole(1, 1_000_000);
 /** One setting. `about` completes "NAME:" in the documentation. */
 export type Setting = { readonly form: z.ZodType; readonly default?: string; readonly about: string };
 
-/** Every setting. `default` is the text that stands in where nothing is given. */
+/** Every setting. `default` applies when the variable is not set. */
 export const settings = {
   HOST: { form: line, default: '127.0.0.1', about: 'address to listen on (image: `0.0.0.0`)' },
   PORT: { form: whole(0, 65535), default: '8080', about: 'port to listen on' },

@@ -37,7 +37,7 @@ const STATEMENT_MS = 150;
 const QUERY_MS = 200;
 /** A new connection may take longer than the request that wanted it waits; the next one finds it open. */
 const CONNECT_MS = 1000;
-/** A transaction for which nobody waits at a web page. */
+/** A transaction that no page waits for. */
 const PATIENT_MS = 15_000;
 
 type Row = Record<string, unknown>;

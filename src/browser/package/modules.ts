@@ -1,13 +1,13 @@
 /**
  * The button's modules as browsers get them, from webdist and from the npm package. The button itself is one file:
- * the modules it imports statically are joined, so that a phone makes one request and an integrity hash covers it.
+ * the modules it imports statically are joined, so that a device makes one request and an integrity hash covers it.
  * What it imports dynamically stays separate. Only Node's own modules are used: no bundler, no minifier.
  */
 
 import { readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 
-/** Lines that hold only a comment, and indentation: a phone has no use for them. */
+/** Comment lines and indentation, which browsers do not need. */
 const COMMENT_LINES = /^\s*(\/\/|\/?\*).*\n?/gm;
 const INDENTATION = /^ +/gm;
 
