@@ -1,4 +1,7 @@
-/** Every relative link and anchor in the Markdown of this repository leads somewhere, and the index names every page. */
+/**
+ * Every relative link and anchor in the Markdown of this repository leads somewhere, every file that it names exists, and
+ * the index lists every page.
+ */
 
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -43,6 +46,11 @@ for (const page of pages)
     else if (anchor !== undefined && !anchorsOf(file).has(anchor)) t.fail(`${page}: ${target} has no such heading`);
   }
 t.ok(count > 100, `${count} relative links`);
+
+/** Files named in code spans, such as `src/errors.ts` or `src/doctor/*-checks.ts`; NAME stands for one to be written. */
+for (const page of pages.filter((one) => !one.endsWith('apple-facts.md')))
+  for (const [, path = ''] of readFileSync(page, 'utf8').matchAll(/`((?:src|test|docs|docker|deploy)\/[\w.*/-]+)`/g))
+    if (!path.includes('NAME')) t.ok(globSync(path).length > 0, `${page}: ${path} exists`);
 
 const index = readFileSync('docs/README.md', 'utf8');
 for (const page of globSync('docs/**/*.md').sort()) {
