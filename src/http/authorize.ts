@@ -21,7 +21,7 @@ type Callers = Config['callers'];
  * The origin whose pages may read the response; undefined when they may not. Allowed are the configured origins and
  * requests that the browser marks as same-origin or same-site; with `WEBDIST_ANONYMOUS=any`, every origin.
  */
-export function allowedOrigin(request: FastifyRequest, callers: Callers): string | undefined {
+export function allowedOrigin(request: Pick<FastifyRequest, 'headers'>, callers: Callers): string | undefined {
   const { origin } = request.headers;
   if (origin === undefined) return undefined;
   return callers.anonymous === 'any' || callers.allowedOrigins.includes(origin) || isSameSite(request)
@@ -30,7 +30,7 @@ export function allowedOrigin(request: FastifyRequest, callers: Callers): string
 }
 
 /** Browsers send `Sec-Fetch-Site`, and no page can change it (Fetch Metadata Request Headers §2.4). */
-const isSameSite = (request: FastifyRequest) =>
+const isSameSite = (request: Pick<FastifyRequest, 'headers'>) =>
   ['same-origin', 'same-site'].includes(String(request.headers['sec-fetch-site']));
 
 /** The bearer token of the request (RFC 6750 §2.1); undefined when its `Authorization` holds none. */

@@ -1,5 +1,6 @@
 /** CORS: which pages of other origins may read a response, and the answer to their preflights (Fetch Standard §3.2). */
 
+import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../config/config.ts';
 import { allowedOrigin } from './authorize.ts';
@@ -11,17 +12,26 @@ const PREFLIGHT = {
   vary: 'Origin, Access-Control-Request-Headers',
 };
 
+type Request = { readonly headers: IncomingHttpHeaders };
+
+/** The headers with which the page that sent a request may read the response; none but `Vary` for other callers. */
+export function corsHeaders(request: Request, callers: Config['callers']): Readonly<Record<string, string>> {
+  const origin = allowedOrigin(request, callers);
+  if (origin === undefined) return { vary: 'Origin' };
+  return {
+    vary: 'Origin',
+    'access-control-allow-origin': origin,
+    'access-control-allow-credentials': 'true',
+    'access-control-expose-headers': EXPOSED,
+  };
+}
+
 /** Adds CORS to a scope. Allowed pages can read every response of hooks and routes that are added later, refusals included. */
 export function addCors(scope: FastifyInstance, callers: Config['callers']): void {
   scope.addHook('onRequest', (request, reply, done) => {
-    reply.header('vary', 'Origin');
-    const origin = allowedOrigin(request, callers);
-    if (origin === undefined) return done();
-    reply
-      .header('access-control-allow-origin', origin)
-      .header('access-control-allow-credentials', 'true')
-      .header('access-control-expose-headers', EXPOSED);
-    if (request.method !== 'OPTIONS') return done();
+    const headers = corsHeaders(request, callers);
+    reply.headers(headers);
+    if (request.method !== 'OPTIONS' || !('access-control-allow-origin' in headers)) return done();
     const requested = request.headers['access-control-request-headers'];
     reply.headers(PREFLIGHT);
     if (requested !== undefined) reply.header('access-control-allow-headers', requested);

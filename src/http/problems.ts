@@ -12,7 +12,8 @@ export const problemSchema = z.object({
   status: z.int(),
   detail: z.string(),
   code: z.string(),
-  requestId: z.string(),
+  /** Absent when the request was refused before it got an id (`overloaded`). */
+  requestId: z.string().optional(),
 });
 
 /** An error as problem details. `detail` is written for callers; causes are only logged. */

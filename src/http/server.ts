@@ -1,6 +1,7 @@
 /** The HTTP server: its settings, what every response has in common, and the list of its scopes and routes. */
 
 import { randomUUID } from 'node:crypto';
+import { createServer, type RequestListener } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import {
   type FastifyBaseLogger,
@@ -12,6 +13,7 @@ import {
 } from 'fastify';
 import { type FastifyPluginAsyncZod, validatorCompiler } from 'fastify-type-provider-zod';
 import type { ServerDeps } from '../service/service.ts';
+import { corsHeaders } from './cors.ts';
 import { type OverloadLimits, openOverload } from './limits/overload.ts';
 import { answerFrameworkError, answerProblems } from './problems.ts';
 
@@ -26,8 +28,11 @@ import { traceRequests } from './trace-requests.ts';
 
 const BODY_LIMIT_BYTES = 16 * 1024;
 
-/** A request that has not arrived completely by then loses its connection. */
-const REQUEST_TIMEOUT_MS = 10_000;
+/**
+ * A request that has not arrived completely after ten seconds loses its connection. Node checks every 30 s unless told
+ * otherwise. A connection without a request stays open longer than load balancers keep theirs (AWS: 60 s).
+ */
+const CONNECTIONS = { requestTimeout: 10_000, connectionsCheckingInterval: 1000, keepAliveTimeout: 72_000 };
 
 /** While closing, a connection that brings no request for this long is idle. */
 const LAST_REQUEST_MS = 1000;
@@ -62,14 +67,18 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   const { config, metrics, tracing, log } = deps;
   let draining = false;
   let closing = false;
+  const overload = openOverload(
+    { metrics, log, headersFor: (request) => ({ ...SECURITY_HEADERS, ...corsHeaders(request, config.callers) }) },
+    overloadLimits,
+  );
   const app = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId,
     trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
     return503OnClosing: false,
+    serverFactory: (handler) => createServer(CONNECTIONS, overload.wrap(handler as RequestListener)),
     frameworkErrors: (error, request, reply) => answerFrameworkError(error, request, addHeaders(request, reply)),
   });
   const prepare = (instance: FastifyInstance): FastifyInstance => {
@@ -85,6 +94,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     });
     return instance;
   };
+  app.addHook('onClose', async () => overload.close());
   if (tracing) traceRequests(app, tracing);
   prepare(app);
   app.addHook('onResponse', (request, reply, done) => {
@@ -94,7 +104,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   });
   const { signIn: settings } = config.callers;
   const signIn = settings && (await import('./sign-in.ts')).openSignIn(settings);
-  const scopeDeps = { ...deps, signIn, refuseOverload: openOverload(app, metrics, overloadLimits) };
+  const scopeDeps = { ...deps, signIn };
   const api: FastifyPluginAsyncZod = async (scope) => {
     await scope.register(operatorScope({ ...deps, isShuttingDown: () => draining }));
     await scope.register(pageScope(scopeDeps));

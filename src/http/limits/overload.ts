@@ -1,17 +1,20 @@
 /**
  * Refuses requests early, with 503 and `Retry-After`, when this process would answer them too late: while the event loop
- * lags, or while too many requests are in progress.
+ * lags, or while too many requests are in progress. The refusal comes before the framework sees the request: a refusal
+ * that costs as much as a token would keep the process overloaded.
  */
 
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
 import { WebdistError } from '../../errors.ts';
 import type { Metrics } from '../../metrics.ts';
+import { problemOf } from '../problems.ts';
 
 export type OverloadLimits = {
   /** Mean lag of the event loop that must be exceeded in two consecutive samples: a single one is start-up or a hiccup. */
   readonly maxLagMs: number;
-  /** Requests in progress in the protected scopes of this process, while the loop does not lag. */
+  /** Protected requests in progress in this process, while the loop does not lag. */
   readonly maxUnderWay: number;
   /** Concurrency floor: so few requests are some 30 ms of work and cannot cause the lag. */
   readonly leastUnderWay: number;
@@ -23,18 +26,30 @@ const SAMPLE_MS = 100;
 const RESOLUTION_MS = 10;
 const RETRY_SECONDS = 1;
 
+/** What issues or takes tokens. Everything else is answered however busy the process is: health, metrics and documents. */
+const PROTECTED = /^\/(install-tokens?|installs|marketplace-kit\/[a-z]+|oauth\/[a-z]+)(?:[?/]|$)/;
+
+export type Overload = {
+  /** Answers a request itself if it must be refused; passes every other one on. */
+  wrap(handler: RequestListener): RequestListener;
+  /** Ends the sampling. */
+  close(): void;
+};
+
+type Deps = {
+  readonly metrics: Pick<Metrics, 'overloaded'>;
+  readonly log: Logger;
+  /** Headers of every response, and those that let the page of this request read it. */
+  readonly headersFor: (request: IncomingMessage) => Readonly<Record<string, string>>;
+};
+
 /**
- * Returns a function that adds the check to a scope, before everything that is added to it later. Sampling ends with the
- * app. The number of requests allowed in progress shrinks by a fifth with each sample that lags and grows by a tenth with
- * each that does not, so that it settles at what this machine can answer in time, as a TCP window does (RFC 5681).
+ * The number of requests allowed in progress shrinks by a fifth with each sample that lags and grows by a tenth with each
+ * that does not, so that it settles at what this machine can answer in time, as a TCP window does (RFC 5681).
  */
-export function openOverload(app: FastifyInstance, metrics: Pick<Metrics, 'overloaded'>, limits = defaults) {
+export function openOverload({ metrics, log, headersFor }: Deps, limits = defaults): Overload {
   const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   loop.enable();
-  // One object for all refusals: creating an error costs a stack trace, and a refusal must be cheap.
-  const refusal = new WebdistError('overloaded', `Try again in ${RETRY_SECONDS} s.`, {
-    retryAfterSeconds: RETRY_SECONDS,
-  });
   let allowed = limits.maxUnderWay;
   let underWay = 0;
   let mostUnderWay = 0;
@@ -51,30 +66,53 @@ export function openOverload(app: FastifyInstance, metrics: Pick<Metrics, 'overl
       : Math.min(limits.maxUnderWay, Math.floor(allowed * 1.1) + 1);
     mostUnderWay = underWay;
     if (lags && !isLagging)
-      app.log.warn({ event: 'overloaded', allowed }, 'the event loop lags; requests beyond `allowed` are refused');
+      log.warn({ event: 'overloaded', allowed }, 'the event loop lags; requests beyond `allowed` are refused');
     if (isLagging && allowed === limits.maxUnderWay)
-      app.log.info({ event: 'overload_over' }, 'no request is refused any longer');
+      log.info({ event: 'overload_over' }, 'no request is refused any longer');
     isLagging = lags || (isLagging && allowed < limits.maxUnderWay);
   }, SAMPLE_MS).unref();
-  app.addHook('onClose', async () => {
-    clearInterval(sampling);
-    loop.disable();
-  });
 
   const ended = () => {
     underWay -= 1;
   };
-  return (scope: FastifyInstance): void => {
-    scope.addHook('onRequest', (_request, reply, done) => {
-      if (underWay >= allowed) {
-        metrics.overloaded.inc({ reason: allowed < limits.maxUnderWay ? 'lag' : 'under_way' });
-        return done(refusal);
-      }
-      underWay += 1;
-      mostUnderWay = Math.max(mostUnderWay, underWay);
-      // Emitted once per response, whether it was sent completely or the connection broke.
-      reply.raw.once('close', ended);
-      done();
-    });
+  const admit = (response: ServerResponse): void => {
+    underWay += 1;
+    mostUnderWay = Math.max(mostUnderWay, underWay);
+    // Emitted once per response, whether it was sent completely or the connection broke.
+    response.once('close', ended);
   };
+  return {
+    wrap: (handler) => (request, response) => {
+      if (request.method === 'OPTIONS' || !PROTECTED.test(request.url ?? '')) return handler(request, response);
+      if (underWay < allowed) {
+        admit(response);
+        return handler(request, response);
+      }
+      metrics.overloaded.inc({ reason: allowed < limits.maxUnderWay ? 'lag' : 'under_way' });
+      refuse(request, response, headersFor(request));
+    },
+    close() {
+      clearInterval(sampling);
+      loop.disable();
+    },
+  };
+}
+
+const overloaded = new WebdistError('overloaded', `Try again in ${RETRY_SECONDS} s.`, {
+  retryAfterSeconds: RETRY_SECONDS,
+});
+/** The same for every request, and so without the request's id. */
+const { requestId: _, ...problem } = problemOf(overloaded, '');
+const BODY = JSON.stringify(problem);
+const HEADERS = {
+  'cache-control': 'no-store',
+  'content-length': String(Buffer.byteLength(BODY)),
+  'content-type': 'application/problem+json',
+  'retry-after': String(RETRY_SECONDS),
+};
+
+/** The body of the request is read and dropped, so that the connection can be used again. */
+function refuse(request: IncomingMessage, response: ServerResponse, headers: Readonly<Record<string, string>>): void {
+  response.writeHead(overloaded.status, { ...headers, ...HEADERS }).end(BODY);
+  request.resume();
 }

@@ -20,7 +20,7 @@ const DEVICE_LIMIT_BYTES = 64 * 1024;
 export const deviceScope =
   (deps: ScopeDeps): FastifyPluginAsyncZod =>
   async (scope) => {
-    const { config, authorizationServer, signIn, refuseOverload } = deps;
+    const { config, authorizationServer, signIn } = deps;
     const credential = { authorizationServer, signIn, isRequired: config.deviceSide.isCredentialRequired };
     const guard = openGuard(scope, (request) => grantSpan(() => authorizeDevice(request, credential)));
     const grantOf = (request: FastifyRequest) => guard.identityOf(request) ?? {};
@@ -29,7 +29,6 @@ export const deviceScope =
       deviceLimits(config.rateLimit, (request) => grantOf(request).subject?.id),
     );
 
-    refuseOverload(scope);
     scope.addHook('onRoute', (route) => {
       route.bodyLimit = DEVICE_LIMIT_BYTES;
     });

@@ -24,7 +24,7 @@ const BATCH_LIMIT_BYTES = 512 * 1024;
 export const pageScope =
   (deps: ScopeDeps): FastifyPluginAsyncZod =>
   async (scope) => {
-    const { config, signIn, authorizationServer, refuseOverload } = deps;
+    const { config, signIn, authorizationServer } = deps;
     const { callers, countryHeader, trustProxy } = config;
     const devices = openDeviceCookies(deps.hashSubject);
     const appNamed = appsByName(config.apps);
@@ -37,7 +37,6 @@ export const pageScope =
 
     addCors(scope, callers);
     // After CORS, so that a page can read the refusal.
-    refuseOverload(scope);
     guard.protect(scope, unlessServer(openRateLimit(deps, pageLimits(config.rateLimit, devices))));
 
     const linkToken = authorizationServer && linkTokens(authorizationServer);

@@ -37,6 +37,38 @@ t.test('too many under way: refused, in a way a page can read; health goes on', 
   t.strictSame((await refusals(url))?.slice(1), ['under_way', '2']);
 });
 
+t.test('a refusal is a constant document; preflights and the connection are not refused', async (t) => {
+  const { url } = await serverWith(t, { maxLagMs: 10_000, maxUnderWay: 0 });
+  for (const [path, body] of [
+    ['/install-token', '{}'],
+    ['/install-tokens', '{"requests":[]}'],
+    ['/installs', 'not JSON'],
+    ['/marketplace-kit/restore', '{}'],
+    ['/oauth/token', 'grant_type=x'],
+    ['/install-token?app=x', '{}'],
+  ] as const) {
+    const refused = await fetch(url + path, { method: 'POST', body });
+    t.equal(refused.status, 503, path);
+    t.match(refused.headers.get('content-type'), 'application/problem+json');
+    t.equal(refused.headers.get('cache-control'), 'no-store');
+    t.equal(refused.headers.get('access-control-allow-origin'), null, 'no page sent it');
+    t.strictSame(await refused.json(), {
+      type: 'urn:webdist:problem:overloaded',
+      title: 'The server is overloaded',
+      status: 503,
+      detail: 'Try again in 1 s.',
+      code: 'overloaded',
+    });
+  }
+  const preflight = await fetch(`${url}/install-token`, {
+    method: 'OPTIONS',
+    headers: { origin: 'https://example.com', 'access-control-request-method': 'POST' },
+  });
+  t.equal(preflight.status, 204);
+  for (const path of ['/health/live', '/install-button.js', '/.well-known/jwks.json', '/metrics', '/nothing'])
+    t.not((await fetch(url + path)).status, 503, path);
+});
+
 t.test('what has ended does not count, however it ended', async (t) => {
   const { url } = await serverWith(t, { maxLagMs: 10_000, maxUnderWay: 1 });
   for (let n = 0; n < 5; n++) t.equal((await askToken(url)).status, 200);
