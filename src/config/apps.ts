@@ -92,3 +92,22 @@ function withPulledPackage(app: AppConfig, values: Values): AppConfig {
       app.packageManifest ?? pathToFileURL(resolve(dir, app.appleItemId, 'current', 'manifest.json')).href,
   };
 }
+
+/** Package URLs that are accepted but from which no device installs (docs/apple-facts.md §2.3, §10 lines 4 to 6). */
+export const packageUrlWarnings = ({ domain, apps }: Apps, given: Read['given']): Problem[] =>
+  apps.flatMap(({ bundleId, packageUrl }) => {
+    if (packageUrl === undefined || !URL.canParse(packageUrl)) return [];
+    const { hostname, port, search, pathname } = new URL(packageUrl);
+    const isOwnHost = hostname === domain || hostname.endsWith(`.${domain}`);
+    const found = [
+      search && 'has a query, but file names are appended to it',
+      port && 'has a port; devices accept only the default port',
+      domain && !isOwnHost && 'is on another host than WEBDIST_DOMAIN; devices refuse the link',
+      pathname.endsWith('/manifest.json') && 'must be the folder of the package: leave out /manifest.json',
+    ].filter((message): message is string => typeof message === 'string' && message !== '');
+    const variable = given.has('WEBDIST_CONFIG') ? 'WEBDIST_CONFIG' : 'WEBDIST_PACKAGE_URL';
+    return found.map((message) => ({
+      variable,
+      message: variable === 'WEBDIST_CONFIG' ? `packageUrl of ${bundleId} ${message}` : message,
+    }));
+  });

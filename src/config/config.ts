@@ -8,7 +8,7 @@ import { resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
 import { apiKeyIn, appStoreConnectNames, appStoreConnectOf } from './app-store-connect.ts';
-import { type AppConfig, appNames, appsOf, knownApps } from './apps.ts';
+import { type AppConfig, appNames, appsOf, knownApps, packageUrlWarnings } from './apps.ts';
 import { deviceSideOf, packagesIn } from './device-side.ts';
 import { concerns, configInvalid, type Problem } from './problems.ts';
 import { type Read, readSettings } from './read.ts';
@@ -102,7 +102,7 @@ function assemble(read: Read, problems: Problem[]) {
   const { domain, apps } = appsOf(read, problems);
   return {
     mode,
-    warnings: read.warnings,
+    warnings: [...read.warnings, ...packageUrlWarnings({ domain, apps }, read.given)],
     dataDir: dataDirOf(values),
     listen: { host: values.HOST, port: values.PORT },
     drainSeconds: values.WEBDIST_DRAIN_SECONDS,

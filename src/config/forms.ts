@@ -34,8 +34,14 @@ const isLoopback = (host: string) => ['localhost', '127.0.0.1', '[::1]'].include
 /** A host name without a dot belongs to a container network or a cluster: the internet has none. */
 const isNear = (host: string) => isLoopback(host) || /^[a-z][a-z0-9-]*$/.test(host);
 
+/**
+ * An absolute URL with its host written out (RFC 3986). `new URL` also repairs `https:///example.com` and backslashes, which
+ * a device reads as another URL or as none (docs/apple-facts.md §2.7).
+ */
+const WRITTEN_OUT = /^https?:\/\/([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?([/?#][^\s\\<>"^`{|}]*)?$/i;
+
 function isWebUrl(text: string, mayBePlain = isLoopback): boolean {
-  if (!URL.canParse(text) || /\s/.test(text)) return false;
+  if (!WRITTEN_OUT.test(text) || !URL.canParse(text)) return false;
   const url = new URL(text);
   if (url.username || url.password || url.hash) return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && mayBePlain(url.hostname));

@@ -276,7 +276,11 @@ t.test('derived values use what was read: WEBDIST_ANONYMOUS_FILE applies in sand
 
 t.test("the operator's settings override the sandbox's, in whichever way they were given", async (t) => {
   const dir = t.testdir({ domain: 'shop.example.com\n', limit: '5' });
-  const sandbox = { ...minimal, ASC_BASE_URL: 'http://127.0.0.1:1', WEBDIST_PACKAGE_URL: 'https://example.com/adp' };
+  const sandbox = {
+    ...minimal,
+    ASC_BASE_URL: 'http://127.0.0.1:1',
+    WEBDIST_PACKAGE_URL: 'https://shop.example.com/adp',
+  };
   const own = {
     WEBDIST_DOMAIN_FILE: join(dir, 'domain'),
     WEBDIST_RATE_LIMIT_FILE: join(dir, 'limit'),
@@ -289,7 +293,7 @@ t.test("the operator's settings override the sandbox's, in whichever way they we
   t.match(config, {
     mode: 'sandbox',
     domain: 'shop.example.com',
-    apps: [{ bundleId: minimal.WEBDIST_BUNDLE_ID, packageUrl: 'https://example.com/adp' }],
+    apps: [{ bundleId: minimal.WEBDIST_BUNDLE_ID, packageUrl: 'https://shop.example.com/adp' }],
     rateLimit: { perVisitor: 5 },
     callers: { anonymous: 'any', allowedOrigins: ['https://shop.example.com', 'https://a.example.com'] },
     appStoreConnect: { keyId: minimal.ASC_KEY_ID, privateKey: minimal.ASC_PRIVATE_KEY, baseUrl: sandbox.ASC_BASE_URL },
@@ -323,4 +327,50 @@ t.test('any environment gives a Config or a list of problems that shows no value
       { numRuns: 300 },
     ),
   );
+});
+
+t.test('a package URL has its host written out, as devices read it', async (t) => {
+  const problems = (url: string) => problemsOf({ ...minimal, WEBDIST_PACKAGE_URL: url });
+  for (const url of [
+    'https:///example.com/adp',
+    'https:/example.com/adp',
+    'https:example.com/adp',
+    'https:\\\\example.com\\adp',
+    'https://example.com\\adp',
+    'https://example.com/a\\b',
+    'https://exam ple.com/adp',
+    'https://example.com/a b',
+    'https://user@example.com/adp',
+    'https://get%2Eexample.com/adp',
+    'https://example.com:/adp',
+    'https://münchen.example.com/adp',
+    '//example.com/adp',
+    'https://',
+  ])
+    t.match(problems(url), [/WEBDIST_PACKAGE_URL: .*expected an absolute https URL/], url);
+  for (const url of ['https://example.com', 'HTTPS://EXAMPLE.com/adp', 'https://get.example.com/adp/1/?v=1'])
+    t.strictSame(problems(url), [], url);
+});
+
+t.test('a package URL from which no device installs is reported at startup', async (t) => {
+  const warnings = (url: string) =>
+    readConfig({ ...minimal, WEBDIST_PACKAGE_URL: url }).warnings.map(
+      ({ variable, message }) => `${variable} ${message}`,
+    );
+  const table: [string, RegExp[]][] = [
+    ['https://example.com/adp', []],
+    ['https://get.example.com/adp/', []],
+    ['https://example.com:443/adp', []],
+    ['https://example.com/adp?v=1', [/WEBDIST_PACKAGE_URL has a query/]],
+    ['https://example.com:8443/adp', [/has a port/]],
+    ['https://cdn.example.net/adp', [/another host/]],
+    ['https://notexample.com/adp', [/another host/]],
+    ['https://example.com/adp/manifest.json', [/leave out \/manifest\.json/]],
+    ['https://cdn.example.net:1/manifest.json?x', [/query/, /port/, /another host/, /manifest/]],
+  ];
+  for (const [url, expected] of table) {
+    const found = warnings(url);
+    t.equal(found.length, expected.length, url);
+    t.match(found, expected, url);
+  }
 });

@@ -113,7 +113,7 @@ t.test('a token for a page', async (t) => {
 });
 
 t.test('the app under each of its names, by POST and by GET', async (t) => {
-  const { url } = await startReady(t, await startSandbox(t), generous);
+  const { url } = await startReady(t, await startSandbox(t), { ...generous, WEBDIST_OAUTH: 'off' });
   for (const body of [
     {},
     { app: 'com.example.trailmap' },
@@ -350,4 +350,14 @@ t.test('the description of all this, made when somebody asks for it', async (t) 
   const none = await fetch(`${url}/docs/none`);
   t.equal(none.status, 404);
   t.match(await none.json(), { code: 'not_found' });
+});
+
+t.test("a caller's own token is refused where webdist's own OAuth would have to exchange it", async (t) => {
+  const { url } = await startReady(t, await startSandbox(t), { ...generous, WEBDIST_OAUTH: 'own' });
+  for (const token of ['a/b=', 'eyJ', 'x']) {
+    const refused = await askToken(url, { token });
+    t.equal(refused.status, 400);
+    t.match(await refused.json(), { code: 'invalid_request', detail: /^token: .*WEBDIST_OAUTH=off/ });
+  }
+  t.equal((await askToken(url, { account: 'u1' })).status, 200);
 });

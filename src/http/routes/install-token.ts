@@ -127,6 +127,11 @@ async function answerFor(
   fields: InstallFields,
   request: FastifyRequest,
 ): Promise<InstallTokenAnswer> {
+  if (fields.token !== undefined && linkToken)
+    throw new WebdistError(
+      'invalid_request',
+      "token: webdist's own OAuth cannot exchange it; leave it out, or set WEBDIST_OAUTH=off.",
+    );
   const issued = await service.issue(install);
   logIssued(request, install.app, issued);
   const { app } = install;

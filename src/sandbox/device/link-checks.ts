@@ -60,7 +60,8 @@ function only(parameters: ReadLink['parameters'], name: string): string | undefi
 
 /** An absolute https URL on the default port, without credentials; otherwise undefined. */
 function readHttpsUrl(text: string | undefined): URL | undefined {
-  if (!text || !/^https:\/\/[^\s]+$/i.test(text)) return undefined;
+  // As Foundation reads it, the host is what is written (docs/apple-facts.md §2.7).
+  if (!text || !/^https:\/\/[a-z0-9.-]+(:\d+)?([/?#][^\s\\]*)?$/i.test(text)) return undefined;
   const url = URL.parse(text);
   return url && url.port === '' && url.username === '' && url.password === '' ? url : undefined;
 }
