@@ -3,16 +3,10 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 
 /**
- * Opens a log at a level, to stdout unless a destination is given. `more` adds fields to every line.
- *
- * Each line is written at once, so none is lost when the process ends, however it ends. Writing the lines of one event-loop
- * turn together, or in the thread pool (`sync: false`), was not faster (docs/performance.md).
+ * Opens a log at a level. `more` adds fields to every line. A service passes an output that never holds it up
+ * (log-output.ts); the default is for what logs nothing or ends soon.
  */
-export function openLog(
-  level: string,
-  destination: DestinationStream = pino.destination({ dest: 1, sync: true }),
-  more?: () => object,
-): Logger {
+export function openLog(level: string, destination: DestinationStream = process.stdout, more?: () => object): Logger {
   const options = { level, base: {}, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: safeError } };
   return pino({ ...options, ...(more && { mixin: more }) }, destination);
 }

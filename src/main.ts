@@ -6,6 +6,7 @@
 
 import { failureOf } from './cli/failure.ts';
 import { buildProgram } from './cli/program.ts';
+import { writeStderr } from './cli/stderr.ts';
 import { isDebugLevel } from './config/log-level.ts';
 
 process.on('uncaughtException', end);
@@ -15,6 +16,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
   end(error);
 });
+// A pipe that is closed; see also writeStderr.
+process.stderr.on('error', () => undefined);
 
 try {
   await buildProgram().parseAsync();
@@ -27,6 +30,6 @@ function end(thrown: unknown): never {
   const { line, exitCode, frames } = failureOf(thrown);
   const stack = isDebugLevel() ? frames : [];
   const advice = frames.length > stack.length ? ' (LOG_LEVEL=debug prints the stack)' : '';
-  if (line !== undefined) process.stderr.write(`webdist: ${[line + advice, ...stack].join('\n')}\n`);
+  if (line !== undefined) writeStderr(`webdist: ${[line + advice, ...stack].join('\n')}\n`);
   process.exit(exitCode);
 }

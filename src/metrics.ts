@@ -163,6 +163,11 @@ const dependencyMetrics = (registers: Registry[]) => ({
 });
 
 const httpMetrics = (registers: Registry[]) => ({
+  logLinesLost: new Counter({
+    name: 'webdist_log_lines_lost_total',
+    help: 'Log lines that were dropped because stdout could not be written, or not fast enough.',
+    registers,
+  }),
   httpSeconds: new Histogram({
     name: 'webdist_http_request_duration_seconds',
     help: 'Time from the start of a request to the end of its response, by route and status.',

@@ -22,6 +22,7 @@ import { issue } from '../../src/install-token/issue.ts';
 import { openNonces } from '../../src/install-token/nonce.ts';
 import { headerFor, signingKey } from '../../src/jws.ts';
 import { openLog } from '../../src/log.ts';
+import { openStdout } from '../../src/log-output.ts';
 import { openService } from '../../src/service/service.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
 import { settingsIn } from '../harness/service.ts';
@@ -66,7 +67,7 @@ async function listenFastify(answer: () => Promise<object> | object): Promise<st
 
 async function listenFull(env: Environment): Promise<string> {
   const config = readConfig(env);
-  const log = openLog(config.logLevel);
+  const log = openLog(config.logLevel, openStdout());
   const { serverDeps } = await openService(config, { env, log });
   const { app } = await buildServer(serverDeps);
   return app.listen({ host: '127.0.0.1', port: 0 });

@@ -9,10 +9,13 @@ import type { Environment } from '../../environment.ts';
 import { WebdistError } from '../../errors.ts';
 import { buildServer, type Server } from '../../http/server.ts';
 import { openLog } from '../../log.ts';
+import { type LogOutput, type LossListener, openStdout } from '../../log-output.ts';
+import type { Metrics } from '../../metrics.ts';
 import type { Sandbox } from '../../sandbox/sandbox.ts';
 import { openService, type Service } from '../../service/service.ts';
 import { openTracing } from '../../tracing/open.ts';
 import { type Tracing, traceIds } from '../../tracing/tracing.ts';
+import { writeStderr } from '../stderr.ts';
 import type { Signals } from './signals.ts';
 
 /** Requests that take longer than this after draining are aborted. */
@@ -25,21 +28,23 @@ export async function serve(signals: Signals): Promise<void> {
   const env: Environment = { ...processEnvironment(), ...sandbox?.settings };
   const config = configOf(sandbox ? withSandbox(own, sandbox.settings) : own);
   // Readable lines at a terminal, JSON everywhere else.
+  const output = process.stdout.isTTY ? undefined : openStdout();
   const log = openLog(
     config.logLevel,
-    process.stdout.isTTY ? (await import('pino-pretty')).PinoPretty({ sync: true }) : undefined,
+    output ?? (await import('pino-pretty')).PinoPretty({ sync: true }),
     config.tracing && traceIds,
   );
   for (const { variable, message } of config.warnings) log.warn({ event: 'setting_ignored', variable }, message);
   const tracing = config.tracing && (await openTracing(config.tracing, log));
   const { service, serverDeps } = await openService(config, { env, log, tracing });
+  output?.listen(lossListener(serverDeps.metrics, log));
   const server = await buildServer({
     ...serverDeps,
     ...(sandbox && { pages: await demoPages(sandbox, config, service) }),
   });
   const address = await listen(server, config);
   announce(config, address, log);
-  const running = { server, service, sandbox, tracing, log, drainMs: config.drainSeconds * 1000 };
+  const running = { server, service, sandbox, tracing, log, output, drainMs: config.drainSeconds * 1000 };
   signals.shutDownWith((signal) => void shutDown(signal, running));
   signals.reconcileWith(service.reconcile);
 }
@@ -59,6 +64,15 @@ async function demoPages(sandbox: Sandbox, { domain }: Config, { reconcile }: Se
   };
   return pages;
 }
+
+const lossListener = (metrics: Metrics, log: Logger): LossListener => ({
+  count: (lines) => metrics.logLinesLost.inc(lines),
+  report: (lines) =>
+    log.warn(
+      { event: 'log_lines_lost', lines },
+      `${lines} log lines were lost: stdout could not be written fast enough`,
+    ),
+});
 
 async function listen({ app }: Server, { listen: { host, port } }: Config): Promise<string> {
   try {
@@ -80,7 +94,7 @@ function announce(config: Config, address: string, log: Logger): void {
   if (config.mode !== 'sandbox') return;
   const page = address.replace('127.0.0.1', 'localhost');
   log.warn({ event: 'sandbox_mode' }, 'SANDBOX MODE: Apple is simulated; real devices refuse these tokens');
-  process.stderr.write(
+  writeStderr(
     [
       '',
       '  webdist runs in SANDBOX MODE: App Store Connect and the iPhone are simulated.',
@@ -100,13 +114,14 @@ type Running = {
   sandbox: Sandbox | undefined;
   tracing: Tracing | undefined;
   log: Logger;
+  output: LogOutput | undefined;
   /** How long it still answers after SIGTERM, so that load balancers notice before it stops listening. */
   drainMs: number;
 };
 
 /** Reports not ready, drains, then closes, so that no request in flight is lost; ends the process. */
 async function shutDown(signal: NodeJS.Signals, running: Running): Promise<void> {
-  const { server, service, sandbox, tracing, log, drainMs } = running;
+  const { server, service, sandbox, tracing, log, output, drainMs } = running;
   log.info({ event: 'shutting_down', signal }, 'shutting down');
   // Ctrl-C comes from a developer, without a load balancer that has to notice.
   const drainedMs = signal === 'SIGTERM' ? drainMs : 0;
@@ -122,5 +137,6 @@ async function shutDown(signal: NodeJS.Signals, running: Running): Promise<void>
   await sandbox?.close();
   await tracing?.close();
   log.info({ event: 'shut_down' }, 'shut down');
+  await output?.flush();
   process.exit(0);
 }
