@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { parseAllDocuments } from 'yaml';
 import { readConfig } from '../../src/config/config.ts';
+import { readSettings } from '../../src/config/read.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
@@ -123,6 +124,25 @@ t.test('the pods run as the image does: not root, no privilege, nothing to write
   const writable = container.volumeMounts.filter(({ readOnly }) => !readOnly).map(({ mountPath }) => mountPath);
   t.strictSame(writable, [env('WEBDIST_DATA_DIR'), '/tmp']);
   t.equal((named('ServiceAccount', all) as unknown as Record<string, unknown>)['automountServiceAccountToken'], false);
+});
+
+t.test('the variables that Kubernetes adds for the Services beside it are not settings', async (t) => {
+  t.equal(pod.enableServiceLinks, false, 'Kubernetes adds none in this namespace');
+  const settings = { WEBDIST_MODE: 'sandbox', WEBDIST_DATA_DIR: temporaryFolder(t) };
+  // Three Services, as a kubelet would add their variables without it.
+  for (const name of ['WEBDIST', 'WEBDIST_CANARY', 'WEBDIST_LEDGER']) {
+    const links = {
+      [`${name}_SERVICE_HOST`]: '10.0.0.1',
+      [`${name}_SERVICE_PORT`]: '80',
+      [`${name}_SERVICE_PORT_HTTP`]: '80',
+      [`${name}_PORT`]: 'tcp://10.0.0.1:80',
+      [`${name}_PORT_80_TCP`]: 'tcp://10.0.0.1:80',
+      [`${name}_PORT_80_TCP_PROTO`]: 'tcp',
+      [`${name}_PORT_80_TCP_PORT`]: '80',
+      [`${name}_PORT_80_TCP_ADDR`]: '10.0.0.1',
+    };
+    t.strictSame(readSettings({ ...settings, ...links }).problems, [], name);
+  }
 });
 
 t.test('the probes and Prometheus ask what the service answers', async (t) => {
