@@ -3,7 +3,7 @@
  * compared: by their SPKI DER bytes.
  */
 
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { WebdistError } from './errors.ts';
 
 /** Holder of one P-256 private half. Opening one (see `signer/`) has already proved that it can sign. */
@@ -103,4 +103,12 @@ export function spki(key: KeyObject): string {
 /** The public key with these SPKI bytes; the inverse of `spki`. */
 export function fromSpki(base64: string): KeyObject {
   return createPublicKey({ key: Buffer.from(base64, 'base64'), format: 'der', type: 'spki' });
+}
+
+/**
+ * The readable form of a public half, given its SPKI in base64: `SHA256:` and the hex digest of its DER. The same as
+ * `openssl pkey -pubin -in public.pem -outform DER | openssl dgst -sha256`.
+ */
+export function fingerprint(spkiBase64: string): string {
+  return `SHA256:${createHash('sha256').update(Buffer.from(spkiBase64, 'base64')).digest('hex')}`;
 }

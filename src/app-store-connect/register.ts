@@ -4,10 +4,10 @@
  * same time. Nothing is ever deleted.
  */
 
-import { createHash, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { domainToASCII } from 'node:url';
 import { hasCode, isWebdistError, WebdistError } from '../errors.ts';
-import { spki } from '../jws.ts';
+import { fingerprint, spki } from '../jws.ts';
 import type { AppStoreConnect } from './client.ts';
 import type { RegisteredDomain, RegisteredKey } from './resources.ts';
 
@@ -103,14 +103,6 @@ export async function ensureDomain(
     conflictHint:
       'Check `webdist domains list`, and that WEBDIST_DOMAIN is a bare host name that belongs to this account.',
   });
-}
-
-/**
- * The readable form of a public half, given its SPKI in base64: `SHA256:` and the hex digest of its DER. The same as
- * `openssl pkey -pubin -in public.pem -outform DER | openssl dgst -sha256`.
- */
-export function fingerprint(spkiBase64: string): string {
-  return `SHA256:${createHash('sha256').update(Buffer.from(spkiBase64, 'base64')).digest('hex')}`;
 }
 
 async function checkApp(asc: Pick<AppStoreConnect, 'findApps'>, { appleItemId, bundleId }: WantedKey): Promise<void> {

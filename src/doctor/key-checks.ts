@@ -3,9 +3,8 @@
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { appleKeyFile } from '../app-store-connect/key-file-name.ts';
-import { fingerprint } from '../app-store-connect/register.ts';
 import { hasCode } from '../errors.ts';
-import { spki } from '../jws.ts';
+import { fingerprint, spki } from '../jws.ts';
 import { type Check, type Finding, fail, info, ok, privateCheck, warn, worstOf } from './check.ts';
 import type { Facts, HeldKey } from './facts.ts';
 

@@ -1,9 +1,8 @@
 /** Compares what is registered at App Store Connect with the keys and settings here. */
 
-import { fingerprint } from '../app-store-connect/register.ts';
 import type { RegisteredKey } from '../app-store-connect/resources.ts';
 import type { Config } from '../config/config.ts';
-import { spki } from '../jws.ts';
+import { fingerprint, spki } from '../jws.ts';
 import type { AppleAccount } from './apple-account.ts';
 import { type Check, type Finding, fail, ok, privateCheck, warn, worstOf } from './check.ts';
 import type { AppWithKeys } from './facts.ts';

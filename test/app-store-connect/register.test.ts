@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import t from 'tap';
-import { ensureDomain, ensureKey, fingerprint, type WantedKey } from '../../src/app-store-connect/register.ts';
-import { publicKeyPem, spki } from '../../src/jws.ts';
+import { ensureDomain, ensureKey, type WantedKey } from '../../src/app-store-connect/register.ts';
+import { fingerprint, publicKeyPem, spki } from '../../src/jws.ts';
 import {
   APP,
   type Apple,

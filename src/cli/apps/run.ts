@@ -1,6 +1,6 @@
 /** `webdist apps`: apps, with their AppleItemIDs and the ids of their distribution keys (docs/apple-facts.md §4.3). */
 
-import { fingerprint } from '../../app-store-connect/register.ts';
+import { fingerprint } from '../../jws.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';
 import { findApp } from '../find-app.ts';
 import { type JsonOption, print, table } from '../terminal.ts';

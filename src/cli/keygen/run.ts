@@ -5,10 +5,9 @@
 
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { fingerprint } from '../../app-store-connect/register.ts';
 import { processEnvironment } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
-import { publicKeyPem, spki } from '../../jws.ts';
+import { fingerprint, publicKeyPem, spki } from '../../jws.ts';
 import { createKey } from '../../locators.ts';
 import { type JsonOption, print, withProgress } from '../terminal.ts';
 

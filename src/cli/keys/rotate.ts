@@ -1,9 +1,8 @@
 /** `webdist keys rotate`: replaces the registered distribution key while servers run (docs/rotation.md). */
 
-import { fingerprint } from '../../app-store-connect/register.ts';
 import { type AppConfig, type Config, configOf, processEnvironment, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
-import { spki } from '../../jws.ts';
+import { fingerprint, spki } from '../../jws.ts';
 import { openLog } from '../../log.ts';
 import { openCandidate } from '../../registration/candidates.ts';
 import { type Change, ensureAbandoned } from '../../registration/rotation/journal.ts';

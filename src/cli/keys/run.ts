@@ -2,11 +2,10 @@
 
 import type { KeyObject } from 'node:crypto';
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
-import { fingerprint } from '../../app-store-connect/register.ts';
 import type { App, RegisteredKey } from '../../app-store-connect/resources.ts';
 import { only, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
-import { publicKeyPem, readPublicKey } from '../../jws.ts';
+import { fingerprint, publicKeyPem, readPublicKey } from '../../jws.ts';
 import { withAppStoreConnect, withKey } from '../app-store-connect.ts';
 import { findApp } from '../find-app.ts';
 import { readTextFile } from '../input.ts';

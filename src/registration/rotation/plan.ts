@@ -4,9 +4,9 @@
  */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
-import { fingerprint } from '../../app-store-connect/register.ts';
 import type { AppConfig, Config } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
+import { fingerprint } from '../../jws.ts';
 import type { RegistrationStore } from '../store-contract.ts';
 import type { Change } from './journal.ts';
 import { isUnfinished, type Notice } from './notice.ts';

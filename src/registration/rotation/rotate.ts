@@ -5,9 +5,8 @@
  */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
-import { fingerprint } from '../../app-store-connect/register.ts';
 import { hasCode, WebdistError } from '../../errors.ts';
-import { fromSpki } from '../../jws.ts';
+import { fingerprint, fromSpki } from '../../jws.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { RegistrationStore } from '../store-contract.ts';
 import { type Change, type Journal, openJournal } from './journal.ts';
