@@ -39,7 +39,7 @@ type Deps = {
 export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetimeSeconds'>, deps: Deps) {
   const { keys, records, nonces, hash, catalogue, metrics, audit, clock } = deps;
   const timed = timedSigners(metrics);
-  const parts = {
+  const issueDeps = {
     async keyFor(app: Install['app']) {
       await keys.ensureFresh();
       const key = keys.keyFor(app);
@@ -60,7 +60,7 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
     const subjectTag = tag === undefined ? undefined : tagText(tag);
     const appleVersionId = request.appleVersionId ?? catalogue.currentIdOf(app);
     try {
-      const issued = await issue({ ...request, app, subject: tag, appleVersionId }, parts);
+      const issued = await issue({ ...request, app, subject: tag, appleVersionId }, issueDeps);
       metrics.installTokens.inc({ app: app.bundleId, dtype: issued.dtype, result: 'issued' });
       audit?.record({ app, issued, subjectTag, caller });
       return { ...issued, subjectTag };

@@ -1,6 +1,6 @@
 /**
  * Tracing, as the other code uses it: work runs in a child span of the current span, or as a plain call when nothing is
- * traced. OpenTelemetry is loaded only when tracing is opened.
+ * traced. Nothing here depends on OpenTelemetry (see open-telemetry.ts).
  *
  * Spans leave this machine, so they never hold a token, key, cookie, subject, nonce or address.
  */
