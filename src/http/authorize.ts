@@ -38,21 +38,21 @@ export const bearerIn = ({ headers }: FastifyRequest): string | undefined =>
   /^Bearer +([\x21-\x7e]+)$/i.exec(headers.authorization ?? '')?.[1];
 
 /**
- * Identifies the caller; returns a promise only if a JWT must be verified. Throws or rejects with `unauthorized`,
- * `origin_not_allowed` or `sign_in_unavailable`.
+ * Identifies the caller. Throws `unauthorized`, `origin_not_allowed` or `sign_in_unavailable`.
  */
-export function authorize(
+export async function authorize(
   request: FastifyRequest,
   callers: Callers,
   signIn: SignIn | undefined,
-): Caller | Promise<Caller> {
+): Promise<Caller> {
   if (request.headers.authorization !== undefined) {
     const credential = bearerIn(request);
     const name = credential && serverNamed(credential, callers.apiKeys);
     if (name) return { kind: 'server', name };
     if (!credential || !signIn)
       throw new WebdistError('unauthorized', 'authorization: is not a valid credential here.');
-    return signIn.verify(credential).then(() => pageOf(request, callers));
+    await signIn.verify(credential);
+    return pageOf(request, callers);
   }
   if (signIn) throw new WebdistError('unauthorized', 'authorization: a signed-in customer is required.');
   if (callers.anonymous === 'none') throw new WebdistError('unauthorized', 'authorization: a credential is required.');

@@ -54,10 +54,7 @@ export function traceRequests(app: FastifyInstance, tracing: Tracing): void {
 }
 
 /** Runs the authorization of a page or a server in a span, whose `webdist.caller` is the kind of credential. */
-export const authorizeSpan = (
-  request: FastifyRequest,
-  work: () => Caller | Promise<Caller>,
-): Caller | Promise<Caller> =>
+export const authorizeSpan = (request: FastifyRequest, work: () => Promise<Caller>): Promise<Caller> =>
   span('authorize', work, (caller) => {
     const page = request.headers.authorization === undefined ? 'anonymous' : 'jwt';
     return caller && { 'webdist.caller': caller.kind === 'server' ? 'api_key' : page };

@@ -65,7 +65,7 @@ export const sharedLimits = (
 /** A limit that counts this request, and the key that it counts under. */
 type Applied = { readonly limit: Limit; readonly key: string };
 
-/** Counts a request under every limit; throws `rate_limited` when one is exceeded. A promise only with Redis. */
+/** Counts a request under every limit; rejects with `rate_limited` when one is exceeded. */
 export function openRateLimit(
   { metrics, redis }: Pick<ServerDeps, 'metrics' | 'redis'>,
   limits: readonly Limit[],
@@ -92,20 +92,21 @@ export function openRateLimit(
     if (waitSeconds > 0)
       throw new WebdistError('rate_limited', `Try again in ${waitSeconds} s.`, { retryAfterSeconds: waitSeconds });
   };
-  return (request, reply) => {
+  const count = async (keys: readonly string[]): Promise<readonly Count[]> => {
+    if (!redis || !countForAll || keys.length === 0) return countHere(keys);
+    try {
+      return await redis.ask(() => countForAll(keys.map((key) => redis.nameOf(key))));
+    } catch {
+      // The failure was logged, counted and shown by health; a limit for each replica is better than none.
+      return countHere(keys);
+    }
+  };
+  return async (request, reply) => {
     const applied = limits.flatMap((limit) => {
       const key = limit.keyOf(request);
       return key === undefined ? [] : [{ limit, key: `${limit.name} ${key}` }];
     });
-    const keys = applied.map(({ key }) => key);
-    if (!redis || !countForAll || keys.length === 0) return judge(reply, applied, countHere(keys));
-    return (
-      redis
-        .ask(() => countForAll(keys.map((key) => redis.nameOf(key))))
-        // The failure is logged, counted and shown by health; a limit for each replica is better than none.
-        .catch(() => countHere(keys))
-        .then((counts) => judge(reply, applied, counts))
-    );
+    judge(reply, applied, await count(applied.map(({ key }) => key)));
   };
 }
 

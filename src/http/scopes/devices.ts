@@ -7,7 +7,6 @@ import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { authorizeDevice } from '../authorize-device.ts';
 import { openGuard } from '../guard.ts';
-import { hookOf } from '../hook.ts';
 import { deviceLimits, openRateLimit } from '../limits/rate-limit.ts';
 import { marketplaceKitRoutes } from '../routes/marketplace-kit.ts';
 import { oauthRoutes } from '../routes/oauth.ts';
@@ -34,7 +33,7 @@ export const deviceScope =
     });
     if (authorizationServer)
       await scope.register(async (oauth) => {
-        oauth.addHook('onRequest', hookOf(limit));
+        oauth.addHook('onRequest', limit);
         await oauth.register(oauthRoutes(authorizationServer));
       });
     await scope.register(async (marketplace) => {

@@ -8,7 +8,6 @@ import { addCors } from '../cors.ts';
 import { countryFrom } from '../country.ts';
 import { openDeviceCookies } from '../device-cookie.ts';
 import { type Limiter, openGuard } from '../guard.ts';
-import { hookOf } from '../hook.ts';
 import { openRateLimit, pageLimits, sharedLimits } from '../limits/rate-limit.ts';
 import { linkTokens } from '../link-token.ts';
 import { buttonErrorsRoute } from '../routes/button-errors.ts';
@@ -32,8 +31,9 @@ export const pageScope =
     const callerOf = (request: FastifyRequest): Caller => guard.identityOf(request) ?? PAGE;
     const unlessServer =
       (limit: Limiter): Limiter =>
-      (request, reply) =>
-        callerOf(request).kind === 'server' ? undefined : limit(request, reply);
+      async (request, reply) => {
+        if (callerOf(request).kind !== 'server') await limit(request, reply);
+      };
 
     addCors(scope, callers);
     // After CORS, so that a page can read the refusal.
@@ -44,7 +44,7 @@ export const pageScope =
     const routeDeps = { ...deps, appNamed, devices, callerOf, countryOf, linkToken };
     await scope.register(async (single) => {
       const limits = sharedLimits(config.rateLimit, (request) => requestedApp(appNamed, request));
-      if (limits.length > 0) single.addHook('preHandler', hookOf(unlessServer(openRateLimit(deps, limits))));
+      if (limits.length > 0) single.addHook('preHandler', unlessServer(openRateLimit(deps, limits)));
       await single.register(installTokenRoutes(routeDeps));
     });
     await scope.register(installsRoute(routeDeps));
