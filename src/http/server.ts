@@ -14,6 +14,7 @@ import {
 import { type FastifyPluginAsyncZod, validatorCompiler } from 'fastify-type-provider-zod';
 import type { ServerDeps } from '../service/service.ts';
 import { corsHeaders } from './cors.ts';
+import { limitDocuments } from './limits/documents.ts';
 import { type OverloadLimits, openOverload } from './limits/overload.ts';
 import { answerFrameworkError, answerProblems } from './problems.ts';
 
@@ -106,17 +107,22 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   const signIn = settings && (await import('./sign-in.ts')).openSignIn(settings);
   const scopeDeps = { ...deps, signIn };
   const api: FastifyPluginAsyncZod = async (scope) => {
-    await scope.register(operatorScope({ ...deps, isShuttingDown: () => draining }));
+    await scope.register(operatorScope({ ...deps, rateLimit: config.rateLimit, isShuttingDown: () => draining }));
     await scope.register(pageScope(scopeDeps));
     await scope.register(deviceScope(scopeDeps));
-    // Documents for anyone: neither protected nor limited.
-    await scope.register(jwksRoute(deps.service));
-    await scope.register(installButtonRoute(config));
-    await scope.register(marketplaceKitDocument(deps));
-    await scope.register(oauthDocument(deps));
+    await scope.register(async (documents) => {
+      await limitDocuments(documents, config.rateLimit);
+      await documents.register(jwksRoute(deps.service));
+      await documents.register(installButtonRoute(config));
+      await documents.register(marketplaceKitDocument(deps));
+      await documents.register(oauthDocument(deps));
+    });
   };
   await app.register(api);
-  await app.register(docsScope(api, () => prepare(fastify({ genReqId }))));
+  await app.register(async (docs) => {
+    await limitDocuments(docs, config.rateLimit);
+    await docs.register(docsScope(api, () => prepare(fastify({ genReqId }))));
+  });
   if (pages) await app.register(pages);
   return {
     app,

@@ -2,19 +2,26 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { Config } from '../../config/config.ts';
 import type { Metrics } from '../../metrics.ts';
 import { docsRoutes } from '../docs.ts';
+import { limitDocuments } from '../limits/documents.ts';
 import { type HealthDeps, healthRoutes } from '../routes/health.ts';
 import { metricsRoute } from '../routes/metrics.ts';
 
+type Limited = { readonly metrics: Metrics; readonly rateLimit: Config['rateLimit'] };
+
 export const operatorScope =
-  ({ metrics, ...deps }: HealthDeps & { readonly metrics: Metrics }): FastifyPluginAsyncZod =>
+  ({ metrics, rateLimit, ...deps }: HealthDeps & Limited): FastifyPluginAsyncZod =>
   async (scope) => {
     scope.addHook('onRequest', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
     });
     await scope.register(healthRoutes(deps));
-    await scope.register(metricsRoute(metrics));
+    await scope.register(async (limited) => {
+      await limitDocuments(limited, rateLimit);
+      await limited.register(metricsRoute(metrics));
+    });
   };
 
 /** `/openapi.json` and `/docs`, which describe `api`. `newInstance` makes the Fastify instance that answers there. */

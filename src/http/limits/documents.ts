@@ -1,0 +1,33 @@
+/**
+ * Limits the requests of one address to what issues nothing: documents, the API's description and metrics. Counted by
+ * @fastify/rate-limit in this process. Tokens have limits of their own (rate-limit.ts); health has none, because a
+ * load balancer must never be refused.
+ */
+
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyInstance } from 'fastify';
+import type { Config } from '../../config/config.ts';
+import { WebdistError } from '../../errors.ts';
+import { addressOf } from '../address.ts';
+
+const WINDOW_MS = 60_000;
+
+/** Addresses that are counted at the same time; beyond that the ones seen longest ago are forgotten. */
+const MAX_ADDRESSES = 50_000;
+
+/** Limits every route that is added to the scope later. A refusal is `rate_limited`, with `Retry-After`. */
+export const limitDocuments = async (scope: FastifyInstance, { perAddress }: Config['rateLimit']): Promise<void> => {
+  await scope.register(rateLimit, {
+    max: perAddress,
+    timeWindow: WINDOW_MS,
+    cache: MAX_ADDRESSES,
+    keyGenerator: addressOf,
+    // Only refusals carry headers: every other response stays the same for all, so that caches can share it.
+    addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
+    addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
+    errorResponseBuilder: (_request, { ttl }) => {
+      const seconds = Math.max(1, Math.ceil(ttl / 1000));
+      return new WebdistError('rate_limited', `Try again in ${seconds} s.`, { retryAfterSeconds: seconds });
+    },
+  });
+};
