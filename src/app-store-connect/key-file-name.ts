@@ -11,7 +11,7 @@ type AppleKeyKind = 'AuthKey' | 'ApiKey' | 'SubscriptionKey';
 
 export type AppleKeyFile = { readonly name: string; readonly kind: AppleKeyKind; readonly keyId: string };
 
-/** What the file name in a `file:///` locator says, or undefined when Apple does not use such a name. */
+/** The kind and id of the Apple key that a `file:///` locator names, or undefined for any other file name. */
 export function appleKeyFile(locator: string): AppleKeyFile | undefined {
   const name = locator.startsWith('file:') ? basename(fileURLToPath(locator)) : '';
   const [, kind, keyId] = /^(AuthKey|ApiKey|SubscriptionKey)_([A-Za-z0-9]+)\.p8$/.exec(name) ?? [];

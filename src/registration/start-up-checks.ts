@@ -9,7 +9,7 @@ import type { Candidate } from './candidates.ts';
 
 type AppKeys = { readonly app: AppConfig; readonly candidates: readonly Candidate[] };
 
-/** Throws `key_invalid` when a locator names a file whose name says that Apple issued the key. */
+/** Throws `key_invalid` when a locator names a file as Apple names its own keys. */
 export function refuseAppleKeyFiles({ bundleId, key }: AppConfig): void {
   for (const locator of key)
     if (appleKeyFile(locator))

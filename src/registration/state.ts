@@ -37,9 +37,9 @@ export type RegistrationEvent =
   | ({ readonly type: 'confirmed'; readonly generation: number; readonly created: boolean } & RegisteredKey)
   /** A check failed, or found that no key held here is registered. */
   | { readonly type: 'failed'; readonly generation: number; readonly problem: WebdistError }
-  /** App Store Connect could not be asked, for this reason. */
+  /** No request could be made to App Store Connect, for this reason. */
   | { readonly type: 'unchecked'; readonly problem: WebdistError | undefined }
-  /** App Store Connect is not to be asked: `WEBDIST_REGISTER=off`. */
+  /** Checks are off: `WEBDIST_REGISTER=off`. */
   | { readonly type: 'skipped' }
   /** A rotation will begin; the old key still signs. */
   | { readonly type: 'announced' }

@@ -137,7 +137,7 @@ async function checkApple(connect: Connect, { config, apps, domain, store, log, 
     .catch((err) => log.error({ event: 'registration_not_saved', err }, 'cannot store the key id'));
 }
 
-/** Signs with the new key from now on, without asking App Store Connect: the command has done that. */
+/** Signs with the new key from now on, without a check: the command has verified the registration. */
 async function replace(concerned: readonly OwnedRegistration[], to: Notice['to'], deps: WatchDeps): Promise<void> {
   const { apps, domain, observer, clock } = deps;
   // A replica that missed the earlier phases must not sign with the old key while it opens the new one.
