@@ -48,7 +48,7 @@ export type IssueDeps = {
   /** The key that signs for an app now. Throws `not_registered`. */
   keyFor(app: Install['app']): Promise<SigningKey<Pick<Signer, 'backend' | 'sign'>>>;
   /** Throws `ledger_unavailable`. */
-  decide(entry: Entry): Promise<Decision> | Decision;
+  decide(entry: Entry): Promise<Decision>;
   /** Adds an install to the ledger. Throws `ledger_unavailable`. */
   addIssued(install: InstallRecord): Promise<void>;
   readonly nonce: Nonces['seal'];

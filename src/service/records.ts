@@ -36,7 +36,7 @@ export interface Records {
    * Decides the `dtype` of one token, and whether its issue is evidence of an install that the ledger does not have yet.
    * When the ledger is down: `redownload`, or throws `ledger_unavailable`, as configured.
    */
-  decide(entry: Entry): Promise<Decision> | Decision;
+  decide(entry: Entry): Promise<Decision>;
   /** Adds an install that `decide` found to be new. When the ledger is down: does nothing, or throws `ledger_unavailable`, as configured. */
   addIssued(install: InstallRecord): Promise<void>;
   /** Records evidence; `nowSeconds` is its time. What matches nothing or is too late changes nothing. Throws `ledger_unavailable`. */
@@ -90,6 +90,9 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
     read.join();
     return readTick(entry);
   };
+  // Nothing to wait for, but the tokens of a tick are then signed one after another instead of each between the parsing of
+  // two requests, which takes turns in the processor's caches: 0.58 of the CPU time at 64 connections.
+  const withTick = batchPerTick(async (decisions: readonly Decision[]) => decisions);
   const add = batchPerTick(async (installs: readonly InstallRecord[]) => {
     await storing.ask(() => ledger.addInstalls(installs));
     return installs;
@@ -121,7 +124,7 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
       const isEvidence = subject !== undefined && counts(evidence, setting);
       // A subject made up in this request has no installs, and a given `dtype` needs none.
       if (subject === undefined || entry.isNewSubject || (dtype !== undefined && !isEvidence))
-        return { dtype: dtype ?? UNKNOWN_SUBJECT_DTYPE, isNewInstall: isEvidence };
+        return withTick({ dtype: dtype ?? UNKNOWN_SUBJECT_DTYPE, isNewInstall: isEvidence });
       return span(
         'ledger decide',
         () => lookUp(entry, { subject, appleItemId: app.appleItemId }, isEvidence),
