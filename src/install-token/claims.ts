@@ -22,7 +22,7 @@ export type ClaimsInput = {
   /** Becomes `iat`: seconds since 1970. */
   readonly issuedAtSeconds: number;
   readonly lifetimeSeconds: number;
-  /** A random UUID in upper case, never used before. */
+  /** A version-4 UUID in upper case, never used before. */
   readonly nonce: string;
 };
 

@@ -1,10 +1,10 @@
 /**
  * The PostgreSQL database that all replicas share: a bounded pool of connections, the schema, time limits. Works
- * behind PgBouncer in transaction mode: nothing here outlives its transaction but named statements, and those only
- * while every connection has its own server process.
+ * behind PgBouncer in transaction mode: nothing outlives its transaction except named statements, and those are used
+ * only while every connection has its own server process.
  *
- * No library migrates here: node-pg-migrate's lock belongs to a session, which PgBouncer does not keep, umzug has
- * none, and what is needed is the one transaction below.
+ * Migrations use no library: node-pg-migrate's lock belongs to a session, which PgBouncer does not keep, umzug has no
+ * lock, and the one transaction below is enough.
  */
 
 import { createHash } from 'node:crypto';
@@ -32,12 +32,12 @@ const MIGRATION_LOCK = 0x77646973;
 
 const CONNECTIONS = 10;
 
-/** A request's statement: the server stops it first, the client gives it up soon after. */
+/** Limits of a request's statement: first the server cancels it, soon after the client gives up. */
 const STATEMENT_MS = 150;
 const QUERY_MS = 200;
-/** A new connection may take longer than the request that wanted it waits; the next one finds it open. */
+/** A new connection may take longer than the request waits that needs it; it then serves the next request. */
 const CONNECT_MS = 1000;
-/** A transaction that no page waits for. */
+/** The limit of a transaction that no visitor waits for. */
 const PATIENT_MS = 15_000;
 
 type Row = Record<string, unknown>;
@@ -59,7 +59,7 @@ export interface PostgresDatabase {
 export async function openPostgresDatabase(url: string, { isReplica = false } = {}): Promise<PostgresDatabase> {
   let pool = openPool(url, STATEMENT_MS);
   let migrated: Promise<void> | undefined;
-  // Planned once a connection instead of once a request, a fifth of the time.
+  // Named statements are planned once per connection instead of once per request: a fifth of the time.
   let named = true;
   const ready = () => {
     migrated ??= prepare().catch((error) => {
@@ -72,7 +72,7 @@ export async function openPostgresDatabase(url: string, { isReplica = false } = 
   const prepare = () =>
     connect(pool).catch(async (error) => {
       if (!isPgBouncerRefusal(error)) throw error;
-      // Then only the role itself can limit its statements (docs/ledger.md).
+      // Without the start-up parameter, only the role can limit its statements (docs/ledger.md).
       await pool.end();
       pool = openPool(url, false);
       named = false;
@@ -124,14 +124,14 @@ async function reach(pool: Pool): Promise<void> {
   await pool.query('SELECT 1');
 }
 
-/** One replica migrates, the others wait for it and find nothing left to do. */
+/** One replica migrates; the others wait for it and then have nothing to do. */
 async function migrate(pool: Pool): Promise<void> {
   await inTransaction(pool, async (query) => {
     const missing = async () => {
       const [row] = await query('SELECT coalesce(max(version), 0) AS version FROM webdist_schema');
       return migrationsAfter(Number(row?.['version']), migrations, 'in PostgreSQL');
     };
-    // Without the lock and without creating anything, so that a role that may not create can be the service's.
+    // Before taking the lock or creating anything, so that the service's role needs no right to create tables.
     const [schema] = await query(`SELECT to_regclass('webdist_schema') IS NOT NULL AS found`);
     if (schema?.['found'] && (await missing()).length === 0) return;
     await query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
@@ -146,11 +146,11 @@ async function migrate(pool: Pool): Promise<void> {
 async function inTransaction<T>(pool: Pool, work: (query: Query) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let committed = false;
-  // The connection can end between two statements; the next statement says so.
+  // The connection can end between two statements; then the next statement fails.
   const onError = () => undefined;
   client.on('error', onError);
   try {
-    // Without values pg takes the simple protocol, in which a migration may be several statements.
+    // Without values, pg uses the simple protocol, which allows several statements at once, as in a migration.
     const query: Query = async (text, values = []) =>
       (await client.query<Row>({ text, values: [...values], query_timeout: PATIENT_MS } as QueryConfig)).rows ?? [];
     await query('BEGIN');
@@ -161,12 +161,12 @@ async function inTransaction<T>(pool: Pool, work: (query: Query) => Promise<T>):
     return result;
   } finally {
     client.removeListener('error', onError);
-    // Closing the connection is the rollback that works whatever happened.
+    // Closing the connection rolls back in every state.
     client.release(!committed);
   }
 }
 
-/** The same name is the same statement, also for another version of webdist behind the same PgBouncer. */
+/** Derived from the text, so that two versions of webdist behind one PgBouncer never use one name for two statements. */
 const nameOf = (text: string) => `webdist_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
 
 /** A pooler between us and the server mixed up named statements (invalid_sql_statement_name, duplicate_prepared_statement): nothing was run. */

@@ -9,7 +9,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Ledger, LedgerReader, LedgerReplica } from './contract.ts';
 import { openPostgresDatabase, type Query } from './postgres-database.ts';
 
-/** Rows deleted at once: more would take longer than a statement may. */
+/** Rows deleted per statement: more would exceed its time limit. */
 const PRUNED_AT_ONCE = 1000;
 
 const INSTALLED_AT = `
@@ -18,7 +18,7 @@ const INSTALLED_AT = `
     LEFT JOIN webdist_install AS install USING (subject, apple_item_id)
     ORDER BY entry.position`;
 
-/** Always in the same order, so that no two replicas wait for each other. */
+/** Rows are locked in a fixed order, so that two replicas cannot deadlock. */
 const ADD_INSTALLS = `
   INSERT INTO webdist_install (subject, apple_item_id, installed_at)
   SELECT subject, apple_item_id, min(installed_at)
@@ -26,7 +26,7 @@ const ADD_INSTALLS = `
     GROUP BY subject, apple_item_id ORDER BY subject, apple_item_id
   ON CONFLICT DO NOTHING`;
 
-/** Replicas that prune at the same time take different rows. */
+/** Replicas that prune at the same time delete different rows. */
 const PRUNE = `
   DELETE FROM webdist_install WHERE ctid = ANY (ARRAY (
     SELECT ctid FROM webdist_install WHERE installed_at < $1 LIMIT ${PRUNED_AT_ONCE} FOR UPDATE SKIP LOCKED)) RETURNING 1`;

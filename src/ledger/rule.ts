@@ -1,7 +1,7 @@
 /**
  * The rule of `dtype`, in one place. A subject that has not had the app gets `download`; once an install counts,
  * `redownload`. Tokens of one attempt (the link, a retry, the restore that follows) must agree (docs/apple-facts.md §1.6), so
- * the answer turns only one token lifetime after the evidence. Where Apple's pages leave the answer open, the choice is
+ * the answer changes only one token lifetime after the evidence. Where Apple's pages leave the answer open, the choice is
  * a constant here. Pure.
  *
  * A subject stands for a device, never for the customer's account: `dtype` is "for this device", although the

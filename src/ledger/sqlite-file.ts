@@ -1,6 +1,6 @@
 /**
- * The file of a SQLite ledger: opened, checked to be one, brought to this version's schema. Every commit is on disk
- * before it is acknowledged (WAL, synchronous=FULL).
+ * Opens the file of a SQLite ledger, checks that it is one, and migrates it to this version's schema. Every commit is on
+ * the disk before it is acknowledged (WAL, synchronous=FULL).
  */
 
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
@@ -21,7 +21,7 @@ const migrations = [
 /** "wdis": marks the file as a webdist ledger, so that no other program's database is taken for one. */
 const APPLICATION_ID = 0x77646973;
 
-/** While starting, others may be starting, too: making the file, migrating. */
+/** At start, other processes may be creating or migrating the same file. */
 const STARTING_MS = 10_000;
 const RETRY_MS = 20;
 
@@ -31,7 +31,7 @@ const SQLITE_BUSY = 5;
 const isBusy = (error: unknown) => (Number((error as { errcode?: number }).errcode) & 0xff) === SQLITE_BUSY;
 
 /**
- * The outcome of some work; tries again for a while, without stopping the event loop, when another process holds the lock.
+ * Runs work, and runs it again for a while if another process holds the lock; does not block the event loop meanwhile.
  * Throws what the work throws.
  */
 export async function whileBusy<T>(
@@ -51,11 +51,11 @@ export async function whileBusy<T>(
 
 const MEMORY = ':memory:';
 
-/** Opens the file of `sqlite:///path`, or memory. A lock held by another process then fails at once. Throws `state_invalid`. */
+/** Opens the file of `sqlite:///path`, or memory. Statements on it fail at once if another process holds the lock. Throws `state_invalid`. */
 export async function openSqliteFile(url: string): Promise<DatabaseSync> {
   const path = url === 'memory:' ? MEMORY : url.slice('sqlite://'.length);
   try {
-    // SQLite waits for locks by itself, but not for all of those that making a file takes.
+    // SQLite itself waits for locks, but not for all of those that creating a file takes.
     return await whileBusy({ forMs: STARTING_MS, everyMs: RETRY_MS }, () => openOnce(path));
   } catch (cause) {
     if (cause instanceof WebdistError) throw cause;
@@ -79,7 +79,7 @@ function openOnce(path: string): DatabaseSync {
   }
 }
 
-/** Makes a new file; SQLite gives those beside it the same mode. An existing file is not touched: to close it would end this process's locks on it. */
+/** Creates the file; SQLite gives its log the same mode. An existing file is not opened: closing it would release this process's locks on it. */
 function makePrivate(path: string): void {
   if (existsSync(path)) return;
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -107,7 +107,7 @@ function isOurs(database: DatabaseSync): boolean {
 const numberOf = (database: DatabaseSync, pragma: string) =>
   Number(database.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
 
-/** Runs work as one transaction, all or nothing; takes the write lock first, so that no reading is outdated by it. */
+/** Runs work as one transaction, all or nothing. Takes the write lock first, so that nothing changes between a read and a write. */
 export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   database.exec('BEGIN IMMEDIATE');
   try {

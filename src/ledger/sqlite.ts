@@ -16,7 +16,7 @@ import { inTransaction, openSqliteFile, whileBusy } from './sqlite-file.ts';
 const LOCKED_MS = 150;
 const RETRY_MS = 2;
 
-/** Rows deleted at once: more would hold the lock, and the event loop, for too long. */
+/** Rows deleted per statement: more would hold the lock, and block the event loop, for too long. */
 const PRUNED_AT_ONCE = 500;
 
 /** Opens the file and creates its tables if it is new. Throws `state_invalid`. */
@@ -78,7 +78,7 @@ function prepare(database: DatabaseSync) {
   };
 }
 
-/** The outcome of some work. Throws `ledger_unavailable`. */
+/** Runs work. Throws `ledger_unavailable` for whatever it throws. */
 async function answer<T>(work: () => T): Promise<T> {
   try {
     return await whileBusy({ forMs: LOCKED_MS, everyMs: RETRY_MS }, work);

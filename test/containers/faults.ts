@@ -88,8 +88,7 @@ export function allFaults({ stage, relay, withSqlite }: Parts): readonly Fault[]
     }),
     {
       dependency: 'SQLite',
-      loses: 'ledger',
-      degrades: 'ledger',
+      ...LOSES_NO_TOKEN,
       replicas: 'with SQLite',
       what: 'disk full',
       seconds: A_WHILE,
@@ -99,7 +98,10 @@ export function allFaults({ stage, relay, withSqlite }: Parts): readonly Fault[]
   ];
 }
 
-type Own = Pick<Fault, 'what' | 'begin' | 'end'>;
+/** A ledger without room still answers lookups: tokens go on, and only evidence is refused. */
+const LOSES_NO_TOKEN = { loses: 'nothing', degrades: undefined } as const;
+
+type Own = Pick<Fault, 'what' | 'begin' | 'end'> & Partial<typeof LOSES_NO_TOKEN>;
 
 const runNode = (part: Part, script: string, ...args: string[]) =>
   docker('exec', part.id, 'node', '-e', script, ...args);
@@ -128,6 +130,7 @@ function postgresFull(postgres: Part): Own {
   const folder = '/var/lib/postgresql/data';
   const psql = (text: string) => docker('exec', postgres.id, 'psql', '-U', 'test', '-d', 'test', '-c', text);
   return {
+    ...LOSES_NO_TOKEN,
     what: 'disk full',
     begin: async () => {
       await psql('SELECT pg_switch_wal()');

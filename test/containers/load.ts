@@ -1,4 +1,4 @@
-/** Visitors who ask for install tokens at a steady rate, and what each of them saw. */
+/** One device per server that requests install tokens at a steady rate, and what it got each time. */
 
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -19,19 +19,23 @@ export type Answer = {
 const PATIENCE_MS = 30_000;
 
 /**
- * Asks the URLs in turn, `perSecond` times, and never has more than `mostUnderWay` requests open: a machine that is too busy
- * makes the load smaller, not the servers overloaded.
+ * Sends requests to the URLs in turn, `perSecond` of them, with at most `mostUnderWay` open: a machine that is too busy makes the
+ * load smaller, not the servers overloaded. After its first response, each server sees a device that returns: only for
+ * those does a token need the ledger.
  */
 export function startLoad(urls: readonly string[], { perSecond, mostUnderWay = 32 }: LoadOptions) {
   const agent = new Agent({ keepAlive: true, maxSockets: mostUnderWay });
   const answers: Answer[] = [];
+  const cookies = new Map<string, string>();
   const underWay = new Set<Promise<void>>();
   const beganAt = performance.now();
   let stopped = false;
   const run = async () => {
     let paced = beganAt;
     for (let index = 0; !stopped; index++) {
-      const asked = ask(agent, urls[index % urls.length] ?? '').then((answer) => void answers.push(answer));
+      const asked = ask({ agent, cookies }, urls[index % urls.length] ?? '').then(
+        (answer) => void answers.push(answer),
+      );
       underWay.add(asked);
       void asked.finally(() => underWay.delete(asked));
       if (underWay.size >= mostUnderWay) await Promise.race(underWay);
@@ -57,7 +61,9 @@ export function startLoad(urls: readonly string[], { perSecond, mostUnderWay = 3
 
 type LoadOptions = { readonly perSecond: number; readonly mostUnderWay?: number };
 
-async function ask(agent: Agent, url: string): Promise<Answer> {
+type Sender = { readonly agent: Agent; readonly cookies: Map<string, string> };
+
+async function ask({ agent, cookies }: Sender, url: string): Promise<Answer> {
   const sentAt = performance.now();
   const ended = (outcome: string, installToken?: string): Answer => ({
     url,
@@ -67,8 +73,10 @@ async function ask(agent: Agent, url: string): Promise<Answer> {
     installToken,
   });
   try {
-    const response = await post(agent, `${url}/install-token`);
+    const response = await post(agent, `${url}/install-token`, cookies.get(url));
     const body = await text(response);
+    const cookie = response.headers['set-cookie']?.[0]?.split(';')[0];
+    if (cookie && !cookies.has(url)) cookies.set(url, cookie);
     return ended(...outcomeOf(response, body));
   } catch (error) {
     const { code, name } = error as NodeJS.ErrnoException;
@@ -76,12 +84,12 @@ async function ask(agent: Agent, url: string): Promise<Answer> {
   }
 }
 
-function post(agent: Agent, url: string): Promise<IncomingMessage> {
+function post(agent: Agent, url: string, cookie: string | undefined): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     request(url, {
       agent,
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...(cookie && { cookie }) },
       signal: AbortSignal.timeout(PATIENCE_MS),
     })
       .on('response', resolve)

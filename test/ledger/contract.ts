@@ -41,24 +41,27 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
     });
 
   await withLedger(
-    'the first token is a download, and looking without tapping never turns it',
+    'the first token is a download, and page views without a tap never change that',
     async (ledger, test) => {
-      const entry = entryOf(subjectOf('looks'));
+      const entry = entryOf(subjectOf('views'));
       for (const later of [0, 1, LIFETIME, 10 * LIFETIME, 1000 * LIFETIME])
         test.equal(await dtypeOf(ledger, entry, NOW + later), 'download');
       test.strictSame(await ledger.stats(), { installs: 0 }, 'and leaves no row');
     },
   );
 
-  await withLedger('after evidence it stays a download for one lifetime, then turns', async (ledger, test) => {
-    const subject = subjectOf('taps');
-    await ledger.addInstalls([installOf(subject, NOW + 10)]);
-    const at = (seconds: number) => dtypeOf(ledger, entryOf(subject), NOW + 10 + seconds);
-    test.equal(await at(0), 'download');
-    test.equal(await at(LIFETIME - 1), 'download');
-    test.equal(await at(LIFETIME), 'redownload');
-    test.equal(await at(1_000_000_000), 'redownload');
-  });
+  await withLedger(
+    'after evidence it stays a download for one lifetime, then it is a redownload',
+    async (ledger, test) => {
+      const subject = subjectOf('taps');
+      await ledger.addInstalls([installOf(subject, NOW + 10)]);
+      const at = (seconds: number) => dtypeOf(ledger, entryOf(subject), NOW + 10 + seconds);
+      test.equal(await at(0), 'download');
+      test.equal(await at(LIFETIME - 1), 'download');
+      test.equal(await at(LIFETIME), 'redownload');
+      test.equal(await at(1_000_000_000), 'redownload');
+    },
+  );
 
   await withLedger('the first evidence wins: confirming twice is once', async (ledger, test) => {
     const subject = subjectOf('twice');
@@ -159,7 +162,7 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
       test.equal(await dtypeOf(second, entryOf(subject), NOW + LIFETIME), 'redownload');
     });
 
-  await test.test('a ledger that is closed says that it cannot answer', async (inner) => {
+  await test.test('a closed ledger throws ledger_unavailable', async (inner) => {
     const ledger = await openLedger(await freshUrl());
     await ledger.ping();
     await ledger.close();

@@ -36,7 +36,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
     await test.rejects(openLedger(url), { code: 'state_invalid', message: /newer webdist/ });
   });
 
-  await t.test('a role that may not create tables uses those that are there', async (test) => {
+  await t.test('a role that may not create tables uses existing ones', async (test) => {
     const url = await server.freshUrl();
     const database = url.split('/').at(-1);
     await (await openLedger(url)).close();
@@ -54,12 +54,12 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
     test.strictSame(await ledger.stats(), { installs: 0 });
   });
 
-  await t.test('a refusal of the server is told at once, without the password', async (test) => {
+  await t.test('a refused login is reported at once, without the password', async (test) => {
     const url = (await server.freshUrl()).replace(/webdist@/, 'nobody:s3cr3t@');
     await test.rejects(openLedger(url), { code: 'config_invalid', message: /^(?!.*s3cr3t).*28000/ });
   });
 
-  await t.test('a server that hangs: every answer in time, and no more connections than ten', async (test) => {
+  await t.test('a server that hangs: every answer in time, and at most ten connections', async (test) => {
     const url = await server.freshUrl();
     const ledger = await openLedger(url);
     test.teardown(() => ledger.close());
@@ -143,7 +143,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
 
   for (const ignores of [false, true])
     await t.test(
-      `behind PgBouncer${ignores ? ' that does not show' : ''}: ten replicas share four connections to the server`,
+      `behind PgBouncer${ignores ? ' that cannot be told apart' : ''}: ten replicas share four connections to the server`,
       { skip: noPgBouncer },
       async (test) => {
         const pgBouncer = await openPgBouncer(server.url, { ignores });
@@ -169,13 +169,13 @@ function answers(ledger: Ledger): Promise<boolean> {
   );
 }
 
-/** A good number of installs more. */
+/** Waits for 200 more installs. */
 async function progress(acknowledged: readonly number[]): Promise<void> {
   const before = acknowledged.length;
   await until(() => acknowledged.length > before + 200, 'installs are acknowledged');
 }
 
-/** Connections of the pool at the server, not counting the one that asks. */
+/** The number of connections that webdist has to a database. */
 async function backends(server: PostgresServer, database: string): Promise<number> {
   const [row] = await server.admin(
     `SELECT count(*) AS n FROM pg_stat_activity WHERE datname = '${database}' AND application_name = 'webdist'`,
@@ -183,7 +183,7 @@ async function backends(server: PostgresServer, database: string): Promise<numbe
   return Number(row?.['n']);
 }
 
-/** Does some work while somebody else holds a lock that no request can get past. */
+/** Does some work while another session holds a lock that blocks every request. */
 async function withTableLocked(server: PostgresServer, database: string, work: () => Promise<void>): Promise<void> {
   let done = false;
   const locked = server.admin(`BEGIN; LOCK TABLE webdist_install; SELECT pg_sleep(30); COMMIT`, database).catch(() => {

@@ -75,7 +75,7 @@ t.test("another program's database is refused and left as it is", async (test) =
   test.strictSame(readFileSync(path), before);
 });
 
-t.test('what is no database, or a folder, or below a file, is refused by name', async (test) => {
+t.test('a file that is no database, a folder, and a path below a file are refused by name', async (test) => {
   const folder = test.testdir({
     'text.sqlite': 'This is a text, and a rather long one, so that it has a header.\n'.repeat(20),
   });
@@ -85,7 +85,7 @@ t.test('what is no database, or a folder, or below a file, is refused by name', 
   test.strictSame(readFileSync(join(folder, 'text.sqlite')), before);
 });
 
-t.test('a file that is damaged later: every request is told so, and the process lives', async (test) => {
+t.test('a damaged file: every request fails, and the process goes on', async (test) => {
   const path = join(test.testdir(), 'ledger.sqlite');
   const first = await open(path);
   await first.addInstalls(Array.from({ length: 2000 }, (_, index) => installOf(subjectOf(`${index}`))));
@@ -106,13 +106,13 @@ t.test('a folder that cannot be written to is refused by name', async (test) => 
   const folder = join(test.testdir(), 'read-only');
   mkdirSync(folder, { mode: 0o555 });
   const child = writer(join(folder, 'ledger.sqlite'), 'reader', notRoot);
-  let said = '';
+  let stderr = '';
   child.stderr?.on('data', (data) => {
-    said += data;
+    stderr += data;
   });
   const [code] = await once(child, 'close');
   test.equal(code, 1);
-  test.match(said, /cannot be opened/);
+  test.match(stderr, /cannot be opened/);
 });
 
 const hasLimits = existsSync('/usr/bin/prlimit');
@@ -162,7 +162,7 @@ function writer(path: string, subject: string, as?: { uid: number; gid: number }
   });
 }
 
-t.test('files that several make at the same moment', async (t) => {
+t.test('files that several threads create at the same moment', async (t) => {
   const [folder, threads] = [t.testdir(), 3];
   const urls = Array.from({ length: 40 }, (_, index) => `sqlite://${join(folder, `${index}.sqlite`)}`);
   const arrived = new Int32Array(new SharedArrayBuffer(4 * urls.length));
