@@ -57,7 +57,7 @@ const examples: readonly Example[] = [
 ];
 
 /** Lines of a build that are no warning of the framework about this example. */
-const HARMLESS = [/No build cache found/, /npm warn install-scripts/, /\b0 warnings\b/];
+const HARMLESS = [/No build cache found/, /npm warn install-scripts/, /\b0 warnings\b/, /^> /];
 
 const folder = mkdtempSync(join(tmpdir(), 'webdist-frameworks-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
@@ -171,7 +171,7 @@ async function serve(t: Test, home: string, command: readonly string[] | undefin
   });
   t.teardown(() => stop(child));
   await untilListening(port);
-  return `http://127.0.0.1:${port}`;
+  return `http://localhost:${port}`;
 }
 
 async function stop(child: ChildProcess): Promise<void> {
@@ -196,7 +196,7 @@ async function visit(
   t.match(html, /<install-button[^>]+app="com.example.trailmap"/, `${mode}: rendered on the server`);
   t.equal(rendered !== undefined, rendersLink, `${mode}: ${rendersLink ? 'with' : 'without'} the link`);
   const page = await (await browser.newContext(iPhone)).newPage();
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(20_000);
   const complaints = complaintsOf(page);
   let tokens = 0;
   await page.route('https://install.example.com/**', async (route) => {

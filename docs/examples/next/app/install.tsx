@@ -2,7 +2,18 @@
 
 import { useState } from 'react';
 import 'webdist-button';
+import type { InstallButton } from 'webdist-button';
 import type {} from 'webdist-button/react';
+
+/** React does not attach handlers of custom events when it hydrates: they are attached here. */
+function follow(setState: (state: string) => void) {
+  return (button: InstallButton) => {
+    const update = () => setState(button.state);
+    update(); // it may have begun before React
+    button.addEventListener('install-state', update);
+    return () => button.removeEventListener('install-state', update);
+  };
+}
 
 export function Install({ url }: { url: string | undefined }) {
   const [state, setState] = useState('loading');
@@ -12,7 +23,7 @@ export function Install({ url }: { url: string | undefined }) {
         app="com.example.trailmap"
         server="https://install.example.com/"
         style={{ display: 'inline-grid', verticalAlign: 'top', minBlockSize: '6rem' }}
-        oninstall-state={({ detail }) => setState(detail.state)}
+        ref={follow(setState)}
       >
         <a href={url ?? '/help/install'}>{url ? 'Install' : 'How to install'}</a>
       </install-button>
