@@ -23,6 +23,7 @@ const WRITES = { reason: 'writes pages of the documentation' };
 const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^npm ci( && npm (start|test))?$/, { text: 'npm ci' }],
   [/^npm start$/, { text: 'npm start' }],
+  [/^npm install webdist-button$/, { text: 'dependencies.webdist-button' }],
   [/^npm test$/, { text: 'npm test' }],
   [/^npm run (check|build)$/, { text: 'npm run check' }],
   [/^npm run dev$/, { text: "'run', 'dev'" }],
