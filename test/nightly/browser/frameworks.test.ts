@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Browser } from 'playwright-core';
 import t, { type Test } from 'tap';
@@ -62,9 +62,11 @@ const HARMLESS = [/No build cache found/, /npm warn install-scripts/, /\b0 warni
 const folder = mkdtempSync(join(tmpdir(), 'webdist-frameworks-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 
-/** Without what the test runner preloads into Node.js, which it would add to `env` again. */
+/** Without what the test runner sets: it would add it to `env` again. */
+const withoutRunner = ['-u', 'NODE_OPTIONS', '-u', 'FORCE_COLOR'];
+
 const run = async (command: readonly string[], cwd: string, env: Record<string, string> = {}) => {
-  const { stdout, stderr } = await promisify(execFile)('/usr/bin/env', ['-u', 'NODE_OPTIONS', ...command], {
+  const { stdout, stderr } = await promisify(execFile)('/usr/bin/env', [...withoutRunner, ...command], {
     cwd,
     env: { ...process.env, ...env },
     maxBuffer: 2 ** 26,
@@ -73,7 +75,9 @@ const run = async (command: readonly string[], cwd: string, env: Record<string, 
   });
   return stdout + stderr;
 };
+/** The Node.js of this test, whatever the machine's is; SvelteKit and Nuxt need one newer than 20. */
 const quiet = {
+  PATH: `${dirname(process.execPath)}:${process.env['PATH']}`,
   CI: '1',
   NO_COLOR: '1',
   NEXT_TELEMETRY_DISABLED: '1',
@@ -162,7 +166,7 @@ async function serve(t: Test, home: string, command: readonly string[] | undefin
   }
   const port = await freePort();
   const args = command.map((part) => part.replace('$PORT', String(port)));
-  const child = spawn('/usr/bin/env', ['-u', 'NODE_OPTIONS', ...args], {
+  const child = spawn('/usr/bin/env', [...withoutRunner, ...args], {
     cwd: home,
     // A group of its own, so that what npm started ends with it.
     detached: true,
