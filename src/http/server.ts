@@ -17,7 +17,6 @@ import { corsHeaders } from './cors.ts';
 import { limitDocuments } from './limits/documents.ts';
 import { type OverloadLimits, openOverload } from './limits/overload.ts';
 import { answerFrameworkError, answerProblems } from './problems.ts';
-
 import { installButtonRoute } from './routes/install-button.ts';
 import { jwksRoute } from './routes/jwks.ts';
 import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
