@@ -1,6 +1,6 @@
 /**
- * Metrics and alerts: names that Prometheus accepts, a table that is the code's, every alert causing what its rule looks
- * at in a real service, and the arithmetic of the rules by promtool where that is installed (Debian: prometheus).
+ * Metrics and alerts: names that Prometheus accepts, a table that matches the code, the condition of every alert caused in a
+ * real service, and the rules tested by promtool where it is installed (Debian: prometheus).
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -25,7 +25,7 @@ const rules = (parse(readFileSync(RULES, 'utf8')) as { groups: { rules: Rule[] }
   (one) => one.rules,
 );
 
-/** The value of a series in what `/metrics` answers, by the beginning of its line. */
+/** The value of a series in the response of `/metrics`, by the start of its line. */
 async function readSeries(url: string, series: string): Promise<number | undefined> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const line = text.split('\n').find((one) => one.startsWith(series));
@@ -38,7 +38,7 @@ const comesTo = (url: string, series: string, wanted: (value: number) => boolean
     return value !== undefined && wanted(value);
   }, series);
 
-t.test('docs/metrics.md is the table of the code (WEBDIST_WRITE_DOCS=1 writes it)', async (t) => {
+t.test('docs/metrics.md matches the code (WEBDIST_WRITE_DOCS=1 writes it)', async (t) => {
   const metrics = openMetrics().registry.getMetricsAsArray() as unknown as {
     name: string;
     help: string;
@@ -57,10 +57,10 @@ t.test('docs/metrics.md is the table of the code (WEBDIST_WRITE_DOCS=1 writes it
   const text = [
     '# Metrics',
     '',
-    'At `GET /metrics`, for Prometheus. Made from `src/metrics.ts` by `test/metrics.test.ts`; what to be woken by is in',
-    '[alerts.md](alerts.md). Labels never hold anything a caller chooses. The proxy must not show this path to visitors.',
+    '`GET /metrics` returns Prometheus text. This page is generated from `src/metrics.ts` by `test/metrics.test.ts`; the alerts are',
+    'in [alerts.md](alerts.md). Labels never hold anything that a caller chooses. The proxy must not expose this path to visitors.',
     '',
-    '| metric | type | labels | what it says |',
+    '| metric | type | labels | meaning |',
     '| --- | --- | --- | --- |',
     ...rows,
     '',
@@ -69,7 +69,7 @@ t.test('docs/metrics.md is the table of the code (WEBDIST_WRITE_DOCS=1 writes it
   t.equal(readFileSync('docs/metrics.md', 'utf8'), text);
 });
 
-t.test('every alert looks at metrics there are and has a runbook', async (t) => {
+t.test('every alert uses existing metrics and has a runbook', async (t) => {
   const { registry } = openMetrics();
   const known = new Set(registry.getMetricsAsArray().map(({ name }) => name));
   const runbooks = readFileSync('docs/alerts.md', 'utf8');
@@ -93,7 +93,7 @@ t.test('promtool: the rules, and when each alert fires', { skip }, async (t) => 
   t.equal(ran.status, 0, ran.stdout + ran.stderr);
 });
 
-t.test('a service that is well: what promtool says of its metrics', async (t) => {
+t.test('a healthy service: promtool accepts its metrics', async (t) => {
   const { url } = await startReady(t, await startSandbox(t));
   await askToken(url);
   await comesTo(url, 'webdist_registration_confirmed_timestamp_seconds{', (value) => value > 1e9);
@@ -192,7 +192,7 @@ t.test('WebdistManyRefused, WebdistEventLoopLag', async (t) => {
   await askToken(url);
   t.equal((await askToken(url)).status, 429);
   t.equal(await readSeries(url, 'webdist_rate_limited_total{limit="visitor"}'), 1);
-  // What was measured before a scrape is forgotten with it.
+  // A scrape resets the measurement.
   await readSeries(url, 'webdist_nodejs_eventloop_lag_p99_seconds');
   for (let n = 0; n < 4; n++) {
     const end = performance.now() + 300;
@@ -206,7 +206,7 @@ t.test('WebdistAuditFailing: the disk is full', async (t) => {
   const path = join(temporaryFolder(t), 'audit.jsonl');
   symlinkSync('/dev/full', path);
   const { url, stop } = await startReady(t, await startSandbox(t), { WEBDIST_AUDIT: path });
-  t.equal((await askToken(url)).status, 200, 'tokens go on');
+  t.equal((await askToken(url)).status, 200, 'tokens are still issued');
   t.ok(await comesTo(url, 'webdist_audit_failures_total', (value) => value > 0));
-  await t.rejects(stop(), { code: 'state_invalid' }, 'the end says what is missing');
+  await t.rejects(stop(), { code: 'state_invalid' }, 'closing reports what is missing');
 });

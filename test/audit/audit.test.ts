@@ -1,4 +1,4 @@
-/** The audit file: what is in it, that nothing is lost, that tampering shows, and that a killed writer does no harm. */
+/** The audit file: its content, that nothing is lost, that tampering is detected, and that a killed writer does no harm. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -39,7 +39,7 @@ async function read(path: string) {
   return { nonces, torn, lines };
 }
 
-t.test('every token has a line, flushed by an orderly end; verify and find read it', async (t) => {
+t.test('every token has a line, flushed by an orderly shutdown; verify and find read it', async (t) => {
   const sandbox = await startSandbox(t);
   const path = join(temporaryFolder(t), 'audit.jsonl');
   const service = await startReady(t, sandbox, { WEBDIST_AUDIT: path });
@@ -87,7 +87,7 @@ t.test('every token has a line, flushed by an orderly end; verify and find read 
   t.equal(await runWebdist(t, ['audit', 'verify', cut, '--head', head]).exited, 1, 'unless its end is known');
 });
 
-t.test('a torn last line is repaired, and said', async (t) => {
+t.test('an incomplete last line is repaired, and the repair recorded', async (t) => {
   const path = join(temporaryFolder(t), 'audit.jsonl');
   const first = await openAudit(path, failing(t));
   first.record(entry('A'));
@@ -125,7 +125,7 @@ t.test('several writers on one file make one chain', async (t) => {
   }
 });
 
-t.test('kill -9 while tokens are issued: the file is whole, and the next process goes on', async (t) => {
+t.test('kill -9 while tokens are issued: the chain is intact, and the next process continues it', async (t) => {
   const sandbox = await startSandbox(t);
   const path = join(temporaryFolder(t), 'audit.jsonl');
   const env = {
@@ -160,7 +160,7 @@ t.test('kill -9 while tokens are issued: the file is whole, and the next process
   t.equal(torn, 0);
 });
 
-t.test('a file that cannot be written is refused at the start, in one line', async (t) => {
+t.test('a file that cannot be written is refused at start-up, in one line', async (t) => {
   const sandbox = await startSandbox(t);
   const file = join(temporaryFolder(t), 'file');
   writeFileSync(file, '');

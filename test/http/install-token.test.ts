@@ -16,7 +16,7 @@ type Answer = { token: string; expiresAt: string; dtype: string; keyId: string; 
 
 const generous = { WEBDIST_RATE_LIMIT: '1000000', WEBDIST_RATE_LIMIT_ADDRESS: '1000000' };
 
-/** The public half App Store Connect holds under a key id, asked for as Apple’s API is asked. */
+/** The public half that App Store Connect has under a key id, requested as from Apple’s API. */
 async function registeredKey(sandbox: Sandbox, keyId: string): Promise<string> {
   const { openAppStoreConnect } = await import('../../src/app-store-connect/client.ts');
   const { openLocalSigner } = await import('../../src/signer/local.ts');
@@ -36,7 +36,7 @@ async function registeredKey(sandbox: Sandbox, keyId: string): Promise<string> {
   return publicKeyPem(publicKey);
 }
 
-/** r‖s as the DER SEQUENCE that openssl wants. */
+/** r‖s as the DER SEQUENCE that openssl expects. */
 function toDer(raw: Buffer): Buffer {
   const integer = (bytes: Buffer) => {
     const trimmed = bytes.subarray(bytes.findIndex((byte) => byte !== 0));
@@ -135,7 +135,7 @@ t.test('the app under each of its names, by POST and by GET', async (t) => {
   t.match(full.installUrl, /&token=a%2Fb%3D&account=jo%20e%2B%26&appShareURL=https%3A%2F%2F/);
 });
 
-t.test('bad input has its code, and the field is named', async (t) => {
+t.test('invalid input: the error has its code and names the field', async (t) => {
   const { url } = await startReady(t, await startSandbox(t), generous);
   const post = (body: string, headers: Record<string, string> = {}, path = '/install-token') =>
     fetch(url + path, {
@@ -209,7 +209,7 @@ t.test('bad input has its code, and the field is named', async (t) => {
   }
 });
 
-t.test('who is no page needs a credential', async (t) => {
+t.test('a caller that is not a page needs a credential', async (t) => {
   const key = 'a-very-secret-key';
   const digest = createHash('sha256').update(key).digest('hex');
   const running = await startReady(t, await startSandbox(t), {
@@ -255,7 +255,7 @@ t.test('who is no page needs a credential', async (t) => {
   t.notMatch(running.log.text(), key);
 });
 
-t.test('HEAD makes no token', async (t) => {
+t.test('HEAD issues no token', async (t) => {
   const { url } = await startReady(t, await startSandbox(t), generous);
   const head = await fetch(`${url}/install-token`, { method: 'HEAD', headers: { origin: 'https://example.com' } });
   t.equal(head.status, 405);
@@ -279,7 +279,7 @@ t.test('a preflight is answered for allowed origins only', async (t) => {
   t.match((await askToken(url)).headers.get('vary') ?? '', /Origin/);
 });
 
-t.test('behind a trusted proxy visitors are told apart and have a country', async (t) => {
+t.test('behind a trusted proxy, visitors are distinguished and have a country', async (t) => {
   const { url } = await startReady(t, await startSandbox(t), {
     WEBDIST_RATE_LIMIT: '2',
     WEBDIST_TRUST_PROXY: '127.0.0.0/8',
@@ -333,7 +333,7 @@ t.test('the device cookie', async (t) => {
   t.equal((await tap({ cookie }, {})).status, 400);
 });
 
-t.test('the description of all this, made when somebody asks for it', async (t) => {
+t.test('the OpenAPI description, generated when it is first requested', async (t) => {
   const { url } = await startReady(t, await startSandbox(t));
   const answers = await Promise.all([1, 2].map(() => fetch(`${url}/openapi.json`)));
   for (const answer of answers) {

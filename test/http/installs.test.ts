@@ -1,4 +1,4 @@
-/** Evidence and what follows from it, through the front door (contract §5.1, §5.2, §5.4). */
+/** Evidence of installs and its effect on `dtype`, over HTTP (docs/http-api.md, "Installs"). */
 
 import { createHash, randomUUID } from 'node:crypto';
 import t, { type Test } from 'tap';
@@ -10,7 +10,7 @@ const LIFETIME_MS = 1200 * 1000;
 const KEY = 'key-of-the-licence-server';
 const AS_SERVER = { authorization: `Bearer ${KEY}` };
 
-/** A service whose clock the test moves. */
+/** A service whose clock the test sets. */
 async function openWith(test: Test, more: Environment = {}) {
   let nowMs = Date.UTC(2026, 10, 21);
   const env = settingsIn(test.testdir(), {
@@ -49,28 +49,31 @@ t.test('a tap counts: download for one lifetime, then redownload', async (test) 
   test.equal(await dtype(), 'redownload');
 });
 
-t.test('evidence that does not belong to the caller changes nothing, and the answer does not tell', async (test) => {
-  const { visitor, used, pass } = await openWith(test);
-  const [victim, attacker] = [await visitor(), await visitor()];
-  const forged = attacker.cookie.replace(/=.*/, `=${/=([^.]*)/.exec(victim.cookie)?.[1]}.forged`);
-  const attempts = {
-    'own nonce': await used({ nonce: attacker.nonce }, { cookie: attacker.cookie }),
-    "another's nonce": await used({ nonce: victim.nonce }, { cookie: attacker.cookie }),
-    'without a cookie': await used({ nonce: victim.nonce }),
-    'with a forged cookie': await used({ nonce: victim.nonce }, { cookie: forged }),
-    'a nonce that never was': await used({ nonce: randomUUID() }, { cookie: attacker.cookie }),
-  };
-  const seen = (answer: (typeof attempts)['own nonce']) => {
-    const headers = Object.fromEntries(answer.headers);
-    for (const name of ['date', 'x-request-id', 'ratelimit']) delete headers[name];
-    return { status: answer.status, body: answer.body, headers };
-  };
-  for (const [name, attempt] of Object.entries(attempts))
-    test.strictSame(seen(attempt), seen(attempts['own nonce']), name);
-  pass(LIFETIME_MS);
-  test.equal(await victim.dtype(), 'download');
-  test.equal(await attacker.dtype(), 'redownload');
-});
+t.test(
+  'evidence that does not belong to the caller changes nothing, and the response does not reveal it',
+  async (test) => {
+    const { visitor, used, pass } = await openWith(test);
+    const [victim, attacker] = [await visitor(), await visitor()];
+    const forged = attacker.cookie.replace(/=.*/, `=${/=([^.]*)/.exec(victim.cookie)?.[1]}.forged`);
+    const attempts = {
+      'own nonce': await used({ nonce: attacker.nonce }, { cookie: attacker.cookie }),
+      "another's nonce": await used({ nonce: victim.nonce }, { cookie: attacker.cookie }),
+      'without a cookie': await used({ nonce: victim.nonce }),
+      'with a forged cookie': await used({ nonce: victim.nonce }, { cookie: forged }),
+      'a nonce that never was': await used({ nonce: randomUUID() }, { cookie: attacker.cookie }),
+    };
+    const seen = (answer: (typeof attempts)['own nonce']) => {
+      const headers = Object.fromEntries(answer.headers);
+      for (const name of ['date', 'x-request-id', 'ratelimit']) delete headers[name];
+      return { status: answer.status, body: answer.body, headers };
+    };
+    for (const [name, attempt] of Object.entries(attempts))
+      test.strictSame(seen(attempt), seen(attempts['own nonce']), name);
+    pass(LIFETIME_MS);
+    test.equal(await victim.dtype(), 'download');
+    test.equal(await attacker.dtype(), 'redownload');
+  },
+);
 
 t.test('a visitor can neither choose its dtype nor forge a cookie', async (test) => {
   const { ask, visitor, used, pass } = await openWith(test);
@@ -92,7 +95,7 @@ t.test('a visitor can neither choose its dtype nor forge a cookie', async (test)
   test.equal(refused.body['code'], 'forbidden');
 });
 
-t.test('what a server says counts: by nonce, and by app and subject', async (test) => {
+t.test('a server confirms: by nonce, and by app and subject', async (test) => {
   const { ask, visitor, used, pass } = await openWith(test);
   const { nonce, dtype } = await visitor();
   test.equal((await used({ nonce }, AS_SERVER)).status, 204);
@@ -124,7 +127,7 @@ for (const [setting, expected] of [
     test.strictSame(await Promise.all(visitors.map(({ dtype }) => dtype())), expected);
   });
 
-t.test('a hundred tokens at once: in order, and a bad entry spoils no other', async (test) => {
+t.test('a hundred tokens at once: in order, and a bad entry does not affect the others', async (test) => {
   const { url } = await openWith(test);
   const many = (requests: object[], headers: Record<string, string> = AS_SERVER) =>
     post(`${url}/install-tokens`, { requests }, headers);
@@ -145,7 +148,7 @@ t.test('a hundred tokens at once: in order, and a bad entry spoils no other', as
   test.equal((await many([{}], {})).body['code'], 'unauthorized', 'a page');
 });
 
-t.test('a key that is wrong, in any way, is refused alike', async (test) => {
+t.test('every kind of wrong API key gets the same refusal', async (test) => {
   const { ask } = await openWith(test);
   for (const credential of [`${KEY}x`, KEY.slice(1), createHash('sha256').update(KEY).digest('hex'), 'x'])
     for (const scheme of ['Bearer', 'bearer']) {

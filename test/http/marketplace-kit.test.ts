@@ -1,4 +1,4 @@
-/** What devices ask: configuration, restore, updates, over real sockets (contract §5.6, docs/apple-facts.md §3). */
+/** The requests of devices over real sockets: configuration, restore, updates (docs/http-api.md, docs/apple-facts.md §3). */
 
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -38,7 +38,7 @@ async function ask(url: string, kind: 'restore' | 'updates', body: object, acces
 
 const known = (appleVersionId = '2000000042') => ({ apps: [{ appleItemId: APP, appleVersionId }] });
 
-/** A device cookie's link, and what its token is exchanged for. */
+/** The link for a device cookie, and the access token that its `token` is exchanged for. */
 async function accessTokenOf(url: string, headers: Record<string, string> = {}) {
   const issued = await askToken(url, {}, headers);
   const { installUrl, dtype } = (await issued.json()) as { installUrl: string; dtype: string };
@@ -88,7 +88,7 @@ t.test('the configuration: exact bytes, no redirect, overrides at the end', asyn
   t.equal(again.status, 304);
 });
 
-t.test('one subject all the way: link, restore and later installs agree', async (t) => {
+t.test('link, restore and later installs belong to one subject', async (t) => {
   const sandbox = await startSandbox(t);
   let now = Date.now();
   const service = await startReady(t, sandbox, { ...LICENSE, ...generous }, { now: () => now });
@@ -112,7 +112,7 @@ t.test('one subject all the way: link, restore and later installs agree', async 
   t.equal(other.dtype, 'download', 'another device is another subject');
 });
 
-t.test('a restore follows what the server said of its link', async (t) => {
+t.test('a restore has the dtype that the server set for its link', async (t) => {
   const key = randomBytes(16).toString('hex');
   const sandbox = await startSandbox(t);
   const { url } = await startReady(t, sandbox, {
@@ -139,7 +139,7 @@ t.test('a restore follows what the server said of its link', async (t) => {
   t.equal(claimsOf(body.restores?.[0]?.installVerificationToken ?? '')['dtype'], 'redownload');
 });
 
-t.test('nobody in particular: a restore is a redownload, and so is an update', async (t) => {
+t.test('without a subject, a restore is a redownload, and so is an update', async (t) => {
   const sandbox = await startSandbox(t);
   const { url } = await startReady(t, sandbox, { WEBDIST_PACKAGE_MANIFEST: await manifestServer(t) });
   const restore = await ask(url, 'restore', { ...known('2000000057'), unknown: { member: 1 } });
@@ -157,7 +157,7 @@ t.test('nobody in particular: a restore is a redownload, and so is an update', a
   t.equal((await ask(url, 'restore', known('2000000042'))).body.restores?.[0]?.appleVersionId, '2000000057');
 });
 
-t.test('platform and system version decide', async (t) => {
+t.test('platform and system version decide which version a device gets', async (t) => {
   const sandbox = await startSandbox(t);
   const { url } = await startReady(t, sandbox, { WEBDIST_PACKAGE_MANIFEST: await manifestServer(t) });
   const outcome = async (device: object) => {
@@ -173,7 +173,7 @@ t.test('platform and system version decide', async (t) => {
   t.strictSame((await ask(url, 'updates', { ...known(), osVersion: '16.0' })).body, { updates: [] });
 });
 
-t.test('a hundred apps, some bad: each answered by itself, in one pass', async (t) => {
+t.test('a hundred apps, some malformed: each is answered separately, in one pass', async (t) => {
   const sandbox = await startSandbox(t);
   const { url } = await startReady(t, sandbox, LICENSE);
   const apps = Array.from({ length: 100 }, (_, index) =>
@@ -195,7 +195,7 @@ t.test('a hundred apps, some bad: each answered by itself, in one pass', async (
   t.equal((await ask(url, 'restore', { apps: 'none' })).body.code, 'invalid_request');
 });
 
-t.test('a credential that is required: 401 without, 403 with a bad one', async (t) => {
+t.test('a required credential: 401 without one, 403 with an invalid one', async (t) => {
   const sandbox = await startSandbox(t);
   let now = Date.now();
   const settings = { ...LICENSE, WEBDIST_DEVICE_CREDENTIAL: 'required' };
@@ -257,7 +257,7 @@ t.test('a hold and a staged share stop a release', async (t) => {
   t.ok(share > 5 && share < 35, `${share} of 40 devices`);
 });
 
-t.test('a scraper is limited, and nobody else', async (t) => {
+t.test('a scraper is limited, other devices are not', async (t) => {
   const sandbox = await startSandbox(t);
   const { url } = await startReady(t, sandbox, { ...LICENSE, WEBDIST_RATE_LIMIT_ADDRESS: '300' });
   const { accessToken } = await accessTokenOf(url);

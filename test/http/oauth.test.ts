@@ -1,4 +1,4 @@
-/** Webdist's own OAuth for devices: metadata, exchange, refresh, signing in again (RFC 6749, 7636, 8693; docs/apple-facts.md §3.5). */
+/** webdist's own OAuth for devices: metadata, exchange, refresh, signing in again (RFC 6749, RFC 7636, RFC 8693; docs/apple-facts.md §3.5). */
 
 import { createHash, randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
@@ -32,7 +32,7 @@ async function start(test: Test, settings: Record<string, string> = {}, now: () 
   return startReady(test, sandbox, { WEBDIST_OAUTH: 'own', WEBDIST_OAUTH_LOGIN_URL: LOGIN, ...settings }, { now });
 }
 
-t.test('the metadata leads to this server', async (t) => {
+t.test('the metadata has the URLs of this server', async (t) => {
   const { url } = await start(t);
   const answer = await fetch(`${url}/.well-known/oauth-authorization-server`, { redirect: 'error' });
   t.match(await answer.json(), {
@@ -44,7 +44,7 @@ t.test('the metadata leads to this server', async (t) => {
   });
 });
 
-t.test('off: no metadata, no endpoints, nothing in links; the website’s own: its addresses', async (t) => {
+t.test('off: no metadata, no endpoints, no token in links; the website’s own server: its URLs', async (t) => {
   const sandbox = await startSandbox(t);
   const off = await startReady(t, sandbox, { WEBDIST_OAUTH: 'off' });
   for (const path of ['/.well-known/oauth-authorization-server', '/oauth/authorize'])
@@ -89,7 +89,7 @@ t.test('exchange and refresh', async (t) => {
   const refresh = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token };
   t.equal(await outcome(url, refresh), 'ok');
 
-  // Every kind of token is good for its own purpose only.
+  // Every kind of token is valid only for its own purpose.
   t.equal(await outcome(url, { ...exchange, subject_token: tokens.access_token }), '400 invalid_grant');
   t.equal(await outcome(url, { ...refresh, refresh_token: tokens.access_token }), '400 invalid_grant');
   t.equal(await outcome(url, { ...refresh, refresh_token: subject_token }), '400 invalid_grant');
@@ -178,7 +178,7 @@ t.test('signing in again: login page, code, tokens', async (t) => {
   t.equal(elsewhere.location, '');
 });
 
-t.test('without a login page the device is told so', async (t) => {
+t.test('without a login page the device gets access_denied', async (t) => {
   const sandbox = await startSandbox(t);
   const { url } = await startReady(t, sandbox, { WEBDIST_OAUTH: 'own' });
   const query = new URLSearchParams({

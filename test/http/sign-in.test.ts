@@ -1,4 +1,4 @@
-/** A website's own customers, checked through its JWKS: issuer, audience, expiry, rotation there, and when it is away. */
+/** The website's own sign-in: JWTs verified with its JWKS (issuer, audience, expiry, rotation), also while it is down. */
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -13,7 +13,7 @@ import { until } from '../harness/until.ts';
 const issuer = 'https://login.example.com/';
 const audience = 'shop';
 
-/** The website's sign-in: makes keys and JWTs, publishes the public halves; can be away. */
+/** A sign-in server that creates keys and JWTs and publishes the public halves; it can be down. */
 async function openIdentityProvider(test: Test) {
   const keys = new Map<string, Awaited<ReturnType<typeof generateKeyPair>>>();
   let fetches = 0;
@@ -60,7 +60,7 @@ async function openIdentityProvider(test: Test) {
 const past = Math.floor(Date.now() / 1000) - 60;
 const unauthorized = { code: 'unauthorized' };
 
-t.test('through the front door', async (test) => {
+t.test('over HTTP', async (test) => {
   const provider = await openIdentityProvider(test);
   const stranger = await openIdentityProvider(test);
   const service = await startService(
@@ -116,7 +116,7 @@ t.test('through the front door', async (test) => {
   test.equal((await ask(await provider.jwt())).status, 200, 'while the sign-in is away');
 });
 
-t.test('the keys rotate there: the new one counts at once, the old one until the next look', async (test) => {
+t.test('key rotation: the new key is valid at once, the old one until the next refresh', async (test) => {
   const provider = await openIdentityProvider(test);
   const signIn = openSignIn(provider.settings, { cooldownMs: 0, refreshMs: 0 });
   const old = await provider.jwt('one');
@@ -136,7 +136,7 @@ t.test('the keys rotate there: the new one counts at once, the old one until the
   await signIn.verify(await provider.jwt('two'));
 });
 
-t.test('unknown key ids do not make it fetch without end', async (test) => {
+t.test('unknown key ids do not cause unlimited fetches', async (test) => {
   const [provider, stranger] = [await openIdentityProvider(test), await openIdentityProvider(test)];
   await stranger.addKey('never');
   const signIn = openSignIn(provider.settings);
@@ -145,7 +145,7 @@ t.test('unknown key ids do not make it fetch without end', async (test) => {
   test.equal(provider.fetches(), 1);
 });
 
-t.test('the JWKS is away: the keys seen last count, nobody waits, and it is asked again', async (test) => {
+t.test('the JWKS is down: the last known keys are valid, no request waits, and it is fetched again', async (test) => {
   const provider = await openIdentityProvider(test);
   const signIn = openSignIn(provider.settings, { cooldownMs: 0, refreshMs: 0 });
   await signIn.verify(await provider.jwt());
@@ -165,7 +165,7 @@ t.test('the JWKS is away: the keys seen last count, nobody waits, and it is aske
   );
 });
 
-t.test('a JWKS that never answered: nobody is let in, and told to come again', async (test) => {
+t.test('a JWKS that never answered: every JWT is refused, with Retry-After', async (test) => {
   const provider = await openIdentityProvider(test);
   await provider.goAway();
   const signIn = openSignIn(provider.settings);

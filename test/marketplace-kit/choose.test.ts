@@ -1,4 +1,4 @@
-/** Which version is newer, which one a device gets (docs/apple-facts.md §3.2, §3.3). */
+/** Which version is newer, and which one a device gets (docs/apple-facts.md §3.2, §3.3). */
 
 import t from 'tap';
 import { chooseRestore, chooseUpdate } from '../../src/marketplace-kit/choose.ts';
@@ -28,7 +28,7 @@ const choice = {
 };
 const idOf = (chosen: object | undefined) => (chosen && 'version' in chosen ? chosen.version : chosen);
 
-t.test('versions are numbers between dots', async (t) => {
+t.test('versions are compared number by number', async (t) => {
   t.ok(compareDotted('1.9', '1.10') < 0);
   t.equal(compareDotted('1.0', '1'), 0);
   t.ok(compareDotted('17.5.1', '17.5') > 0);
@@ -41,7 +41,7 @@ t.test('versions are numbers between dots', async (t) => {
   t.ok(compareVersions({ appleVersionId: '18446744073709551615' }, { appleVersionId: '18446744073709551614' }) > 0);
 });
 
-t.test('restore: the version asked for, else the newest that runs', async (t) => {
+t.test('restore: the requested version, else the newest that runs', async (t) => {
   t.match(idOf(chooseRestore(choice)), { appleVersionId: '100' });
   t.match(idOf(chooseRestore({ ...choice, requested: '50' })), { appleVersionId: '300' }, '2.0 needs a later system');
   t.match(idOf(chooseRestore({ ...choice, rules: { '100': { hold: true } } })), { appleVersionId: '300' });
@@ -49,7 +49,7 @@ t.test('restore: the version asked for, else the newest that runs', async (t) =>
   t.match(chooseRestore({ ...choice, versions: [] }), { reason: /no package/ });
 });
 
-t.test('update: newer, fitting, not held, in its stage', async (t) => {
+t.test('update: newer, runs on the device, not held, in its stage', async (t) => {
   t.match(chooseUpdate(choice), { appleVersionId: '300' });
   t.match(chooseUpdate({ ...choice, rules: { '300': { hold: true } } }), { appleVersionId: '200' });
   t.match(chooseUpdate({ ...choice, rules: { '300': { percent: 0 } } }), { appleVersionId: '200' });
@@ -57,7 +57,7 @@ t.test('update: newer, fitting, not held, in its stage', async (t) => {
   t.equal(chooseUpdate({ ...choice, requested: '999' }), undefined, 'newer than all, and not known here');
 });
 
-t.test('a stage only ever grows', async (t) => {
+t.test('raising a percentage only adds devices', async (t) => {
   const among = (percent: number) =>
     new Set(
       Array.from({ length: 500 }, (_, index) => `device ${index}`).filter((who) =>

@@ -1,4 +1,4 @@
-/** A service whose key is elsewhere, while that place is slow, errs, throttles and is gone: callers hear so quickly. */
+/** A service with a remote key, while the backend is slow, fails, throttles or is gone: callers get an error quickly. */
 
 import t, { type Test } from 'tap';
 import { askToken } from '../harness/http.ts';
@@ -22,7 +22,7 @@ async function setUp(t: Test): Promise<{ vault: VaultStandIn; running: Running }
   return { vault, running };
 }
 
-/** `count` callers at once: how each was answered, and how health was meanwhile. */
+/** Requests `count` tokens at once; returns the responses, and how health answered meanwhile. */
 async function ask({ url }: Running, count: number) {
   let slowestHealthMs = 0;
   let healthAnswers = 0;
@@ -55,7 +55,7 @@ for (const fault of ['slow', 'broken', 'throttled', 'dropped', 'denied'] satisfi
     t.equal((await askToken(running.url)).status, 200);
     vault.fault = fault;
     const { answers, slowestHealthMs, healthAnswers } = await ask(running, 100);
-    // A hundred callers over 32 places, each held for up to two seconds: health must not wait for any of them.
+    // A hundred callers share 32 slots, each held for up to two seconds: health must not wait for any of them.
     if (fault === 'slow') t.ok(healthAnswers > 20, 'health answers all the while');
     t.comment(`health answered ${healthAnswers} times, the slowest in ${slowestHealthMs.toFixed(0)} ms`);
     for (const answer of answers)

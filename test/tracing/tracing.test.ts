@@ -1,4 +1,4 @@
-/** Traces as an operator gets them: real processes, a collector that reads OTLP, and one that is away. */
+/** Traces as an operator gets them: real processes, with a collector that reads OTLP, and with one that is down. */
 
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -40,7 +40,7 @@ async function startTraced(t: Test, settings: Record<string, string>): Promise<P
 
 type Collector = Awaited<ReturnType<typeof openCollector>>;
 
-/** The span of that name, of one trace or of any, once it came. */
+/** The span with that name, of one trace or of any, once it has arrived. */
 const spanNamed = ({ spans }: Collector, name: string, traceId?: string): Promise<ReceivedSpan> =>
   until(
     () => spans.find((span) => span.name === name && (traceId === undefined || span.traceId === traceId)),
@@ -70,55 +70,58 @@ async function end(service: Process): Promise<number | null> {
   return service.exited;
 }
 
-t.test('one request: who asked, the ledger, the signature; part of the caller’s trace, and in the log', async (t) => {
-  const collector = await openCollector(t);
-  const service = await startTraced(t, {
-    OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`,
-    OTEL_EXPORTER_OTLP_HEADERS: 'x-team=a%20team,x-both=general',
-    OTEL_EXPORTER_OTLP_TRACES_HEADERS: 'x-both=traces',
-    OTEL_SERVICE_NAME: 'camping-tokens',
-    OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test,service.name=other',
-  });
-  // The ledger is asked about devices that come back.
-  const first = await askToken(service.url, {}, { traceparent: `00-${'1'.repeat(32)}-${PARENT_ID}-00` });
-  const cookie = first.headers.getSetCookie()[0]?.split(';')[0] ?? '';
-  const answer = await askToken(service.url, {}, { ...sampled, cookie });
-  t.equal(answer.status, 200);
-  const { keyId } = (await answer.json()) as { keyId: string };
+t.test(
+  'one request: spans for the caller, the ledger and the signature, in the caller’s trace and in the log',
+  async (t) => {
+    const collector = await openCollector(t);
+    const service = await startTraced(t, {
+      OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`,
+      OTEL_EXPORTER_OTLP_HEADERS: 'x-team=a%20team,x-both=general',
+      OTEL_EXPORTER_OTLP_TRACES_HEADERS: 'x-both=traces',
+      OTEL_SERVICE_NAME: 'camping-tokens',
+      OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test,service.name=other',
+    });
+    // The ledger is read only for devices that come back.
+    const first = await askToken(service.url, {}, { traceparent: `00-${'1'.repeat(32)}-${PARENT_ID}-00` });
+    const cookie = first.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+    const answer = await askToken(service.url, {}, { ...sampled, cookie });
+    t.equal(answer.status, 200);
+    const { keyId } = (await answer.json()) as { keyId: string };
 
-  const request = await spanNamed(collector, 'POST /install-token', TRACE_ID);
-  t.match(request, { traceId: TRACE_ID, parentSpanId: PARENT_ID, kind: 2, failed: false });
-  t.strictSame(request.attributes, {
-    'http.request.method': 'POST',
-    'url.scheme': 'http',
-    'http.route': '/install-token',
-    'url.path': '/install-token',
-    'http.response.status_code': 200,
-  });
-  t.match(request.resource, {
-    'service.name': 'camping-tokens',
-    'service.version': /^\d/,
-    'deployment.environment.name': 'test',
-    'telemetry.sdk.language': 'nodejs',
-  });
-  const [authorize, decide, read, sign] = await Promise.all(
-    ['authorize', 'ledger decide', 'ledger read', 'sign'].map((name) => spanNamed(collector, name, TRACE_ID)),
-  );
-  t.match(authorize, { parentSpanId: request.spanId, kind: 1, attributes: { 'webdist.caller': 'anonymous' } });
-  t.match(decide, { parentSpanId: request.spanId, kind: 1, attributes: { 'webdist.dtype': 'download' } });
-  t.match(read, { parentSpanId: decide?.spanId, kind: 1, attributes: { 'webdist.tokens': 1 } });
-  t.match(sign, { parentSpanId: request.spanId, kind: 1 });
-  t.strictSame(sign?.attributes, { 'webdist.signer': 'file', 'webdist.key_id': keyId });
-  t.ok(request.nanoseconds >= (sign?.nanoseconds ?? 0n));
+    const request = await spanNamed(collector, 'POST /install-token', TRACE_ID);
+    t.match(request, { traceId: TRACE_ID, parentSpanId: PARENT_ID, kind: 2, failed: false });
+    t.strictSame(request.attributes, {
+      'http.request.method': 'POST',
+      'url.scheme': 'http',
+      'http.route': '/install-token',
+      'url.path': '/install-token',
+      'http.response.status_code': 200,
+    });
+    t.match(request.resource, {
+      'service.name': 'camping-tokens',
+      'service.version': /^\d/,
+      'deployment.environment.name': 'test',
+      'telemetry.sdk.language': 'nodejs',
+    });
+    const [authorize, decide, read, sign] = await Promise.all(
+      ['authorize', 'ledger decide', 'ledger read', 'sign'].map((name) => spanNamed(collector, name, TRACE_ID)),
+    );
+    t.match(authorize, { parentSpanId: request.spanId, kind: 1, attributes: { 'webdist.caller': 'anonymous' } });
+    t.match(decide, { parentSpanId: request.spanId, kind: 1, attributes: { 'webdist.dtype': 'download' } });
+    t.match(read, { parentSpanId: decide?.spanId, kind: 1, attributes: { 'webdist.tokens': 1 } });
+    t.match(sign, { parentSpanId: request.spanId, kind: 1 });
+    t.strictSame(sign?.attributes, { 'webdist.signer': 'file', 'webdist.key_id': keyId });
+    t.ok(request.nanoseconds >= (sign?.nanoseconds ?? 0n));
 
-  const [, line] = await issuedLines(service, 2);
-  t.match(line, { trace_id: TRACE_ID, span_id: request.spanId });
-  const sent = collector.requests[0];
-  t.equal(sent?.path, '/v1/traces');
-  t.match(sent?.headers, { 'content-type': 'application/x-protobuf', 'x-team': 'a team', 'x-both': 'traces' });
-});
+    const [, line] = await issuedLines(service, 2);
+    t.match(line, { trace_id: TRACE_ID, span_id: request.spanId });
+    const sent = collector.requests[0];
+    t.equal(sent?.path, '/v1/traces');
+    t.match(sent?.headers, { 'content-type': 'application/x-protobuf', 'x-team': 'a team', 'x-both': 'traces' });
+  },
+);
 
-t.test('who asks: a server, a signed-in customer, somebody with a wrong key', async (t) => {
+t.test('kinds of callers: a server, a signed-in customer, one with a wrong key', async (t) => {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
   const jwks = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'ES256' }] });
   const identityProvider = createServer((_request, response) => response.end(jwks));
@@ -150,7 +153,7 @@ t.test('who asks: a server, a signed-in customer, somebody with a wrong key', as
   t.equal(collector.requests[0]?.path, '/at/another/path');
 });
 
-t.test('requests of one tick share one read: part of one of them, linked from the others', async (t) => {
+t.test('requests of one tick share one read: a child of one of them, linked from the others', async (t) => {
   const collector = await openCollector(t);
   const service = await startTraced(t, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
   const requests = Array.from({ length: 20 }, (_, index) => ({ subject: `device ${index}` }));
@@ -194,10 +197,10 @@ t.test('App Store Connect: a trace for each check, requests without their querie
   t.ok(created.length > 0 && created.every(({ failed }) => !failed));
 });
 
-t.test('what fails says so by its code: in the work, and in the request', async (t) => {
+t.test('failed work has its error code in its span and in the request’s', async (t) => {
   const collector = await openCollector(t);
   const sandbox = await startSandbox(t);
-  // Nobody registers the key.
+  // The key is not registered.
   const service = await startProcess(t, {
     ...sandbox.settings,
     WEBDIST_DATA_DIR: temporaryFolder(t),
@@ -221,7 +224,7 @@ t.test('what fails says so by its code: in the work, and in the request', async 
   );
   t.match(line, { trace_id: TRACE_ID, span_id: request.spanId });
 
-  // A path that is none is anybody's text.
+  // A path without a route is text that the caller chose.
   await fetch(`${service.url}/nobody-has-this-path?secret=1`, { headers: { traceparent: sampled.traceparent } });
   const lost = await spanNamed(collector, 'GET', TRACE_ID);
   t.strictSame(lost.attributes, {
@@ -231,7 +234,7 @@ t.test('what fails says so by its code: in the work, and in the request', async 
   });
 });
 
-t.test('nothing secret leaves, and nobody’s address; health and metrics are not traced', async (t) => {
+t.test('spans hold no secret and no address; health and metrics are not traced', async (t) => {
   const collector = await openCollector(t);
   const service = await startTraced(t, {
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
@@ -299,7 +302,7 @@ t.test('nothing secret leaves, and nobody’s address; health and metrics are no
   t.notMatch(service.output(), /for-the-collector/);
 });
 
-t.test('what is not sampled is not sent, and still has its id in the log', async (t) => {
+t.test('an unsampled trace is not sent, but its id is in the log', async (t) => {
   const collector = await openCollector(t);
   const service = await startTraced(t, {
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
@@ -344,7 +347,7 @@ t.test('the samplers', async (t) => {
   }
 });
 
-t.test('the end: what waits is sent first', async (t) => {
+t.test('shutting down sends the remaining spans first', async (t) => {
   const collector = await openCollector(t);
   const service = await startTraced(t, {
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
@@ -356,12 +359,12 @@ t.test('the end: what waits is sent first', async (t) => {
   t.ok(collector.spans.some(({ name }) => name === 'POST /install-token'));
 });
 
-t.test('a collector that is away, silent or refusing: tokens, one line in the log, an orderly end', async (t) => {
+t.test('a collector that is down, silent or refusing: tokens, one line in the log, an orderly shutdown', async (t) => {
   const tokensWith = async (mood: 'away' | 'hanging' | 'refusing') => {
     const collector = await openCollector(t);
     if (mood !== 'away') collector.mood = mood;
     const service = await startTraced(t, {
-      // Port 1 is nobody's.
+      // No server listens on port 1.
       OTEL_EXPORTER_OTLP_ENDPOINT: mood === 'away' ? 'http://127.0.0.1:1' : collector.url,
       OTEL_EXPORTER_OTLP_TIMEOUT: '200',
     });
@@ -376,7 +379,7 @@ t.test('a collector that is away, silent or refusing: tokens, one line in the lo
     t.notMatch(service.output(), /secret of the collector/);
   };
   await Promise.all([tokensWith('away'), tokensWith('hanging'), tokensWith('refusing')]);
-  // Also one that would hold up the end for longer than it may take.
+  // Also one that would delay shutting down for longer than allowed.
   const collector = await openCollector(t);
   collector.mood = 'hanging';
   const service = await startTraced(t, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
@@ -405,7 +408,7 @@ t.test('off, nothing of OpenTelemetry’s SDK is loaded; on, it is', async (t) =
     const names = new Set([...service.output().matchAll(/^loads (.+)$/gm)].map(([, name]) => name));
     return { names: [...names].sort(), traceId: line?.['trace_id'] };
   };
-  // The metrics' library brings the API, which does nothing without an SDK.
+  // The metrics library depends on the API, which does nothing without an SDK.
   const off = { names: ['@opentelemetry/api'], traceId: undefined };
   const OTEL_EXPORTER_OTLP_ENDPOINT = 'http://127.0.0.1:1';
   const [unset, none, disabled, on] = await Promise.all([

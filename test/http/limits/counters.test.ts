@@ -10,7 +10,7 @@ const PREFIX = 'limit-';
 
 type Backend = {
   count(keys: readonly string[]): Promise<readonly { readonly count: number; readonly endsInMs: number }[]>;
-  /** Lets so much of every window go by. */
+  /** Advances the time of every window. */
   pass(ms: number): Promise<void>;
 };
 
@@ -25,7 +25,7 @@ function inMemory(): Backend {
   };
 }
 
-/** Redis has its own clock: time goes by for it when every key has so much less to live. */
+/** Redis has its own clock: time is advanced by shortening the life of every key. */
 function inRedis(client: Redis): Backend {
   return {
     count: openRedisCounter({ client, prefix: PREFIX, windowMs: WINDOW_MS }),
@@ -92,7 +92,7 @@ async function follows(t: Tap, backend: Backend, steps: readonly Step[]): Promis
     );
     for (const { count, endsInMs } of counted) {
       t.ok(endsInMs > 0 && endsInMs <= WINDOW_MS, `a window of at most ${WINDOW_MS} ms`);
-      if (count === 1) t.ok(endsInMs > WINDOW_MS - 1000, 'a new window is whole');
+      if (count === 1) t.ok(endsInMs > WINDOW_MS - 1000, 'a new window has its full length');
     }
   }
 }
@@ -125,7 +125,7 @@ t.test('in Redis', { skip: noRedis }, async (t) => {
       await follows(t, inRedis(client), steps);
     });
 
-  await t.test('a key never stays without an end', async (t) => {
+  await t.test('every key expires', async (t) => {
     await client.flushall();
     await openRedisCounter({ client, prefix: PREFIX, windowMs: WINDOW_MS })(['a']);
     t.ok((await client.pttl(`${PREFIX}a`)) > 0);

@@ -1,4 +1,4 @@
-/** Too much to do is said early and with when to come again; and what all pages together may ask. */
+/** Overload: refused early, with Retry-After; and the limits for all pages together. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -19,7 +19,7 @@ async function serverWith(t: Test, limits: { maxLagMs: number; maxUnderWay: numb
 const refusals = async (url: string) =>
   /webdist_overloaded_total\{reason="(\w+)"\} (\d+)/.exec(await (await fetch(`${url}/metrics`)).text());
 
-t.test('too many under way: refused, in a way a page can read; health goes on', async (t) => {
+t.test('too many requests in progress: refused so that a page can read it; health still answers', async (t) => {
   const { url } = await serverWith(t, { maxLagMs: 10_000, maxUnderWay: 0 });
   const refused = await askToken(url);
   t.equal(refused.status, 503);
@@ -69,7 +69,7 @@ t.test('a refusal is a constant document; preflights and the connection are not 
     t.not((await fetch(url + path)).status, 503, path);
 });
 
-t.test('what has ended does not count, however it ended', async (t) => {
+t.test('a request that has ended does not count, however it ended', async (t) => {
   const { url } = await serverWith(t, { maxLagMs: 10_000, maxUnderWay: 1 });
   for (let n = 0; n < 5; n++) t.equal((await askToken(url)).status, 200);
   for (let n = 0; n < 5; n++) t.equal((await askToken(url, { app: 'no.such.app' })).status, 404);
@@ -89,7 +89,7 @@ t.test('what has ended does not count, however it ended', async (t) => {
   t.ok(await until(async () => (await askToken(url)).status === 200, 'a token after five that hung up'));
 });
 
-t.test('a lagging event loop: refused while it lags, served again after', async (t) => {
+t.test('a lagging event loop: refused while it lags, served again afterwards', async (t) => {
   const { url } = await serverWith(t, { maxLagMs: 30, maxUnderWay: 1000 });
   const blocking = setInterval(() => {
     const end = performance.now() + 150;
@@ -102,7 +102,7 @@ t.test('a lagging event loop: refused while it lags, served again after', async 
   t.ok(await until(async () => (await askToken(url)).status === 200, 'a token'));
 });
 
-t.test('a lagging event loop takes a few requests all the same: they are not why it lags', async (t) => {
+t.test('a lagging event loop still accepts a few requests: they do not cause the lag', async (t) => {
   const { url } = await serverWith(t, { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 1 });
   const blocking = setInterval(() => {
     const end = performance.now() + 150;

@@ -1,4 +1,4 @@
-/** How often one may ask: alone, and as one of several replicas that count in Redis (contract §3, §5.1). */
+/** Rate limits of one process, and of replicas that count in Redis (docs/http-api.md, "Errors"). */
 
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
@@ -27,7 +27,7 @@ async function open(test: Test, more: Environment) {
   };
 }
 
-t.test('one visitor, then one address, asks too often', async (test) => {
+t.test('one visitor, then one address, sends too many requests', async (test) => {
   const { ask } = await open(test, { WEBDIST_RATE_LIMIT: '3', WEBDIST_RATE_LIMIT_ADDRESS: '7' });
   const { cookie } = await ask();
   const statuses = [];
@@ -60,7 +60,7 @@ t.test('with Redis', { skip: noRedis }, async (t) => {
   t.teardown(() => redis.stop());
   const shared = { WEBDIST_REDIS_URL: redis.url, WEBDIST_RATE_LIMIT: '10', WEBDIST_RATE_LIMIT_ADDRESS: '100000' };
 
-  await t.test('two replicas count together, and Redis holds nobody', async (test) => {
+  await t.test('two replicas count together, and Redis holds no address and no visitor', async (test) => {
     const replicas = [await open(test as Test, shared), await open(test as Test, shared)] as const;
     test.equal(await replicas[0].redisState(), 'ok');
     const { cookie = '' } = await replicas[0].ask();
@@ -76,39 +76,42 @@ t.test('with Redis', { skip: noRedis }, async (t) => {
     test.notMatch(keys, /visitor|address/);
   });
 
-  await t.test('Redis that is away or hangs: counted here, told once, and back by itself', async (test) => {
-    const { ask, redisState, metric, log } = await open(test as Test, shared);
-    const told = (name: string) => log.events(name).length;
-    // A visitor without a cookie is its address, and all of these have the same.
-    const visitors: (string | undefined)[] = [];
-    for (let count = 0; count < 6; count++) visitors.push((await ask()).cookie);
-    const limited = async () => {
-      const cookie = visitors.pop();
-      const statuses = [];
-      for (let count = 0; count < 12; count++) statuses.push((await ask(cookie)).status);
-      return statuses.filter((status) => status === 429).length;
-    };
-    test.equal(await limited(), 2);
-    test.equal(await metric('webdist_redis_failures_total'), 0);
-    for (const [trouble, hint] of [
-      [() => redis.stop(), () => redis.start()],
-      [() => process.kill(redis.pid(), 'SIGSTOP'), () => process.kill(redis.pid(), 'SIGCONT')],
-    ] as const) {
-      const before = await metric('webdist_redis_failures_total');
-      const toldBefore = told('redis_down');
-      await trouble();
-      test.equal(await limited(), 2, 'the limit holds, for this replica');
-      test.equal(await redisState(), 'degraded');
-      test.ok((await metric('webdist_redis_failures_total')) > before);
-      test.equal(told('redis_down'), toldBefore + 1);
-      await hint();
-      await until(async () => {
-        await ask(visitors[0]);
-        return (await redisState()) === 'ok';
-      }, 'Redis counts again');
+  await t.test(
+    'Redis is down or hangs: counted in the process, logged once, and used again by itself',
+    async (test) => {
+      const { ask, redisState, metric, log } = await open(test as Test, shared);
+      const told = (name: string) => log.events(name).length;
+      // Visitors without a cookie count under their address, which is the same for all of these.
+      const visitors: (string | undefined)[] = [];
+      for (let count = 0; count < 6; count++) visitors.push((await ask()).cookie);
+      const limited = async () => {
+        const cookie = visitors.pop();
+        const statuses = [];
+        for (let count = 0; count < 12; count++) statuses.push((await ask(cookie)).status);
+        return statuses.filter((status) => status === 429).length;
+      };
       test.equal(await limited(), 2);
-    }
-  });
+      test.equal(await metric('webdist_redis_failures_total'), 0);
+      for (const [trouble, hint] of [
+        [() => redis.stop(), () => redis.start()],
+        [() => process.kill(redis.pid(), 'SIGSTOP'), () => process.kill(redis.pid(), 'SIGCONT')],
+      ] as const) {
+        const before = await metric('webdist_redis_failures_total');
+        const toldBefore = told('redis_down');
+        await trouble();
+        test.equal(await limited(), 2, 'the limit holds for this replica');
+        test.equal(await redisState(), 'degraded');
+        test.ok((await metric('webdist_redis_failures_total')) > before);
+        test.equal(told('redis_down'), toldBefore + 1);
+        await hint();
+        await until(async () => {
+          await ask(visitors[0]);
+          return (await redisState()) === 'ok';
+        }, 'Redis counts again');
+        test.equal(await limited(), 2);
+      }
+    },
+  );
 
   await t.test('a service starts without Redis', async (test) => {
     await redis.stop();
