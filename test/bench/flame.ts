@@ -1,4 +1,7 @@
-/** A flame graph of a V8 CPU profile as SVG: what calls what, as wide as the time it took. Idle and start-up are left out. */
+/**
+ * A flame graph of a V8 CPU profile as SVG: callers below callees, each as wide as the time it took. Idle and start-up
+ * are left out.
+ */
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,13 +22,13 @@ type Frame = { readonly name: string; microseconds: number; readonly parts: Map<
 
 const WIDTH = 1600;
 const ROW = 17;
-/** What is narrower cannot be read. */
+/** Narrower boxes cannot be read. */
 const LEAST_WIDTH = 2;
 const CHARACTER = 6.6;
-/** Time in which nothing was asked for, or nothing was measured yet. */
+/** Idle time, and time before the measurement. */
 const LEFT_OUT = /^\((?:idle|program)\)|node:internal\/modules\//;
 
-/** Loads the full server with a profiler in it, and writes the graph to a file. */
+/** Runs a load against the full server with a profiler, and writes the graph to a file. */
 export async function writeFlameGraph(folder: string, out: string, seconds: number): Promise<void> {
   const server = await startServer('full', { profile: folder });
   await warmUp(server);
@@ -90,7 +93,7 @@ function draw(all: Frame): string {
 
 const escaped = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 
-/** Ours green, Node's own grey, libraries sand. */
+/** Our code is green, Node's grey, libraries sand. */
 function colour(name: string): string {
   if (/ (src|test)\//.test(name)) return '#a9d18e';
   return / [@\w-]+[/.]/.test(name) && !/ node:/.test(name) ? '#f4d58d' : '#d9d9d9';

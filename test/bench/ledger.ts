@@ -1,6 +1,6 @@
 /**
- * What a request costs the ledger when it holds a thousand, a hundred thousand and ten million installs, and what a
- * record weighs. Alone: `node test/bench/ledger.ts [--quick]`; `--quick` leaves out the ten million.
+ * What a request costs the ledger with a thousand, a hundred thousand and ten million installs, and the size of a
+ * record. On its own: `node test/bench/ledger.ts [--quick]`; `--quick` omits the ten million.
  */
 
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { openLedger } from '../../src/ledger/ledger.ts';
 import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
 import { APP, entryOf, installOf, NOW, subjectOf } from '../ledger/contract.ts';
 
-/** Medians, microseconds a call of one entry; bytes a record with its indexes. */
+/** Medians: microseconds per call with one entry; bytes per record, including its indexes. */
 export type LedgerBenchRow = {
   readonly name: string;
   readonly installs: number;
@@ -28,7 +28,7 @@ const TAGS = 2 ** 45;
 /** Odd, and small enough for the product with the largest number of installs to be exact. */
 const SCATTER = 104_729_027;
 
-/** Measures every backend there is here, smallest first. */
+/** Measures every backend that is available here, the smallest size first. */
 export async function benchLedger({ quick = false } = {}): Promise<readonly LedgerBenchRow[]> {
   const sizes = quick ? SIZES.slice(0, 2) : SIZES;
   const rows: LedgerBenchRow[] = [];
@@ -45,7 +45,7 @@ async function benchSqlite(installs: number): Promise<LedgerBenchRow> {
     await (await openLedger(url)).close();
     const before = statSync(path).size;
     const database = new DatabaseSync(path);
-    // The tags of real subjects are random: a multiplication by an odd number scatters these.
+    // The tags of real subjects are random; multiplying by an odd number scatters these.
     database.exec(`PRAGMA synchronous = OFF;
       WITH RECURSIVE number (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM number WHERE i < ${installs})
       INSERT INTO install SELECT i * ${SCATTER} % ${TAGS}, '${APP}', ${NOW} - i FROM number`);
@@ -82,7 +82,7 @@ async function benchPostgres(installs: number): Promise<LedgerBenchRow> {
   }
 }
 
-/** Calls one after the other: half of the lookups for a subject that is known, all evidence for new installs. */
+/** Sequential calls: half of the lookups are for a known subject, and all evidence is for new installs. */
 async function measure(ledger: Ledger, installs: number) {
   const known = () => (Math.ceil(Math.random() * 2 * installs) * SCATTER) % TAGS;
   const times = async (work: () => Promise<unknown>) => {

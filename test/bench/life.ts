@@ -1,4 +1,6 @@
-/** What one load does not show: many apps at once, half and twice the capacity, the start, memory, two processes. */
+/**
+ * Benchmarks besides the plain load: many apps at once, half and twice the capacity, start-up, memory, two processes.
+ */
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +23,7 @@ export type BatchRow = {
   readonly ofSingle: Figure;
 };
 
-/** CPU of one call of `/install-tokens` and of a device's restore, beside one of `/install-token` in the same round. */
+/** CPU time of one `/install-tokens` and of one restore, compared with one `/install-token` in the same round. */
 export async function benchBatches({ rounds, seconds }: Rounds): Promise<BatchRow[]> {
   const [server, device] = [await startServer('full'), await startServer('device')];
   const accessToken = await accessTokenOf(device.url);
@@ -51,7 +53,7 @@ export async function benchBatches({ rounds, seconds }: Rounds): Promise<BatchRo
 
 export type CapacityRow = {
   readonly name: string;
-  /** Offered, as a share of what the full server can do. */
+  /** The offered load, as a share of the full server's capacity. */
   readonly share: number;
   readonly perSecond: Figure;
   readonly refusedPerSecond: Figure;
@@ -61,7 +63,7 @@ export type CapacityRow = {
   readonly refusedP99: Figure;
 };
 
-/** What a device that installed an app once brings with its requests. */
+/** The access token of a device that once installed an app. */
 async function accessTokenOf(url: string): Promise<string> {
   const headers = { ...PAGE.headers };
   const body = JSON.stringify({ app: manyApps[0]?.bundleId });
@@ -85,12 +87,12 @@ const restoreOf = (apps: number, accessToken: string) => ({
   headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}` },
 });
 
-/** More connections than a server can answer in time, so that one that waits for its answer delays no other's request. */
+/** More connections than a server can answer in time, so that a waiting connection delays no other request. */
 const MANY_CONNECTIONS = 2000;
 
 /**
- * Latency in full at half of what it can do, and at twice that: of what is answered, and of what is refused. Beside it a
- * constant answer at the lower rate: what the machine and the load generator add by themselves.
+ * Latency of the full server at half and at twice its capacity, of accepted and of refused requests. For comparison, a
+ * constant response at the lower rate: what the machine and the load generator add.
  */
 export async function benchCapacity({ rounds, seconds }: Rounds): Promise<CapacityRow[]> {
   const servers = { full: await startServer('full'), constant: await startServer('constant') };
@@ -158,7 +160,7 @@ export async function benchStart({ rounds }: Pick<Rounds, 'rounds'>): Promise<St
     for (const [name, start] of Object.entries(starts)) {
       const began = performance.now();
       const end = await start();
-      // The first round fills the compile cache and makes the ledger.
+      // The first round fills the compile cache and creates the ledger.
       if (round > 0) took.set(name, [...(took.get(name) ?? []), performance.now() - began]);
       await end();
     }
@@ -185,7 +187,7 @@ export type TwinRow = { readonly name: string; readonly microseconds: Figure; re
 
 type Measured = { readonly microseconds: number; readonly perSecond: number };
 
-/** One full server, then two at once, each with a ledger and a core of its own (and the loads on the same two cores). */
+/** One full server, then two at once, each with its own ledger and core (and the loads on the same two cores). */
 export async function benchTwins({ rounds, seconds }: Rounds): Promise<TwinRow[]> {
   const servers = [await startServer('full'), await startServer('full', { core: '1' })];
   const load = { ...PAGE, connections: 64, seconds };

@@ -14,26 +14,32 @@ export type Load = {
   readonly headers: Readonly<Record<string, string>>;
   readonly connections: number;
   readonly seconds: number;
-  /** All connections together, evenly; without it each asks again as soon as it is answered. */
+  /**
+   * Requests of all connections together, evenly spaced; without it, each connection sends the next request as soon as
+   * it has a response.
+   */
   readonly perSecond?: number;
-  /** So much of the beginning is not counted: connections open, code is compiled on both sides. Default: 0. */
+  /** The first seconds are not counted, because connections open and code is compiled on both sides. Default: 0. */
   readonly settleSeconds?: number;
 };
 
 export type Loaded = {
   readonly answered: number;
-  /** How many other answers than 200 there were, by status. */
+  /** The number of responses other than 200, by status. */
   readonly refused: Readonly<Record<number, number>>;
-  /** For which answers were counted. */
+  /** The length of the measurement. */
   readonly seconds: number;
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
-  /** Of the other answers. */
+  /** The p99 of responses other than 200. */
   readonly refusedP99: number;
 };
 
-/** Runs a load; latencies in microseconds, counted from when a request was due. Makes next to no garbage: it would be waited for. */
+/**
+ * Runs a load; latencies are in microseconds, from the time a request was due. It creates almost no garbage, because
+ * pauses to collect it would count.
+ */
 async function run(load: Load): Promise<Loaded> {
   const connections = await Promise.all(Array.from({ length: load.connections }, () => openConnection(load)));
   const began = performance.now();
@@ -56,7 +62,7 @@ async function run(load: Load): Promise<Loaded> {
       askAgain(connection, ended);
     });
   };
-  /** Whatever is due while every connection waits for its answer waits for one of them, and that counts. */
+  /** A request that is due while every connection is busy waits for one of them, and the wait counts. */
   const askInTime = (perSecond: number, ended: () => void) => {
     const free = [...connections];
     let dueAt = began;
@@ -93,7 +99,7 @@ async function run(load: Load): Promise<Loaded> {
   };
 }
 
-/** Milliseconds in, shares out in microseconds. */
+/** Takes milliseconds; returns percentiles in microseconds. */
 class Latencies {
   count = 0;
   readonly #taken = new Float64Array(4_000_000);
@@ -109,12 +115,12 @@ class Latencies {
 }
 
 type Connection = {
-  /** Sends the request, with the cookie of the first answer; calls back with the status of the answer. */
+  /** Sends the request, with the cookie of the first response; calls back with the status of the response. */
   ask(done: (status: number) => void): void;
   close(): void;
 };
 
-/** Reads one answer after another; knows only answers with a content-length whose head comes in one piece. */
+/** Reads one response after another; supports only responses with a content-length whose head arrives in one piece. */
 async function openConnection(load: Load): Promise<Connection> {
   const { hostname, port } = new URL(load.url);
   let message = requestOf(load);

@@ -1,7 +1,8 @@
 /**
- * `npm run bench -- [--quick | --full] [--json FILE] [--save] [--flame FILE.svg]`: every benchmark, as tables; with a
- * baseline beside it, what became slower; a flame graph of the full path. `--quick` stays under a minute, `--full` adds ten million installs and a million tokens.
- * CPU a token is the operating system's accounting of the server process; ratios are of one run.
+ * `npm run bench -- [--quick | --full] [--json FILE] [--save] [--flame FILE.svg]`: prints every benchmark as a table,
+ * and what became slower since the baseline; writes a flame graph of the full path. `--quick` stays under a minute,
+ * `--full` adds ten million installs and a million tokens. CPU time per token is the operating system's accounting of
+ * the server process; ratios are within one run.
  */
 
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -82,7 +83,7 @@ table('Resident memory', memory, (row) => row);
 const ledger = quick ? [] : await benchLedger({ quick: !full });
 table('Ledger by size', ledger, (row) => row);
 
-/** What a later run is compared by: times of the processor, as multiples of the limit where there is one. */
+/** What a later run is compared with: CPU times, as multiples of the limit where there is one. */
 const figures: Record<string, Figure> = Object.fromEntries([
   ...micro.map((row) => [row.name, row.microseconds]),
   ...servers.map((row) => [`${row.name} at ${row.connections}, L`, row.ofLimit]),
@@ -101,7 +102,7 @@ function table<Row>(title: string, rows: readonly Row[], columns: (row: Row) => 
   console.table(rows.map(columns));
 }
 
-/** Half of the middle halves of both runs is their noise; less than it is no change. */
+/** The noise is half of the interquartile ranges of both runs; a smaller difference is no change. */
 function compare(baseline: typeof result): void {
   console.log(`\nCompared with ${baseline.date}, ${baseline.machine}`);
   for (const [name, now] of Object.entries(figures)) {

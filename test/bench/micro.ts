@@ -1,4 +1,6 @@
-/** The parts of issuing one token, each by itself in a tight loop. Inside a server they cost two to three times as much. */
+/**
+ * The parts of issuing one token, each by itself in a tight loop. Inside a server they take two to three times as long.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
@@ -18,14 +20,14 @@ export type MicroRow = { readonly name: string; readonly microseconds: Figure };
 
 const ENTRIES = 48;
 
-/** One signature by the OpenSSL of the system, where there is one; another build than Node's own. */
+/** One signature by the system's OpenSSL, if there is one; a different build from Node's. */
 function opensslMicroseconds(): number | undefined {
   const { stdout } = spawnSync('openssl', ['speed', '-seconds', '1', 'ecdsap256'], { encoding: 'utf8' });
   const perSecond = /nistp256\)\s+\S+\s+\S+\s+([\d.]+)/.exec(stdout ?? '')?.[1];
   return perSecond === undefined ? undefined : 1e6 / Number(perSecond);
 }
 
-/** CPU of one call of each part. */
+/** CPU time of one call of each part. */
 export async function benchMicro({ rounds, calls }: { rounds: number; calls: number }): Promise<MicroRow[]> {
   const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-'));
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });

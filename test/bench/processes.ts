@@ -1,4 +1,4 @@
-/** Starts servers and loads as processes, pinned to cores of their own where the system can. */
+/** Starts servers and loads as processes, pinned to separate cores where the system supports that. */
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -12,12 +12,12 @@ import { promisify } from 'node:util';
 import type { Load, Loaded } from './load.ts';
 import type { Kind, Used } from './server.ts';
 
-/** What the benchmarks call as a server that holds an API key. */
+/** The API key with which the benchmarks call as a server. */
 export const API_KEY = 'bench';
 
 export type ServerProcess = {
   readonly url: string;
-  /** What it used so far; `sign` lets it measure a bare signature, too. */
+  /** What it has used so far; with `sign`, it also measures a bare signature. */
   used(what?: 'sign'): Promise<Used>;
   stop(): Promise<void>;
 };
@@ -34,20 +34,23 @@ const succeeds = (program: string, ...args: string[]) => {
 const canPin = availableParallelism() > 1 && succeeds('taskset', '-V');
 export const hasGo = succeeds('go', 'version');
 
-/** Servers run on core 0 (or all they are given), loads on core 1. */
+/** Servers run on core 0 (or on all cores they are given), loads on core 1. */
 const pinned = (core: string | undefined, command: readonly string[]): [string, string[]] => {
   const [program = '', ...args] = canPin && core !== undefined ? ['taskset', '-c', core, ...command] : command;
   return [program, args];
 };
 
-/** Builds the Go program once; gives the path of what was built. */
+/** Builds the Go program once; returns its path. */
 export function buildGo(): string {
   const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-go-'));
   execFileSync('go', ['build', '-o', join(folder, 'bench'), '.'], { cwd: join(import.meta.dirname, 'go') });
   return join(folder, 'bench');
 }
 
-/** Starts a server of a kind, or a built program that talks the same; resolves once it listens. `profile`: where V8 writes a CPU profile. */
+/**
+ * Starts a server of a kind, or a built program with the same protocol; resolves once it listens. `profile`: where V8
+ * writes a CPU profile.
+ */
 export async function startServer(
   kind: Kind | { readonly program: string },
   { core = '0', profile }: { readonly core?: string; readonly profile?: string } = {},

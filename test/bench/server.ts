@@ -1,6 +1,6 @@
 /**
- * One server to measure, as a process of its own: `node server.ts KIND FOLDER`. Writes its address, and for each line
- * on stdin what it has used so far, as JSON lines to file descriptor 3; stdout is the log's. Ends with stdin.
+ * One server to measure, as a process of its own: `node server.ts KIND FOLDER`. Writes its URL, and for each line on
+ * stdin what it has used so far, as JSON lines to file descriptor 3, because stdout is for the log. Ends with stdin.
  */
 
 import { createPrivateKey, generateKeyPairSync, randomBytes, randomUUID, sign } from 'node:crypto';
@@ -27,7 +27,7 @@ import { openService } from '../../src/service/service.ts';
 import { openLocalSigner } from '../../src/signer/local.ts';
 import { settingsIn } from '../harness/service.ts';
 
-/** What the process has used since it began; `signMicroseconds` is one bare OpenSSL signature, when asked for. */
+/** What the process has used since it started; `signMicroseconds` is one bare OpenSSL signature, on request. */
 export type Used = {
   readonly cpuMicroseconds: number;
   readonly rssBytes: number;
@@ -35,7 +35,7 @@ export type Used = {
 };
 
 const APP = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
-/** What a device that restores everything asks for. */
+/** The request of a device that restores everything. */
 export const manyApps = Array.from({ length: 100 }, (_, index) => ({
   appleItemId: String(6500000100 + index),
   bundleId: `com.example.app${index}`,
@@ -73,9 +73,9 @@ async function listenFull(env: Environment): Promise<string> {
   return app.listen({ host: '127.0.0.1', port: 0 });
 }
 
-/** The kinds of server; each gives its address. */
+/** The kinds of server; each returns its URL. */
 const kinds = {
-  /** Fastify and an answer of a token's size that is always the same. */
+  /** Fastify and a constant response of a token's size. */
   constant: () =>
     listenFastify(() => ({
       token: 'x'.repeat(470),
@@ -103,10 +103,10 @@ const kinds = {
       return { token: installToken, expiresAt: expiresAt(expiresAtSeconds), dtype, keyId, nonce };
     });
   },
-  /** webdist as `webdist serve` runs it, all defaults but the limits. */
+  /** webdist as `webdist serve` runs it, with all defaults except the limits. */
   full: (folder: string) =>
     listenFull(settingsIn(folder, { WEBDIST_API_KEYS: `bench:${process.env['BENCH_API_KEY_SHA256']}` })),
-  /** The same with a hundred apps, their packages' manifests, and the device's side. */
+  /** The same with a hundred apps, their packages' manifests, and the endpoints for devices. */
   device: async (folder: string) => {
     const { WEBDIST_APPLE_ITEM_ID, WEBDIST_BUNDLE_ID, WEBDIST_KEY, WEBDIST_KEY_ID, ...env } = settingsIn(folder, {
       WEBDIST_LICENSE_DYNAMIC_URL: 'https://shop.example.com/ald/license',
@@ -148,7 +148,7 @@ const kinds = {
 
 export type Kind = keyof typeof kinds;
 
-/** Mean of many signatures one after another, warm: the floor under every server. */
+/** The mean of many consecutive signatures after a warm-up: the lower bound for every server. */
 function signMicroseconds(): number {
   const data = Buffer.from('x'.repeat(380));
   const before = process.cpuUsage();
@@ -157,7 +157,7 @@ function signMicroseconds(): number {
   return (user + system) / SIGNATURES;
 }
 
-/** What this process keeps in memory; unlike `maxRSS` it can fall. */
+/** The resident memory of this process; unlike `maxRSS`, it can fall. */
 const rssBytes = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,6 +1,6 @@
 /**
- * CPU time for one token, throughput and latency of webdist, bare and in full, beside the limit and its peers. All
- * servers run at once and take turns, so that a noisy machine is noisy for all of them; ratios are of one round.
+ * CPU time per token, throughput and latency of webdist, bare and full, compared with the limit and with its peers. All
+ * servers run at once and take turns, so that noise affects all of them equally; ratios are within one round.
  */
 
 import { API_KEY, buildGo, hasGo, runLoad, type ServerProcess, startServer } from './processes.ts';
@@ -9,15 +9,15 @@ import { type Figure, figureOf } from './statistics.ts';
 export type ServerRow = {
   readonly name: string;
   readonly connections: number;
-  /** CPU of the server process for one answer. */
+  /** CPU time of the server process for one response. */
   readonly microseconds: Figure;
-  /** The same, as a multiple of the limit in the same round: constant answer + one signature. */
+  /** The same, as a multiple of the limit in the same round: a constant response plus one signature. */
   readonly ofLimit: Figure;
   readonly perSecond: Figure;
   readonly p50: Figure;
   readonly p99: Figure;
   readonly p999: Figure;
-  /** Other answers than 200, all rounds together. */
+  /** Responses other than 200, in all rounds together. */
   readonly refused: number;
 };
 
@@ -28,7 +28,7 @@ export const PAGE = {
   headers: { 'content-type': 'application/json', origin: 'https://shop.example.com' },
 };
 
-/** What a server with an API key sends for so many apps. */
+/** The request of a server with an API key for this many apps. */
 export const batchOf = (apps: number) => ({
   path: '/install-tokens',
   body: JSON.stringify({
@@ -46,16 +46,16 @@ type Options = {
   readonly only?: readonly string[] | undefined;
 };
 
-/** Code is compiled by how often it ran, not by how long. */
+/** Code is compiled after it ran a number of times, however long that takes. */
 const WARM_ANSWERS = 20_000;
 
-/** Loads a server until it is as fast as it gets; an overloaded machine is not waited for without end. */
+/** Runs a load until the server does not become faster; gives up on an overloaded machine. */
 export async function warmUp(server: ServerProcess): Promise<void> {
   for (let answered = 0, times = 0; answered < WARM_ANSWERS && times < 6; times++)
     answered += (await runLoad({ ...PAGE, url: server.url, connections: 64, seconds: 0.5 })).answered;
 }
 
-/** One load, and the CPU it cost the server for one answer. */
+/** One load, and the CPU time it cost the server per response. */
 export async function measureOnce(server: ServerProcess, load: Omit<Parameters<typeof runLoad>[0], 'url'>) {
   const before = await server.used();
   const loaded = await runLoad({ ...load, url: server.url });

@@ -1,6 +1,6 @@
-/** Medians and their noise, for figures of alternating rounds. */
+/** Medians and their noise, for measurements in alternating rounds. */
 
-/** A median, and how far the middle half of the rounds is apart, as a share of it. */
+/** A median, and half of the interquartile range of the rounds as a share of it. */
 export type Figure = { readonly median: number; readonly spread: number };
 
 export function figureOf(values: readonly number[]): Figure {

@@ -1,4 +1,4 @@
-/** The table in docs/faults.md: written from what a run saw, and held to what is so in every other run. */
+/** The table in docs/faults.md: written by one run, and compared with the outcomes of every other run. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
@@ -8,15 +8,15 @@ import { type Answer, outcomesOf } from './load.ts';
 
 const DOCUMENT = 'docs/faults.md';
 
-/** What was seen of one fault. */
+/** What was observed during one fault. */
 export type Seen = {
-  /** Asked and answered while it lasted. */
+  /** Responses to requests sent while it lasted. */
   readonly during: Readonly<Record<Mode, readonly Answer[]>>;
-  /** Answered after its end, until all was well. */
+  /** Responses after its end, until everything had recovered. */
   readonly after: Readonly<Record<Mode, readonly Answer[]>>;
-  /** What health called degraded while it lasted. */
+  /** What health reported as degraded while it lasted. */
   readonly degraded: readonly string[];
-  /** From its end until the last answer that was not as usual, and until health was well. */
+  /** The time from its end to the last unusual response, and to the first healthy report. */
   readonly answersMs: number;
   readonly healthMs: number;
 };
@@ -24,7 +24,7 @@ export type Seen = {
 export const slowestMs = (answers: readonly Answer[]) =>
   Math.max(...answers.map(({ sentAt, endedAt }) => endedAt - sentAt));
 
-/** The line of a fault, with the figures of this run. */
+/** The table row of a fault, with the figures of this run. */
 export function lineOf({ dependency, what }: Fault, seen: Seen, seconds: number): string {
   const outcomes = MODES.map((mode) =>
     [...outcomesOf(seen.during[mode])].map(([outcome, count]) => `${count} × \`${outcome}\``).join(', '),
@@ -42,7 +42,7 @@ export function lineOf({ dependency, what }: Fault, seen: Seen, seconds: number)
   return `| ${cells.join(' | ')} |`;
 }
 
-/** What the document says of a fault is what happens: the outcomes, not the figures. */
+/** Compares the outcomes of a fault, but not its figures, with the page. */
 export function checkLine(t: Test, { dependency, what, loses }: Fault): void {
   const lines = readFileSync(DOCUMENT, 'utf8').split('\n');
   const line = lines.find((text) => text.startsWith(`| ${dependency} | ${what}, `)) ?? '';
@@ -55,7 +55,7 @@ export function checkLine(t: Test, { dependency, what, loses }: Fault): void {
   }
 }
 
-/** Puts these lines into the document, with where and when they were measured. */
+/** Writes these lines into the page, with the machine and the date of the measurement. */
 export function writeTable(lines: readonly string[]): void {
   const [{ model } = { model: 'unknown' }] = cpus();
   const day = new Date().toISOString().slice(0, 10);

@@ -1,8 +1,8 @@
 /**
- * What visitors see while App Store Connect, PostgreSQL or Redis is killed, paused, cut off, slow or full, and how long it
- * takes until all is well again by itself; docs/faults.md says it. Needs a container engine and the image:
- * `TEST_IMAGE=webdist:dev tap test/containers/faults.test.ts`. With WEBDIST_WRITE_DOCS=1 the faults last as long as the
- * document says, and its table is written anew.
+ * What visitors see while App Store Connect, PostgreSQL or Redis is killed, paused, cut off, slow or full, and how long
+ * recovery takes; docs/faults.md has the results. Needs a container engine and the image: `TEST_IMAGE=webdist:dev tap
+ * test/containers/faults.test.ts`. With WEBDIST_WRITE_DOCS=1 the faults last as long as the page says, and its table is
+ * rewritten.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -20,7 +20,10 @@ const PER_SECOND = 50;
 const SHORT = 3;
 const writesDocs = Boolean(process.env['WEBDIST_WRITE_DOCS']);
 
-/** Far above every limit of webdist (200 ms for the ledger, 100 ms for Redis): a busy machine is no hang. */
+/**
+ * Far above webdist's time limits (200 ms for the ledger, 100 ms for Redis), so that a busy machine does not count as a
+ * hang.
+ */
 const HANG_MS = 10_000;
 
 type Replica = Part & { readonly url: string };
@@ -76,7 +79,7 @@ async function startReplicas(stage: Stage) {
   return { relay: { name: 'relay', id: relay.getId() }, pairs };
 }
 
-/** Brings the fault about under steady load, lets it last, ends it and waits until all is as before. */
+/** Causes the fault under a steady load, lets it last, ends it, and waits until everything has recovered. */
 async function meet(fault: Fault, pair: Pair, seconds: number): Promise<Seen> {
   const urls = [pair.issue.url, pair.refuse.url];
   const load = startLoad(urls, { perSecond: PER_SECOND });
@@ -106,7 +109,7 @@ async function meet(fault: Fault, pair: Pair, seconds: number): Promise<Seen> {
     const since = (at: number) => Math.max(0, at - endedAt);
     const isOver = () => isAsUsual(load.answers.filter(({ sentAt }) => sentAt > endedAt)) && health.isWell();
     await until(isOver, () => `all as before\n${health.tell()}`, 180);
-    // Also those who still wait: none may wait for ever.
+    // Includes requests that are still waiting: none may wait for ever.
     await load.stop();
     const after = load.answers.filter((answer) => answer.sentAt > beganAt && !during.includes(answer));
     const unusual = after.filter(({ outcome }) => outcome !== USUAL);
@@ -118,13 +121,13 @@ async function meet(fault: Fault, pair: Pair, seconds: number): Promise<Seen> {
       healthMs: since(health.wellSince()),
     };
   } finally {
-    // The next fault is to meet a stage in order, also when this one failed.
+    // The next fault needs a working stage, even if this one failed.
     if (!ended) await fault.end();
     await Promise.all([load.stop(), health.stop()]);
   }
 }
 
-/** A second of nothing but the usual. */
+/** A second in which every response is as usual. */
 function isAsUsual(answers: readonly Answer[]): boolean {
   const since = performance.now() - 1000;
   const latest = answers.filter(({ endedAt }) => endedAt > since);

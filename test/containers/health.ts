@@ -1,4 +1,4 @@
-/** Asks replicas again and again how they are. */
+/** Polls the health of replicas. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -14,7 +14,7 @@ type Health = {
   readonly apps: Readonly<Record<string, { readonly registration: State }>>;
 };
 
-/** Asks each of the URLs a few times a second until `stop`. */
+/** Polls each URL a few times a second until `stop`. */
 export function watchHealth(urls: readonly string[]) {
   const troubles = new Map<string, readonly string[]>();
   const since = new Map<string, number>();
@@ -33,9 +33,9 @@ export function watchHealth(urls: readonly string[]) {
   const watching = Promise.all(urls.map(watch));
   return {
     isWell: () => urls.every((url) => troubles.get(url)?.length === 0),
-    /** When the last of them became well, by `performance.now()`. */
+    /** When the last of them recovered, by `performance.now()`. */
     wellSince: () => Math.max(...since.values()),
-    /** Everything that was not well at any of them since `forget`. */
+    /** Everything that any of them reported as degraded since `forget`. */
     degraded: (): readonly string[] => [...seen].sort(),
     forget() {
       seen = new Set();

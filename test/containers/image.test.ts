@@ -1,6 +1,6 @@
 /**
- * The image itself: small, without a shell, without any privilege, ready soon, of the version it says. Needs a container
- * engine and the image: `TEST_IMAGE=webdist:dev tap test/containers/image.test.ts`.
+ * The image itself: small, without a shell or privileges, quickly ready, and of the version on its label. Needs a
+ * container engine and the image: `TEST_IMAGE=webdist:dev tap test/containers/image.test.ts`.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';

@@ -1,7 +1,7 @@
 /**
- * Runs inside a container: passes TCP on, and makes the answers late when told to. Arguments: `PORT=HOST:PORT`, each a port to
- * listen on and where it leads. `GET :9000/PORT/MILLISECONDS` sets how late answers of that port are from now on. Imports
- * nothing of webdist: the container has this file alone.
+ * Runs inside a container: forwards TCP, and delays the responses on request. Arguments: `PORT=HOST:PORT`, each a port
+ * to listen on and its target. `GET :9000/PORT/MILLISECONDS` sets the delay of responses on that port. Imports nothing
+ * from webdist, because the container has only this file.
  */
 
 import { createServer as createHttpServer } from 'node:http';
@@ -18,7 +18,7 @@ for (const argument of process.argv.slice(2)) {
     from.pipe(to);
     let dueAt = 0;
     to.on('data', (chunk) => {
-      // Never before what came earlier, also when the delay has just become shorter.
+      // Never before an earlier chunk, even if the delay has just become shorter.
       dueAt = Math.max(dueAt, performance.now() + (lateMs.get(port) ?? 0));
       setTimeout(() => from.write(chunk), dueAt - performance.now());
     });

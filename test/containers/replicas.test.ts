@@ -12,7 +12,7 @@ import { replicaSettings, sharedAsOne } from '../harness/replicated.ts';
 import { openRoundRobin } from '../harness/round-robin.ts';
 
 const image = process.env['TEST_IMAGE'];
-/** By this a test that was killed is found and cleaned up after. */
+/** The label by which the remains of a killed test are found and removed. */
 const LABELS = { 'webdist.test': 'replicas' };
 
 t.setTimeout(180_000);

@@ -1,5 +1,5 @@
 /**
- * Three replicas behind the project's nginx, replaced one after the other under load: nobody sees a failed request. Needs a
+ * Three replicas behind the project's nginx are replaced one after the other under load: no request fails. Needs a
  * container engine and the image: `TEST_IMAGE=webdist:dev tap test/containers/rolling-restart.test.ts`.
  */
 

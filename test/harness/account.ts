@@ -1,4 +1,4 @@
-/** A simulated account with a door before it, an old and a new key in files, and the settings of servers that hold both. */
+/** A simulated account behind a proxy, an old and a new key in files, and the settings of servers that hold both. */
 
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ export const appleItemId = '6500000001';
 const newKey = () =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
 
-/** Writes a new key into a folder; gives its locator. */
+/** Writes a new key into a folder; returns its locator. */
 export function keyFile(folder: string, name: string): string {
   const path = join(folder, name);
   writeFileSync(path, newKey());
@@ -53,7 +53,7 @@ export async function openAccount(t: Test) {
   };
 }
 
-/** Asks for one token: its key id, or the status and code of the refusal. */
+/** Requests one token; returns its key id, or the status and code of the refusal. */
 export async function keyIdOf(url: string): Promise<string> {
   const answer = await askToken(url);
   const body = (await answer.json()) as { keyId?: string; code?: string };

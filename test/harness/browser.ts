@@ -1,4 +1,4 @@
-/** What the tests of the button need: a website in front of a real service, pages with the button, and what shows in them. */
+/** For tests of the button: a website in front of a real service, pages with the button, and what they show. */
 
 import { mkdirSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
@@ -25,13 +25,13 @@ export async function openStage(t: Test, settings: Record<string, string> = {}, 
   return { sandbox, service: url };
 }
 
-/** What a website answers instead of passing a request on to the service. */
+/** What a website answers instead of forwarding the request to the service. */
 type Instead = { readonly status: number; readonly headers?: Record<string, string> } | 'hang up' | 'no answer';
 
 export type Site = {
   /** `http://localhost:…` */
   readonly origin: string;
-  /** Paths below the service's that were asked for, oldest first. */
+  /** Requested paths of the service, oldest first. */
   readonly asked: string[];
   /** For `POST /install-token` from now on. */
   instead: Instead | undefined;
@@ -63,7 +63,7 @@ export async function openSite(t: Test, service: string, pages: Record<string, s
 
 export type Page200 = { readonly html: string; readonly headers: Record<string, string> };
 
-/** The service is also below `/webdist/`, as behind a proxy that takes the path away. */
+/** The service is also at `/webdist/`, as behind a proxy that removes this prefix. */
 function passOn(service: string, asked: IncomingMessage, answer: ServerResponse): void {
   const { method, url, headers } = asked;
   const passed = request(new URL(url?.replace(/^\/webdist\//, '/') ?? '/', service), { method, headers }, (got) => {

@@ -1,4 +1,7 @@
-/** Headless Chromium as Debian ships it: one that the run shares, with browser contexts for each test, and one with flags of a test's own. */
+/**
+ * Debian's headless Chromium: one that the run shares, with a browser context for each test, and others with a test's
+ * own flags.
+ */
 
 import { existsSync } from 'node:fs';
 import { type Browser, type BrowserServer, chromium } from 'playwright-core';
@@ -24,7 +27,7 @@ const launchOptions = (...flags: readonly string[]) => ({
   ],
 });
 
-/** A browser that others connect to. */
+/** A browser to which other processes connect. */
 export const openBrowserServer = (): Promise<BrowserServer> => chromium.launchServer(launchOptions());
 
 /** The browser of this run; with flags, another one. What the test opens in it is closed with the test. */

@@ -1,4 +1,7 @@
-/** What container tests of several replicas play on: a network with the simulated App Store Connect, PostgreSQL and Redis. */
+/**
+ * The stage for container tests of several replicas: a network with the simulated App Store Connect, PostgreSQL and
+ * Redis.
+ */
 
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -8,12 +11,12 @@ import type { Test } from 'tap';
 import { GenericContainer, Network, type StartedTestContainer, Wait } from 'testcontainers';
 
 export const image = process.env['TEST_IMAGE'] ?? '';
-/** Why there can be no container of webdist, or false. */
+/** Why containers of webdist cannot run here, or false. */
 export const noImage: string | false = image === '' && 'TEST_IMAGE does not name an image';
 
 const execute = promisify(execFile);
 
-/** Runs the `docker` command, without stopping the event loop: load goes on meanwhile. Gives what it printed. */
+/** Runs the `docker` command without blocking the event loop, so that the load continues. Returns its output. */
 export const docker = async (...args: string[]): Promise<string> => (await execute('docker', args)).stdout.trim();
 
 type Environment = Record<string, string>;
@@ -27,14 +30,14 @@ export type Part = { readonly name: string; readonly id: string };
 const POSTGRES_DISK = 'size=192m';
 const REDIS_DISK = 'rw,size=2m';
 
-/** Starts everything but replicas. All of it, replicas included, goes away with the test. */
+/** Starts everything but replicas. All of it, replicas included, is removed with the test. */
 export async function openStage(t: Test, name: string) {
   const run = randomUUID();
   const labels = { 'webdist.test': name, 'webdist.test.run': run };
   const volume = `webdist-test-${run}`;
   const network = await new Network().start();
   t.teardown(async () => {
-    // Also those that never became ready.
+    // Includes those that never became ready.
     const ids = await docker('ps', '-aq', '--filter', `label=webdist.test.run=${run}`);
     await Promise.all(ids.split('\n').map((id) => docker('rm', '-f', '-v', id)));
     await docker('volume', 'rm', '-f', volume);
@@ -42,7 +45,7 @@ export async function openStage(t: Test, name: string) {
   });
   const start = (container: GenericContainer, alias: string) =>
     container.withNetwork(network).withNetworkAliases(alias).withLabels(labels).start();
-  // A disk of its own, in memory, that stays while anybody has it: the keeper does while PostgreSQL is down.
+  // A disk in memory that exists while a container uses it: the keeper does, while PostgreSQL is down.
   await docker('volume', 'create', '-o', 'type=tmpfs', '-o', 'device=tmpfs', '-o', `o=${POSTGRES_DISK}`, volume);
   const disk = (target: string) => [{ source: volume, target }];
   await start(
@@ -84,7 +87,7 @@ export async function openStage(t: Test, name: string) {
     sandbox: part('sandbox', sandbox),
     postgres: part('postgres', postgres),
     redis: part('redis', redis),
-    /** Starts a replica with these settings beside the usual; resolves once it is ready. */
+    /** Starts a replica with these settings in addition to the usual ones; resolves once it is ready. */
     async startReplica(alias: string, more: Environment = {}, tmpFs: Record<string, string> = {}) {
       const container = new GenericContainer(image)
         .withEnvironment({ ...environment, ...more })

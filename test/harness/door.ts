@@ -1,4 +1,4 @@
-/** A door before the sandbox, which notes when requests went in and came out, and where a test can hold them up. */
+/** A proxy in front of the sandbox that records when requests enter and leave, and at which a test can hold them up. */
 
 import { createServer, request } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -6,7 +6,7 @@ import type { Test } from 'tap';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { listen } from './port.ts';
 
-/** Times in milliseconds since 1970; `status` is undefined until there is an answer. */
+/** Times in milliseconds since 1970; `status` is undefined until there is a response. */
 export type Passed = {
   readonly method: string;
   readonly path: string;
@@ -18,7 +18,7 @@ export type Passed = {
 export interface Door {
   readonly url: string;
   readonly passed: Passed[];
-  /** Called with each request before it goes in (`in`) and before its answer goes back (`out`). */
+  /** Called for each request before it is forwarded (`in`) and before its response is returned (`out`). */
   hook: ((at: 'in' | 'out', passed: Passed) => Promise<void> | void) | undefined;
 }
 
@@ -28,7 +28,7 @@ export async function openDoor(t: Test, sandbox: Sandbox): Promise<Door> {
     const { method = '', url: path = '', headers } = incoming;
     const passed: Passed = { method, path: path.split('?')[0] ?? '', inAt: Date.now() };
     door.passed.push(passed);
-    // Whole before anything is held up: what was sent arrives also when the sender is gone by then.
+    // Read completely before it is held up, so that it arrives even if the sender is gone by then.
     const body = await text(incoming).catch(() => '');
     await door.hook?.('in', passed);
     const forwarded = request({ host: '127.0.0.1', port, method, path, headers }, async (answer) => {

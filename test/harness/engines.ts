@@ -1,6 +1,7 @@
 /**
  * Three browser engines behind one small interface: Chromium (Playwright), Firefox (WebDriver BiDi, which it speaks
- * itself) and WebKitGTK (classic WebDriver, with MiniBrowser under Xvfb). What is not installed is skipped by name.
+ * itself) and WebKitGTK (classic WebDriver, with MiniBrowser under Xvfb). An engine that is not installed is skipped by
+ * name.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -13,7 +14,7 @@ import { noChromium, openChromium } from './chromium.ts';
 import { freePort } from './port.ts';
 import { until } from './until.ts';
 
-/** One page. What goes in and out of `run` is JSON. */
+/** One page. `run` takes and returns JSON. */
 export type Tab = {
   /** Resolves when the page has loaded. */
   goto(url: string): Promise<void>;
@@ -138,7 +139,7 @@ const webkit: Engine = {
     await until(() => existsSync(`/tmp/.X11-unix/X${display.slice(1)}`), 'Xvfb listens');
     const home = mkdtempSync(join(tmpdir(), 'webdist-webkit-'));
     const env = { PATH: process.env['PATH'], DISPLAY: display, HOME: home, XDG_RUNTIME_DIR: home, GDK_BACKEND: 'x11' };
-    // As root there is no sandbox for its processes; the pages are our own.
+    // Run as root, it has no process sandbox; the pages are our own.
     const child = spawn(WEBKIT_DRIVER, [`--port=${port}`], {
       stdio: 'ignore',
       env: { ...env, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1', LIBGL_ALWAYS_SOFTWARE: '1' },
@@ -198,7 +199,7 @@ const webkit: Engine = {
 
 export const engines: readonly Engine[] = [chromium, firefox, webkit];
 
-/** A function of JSON text that gives JSON text; `undefined` becomes null. */
+/** A function from JSON text to JSON text; `undefined` becomes null. */
 const script = (work: unknown) => `async (json) => JSON.stringify((await (${work})(JSON.parse(json))) ?? null)`;
 
 const pointer = (x: number, y: number) => [

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 
-/** A new folder that goes away with the test; `t.testdir()` would be the same one each time. */
+/** A new folder that is removed with the test; `t.testdir()` would return the same one each time. */
 export function temporaryFolder(t: Test): string {
   const path = mkdtempSync(join(tmpdir(), 'webdist-test-'));
   t.teardown(() => rmSync(path, { recursive: true, force: true }));

@@ -1,6 +1,6 @@
 /**
- * Keeps one server for a run of the tests: `keeper.ts KIND FOLDER PID`. Opens it, writes its address to the file FOLDER/KIND, and
- * closes it once the process PID, which is the run's, has ended.
+ * Keeps one server for a run of the tests: `keeper.ts KIND FOLDER PID`. Opens it, writes its address to the file
+ * FOLDER/KIND, and closes it when the process PID, which is that of the run, has ended.
  */
 
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ const run = Number(pid);
 const began = startedAt(run);
 const server = await openers[kind]?.();
 if (!server) throw new Error(`There is no server of the kind "${kind}".`);
-// Renamed, so that no test reads half of it.
+// Written and renamed, so that no test reads an incomplete file.
 writeFileSync(join(folder, `${kind}.new`), server.address);
 renameSync(join(folder, `${kind}.new`), join(folder, kind));
 while (isRunning(run) && startedAt(run) === began) await delay(250);

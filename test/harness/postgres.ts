@@ -15,7 +15,7 @@ import { sharedServer } from './shared.ts';
 const binDir = globSync('/usr/lib/postgresql/*/bin').sort().at(-1);
 const PGBOUNCER = '/usr/sbin/pgbouncer';
 
-/** Why there can be no PostgreSQL here, or false. */
+/** Why PostgreSQL cannot run here, or false. */
 export const noPostgres: string | false = binDir === undefined && 'PostgreSQL is not installed (Debian: postgresql)';
 export const noPgBouncer: string | false =
   noPostgres || (!existsSync(PGBOUNCER) && 'PgBouncer is not installed (Debian: pgbouncer)');
@@ -29,24 +29,24 @@ type Databases = {
 
 type Cluster = {
   readonly url: string;
-  /** The server's own process: to stop and continue it. */
+  /** The server's process, to pause and resume it. */
   pid(): number;
   start(): void;
-  /** `immediate` is as good as a crash. */
+  /** `immediate` has the effect of a crash. */
   stop(how: 'fast' | 'immediate'): void;
   close(): Promise<void>;
 };
 
 export type PostgresServer = Databases &
   Cluster & {
-    /** A read replica that follows by streaming; `through` gives the URL of a database on it. */
+    /** A read replica with streaming replication; `through` returns the URL of a database on it. */
     openReplica(): Promise<Cluster & Pick<Databases, 'admin'> & { through(url: string): string }>;
   };
 
 /** The cluster of this run, for tests that leave it running. */
 export const sharedPostgres = async (): Promise<Databases> => databasesOf(await sharedServer('postgres'));
 
-/** Initializes and starts a cluster. fsync is off: what these tests end is processes, not the machine. */
+/** Initializes and starts a cluster. fsync is off: these tests kill processes, not the machine. */
 export async function openPostgresServer(): Promise<PostgresServer> {
   const cluster = await openCluster((data, run) =>
     run('initdb', '-D', data, '-U', 'webdist', '--auth=trust', '--no-sync', '--encoding=UTF8', '--locale=C'),
@@ -119,8 +119,9 @@ function databasesOf(serverUrl: string): Databases {
 }
 
 /**
- * A PgBouncer in transaction mode in front of a server; `through` gives the URL of a database behind it. A PgBouncer older than
- * 1.21 mixes up named statements; one that `ignores` the start-up parameters it should refuse cannot be told apart from it.
+ * A PgBouncer in transaction mode in front of a server; `through` returns the URL of a database behind it. A PgBouncer
+ * older than 1.21 mixes up named statements; one that `ignores` the start-up parameters it should refuse cannot be told
+ * apart from it.
  */
 export async function openPgBouncer(serverUrl: string, { ignores } = { ignores: false }) {
   const owner = serverUser();
@@ -148,7 +149,7 @@ ${ignores ? 'ignore_startup_parameters = statement_timeout' : ''}
   );
   for (const path of [config, users]) chmodSync(path, 0o644);
   const child = spawn(PGBOUNCER, ['-q', config], { ...owner, cwd: folder, stdio: 'ignore' });
-  // Also when a test is cut short before its teardown.
+  // Also if a test ends before its teardown.
   process.once('exit', () => child.kill('SIGKILL'));
   await untilListening(port);
   return {
@@ -164,7 +165,7 @@ ${ignores ? 'ignore_startup_parameters = statement_timeout' : ''}
   };
 }
 
-/** PostgreSQL refuses to run as root; the package makes a user for it. */
+/** PostgreSQL refuses to run as root; the package creates a user for it. */
 function serverUser(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));

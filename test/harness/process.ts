@@ -12,8 +12,9 @@ import type { Environment } from '../../src/environment.ts';
 const compileCache = { NODE_COMPILE_CACHE: join(tmpdir(), 'webdist-test-compile-cache') };
 
 /**
- * Starts Node.js. tap has every process load its file tracking, through NODE_OPTIONS, which more than doubles what a command
- * needs to start (0.53 s instead of 0.20 s of CPU for `token mint`); it only counts for coverage, so `env` takes it away again.
+ * Starts Node.js. tap has every process load its file tracking, through NODE_OPTIONS, which more than doubles what a
+ * command needs to start (0.53 s instead of 0.20 s of CPU for `token mint`); it is needed only for coverage, so `env`
+ * removes it.
  */
 export function spawnNode(args: readonly string[], env: Environment, options: SpawnOptions = {}) {
   const { NODE_OPTIONS } = env;

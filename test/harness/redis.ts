@@ -1,4 +1,7 @@
-/** Redis, keeping nothing on disk: one that the run shares, with a database for each caller, and one for a test that stops it. */
+/**
+ * Redis without persistence: one that the run shares, with a database for each caller, and one for a test that stops
+ * it.
+ */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +14,7 @@ const PROGRAM = '/usr/bin/redis-server';
 /** More than there are test files. */
 const DATABASES = 1000;
 
-/** Why there can be no Redis here, or false. */
+/** Why Redis cannot run here, or false. */
 export const noRedis: string | false = !existsSync(PROGRAM) && 'Redis is not installed (Debian: redis-server)';
 
 /** The URL of an empty database in the Redis of this run, for tests that leave it running. */

@@ -9,7 +9,7 @@ const LIMIT = 100;
 /** 5 % of the limit. */
 const TOLERANCE = 5;
 
-/** Settings every replica needs for `sharedAsOne`. */
+/** The settings that every replica needs for `sharedAsOne`. */
 export const replicaSettings = {
   WEBDIST_LEDGER_SECRET: 'one secret for all the replicas here',
   WEBDIST_TOKEN_LIFETIME: `${TOKEN_LIFETIME_SECONDS}`,
@@ -18,9 +18,9 @@ export const replicaSettings = {
   WEBDIST_ANONYMOUS: 'any',
 };
 
-/** One visitor asks, many times at once, through the load balancer at `url`. */
+/** One visitor sends many requests at once through the load balancer at `url`. */
 export async function sharedAsOne(test: Pick<Test, 'equal' | 'ok' | 'strictSame'>, url: string): Promise<void> {
-  // The very first statements of a replica also open its connections; a rush of them may take longer than a token waits.
+  // The first statements of a replica also open its connections, and many at once may take longer than a request waits.
   for (let index = 0; index < 6; index++) await post(`${url}/install-token`, {});
   const looked = await untilSame(() => lookAndTap(url), { looks: ['download'], taps: [204], after: 'download' });
   test.strictSame(looked.looks, ['download'], 'looking never turns it');
@@ -32,7 +32,7 @@ export async function sharedAsOne(test: Pick<Test, 'equal' | 'ok' | 'strictSame'
   test.ok(isNear, `${allowed} of ${3 * LIMIT} were allowed; the limit is ${LIMIT}`);
 }
 
-/** A new visitor asks sixty times at once, says ten times that it tapped, and asks again. */
+/** A new visitor sends sixty requests at once, reports ten taps, and requests another token. */
 async function lookAndTap(url: string) {
   const cookie = await newVisitor(url);
   const ask = () => post(`${url}/install-token`, {}, { cookie });
@@ -47,7 +47,9 @@ async function lookAndTap(url: string) {
   };
 }
 
-/** A new visitor asks three times as often as it may; `others` were neither allowed nor told that it is too often. */
+/**
+ * A new visitor sends three times as many requests as it may; `others` were neither answered with a token nor with 429.
+ */
 async function flood(url: string) {
   const cookie = await newVisitor(url);
   const answers = await Promise.all(
@@ -62,7 +64,7 @@ const newVisitor = async (url: string) => (await post(`${url}/install-token`, {}
 
 const ATTEMPTS = 10;
 
-/** Tries again as long as the outcome is another: on a busy machine ledger and Redis miss their time. */
+/** Retries until the outcome is as expected, because on a busy machine the ledger and Redis miss their time limits. */
 async function untilSame<T extends object>(attempt: () => Promise<T>, wanted: Partial<Record<keyof T, unknown>>) {
   for (let count = 1; ; count++) {
     const outcome = await attempt();

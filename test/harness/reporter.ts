@@ -24,7 +24,7 @@ export default class Report extends Transform {
   #files: Point[] = [];
   #passed = 0;
   #failed = 0;
-  /** The tests under the next point, by depth: a point that closes a subtest is no assertion of its own. */
+  /** The subtests of the next test point, by depth: a point that closes a subtest is not an assertion itself. */
   #closes = new Set<number>();
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
@@ -94,7 +94,7 @@ export default class Report extends Transform {
     }
   }
 
-  /** Whether a failure inside says more than that the whole failed. */
+  /** Whether a failure inside already explains this one. */
   #isDescribed(path: string): boolean {
     return this.#failures.some((line) => line.startsWith(`FAILED ${path} › `));
   }

@@ -1,4 +1,4 @@
-/** A load balancer as small as can be: every request goes to the next replica, whole and without retry. */
+/** A minimal load balancer: every request goes to the next replica, read completely and without retries. */
 
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';

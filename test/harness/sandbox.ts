@@ -11,7 +11,7 @@ export async function startSandbox(t: Test, options: Partial<SandboxOptions> = {
   return sandbox;
 }
 
-/** Requests the sandbox saw, as `POST /v1/…`, optionally of one method. */
+/** The requests that the sandbox received, as `POST /v1/…`, optionally of one method. */
 export async function requestsSeen(sandbox: Sandbox, method?: string): Promise<string[]> {
   const answer = await fetch(`${sandbox.baseUrl}/_sandbox/requests`);
   const seen = (await answer.json()) as { method: string; path: string }[];

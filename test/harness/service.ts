@@ -1,4 +1,4 @@
-/** Starts a service in this process: the real server on a real port, with its own data folder and a log that is kept. */
+/** Starts a service in this process: the real server on a real port, with its own data folder and a recorded log. */
 
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { until } from './until.ts';
 
 type LogLine = Readonly<Record<string, unknown>>;
 
-/** A log at debug level that keeps what is written to it. */
+/** A log at debug level that records what is written to it. */
 function captureLog() {
   const written: string[] = [];
   return {
@@ -60,7 +60,7 @@ export async function startService(
     if (isStopped) return;
     isStopped = true;
     const closed = others.close();
-    // The server would wait a second for the next request on them.
+    // Otherwise the server would wait a second for the next request on them.
     app.server.closeIdleConnections();
     await closed;
     await service.close();

@@ -1,8 +1,8 @@
-/** Waits for something that happens on its own time in another process or task. */
+/** Waits for something that happens in another process or task. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Waits until `probe` gives something; fails loudly when it never does. */
+/** Waits until `probe` returns something truthy; throws if it never does. */
 export async function until<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   what: string | (() => string),

@@ -4,7 +4,7 @@ import { iPhone } from './browser.ts';
 import type { Tab } from './engines.ts';
 import { until } from './until.ts';
 
-/** What the page notes of a visit. */
+/** What the page records of a visit. */
 type Seen = {
   readonly complaints: string[];
   /** Taps on the link. The page prevents their navigation: engines differ in what they do with an unknown scheme. */
@@ -20,18 +20,18 @@ declare global {
     pass(ms: number): Promise<void>;
     /** Moves the page's clock as when the device sleeps: then all timers that are due run. */
     sleep(ms: number): Promise<void>;
-    /** Moves only the clock; no timer notices. */
+    /** Moves only the clock; timers do not run. */
     skew(ms: number): void;
   }
 }
 
-/** What the page gives as its browser's. */
+/** The browser that the page pretends to be. */
 export type Visitor = {
   readonly userAgent?: string | undefined;
   readonly screen?: { readonly width: number; readonly height: number } | undefined;
 };
 
-/** Runs before everything else in the page. In the page there is nothing of this file but this function. */
+/** Runs before everything else in the page. The page contains only this function of this file. */
 function prelude({ userAgent, screen = { width: 390, height: 844 } }: Visitor): void {
   if (userAgent) {
     Object.defineProperty(navigator, 'userAgent', { value: userAgent });

@@ -1,6 +1,6 @@
 /**
- * A small server that plays App Store Connect for the client's tests: checks the bearer JWT, keeps keys and domains, and
- * lets a test answer in Apple's place. It is for faults the sandbox cannot do; the sandbox is the stricter judge.
+ * A small stand-in for App Store Connect, for tests of the client: it checks the bearer JWT, stores keys and domains,
+ * and lets a test answer instead. It is for faults that the sandbox cannot produce; the sandbox checks more strictly.
  */
 
 import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
@@ -20,7 +20,7 @@ const ISSUER_ID = '57246542-96fe-1a63-e053-0824d011072a';
 
 export const newKey = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
 
-/** A signer over a fresh key that counts what it signed. */
+/** A signer with a new key that counts its signatures. */
 export function newSigner(): Signer & { signed: number } {
   const { privateKey, publicKey } = newKey();
   return {
@@ -40,7 +40,7 @@ export function newSigner(): Signer & { signed: number } {
 type Received = { method: string; path: string; status: number; authorization: string | undefined };
 type Reply = (status: number, body?: unknown, headers?: Record<string, string>) => unknown;
 type Call = { method: string; url: URL; body: string; req: IncomingMessage; res: ServerResponse; reply: Reply };
-/** Answers in Apple's place, or not at all; `false` lets Apple answer. */
+/** Answers instead of the stand-in, or not at all; `false` lets the stand-in answer. */
 type Intercept = (call: Call) => unknown;
 type Key = { id: string; publicKey: string; spki: string; app: string | undefined };
 type Domain = { id: string; domain: string; referenceName: string };
@@ -113,7 +113,7 @@ export async function openApple(t: Test): Promise<Apple> {
   return apple;
 }
 
-/** Fast, and with every bound low enough for a test to meet it. */
+/** Fast, and with every limit low enough for a test to reach it. */
 const impatient: RetryPolicy = {
   attemptTimeoutMs: 2_000,
   totalTimeoutMs: 5_000,
@@ -122,7 +122,7 @@ const impatient: RetryPolicy = {
   maxRetryAfterMs: 1_000,
 };
 
-/** A client of it with a team key, and every line it logs. */
+/** A client of it with a team key, and everything it logs. */
 export function openClient(t: Test, apple: Apple, options: Partial<AppStoreConnectOptions> = {}) {
   const lines: string[] = [];
   const log: Logger = pino({ level: 'trace' }, { write: (line: string) => lines.push(line) });

@@ -1,5 +1,5 @@
 /**
- * AWS for tests: moto's server (`pip install 'moto[server]'`) behind a door that looks at how requests are signed, as
+ * AWS for tests: moto's server (`pip install 'moto[server]'`) behind a proxy that checks how requests are signed, which
  * moto does not, and that can fail as AWS does.
  */
 
@@ -11,22 +11,22 @@ import { fileURLToPath } from 'node:url';
 import { listen } from '../port.ts';
 import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
 
-/** The words by which tests are skipped where moto is not installed; undefined where it is. */
+/** Why tests are skipped when moto is not installed; undefined when it is. */
 export const withoutMoto =
   spawnSync('python3', ['-c', 'import moto.server, cryptography']).status === 0
     ? undefined
     : "moto is not installed (pip install 'moto[server]')";
 
 interface Aws extends Faulty, AsyncDisposable {
-  /** Variables that lead AWS's SDK here with the one access key that the door lets in. */
+  /** Variables that direct AWS's SDK here, with the one access key that the proxy accepts. */
   readonly variables: Readonly<Record<string, string>>;
-  /** An error that moto does not know: every call is answered with it. */
+  /** An error that moto does not support: every call returns it. */
   error: { readonly name: string; readonly message: string } | undefined;
-  /** What must never be shown: the secret access key and the session token. */
+  /** Secrets that must never appear: the secret access key and the session token. */
   readonly confidential: readonly string[];
 }
 
-/** Starts moto and its door. */
+/** Starts moto and the proxy. */
 export async function startAws(): Promise<Aws> {
   const moto = spawn('python3', [fileURLToPath(new URL('moto-server.py', import.meta.url))], {
     stdio: ['pipe', 'pipe', 'ignore'],
@@ -75,7 +75,7 @@ function forward(incoming: IncomingMessage, outgoing: ServerResponse, port: numb
 
 type Refuse = (outgoing: ServerResponse) => void;
 
-/** Signature Version 4's header; its signature itself is only looked at for its form. */
+/** The header of Signature Version 4; only the form of the signature is checked. */
 function unsigned(incoming: IncomingMessage, accessKeyId: string): Refuse | undefined {
   const service = /^(TrentService|secretsmanager)\./.exec(String(incoming.headers['x-amz-target']))?.[1];
   const form =

@@ -1,8 +1,9 @@
 /**
- * Azure for tests: Key Vault's REST API (get key, list key versions, sign, get secret) and the part of Microsoft Entra ID
- * that a client secret needs, written from their published references, with real keys inside. It answers under Azure's
- * own host names: a proxy (HTTPS_PROXY) leads there, and a certificate made for the run is trusted by this process, so
- * that the SDK keeps all of its checks. Strict about hosts, paths, api-version, the challenge, tokens and bodies.
+ * Azure for tests: Key Vault's REST API (get key, list key versions, sign, get secret) and the part of Microsoft Entra
+ * ID that a client secret needs, written from their published references, with real keys inside. It answers under
+ * Azure's own host names: a proxy (HTTPS_PROXY) leads here, and this process trusts a certificate made for the run, so
+ * that none of the SDK's checks are turned off. Strict about hosts, paths, api-version, the challenge, tokens and
+ * bodies.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -17,7 +18,7 @@ import { listen } from '../port.ts';
 import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
 import { signDigest } from './sign-digest.ts';
 
-/** The words by which tests are skipped where no certificate can be made; undefined where it can. */
+/** Why tests are skipped when no certificate can be made; undefined when one can. */
 export const withoutOpenssl =
   spawnSync('openssl', ['version']).status === 0
     ? undefined
@@ -31,9 +32,9 @@ type AzureKey = {
 };
 
 export interface Azure extends Faulty, AsyncDisposable {
-  /** Variables that lead Azure's SDK here: HTTPS_PROXY and AZURE_…. */
+  /** Variables that direct Azure's SDK here: HTTPS_PROXY and AZURE_…. */
   readonly variables: Readonly<Record<string, string>>;
-  /** What must never be shown: the client secret and the access token. */
+  /** Secrets that must never appear: the client secret and the access token. */
   readonly confidential: readonly string[];
   /** The vault's name, for locators. */
   readonly vault: string;
@@ -55,7 +56,7 @@ type Entra = {
   readonly accessToken: string;
 };
 
-/** Starts a vault with nothing in it and one client that may use it; changes what TLS authorities this process trusts. */
+/** Starts an empty vault and one client that may use it; changes which TLS authorities this process trusts. */
 export async function startAzure(): Promise<Azure> {
   const certificate = makeCertificate();
   tls.setDefaultCACertificates([...tls.getCACertificates('default'), certificate.cert]);
@@ -78,7 +79,7 @@ export async function startAzure(): Promise<Azure> {
       return;
     }
     const tunnel = connect(port, '127.0.0.1', () => socket.write('HTTP/1.1 200 OK\r\n\r\n'));
-    // A tunnel that breaks is a fault the test asked for, or its end; the SDK sees it from its side.
+    // A broken tunnel is a requested fault or the end of the test; the SDK gets its own error.
     pipeline(socket, tunnel, socket, () => undefined);
   });
 

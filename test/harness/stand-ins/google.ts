@@ -1,7 +1,7 @@
 /**
  * Google for tests: the REST forms of Cloud KMS v1 (cryptoKeyVersions.getPublicKey, asymmetricSign) and Secret Manager
- * v1 (versions.access), written from their published references, with real keys inside. Lets in who shows an access
- * JWT of its service account (AIP-4111). Strict about paths, bodies and checksums.
+ * v1 (versions.access), written from their published references, with real keys inside. Accepts access JWTs of its
+ * service account (AIP-4111). Strict about paths, bodies and checksums.
  */
 
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
@@ -21,11 +21,11 @@ type GoogleKey = {
 };
 
 interface Google extends Faulty, AsyncDisposable {
-  /** Variables that lead Google's SDKs here, the credentials being in this file. */
+  /** Variables that direct Google's SDKs here, with credentials from this file. */
   variables(credentialsFile: string): Readonly<Record<string, string>>;
-  /** What GOOGLE_APPLICATION_CREDENTIALS points to: a service account of this Google. */
+  /** The file for GOOGLE_APPLICATION_CREDENTIALS: a service account of this stand-in. */
   readonly credentials: object;
-  /** What must never be shown: the account's private key (a line of it) and the access JWTs seen so far. */
+  /** Secrets that must never appear: the account's private key (one line of it) and the access JWTs seen so far. */
   readonly confidential: string[];
   /** By resource name, `projects/…/cryptoKeyVersions/1`. */
   readonly keys: Map<string, GoogleKey>;
@@ -49,7 +49,7 @@ const problem = (
 
 const disabled = problem(400, 'FAILED_PRECONDITION', 'The version is not enabled, current state is: DISABLED.');
 
-/** Starts a Google with one service account and nothing else. */
+/** Starts a stand-in with one service account and nothing else. */
 export async function startGoogle(): Promise<Google> {
   const account = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const email = 'webdist@shop.iam.gserviceaccount.com';
@@ -98,7 +98,7 @@ async function mayEnter(bearer: string, publicKey: KeyObject, email: string): Pr
     const { payload } = await jwtVerify(bearer, publicKey, { algorithms: ['RS256'], issuer: email, subject: email });
     return String(payload['scope']).split(' ').includes('https://www.googleapis.com/auth/cloud-platform');
   } catch {
-    return false; // A refused credential is an answer, whatever is wrong with it.
+    return false; // Every invalid credential gets a response, whatever is wrong with it.
   }
 }
 

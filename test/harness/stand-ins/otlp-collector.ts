@@ -1,6 +1,6 @@
 /**
- * An OpenTelemetry collector for tests: takes OTLP traces (http/protobuf, opentelemetry-proto 1.7.0), remembers every
- * byte and every span. Can stay silent or refuse.
+ * An OpenTelemetry collector for tests: it receives OTLP traces (http/protobuf, opentelemetry-proto 1.7.0) and records
+ * every byte and every span. It can refuse them or not answer.
  */
 
 import { createServer, type IncomingHttpHeaders } from 'node:http';
@@ -11,7 +11,7 @@ import { listen } from '../port.ts';
 export type ReceivedSpan = {
   readonly traceId: string;
   readonly spanId: string;
-  /** Empty for the first of a trace. */
+  /** Empty for the first span of a trace. */
   readonly parentSpanId: string;
   readonly name: string;
   /** 1 internal, 2 server, 3 client. */
@@ -34,7 +34,7 @@ export async function openCollector(t: Test) {
   const spans: ReceivedSpan[] = [];
   const collector = { url: '', mood: 'well' as Mood, bodies, requests, spans };
   const server = createServer(async (request, response) => {
-    // Latin-1 keeps every byte.
+    // Latin-1 preserves every byte.
     const body = await text(request.setEncoding('latin1'));
     requests.push({ path: request.url, headers: request.headers });
     bodies.push(body);

@@ -1,4 +1,4 @@
-/** ECDSA over a digest that is already made, which a KMS does and node:crypto's `sign` does not. For tests only. */
+/** ECDSA over a given digest, as a KMS computes it; node:crypto's `sign` cannot. For tests only. */
 
 import { createECDH, type KeyObject } from 'node:crypto';
 
@@ -14,7 +14,7 @@ function power(base: bigint, exponent: bigint): bigint {
   return result;
 }
 
-/** Takes 32 bytes and a private key on P-256; gives r‖s, 64 bytes (FIPS 186-5 §6.4.1). */
+/** Takes 32 bytes and a private key on P-256; returns r‖s, 64 bytes (FIPS 186-5 §6.4.1). */
 export function signDigest(digest: Uint8Array, privateKey: KeyObject): Buffer {
   const d = number(Buffer.from(String(privateKey.export({ format: 'jwk' }).d), 'base64url'));
   const once = createECDH('prime256v1');

@@ -13,24 +13,24 @@ const library = [
 ].find((path) => existsSync(path));
 const has = (command: string) => spawnSync(command, ['--version']).error === undefined;
 
-/** The words by which tests are skipped; false where everything is there. */
+/** Why tests are skipped; false when everything is installed. */
 export const withoutSoftHsm =
   library && has('softhsm2-util') && has('pkcs11-tool') ? false : 'softhsm2 or opensc (pkcs11-tool) is not installed';
 
 export type SoftHsm = {
   readonly library: string;
   readonly pin: string;
-  /** Where tokens are kept. */
+  /** The folder of the tokens. */
   readonly folder: string;
-  /** Makes a token and gives its serial number. */
+  /** Creates a token and returns its serial number. */
   addToken(label: string): string;
-  /** Makes a key pair on a token; `type` as pkcs11-tool has it, `EC:prime256v1`. */
+  /** Creates a key pair on a token; `type` is in the form of pkcs11-tool, `EC:prime256v1`. */
   addKey(token: string, type: string, label: string, id: string): void;
   /** Runs pkcs11-tool, logged in on a token. */
   tool(token: string, ...args: string[]): Buffer;
 };
 
-/** A SoftHSM2 of this test's own, for this process and those it starts. */
+/** A SoftHSM2 for this test alone, in this process and those it starts. */
 export function setUpSoftHsm(t: Test): SoftHsm {
   const folder = t.testdir({ tokens: {} });
   const conf = join(folder, 'softhsm2.conf');
@@ -39,7 +39,7 @@ export function setUpSoftHsm(t: Test): SoftHsm {
     `directories.tokendir = ${join(folder, 'tokens')}\nobjectstore.backend = file\nlog.level = ERROR\n`,
   );
   setVariables(t, { SOFTHSM2_CONF: conf });
-  // Nothing like these digits is in any other text, so that a leak of them is seen.
+  // These digits appear nowhere else, so that a leak is noticed.
   const pin = '73914628';
   const run = (command: string, ...args: string[]) =>
     execFileSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });

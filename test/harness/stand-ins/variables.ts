@@ -1,6 +1,6 @@
 import type { Test } from 'tap';
 
-/** Sets variables of this process, where vendors' SDKs look for theirs, until the test ends. */
+/** Sets environment variables of this process, which vendors' SDKs read, until the test ends. */
 export function setVariables(t: Test, variables: Readonly<Record<string, string>>): void {
   const before = { ...process.env };
   Object.assign(process.env, variables);
@@ -13,5 +13,5 @@ export function setVariables(t: Test, variables: Readonly<Record<string, string>
   });
 }
 
-/** Why a test against the real service is skipped: the variable that would name a key or secret there is not set. */
+/** Why a test against the real service is skipped: the variable that names a key or secret there is not set. */
 export const unset = (name: string): string | false => (process.env[name] ? false : `${name} is not set`);

@@ -1,5 +1,5 @@
 /**
- * Vault for tests: the parts of its HTTP API (developer.hashicorp.com/vault/api-docs) that webdist uses, and those by
+ * Vault for tests: the parts of its HTTP API (developer.hashicorp.com/vault/api-docs) that webdist uses, and those with
  * which a test sets it up, with real keys inside. Strict about paths, headers and bodies. A real server takes its place
  * with VAULT_TEST_ADDR and VAULT_TEST_TOKEN (see `vaultUnderTest`).
  */
@@ -21,9 +21,9 @@ export interface VaultStandIn extends Faulty, AsyncDisposable {
   readonly rootToken: string;
   /** Requests must carry this as X-Vault-Namespace. */
   namespace: string | undefined;
-  /** False: as a server that ignores `marshaling_algorithm` and answers DER. */
+  /** False: like a server that ignores `marshaling_algorithm` and returns DER. */
   knowsJws: boolean;
-  /** What tokens from a login are like. */
+  /** The properties of tokens from a login. */
   login: { ttlSeconds: number; renewable: boolean };
   readonly appRole: { roleId: string; secretId: string };
   /** Logins with this role and JWT succeed. */
@@ -202,7 +202,10 @@ function described({ type, versions, minEncryptionVersion }: TransitKey) {
   };
 }
 
-/** As path_sign_verify.go does: what is beside `batch_input` holds for every item of it, and each has its own outcome. */
+/**
+ * As in path_sign_verify.go: the members beside `batch_input` apply to every item of it, and each item has its own
+ * outcome.
+ */
 function signed(key: TransitKey, body: Body, knowsJws: boolean): Reply {
   const { batch_input: items, prehashed, marshaling_algorithm: marshaling, key_version: version, ...others } = body;
   if (Object.keys(others).length > 0 || !Array.isArray(items)) return errors(400, 'unknown parameter');
@@ -229,7 +232,7 @@ const faults: Readonly<Record<Fault, Reply | undefined>> = {
   slow: undefined,
 };
 
-/** Sets a server up over its API, real or stand-in; throws when it does not do as asked. */
+/** Sets up a server, real or stand-in, through its API; throws if a call fails. */
 export async function administer(url: string, vaultToken: string, method: string, path: string, body: object = {}) {
   const answer = await fetch(`${url}/v1/${path}`, {
     method,
@@ -241,7 +244,10 @@ export async function administer(url: string, vaultToken: string, method: string
   return said === '' ? {} : JSON.parse(said);
 }
 
-/** A real server for the same tests, when variables name one; the token may mount engines and make tokens. */
+/**
+ * A real server for the same tests, if variables name one; its token must be allowed to mount engines and create
+ * tokens.
+ */
 export const realVault =
   process.env['VAULT_TEST_ADDR'] && process.env['VAULT_TEST_TOKEN']
     ? { url: process.env['VAULT_TEST_ADDR'].replace(/\/$/, ''), rootToken: process.env['VAULT_TEST_TOKEN'] }

@@ -1,6 +1,6 @@
 /**
- * The block coverage of V8, on from when this is imported: only functions first called after that are counted by blocks,
- * so it has to be imported before what is fuzzed.
+ * V8's block coverage, turned on by importing this file. Only functions first called after that are counted by blocks,
+ * so import it before the code to be fuzzed.
  */
 
 import { type Profiler, Session } from 'node:inspector';
@@ -10,7 +10,9 @@ session.connect();
 post('Profiler.enable');
 post('Profiler.startPreciseCoverage', { callCount: false, detailed: true });
 
-/** Blocks of files, ours and the libraries', that were reached or left out since this was last called, each by its place. */
+/**
+ * The blocks of files, ours and the libraries', that were reached or skipped since the last call, each by its position.
+ */
 export function reached(): string[] {
   const { result } = post('Profiler.takePreciseCoverage') as Profiler.TakePreciseCoverageReturnType;
   return result
@@ -22,7 +24,7 @@ export function reached(): string[] {
     );
 }
 
-/** In the same thread the answer comes at once. */
+/** In the same thread, the callback is synchronous. */
 function post(method: string, parameters?: object): unknown {
   let outcome: unknown;
   session.post(method, parameters, (error, result) => {

@@ -1,4 +1,4 @@
-/** The coverage-guided fuzzer finds what chance does not, and a little of it runs over every parser. */
+/** The coverage-guided fuzzer finds what random inputs do not, and runs for a moment on every parser. */
 
 import t from 'tap';
 import { targets } from '../../fuzz/targets.ts';

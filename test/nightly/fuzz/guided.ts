@@ -1,7 +1,7 @@
 /**
- * A coverage-guided fuzzer over the block coverage of V8 itself, so that it runs the sources as they are: an input that
- * reaches a block no input reached before is kept and changed further. `npm run fuzz -- TARGET [SECONDS]`; `all` takes
- * every target in turn. Ends with exit code 1 and the input, in base64, at the first one that breaks a rule of rules.ts.
+ * A fuzzer guided by V8's own block coverage, so that it needs no instrumentation: an input that reaches a new block is
+ * kept and mutated further. `npm run fuzz -- TARGET [SECONDS]`; `all` takes every target in turn. At the first input
+ * that breaks a rule of rules.ts, prints it in base64 and exits with code 1.
  */
 
 import { randomInt } from 'node:crypto';
@@ -14,7 +14,7 @@ import { reached } from './coverage.ts';
 type Finding = { readonly input: Buffer; readonly error: unknown };
 type Fuzzed = Figures & { readonly blocks: number; readonly kept: number; readonly finding?: Finding };
 
-/** Changes inputs until `isOver`, asked before each one, or until one breaks a rule. */
+/** Mutates inputs until `isOver`, which is called before each one, returns true, or until one breaks a rule. */
 export async function fuzz(target: Target, isOver: (inputs: number) => boolean): Promise<Fuzzed> {
   const seen = new Set<string>();
   const figures = noFigures();
@@ -37,13 +37,13 @@ export async function fuzz(target: Target, isOver: (inputs: number) => boolean):
   return given();
 }
 
-/** What breaks parsers; the same kinds of things as the fuzz tests put in. */
+/** Typical troublemakers for parsers, of the same kinds as in the fuzz tests. */
 const pieces = [
   ...['\r\n', '\n', '\0', '\ufeff', '"', '%', '%00', '../', '-', '=', ';', '&', '#', '.', '..', ':', '//', '{', '}'],
   ...['null', '{}', '[]', '-0', '1e999', '18446744073709551616', '__proto__', 'true', SECRET, '['.repeat(500)],
 ].map((piece) => Buffer.from(piece));
 
-/** One of the inputs kept, the newest more often, with one to four changes. */
+/** One of the kept inputs, more often a new one, with one to four mutations. */
 function mutated(corpus: readonly Buffer[]): Buffer {
   const newest = randomInt(2) === 0 ? Math.max(0, corpus.length - 8) : 0;
   let bytes = one(corpus.slice(newest));
@@ -53,7 +53,7 @@ function mutated(corpus: readonly Buffer[]): Buffer {
 
 const one = <T>(some: readonly T[]): T => some[randomInt(some.length)] as T;
 
-/** Puts bytes in the place of as many others as `length` says. */
+/** Replaces `length` bytes with others. */
 const spliced = (bytes: Buffer, at: number, length: number, by: Uint8Array) =>
   Buffer.concat([bytes.subarray(0, at), by, bytes.subarray(at + length)]);
 
@@ -76,7 +76,7 @@ const mutations: readonly ((bytes: Buffer, corpus: readonly Buffer[]) => Buffer)
   },
 ];
 
-/** Runs the targets named on the command line, and says what came of each. */
+/** Runs the targets named on the command line, and reports the result of each. */
 async function main([name = '', seconds = '10']: readonly string[]): Promise<void> {
   const chosen = name === 'all' ? Object.entries(targets) : Object.entries(targets).filter(([key]) => key === name);
   if (chosen.length === 0) throw new Error(`expected all, or one of: ${Object.keys(targets).join(', ')}`);

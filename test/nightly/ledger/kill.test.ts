@@ -1,4 +1,7 @@
-/** kill -9 of services that share a file, again and again under load: what they acknowledged is there, and the file is sound. */
+/**
+ * Services that share a file are killed (`kill -9`) repeatedly under load: everything they acknowledged is there, and
+ * the file is intact.
+ */
 
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -13,7 +16,7 @@ const KILLS = 50;
 /** Services on the file at the same time. */
 const LANES = 3;
 const WRITERS = 8;
-/** Acknowledged before each kill; the kill then falls at random into what comes next. */
+/** Acknowledged before each kill, which then hits a random moment of what follows. */
 const LEAST_ACKNOWLEDGED = 12;
 
 t.setTimeout(180_000);
@@ -23,10 +26,10 @@ t.test(`${KILLS} times kill -9 under load loses no acknowledged install`, async 
   const env = settingsIn(folder, {
     WEBDIST_API_KEYS: `load:${await sha256Hex('load-key')}`,
     WEBDIST_LEDGER: `sqlite://${join(folder, 'ledger.sqlite')}`,
-    // Then every token that is handed out has counted before, where tokens count; a busy moment is a refusal.
+    // With `refuse`, an issued token has been recorded before; a busy moment leads to a refusal.
     WEBDIST_LEDGER_DOWN: 'refuse',
   });
-  /** Of services with WEBDIST_INSTALL_EVIDENCE=issue: a token that was handed out is an install. */
+  /** For services with WEBDIST_INSTALL_EVIDENCE=issue, where an issued token is an install. */
   const issued = new Set<string>();
   const confirmed = new Set<string>();
   const nonces = new Set<string>();

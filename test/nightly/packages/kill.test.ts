@@ -1,4 +1,4 @@
-/** `kill -9` of a pull, again and again: it ends with a whole package, and never shows half of one. */
+/** A pull is killed (`kill -9`) repeatedly: in the end the package is complete, and no reader ever sees half of it. */
 
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ t.test(`killed at random ${KILLS} times`, async (t) => {
   })();
   for (let kills = 0; kills < KILLS; kills++) {
     const pulling = runWebdist(t, ['packages', 'pull'], env);
-    // Any moment will do: what has to hold then holds always.
+    // Any moment will do, because the rule must always hold.
     await delay(100 + Math.random() * 900);
     await pulling.end('SIGKILL');
   }

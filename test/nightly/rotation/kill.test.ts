@@ -1,4 +1,7 @@
-/** `kill -9` of the command at every step: servers follow what is registered, and the next run ends it. */
+/**
+ * The command is killed (`kill -9`) at every step: servers follow what is registered, and the next run completes the
+ * rotation.
+ */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -8,14 +11,14 @@ import { runWebdist } from '../../harness/process.ts';
 import { startReady } from '../../harness/service.ts';
 import { until } from '../../harness/until.ts';
 
-/** Where the command dies, and whose key servers sign with by themselves after that; none: they answer 503. */
+/** Where the command dies, and with which key the servers sign after that; `none`: they answer 503. */
 type Death = {
   readonly name: string;
   readonly when:
     | { readonly said: RegExp }
     | { readonly at: 'in' | 'out'; readonly method: string; readonly nth: number };
   readonly left: 'old' | 'new' | 'none';
-  /** The request that was under way arrives so much later all the same. */
+  /** The request under way still arrives, this much later. */
   readonly lateMs?: number;
   readonly next?: '--rollback';
 };
@@ -98,7 +101,7 @@ async function killAt(t: Test, { when, lateMs }: Death, { door, env, to }: Await
   let count = 0;
   await new Promise<void>((resolve) => {
     door.hook = async (at, passed) => {
-      // Reading is a step of its own only once the new key is there.
+      // A read counts as a separate step only once the new key is registered.
       const isSought = passed.method !== 'GET' || door.passed.filter(({ method }) => method === 'POST').length >= 4;
       if (at !== when.at || passed.method !== when.method || !isSought || ++count < when.nth) return;
       door.hook = undefined;
@@ -111,7 +114,7 @@ async function killAt(t: Test, { when, lateMs }: Death, { door, env, to }: Await
   if (lateMs !== undefined) await until(() => removals(door.passed).length > 0, 'the late request');
 }
 
-/** Asks servers for tokens all the time. */
+/** Requests tokens from servers continuously. */
 function watchTokens(t: Test, urls: readonly string[]) {
   const tokens: { sentAt: number; keyId: string }[] = [];
   let ended = false;

@@ -1,4 +1,6 @@
-/** A rotation under load: three real processes that share a data folder, 200 requests a second, and figures for the gap. */
+/**
+ * A rotation under load: three processes that share a data folder, 200 requests a second, and the length of the gap.
+ */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';

@@ -54,7 +54,7 @@ function panel(samples: readonly Sample[], title: string, lines: readonly Measur
 const text = (x: number, y: number, words: string, attributes: string) =>
   `<text x="${x}" y="${y}" ${attributes}>${words.replace(/&/g, '&amp;').replace(/</g, '&lt;')}</text>`;
 
-/** The least of 1, 2, 4, 10 … that is not below a value. */
+/** The smallest of 1, 2, 4, 10 … that is not below a value. */
 function niceAbove(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value || 1));
   return power * ([1, 2, 4, 10].find((step) => value <= power * step) ?? 10);

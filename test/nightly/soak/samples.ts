@@ -1,9 +1,12 @@
-/** One moment of a soak: what `/metrics` says of the process, the ledger's files, and what the visitors saw since the last. */
+/**
+ * One sample of a soak: the process as `/metrics` shows it, the ledger's files, and the visitors' traffic since the
+ * sample before.
+ */
 
 import { statSync } from 'node:fs';
 import type { Slice } from './visitors.ts';
 
-/** What is measured, and for people to read. Megabytes are 2^20 bytes. */
+/** The measures, with their names for the report. Megabytes are 2^20 bytes. */
 export const measures = {
   rssMb: 'resident memory, MB',
   heapMb: 'heap in use, MB',
@@ -28,7 +31,7 @@ export type Sample = Readonly<Record<Measure, number>> & {
   readonly errors: number;
 };
 
-/** Node's histogram of event-loop delays counts the 10 ms between two looks as delay. */
+/** Node's histogram of event-loop delays includes its own sampling interval of 10 ms. */
 const RESOLUTION_MS = 10;
 
 const megabytes = (bytes: number) => bytes / 2 ** 20;
@@ -63,7 +66,7 @@ export function openSampler({ url, ledger }: { readonly url: string; readonly le
   };
 }
 
-/** Prometheus text; what differs only by its labels is added up. */
+/** Parses Prometheus text; series that differ only in labels are added up. */
 function readMetrics(text: string): Map<string, number> {
   const values = new Map<string, number>();
   for (const [, name = '', value] of text.matchAll(/^(\w+)(?:\{.*\})? (\S+)$/gm))

@@ -1,4 +1,7 @@
-/** The soak script runs, and its rule tells growth from noise. Whether webdist stays flat is told by an hour of it. */
+/**
+ * The soak script runs, and its rule distinguishes growth from noise. Only an hour of it shows whether webdist stays
+ * flat.
+ */
 
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -39,7 +42,7 @@ t.test('a few seconds of it', async (t) => {
   t.match(readFileSync(out.replace('.json', '.svg'), 'utf8'), /^<svg [\s\S]*<polyline points="\d[\s\S]*<\/svg>\n$/);
 });
 
-/** An hour with a sample every ten seconds; heap and memory saw up and down by 10 MB and grow by so much in an hour. */
+/** An hour with a sample every ten seconds; heap and memory oscillate by 10 MB and grow by this much in an hour. */
 const hour = (growthMb: number): Sample[] =>
   Array.from({ length: 360 }, (_, index) => {
     const saw = (index % 7) * 1.5;

@@ -1,7 +1,7 @@
 /**
- * The soak: `webdist serve` at half of what it can do for as long as asked, with a sample every ten seconds, to see whether
- * memory, handles and event-loop lag stay flat. `node test/nightly/soak/soak.ts --minutes 60 --out artifacts/soak.json` writes
- * every sample, a verdict, and a plot beside it. Ctrl-C ends it early with what there is.
+ * The soak: `webdist serve` at half of its capacity for a given time, with a sample every ten seconds, to see whether
+ * memory, handles and event-loop lag stay flat. `node test/nightly/soak/soak.ts --minutes 60 --out artifacts/soak.json`
+ * writes every sample, a verdict, and a plot beside it. Ctrl-C ends it early and keeps the results so far.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -31,7 +31,7 @@ const { values: asked } = parseArgs({
   options: {
     minutes: { type: 'string', default: '60' },
     out: { type: 'string', default: 'artifacts/soak.json' },
-    /** Requests a second; without it half of what a calibration finds. */
+    /** Requests a second; without it, half of what a calibration finds. */
     rate: { type: 'string' },
   },
 });
@@ -39,9 +39,12 @@ const minutes = Number(asked.minutes);
 if (!(minutes > 0)) throw new Error('--minutes: expected a number above 0');
 
 const CONNECTIONS = 64;
-/** So many visitors the rate limits count at the same time; until they know as many their memory grows, as it should. */
+/**
+ * The number of visitors that the rate limits count at the same time; until they hold that many, memory grows as
+ * expected.
+ */
 const VISITORS = 200_000;
-/** A short soak samples more often, so that there is something to see. */
+/** A short soak samples more often, to get enough samples. */
 const everyMs = Math.min(10_000, (minutes * 60_000) / 12);
 const warmUpSeconds = Math.min(10, minutes * 10);
 const calibrationSeconds = Math.min(30, minutes * 10);
@@ -78,7 +81,7 @@ try {
   ended.abort();
   await report(traffic, samples, await visitors.done);
 } catch (error) {
-  // Its log tells more.
+  // Its log has the details.
   isKept = true;
   stopped.abort();
   console.error(`The soak broke off; what the service wrote is in ${folder}.`);
@@ -93,7 +96,7 @@ try {
   if (!isKept) rmSync(folder, { recursive: true, force: true });
 }
 
-/** All defaults but the limits, which a single address would meet, and with the audit on. */
+/** All defaults, except the limits, which a single address would reach, and with the audit on. */
 function startService(): ChildProcess {
   const stdout = openSync(log, 'a');
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/main.ts', 'serve'], {
@@ -110,7 +113,7 @@ function startService(): ChildProcess {
       WEBDIST_RATE_LIMIT_ADDRESS: '1000000000',
     },
     stdio: ['ignore', stdout, 'inherit'],
-    // A group of its own: Ctrl-C is for the soak, which ends it in order.
+    // Its own process group, so that Ctrl-C reaches only the soak, which then stops it properly.
     detached: true,
   });
   closeSync(stdout);
@@ -139,7 +142,7 @@ async function meetVisitors(url: string): Promise<void> {
   await newcomers.done;
 }
 
-/** Half of what the same traffic reaches when every connection asks again at once. */
+/** Half of the rate that the same traffic reaches when every connection sends the next request at once. */
 async function rateFor(url: string): Promise<{ readonly perSecond: number; readonly capacity?: number }> {
   if (asked.rate) return { perSecond: Number(asked.rate) };
   const open = { url, connections: CONNECTIONS };
@@ -169,7 +172,7 @@ async function report(traffic: Awaited<ReturnType<typeof rateFor>>, samples: rea
   if (totals.errors > 0 || errorLines > 0) process.exitCode = 1;
 }
 
-/** Early refusals are counted by themselves. After an hour the log is too long for one string. */
+/** Early refusals are counted separately. After an hour the log is too long for one string. */
 async function countErrorLines(): Promise<number> {
   let count = 0;
   for await (const line of createInterface({ input: createReadStream(log) }))

@@ -1,18 +1,18 @@
 /**
- * Whether a soak stayed flat. The first third is the warm-up: code gets compiled, caches and the count of visitors fill.
- * The rest is cut into ten windows; the slope is the median of the slopes between every two of them (Theil and Sen), its
- * noise half of the middle half of those. A measure is **not flat** when it grew by more than twice its noise *and* by more
- * than its allowance in an hour.
+ * Whether a soak stayed flat. The first third is the warm-up: code gets compiled, caches and the count of visitors
+ * fill. The rest is divided into ten windows; the slope is the median of the slopes between every two of them
+ * (Theil–Sen), and its noise is half of their interquartile range. A measure is **not flat** when it grew by more than
+ * twice its noise *and* by more than its allowance in an hour.
  */
 
 import { type Measure, measures, type Sample } from './samples.ts';
 
 const WARM_UP_SHARE = 1 / 3;
 const WINDOWS = 10;
-/** Of a shorter soak a slope per hour says nothing. */
+/** For a shorter soak, a slope per hour means nothing. */
 export const LEAST_MINUTES = 15;
 
-/** What may be added in an hour: a share of the median, or so much. What is not here may grow. */
+/** The growth allowed in an hour: a share of the median, or an absolute amount. Other measures may grow. */
 const allowances: Partial<Record<Measure, { readonly share?: number; readonly of?: number }>> = {
   rssMb: { share: 0.05 },
   heapMb: { share: 0.05, of: 2 },
@@ -31,7 +31,7 @@ type Judged = {
   /** Per hour, after the warm-up; the noise has the same unit. */
   readonly slope: number;
   readonly noise: number;
-  /** Undefined for what may grow. */
+  /** Undefined if the measure may grow. */
   readonly allowed: number | undefined;
   readonly isFlat: boolean;
 };
@@ -67,7 +67,7 @@ function judgeOne(measure: Measure, samples: readonly Sample[]): Judged {
   return { measure, first: values[0] ?? 0, median, last: values.at(-1) ?? 0, slope, noise, allowed, isFlat };
 }
 
-/** Medians; of the heap the least, which is what a garbage collection left. */
+/** Medians; for the heap the minimum, which is what a garbage collection left. */
 function windowsOf(measure: Measure, samples: readonly Sample[]) {
   const size = Math.max(1, samples.length / WINDOWS);
   const count = Math.min(WINDOWS, samples.length);
@@ -84,7 +84,7 @@ function windowsOf(measure: Measure, samples: readonly Sample[]) {
   });
 }
 
-/** The value below which a share of all lie; 0 of none. */
+/** The value below which a share of all values lie; 0 if there are none. */
 function at(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;

@@ -1,6 +1,6 @@
 /**
- * Visitors as a page has them: a first token without a cookie, the report of the tap, the fresh token after it, some
- * who come back, some who send nonsense.
+ * The visitors of a page: a first token without a cookie, the report of the tap, a fresh token after it; some come
+ * back, some send nonsense.
  */
 
 import { Agent, request } from 'node:http';
@@ -9,16 +9,22 @@ import { setTimeout as delay } from 'node:timers/promises';
 type Visitors = {
   readonly url: string;
   readonly connections: number;
-  /** All connections together; without it each asks again as soon as it is answered. */
+  /**
+   * Requests of all connections together; without it, each connection sends the next request as soon as it has a
+   * response.
+   */
   readonly perSecond?: number;
-  /** Only visitors who were never there and ask twice, so that the service gets to know each. */
+  /** Only new visitors, who send two requests each, so that the service counts each of them. */
   readonly areNew?: boolean;
 };
 
-/** What came of the requests; latencies in milliseconds, of answers as they should be, from when a request was due. */
+/**
+ * The outcome of the requests; latencies, in milliseconds from the time a request was due, are only of expected
+ * responses.
+ */
 export type Traffic = {
   answered: number;
-  /** 503: early refusals are what the service promises under overload. */
+  /** 503: early refusals, which are expected under overload. */
   refused: number;
   errors: number;
   /** The first few, for the report. */
@@ -27,14 +33,17 @@ export type Traffic = {
 
 export type Slice = Traffic & { readonly latenciesMs: number[] };
 
-/** People who come back; as many cookies are kept. */
+/** The number of returning visitors, and of cookies kept for them. */
 const RETURNING = 5000;
 
 const bad = ['{', '{"app":7}', '{"app":"com.example.unknown"}', '{"dtype":"download"}', '{"token":"\\u0000"}'];
 
 type Answer = { readonly status: number; readonly cookie: string | undefined; readonly body: string };
 
-/** Sends visitors until told to stop. `take` gives what came since it was last called, `done` everything, once it ended. */
+/**
+ * Sends visitors until it is stopped. `take` returns the traffic since its last call, `done` everything, once it has
+ * ended.
+ */
 export function sendVisitors(visitors: Visitors, stop: AbortSignal) {
   const total: Traffic = { answered: 0, refused: 0, errors: 0, examples: [] };
   const empty = (): Slice => ({ answered: 0, refused: 0, errors: 0, examples: [], latenciesMs: [] });
@@ -44,10 +53,10 @@ export function sendVisitors(visitors: Visitors, stop: AbortSignal) {
   const everyMs = visitors.perSecond === undefined ? 0 : (visitors.connections / visitors.perSecond) * 1000;
 
   const worker = async (index: number) => {
-    // Its own, so that there are as many connections all the time.
+    // Its own agent, so that the number of connections is constant.
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     let dueAt = began + (everyMs * index) / visitors.connections;
-    /** One request when it is due; undefined when it was refused, went wrong, or it is time to stop. */
+    /** One request when it is due; undefined if it was refused, failed, or it is time to stop. */
     const ask = async (path: string, body: string, cookie: string | undefined, expected: number) => {
       const early = dueAt - performance.now();
       if (early > 0) await delay(early);
@@ -89,7 +98,7 @@ export function sendVisitors(visitors: Visitors, stop: AbortSignal) {
 
 type Ask = (path: string, body: string, cookie: string | undefined, expected: number) => Promise<Answer | undefined>;
 
-/** One visitor: three in ten come back with a cookie, one in twenty is no page at all. */
+/** One visitor: three in ten return with a cookie, one in twenty sends an invalid request. */
 async function visit(ask: Ask, known: string[]): Promise<void> {
   if (Math.random() < 0.05) {
     const body = bad[Math.floor(Math.random() * bad.length)] ?? '';
