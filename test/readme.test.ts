@@ -1,4 +1,4 @@
-/** The README says what is so: its commands exist, and it starts with the two that a newcomer runs. */
+/** The README is correct: its commands exist, and it starts with the two that a newcomer runs. */
 
 import { readFileSync } from 'node:fs';
 import t from 'tap';

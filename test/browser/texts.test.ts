@@ -2,7 +2,7 @@ import t from 'tap';
 import { english } from '../../src/browser/install-button-english.ts';
 import { texts } from '../../src/browser/install-button-texts.ts';
 
-/** The official languages of the EU, but English, which the button itself holds. */
+/** The official languages of the EU except English, which is part of the button. */
 const languages = 'bg cs da de el es et fi fr ga hr hu it lt lv mt nl pl pt ro sk sl sv'.split(' ');
 
 t.test('the button speaks every official language of the EU', async (t) => {

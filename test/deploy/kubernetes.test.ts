@@ -1,6 +1,6 @@
 /**
- * `deploy/base` against Kubernetes' own schemas (PyPI's kubernetes-validate carries them), against itself, and against
- * the service: what the probes ask, which settings it takes, how the image runs.
+ * `deploy/base` against Kubernetes' own schemas (PyPI's kubernetes-validate carries them), for consistency, and against
+ * the service: the paths of the probes, the settings, and how the image runs.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -15,7 +15,7 @@ import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
 
 const BASE = 'deploy/base';
-/** The oldest and the newest whose schemas a cluster of today may have. */
+/** The oldest and the newest version that a cluster is likely to run. */
 const VERSIONS = ['1.31', '1.37'];
 
 const has = (program: string, ...args: string[]) => spawnSync(program, args).status === 0;
@@ -26,7 +26,7 @@ const builder = builders.find(([program]) =>
 const noBuilder = !builder && 'neither kustomize nor kubectl is here';
 const noSchemas = noBuilder || (!has('kubernetes-validate', '--version') && 'kubernetes-validate (PyPI) is not here');
 
-/** As far as this test looks into it. */
+/** The members that this test examines. */
 type Container = {
   name: string;
   image: string;
@@ -78,9 +78,9 @@ t.test('kustomize: every resource in the namespace, with the label that selects 
 });
 
 for (const version of VERSIONS)
-  t.test(`Kubernetes ${version}: strictly what the schemas say`, { skip: noSchemas }, async (t) => {
+  t.test(`Kubernetes ${version}: strictly valid`, { skip: noSchemas }, async (t) => {
     const folder = temporaryFolder(t);
-    // A custom resource has no schema of Kubernetes'; what is looked at of it is below.
+    // Kubernetes has no schema for a custom resource; its checks are below.
     const core = build()
       .split(/^---$/m)
       .filter((text) => !/^kind: ExternalSecret$/m.test(text));
@@ -107,7 +107,7 @@ const annotations = deployment.template.metadata.annotations as Record<string, s
 const dockerfile = readFileSync('Dockerfile', 'utf8');
 const env = (name: string) => new RegExp(`\\b${name}=(\\S+)`).exec(dockerfile)?.[1];
 
-t.test('the pods run as the image does: not root, no privilege, nothing to write but two folders', async (t) => {
+t.test('the pods run as the image does: not as root, without privileges, with only two writable folders', async (t) => {
   const [, user, group] = /^USER (\d+):(\d+)$/m.exec(dockerfile) ?? [];
   t.strictSame(pod.securityContext, {
     runAsNonRoot: true,
@@ -129,7 +129,7 @@ t.test('the pods run as the image does: not root, no privilege, nothing to write
 t.test('the variables that Kubernetes adds for the Services beside it are not settings', async (t) => {
   t.equal(pod.enableServiceLinks, false, 'Kubernetes adds none in this namespace');
   const settings = { WEBDIST_MODE: 'sandbox', WEBDIST_DATA_DIR: temporaryFolder(t) };
-  // Three Services, as a kubelet would add their variables without it.
+  // The variables of three Services, which a kubelet would add without that setting.
   for (const name of ['WEBDIST', 'WEBDIST_CANARY', 'WEBDIST_LEDGER']) {
     const links = {
       [`${name}_SERVICE_HOST`]: '10.0.0.1',
@@ -145,7 +145,7 @@ t.test('the variables that Kubernetes adds for the Services beside it are not se
   }
 });
 
-t.test('the probes and Prometheus ask what the service answers', async (t) => {
+t.test('the probes and Prometheus use paths that the service has', async (t) => {
   const { url } = await startReady(t, await startSandbox(t));
   const probes = [container.startupProbe, container.livenessProbe, container.readinessProbe];
   for (const { httpGet } of probes) {
@@ -159,7 +159,7 @@ t.test('the probes and Prometheus ask what the service answers', async (t) => {
   t.strictSame(named('NetworkPolicy', all).spec.ingress[0].ports, [{ port: container.ports[0]?.name }]);
 });
 
-t.test('the settings are settings, and every secret they name is mounted', async (t) => {
+t.test('the settings exist, and every secret that they name is mounted', async (t) => {
   const folder = temporaryFolder(t);
   const { data = {}, metadata } = named('ConfigMap', all);
   t.strictSame(container.envFrom, [{ configMapRef: { name: metadata.name } }]);
@@ -180,7 +180,7 @@ t.test('the settings are settings, and every secret they name is mounted', async
   const files = Object.values(data).flatMap((value) => /\/secrets\/(.+)$/.exec(value)?.[1] ?? []);
   t.strictSame(files.sort(), entries.map(({ secretKey }) => secretKey).sort(), 'each file that is named is brought');
 
-  // No schema of Kubernetes' is there for it: the shape as external-secrets.io describes it.
+  // Kubernetes has no schema for it; this is its shape according to external-secrets.io.
   t.equal(external.apiVersion, 'external-secrets.io/v1');
   t.match(external.spec, { secretStoreRef: { kind: 'ClusterSecretStore', name: String }, refreshInterval: /^\d+m$/ });
   for (const { remoteRef } of entries) t.match(remoteRef.key, /^webdist\//);
@@ -189,7 +189,7 @@ t.test('the settings are settings, and every secret they name is mounted', async
   t.equal(volume.secret.defaultMode & 0o007, 0, 'not for everybody to read');
 });
 
-t.test('no secret is in the files', async (t) => {
+t.test('the files contain no secret', async (t) => {
   for (const path of globSync(`${BASE}/*`))
     t.notMatch(readFileSync(path, 'utf8'), /PRIVATE KEY|:\/\/[^/\s]*:[^/\s]*@|^kind: Secret$|stringData/m, path);
 });
@@ -206,6 +206,6 @@ t.test('replicas, disruptions and resources fit together', async (t) => {
   const { requests, limits } = container.resources;
   t.ok(Number.parseInt(requests.memory, 10) < Number.parseInt(limits.memory, 10));
   t.match(requests.cpu, /^\d+m$/, 'the autoscaler reckons with it');
-  // Three seconds of draining, six for what is under way: docs/operations.md.
+  // Three seconds to drain, six to finish requests (docs/operations.md).
   t.ok(pod.terminationGracePeriodSeconds > 9);
 });

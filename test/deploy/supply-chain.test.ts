@@ -1,10 +1,13 @@
-/** What is installed with webdist: licences that allow it, hashes for everything, and no install script that nobody named. */
+/**
+ * The packages installed with webdist: permissive licences, a hash for each, and only install scripts that are allowed
+ * or refused by name.
+ */
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 
-/** Ask of nobody more than to be named. */
+/** They require only attribution. */
 const LICENCES = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'BlueOak-1.0.0', 'ISC', 'MIT'];
 
 type Component = {
@@ -38,7 +41,7 @@ t.test('the bill of materials: every licence known and permissive, every package
   );
 });
 
-t.test('the lock file: everything with a hash, nothing from beside the registry', async (t) => {
+t.test('the lock file: everything has a hash and comes from the registry', async (t) => {
   const registry = /^https:\/\/registry\.npmjs\.org\//;
   const strange = locked.filter(([, { integrity, resolved }]) => !integrity || (resolved && !registry.test(resolved)));
   t.strictSame(

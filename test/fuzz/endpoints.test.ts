@@ -1,6 +1,6 @@
 /**
- * Whatever is sent to any path, with or without a credential: no 500, no hang, an error is a problem document, and neither
- * answer nor log holds a secret. `npm run test:nightly` makes more of them.
+ * Arbitrary requests to any path, with or without a credential: no 500, no hang, errors are problem documents, and
+ * neither response nor log contains a secret. `npm run test:nightly` makes more of them.
  */
 
 import { createHash, randomBytes } from 'node:crypto';
@@ -19,7 +19,7 @@ const numRuns = Number(process.env['FUZZ_RUNS'] ?? 200);
 const API_KEY = randomBytes(24).toString('base64url');
 const LEDGER_SECRET = randomBytes(32).toString('base64url');
 
-/** Everything on, so that every path is there. */
+/** With everything turned on, so that every path exists. */
 const settings = {
   WEBDIST_RATE_LIMIT: '1000000000',
   WEBDIST_RATE_LIMIT_ADDRESS: '1000000000',
@@ -32,7 +32,7 @@ const settings = {
   WEBDIST_TRUST_PROXY: '127.0.0.1',
 };
 
-/** Credentials of each kind that are good, to be sent whole or damaged. */
+/** Valid credentials of each kind, to be sent as they are or damaged. */
 async function credentialsOf(url: string): Promise<Known & { readonly installUrl: string }> {
   const answer = await askToken(url);
   const { installUrl, nonce } = (await answer.json()) as { installUrl: string; nonce: string };
@@ -60,7 +60,7 @@ function send(url: string, { method, path, headers, body }: Sent): Promise<{ sta
   return new Promise((resolve, reject) => {
     const { protocol, hostname, port } = new URL(url);
     const bytes = body === undefined ? undefined : Buffer.from(body);
-    // Of methods that have no body as a rule Node leaves it out.
+    // Node does not send the body of methods that normally have none.
     const all = { ...headers, ...(bytes && { 'content-length': String(bytes.length) }) };
     const answered = async (answer: IncomingMessage) => {
       const text = (await answer.toArray()).join('');
@@ -73,7 +73,7 @@ function send(url: string, { method, path, headers, body }: Sent): Promise<{ sta
   });
 }
 
-/** Sends; this thread's processor is the client's and the server's. */
+/** Sends a request; this thread's CPU time covers both client and server. */
 async function timed(url: string, sent: Sent) {
   const before = process.threadCpuUsage();
   const answer = await send(url, sent);
@@ -81,7 +81,7 @@ async function timed(url: string, sent: Sent) {
   return { ...answer, ms: (user + system) / 1000 };
 }
 
-/** Sends requests to a server and holds each answer against the rules. */
+/** Sends requests to a server and checks each response against the rules. */
 async function fuzz(t: Test, url: string, requests: fc.Arbitrary<Sent>, secrets: readonly string[]) {
   const figures = { inputs: 0, slowestMs: 0, statuses: {} as Record<number, number> };
   const rule = async (sent: Sent) => {
@@ -115,7 +115,7 @@ t.test('the service', async (t) => {
       t.ok(name === 'any address' || statuses[200] || statuses[204] || statuses[302], 'some of them good');
       t.equal((await fetch(`${running.url}/health/ready`)).status, 200, 'still ready');
     });
-  await t.test('what was once answered with 500', async (t) => {
+  await t.test('requests that once got a 500', async (t) => {
     t.equal((await fetch(`${running.url}/oauth/token`, { method: 'POST' })).status, 400, 'no body, no content type');
     for (const path of ['/*!', '/a*b', '/:a(', '/(', '/:'])
       t.equal((await fetch(running.url + path)).status, 404, `${path}: like the pattern of a route`);

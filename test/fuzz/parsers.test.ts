@@ -1,5 +1,5 @@
 /**
- * Whatever is put into a parser, it answers or throws what its caller expects, soon, and says nothing of a secret: see
+ * For any input, a parser quickly returns, or throws an error that its caller expects, and reveals no secret: see
  * rules.ts. `npm run test:nightly` makes more of them.
  */
 
@@ -10,7 +10,10 @@ import { SECRET, type Target, targets } from './targets.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 200);
 
-/** What breaks parsers: ends of lines and of texts, JSON's and JavaScript's special values, long and deep things. */
+/**
+ * Typical troublemakers for parsers: line ends and terminators, special values of JSON and JavaScript, long and deeply
+ * nested input.
+ */
 const pieces = [
   ...['', '\r\n', '\0', '\ufeff', '\ud800', '"', '%', '%00', '../', '-', '=', ';', '&', '#', '.', '..', '\\n'],
   ...['null', '{}', '[]', '-0', '1e999', '18446744073709551616', '__proto__', 'constructor', 'true', SECRET],
@@ -18,7 +21,7 @@ const pieces = [
 ];
 const piece = fc.oneof(fc.constantFrom(...pieces), fc.string(), fc.uint8Array({ maxLength: 8 }));
 
-/** A good input with a few pieces of it replaced by others. */
+/** A valid input with a few pieces replaced by others. */
 const damaged = (seed: string | Uint8Array) =>
   fc
     .array(fc.tuple(fc.nat(seed.length), fc.nat(40), piece), { minLength: 1, maxLength: 3 })
@@ -31,7 +34,7 @@ const damaged = (seed: string | Uint8Array) =>
     );
 
 const jsonPart = fc.jsonValue().map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'));
-/** Whatever JSON in the parts of a compact JWS or JWE. */
+/** Arbitrary JSON in the parts of a compact JWS or JWE. */
 const token = fc
   .array(fc.oneof(jsonPart, fc.base64String()), { minLength: 1, maxLength: 6 })
   .map((all) => all.join('.'));

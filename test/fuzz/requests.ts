@@ -1,4 +1,4 @@
-/** Requests that are nearly good: for each path bodies made of its own members, with headers that mean something. */
+/** Requests that are nearly valid: for each path, bodies with its own members, and meaningful headers. */
 
 import fc from 'fast-check';
 
@@ -9,7 +9,7 @@ export type Sent = {
   readonly body: string | Uint8Array | undefined;
 };
 
-/** Credentials of each kind that are good. */
+/** Valid credentials of each kind. */
 export type Known = {
   readonly apiKey: string;
   readonly cookie: string;
@@ -17,11 +17,11 @@ export type Known = {
   readonly subject_token: string;
   readonly access_token: string;
   readonly refresh_token: string;
-  /** The `request` a login page gets. */
+  /** The `request` that a login page receives. */
   readonly login: string;
 };
 
-/** A good text, or with a few characters of it replaced. */
+/** A valid text, or one with a few characters replaced. */
 const nearly = (good: string) =>
   fc.oneof(
     fc.constant(good),
@@ -97,7 +97,7 @@ const oauth = ({ subject_token, refresh_token }: Known) =>
     { requiredKeys: [] },
   );
 
-/** What is sent to one path. */
+/** A request to one path. */
 type Form = { readonly type: string; readonly body: fc.Arbitrary<Sent['body']>; readonly query?: fc.Arbitrary<object> };
 
 const json = (value: fc.Arbitrary<unknown>): Form => ({
@@ -122,7 +122,7 @@ const authorization = fc.record(
   { requiredKeys: ['response_type', 'client_id', 'code_challenge', 'code_challenge_method'] },
 );
 
-/** The paths, and what each takes. */
+/** The paths, and what each accepts. */
 const forms = (known: Known): Readonly<Record<string, Form>> => ({
   '/install-token': { ...json(install), query: install },
   '/install-tokens': json(
@@ -143,7 +143,7 @@ const forms = (known: Known): Readonly<Record<string, Form>> => ({
   '/metrics': { type: 'application/json', body: anyBody, query: fc.constant({}) },
 });
 
-/** Requests to each path: mostly with its own method and type of content, sometimes with any other. */
+/** Requests to each path: mostly with its own method and content type, sometimes with another. */
 export function requestsTo(known: Known): Readonly<Record<string, fc.Arbitrary<Sent>>> {
   const all = Object.entries(forms(known)).map(([path, { type, body, query }]) => {
     const own = query ? ['POST', 'GET'] : ['POST'];
@@ -241,7 +241,7 @@ const CONTENT_TYPES = [
   'application/vnd.api+json',
 ];
 
-/** Bytes that HTTP lets into the value of a header. */
+/** Bytes that HTTP allows in the value of a header. */
 const headerValue = fc.stringMatching(/^[\x21-\x7e\x80-\xff]([\x20-\x7e\x80-\xff]{0,60}[\x21-\x7e\x80-\xff])?$/);
 const maybe = (value: fc.Arbitrary<string>) => fc.option(value, { nil: undefined, freq: 2 });
 

@@ -1,14 +1,17 @@
-/** What must be true of every input of a parser, and the figures of a run. */
+/** The rules for every input of a parser, and the figures of a run. */
 
 import { WebdistError } from '../../src/errors.ts';
 import { secrets, type Target } from './targets.ts';
 
-/** More than this on the processor is a hang, if it happens again. */
+/** More CPU time than this is a hang, if it happens twice. */
 export const HANG_MS = 100;
-/** What took longer is tried again, and the shorter time counts: the other may have been the compiler's or the collector's. */
+/**
+ * A slow input is tried again, and the shorter time counts, because the first may include compilation or garbage
+ * collection.
+ */
 export const SUSPICIOUS_MS = 10;
 
-/** Milliseconds of this thread's processor; a machine that is busy with others does not make it more. */
+/** CPU milliseconds of this thread, which do not grow on a busy machine. */
 const cpuMs = (before: NodeJS.CpuUsage) => {
   const { user, system } = process.threadCpuUsage(before);
   return (user + system) / 1000;
@@ -18,8 +21,8 @@ export type Figures = { inputs: number; refused: number; slowestMs: number };
 export const noFigures = (): Figures => ({ inputs: 0, refused: 0, slowestMs: 0 });
 
 /**
- * Runs a target on an input. Throws when it throws something that is not for its caller, when its message holds a piece
- * of a secret, or when it takes too long twice in a row.
+ * Runs a target on an input. Throws if the target throws an error that its caller does not expect, if the message
+ * contains a piece of a secret, or if it takes too long twice in a row.
  */
 export async function check(target: Target, input: Buffer, figures = noFigures()): Promise<void> {
   const took = await once(target, input, figures);
@@ -46,7 +49,7 @@ async function once({ run, throws = [] }: Target, input: Buffer, figures: Figure
   return cpuMs(before);
 }
 
-/** Throws when a text holds sixteen or more characters of a secret. */
+/** Throws when a text contains sixteen or more characters of a secret. */
 function refuseSecrets(text: string): void {
   for (const [word] of text.matchAll(/[A-Za-z0-9+/=_-]{16,}/g))
     if (secrets.some((secret) => secret.includes(word))) throw new Error('the message holds a piece of a secret');

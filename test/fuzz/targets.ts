@@ -1,6 +1,6 @@
 /**
- * Every parser that takes what somebody else wrote, as a function of bytes, with good inputs to start from. Used by the
- * fuzz tests and by the coverage-guided fuzzer, which hold each input against the same rules: `check` in rules.ts.
+ * Every parser of foreign input, as a function of bytes, with valid inputs to start from. Used by the fuzz tests and by
+ * the coverage-guided fuzzer, which apply the same rules: `check` in rules.ts.
  */
 
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
@@ -34,14 +34,14 @@ import { derToRaw } from '../../src/signer/der.ts';
 import { readPrivateKey } from '../../src/signer/pem.ts';
 import { parsePkcs11Uri } from '../../src/signer/pkcs11-uri.ts';
 
-/** A secret that inputs hold and no message may. */
+/** A secret that inputs contain and no message may contain. */
 export const SECRET = 'c2VjcmV0LXRoYXQtbXVzdC1ub3QtbGVhaw';
 
 export type Target = {
   readonly run: (input: Buffer) => unknown;
   /** The first is accepted. */
   readonly seeds: readonly (string | Uint8Array)[];
-  /** Names of errors it may throw beside WebdistError: whoever calls it takes any of these as "not usable". */
+  /** Names of errors that it may throw besides WebdistError; its callers treat any of these as "not usable". */
   readonly throws?: readonly string[];
 };
 
@@ -51,7 +51,7 @@ const app = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
 const keyId = '0f3c8a52-3a5e-4b0e-9d59-6f2f3b3f2a11';
 const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
 const sec1 = privateKey.export({ format: 'pem', type: 'sec1' }).toString();
-/** All that inputs hold of secrets, for the rule that no message repeats any of it. */
+/** All secrets in the inputs, for the rule that no message repeats them. */
 export const secrets = [SECRET, pem.replace(/\s/g, ''), sec1.replace(/\s/g, '')];
 
 const folder = mkdtempSync(join(tmpdir(), 'webdist-fuzz-'));
@@ -131,11 +131,11 @@ async function readAnswer(input: Buffer): Promise<void> {
   await api.list(readDomain, 'alternativeDistributionDomains', {});
 }
 
-/** Problems without the names in them: names are said back, values never. */
+/** Problems without the names in them: messages repeat names, but never values. */
 const withoutNames = (problems: readonly Problem[]) =>
   problems.map(({ message }) => message.replace(/^.*?: /s, '').replace(/^Unrecognized key.*/s, '')).join('\n');
 
-/** `NAME=value` lines. A path could name a file of this machine: those are read by other tests. */
+/** `NAME=value` lines. A path could name a file of this machine; other tests read files. */
 function readSettings(lines: string): void {
   const env: Record<string, string> = { ASC_PRIVATE_KEY_B64: SECRET };
   for (const line of lines.split('\n')) {
@@ -172,7 +172,7 @@ apps:
     marketplaceKit: { license: { dynamicLicenseURL: https://example.com/l } }
 `;
 
-/** Zod's errors and JSON's are what their callers catch. */
+/** Their callers catch the errors of zod and JSON. */
 const unreadable = ['SyntaxError', 'ZodError', '$ZodError', 'Error'];
 
 export const targets: Readonly<Record<string, Target>> = {

@@ -13,7 +13,7 @@ const input = {
   nonce: '5E0C1B5A-8C0E-4B4B-9C64-0A3B7C1F2D90',
 } as const;
 
-t.test('a token with all claims is the one of docs/apple-facts.md §1.4', async (t) => {
+t.test('a token with all claims equals that of docs/apple-facts.md §1.4', async (t) => {
   t.equal(
     Buffer.from(signingKey({}, '0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11').encodedHeader, 'base64url').toString(),
     '{"alg":"ES256","kid":"0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11","typ":"JWT"}',
@@ -26,7 +26,7 @@ t.test('a token with all claims is the one of docs/apple-facts.md §1.4', async 
   );
 });
 
-t.test('what is not known is left out, iid and vid together', async (t) => {
+t.test('unknown claims are omitted; iid and vid only together', async (t) => {
   t.strictSame(claimsFor({ ...input, dtype: 'redownload', appleVersionId: undefined, country: undefined }), {
     iss: '6500000001',
     iat: 1790000000,
@@ -38,7 +38,7 @@ t.test('what is not known is left out, iid and vid together', async (t) => {
   });
 });
 
-t.test('ids beyond what a JavaScript number holds stay as they are', async (t) => {
+t.test('ids that exceed a JavaScript number stay exact', async (t) => {
   const app = { appleItemId: '18446744073709551615', bundleId: 'com.example.big' };
   const claims = claimsFor({ ...input, app, appleVersionId: '9007199254740993' });
   t.match(claims, { iss: '18446744073709551615', iid: '18446744073709551615', vid: '9007199254740993' });

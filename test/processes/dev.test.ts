@@ -9,7 +9,7 @@ import { temporaryFolder } from '../harness/folder.ts';
 import { askToken } from '../harness/http.ts';
 import { until } from '../harness/until.ts';
 
-t.test('restarts with every change, of a page too, and signs each time', async (t) => {
+t.test('restarts after every change, also of a page, and signs each time', async (t) => {
   const cwd = temporaryFolder(t);
   for (const name of ['src', 'package.json']) cpSync(name, join(cwd, name), { recursive: true });
   symlinkSync(resolve('node_modules'), join(cwd, 'node_modules'));

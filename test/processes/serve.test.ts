@@ -14,7 +14,7 @@ import { until } from '../harness/until.ts';
 
 const generous = { WEBDIST_RATE_LIMIT: '1000000', WEBDIST_RATE_LIMIT_ADDRESS: '1000000' };
 
-t.test('ten services at the same moment make one key and one domain, and sign with it', async (t) => {
+t.test('ten services started at once register one key and one domain, and sign with that key', async (t) => {
   const sandbox = await startSandbox(t);
   const services = await Promise.all(
     Array.from({ length: 10 }, () => startProcess(t, { ...sandbox.settings, WEBDIST_DATA_DIR: temporaryFolder(t) })),
@@ -34,7 +34,7 @@ t.test('ten services at the same moment make one key and one domain, and sign wi
   for (const { token } of answers) t.equal((await sandbox.device({ token })).accepted, true);
 });
 
-t.test('a restart asks for nothing new; killed between POST and its answer, it finds what was made', async (t) => {
+t.test('a restart creates nothing; killed between POST and response, it finds what was created', async (t) => {
   const sandbox = await startSandbox(t);
   const env = { ...sandbox.settings, WEBDIST_DATA_DIR: temporaryFolder(t) };
   await setFault(sandbox, {
@@ -77,7 +77,7 @@ t.test('a restart asks for nothing new; killed between POST and its answer, it f
   t.strictSame(await requestsSeen(sandbox, 'POST'), [], 'a restart makes no POST');
 });
 
-t.test('the answer of the POST is lost: what was made is found', async (t) => {
+t.test('the response of the POST is lost: the service finds what was created', async (t) => {
   const sandbox = await startSandbox(t);
   await setFault(sandbox, { method: 'POST', drop: 'after', times: 2 });
   const service = await startProcess(t, { ...sandbox.settings, WEBDIST_DATA_DIR: temporaryFolder(t) });
@@ -122,7 +122,8 @@ t.test('SIGTERM under load: no request fails, exit 0 within 10 s', async (t) => 
   const visitor = async () => {
     while (!gone) {
       const outcome = await ask();
-      // Once nobody listens any more a balancer would have gone elsewhere: the server was unready for seconds.
+      // By the time the server stops listening, a load balancer would have moved on: the server was not ready for
+      // seconds.
       if (outcome.error?.code === 'ECONNREFUSED') gone = true;
       else outcomes.push(outcome);
     }
@@ -144,7 +145,7 @@ t.test('SIGTERM under load: no request fails, exit 0 within 10 s', async (t) => 
   t.ok(service.output().includes('"event":"shut_down"'));
 });
 
-t.test('SIGHUP looks again at once', async (t) => {
+t.test('SIGHUP starts a check at once', async (t) => {
   const sandbox = await startSandbox(t);
   const service = await startProcess(t, { ...sandbox.settings, WEBDIST_DATA_DIR: temporaryFolder(t) });
   await isReady(service.url);
@@ -182,7 +183,7 @@ t.test('wrong settings: one message, exit 1, nothing secret', async (t) => {
   t.notMatch(output(), /at .*\.ts:\d+/, 'no stack');
 });
 
-t.test('a port in use is said in one line', async (t) => {
+t.test('a port in use is reported in one line', async (t) => {
   const other = createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => other.once('listening', resolve));
   t.teardown(() => other.close());
@@ -196,25 +197,22 @@ t.test('a port in use is said in one line', async (t) => {
   t.match(output(), /^webdist: PORT: cannot listen on 127\.0\.0\.1 port \d+ \(EADDRINUSE\)/m);
 });
 
-t.test(
-  'sandbox mode says so in the log, the page and health; production without settings says how to get it',
-  async (t) => {
-    const service = await startProcess(t, { WEBDIST_MODE: 'sandbox', WEBDIST_DATA_DIR: temporaryFolder(t) });
-    await isReady(service.url);
-    t.match(service.output(), /SANDBOX MODE/);
-    t.match(await (await fetch(service.url)).text(), /SANDBOX/);
-    t.match(await (await fetch(`${service.url}/health/ready`)).json(), { mode: 'sandbox' });
-    const token = await fetch(`${service.url}/install-token`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: '{}',
-    });
-    t.equal(token.status, 200, 'anybody may try');
-    const { exited, output } = runWebdist(t, ['serve'], { NODE_ENV: 'production' });
-    t.equal(await exited, 1);
-    t.match(output(), /6 settings are wrong \(for a demo that needs no settings, set WEBDIST_MODE=sandbox\)/);
-  },
-);
+t.test('log, page and health report sandbox mode; production without settings explains it', async (t) => {
+  const service = await startProcess(t, { WEBDIST_MODE: 'sandbox', WEBDIST_DATA_DIR: temporaryFolder(t) });
+  await isReady(service.url);
+  t.match(service.output(), /SANDBOX MODE/);
+  t.match(await (await fetch(service.url)).text(), /SANDBOX/);
+  t.match(await (await fetch(`${service.url}/health/ready`)).json(), { mode: 'sandbox' });
+  const token = await fetch(`${service.url}/install-token`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  });
+  t.equal(token.status, 200, 'anybody may try');
+  const { exited, output } = runWebdist(t, ['serve'], { NODE_ENV: 'production' });
+  t.equal(await exited, 1);
+  t.match(output(), /6 settings are wrong \(for a demo that needs no settings, set WEBDIST_MODE=sandbox\)/);
+});
 
 t.test('the demo of the image: an explicit mode applies, and another tool’s API key does not break it', async (t) => {
   const service = await startProcess(t, {
@@ -230,7 +228,7 @@ t.test('the demo of the image: an explicit mode applies, and another tool’s AP
     t.match(service.output(), `"event":"setting_ignored","variable":"${variable}"`);
 });
 
-t.test('nothing secret is ever written, faults included', async (t) => {
+t.test('no secret is ever written, not even with faults', async (t) => {
   const sandbox = await startSandbox(t);
   const dataDir = temporaryFolder(t);
   const apiKey = 'server-key-that-must-not-leak';

@@ -177,7 +177,7 @@ t.test('signals while it starts', { skip: process.platform !== 'linux' && 'needs
     t.notMatch(command.output(), 'listening', 'it has only begun to start');
     return command;
   };
-  await t.test('SIGHUPs do not end it, and are one check once it is up', async (t) => {
+  await t.test('SIGHUPs do not end it, and cause one check once it is up', async (t) => {
     const { child, output } = await start();
     await until(() => {
       send(child, 'SIGHUP');
@@ -205,7 +205,7 @@ t.test('signals while it starts', { skip: process.platform !== 'linux' && 'needs
     });
 });
 
-t.test('2,700 SIGHUPs in ten seconds are a few checks, the first at once', async (t) => {
+t.test('2,700 SIGHUPs in ten seconds cause a few checks, the first one at once', async (t) => {
   const sandbox = await startSandbox(t);
   const service = await startProcess(t, { ...sandbox.settings, WEBDIST_DATA_DIR: temporaryFolder(t) });
   await isReady(service.url);

@@ -148,7 +148,7 @@ const table: readonly (readonly [Event, Partial<Record<Name, Partial<Registratio
     },
   ],
   [
-    // A failure that is not definite: the last known key goes on signing, and a pause goes on.
+    // A failure that is not definite: the last known key keeps signing, and a pause continues.
     failed(outage, 0),
     {
       unknown: { problem: outage },

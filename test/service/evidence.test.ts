@@ -1,4 +1,4 @@
-/** What counts as an install, and what becomes of a nonce that comes back as evidence (docs/ledger.md). */
+/** What counts as an install, and the effect of a nonce that comes back as evidence (docs/ledger.md). */
 
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ const KEY = Buffer.alloc(32, 7);
 const hash = subjectHashes(KEY);
 const metrics = openMetrics();
 
-/** Records on a ledger of their own, and `issue` over them with a signer that may be told to fail. */
+/** Records with their own ledger, and `issue` with a signer that can be made to fail. */
 async function openRecordsIn(test: Test, evidence: EvidenceKind = 'tap') {
   const url = `sqlite://${join(test.testdir(), 'ledger.sqlite')}`;
   const nonces = openNonces(KEY, [APP.appleItemId, OTHER.appleItemId]);
@@ -166,7 +166,7 @@ async function openReplicas(test: Test) {
     const { body, cookie = '' } = await post(`${one.url}/install-token`, {});
     return { nonce: String(body['nonce']), cookie };
   };
-  /** Sends evidence to a service; gives the number of installs that it added. */
+  /** Sends evidence to a service; returns the number of installs that it added. */
   const added = async ({ url }: { url: string }, nonce: string, cookie: string) => {
     const before = (await ledger.stats()).installs;
     const { status } = await post(`${url}/installs`, { nonce }, { cookie });

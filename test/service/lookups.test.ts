@@ -1,4 +1,4 @@
-/** A read replica of the ledger: lookups go there, evidence goes to the primary, and either may be away or behind. */
+/** A read replica of the ledger: lookups go there, evidence goes to the primary, and either may be down or lag. */
 
 import pino from 'pino';
 import t, { type Test } from 'tap';
@@ -125,7 +125,7 @@ await t.test('a read replica', { skip: noPostgres }, async (t) => {
     test.match(lookups.replica, { isStale: true, lagSeconds: LIFETIME / 2 + 1 });
   });
 
-  await t.test('the replica is away: the primary is read, and the replica again once it is back', async (test) => {
+  await t.test('the replica is down: the primary is read, and the replica again once it is back', async (test) => {
     const { service, ask, tap, pass } = await start(test);
     const { cookie, body } = await ask();
     await tap(body['nonce'], cookie);
@@ -140,7 +140,7 @@ await t.test('a read replica', { skip: noPostgres }, async (t) => {
     await until(async () => (await health(service)).ledgerRead?.state === 'ok', 'the replica is back');
   });
 
-  await t.test('the primary is killed under load: tokens go on with the right dtype', async (test) => {
+  await t.test('the primary is killed under load: tokens still have the right dtype', async (test) => {
     const { service, url, ask, tap, pass } = await start(test);
     const visitors = await Promise.all(Array.from({ length: 8 }, () => ask()));
     for (const { cookie, body } of visitors.slice(0, 4)) test.equal((await tap(body['nonce'], cookie)).status, 204);

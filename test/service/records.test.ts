@@ -1,4 +1,4 @@
-/** The ledger as requests meet it when it is down: an answer in time, as configured, with metric, log and health. */
+/** Requests while the ledger is down: a response in time, as configured, with metric, log and health. */
 
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
@@ -45,7 +45,7 @@ async function startOnSqlite(test: Test, more: Environment = {}) {
 
 const tap = ({ url }: Running, nonce: unknown, cookie = '') => post(`${url}/installs`, { nonce }, { cookie });
 
-t.test('SQLite locked by another process: tokens go on, evidence is refused and can be sent again', async (test) => {
+t.test('SQLite locked by another process: tokens are issued, evidence is refused', async (test) => {
   const { service, other } = await startOnSqlite(test);
   const first = await askSoon(test, service);
   test.equal(first.body['dtype'], 'download');
@@ -179,7 +179,7 @@ t.test(
   },
 );
 
-t.test('PostgreSQL that is stopped, and one that is away', { skip: noPostgres }, async (test) => {
+t.test('PostgreSQL that is paused, and one that is down', { skip: noPostgres }, async (test) => {
   const server = await openPostgresServer();
   test.teardown(() => server.close());
   const env = settingsIn(test.testdir(), {
