@@ -24,7 +24,7 @@ type Example = {
   readonly name: string;
   /** Has a package.json: npm run check, npm run build. */
   readonly isPackage: boolean;
-  /** Starts the website on a port; without it the folder `dist`, or the example itself, is served as files. */
+  /** Starts the website on a port; if absent, the folder `dist` or the example itself is served as files. */
   readonly start?: readonly string[];
   readonly dev?: readonly string[];
   /** Its server renders the link. */
@@ -56,7 +56,7 @@ const examples: readonly Example[] = [
   { name: 'python', isPackage: false, start: ['python3', 'server.py'], rendersLink: true },
 ];
 
-/** Lines of a build that are no warning of the framework about this example. */
+/** Lines of a build that are not warnings of the framework about this example. */
 const HARMLESS = [/No build cache found/, /npm warn install-scripts/, /\b0 warnings\b/, /^> /];
 
 const folder = mkdtempSync(join(tmpdir(), 'webdist-frameworks-'));
@@ -168,7 +168,7 @@ async function serve(t: Test, home: string, command: readonly string[] | undefin
   const args = command.map((part) => part.replace('$PORT', String(port)));
   const child = spawn('/usr/bin/env', [...withoutRunner, ...args], {
     cwd: home,
-    // A group of its own, so that what npm started ends with it.
+    // Its own process group, so that processes started by npm end with it.
     detached: true,
     stdio: 'ignore',
     env: { ...process.env, ...quiet, ...env, PORT: String(port), HOST: '127.0.0.1', HOSTNAME: '127.0.0.1' },
