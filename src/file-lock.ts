@@ -5,6 +5,7 @@
 
 import { DatabaseSync } from 'node:sqlite';
 
+/** A lock that other processes may hold; opened without holding it. */
 export type FileLock = {
   /** Returns at once: whether this process holds the lock now. */
   tryLock(): boolean;

@@ -37,6 +37,7 @@ export function openMetrics() {
   };
 }
 
+/** All metrics, and the registry that prints them. */
 export type Metrics = ReturnType<typeof openMetrics>;
 
 const tokenMetrics = (registers: Registry[]) => ({

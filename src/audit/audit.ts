@@ -10,6 +10,7 @@ import { WebdistError } from '../errors.ts';
 import { type FileLock, openFileLock } from '../file-lock.ts';
 import { type AuditEntry, CHAIN_START, hashOf, lineOf } from './chain.ts';
 
+/** An open audit file. */
 export interface Audit {
   /** Queues a line, which is on disk soon after. Returns false when the queue is full because the file cannot be written. */
   record(entry: AuditEntry): boolean;
@@ -17,6 +18,7 @@ export interface Audit {
   close(): Promise<void>;
 }
 
+/** Called when lines were written, or could not be. */
 export type AuditDeps = {
   /** Called after each batch, with its number of lines and the hash of the last one, which should be kept elsewhere. */
   readonly written: (lines: number, head: string) => void;

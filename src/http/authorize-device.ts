@@ -10,6 +10,7 @@ import type { Grant } from '../oauth/sealed.ts';
 import { bearerIn } from './authorize.ts';
 import type { SignIn } from './sign-in.ts';
 
+/** Who issues access tokens, and whether a device must send one. */
 export type DeviceCredentialDeps = {
   readonly authorizationServer: AuthorizationServer | undefined;
   readonly signIn: SignIn | undefined;

@@ -9,6 +9,7 @@ const NAME = 'webdist_device';
 const LIFETIME_SECONDS = 400 * 24 * 60 * 60;
 const ATTRIBUTES = `Max-Age=${LIFETIME_SECONDS}; Path=/; HttpOnly; Secure; SameSite=Lax`;
 
+/** Reads and sets the cookie `webdist_device`. */
 export type DeviceCookies = {
   /** The device in the request's cookie; undefined without a cookie, or when webdist did not sign it. */
   deviceIn(request: FastifyRequest): Subject | undefined;

@@ -8,6 +8,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 /** Rejects with `rate_limited`. */
 export type Limiter = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
+/** Identifies the callers of one scope. */
 export type Guard<Identity> = {
   /** Undefined before the caller was identified, and when it was refused. */
   identityOf(request: FastifyRequest): Identity | undefined;

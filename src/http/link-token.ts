@@ -6,6 +6,7 @@ import type { IssuedInstall, IssueRequest } from '../service/issuing.ts';
 /** Gives an encrypted token that lives as long as the install token beside it. */
 export type LinkToken = (install: IssueRequest, issued: IssuedInstall) => Promise<string>;
 
+/** Makes link tokens with webdist's own authorization server. */
 export const linkTokens =
   (server: AuthorizationServer): LinkToken =>
   ({ app, subject }, { dtype, issuedAtSeconds, expiresAtSeconds }) => {

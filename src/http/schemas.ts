@@ -52,8 +52,10 @@ export const installQuery = z.strictObject({
     .optional(),
 });
 
+/** The fields of one request for a token, from the body or the query. */
 export type InstallFields = z.output<typeof installBody>;
 
+/** The response with one token. */
 export const installTokenAnswer = z.object({
   token: z.string().describe('The install verification token (JWS compact serialization)'),
   expiresAt: z.iso.datetime(),
@@ -63,6 +65,7 @@ export const installTokenAnswer = z.object({
   installUrl: z.string().describe('`marketplace-kit://install?…`; absent when the app has no package').optional(),
 });
 
+/** The same as a type. */
 export type InstallTokenAnswer = z.output<typeof installTokenAnswer>;
 
 const MAX_AT_ONCE = 100;
@@ -75,6 +78,7 @@ export const installsBody = z.strictObject({
     .max(MAX_AT_ONCE, `may hold at most ${MAX_AT_ONCE} requests`),
 });
 
+/** The response of `POST /install-tokens`: a token or a problem for each entry, in their order. */
 export const installsAnswer = z.object({ results: z.array(z.union([installTokenAnswer, problemSchema])) });
 
 const nonce = z

@@ -47,6 +47,7 @@ const SECURITY_HEADERS = {
   'x-frame-options': 'DENY',
 };
 
+/** What the server is built from, and what tests and the sandbox add. */
 export type ServerOptions = ServerDeps & {
   /** Extra plugins, e.g. the sandbox's pages. */
   readonly pages?: FastifyPluginAsyncZod;
@@ -54,6 +55,7 @@ export type ServerOptions = ServerDeps & {
   readonly overloadLimits?: OverloadLimits;
 };
 
+/** A server that may not listen yet. */
 export type Server = {
   readonly app: FastifyInstance;
   /** From now on reports "not ready" but still answers: the first step of shutting down, for load balancers to notice. */

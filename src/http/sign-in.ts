@@ -8,6 +8,7 @@ import { createLocalJWKSet, createRemoteJWKSet, type errors, type JWTVerifyGetKe
 import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 
+/** Verifies the JWTs of signed-in customers. */
 export interface SignIn {
   /**
    * Returns the customer's id, the JWT's `sub`. Throws `unauthorized` for an invalid JWT and `sign_in_unavailable` when no
@@ -31,6 +32,7 @@ const ALGORITHMS = [
   'PS512',
 ];
 
+/** Times of the JWKS, in milliseconds. */
 export const signInDefaults = {
   /** Time limit for one fetch of the JWKS. */
   fetchMs: 2000,

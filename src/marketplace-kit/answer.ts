@@ -23,6 +23,7 @@ export type OfferedApp = {
   issue(appleVersionId: string): Promise<string>;
 };
 
+/** What the responses are made from. */
 export type AnswerDeps = {
   /** Undefined when this service has no such app. */
   appOf(appleItemId: string, requestedVersionId: string): OfferedApp | undefined;

@@ -3,6 +3,7 @@
 import { type AppVersion, compareVersions, type Device, runsOn } from '../packages/versions.ts';
 import { isHeld, isInStage, type VersionRules } from './rollout.ts';
 
+/** What a choice depends on. */
 export type Choice = {
   /** The AppleVersionID that the device has, or wants back. */
   readonly requested: string;

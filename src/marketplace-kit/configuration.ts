@@ -25,6 +25,7 @@ type App = {
     | undefined;
 };
 
+/** The settings that the document is made from. */
 export type ConfigurationInput = {
   /** The address at which devices reach this service, without a trailing slash. */
   readonly publicUrl: string;

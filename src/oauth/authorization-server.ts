@@ -56,6 +56,7 @@ export type TokenAnswer = {
   readonly refresh_token: string;
 };
 
+/** What the server is opened with. */
 export type AuthorizationServerOptions = {
   readonly seals: Seals;
   readonly usedOnce: UsedOnce;
@@ -63,6 +64,7 @@ export type AuthorizationServerOptions = {
   readonly loginUrl: string | undefined;
 };
 
+/** webdist's own authorization server. */
 export type AuthorizationServer = ReturnType<typeof openAuthorizationServer>;
 
 /** Every method throws `OAuthRefusal` or `unauthorized`, as its comment says. */

@@ -1,5 +1,6 @@
 /** The error of an authorization server (RFC 6749 §5.2). Its message is for developers and holds no secret. */
 
+/** The codes of RFC 6749 §5.2 that occur here. */
 export type OAuthErrorCode = 'invalid_request' | 'invalid_grant' | 'unsupported_grant_type';
 
 /** Answered as `{ error, error_description }` with status 400, as the RFC requires; hence not a `WebdistError`. */

@@ -40,6 +40,7 @@ type Sealed<K extends SealedKind> = z.output<(typeof kinds)[K]>;
 /** The subject and the install that a token stands for. */
 export type Grant = z.output<typeof grant>;
 
+/** Makes and opens the encrypted tokens. */
 export interface Seals {
   /** Returns a compact JWE that expires after `lifetimeSeconds`. */
   seal<K extends SealedKind>(kind: K, content: Sealed<K>, lifetimeSeconds: number): Promise<string>;

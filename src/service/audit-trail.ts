@@ -13,6 +13,7 @@ type AuditRecord = {
   readonly caller: string;
 };
 
+/** Records issued tokens. */
 export interface AuditTrail {
   record(token: AuditRecord): void;
   /** Writes what is queued. Throws `state_invalid`. */

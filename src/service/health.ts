@@ -46,6 +46,7 @@ type Deps = {
   readonly manifests: ReadonlyMap<string, PackageManifest>;
 };
 
+/** The health of the service as its parts last reported it. */
 export function healthOf(config: Config, { keys, clock, records, redis, manifests }: Deps): Health {
   const { problem } = clock;
   const apps = keys.apps.map((one) => [one.app.bundleId, appHealth(one, manifests.get(one.app.appleItemId))] as const);

@@ -23,6 +23,7 @@ import { derivedKey, ledgerSecret } from './secret.ts';
 import { type Subject, type SubjectHash, subjectHashes } from './subject.ts';
 import { openTokenClock } from './token-clock.ts';
 
+/** The opened service: what it does, and none of its parts. */
 export interface Service {
   /** Issues one install verification token. Throws `not_registered`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
   issue(request: IssueRequest): Promise<IssuedInstall>;
@@ -60,6 +61,7 @@ export type ServerDeps = {
   readonly log: Logger;
 };
 
+/** What the service gets from the process that runs it. */
 export type ServiceDeps = {
   readonly env: Environment;
   readonly log: Logger;
@@ -70,6 +72,7 @@ export type ServiceDeps = {
   readonly tracing?: Tracing | undefined;
 };
 
+/** The service, and what its HTTP server is built from. */
 export type OpenedService = { readonly service: Service; readonly serverDeps: ServerDeps };
 
 /** Opens everything. Throws `config_invalid`, `key_*` or `state_invalid` for what only a person can fix. */

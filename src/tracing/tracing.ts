@@ -8,8 +8,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingHttpHeaders } from 'node:http';
 
+/** Attributes of a span. */
 export type Attributes = Readonly<Record<string, string | number | boolean>>;
 
+/** How a span starts. */
 export type SpanOptions = {
   /** An incoming request, an outgoing request, or (default) internal work. */
   readonly kind?: 'server' | 'client';

@@ -5,6 +5,7 @@
 
 import type { Redis } from 'ioredis';
 
+/** One key's count. */
 export type Count = {
   /** Requests of this key in its window, this one included. */
   readonly count: number;
@@ -26,6 +27,7 @@ type MemoryOptions = {
 
 type Window = { count: number; readonly endsAtMs: number };
 
+/** Counts in a map, which starts empty. */
 export function openMemoryCounter({
   windowMs,
   maxKeys,

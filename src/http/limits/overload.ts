@@ -11,6 +11,7 @@ import { WebdistError } from '../../errors.ts';
 import type { Metrics } from '../../metrics.ts';
 import { problemOf } from '../problems.ts';
 
+/** When to refuse. */
 export type OverloadLimits = {
   /** Mean lag of the event loop that must be exceeded in two consecutive samples: a single one is start-up or a hiccup. */
   readonly maxLagMs: number;
@@ -29,6 +30,7 @@ const RETRY_SECONDS = 1;
 /** What issues or takes tokens. Everything else is answered however busy the process is: health, metrics and documents. */
 const PROTECTED = /^\/(install-tokens?|installs|marketplace-kit\/[a-z]+|oauth\/[a-z]+)(?:[?/]|$)/;
 
+/** The check, running until `close`. */
 export type Overload = {
   /** Answers a request itself if it must be refused; passes every other one on. */
   wrap(handler: RequestListener): RequestListener;

@@ -18,6 +18,7 @@ const WINDOW_SECONDS = 60;
 /** Visitors and addresses that are counted at the same time. */
 const MAX_KEYS = 200_000;
 
+/** One rate limit; a request can count under several. */
 export type Limit = {
   /** For headers and metrics. */
   readonly name: string;

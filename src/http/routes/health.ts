@@ -3,8 +3,10 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { ServerDeps } from '../../service/service.ts';
 
+/** `isShuttingDown`: reports "not ready" although the service could sign. */
 export type HealthDeps = Pick<ServerDeps, 'service' | 'config'> & { readonly isShuttingDown: () => boolean };
 
+/** `/health/live` and `/livez`; `/health/ready` and `/readyz`, with 503 while not ready. */
 export const healthRoutes =
   ({ service, config, isShuttingDown }: HealthDeps): FastifyPluginAsyncZod =>
   async (app) => {

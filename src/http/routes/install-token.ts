@@ -38,6 +38,7 @@ type Deps = Pick<ServerDeps, 'service' | 'catalogue'> & {
 
 const answers = { 200: installTokenAnswer, default: problemSchema };
 
+/** `POST` and `GET /install-token`, for pages and servers. */
 export const installTokenRoutes =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
@@ -55,6 +56,7 @@ export const installTokenRoutes =
     );
   };
 
+/** `POST /install-tokens`, for servers: 401 for any other caller. */
 export const installTokensRoute =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {

@@ -21,6 +21,7 @@ type Deps = {
   readonly callerOf: (request: FastifyRequest) => Caller;
 };
 
+/** Answers 403 when a page names a subject, and 503 `ledger_unavailable` so that the caller sends the evidence again. */
 export const installsRoute =
   ({ service, appNamed, devices, callerOf }: Deps): FastifyPluginAsyncZod =>
   async (app) => {

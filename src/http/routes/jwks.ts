@@ -3,6 +3,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Service } from '../../service/service.ts';
 
+/** A cache may keep the answer for a minute. */
 export const jwksRoute =
   (service: Pick<Service, 'jwks'>): FastifyPluginAsyncZod =>
   async (app) => {

@@ -43,6 +43,7 @@ const deviceBody = z.object({
 });
 type DeviceBody = z.output<typeof deviceBody>;
 
+/** The configuration document; logs a warning for each member that devices need and that is not set. */
 export const marketplaceKitDocument =
   ({ config, log }: Pick<ServerDeps, 'config' | 'log'>): FastifyPluginAsyncZod =>
   async (app) => {
@@ -55,6 +56,7 @@ export const marketplaceKitDocument =
     app.get('/.well-known/marketplace-kit', { schema }, async (request, reply) => answer(request, reply));
   };
 
+/** Restore and update requests. An app that cannot be served is in `failures`; 503 only if every app failed temporarily. */
 export const marketplaceKitRoutes =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {

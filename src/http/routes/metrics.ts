@@ -3,6 +3,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Metrics } from '../../metrics.ts';
 
+/** The registry as Prometheus text. */
 export const metricsRoute =
   ({ registry }: Pick<Metrics, 'registry'>): FastifyPluginAsyncZod =>
   async (app) => {

@@ -3,6 +3,7 @@
 import type { ServerDeps } from '../../service/service.ts';
 import type { SignIn } from '../sign-in.ts';
 
+/** What the server is built from, and what `buildServer` opens itself. */
 export type ScopeDeps = ServerDeps & {
   /** The website's own sign-in, when it is configured. */
   readonly signIn: SignIn | undefined;

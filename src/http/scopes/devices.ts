@@ -16,6 +16,7 @@ import type { ScopeDeps } from './deps.ts';
 /** Two hundred apps, with room for members that Apple may add. */
 const DEVICE_LIMIT_BYTES = 64 * 1024;
 
+/** Restore and updates, behind the access token of the device; OAuth, behind the limits only. */
 export const deviceScope =
   (deps: ScopeDeps): FastifyPluginAsyncZod =>
   async (scope) => {

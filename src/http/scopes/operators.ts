@@ -11,6 +11,7 @@ import { metricsRoute } from '../routes/metrics.ts';
 
 type Limited = { readonly metrics: Metrics; readonly rateLimit: Config['rateLimit'] };
 
+/** Health and metrics: no credential and no limit, so a proxy must not expose them. No response is cached. */
 export const operatorScope =
   ({ metrics, rateLimit, ...deps }: HealthDeps & Limited): FastifyPluginAsyncZod =>
   async (scope) => {

@@ -20,6 +20,7 @@ import type { ScopeDeps } from './deps.ts';
 /** A hundred requests with every member at its longest fit into this. */
 const BATCH_LIMIT_BYTES = 512 * 1024;
 
+/** The limits for pages do not apply to servers. */
 export const pageScope =
   (deps: ScopeDeps): FastifyPluginAsyncZod =>
   async (scope) => {
