@@ -12,17 +12,17 @@ import type { DestinationStream } from 'pino';
 export type LossListener = {
   /** Called with the number of lines that were lost just now, and once with those lost before. */
   count(lines: number): void;
-  /** Called with the number of lines lost since the last report, when all that waited is written. */
+  /** Called with the number of lines lost since the last report, once all waiting lines are written. */
   report(lines: number): void;
 };
 
 export type LogOutput = DestinationStream & {
   listen(listener: LossListener): void;
-  /** Resolves when nothing waits any more, or after a second. */
+  /** Resolves when no line is waiting, or after a second. */
   flush(): Promise<void>;
 };
 
-/** What bytes are written to. */
+/** Where bytes are written. */
 type Sink = {
   /** Resolves with the number of bytes written. Rejects with a system error. */
   write(chunk: Buffer): Promise<number>;
@@ -35,7 +35,7 @@ const CHUNK_CHARACTERS = 64 * 1024;
 const RETRY_MS = 500;
 const FLUSH_MS = 1000;
 
-/** The log on stdout. Takes over stdout's errors, so that a closed pipe does not end the process. To be opened once. */
+/** The log on stdout. Takes over stdout's errors, so that a closed pipe does not end the process. Open it only once. */
 export function openStdout(): LogOutput {
   process.stdout.removeAllListeners('error').on('error', () => undefined);
   const output = openOutput(process.stdout instanceof Socket ? pipeSink(process.stdout) : fileSink(1));
@@ -122,10 +122,10 @@ function openOutput(sink: Sink): LogOutput & { writeLast(): void } {
   };
 }
 
-/** Lines that end in a chunk. */
+/** The number of lines that end in a chunk. */
 const linesIn = (chunk: Buffer): number => chunk.toString().split('\n').length - 1;
 
-/** Whether what waits can never be written: the reader of the pipe or socket is gone. */
+/** Whether the waiting lines can never be written, because the reader of the pipe or socket is gone. */
 const hasNoReader = (error: unknown): boolean =>
   ['EPIPE', 'ECONNRESET', 'ENOTCONN'].includes((error as NodeJS.ErrnoException).code ?? '');
 
@@ -136,8 +136,8 @@ const fileSink = (fd: number): Sink => ({
 });
 
 /**
- * Writes to a pipe, a socket or a terminal through Node's stream, which does not block when the reader is slow. A write to
- * such a descriptor in the thread pool would: it would keep a thread, and the process could not end.
+ * Writes to a pipe, a socket or a terminal through Node's stream, which does not block when the reader is slow. A write
+ * in the thread pool would block: it would occupy a thread, and the process could not end.
  */
 const pipeSink = (stream: Socket & { fd: number }): Sink => ({
   write: (chunk) =>

@@ -144,8 +144,8 @@ const addHeaders = (request: FastifyRequest, reply: FastifyReply) =>
   reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
 
 /**
- * http.Server.close() would also cut connections whose next request is already on its way; net.Server.close() only stops
- * listening. Each connection ends with its next response, or as idle a little later.
+ * http.Server.close() would also cut connections whose next request is already on its way; net.Server.close() only
+ * stops listening. Each connection is closed after its next response, or a little later if it is idle.
  */
 async function stopListening(app: FastifyInstance): Promise<void> {
   const ended = new Promise<unknown>((resolve) => NetServer.prototype.close.call(app.server, resolve));

@@ -122,7 +122,7 @@ function remoteCandidate(locator: string, { env }: CandidateOptions): Candidate 
 }
 
 /**
- * A secret that is gone, or access to it, was taken away by the operator: an emergency stop. An unreachable backend, or
+ * If a secret is gone or access to it is denied, the operator removed it: an emergency stop. An unreachable backend, or
  * a secret that is not a key, changes nothing.
  */
 const isGone = (problem: WebdistError) => hasCode(problem, 'key_absent', 'key_denied');

@@ -28,7 +28,10 @@ export type DependencyDeps = {
   readonly log: Logger;
 };
 
-/** After this many failures in a row it is left alone for a while; then one request tries, and those that come with it wait for that. */
+/**
+ * After this many failures in a row it is not used for a while. Then one request tries again, and requests that arrive
+ * in the meantime wait for its outcome.
+ */
 const FAILURES_IN_A_ROW = 5;
 const PAUSE_MS = 500;
 /** How often it is pinged, so that its state is known although no request uses it. */
@@ -42,7 +45,7 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
     halfOpenAfter: PAUSE_MS,
   });
   const limit = () => timeout(answerMs, TimeoutStrategy.Aggressive);
-  // The outer limit is for those who wait for another's attempt.
+  // The outer limit is for requests that wait for the attempt of another one.
   const policy = wrap(limit(), breaker, limit());
   let isDown = false;
   const note = (down: boolean) => {

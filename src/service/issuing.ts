@@ -1,4 +1,7 @@
-/** `issue` as the service does it: subjects hashed, the version filled in, each token counted and noted for the audit. */
+/**
+ * `issue` as the service offers it: it hashes the subject, fills in the version, counts each token and records it for
+ * the audit.
+ */
 
 import type { AppConfig, Config } from '../config/config.ts';
 import { isWebdistError } from '../errors.ts';

@@ -41,7 +41,7 @@ export interface Records {
   addIssued(install: InstallRecord): Promise<void>;
   /** Records evidence; `nowSeconds` is its time. What matches nothing or is too late changes nothing. Throws `ledger_unavailable`. */
   confirm(kind: EvidenceKind, evidence: Evidence, nowSeconds: number): Promise<void>;
-  /** What does not work at the moment, for health; undefined when all is well. */
+  /** What does not work at the moment, for health; undefined if nothing is wrong. */
   readonly problem: string | undefined;
   /** The read replica; undefined without one. */
   readonly replica: ReplicaState | undefined;
@@ -75,7 +75,7 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
     { readUrl, whenDown, lifetimeSeconds, answerMs: ANSWER_MS },
     { metrics, log, lag },
   );
-  // Apart from lookups: a ledger that cannot be written, on a full disk say, still answers them.
+  // Watched separately from lookups: a ledger that cannot be written, for example on a full disk, still answers them.
   const storing = await watchDependency({
     name: 'ledger_evidence',
     ping: async () => lag.stored(await ledger.beat()),
@@ -90,8 +90,9 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
     read.join();
     return readTick(entry);
   };
-  // Nothing to wait for, but the tokens of a tick are then signed one after another instead of each between the parsing of
-  // two requests, which takes turns in the processor's caches: 0.58 of the CPU time at 64 connections.
+  // There is nothing to wait for, but this way the tokens of a tick are signed one after another, instead of each
+  // between the parsing of two requests, which would compete for the processor's caches: 0.58 of the CPU time at 64
+  // connections.
   const withTick = batchPerTick(async (decisions: readonly Decision[]) => decisions);
   const add = batchPerTick(async (installs: readonly InstallRecord[]) => {
     await storing.ask(() => ledger.addInstalls(installs));
@@ -109,7 +110,7 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
       return { dtype: entry.dtype ?? LEDGER_DOWN_DTYPE, isNewInstall: false };
     }
   };
-  /** Undefined for what is not evidence of an install. */
+  /** Undefined if it is not evidence of an install. */
   const installShownBy = (evidence: Evidence, nowSeconds: number): LedgerEntry | undefined => {
     const subject = evidence.subject && hash(evidence.subject).tag;
     if ('appleItemId' in evidence) return { appleItemId: evidence.appleItemId, subject: subject as number };
@@ -179,7 +180,7 @@ function startPruning(prune: (beforeSeconds: number) => Promise<void>, { retenti
   return () => clearInterval(pruning);
 }
 
-/** What the ledger threw, or that its time was up. */
+/** The ledger's error, or that its time was up. */
 const asUnavailable = (error: unknown): WebdistError =>
   isWebdistError(error)
     ? error

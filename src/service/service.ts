@@ -47,7 +47,7 @@ export type ServerDeps = {
   readonly service: Service;
   readonly config: Config;
   readonly metrics: Metrics;
-  /** The versions that each app has a package of. */
+  /** The versions for which each app has a package. */
   readonly catalogue: Catalogue;
   /** Where all replicas count requests; undefined: each counts alone. */
   readonly redis: SharedRedis | undefined;
@@ -75,7 +75,7 @@ export type ServiceDeps = {
 /** The service, and what its HTTP server is built from. */
 export type OpenedService = { readonly service: Service; readonly serverDeps: ServerDeps };
 
-/** Opens everything. Throws `config_invalid`, `key_*` or `state_invalid` for what only a person can fix. */
+/** Opens everything. Throws `config_invalid`, `key_*` or `state_invalid` for problems that only an operator can fix. */
 export async function openService(
   config: Config,
   { env, log, now = Date.now, autoReconcile = true, tracing }: ServiceDeps,

@@ -1,7 +1,7 @@
 /**
- * Limits the requests of one address to what issues nothing: documents, the API's description and metrics. Counted by
- * @fastify/rate-limit in this process. Tokens have limits of their own (rate-limit.ts); health has none, because a
- * load balancer must never be refused.
+ * Limits the requests of one address to paths that issue no tokens: documents, the API's description and metrics.
+ * Counted by @fastify/rate-limit in this process. Tokens have limits of their own (rate-limit.ts); health has none,
+ * because a load balancer must never be refused.
  */
 
 import rateLimit from '@fastify/rate-limit';

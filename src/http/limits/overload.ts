@@ -27,7 +27,10 @@ const SAMPLE_MS = 100;
 const RESOLUTION_MS = 10;
 const RETRY_SECONDS = 1;
 
-/** What issues or takes tokens. Everything else is answered however busy the process is: health, metrics and documents. */
+/**
+ * The paths that issue or accept tokens. Everything else is answered however busy the process is: health, metrics and
+ * documents.
+ */
 const PROTECTED = /^\/(install-tokens?|installs|marketplace-kit\/[a-z]+|oauth\/[a-z]+)(?:[?/]|$)/;
 
 /** The check, running until `close`. */

@@ -1,5 +1,5 @@
 /**
- * `POST /button-errors` (docs/install-button.md): what became of the install button in one visit. The report holds words
+ * `POST /button-errors` (docs/install-button.md): how far the install button got in one visit. The report holds words
  * of fixed lists and goes into metrics only: nothing of it is logged or stored.
  */
 
@@ -15,7 +15,7 @@ import { buttonReportBody } from '../schemas.ts';
 
 const BODY_LIMIT_BYTES = 1024;
 
-/** Taps that led nowhere: before there was a link, or again because nothing followed the first. */
+/** Taps without effect: before there was a link, or repeated because nothing happened after the first. */
 const TAP_CODES = ['tapped_early', 'tapped_again'];
 
 /** Every code that a report may have as a label; any other counts as `other`. */
@@ -37,7 +37,7 @@ export const buttonErrorsRoute =
     if (config.buttonErrorsShare === 0) return;
     const visits = 1 / config.buttonErrorsShare;
     const schema = {
-      summary: 'What became of the install button in one visit',
+      summary: 'How far the install button got in one visit',
       body: buttonReportBody,
       response: { 204: z.undefined(), default: problemSchema },
     };

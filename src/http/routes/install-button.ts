@@ -6,7 +6,10 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { buttonModules } from '../../browser/package/modules.ts';
 import type { Config } from '../../config/config.ts';
 
-/** Any page may load them; they hold nothing of a visitor. Caches ask again soon, so that a fix arrives. */
+/**
+ * Any page may load them, because they contain nothing about the visitor. Caches revalidate soon, so that a fix
+ * arrives.
+ */
 const HEADERS = {
   'access-control-allow-origin': '*',
   'cache-control': 'public, max-age=300',

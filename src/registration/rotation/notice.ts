@@ -29,7 +29,7 @@ export type Notice = Readonly<z.output<typeof notice>>;
 /** True when the registration may be half changed. */
 export const isUnfinished = (notice: Notice | undefined): notice is Notice => notice?.phase === 'switching';
 
-/** Parses a stored notice. Throws when the text is not one. */
+/** Parses a stored notice. Throws when the text is not a notice. */
 export const parseNotice = (text: string): Notice => notice.parse(JSON.parse(text));
 
 /** Where the notice is stored. Both methods throw when the store cannot be reached. */
@@ -41,7 +41,7 @@ export interface Notices {
 
 /** How often a replica reads the notice, and how old its last read may be when it signs; if it is older, it reads again. */
 export const CALM = { everyMs: 500, freshMs: 1000 } as const;
-/** The same once a rotation is announced. */
+/** The same intervals once a rotation is announced. */
 export const ALERT = { everyMs: 50, freshMs: 200 } as const;
 
 /** The interval of the heartbeat; a run without one for `ABANDONED_MS` counts as dead. */
