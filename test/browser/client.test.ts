@@ -2,12 +2,14 @@ import { createHash, randomBytes } from 'node:crypto';
 import t from 'tap';
 import { InstallTokenError, installClient } from '../../src/browser/client.ts';
 import { openStage } from '../harness/browser.ts';
+import { hasDomain } from '../harness/website.ts';
 
 t.test('the typed client, on a website’s own server', async (t) => {
   const apiKey = randomBytes(24).toString('base64url');
   const sha256 = createHash('sha256').update(apiKey).digest('hex');
   const stage = await openStage(t, { WEBDIST_API_KEYS: `website:${sha256}`, WEBDIST_RATE_LIMIT: '2' });
   const client = installClient({ server: stage.service, apiKey });
+  await hasDomain(stage.sandbox);
 
   const answer = await client.installToken({ account: 'customer 7', subject: 'device 1' });
   t.match(answer, { dtype: 'download', installUrl: /^marketplace-kit:\/\/install\?.*account=customer%207/ });
