@@ -1,10 +1,10 @@
-/** What arrives in one tick of the event loop is done together, and each caller gets the output of its own input. */
+/** Inputs of one tick of the event loop are processed together, and each caller gets the output of its own input. */
 
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
 import { batchPerTick } from '../src/batch.ts';
 
-/** Doubles numbers and records which came together. */
+/** Doubles numbers and records which arrived together. */
 function doubling() {
   const ticks: (readonly number[])[] = [];
   const double = batchPerTick(async (inputs: readonly number[]) => {
@@ -20,7 +20,7 @@ t.test('the inputs of a tick are processed together, and each has its own output
   t.strictSame(ticks, [[1, 2, 3]]);
 });
 
-t.test('what arrives while the work is in progress is the next tick', async (t) => {
+t.test('inputs that arrive while the work is in progress belong to the next tick', async (t) => {
   const ticks: (readonly string[])[] = [];
   const { promise: disk, resolve: written } = Promise.withResolvers<void>();
   const record = batchPerTick(async (inputs: readonly string[]) => {
@@ -38,7 +38,7 @@ t.test('what arrives while the work is in progress is the next tick', async (t) 
   t.strictSame(ticks, [['early'], ['late']]);
 });
 
-t.test('one alone does not wait', async (t) => {
+t.test('a single input does not wait', async (t) => {
   const { ticks, double } = doubling();
   const answer = double(21);
   await setImmediate();

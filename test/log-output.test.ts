@@ -18,21 +18,21 @@ import { until } from './harness/until.ts';
 const API_KEY = 'key-of-the-shop';
 const sha256 = createHash('sha256').update(API_KEY).digest('hex');
 
-/** A line has about 300 bytes, and a megabyte of them may wait: so many are certainly too many. */
+/** A line has about 300 bytes, and a megabyte of lines may wait, so this many are certainly too many. */
 const TOO_MANY = 6000;
 
 type Served = {
   readonly child: ChildProcess;
-  /** Has tokens issued, and counts them. */
+  /** Requests tokens, and counts them. */
   issue(tokens: number): Promise<void>;
   readonly issued: number;
   /** The metric. */
   lost(): Promise<number>;
-  /** Health answers; SIGTERM ends it in order. */
+  /** Health answers; SIGTERM leads to an orderly shutdown. */
   stop(): Promise<void>;
 };
 
-/** A service that writes its log to `stdout`, and what it wrote to stderr, which is nothing. */
+/** A service that writes its log to `stdout`, and its stderr, which must stay empty. */
 async function serve(t: Test, stdout: number | 'pipe', prefix: readonly string[] = []): Promise<Served> {
   const folder = temporaryFolder(t);
   const port = await freePort();
@@ -101,7 +101,7 @@ const tokenLines = (log: string) => log.split('"event":"install_token_issued"').
 const checkLost = (t: Test, lost: number, tokensLost: number) =>
   t.ok(lost >= tokensLost && lost < tokensLost + 100, `${lost} lines lost, ${tokensLost} of them of tokens`);
 
-/** Every line is whole, and those of tokens plus those lost are those issued; the loss was reported once. */
+/** Every line is complete; written token lines plus lost lines equal the issued tokens; the loss was reported once. */
 async function checkCounts(t: Test, service: Served, log: () => string) {
   const reports = await until(
     () => log().match(/.*"event":"log_lines_lost".*\n/g) ?? undefined,

@@ -52,7 +52,7 @@ for (const engine of engines)
     const frames = () =>
       tab.run(() => new Promise<void>((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
 
-    await t.test('moved, the link stays, by every way of moving', async (t) => {
+    await t.test('the link stays when the element is moved, in every way', async (t) => {
       const link = await open('/');
       const before = tokens();
       await tab.run(async () => {
@@ -74,7 +74,7 @@ for (const engine of engines)
       t.equal((await tab.run(() => window.seen.taps)).length, 1);
     });
 
-    await t.test('replaced by a copy, as Turbo and htmx do, the copy gets its own link', async (t) => {
+    await t.test('a copy of the element, as Turbo and htmx make it, gets its own link', async (t) => {
       const link = await open('/');
       await tab.run(() => {
         const element = document.querySelector('install-button');
@@ -101,7 +101,7 @@ for (const engine of engines)
       t.ok(await until(async () => (await text()) === 'Installer', 'French'));
     });
 
-    await t.test('in a form a tap submits nothing', async (t) => {
+    await t.test('in a form, a tap submits nothing', async (t) => {
       site.instead = { status: 503 };
       await tab.goto(`${site.origin}/form`);
       await reach(tab, 'error');
@@ -113,7 +113,7 @@ for (const engine of engines)
       t.equal((await tab.run(() => window.seen.taps)).length, 1);
     });
 
-    await t.test('twice on a page, each has a link of its own', async (t) => {
+    await t.test('two buttons on a page have a link each', async (t) => {
       await open('/twice');
       const links = () => tab.run(() => [...document.querySelectorAll('install-button')].map((one) => one.installUrl));
       await until(async () => (await links()).every(Boolean), 'both');
@@ -122,7 +122,7 @@ for (const engine of engines)
       t.match(two, 'account=2');
     });
 
-    await t.test('what is set before the element is defined takes effect', async (t) => {
+    await t.test('properties set before the element is defined take effect', async (t) => {
       await tab.goto(`${site.origin}/early`);
       await reach(tab, 'error', 'unauthorized');
       t.equal(await tab.run(() => document.querySelector('install-button')?.accessToken), 'early');
@@ -134,13 +134,13 @@ for (const engine of engines)
       t.equal(await tab.run(() => document.querySelector('install-button')?.getAttribute('account')), 'early 1');
     });
 
-    await t.test('without constructable style sheets it still says what is required', async (t) => {
+    await t.test('without constructable style sheets, it still shows the requirement', async (t) => {
       await tab.goto(`${site.origin}/old`);
       t.match(await reach(tab, 'unsupported'), { message: 'This needs iOS 17.5 or iPadOS 18, or later.', visible: [] });
       t.strictSame(await tab.run(() => window.seen.complaints), []);
     });
 
-    await t.test('below a path every request keeps it', async (t) => {
+    await t.test('below a path, every request keeps that path', async (t) => {
       site.asked.length = 0;
       await open('/below');
       await tap(tab, 'link');

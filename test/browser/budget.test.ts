@@ -5,7 +5,10 @@ import t from 'tap';
 import { complaintsOf, iPhone, openSite, openStage, pageWith, reaches } from '../harness/browser.ts';
 import { noChromium, openChromium } from '../harness/chromium.ts';
 
-/** Of the sources, which a checkout serves without minifying them; package.test.ts holds what is built to 5 kB. */
+/**
+ * For the sources, which a checkout serves without minifying; package.test.ts checks that the built module has at most
+ * 5 kB.
+ */
 const BUDGET_BYTES = 6500;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 

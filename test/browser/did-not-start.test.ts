@@ -7,7 +7,7 @@ const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
 
 const section = ({ id, cause, hint }: DidNotStart) => `### ${id}\n\n${cause}\n\n**Fix:** ${hint}\n`;
 
-t.test('the page says what the table says, in its order', async (t) => {
+t.test('the page has the entries of the table, in its order', async (t) => {
   const page = read('docs/install-did-not-start.md');
   const positions = didNotStart.map((entry) => page.indexOf(section(entry)));
   for (const [index, { id }] of didNotStart.entries()) t.ok((positions[index] ?? -1) > 0, id);

@@ -99,7 +99,7 @@ t.test(
         await page.context().close();
       });
 
-    await t.test('a page of somebody else gets no link', async (t) => {
+    await t.test('a page of another website gets no link', async (t) => {
       const { page } = await open('https://www.example.com/sibling.html');
       await reaches(page, 'ready');
       await page.context().close();
@@ -111,11 +111,14 @@ t.test(
   },
 );
 
-/** nginx with a certificate of its own: a website at example.com and www, the service below it and at install.example.com. */
+/**
+ * nginx with a self-signed certificate: a website at example.com and www, and the service below it and at
+ * install.example.com.
+ */
 async function openNginx(service: string) {
   const folder = mkdtempSync(join(tmpdir(), 'webdist-nginx-'));
   const port = await freePort();
-  chmodSync(folder, 0o755); // its workers are nobody
+  chmodSync(folder, 0o755); // its workers run as nobody
   const root = join(folder, 'site');
   mkdirSync(root);
   writeFileSync(join(root, 'index.html'), pageWith());

@@ -9,7 +9,7 @@ import { visitedPage } from '../harness/visit.ts';
 
 const VISITS = Number(process.env['FUNNEL_VISITS'] ?? 50);
 
-/** What happens in every tenth visit, beginning with the first, the second and so on. */
+/** What happens in every tenth visit, starting with the first, the second and so on. */
 const visits = [
   'region',
   'unknown_app',
@@ -92,7 +92,7 @@ t.test('the funnel of many visits', { skip: noChromium, timeout: 600_000 }, asyn
         const observer = new IntersectionObserver(() => done());
         observer.observe(document.body);
       });
-      await near; // after it, the button's own observer has been called, too
+      await near; // by then, the button's own observer has been called too
       await new Promise((done) => requestAnimationFrame(done));
     });
   for (let index = 0; index < VISITS; index++) {

@@ -5,7 +5,7 @@ import { noChromium, openChromium } from '../harness/chromium.ts';
 
 const LIFETIME_MS = 1_200_000;
 
-/** Every navigation the browser is asked for, by the DevTools protocol. */
+/** Every navigation that the page requests, from the DevTools protocol. */
 async function watchNavigations(page: Page) {
   const devTools = await page.context().newCDPSession(page);
   await devTools.send('Page.enable');
@@ -104,7 +104,7 @@ t.test('the link of the button, in Chromium', { skip: noChromium }, async (t) =>
     await other.context().close();
   });
 
-  t.test('nothing is asked for until the button is near the viewport', async (t) => {
+  t.test('nothing is requested until the button is near the viewport', async (t) => {
     const page = await open('/below');
     await reaches(page, 'loading');
     const before = site.asked.filter((path) => path === '/install-token').length;
@@ -115,7 +115,7 @@ t.test('the link of the button, in Chromium', { skip: noChromium }, async (t) =>
     await page.context().close();
   });
 
-  t.test('it is renewed well before it ends', async (t) => {
+  t.test('it is renewed well before it expires', async (t) => {
     const page = await open();
     await reaches(page, 'ready');
     const first = await linkOf(page).getAttribute('href');
@@ -139,7 +139,7 @@ t.test('the link of the button, in Chromium', { skip: noChromium }, async (t) =>
     await page.context().close();
   });
 
-  t.test('after sleeping past its end it is gone, and another comes', async (t) => {
+  t.test('asleep past its expiry, the link is gone, and a new one is requested', async (t) => {
     const page = await open();
     await reaches(page, 'ready');
     const first = await linkOf(page).getAttribute('href');
@@ -155,7 +155,7 @@ t.test('the link of the button, in Chromium', { skip: noChromium }, async (t) =>
     await page.context().close();
   });
 
-  t.test('a tap finds an ended link even before any timer has run', async (t) => {
+  t.test('a tap on an expired link is stopped even before any timer has run', async (t) => {
     const page = await open();
     await reaches(page, 'ready');
     await page.evaluate((ms) => {
@@ -169,7 +169,7 @@ t.test('the link of the button, in Chromium', { skip: noChromium }, async (t) =>
     await page.context().close();
   });
 
-  t.test('a return from the back-forward cache finds no stale link', async (t) => {
+  t.test('a return from the back-forward cache shows no stale link', async (t) => {
     const page = await (await browser.newContext(iPhone)).newPage();
     await page.addInitScript(() => {
       const { now } = Date;
@@ -196,7 +196,7 @@ t.test('the link of the button, in Chromium', { skip: noChromium }, async (t) =>
     await page.context().close();
   });
 
-  t.test('two tabs open for two hours ask a few times', async (t) => {
+  t.test('two tabs open for two hours send a few requests', async (t) => {
     const context = await browser.newContext(iPhone);
     const pages = [await context.newPage(), await context.newPage()];
     await context.clock.install();
@@ -214,7 +214,7 @@ t.test('the link of the button, in Chromium', { skip: noChromium }, async (t) =>
     await context.close();
   });
 
-  t.test('a hidden page lets its link end and asks for none until it is seen again', async (t) => {
+  t.test('a hidden page lets its link expire and requests none until it is visible again', async (t) => {
     const page = await open();
     await reaches(page, 'ready');
     const turn = (visibility: string) =>

@@ -27,7 +27,7 @@ const machinesNode = (process.env['PATH'] ?? '')
   .map((path) => join(path, 'node'))
   .find((path) => existsSync(path));
 
-/** The build, in a folder of its own: dist/ and what else the server's package has. */
+/** The build, in a folder of its own: dist/ and the other files of the server's package. */
 const folder = mkdtempSync(join(tmpdir(), 'webdist-build-'));
 const dist = join(folder, 'dist');
 /** Runs a program without what the test runner preloads into Node.js; the runner would add it to `env` again. */
@@ -44,7 +44,7 @@ for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md'])
 t.teardown(() => rmSync(folder, { recursive: true }));
 
 type Packed = { readonly filename: string; readonly unpackedSize: number; readonly files: { readonly path: string }[] };
-/** npm 11 gives a list, later ones may give an object by name. */
+/** npm 11 returns a list, later versions may return an object by name. */
 const pack = (of: string): Packed => {
   const answer = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], of));
   return Object.values(answer)[0] as Packed;

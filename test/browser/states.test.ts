@@ -122,7 +122,7 @@ for (const engine of engines)
       t.equal(await hrefOn('/frame'), `${site.origin}/frame`);
     });
 
-    await t.test('through all states of one visit nothing moves', async (t) => {
+    await t.test('nothing moves through all states of one visit', async (t) => {
       site.instead = { status: 503 };
       await tab.goto(`${site.origin}/`);
       await reach(tab, 'error');
@@ -149,7 +149,7 @@ for (const engine of engines)
       await checkVisit();
     });
 
-    await t.test('every language fits the space that is kept', async (t) => {
+    await t.test('every language fits into the reserved space', async (t) => {
       const { texts } = await import('../../src/browser/install-button-texts.ts');
       for (const lang of Object.keys(texts)) {
         await tab.goto(`${site.origin}/`);

@@ -9,7 +9,7 @@ t.test('the button when the service does not answer as it should', { skip: noChr
   const open = async (path = '/') => {
     const page = await (await browser.newContext(iPhone)).newPage();
     page.setDefaultTimeout(10_000);
-    // Time passes only when a test lets it, however long this machine takes.
+    // The page's clock advances only when a test advances it.
     await page.clock.install();
     await page.clock.pauseAt(Date.now() + 60_000);
     await page.goto(site.origin + path);
@@ -21,7 +21,7 @@ t.test('the button when the service does not answer as it should', { skip: noChr
     site.instead = undefined;
   });
 
-  t.test('over the rate limit it says so, waits as long as the server says, and comes back', async (t) => {
+  t.test('over the rate limit: a message, a wait as long as Retry-After, and then the link', async (t) => {
     site.instead = { status: 429, headers: { 'retry-after': '30' } };
     const page = await open();
     await reaches(page, 'limited');
@@ -58,7 +58,7 @@ t.test('the button when the service does not answer as it should', { skip: noChr
           addEventListener('install-state', ({ detail }: CustomEventInit) => detail.code && done(detail.help)),
         ),
     );
-    // The first was counted for the address, the next one is the first of this device.
+    // The first request counted for the address; the next one is the first of this device.
     for (const state of ['loading', 'ready', 'loading', 'limited']) {
       if (state === 'loading') await page.evaluate(() => document.querySelector('install-button')?.refresh());
       else await reaches(page, state);
@@ -68,7 +68,7 @@ t.test('the button when the service does not answer as it should', { skip: noChr
     await page.context().close();
   });
 
-  t.test('a service that cannot sign is asked again when it says so; the link kept meanwhile goes on', async (t) => {
+  t.test('a service that cannot sign: it retries after Retry-After; the current link stays meanwhile', async (t) => {
     const page = await open();
     await reaches(page, 'ready');
     const href = await linkOf(page).getAttribute('href');
@@ -84,7 +84,7 @@ t.test('the button when the service does not answer as it should', { skip: noChr
     await page.context().close();
   });
 
-  t.test('a dead service: its own back-off, and trying again at once when asked to', async (t) => {
+  t.test('the service is down: it backs off, and retries at once on request', async (t) => {
     site.instead = 'hang up';
     const page = await open();
     await reaches(page, 'error', 'unreachable');
@@ -97,7 +97,7 @@ t.test('the button when the service does not answer as it should', { skip: noChr
       const failed = page.waitForEvent('requestfailed');
       await page.clock.runFor(seconds * 1200);
       await failed;
-      await page.evaluate(() => undefined); // the page has heard of it too
+      await page.evaluate(() => undefined); // the page got the event too
     }
     t.equal(await linkOf(page).getAttribute('href'), null);
     site.instead = undefined;
@@ -108,7 +108,7 @@ t.test('the button when the service does not answer as it should', { skip: noChr
     await page.context().close();
   });
 
-  t.test('what no waiting fixes is not asked again by itself', async (t) => {
+  t.test('an error that waiting cannot fix is not retried automatically', async (t) => {
     const page = await open('/unknown');
     await reaches(page, 'error', 'unknown_app');
     const before = askedTokens();

@@ -6,7 +6,7 @@ const phone = (version: string) => `iPhone; CPU iPhone OS ${version} like Mac OS
 const desktopSite = 'Macintosh; Intel Mac OS X 10_15_7';
 const webKit = 'AppleWebKit/605.1.15 (KHTML, like Gecko)';
 
-/** User agent, touch points, screen; and what the button makes of it: a code, or undefined when it can install. */
+/** User agent, touch points and screen, and the code that the button shows: undefined when it can install. */
 export const visitors: [
   name: string,
   userAgent: string,

@@ -50,7 +50,7 @@ t.test('who can install', { skip: noChromium }, async (t) => {
     }
   });
 
-  t.test('a desktop gets a QR code of the page, drawn by code that no phone loads', async (t) => {
+  t.test('a desktop gets a QR code of the page, drawn by code that no device loads', async (t) => {
     const page = await open('/', { viewport: { width: 1280, height: 800 } });
     const complaints = complaintsOf(page);
     await reaches(page, 'unsupported', 'elsewhere');
@@ -90,7 +90,7 @@ t.test('who can install', { skip: noChromium }, async (t) => {
     await page.context().close();
   });
 
-  t.test('without scripts what is between the tags shows', async (t) => {
+  t.test('without scripts, the content between the tags is shown', async (t) => {
     const page = await open('/fallback', { ...iPhone, javaScriptEnabled: false });
     t.ok(await page.getByText('How to install').isVisible());
     await page.context().close();
@@ -110,7 +110,7 @@ t.test('who can install', { skip: noChromium }, async (t) => {
     }
   });
 
-  t.test('from right to left nothing sticks out', async (t) => {
+  t.test('in a right-to-left language, nothing overflows', async (t) => {
     const page = await open('/rtl');
     await reaches(page, 'ready');
     const { inner, outer } = await page.evaluate(() => {

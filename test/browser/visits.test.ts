@@ -1,6 +1,7 @@
 /**
  * Visits in three engines. Only in Chromium (link.test.ts, visitors.test.ts, embedding.test.ts): which navigation a tap
- * asks for, the back-forward cache, several tabs, no scripts, emulated networks and media, and content security policies.
+ * requests, the back-forward cache, several tabs, no scripts, emulated networks and media, and content security
+ * policies.
  */
 
 import t from 'tap';
@@ -94,13 +95,13 @@ for (const engine of engines)
       await reach(tab, 'ready');
     });
 
-    await t.test('it is renewed well before it ends', async (t) => {
+    await t.test('it is renewed well before it expires', async (t) => {
       const first = await open();
       await tab.run((ms) => window.sleep(ms), LIFETIME_MS * 0.75);
       t.not(claimsIn(await untilLinkIsNot(first)).nonce, claimsIn(first).nonce);
     });
 
-    await t.test('after sleeping past its end it is gone, and another comes', async (t) => {
+    await t.test('asleep past its expiry, the link is gone, and a new one is requested', async (t) => {
       const first = await open();
       site.instead = { status: 503, headers: { 'retry-after': '5' } };
       await tab.run((ms) => window.sleep(ms), LIFETIME_MS * 3);
@@ -111,7 +112,7 @@ for (const engine of engines)
       t.not(await linkIn(tab), first);
     });
 
-    await t.test('a tap finds an ended link even before any timer has run', async (t) => {
+    await t.test('a tap on an expired link is stopped even before any timer has run', async (t) => {
       const first = await open();
       await tab.run((ms) => window.skew(ms), LIFETIME_MS * 3);
       await tap(tab, 'link');
@@ -119,7 +120,7 @@ for (const engine of engines)
       t.strictSame(await tab.run(() => window.seen.taps), []);
     });
 
-    await t.test('a hidden page lets its link end and requests none until it is seen again', async (t) => {
+    await t.test('a hidden page lets its link expire and requests none until it is visible again', async (t) => {
       await open();
       await turn('visibilityState', 'hidden');
       const before = tokens();
@@ -130,7 +131,7 @@ for (const engine of engines)
       await reach(tab, 'ready');
     });
 
-    await t.test('over the rate limit it waits as long as the server says', async (t) => {
+    await t.test('over the rate limit, it waits as long as Retry-After', async (t) => {
       site.instead = { status: 429, headers: { 'retry-after': '30' } };
       await open('/', 'limited');
       site.instead = undefined;
@@ -143,7 +144,7 @@ for (const engine of engines)
       t.equal(tokens(), before + 1);
     });
 
-    await t.test('while the service cannot sign, a link that is still good stays', async (t) => {
+    await t.test('while the service cannot sign, a link that is still valid stays', async (t) => {
       const first = await open();
       site.instead = { status: 503, headers: { 'retry-after': '60' } };
       const before = tokens();
@@ -154,7 +155,7 @@ for (const engine of engines)
       t.equal((await reach(tab, 'error', 'http_error')).hasLink, false);
     });
 
-    await t.test('a dead service: its own back-off, and at once when the visitor tries again', async (t) => {
+    await t.test('the service is down: it backs off, and retries at once on request', async (t) => {
       site.instead = 'hang up';
       await open('/', 'error');
       for (const seconds of [1, 2, 4, 8]) {
@@ -172,7 +173,7 @@ for (const engine of engines)
       t.equal(await tab.run(() => document.activeElement?.localName), 'install-button', 'the focus is on the link');
     });
 
-    await t.test('what no waiting fixes is not requested again', async (t) => {
+    await t.test('an error that waiting cannot fix is not retried', async (t) => {
       await tab.goto(`${site.origin}/unknown`);
       await reach(tab, 'error', 'unknown_app');
       const before = tokens();
@@ -202,7 +203,7 @@ for (const engine of engines)
       });
     });
 
-    await t.test('a QR code is drawn by code that no phone loads', async (t) => {
+    await t.test('a QR code is drawn by code that no device loads', async (t) => {
       const loaded = () =>
         tab.run(() =>
           performance
@@ -230,7 +231,7 @@ for (const engine of engines)
       }
     });
 
-    await t.test('from right to left nothing sticks out', async (t) => {
+    await t.test('in a right-to-left language, nothing overflows', async (t) => {
       await open('/rtl');
       const [inner, outer] = await tab.run(() => {
         const host = document.querySelector('install-button');
@@ -242,7 +243,7 @@ for (const engine of engines)
     });
   });
 
-/** Sets what the page reads of its window, and tells it. */
+/** Sets what the page reads from its window, and notifies it. */
 const setPage = (tab: Tab, name: 'visibilityState' | 'onLine', value: string | boolean) =>
   tab.run(
     ([name, value]) => {

@@ -17,7 +17,7 @@ import { listen } from '../harness/port.ts';
 import { runWebdist } from '../harness/process.ts';
 import { until } from '../harness/until.ts';
 
-/** In every message, member and stack below. */
+/** A secret in every message, member and stack below. */
 const SECRET = 'hunter2';
 
 const thrownBy = async (work: () => unknown): Promise<unknown> => {
@@ -174,7 +174,7 @@ t.test('errors of webdist and of commander', async (t) => {
   t.match(failureOf(new CommanderError(0, 'commander.version', '1')), { line: undefined, exitCode: 0 });
 });
 
-t.test('a process reports what nobody catches in one line', async (t) => {
+t.test('a process reports an uncaught error in one line', async (t) => {
   const throws = {
     exception: `throw Object.assign(new TypeError('${SECRET}'), { request: '${SECRET}' })`,
     rejection: `void Promise.reject(Object.assign(new TypeError('${SECRET}'), { response: '${SECRET}' }))`,

@@ -14,7 +14,7 @@ const recorder = `
   registerHooks({
     load(url, context, next) {
       const found = /node_modules\\/((?:@[^/]+\\/)?[^/]+)/.exec(url) ?? /\\/(src\\/.+)$/.exec(url);
-      // Before that come the modules that tap loads in every process.
+      // The modules that tap loads in every process come before it.
       if (found && (loaded.size > 0 || found[1] === 'src/main.ts')) loaded.add(found[1]);
       return next(url, context);
     },
@@ -31,7 +31,7 @@ async function loadedBy({ exited, output }: ReturnType<typeof run>): Promise<str
   return JSON.parse(/^loaded (.+)$/m.exec(output())?.[1] ?? 'null');
 }
 
-t.test('what the command line describes needs no other package than commander', async (t) => {
+t.test('describing the command line needs no package except commander', async (t) => {
   for (const args of [['--version'], ['--help'], ['help', 'keys'], ['docter'], ['packages', 'pull', '--help']]) {
     const loaded = await loadedBy(run(t, args));
     const others = loaded.filter(

@@ -1,39 +1,39 @@
-/** Everything that can happen to what webdist depends on: how a container test brings it about and takes it away again. */
+/** The faults of webdist's dependencies: how a container test causes and ends each of them. */
 
 import { docker, type Part, type Stage } from '../harness/containers.ts';
 
-/** What a fault takes from webdist; visitors see it, health says it. */
+/** What webdist loses by a fault, as visitors and health show it. */
 export type Loses = 'nothing' | 'ledger' | 'redis';
 
-/** What `WEBDIST_LEDGER_DOWN` may be. */
+/** The values of `WEBDIST_LEDGER_DOWN`. */
 export const MODES = ['issue', 'refuse'] as const;
 export type Mode = (typeof MODES)[number];
 
-/** What visitors see, as load.ts says it, when all is well. */
+/** The usual response, in the form of load.ts. */
 export const USUAL = '200 download';
-/** Without the ledger in time. */
+/** When the ledger does not answer in time. */
 const NO_LEDGER: Readonly<Record<Mode, string>> = { issue: '200 redownload', refuse: '503 ledger_unavailable' };
-/** What visitors see while something is lost. */
+/** The response of visitors while something is lost. */
 export const expected = (loses: Loses, mode: Mode) => (loses === 'ledger' ? NO_LEDGER[mode] : USUAL);
-/** All that is documented: also without any fault, on a machine that is too busy to answer in time. */
+/** All documented responses; a busy machine may cause each of them without any fault. */
 export const mayBeSeen = (mode: Mode): readonly string[] => [USUAL, NO_LEDGER[mode], '503 overloaded'];
 
 export type Fault = {
   readonly dependency: 'App Store Connect' | 'PostgreSQL' | 'Redis' | 'SQLite';
-  /** In the words of docs/faults.md. */
+  /** As in docs/faults.md. */
   readonly what: string;
   readonly loses: Loses;
-  /** What health calls degraded within seconds, if anything. */
+  /** What health reports as degraded within seconds, if anything. */
   readonly degrades?: 'registration' | 'ledger' | 'redis' | undefined;
-  /** Replicas that meet it. */
+  /** The replicas that are affected. */
   readonly replicas: 'direct' | 'through the relay' | 'with SQLite';
-  /** Seconds it lasts when the table is written. */
+  /** How many seconds it lasts when the table is written. */
   readonly seconds: number;
   begin(): Promise<unknown>;
   end(): Promise<unknown>;
 };
 
-/** How late the relay makes every answer. */
+/** How long the relay delays every response. */
 const SLOW_MS = 1000;
 
 const MINUTE = 60;
@@ -42,7 +42,7 @@ const A_WHILE = 20;
 type Parts = {
   readonly stage: Stage;
   readonly relay: Part;
-  /** Replicas whose ledger is a file on a small disk at `/data`. */
+  /** Replicas with their ledger in a file on a small disk at `/data`. */
   readonly withSqlite: readonly Part[];
 };
 
@@ -59,7 +59,7 @@ export function allFaults({ stage, relay, withSqlite }: Parts): readonly Fault[]
     ...dependencies.flatMap(({ dependency, part, port, loses }): Fault[] => {
       const degrades = loses === 'nothing' ? undefined : loses;
       const direct = { dependency, loses, degrades, replicas: 'direct', seconds: A_WHILE } as const;
-      // A look at Apple that gets no answer goes on for half a minute before health calls it one.
+      // A check at Apple that gets no answer takes half a minute until health reports it.
       const refused = { ...direct, degrades: degrades ?? 'registration' } as const;
       return [
         { ...refused, what: 'killed', begin: () => docker('kill', part.id), end: () => docker('start', part.id) },
@@ -98,7 +98,7 @@ export function allFaults({ stage, relay, withSqlite }: Parts): readonly Fault[]
   ];
 }
 
-/** A ledger without room still answers lookups: tokens go on, and only evidence is refused. */
+/** A ledger without space still answers lookups: tokens are issued, and only evidence is refused. */
 const LOSES_NO_TOKEN = { loses: 'nothing', degrades: undefined } as const;
 
 type Own = Pick<Fault, 'what' | 'begin' | 'end'> & Partial<typeof LOSES_NO_TOKEN>;
@@ -109,7 +109,7 @@ const runNode = (part: Part, script: string, ...args: string[]) =>
 const makeLate = (relay: Part, port: number, ms: number) =>
   runNode(relay, 'fetch("http://127.0.0.1:9000/" + process.argv[1])', `${port}/${ms}`);
 
-/** Apple's disk is Apple's: what its servers answer when they are in trouble stands for it. */
+/** We cannot fill Apple's disk; instead, its API answers 500. */
 function failing(sandbox: Part): Own {
   const ask = (init: object) =>
     runNode(sandbox, `fetch('http://127.0.0.1:8090/_sandbox/faults', ${JSON.stringify(init)})`);
@@ -125,7 +125,7 @@ const fill = (part: Part, folder: string) =>
   docker('exec', '-u', 'root', part.id, 'sh', '-c', `cat /dev/zero > ${folder}/full 2>/dev/null || sync`);
 const empty = (part: Part, folder: string) => docker('exec', '-u', 'root', part.id, 'rm', `${folder}/full`);
 
-/** A new segment of the write-ahead log has room for the whole test: what is full is the place of the tables. */
+/** A new segment of the write-ahead log has enough space for the whole test; only the tables cannot grow. */
 function postgresFull(postgres: Part): Own {
   const folder = '/var/lib/postgresql/data';
   const psql = (text: string) => docker('exec', postgres.id, 'psql', '-U', 'test', '-d', 'test', '-c', text);
@@ -141,7 +141,7 @@ function postgresFull(postgres: Part): Own {
   };
 }
 
-/** Redis takes no more writes once it could not save to disk (`stop-writes-on-bgsave-error`, on by default). */
+/** Redis refuses writes once it failed to save to disk (`stop-writes-on-bgsave-error`, on by default). */
 function redisFull(redis: Part): Own {
   const save = (when: string) => docker('exec', redis.id, 'redis-cli', 'CONFIG', 'SET', 'save', when);
   return {

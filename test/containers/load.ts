@@ -9,13 +9,15 @@ export type Answer = {
   readonly url: string;
   readonly sentAt: number;
   readonly endedAt: number;
-  /** `200 download`, `503 ledger_unavailable`, `no answer: ECONNRESET`; a 503 that says not when to come again says so. */
+  /**
+   * `200 download`, `503 ledger_unavailable`, `no answer: ECONNRESET`; or a 503 without Retry-After, which is marked.
+   */
   readonly outcome: string;
   /** An install token, when there was one. */
   readonly installToken: string | undefined;
 };
 
-/** Nobody waits longer for an answer; then there was none. */
+/** A request without a response after this time counts as unanswered. */
 const PATIENCE_MS = 30_000;
 
 /**
@@ -42,7 +44,7 @@ export function startLoad(urls: readonly string[], { perSecond, mostUnderWay = 3
       paced += 1000 / perSecond;
       const early = paced - performance.now();
       if (early > 0) await delay(early);
-      // What could not be sent in time is not made up for by a rush.
+      // Requests that could not be sent in time are skipped, not sent in a burst.
       else paced = Math.max(paced, performance.now() - 1000);
     }
     await Promise.all(underWay);

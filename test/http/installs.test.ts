@@ -27,7 +27,7 @@ async function openWith(test: Test, more: Environment = {}) {
     pass: (ms: number) => {
       nowMs += ms;
     },
-    /** A page's visitor: a token, and the cookie that says who asks. */
+    /** A visitor of a page: a token, and the device cookie. */
     async visitor() {
       const { body, cookie = '' } = await ask();
       return { nonce: body['nonce'] as string, cookie, dtype: async () => (await ask({}, { cookie })).body['dtype'] };

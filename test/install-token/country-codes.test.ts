@@ -1,4 +1,4 @@
-/** `ccode` is an assigned ISO 3166-1 code; what issues tokens, what verifies them and the simulated device agree on each code. */
+/** `ccode` is an assigned ISO 3166-1 code; issuing, verifying and the simulated device agree on each code. */
 
 import { existsSync, readFileSync } from 'node:fs';
 import t from 'tap';

@@ -28,7 +28,7 @@ const blockOf = (minute: number, app: number, subject: number, counter: number) 
 
 const LAST_MINUTE = Date.UTC(2026, 0) / 1000 + (2 ** 24 - 1) * 60;
 
-/** Record; counter at the start; the block of the first UUID, where the counter has gone on; its encryption. */
+/** Record; initial counter; the block that became the first UUID, with its counter; its encryption. */
 const vectors = [
   {
     record: { appleItemId: APP, subject: SUBJECT, issuedAtSeconds: NOW },
@@ -81,7 +81,7 @@ t.test('known answers, checked by openssl', async (t) => {
   }
 });
 
-t.test('what is sealed opens again, to the minute', async (t) => {
+t.test('a sealed record opens again, to the minute', async (t) => {
   const nonces = openNonces(randomBytes(32), [APP, OTHER]);
   const record = fc.record({
     appleItemId: fc.constantFrom(APP, OTHER),
@@ -107,7 +107,7 @@ t.test('what is sealed opens again, to the minute', async (t) => {
   t.pass('5000 records');
 });
 
-t.test('what becomes of a nonce', async (t) => {
+t.test('every change to a nonce', async (t) => {
   const record = { appleItemId: APP, subject: SUBJECT, issuedAtSeconds: MINUTE };
   const nonce = openNonces(KEY, [APP, OTHER]).seal(record);
   const opens = (nonces = noncesFrom(0), atSeconds = NOW, text = nonce) => nonces.open(text, atSeconds);
@@ -161,7 +161,7 @@ t.test('random UUIDs are not ours', async (t) => {
 
 t.test('apps whose tags would be equal get different ones', async (t) => {
   const apps = Array.from({ length: 20_000 }, (_, index) => `${index}`);
-  // 40,000 tags of 2^27: about six pairs meet.
+  // 40,000 tags out of 2^27: about six pairs are equal.
   const nonces = noncesFrom(0, apps);
   const wrong = apps.filter((appleItemId) => {
     const nonce = nonces.seal({ appleItemId, subject: 1, issuedAtSeconds: NOW });
@@ -172,7 +172,10 @@ t.test('apps whose tags would be equal get different ones', async (t) => {
 });
 
 const MANY = 100_000;
-/** Of one device, app and minute: all that differs is the counter. The key and the counter are fixed, so the figures are, too. */
+/**
+ * Nonces of one device, app and minute, which differ only in the counter. The key and the counter are fixed, so the
+ * figures are, too.
+ */
 const alike = (() => {
   const nonces = noncesFrom(0xfff00000);
   return Array.from({ length: MANY }, () =>
@@ -192,7 +195,7 @@ t.test('nonces of one device, app and minute', async (t) => {
   );
   t.equal(new Set(alike).size, MANY, 'never repeat');
   const starts = alike.map((nonce) => nonce.slice(0, 8));
-  // Birthday: 10^5 of 2^32 have 1.2 pairs.
+  // Birthday paradox: among 10^5 values of 2^32, 1.2 pairs are equal.
   t.ok(MANY - new Set(starts).size < 8, 'do not share their first 32 bits');
 });
 
@@ -206,7 +209,7 @@ t.test('the 122 free bits look random', async (t) => {
     `monobit: of 122 bits, the one furthest from a half is ${worst.toFixed(1)} standard deviations off`,
   );
 
-  // 14 bytes are all free: 255 degrees of freedom, so mean 255 and standard deviation 22.6.
+  // In 14 bytes, all bits are free: 255 degrees of freedom, so mean 255 and standard deviation 22.6.
   const chiSquares = Array.from({ length: 16 }, (_, at) => at)
     .filter((at) => at !== 6 && at !== 8)
     .map((at) => {
@@ -227,7 +230,7 @@ t.test('the 122 free bits look random', async (t) => {
     );
     const mean = distances.reduce((sum, one) => sum + one, 0) / distances.length;
     const deviation = Math.sqrt(distances.reduce((sum, one) => sum + (one - mean) ** 2, 0) / distances.length);
-    // Of two random ones: mean 61, standard deviation 5.52. The mean of 20,000 is known to 0.04.
+    // For two random nonces: mean 61, standard deviation 5.52. The mean of 20,000 is known to 0.04.
     t.ok(Math.abs(mean - 61) < 0.2, `differ in ${mean.toFixed(2)} of 122 bits, ${gap} apart`);
     t.ok(Math.abs(deviation - Math.sqrt(122) / 2) < 0.15, `give or take ${deviation.toFixed(2)}`);
   }
@@ -246,7 +249,8 @@ t.test('the 122 free bits look random', async (t) => {
 });
 
 t.test('an observer cannot count the nonces made between two of its own', async (t) => {
-  // What it could do when nonces made in a row shared their first 32 bits; now every statistic is the same for every gap.
+  // This was possible when consecutive nonces shared their first 32 bits; now every statistic is the same for every
+  // gap.
   const nonces = openNonces(randomBytes(32), [APP]);
   const own = () => nonces.seal({ appleItemId: APP, subject: SUBJECT, issuedAtSeconds: MINUTE });
   const sharedBits = (between: number) => {

@@ -1,4 +1,4 @@
-/** What `token verify` and the simulated device accept as times: one tolerance, and the same verdict at each edge of it. */
+/** The times that `token verify` and the simulated device accept: one tolerance, and the same verdict at each limit. */
 
 import t from 'tap';
 import {

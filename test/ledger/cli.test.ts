@@ -1,4 +1,6 @@
-/** `webdist ledger`: what a person may ask for, from the command line, while the service runs. */
+/**
+ * `webdist ledger`: the requests that a person may make about its data, from the command line, while the service runs.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';

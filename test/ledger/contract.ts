@@ -1,4 +1,4 @@
-/** What every ledger does, whichever backend stores it. Run by one test file for each backend. */
+/** The contract of every ledger, whatever its backend. Run by one test file for each backend. */
 
 import { createHash } from 'node:crypto';
 import type t from 'tap';
@@ -12,7 +12,7 @@ export const LIFETIME = 1200;
 export const NOW = 1_795_000_000;
 export const APP = '6500000001';
 
-/** A subject's tag, as the service makes them: an integer below 2^45. */
+/** A subject's tag, in the form of the service: an integer below 2^45. */
 export const subjectOf = (name: string): number =>
   createHash('sha256').update(name).digest().readUIntBE(0, 6) % 2 ** 45;
 
@@ -30,7 +30,7 @@ export async function dtypeOf(ledger: Ledger, entry: LedgerEntry, atSeconds: num
   return dtypeAt(atSeconds, installedAt, LIFETIME);
 }
 
-/** `freshUrl` gives the URL of an empty ledger; `keeps` is false for one that ends when it is closed. */
+/** `freshUrl` returns the URL of an empty ledger; `keeps` is false if closing the ledger deletes its content. */
 export async function ledgerContract(test: Test, freshUrl: () => Promise<string> | string, keeps = true) {
   const withLedger = async (name: string, work: (ledger: Ledger, test: Test, url: string) => Promise<void>) =>
     test.test(name, async (inner) => {

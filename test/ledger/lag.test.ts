@@ -21,7 +21,7 @@ t.test('the lag is the age of the oldest heartbeat that has not arrived', async 
   t.equal(lag.seconds, 0, 'while the ledger is down, a replica that has everything is not behind');
 });
 
-t.test('a replica that never catches up: the lag goes on growing, the memory does not', async (t) => {
+t.test('a replica that never catches up: the lag keeps growing, memory does not', async (t) => {
   let nowMs = 0;
   const lag = trackLag(() => nowMs);
   for (let beat = 0; beat < 10_000; beat++) {

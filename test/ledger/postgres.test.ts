@@ -1,4 +1,6 @@
-/** What is PostgreSQL's own: starting together, starting without it, restarts, a server that hangs, PgBouncer. */
+/**
+ * Behaviour that only PostgreSQL has: concurrent starts, starting without it, restarts, a server that hangs, PgBouncer.
+ */
 
 import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
@@ -28,7 +30,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
     await Promise.all(ledgers.map((ledger) => ledger.close()));
   });
 
-  await t.test('a newer schema is refused and left as it is', async (test) => {
+  await t.test('a newer schema is refused and not changed', async (test) => {
     const url = await server.freshUrl();
     await (await openLedger(url)).close();
     const database = url.split('/').at(-1);
@@ -127,7 +129,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
     },
   );
 
-  await t.test('a server that is down at start: the ledger opens, and works once it is there', async (test) => {
+  await t.test('a server that is down at start: the ledger opens, and works once the server is up', async (test) => {
     const url = await server.freshUrl();
     server.stop('fast');
     const ledger = await openLedger(url);

@@ -1,4 +1,7 @@
-/** Random histories of devices and apps, told to the service's records on a real ledger and to a small model of the rule: they never disagree. */
+/**
+ * Random histories of devices and apps, applied to the service's records on a real ledger and to a small model of the
+ * rule, which must agree.
+ */
 
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
@@ -50,7 +53,7 @@ const step = fc.oneof(
 ) as fc.Arbitrary<Step>;
 const history = fc.array(step, { minLength: STEPS_PER_RUN, maxLength: STEPS_PER_RUN, size: 'max' });
 
-/** The rule in other words than the product's: what was installed when, and which tokens were issued when. */
+/** The rule, written differently from the product: what was installed when, and which tokens were issued when. */
 class Model {
   readonly installs = new Map<string, number>();
   readonly tokens = new Map<string, { readonly device: number; readonly app: number; readonly at: number }>();
@@ -96,11 +99,11 @@ const metrics = openMetrics();
 const log = pino({ level: 'silent' });
 const key = signingKey({ backend: 'test', sign: () => new Uint8Array(64) }, 'key');
 
-/** What a service and a `webdist ledger` beside it have open. A new one knows nothing but the key and the ledger. */
+/** What a service and a concurrent `webdist ledger` have open. A new service knows only the key and the ledger. */
 async function open(url: string, evidence: EvidenceKind) {
   const nonces = openNonces(KEY, APPS);
   const records = await openRecords(
-    // What cannot be answered in time is refused, and tried again.
+    // A request that cannot be answered in time is refused, and retried.
     {
       apps: [],
       ledger: { url, readUrl: undefined, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
@@ -118,7 +121,7 @@ async function close({ records, ledger }: Opened) {
   await ledger.close();
 }
 
-/** Tells one history to both; `crash` gives everything opened anew after a crash of what can crash. */
+/** Applies one history to both; `crash` crashes what can crash and opens everything again. */
 async function play(
   steps: readonly Step[],
   setting: EvidenceKind,
@@ -203,7 +206,7 @@ await t.test(`SQLite: ${RUNS * STEPS_PER_RUN} steps`, async (test) => {
   await fc.assert(
     fc.asyncProperty(history, evidences, async (steps, evidence) => {
       const url = `sqlite://${join(folder, `${++files}.sqlite`)}`;
-      // A crash leaves the file and its log behind without a goodbye: a second ledger beside the first sees just that.
+      // After a crash, the file and its log are as a second ledger beside the first finds them.
       const abandoned: Opened[] = [];
       await play(steps, evidence, await open(url, evidence), async (opened) => {
         abandoned.push(opened);
@@ -227,7 +230,7 @@ await t.test(`PostgreSQL: ${RUNS * STEPS_PER_RUN} steps`, { skip: noPostgres }, 
     fc.asyncProperty(history, evidences, async (steps, evidence) => {
       await server.admin('TRUNCATE webdist_install', database);
       await play(steps, evidence, await open(url, evidence), async (opened) => {
-        // The server crashes now and then, else this service's connections are cut.
+        // Sometimes the server crashes, otherwise the connections of this service are cut.
         if (++crashes % 20 === 0) {
           server.stop('immediate');
           server.start();

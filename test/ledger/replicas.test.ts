@@ -1,6 +1,6 @@
 /**
- * Three replicas, real processes, with one PostgreSQL, one Redis and one App Store Connect behind a round-robin load
- * balancer: to a device they are one.
+ * Three replicas as processes, with one PostgreSQL, one Redis and one App Store Connect, behind a round-robin load
+ * balancer: a device sees one service.
  */
 
 import { createHash } from 'node:crypto';
@@ -51,7 +51,7 @@ t.test('three replicas', { skip: noPostgres || noRedis }, async (test) => {
   await post(`${balancer.url}/installs`, { app: sandbox.settings['WEBDIST_BUNDLE_ID'], subject: 'phone' }, asServer);
   const inside = await Promise.all([ofPhone(), ofPhone(), ofPhone()]);
   test.strictSame([...new Set(inside.map(({ body }) => body['dtype']))], ['download']);
-  // A minute passes: for the ledger, by setting its records back.
+  // Advances the ledger by a minute, by dating its records back.
   await postgres.admin(
     `UPDATE webdist_install SET installed_at = installed_at - ${TOKEN_LIFETIME_SECONDS}`,
     databaseUrl,
@@ -66,7 +66,7 @@ t.test('three replicas', { skip: noPostgres || noRedis }, async (test) => {
   const keyIds = new Set(inside.map(({ body }) => body['keyId']));
   test.equal(keyIds.size, 1, 'all sign under the same key id');
 
-  // Apple is away, and a fourth replica with an empty disk starts: it knows the key id from the others.
+  // Apple is down, and a fourth replica with an empty disk starts: it gets the key id from the others.
   await sandbox.close();
   const fourth = await start('four');
   replicas.push(fourth);

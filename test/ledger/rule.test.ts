@@ -37,7 +37,7 @@ const times: [number, number | undefined, number, string][] = [
   [2201, 1000, 1200, 'redownload'],
   [1059, 1000, 60, 'download'],
   [1060, 1000, 60, 'redownload'],
-  // A replica whose clock is behind the one that noted the evidence.
+  // A replica whose clock is behind that of the replica that recorded the evidence.
   [900, 1000, 1200, 'download'],
 ];
 

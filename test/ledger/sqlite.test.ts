@@ -1,4 +1,4 @@
-/** What is SQLite's own: several processes on one file, locks, schemas, files that are none. */
+/** Behaviour that only SQLite has: several processes on one file, locks, schemas, invalid files. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +13,7 @@ import { dtypeOf, entryOf, installOf, LIFETIME, NOW, subjectOf } from './contrac
 
 const open = (path: string) => openLedger(`sqlite://${path}`);
 
-t.test('the file is for its owner only, also what SQLite puts beside it', async (test) => {
+t.test('only the owner can read the file and those that SQLite creates beside it', async (test) => {
   const path = join(test.testdir(), 'deep', 'ledger.sqlite');
   const ledger = await open(path);
   test.teardown(() => ledger.close());
@@ -22,7 +22,7 @@ t.test('the file is for its owner only, also what SQLite puts beside it', async 
   test.equal(statSync(join(path, '..')).mode & 0o777, 0o700);
 });
 
-t.test('while another process holds the lock: an answer in time, and the event loop goes on', async (test) => {
+t.test('while another process holds the lock: a response in time, and the event loop is not blocked', async (test) => {
   const path = join(test.testdir(), 'ledger.sqlite');
   const ledger = await open(path);
   const other = new DatabaseSync(path);
@@ -53,7 +53,7 @@ t.test('ten processes open a new file at once and write to it', async (test) => 
   test.strictSame(await ledger.stats(), { installs: 211 });
 });
 
-t.test('a newer schema is refused and left as it is', async (test) => {
+t.test('a newer schema is refused and not changed', async (test) => {
   const path = join(test.testdir(), 'ledger.sqlite');
   await (await open(path)).close();
   const newer = new DatabaseSync(path);
@@ -91,7 +91,7 @@ t.test('a damaged file: every request fails, and the process goes on', async (te
   await first.addInstalls(Array.from({ length: 2000 }, (_, index) => installOf(subjectOf(`${index}`))));
   await first.close();
   const bytes = readFileSync(path);
-  // The first page, with the schema, stays; every other page becomes nonsense.
+  // The first page, with the schema, stays; every other page is overwritten.
   writeFileSync(path, Buffer.concat([bytes.subarray(0, 4096), Buffer.alloc(bytes.length - 4096, 0xa5)]));
   const ledger = await open(path);
   test.teardown(() => ledger.close());
@@ -102,7 +102,7 @@ t.test('a damaged file: every request fails, and the process goes on', async (te
 
 const notRoot = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined;
 
-t.test('a folder that cannot be written to is refused by name', async (test) => {
+t.test('a read-only folder is refused by name', async (test) => {
   const folder = join(test.testdir(), 'read-only');
   mkdirSync(folder, { mode: 0o555 });
   const child = writer(join(folder, 'ledger.sqlite'), 'reader', notRoot);
@@ -118,7 +118,7 @@ t.test('a folder that cannot be written to is refused by name', async (test) => 
 const hasLimits = existsSync('/usr/bin/prlimit');
 
 t.test(
-  'a full disk: nothing acknowledged is lost, and room fixes it',
+  'a full disk: nothing acknowledged is lost, and free space is enough to continue',
   { skip: !hasLimits && 'there is no prlimit' },
   async (test) => {
     const path = join(test.testdir(), 'ledger.sqlite');
@@ -145,7 +145,7 @@ t.test(
   },
 );
 
-t.test('a memory ledger ends with its process, and two are two', async (test) => {
+t.test('a memory ledger ends with its process, and two of them are separate', async (test) => {
   const [one, two] = [await openLedger('memory:'), await openLedger('memory:')];
   test.teardown(() => Promise.all([one.close(), two.close()]));
   const install = installOf(subjectOf('memory'));
@@ -154,7 +154,10 @@ t.test('a memory ledger ends with its process, and two are two', async (test) =>
   test.equal(await dtypeOf(two, install, NOW + LIFETIME), 'download');
 });
 
-/** A process that adds 20 installs of its own in one write each, then one more together with one that all of them add. */
+/**
+ * A process that adds 20 installs of its own, one per write, and finally one more together with one that all processes
+ * add.
+ */
 function writer(path: string, subject: string, as?: { uid: number; gid: number }): ChildProcess {
   return spawn(process.execPath, [resolve('test/ledger/writer.ts'), path, subject], {
     ...as,

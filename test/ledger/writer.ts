@@ -1,10 +1,13 @@
-/** A process that writes to a SQLite ledger: `writer.ts PATH SUBJECT`; with the subject `fill` until the disk is full, and then again. */
+/**
+ * A process that writes to a SQLite ledger: `writer.ts PATH SUBJECT`; with the subject `fill`, it writes until the disk
+ * is full, and then again.
+ */
 
 import { once } from 'node:events';
 import { openLedger } from '../../src/ledger/ledger.ts';
 import { installOf, subjectOf } from './contract.ts';
 
-// Node ignores this signal of a file that is too large; what tap adds to a process would end it instead.
+// Node ignores the signal for a file that is too large; the modules that tap loads would end the process.
 process.on('SIGXFSZ', () => undefined);
 
 const [, , path = '', name = ''] = process.argv;
@@ -32,7 +35,7 @@ if (name === 'fill') {
 }
 await ledger.close();
 
-/** Ten processes that write as fast as they can may have to wait longer for a lock than a request would. */
+/** Ten processes that write as fast as possible may wait longer for a lock than a request would. */
 async function patiently<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++)
     try {

@@ -1,10 +1,10 @@
-/** What issues nothing is limited for each address as well; health never is. */
+/** Paths that issue nothing are limited per address as well; health is not limited. */
 
 import t from 'tap';
 import { startSandbox } from '../../harness/sandbox.ts';
 import { startReady } from '../../harness/service.ts';
 
-t.test('documents, descriptions and metrics: so many a minute, then 429 with Retry-After', async (t) => {
+t.test('documents, descriptions and metrics: a number of requests per minute, then 429 with Retry-After', async (t) => {
   const { url } = await startReady(t, await startSandbox(t), { WEBDIST_RATE_LIMIT_ADDRESS: '3' });
   for (const path of ['/install-button.js', '/openapi.json', '/metrics']) {
     const statuses: number[] = [];

@@ -43,7 +43,7 @@ t.test('one visitor, then one address, sends too many requests', async (test) =>
   test.equal((await ask('webdist_device=forged.forged')).status, 429, 'until the address has asked too often');
 });
 
-t.test('a visitor without a cookie is its address, whatever X-Forwarded-For says', async (test) => {
+t.test('a visitor without a cookie counts under its address, whatever X-Forwarded-For contains', async (test) => {
   const { url } = await open(test, { WEBDIST_RATE_LIMIT: '3' });
   const answers = [];
   for (let count = 0; count < 4; count++)
