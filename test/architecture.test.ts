@@ -167,6 +167,7 @@ for (const file of files) {
   const allowed = rooms[room];
   if (!allowed) t.fail(`${file}: "${room}" is not in the table of rooms`);
   for (const { target, isRelative, isType } of importsOf(file)) {
+    if (target.startsWith('node:')) continue;
     const [name, known] = isRelative
       ? [roomOf(target), [room, ...everywhere, ...(allowed ?? [])]]
       : [room, packages[target]];

@@ -5,7 +5,7 @@ import { dirname, join, normalize } from 'node:path';
 
 export type Import = {
   readonly specifier: string;
-  /** The file, for a relative import; of a package, its name. */
+  /** The file of a relative import; the name of a package, or of a module of Node.js (`node:…`). */
   readonly target: string;
   readonly isRelative: boolean;
   /** Whether it only imports types. */
@@ -18,13 +18,12 @@ const patterns = [
   /(?<type>typeof\s+)?\bimport\(\s*'(?<specifier>[^'\n]+)'\s*\)/g,
 ];
 
-/** The imports of a file, without Node's own modules. */
+/** The imports of a file. */
 export function importsOf(file: string): Import[] {
   const text = readFileSync(file, 'utf8').replace(/^\s*(\/\*\*|\*|\/\/).*$/gm, '');
   return patterns
     .flatMap((pattern) => [...text.matchAll(pattern)])
     .map(({ groups }) => ({ specifier: groups?.['specifier'] ?? '', isType: groups?.['type'] !== undefined }))
-    .filter(({ specifier }) => !specifier.startsWith('node:'))
     .map(({ specifier, isType }) => {
       const isRelative = specifier.startsWith('.');
       return { specifier, isType, isRelative, target: isRelative ? resolved(file, specifier) : packageOf(specifier) };
