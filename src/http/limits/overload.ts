@@ -19,6 +19,8 @@ export type OverloadLimits = {
   readonly maxUnderWay: number;
   /** Concurrency floor: so few requests are some 30 ms of work and cannot cause the lag. */
   readonly leastUnderWay: number;
+  /** Mean lag of the event loop in milliseconds since the previous call; default: as Node.js measures it. */
+  readonly lagMs?: () => number;
 };
 
 const defaults: OverloadLimits = { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 128 };
@@ -53,8 +55,8 @@ type Deps = {
  * that does not, so that it settles at what this machine can answer in time, as a TCP window does (RFC 5681).
  */
 export function openOverload({ metrics, log, headersFor }: Deps, limits = defaults): Overload {
-  const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-  loop.enable();
+  const loop = openLoopMeter();
+  const measureLagMs = limits.lagMs ?? loop.lagMs;
   let allowed = limits.maxUnderWay;
   let underWay = 0;
   let mostUnderWay = 0;
@@ -62,9 +64,7 @@ export function openOverload({ metrics, log, headersFor }: Deps, limits = defaul
   let isLagging = false;
   const sampling = setInterval(() => {
     const previousLagMs = lagMs;
-    // Without a tick in the sample the mean is NaN: the loop was blocked all the time.
-    lagMs = loop.count > 0 ? loop.mean / 1e6 - RESOLUTION_MS : SAMPLE_MS;
-    loop.reset();
+    lagMs = measureLagMs();
     const lags = Math.min(previousLagMs, lagMs) > limits.maxLagMs;
     allowed = lags
       ? Math.max(limits.leastUnderWay, Math.floor(Math.min(allowed, mostUnderWay) * 0.8))
@@ -98,8 +98,23 @@ export function openOverload({ metrics, log, headersFor }: Deps, limits = defaul
     },
     close() {
       clearInterval(sampling);
-      loop.disable();
+      loop.close();
     },
+  };
+}
+
+/** Measures the mean lag of the event loop between two calls of `lagMs`. */
+export function openLoopMeter() {
+  const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  loop.enable();
+  return {
+    lagMs(): number {
+      // Without a tick in the sample the mean is NaN: the loop was blocked all the time.
+      const meanMs = loop.count > 0 ? loop.mean / 1e6 - RESOLUTION_MS : SAMPLE_MS;
+      loop.reset();
+      return meanMs;
+    },
+    close: () => loop.disable(),
   };
 }
 
