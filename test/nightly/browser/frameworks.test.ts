@@ -57,7 +57,7 @@ const examples: readonly Example[] = [
 ];
 
 /** Lines of a build that are not warnings of the framework about this example. */
-const HARMLESS = [/No build cache found/, /npm warn install-scripts/, /\b0 warnings\b/, /^> /];
+const HARMLESS = [/No build cache found/, /npm warn install-scripts/, /\b0 warnings\b/, /^> /, /PLUGIN_TIMINGS/];
 
 const folder = mkdtempSync(join(tmpdir(), 'webdist-frameworks-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
@@ -79,7 +79,6 @@ const run = async (command: readonly string[], cwd: string, env: Record<string, 
 const quiet = {
   PATH: `${dirname(process.execPath)}:${process.env['PATH']}`,
   CI: '1',
-  NO_COLOR: '1',
   NEXT_TELEMETRY_DISABLED: '1',
   NUXT_TELEMETRY_DISABLED: '1',
   ASTRO_TELEMETRY_DISABLED: '1',
