@@ -57,13 +57,21 @@ const examples: readonly Example[] = [
 ];
 
 /** Lines of a build that are not warnings of the framework about this example. */
-const HARMLESS = [/No build cache found/, /npm warn install-scripts/, /\b0 warnings\b/, /^> /, /PLUGIN_TIMINGS/];
+const HARMLESS = [
+  /No build cache found/,
+  /npm warn install-scripts/,
+  /\b0 warnings\b/,
+  /^> /,
+  /PLUGIN_TIMINGS/,
+  /'NO_COLOR' env is ignored/,
+  /node --trace-warnings/,
+];
 
 const folder = mkdtempSync(join(tmpdir(), 'webdist-frameworks-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 
 /** Without what the test runner sets: it would add it to `env` again. */
-const withoutRunner = ['-u', 'NODE_OPTIONS', '-u', 'FORCE_COLOR'];
+const withoutRunner = ['-u', 'NODE_OPTIONS', '-u', 'FORCE_COLOR', '-u', 'NO_COLOR'];
 
 const run = async (command: readonly string[], cwd: string, env: Record<string, string> = {}) => {
   const { stdout, stderr } = await promisify(execFile)('/usr/bin/env', [...withoutRunner, ...command], {
