@@ -255,8 +255,10 @@ t.test('spans hold no secret and no address; health and metrics are not traced',
     for (const secret of [cookie, subjectToken]) if (secret) secrets.push(secret, secret.split('.')[0] ?? '');
     return { cookie: cookie ?? '', subjectToken };
   };
-  const page = { account: 'the-account-of-somebody', token: 'the-subject-token-of-a-page' };
-  secrets.push(...Object.values(page));
+  const page = { account: 'the-account-of-somebody' };
+  const withToken = { ...page, token: 'the-subject-token-of-a-page' };
+  secrets.push(...Object.values(withToken));
+  t.equal((await askToken(service.url, withToken)).status, 400, "refused with webdist's own OAuth");
   const { cookie } = await note(await askToken(service.url, page, { 'user-agent': 'a-browser-of-somebody' }));
   t.ok(cookie);
   await note(await askToken(service.url, {}, { cookie: `webdist_device=${cookie}` }));
@@ -290,7 +292,7 @@ t.test('spans hold no secret and no address; health and metrics are not traced',
   t.match(await spanNamed(collector, 'POST /marketplace-kit/restore'), { kind: 2 });
   t.match(
     collector.spans.filter(({ name }) => name === 'authorize').map(({ attributes }) => attributes['webdist.caller']),
-    ['anonymous', 'anonymous', 'anonymous', 'api_key', 'access_token'],
+    ['anonymous', 'anonymous', 'anonymous', 'anonymous', 'api_key', 'access_token'],
   );
   t.equal(collector.requests[0]?.headers.authorization, 'Bearer for-the-collector');
   const exported = collector.bodies.join('');
