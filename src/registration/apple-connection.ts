@@ -24,9 +24,11 @@ export function openAppleConnection(
     readonly apiKey: Candidate;
     readonly observer: Pick<RegistrationObserver, 'attempted'>;
     readonly log: Logger;
+    /** This machine's clock, in milliseconds since 1970. */
+    readonly now: () => number;
   },
 ): AppleConnection {
-  const { apiKey, observer, log } = deps;
+  const { apiKey, observer, log, now } = deps;
   let asc: AppStoreConnect | undefined;
   let openedWith: Signer | undefined;
   return {
@@ -47,6 +49,7 @@ export function openAppleConnection(
         issuerId,
         signer,
         log,
+        now,
         onAttempt: (attempt) => observer.attempted(attempt, opened),
       });
       asc = opened;

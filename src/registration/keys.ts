@@ -66,7 +66,7 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
     const apiKey = await open(config.appStoreConnect.privateKey);
     refuseUnusableApiKey(apiKey);
     refuseSameKey(apiKey, apps);
-    apple = openAppleConnection(config.appStoreConnect, { apiKey, observer, log });
+    apple = openAppleConnection(config.appStoreConnect, { apiKey, observer, log, now: clock.now });
   }
   const store = await openRegistrationStore(config, log);
   opening.defer(() => store.close());

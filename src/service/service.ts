@@ -9,6 +9,7 @@ import type { EvidenceKind } from '../ledger/rule.ts';
 import { type Metrics, openMetrics } from '../metrics.ts';
 import type { AuthorizationServer } from '../oauth/authorization-server.ts';
 import { type Catalogue, openCatalogue } from '../packages/catalogue.ts';
+import { systemClock } from '../registration/clock.ts';
 import { openKeys } from '../registration/keys.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import { openAuditTrail } from './audit-trail.ts';
@@ -89,7 +90,7 @@ export async function openService(
   const records = await openRecords(config, { nonces, hash: hashSubject, metrics, log, now });
   opening.defer(() => records.close());
   const observer = observeRegistration(metrics, tracing);
-  const keys = await openKeys(config, { env, log, observer, autoReconcile });
+  const keys = await openKeys(config, { env, log, observer, autoReconcile, clock: { ...systemClock, now } });
   opening.defer(() => keys.close());
   const { redisUrl } = config.rateLimit;
   const redis = redisUrl
