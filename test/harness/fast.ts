@@ -1,4 +1,4 @@
-/** Prints the test files that start no process: no browser, no database, no command. `npm run test:fast` runs them. */
+/** Prints the test files that start no process and no server. `npm run test:fast` runs them. */
 
 import { existsSync, globSync } from 'node:fs';
 import { importsOf } from './imports.ts';
@@ -11,7 +11,10 @@ function reachable(file: string, seen = new Set<string>()): Set<string> {
   return seen;
 }
 
-const startsProcesses = (file: string) => importsOf(file).some(({ target }) => target === 'node:child_process');
+const slow = ['node:child_process', 'node:http', 'src/http/server.ts', 'src/sandbox/sandbox.ts'];
+const isSlow = (file: string) => importsOf(file).some(({ target }) => slow.includes(target));
 
-const fast = globSync('test/**/*.test.ts').filter((file) => ![...reachable(file)].some(startsProcesses));
+const fast = globSync('test/**/*.test.ts').filter(
+  (file) => !/^test\/(nightly|fuzz|containers)\//.test(file) && ![...reachable(file)].some(isSlow),
+);
 process.stdout.write(`${fast.sort().join('\n')}\n`);

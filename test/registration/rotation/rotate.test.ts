@@ -10,7 +10,10 @@ import { runWebdist } from '../../harness/process.ts';
 import { startReady } from '../../harness/service.ts';
 import { until } from '../../harness/until.ts';
 
-t.test('the steps follow from what is registered', async (t) => {
+// Most of a rotation is waiting; each test has an account of its own.
+t.jobs = 4;
+
+t.test('the steps follow from what is registered', { buffered: true }, async (t) => {
   const table: [Parameters<typeof nextStep>[0], ReturnType<typeof nextStep>][] = [
     [
       { targetId: undefined, otherIds: ['old'], refusals: 0 },
@@ -40,40 +43,44 @@ t.test('the steps follow from what is registered', async (t) => {
   for (const [standing, step] of table) t.strictSame(nextStep(standing), step);
 });
 
-t.test('there and back: servers follow without asking Apple, and a new one knows the key', async (t) => {
-  const { sandbox, door, env, asc, rotate } = await openAccount(t);
-  const [one, two] = [await startReady(t, sandbox, env), await startReady(t, sandbox, env)];
-  await Promise.all([one.service.reconcile(), two.service.reconcile()]);
-  const old = await keyIdOf(one.url);
-  const before = door.passed.length;
-  const { code, output } = await rotate();
-  t.equal(code, 0, output);
-  t.match(
-    output,
-    /Announcing the change.*Pausing.*Adding the key SHA256.*Removing the key.*Adding the key.*Replicas sign again/s,
-  );
-  const asked = door.passed.slice(before).map(({ method, path }) => `${method} ${path}`);
-  const registered = await asc.appKey(appleItemId);
-  t.not(registered?.id, old);
-  for (const { url } of [one, two]) await until(async () => (await keyIdOf(url)) === registered?.id, 'the new key');
-  t.equal(door.passed.length, before + asked.length, 'the servers did not ask Apple');
-  t.equal((await asc.listKeys()).length, 1);
-  t.equal((await rotate()).output, 'This key is already registered; nothing was changed.\n');
+t.test(
+  'there and back: servers follow without asking Apple, and a new one knows the key',
+  { buffered: true },
+  async (t) => {
+    const { sandbox, door, env, asc, rotate } = await openAccount(t);
+    const [one, two] = [await startReady(t, sandbox, env), await startReady(t, sandbox, env)];
+    await Promise.all([one.service.reconcile(), two.service.reconcile()]);
+    const old = await keyIdOf(one.url);
+    const before = door.passed.length;
+    const { code, output } = await rotate();
+    t.equal(code, 0, output);
+    t.match(
+      output,
+      /Announcing the change.*Pausing.*Adding the key SHA256.*Removing the key.*Adding the key.*Replicas sign again/s,
+    );
+    const asked = door.passed.slice(before).map(({ method, path }) => `${method} ${path}`);
+    const registered = await asc.appKey(appleItemId);
+    t.not(registered?.id, old);
+    for (const { url } of [one, two]) await until(async () => (await keyIdOf(url)) === registered?.id, 'the new key');
+    t.equal(door.passed.length, before + asked.length, 'the servers did not ask Apple');
+    t.equal((await asc.listKeys()).length, 1);
+    t.equal((await rotate()).output, 'This key is already registered; nothing was changed.\n');
 
-  door.hook = () => new Promise(() => undefined);
-  const three = await startReady(t, sandbox, env);
-  t.equal(await keyIdOf(three.url), registered?.id, 'a server that starts while Apple is down knows it');
-  door.hook = undefined;
+    door.hook = () => new Promise(() => undefined);
+    const three = await startReady(t, sandbox, env);
+    t.equal(await keyIdOf(three.url), registered?.id, 'a server that starts while Apple is down knows it');
+    door.hook = undefined;
 
-  const back = await rotate(['--rollback']);
-  t.equal(back.code, 0, back.output);
-  const again = await asc.appKey(appleItemId);
-  for (const { url } of [one, two, three]) await until(async () => (await keyIdOf(url)) === again?.id, 'the old key');
-  t.equal((await asc.listKeys()).length, 1);
-  t.match(await rotate(['--rollback']), { code: 2, output: /no rotation to roll back/ });
-});
+    const back = await rotate(['--rollback']);
+    t.equal(back.code, 0, back.output);
+    const again = await asc.appKey(appleItemId);
+    for (const { url } of [one, two, three]) await until(async () => (await keyIdOf(url)) === again?.id, 'the old key');
+    t.equal((await asc.listKeys()).length, 1);
+    t.match(await rotate(['--rollback']), { code: 2, output: /no rotation to roll back/ });
+  },
+);
 
-t.test('a rotation that cannot work is refused before anything changes', async (t) => {
+t.test('a rotation that cannot work is refused before anything changes', { buffered: true }, async (t) => {
   const { sandbox, env, asc, rotate, dataDir, to } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
   await service.reconcile();
@@ -98,24 +105,28 @@ t.test('a rotation that cannot work is refused before anything changes', async (
   t.equal(await keyIdOf(url), old);
 });
 
-t.test('a key that servers do not hold: a warning, and the server stops until the rollback', async (t) => {
-  const { sandbox, env, asc, rotate } = await openAccount(t);
-  const { service, url } = await startReady(t, sandbox, env);
-  await service.reconcile();
-  const { code, output } = await rotate(['--to', keyFile(temporaryFolder(t), 'third.pem')]);
-  t.equal(code, 0, output);
-  t.match(output, /WARNING: in these settings, no candidate of com\.example\.trailmap/);
-  await until(async () => (await keyIdOf(url)) === '503 not_registered', 'the server to stop');
-  await until(
-    () => service.health().apps['com.example.trailmap']?.registration.code === 'different_key_registered',
-    'health to say why',
-  );
-  t.equal((await rotate(['--rollback'])).code, 0);
-  const back = await asc.appKey(appleItemId);
-  await until(async () => (await keyIdOf(url)) === back?.id, 'the old key');
-});
+t.test(
+  'a key that servers do not hold: a warning, and the server stops until the rollback',
+  { buffered: true },
+  async (t) => {
+    const { sandbox, env, asc, rotate } = await openAccount(t);
+    const { service, url } = await startReady(t, sandbox, env);
+    await service.reconcile();
+    const { code, output } = await rotate(['--to', keyFile(temporaryFolder(t), 'third.pem')]);
+    t.equal(code, 0, output);
+    t.match(output, /WARNING: in these settings, no candidate of com\.example\.trailmap/);
+    await until(async () => (await keyIdOf(url)) === '503 not_registered', 'the server to stop');
+    await until(
+      () => service.health().apps['com.example.trailmap']?.registration.code === 'different_key_registered',
+      'health to say why',
+    );
+    t.equal((await rotate(['--rollback'])).code, 0);
+    const back = await asc.appKey(appleItemId);
+    await until(async () => (await keyIdOf(url)) === back?.id, 'the old key');
+  },
+);
 
-t.test('Apple keeps refusing the new key: the old one is restored', async (t) => {
+t.test('Apple keeps refusing the new key: the old one is restored', { buffered: true }, async (t) => {
   const { sandbox, env, asc, door, rotate } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
   await service.reconcile();
@@ -140,45 +151,53 @@ t.test('Apple keeps refusing the new key: the old one is restored', async (t) =>
   t.equal((await asc.listKeys()).length, 1);
 });
 
-t.test('a key of the account: both are registered for a moment, and all its apps change', async (t) => {
-  const { sandbox, env, asc, rotate } = await openAccount(t);
-  const settings = { ...env, WEBDIST_KEY_SCOPE: 'account' };
-  const { service, url } = await startReady(t, sandbox, settings);
-  await service.reconcile();
-  const { code, output } = await rotate(undefined, settings);
-  t.equal(code, 0, output);
-  t.match(output, /every app without a key of its own/);
-  t.notMatch(output, /Removing.*Adding/s, 'added first');
-  const [key, ...others] = await asc.listKeys({ app: false });
-  t.strictSame(others, []);
-  await until(async () => (await keyIdOf(url)) === key?.id, 'the new key');
-});
+t.test(
+  'a key of the account: both are registered for a moment, and all its apps change',
+  { buffered: true },
+  async (t) => {
+    const { sandbox, env, asc, rotate } = await openAccount(t);
+    const settings = { ...env, WEBDIST_KEY_SCOPE: 'account' };
+    const { service, url } = await startReady(t, sandbox, settings);
+    await service.reconcile();
+    const { code, output } = await rotate(undefined, settings);
+    t.equal(code, 0, output);
+    t.match(output, /every app without a key of its own/);
+    t.notMatch(output, /Removing.*Adding/s, 'added first');
+    const [key, ...others] = await asc.listKeys({ app: false });
+    t.strictSame(others, []);
+    await until(async () => (await keyIdOf(url)) === key?.id, 'the new key');
+  },
+);
 
-t.test('several apps: --app is required, and a key of the account changes for all apps that use it', async (t) => {
-  const { env, asc, dataDir, rotate, to } = await openAccount(t);
-  const { WEBDIST_KEY = '', WEBDIST_DOMAIN = '', ...others } = env as Record<string, string>;
-  const single = /^WEBDIST_(APPLE_ITEM_ID|BUNDLE_ID|PACKAGE_URL|PACKAGE_MANIFEST|APP_SHARE_URL)$/;
-  const shared = Object.fromEntries(Object.entries(others).filter(([name]) => !single.test(name)));
-  const apps = [
-    { bundleId: 'com.example.trailmap', appleItemId, key: WEBDIST_KEY },
-    { bundleId: 'com.example.other', appleItemId: '6500000009', key: WEBDIST_KEY },
-  ];
-  const path = join(dataDir, 'webdist.json');
-  writeFileSync(path, JSON.stringify({ domain: WEBDIST_DOMAIN, apps }));
-  const settings = { ...shared, WEBDIST_CONFIG: path, WEBDIST_KEY_SCOPE: 'account' };
-  const { service } = await startReady(t, undefined, settings);
-  await service.reconcile();
-  t.match(await rotate(undefined, settings), {
-    code: 2,
-    output: /Several apps.*--app with one of: com\.example\.trail/s,
-  });
-  const { code, output } = await rotate(['--json', '--to', to, '--app', appleItemId], settings);
-  t.equal(code, 0, output);
-  t.match(output, `"appleItemIds":["${appleItemId}","6500000009"]`, 'both apps use it');
-  t.match(await asc.listKeys({ app: false }), { length: 1 });
-});
+t.test(
+  'several apps: --app is required, and a key of the account changes for all apps that use it',
+  { buffered: true },
+  async (t) => {
+    const { env, asc, dataDir, rotate, to } = await openAccount(t);
+    const { WEBDIST_KEY = '', WEBDIST_DOMAIN = '', ...others } = env as Record<string, string>;
+    const single = /^WEBDIST_(APPLE_ITEM_ID|BUNDLE_ID|PACKAGE_URL|PACKAGE_MANIFEST|APP_SHARE_URL)$/;
+    const shared = Object.fromEntries(Object.entries(others).filter(([name]) => !single.test(name)));
+    const apps = [
+      { bundleId: 'com.example.trailmap', appleItemId, key: WEBDIST_KEY },
+      { bundleId: 'com.example.other', appleItemId: '6500000009', key: WEBDIST_KEY },
+    ];
+    const path = join(dataDir, 'webdist.json');
+    writeFileSync(path, JSON.stringify({ domain: WEBDIST_DOMAIN, apps }));
+    const settings = { ...shared, WEBDIST_CONFIG: path, WEBDIST_KEY_SCOPE: 'account' };
+    const { service } = await startReady(t, undefined, settings);
+    await service.reconcile();
+    t.match(await rotate(undefined, settings), {
+      code: 2,
+      output: /Several apps.*--app with one of: com\.example\.trail/s,
+    });
+    const { code, output } = await rotate(['--json', '--to', to, '--app', appleItemId], settings);
+    t.equal(code, 0, output);
+    t.match(output, `"appleItemIds":["${appleItemId}","6500000009"]`, 'both apps use it');
+    t.match(await asc.listKeys({ app: false }), { length: 1 });
+  },
+);
 
-t.test('two at the same time: one rotates, the other changes nothing', async (t) => {
+t.test('two at the same time: one rotates, the other changes nothing', { buffered: true }, async (t) => {
   const { sandbox, env, asc, rotate } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
   await service.reconcile();
@@ -191,20 +210,24 @@ t.test('two at the same time: one rotates, the other changes nothing', async (t)
   await until(async () => (await keyIdOf(url)) === key?.id, 'the new key');
 });
 
-t.test('Ctrl-C in the middle: the message says how to continue, and the next run finishes', async (t) => {
-  const { sandbox, env, to, asc, rotate } = await openAccount(t);
-  await startReady(t, sandbox, env);
-  const { child, exited, output } = runWebdist(t, ['keys', 'rotate', '--yes', '--to', to], env);
-  await until(() => output().includes('Pausing'), 'the pause');
-  child.kill('SIGINT');
-  t.equal(await exited, 130);
-  t.match(output(), /Interrupted\. Run the same command again/);
-  const { code, output: said } = await rotate();
-  t.equal(code, 0, said);
-  t.equal((await asc.listKeys()).length, 1, 'exactly one key is registered');
-});
+t.test(
+  'Ctrl-C in the middle: the message says how to continue, and the next run finishes',
+  { buffered: true },
+  async (t) => {
+    const { sandbox, env, to, asc, rotate } = await openAccount(t);
+    await startReady(t, sandbox, env);
+    const { child, exited, output } = runWebdist(t, ['keys', 'rotate', '--yes', '--to', to], env);
+    await until(() => output().includes('Pausing'), 'the pause');
+    child.kill('SIGINT');
+    t.equal(await exited, 130);
+    t.match(output(), /Interrupted\. Run the same command again/);
+    const { code, output: said } = await rotate();
+    t.equal(code, 0, said);
+    t.equal((await asc.listKeys()).length, 1, 'exactly one key is registered');
+  },
+);
 
-t.test('an answer that Apple gave before the rotation does not count after it', async (t) => {
+t.test('an answer that Apple gave before the rotation does not count after it', { buffered: true }, async (t) => {
   const { sandbox, env, asc, door, rotate } = await openAccount(t);
   const { service, url } = await startReady(t, sandbox, env);
   await service.reconcile();
