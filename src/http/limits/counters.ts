@@ -12,9 +12,9 @@ export type Count = {
   readonly endsInMs: number;
 };
 
-/** Counts one request under each key and returns the counts in the same order. */
-export type MemoryCounter = (keys: readonly string[]) => readonly Count[];
-/** The same; rejects when Redis does not answer. */
+/** Counts one request under a key. */
+export type MemoryCounter = (key: string) => Count;
+/** Counts one request under each key and returns the counts in the same order. Rejects when Redis does not answer. */
 export type RedisCounter = (keys: readonly string[]) => Promise<readonly Count[]>;
 
 type MemoryOptions = {
@@ -37,7 +37,8 @@ export function openMemoryCounter({
   let recent = new Map<string, Window>();
   let previous = new Map<string, Window>();
   let dropAtMs = nowMs() + windowMs;
-  const countOne = (key: string, now: number): Count => {
+  return (key) => {
+    const now = nowMs();
     if (now >= dropAtMs || recent.size >= maxKeys) {
       previous = recent;
       recent = new Map();
@@ -50,10 +51,6 @@ export function openMemoryCounter({
     }
     window.count += 1;
     return { count: window.count, endsInMs: window.endsAtMs - now };
-  };
-  return (keys) => {
-    const now = nowMs();
-    return keys.map((key) => countOne(key, now));
   };
 }
 

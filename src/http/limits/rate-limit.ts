@@ -11,7 +11,7 @@ import type { ServerDeps } from '../../service/service.ts';
 import { addressOf } from '../address.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
 import type { Limiter } from '../guard.ts';
-import { type Count, openMemoryCounter, openRedisCounter } from './counters.ts';
+import { type Count, type MemoryCounter, openMemoryCounter, openRedisCounter } from './counters.ts';
 
 const WINDOW_SECONDS = 60;
 
@@ -64,50 +64,49 @@ export const sharedLimits = (
   ].filter(({ max }) => max > 0);
 
 /** A limit that counts this request, and the key that it counts under. */
-type Applied = { readonly limit: Limit; readonly key: string };
+type Applied = { readonly limit: CountedLimit; readonly key: string };
+type CountedLimit = Limit & { readonly countHere: MemoryCounter };
 
 /** Counts a request under every limit; rejects with `rate_limited` when one is exceeded. */
 export function openRateLimit(
   { metrics, redis }: Pick<ServerDeps, 'metrics' | 'redis'>,
   limits: readonly Limit[],
 ): Limiter {
-  const countHere = openMemoryCounter({ windowMs: WINDOW_SECONDS * 1000, maxKeys: MAX_KEYS });
-  const countForAll =
-    redis && openRedisCounter({ client: redis.client, prefix: 'webdist-limit-', windowMs: WINDOW_SECONDS * 1000 });
+  const windowMs = WINDOW_SECONDS * 1000;
+  const counted = limits.map((limit) => ({ ...limit, countHere: openMemoryCounter({ windowMs, maxKeys: MAX_KEYS }) }));
+  const countForAll = redis && openRedisCounter({ client: redis.client, prefix: 'webdist-limit-', windowMs });
   const policy = limits.map(({ name, max }) => `"${name}";q=${max};w=${WINDOW_SECONDS}`).join(', ');
 
+  const count = async (applied: readonly Applied[]): Promise<readonly Count[]> => {
+    const here = () => applied.map(({ limit, key }) => limit.countHere(key));
+    if (!redis || !countForAll || applied.length === 0) return here();
+    const names = applied.map(({ limit, key }) => redis.nameOf(`${limit.name} ${key}`));
+    // The failure was logged, counted and shown by health; a limit for each replica is better than none.
+    return redis.ask(() => countForAll(names)).catch(here);
+  };
   const judge = (reply: FastifyReply, applied: readonly Applied[], counts: readonly Count[]): void => {
-    const fields: string[] = [];
+    let fields = '';
     let waitSeconds = 0;
-    for (const [index, { count, endsInMs }] of counts.entries()) {
-      const limit = applied[index]?.limit;
-      if (!limit) continue;
+    for (const [index, { limit }] of applied.entries()) {
+      const { count = 0, endsInMs = 0 } = counts[index] ?? {};
       const endsInSeconds = Math.ceil(endsInMs / 1000);
-      fields.push(`"${limit.name}";r=${Math.max(0, limit.max - count)};t=${endsInSeconds}`);
+      fields += `${fields && ', '}"${limit.name}";r=${Math.max(0, limit.max - count)};t=${endsInSeconds}`;
       if (count <= limit.max) continue;
       waitSeconds = Math.max(waitSeconds, endsInSeconds);
       metrics.rateLimited.inc({ limit: limit.name });
     }
     addHeader(reply, 'ratelimit-policy', policy);
-    if (fields.length > 0) addHeader(reply, 'ratelimit', fields.join(', '));
+    if (fields) addHeader(reply, 'ratelimit', fields);
     if (waitSeconds > 0)
       throw new WebdistError('rate_limited', `Try again in ${waitSeconds} s.`, { retryAfterSeconds: waitSeconds });
   };
-  const count = async (keys: readonly string[]): Promise<readonly Count[]> => {
-    if (!redis || !countForAll || keys.length === 0) return countHere(keys);
-    try {
-      return await redis.ask(() => countForAll(keys.map((key) => redis.nameOf(key))));
-    } catch {
-      // The failure was logged, counted and shown by health; a limit for each replica is better than none.
-      return countHere(keys);
-    }
-  };
   return async (request, reply) => {
-    const applied = limits.flatMap((limit) => {
+    const applied: Applied[] = [];
+    for (const limit of counted) {
       const key = limit.keyOf(request);
-      return key === undefined ? [] : [{ limit, key: `${limit.name} ${key}` }];
-    });
-    judge(reply, applied, await count(applied.map(({ key }) => key)));
+      if (key !== undefined) applied.push({ limit, key });
+    }
+    judge(reply, applied, await count(applied));
   };
 }
 
