@@ -7,8 +7,8 @@
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance } from 'fastify';
 import type { Config } from '../../config/config.ts';
-import { WebdistError } from '../../errors.ts';
 import { addressOf } from '../address.ts';
+import { rateLimited } from './rate-limit.ts';
 
 const WINDOW_MS = 60_000;
 
@@ -25,9 +25,6 @@ export const limitDocuments = async (scope: FastifyInstance, { perAddress }: Con
     // Only refusals carry headers: every other response stays the same for all, so that caches can share it.
     addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
-    errorResponseBuilder: (_request, { ttl }) => {
-      const seconds = Math.max(1, Math.ceil(ttl / 1000));
-      return new WebdistError('rate_limited', `Try again in ${seconds} s.`, { retryAfterSeconds: seconds });
-    },
+    errorResponseBuilder: (_request, { ttl }) => rateLimited(Math.max(1, Math.ceil(ttl / 1000))),
   });
 };

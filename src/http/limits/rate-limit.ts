@@ -97,8 +97,7 @@ export function openRateLimit(
     }
     addHeader(reply, 'ratelimit-policy', policy);
     if (fields) addHeader(reply, 'ratelimit', fields);
-    if (waitSeconds > 0)
-      throw new WebdistError('rate_limited', `Try again in ${waitSeconds} s.`, { retryAfterSeconds: waitSeconds });
+    if (waitSeconds > 0) throw rateLimited(waitSeconds);
   };
   return async (request, reply) => {
     const applied: Applied[] = [];
@@ -109,6 +108,10 @@ export function openRateLimit(
     judge(reply, applied, await count(applied));
   };
 }
+
+/** The refusal when a limit is exceeded; its window ends after so many seconds. */
+export const rateLimited = (seconds: number) =>
+  new WebdistError('rate_limited', `Try again in ${seconds} s.`, { retryAfterSeconds: seconds });
 
 /** Limits may be checked in more than one step. */
 function addHeader(reply: FastifyReply, name: string, value: string): void {
