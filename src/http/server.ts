@@ -106,7 +106,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   });
   const { signIn: settings } = config.callers;
   const signIn = settings && (await import('./sign-in.ts')).openSignIn(settings);
-  const scopeDeps = { ...deps, signIn };
+  const scopeDeps = { ...deps, signIn, refuseOverload: overload.protect };
   const api: FastifyPluginAsyncZod = async (scope) => {
     await scope.register(operatorScope({ ...deps, rateLimit: config.rateLimit, isShuttingDown: () => draining }));
     await scope.register(pageScope(scopeDeps));

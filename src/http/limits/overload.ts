@@ -6,6 +6,7 @@
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { WebdistError } from '../../errors.ts';
 import type { Metrics } from '../../metrics.ts';
@@ -29,14 +30,13 @@ const SAMPLE_MS = 100;
 const RESOLUTION_MS = 10;
 const RETRY_SECONDS = 1;
 
-/**
- * The paths that issue or accept tokens. Everything else is answered however busy the process is: health, metrics and
- * documents.
- */
-const PROTECTED = /^\/(install-tokens?|installs|marketplace-kit\/[a-z]+|oauth\/[a-z]+)(?:[?/]|$)/;
-
 /** The check, running until `close`. */
 export type Overload = {
+  /**
+   * Protects the routes that are added to the scope later. Every other request is answered however busy the process is:
+   * health, metrics and documents.
+   */
+  protect(scope: FastifyInstance): void;
   /** Answers a request itself if it must be refused; passes every other one on. */
   wrap(handler: RequestListener): RequestListener;
   /** Ends the sampling. */
@@ -77,6 +77,12 @@ export function openOverload({ metrics, log, headersFor }: Deps, limits = defaul
     isLagging = lags || (isLagging && allowed < limits.maxUnderWay);
   }, SAMPLE_MS).unref();
 
+  const paths = new Set<string>();
+  const isProtected = (url: string): boolean => {
+    const path = url.split('?', 1)[0] ?? '';
+    // The router decodes a path, and finds the one in an absolute URL: such spellings are not worth being told apart.
+    return paths.has(path) || path.includes('%') || !path.startsWith('/');
+  };
   const ended = () => {
     underWay -= 1;
   };
@@ -87,8 +93,13 @@ export function openOverload({ metrics, log, headersFor }: Deps, limits = defaul
     response.once('close', ended);
   };
   return {
+    protect(scope) {
+      scope.addHook('onRoute', ({ url }) => {
+        paths.add(url);
+      });
+    },
     wrap: (handler) => (request, response) => {
-      if (request.method === 'OPTIONS' || !PROTECTED.test(request.url ?? '')) return handler(request, response);
+      if (request.method === 'OPTIONS' || !isProtected(request.url ?? '')) return handler(request, response);
       if (underWay < allowed) {
         admit(response);
         return handler(request, response);

@@ -1,5 +1,6 @@
 /** What the protected scopes have in common. */
 
+import type { FastifyInstance } from 'fastify';
 import type { ServerDeps } from '../../service/service.ts';
 import type { SignIn } from '../sign-in.ts';
 
@@ -7,4 +8,6 @@ import type { SignIn } from '../sign-in.ts';
 export type ScopeDeps = ServerDeps & {
   /** The website's own sign-in, when it is configured. */
   readonly signIn: SignIn | undefined;
+  /** Makes a scope refuse requests while this process has too much to do (limits/overload.ts). */
+  readonly refuseOverload: (scope: FastifyInstance) => void;
 };

@@ -29,6 +29,7 @@ export const deviceScope =
       deviceLimits(config.rateLimit, (request) => grantOf(request).subject?.id),
     );
 
+    deps.refuseOverload(scope);
     scope.addHook('onRoute', (route) => {
       route.bodyLimit = DEVICE_LIMIT_BYTES;
     });

@@ -36,6 +36,7 @@ export const pageScope =
         if (callerOf(request).kind !== 'server') await limit(request, reply);
       };
 
+    deps.refuseOverload(scope);
     addCors(scope, callers);
     // After CORS, so that a page can read the refusal.
     guard.protect(scope, unlessServer(openRateLimit(deps, pageLimits(config.rateLimit, devices))));

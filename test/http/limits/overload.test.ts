@@ -12,7 +12,7 @@ import { until } from '../../harness/until.ts';
 
 async function serverWith(t: Test, limits: Partial<OverloadLimits>) {
   const overloadLimits = { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 0, lagMs: () => 0, ...limits };
-  const { service, serverDeps } = await startReady(t, await startSandbox(t));
+  const { service, serverDeps } = await startReady(t, await startSandbox(t), { WEBDIST_BUTTON_ERRORS: '1' });
   const { app, close } = await buildServer({ ...serverDeps, overloadLimits });
   t.teardown(close);
   return { url: await app.listen({ host: '127.0.0.1', port: 0 }), service, server: app.server };
@@ -48,6 +48,9 @@ t.test('a refusal is a constant document; preflights and the connection are not 
     ['/marketplace-kit/restore', '{}'],
     ['/oauth/token', 'grant_type=x'],
     ['/install-token?app=x', '{}'],
+    ['/install%2Dtoken', '{}'],
+    ['/oauth/code', '{}'],
+    ['/button-errors', '{}'],
   ] as const) {
     const refused = await fetch(url + path, { method: 'POST', body });
     t.equal(refused.status, 503, path);
