@@ -13,9 +13,9 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund && npm rebuild pkcs11js --nodedir=/usr/local
-COPY tsconfig.json tsconfig.build.json tsconfig.browser.json ./
+COPY LICENSE tsconfig.json tsconfig.build.json tsconfig.browser.json ./
 COPY src src
-RUN npm run build && find dist \( -name '*.map' -o -name '*.d.ts' \) -delete
+RUN npm run build && rm -r dist/button-package && find dist \( -name '*.map' -o -name '*.d.ts' \) -delete
 
 # The least that Node needs to run: its libraries, a user, and /tmp.
 FROM build AS system
@@ -32,7 +32,7 @@ RUN mkdir -p /system/usr/local/bin /system/etc /system/data /system/app \
 FROM build AS tree
 ARG SOURCE_DATE_EPOCH=0
 COPY docker/prune-modules.sh docker/bill-of-materials.sh docker/
-COPY LICENSE CHANGELOG.md ./
+COPY CHANGELOG.md ./
 COPY --from=system /system /tree
 RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
  && docker/bill-of-materials.sh --omit=dev > sbom.cdx.json \
@@ -43,7 +43,7 @@ RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
 FROM build AS slim-tree
 ARG SOURCE_DATE_EPOCH=0
 COPY docker/prune-modules.sh docker/bill-of-materials.sh docker/
-COPY LICENSE CHANGELOG.md ./
+COPY CHANGELOG.md ./
 COPY --from=system /system /tree
 RUN npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
  && docker/bill-of-materials.sh --omit=dev --omit=optional > sbom.cdx.json \
