@@ -122,7 +122,10 @@ async function checkCounts(t: Test, service: Served, log: () => string) {
   );
 }
 
-t.test('a device that is always full', async (t) => {
+// They have nothing in common.
+t.jobs = 3;
+
+t.test('a device that is always full', { buffered: true }, async (t) => {
   const full = openSync('/dev/full', 'w');
   const service = await serve(t, full);
   closeSync(full);
@@ -131,7 +134,7 @@ t.test('a device that is always full', async (t) => {
   await service.stop();
 });
 
-t.test('a pipe whose reader stalls, then reads on', async (t) => {
+t.test('a pipe whose reader stalls, then reads on', { buffered: true }, async (t) => {
   const service = await serve(t, 'pipe');
   let log = '';
   const stdout = service.child.stdout?.on('data', (chunk) => (log += chunk));
@@ -146,14 +149,14 @@ t.test('a pipe whose reader stalls, then reads on', async (t) => {
   t.match(log, '"event":"shut_down"');
 });
 
-t.test('a pipe whose reader stalls for good', async (t) => {
+t.test('a pipe whose reader stalls for good', { buffered: true }, async (t) => {
   const service = await serve(t, 'pipe');
   await service.issue(TOO_MANY);
   t.ok((await service.lost()) > 0);
   await service.stop();
 });
 
-t.test('a pipe that is closed', async (t) => {
+t.test('a pipe that is closed', { buffered: true }, async (t) => {
   const service = await serve(t, 'pipe');
   const { stdout } = service.child;
   if (stdout) await once(stdout.destroy(), 'close');
@@ -163,7 +166,7 @@ t.test('a pipe that is closed', async (t) => {
   await service.stop();
 });
 
-t.test('a named pipe whose reader goes away, and another comes', async (t) => {
+t.test('a named pipe whose reader goes away, and another comes', { buffered: true }, async (t) => {
   const path = join(temporaryFolder(t), 'log');
   spawnSync('mkfifo', [path]);
   const openReader = () => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -197,7 +200,7 @@ t.test('a named pipe whose reader goes away, and another comes', async (t) => {
 const mayMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0;
 const skip = mayMount ? false : 'no mount namespace can be made here (unshare -rm)';
 
-t.test('a file on a disk that becomes full, then has space again', { skip }, async (t) => {
+t.test('a file on a disk that becomes full, then has space again', { skip, buffered: true }, async (t) => {
   const folder = temporaryFolder(t);
   const disk = spawn('unshare', [
     '-rm',
@@ -228,7 +231,7 @@ t.test('a file on a disk that becomes full, then has space again', { skip }, asy
   await service.stop();
 });
 
-t.test('a file that is rotated away loses nothing', async (t) => {
+t.test('a file that is rotated away loses nothing', { buffered: true }, async (t) => {
   const path = join(temporaryFolder(t), 'log');
   const file = openSync(path, 'a');
   const service = await serve(t, file);

@@ -100,6 +100,7 @@ t.test('SIGTERM under load: no request fails, exit 0 within 10 s', async (t) => 
     ...sandbox.settings,
     ...generous,
     LOG_LEVEL: 'info',
+    WEBDIST_DRAIN_SECONDS: '1',
     WEBDIST_DATA_DIR: temporaryFolder(t),
   });
   await isReady(service.url);

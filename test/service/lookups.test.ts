@@ -15,7 +15,7 @@ import { entryOf, installOf, LIFETIME, NOW, subjectOf } from '../ledger/contract
 t.setTimeout(120_000);
 
 /** How long the primary is away under load; a minute in the run that docs/ledger.md reports. */
-const AWAY_MS = Number(process.env['PRIMARY_AWAY_MS'] ?? 5000);
+const AWAY_MS = Number(process.env['PRIMARY_AWAY_MS'] ?? 1500);
 
 type Server = Awaited<ReturnType<typeof openPostgresServer>>;
 type Replica = Awaited<ReturnType<Server['openReplica']>>;
