@@ -52,6 +52,7 @@ export async function ensureKey(
   if (mode === 'check')
     throw missing(
       `No key held here is registered for ${bundleId}: ${fingerprint(spki(preferred))} is not at App Store Connect.`,
+      '`webdist keys add`',
     );
 
   return createOrFind({
@@ -93,7 +94,8 @@ export async function ensureDomain(
 
   const found = await find();
   if (found) return { ...found, created: false };
-  if (wanted.mode === 'check') throw missing(`Neither ${domain} nor a parent domain is registered.`);
+  if (wanted.mode === 'check')
+    throw missing(`Neither ${domain} nor a parent domain is registered.`, `\`webdist domains add ${domain}\``);
   return createOrFind({
     create: async () => {
       const created = await asc.addDomain({ domain, referenceName: wanted.referenceName });
@@ -182,8 +184,8 @@ async function createOrFind<Found extends object>(step: {
   }
 }
 
-function missing(detail: string): WebdistError {
+function missing(detail: string, command: string): WebdistError {
   return new WebdistError('registration_missing', detail, {
-    hint: 'Set WEBDIST_REGISTER=ensure, or register it with `webdist keys add` or `webdist domains add`.',
+    hint: `Register it with ${command}. WEBDIST_REGISTER=ensure registers only what was never registered before.`,
   });
 }

@@ -82,7 +82,7 @@ export const settings = {
   WEBDIST_REGISTER: {
     form: oneOf('ensure', 'check', 'off'),
     default: 'ensure',
-    about: 'at start-up: create what is missing, only compare, or do not call Apple',
+    about: 'at start-up: create what was never registered, only compare, or do not call Apple',
   },
   WEBDIST_REGISTER_INTERVAL: {
     form: whole(5, 86400),

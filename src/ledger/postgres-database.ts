@@ -25,6 +25,7 @@ const migrations = [
      apple_item_id text PRIMARY KEY, key_id text NOT NULL, spki text NOT NULL, seen_at timestamptz NOT NULL);
    CREATE TABLE webdist_rotation (
      only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), run text NOT NULL, notice text NOT NULL);`,
+  `CREATE TABLE webdist_ever_registered (name text PRIMARY KEY);`,
 ];
 
 /** Any number, the same in every replica: the advisory lock under which one of them migrates. */

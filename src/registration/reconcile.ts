@@ -13,6 +13,9 @@ import type { DomainEvent, DomainState, RegistrationEvent } from './state.ts';
 
 type Settings = Pick<Config, 'keyScope' | 'register'>;
 
+/** What was ever registered (`RegistrationStore.everRegistered`); undefined while that cannot be read. */
+type EverRegistered = ReadonlySet<string> | undefined;
+
 /** Any failure of a check, as a problem. */
 export const checkProblem = (error: unknown) =>
   toWebdistError(error, 'internal_error', 'The registration could not be checked.');
@@ -21,7 +24,7 @@ export const checkProblem = (error: unknown) =>
 export async function reconcileKey(
   registration: AppRegistration,
   asc: AppStoreConnect,
-  { settings, now }: { readonly settings: Settings; readonly now: () => number },
+  { settings, ever, now }: { readonly settings: Settings; readonly ever: EverRegistered; readonly now: () => number },
 ): Promise<RegistrationEvent | undefined> {
   const { candidates } = registration;
   const { rotation, generation } = registration.state;
@@ -29,7 +32,7 @@ export async function reconcileKey(
   if (publicHalves(candidates).length === 0)
     return { type: 'unchecked', problem: candidates.find((candidate) => candidate.problem)?.problem };
   try {
-    const { keyId, spki, created } = await ensureHeldKey(registration, asc, settings);
+    const { keyId, spki, created } = await ensureHeldKey(registration, asc, { settings, ever });
     return { type: 'confirmed', generation, keyId, spki, created, seenAt: new Date(now()).toISOString() };
   } catch (error) {
     return { type: 'failed', generation, problem: checkProblem(error) };
@@ -40,10 +43,10 @@ export async function reconcileKey(
 export async function reconcileDomain(
   { domain, confirmed }: DomainState,
   asc: AppStoreConnect,
-  { register }: Settings,
+  { settings, ever }: { readonly settings: Settings; readonly ever: EverRegistered },
 ): Promise<DomainEvent> {
   try {
-    const mode = confirmed ? 'check' : modeOf(register);
+    const mode = !confirmed && mayCreate(domain, settings, ever) ? 'ensure' : 'check';
     const found = await ensureDomain(asc, { domain, referenceName: `webdist ${domain}`, mode });
     return { type: 'confirmed', registeredDomain: found.domain, created: found.created };
   } catch (error) {
@@ -55,11 +58,12 @@ export async function reconcileDomain(
 async function ensureHeldKey(
   { app, candidates, state }: AppRegistration,
   asc: AppStoreConnect,
-  { keyScope, register }: Settings,
+  { settings, ever }: { readonly settings: Settings; readonly ever: EverRegistered },
 ) {
   const { appleItemId, bundleId } = app;
-  // Only the first check creates: a key that is missing later was removed by an operator, or will be added by a rotation.
-  const mode = state.confirmed || state.rotation ? 'check' : modeOf(register);
+  const { keyScope } = settings;
+  const isMissingOnPurpose = state.confirmed || state.registered || state.rotation;
+  const mode = !isMissingOnPurpose && mayCreate(appleItemId, settings, ever) ? 'ensure' : 'check';
   const ensure = () =>
     ensureKey(asc, { appleItemId, bundleId, scope: keyScope, mode, candidates: publicHalves(candidates) });
   try {
@@ -72,4 +76,9 @@ async function ensureHeldKey(
   }
 }
 
-const modeOf = (register: Config['register']) => (register === 'ensure' ? 'ensure' : 'check');
+/**
+ * Only what was never seen registered is created: what is missing later was removed by a person, or will be added by a
+ * rotation, and a restart must not undo that.
+ */
+const mayCreate = (name: string, { register }: Settings, ever: EverRegistered) =>
+  register === 'ensure' && ever !== undefined && !ever.has(name);

@@ -15,5 +15,12 @@ export interface RegistrationStore extends Notices {
   load(): Promise<RegisteredKeys>;
   /** Replaces the keys of this service's apps. */
   save(keys: RegisteredKeys): Promise<void>;
+  /**
+   * What App Store Connect has ever reported as registered: AppleItemIDs and domains. It only grows: whatever of it is
+   * missing was removed by a person, and is not registered again. Throws when it cannot be read: then nothing is known.
+   */
+  everRegistered(): Promise<ReadonlySet<string>>;
+  /** Adds AppleItemIDs and domains to those. */
+  addEverRegistered(names: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * The registration store of one machine: `registration.json` in the data folder, and `rotation.json` once there was a
- * rotation. Both are small and always replaced as a whole, so that a reader never sees half of one.
+ * The registration store of one machine: `registration.json` and `ever-registered.json` in the data folder, and
+ * `rotation.json` once there was a rotation. All are small and always replaced as a whole, so that a reader never sees half of one.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -18,19 +18,34 @@ const registeredKey: z.ZodType<RegisteredKey> = z.object({
   seenAt: z.iso.datetime(),
 });
 
+const everDocument = z.object({ version: z.literal(1), names: z.array(z.string()) });
+
 const document = z.object({ version: z.literal(1), keys: z.record(z.string(), registeredKey) });
 
 /** Opens the store in a data folder, which is created on the first write. Reading throws `state_invalid` for a damaged file. */
 export function openFileRegistrationStore(dataDir: string): RegistrationStore {
   const path = join(dataDir, 'registration.json');
+  const everPath = join(dataDir, 'ever-registered.json');
   const noticePath = join(dataDir, 'rotation.json');
   const readNotice = () => readJson(noticePath, parseNotice, 'Delete it, then run `webdist keys rotate` again.');
+  const readEver = async () => {
+    const parse = (text: string) => everDocument.parse(JSON.parse(text)).names;
+    const hint = 'Delete it; webdist may then register again, once, what was removed at App Store Connect.';
+    return new Set(await readJson(everPath, parse, hint));
+  };
   return {
     async load() {
       const parse = (text: string) => document.parse(JSON.parse(text)).keys;
       return (await readJson(path, parse, 'Delete it; webdist writes it again after the next check.')) ?? {};
     },
     save: (keys) => replaceFile(dataDir, path, `${JSON.stringify({ version: 1, keys }, undefined, 2)}\n`),
+    everRegistered: readEver,
+    async addEverRegistered(names) {
+      const known = await readEver();
+      if (names.every((name) => known.has(name))) return;
+      const all = [...new Set([...known, ...names])].sort();
+      await replaceFile(dataDir, everPath, `${JSON.stringify({ version: 1, names: all }, undefined, 2)}\n`);
+    },
     readNotice,
     async writeNotice(notice, replacedRun) {
       if ((await readNotice())?.run !== replacedRun) return false;

@@ -23,6 +23,8 @@ const SAVE = `
 /** Apps whose key is no longer registered, unless another replica has seen it since. */
 const FORGET = `DELETE FROM webdist_registered_key WHERE apple_item_id = ANY ($1) AND seen_at < $2`;
 
+const ADD_EVER_REGISTERED = 'INSERT INTO webdist_ever_registered SELECT unnest($1::text[]) ON CONFLICT DO NOTHING';
+
 /** The only notice, unless another run has written one in the meantime. */
 const WRITE_NOTICE = `
   INSERT INTO webdist_rotation AS known (run, notice) SELECT $1::text, $2::text
@@ -31,8 +33,8 @@ const WRITE_NOTICE = `
   RETURNING run`;
 
 /**
- * Opens the store for these apps. Saving and loading fail only when the file store fails; the notice of a rotation is in
- * the database alone. Throws `config_invalid` or `state_invalid` as the database does.
+ * Opens the store for these apps. Saving and loading fail only when the file store fails; the notice of a rotation, and
+ * what was ever registered, need the database. Throws `config_invalid` or `state_invalid` as the database does.
  */
 export async function openPostgresRegistrationStore(
   url: string,
@@ -65,6 +67,14 @@ export async function openPostgresRegistrationStore(
       unsaved = { keys, at: new Date() };
       await file.save(keys);
       await saveUnsaved();
+    },
+    async everRegistered() {
+      const rows = await database.query('SELECT name FROM webdist_ever_registered');
+      return new Set([...(await file.everRegistered()), ...rows.map((row) => String(row['name']))]);
+    },
+    async addEverRegistered(names) {
+      await file.addEverRegistered(names);
+      await database.query(ADD_EVER_REGISTERED, [names]);
     },
     async readNotice() {
       const [row] = await database.query('SELECT notice FROM webdist_rotation');

@@ -30,7 +30,7 @@ export type WatchDeps = {
   readonly domain: OwnedDomainRegistration;
   /** Opens App Store Connect; undefined with `WEBDIST_REGISTER=off`. Throws when the API key cannot be read. */
   readonly connect: Connect | undefined;
-  readonly store: Pick<RegistrationStore, 'load' | 'save'>;
+  readonly store: Pick<RegistrationStore, 'load' | 'save' | 'everRegistered' | 'addEverRegistered'>;
   readonly observer: Pick<RegistrationObserver, 'check' | 'changed'>;
   readonly log: Logger;
   readonly clock: Clock;
@@ -112,7 +112,8 @@ async function checkAll(deps: WatchDeps): Promise<WebdistError | undefined> {
   return [...apps, domain].map(({ state }) => state.problem).find((problem) => problem !== undefined);
 }
 
-async function checkApple(connect: Connect, { config, apps, domain, store, log, clock }: WatchDeps): Promise<void> {
+async function checkApple(connect: Connect, deps: WatchDeps): Promise<void> {
+  const { config, apps, domain, store, log, clock } = deps;
   const before = apps.map(({ state }) => state.registered);
   let asc: AppStoreConnect;
   try {
@@ -123,11 +124,16 @@ async function checkApple(connect: Connect, { config, apps, domain, store, log, 
     domain.apply({ type: 'failed', problem });
     return;
   }
+  const ever = await store.everRegistered().catch((err) => {
+    log.warn({ event: 'registration_not_shared', err }, 'nothing is registered until it is known what was removed');
+    return undefined;
+  });
   for (const one of apps) {
-    const event = await reconcileKey(one, asc, { settings: config, now: clock.now });
+    const event = await reconcileKey(one, asc, { settings: config, ever, now: clock.now });
     if (event) one.apply(event);
   }
-  domain.apply(await reconcileDomain(domain.state, asc, config));
+  domain.apply(await reconcileDomain(domain.state, asc, { settings: config, ever }));
+  await addEverRegistered(ever, deps);
   if (apps.every(({ state }, index) => state.registered === before[index])) return;
   const registered = apps.flatMap(({ app, state }) =>
     state.registered ? [[app.appleItemId, state.registered] as const] : [],
@@ -135,6 +141,15 @@ async function checkApple(connect: Connect, { config, apps, domain, store, log, 
   await store
     .save(Object.fromEntries(registered))
     .catch((err) => log.error({ event: 'registration_not_saved', err }, 'cannot store the key id'));
+}
+
+async function addEverRegistered(ever: ReadonlySet<string> | undefined, { apps, domain, store, log }: WatchDeps) {
+  const seen = apps.filter(({ state }) => state.registered).map(({ app }) => app.appleItemId);
+  if (domain.state.confirmed) seen.push(domain.state.domain);
+  if (seen.every((name) => ever?.has(name))) return;
+  await store
+    .addEverRegistered(seen)
+    .catch((err) => log.error({ event: 'registration_not_saved', err }, 'cannot store what is registered'));
 }
 
 /** Signs with the new key from now on, without a check: the command has verified the registration. */

@@ -52,7 +52,17 @@ t.test('shared store', { skip: noPostgres }, async (test) => {
     'a key that is no longer registered is removed for all',
   );
 
+  await one.addEverRegistered(['6500000001']);
+  await two.addEverRegistered(['6500000001', 'shop.example.com']);
+  await one.save({});
+  test.strictSame(
+    [...(await fresh.everRegistered())].sort(),
+    ['6500000001', 'shop.example.com'],
+    'what was ever registered is known to all, and is not forgotten',
+  );
+
   server.stop('fast');
+  await test.rejects(fresh.everRegistered(), { code: 'ledger_unavailable' }, 'without the database it is not known');
   const alone = await replica('two');
   test.teardown(() => alone.close());
   test.strictSame(await alone.load(), { '6500000001': keyOf('b', 2) }, 'without the database: its own file');
