@@ -9,6 +9,7 @@ import { apiTokenCommand } from './api-token/command.ts';
 import { appsCommand } from './apps/command.ts';
 import { auditCommand } from './audit/command.ts';
 import { completionCommand } from './completion/command.ts';
+import { configCommand } from './config/command.ts';
 import { doctorCommand } from './doctor/command.ts';
 import { domainsCommand } from './domains/command.ts';
 import { keygenCommand } from './keygen/command.ts';
@@ -29,6 +30,7 @@ export function buildProgram(): Command {
     serveCommand(),
     sandboxCommand(),
     doctorCommand(),
+    configCommand(),
     keygenCommand(),
     keysCommand(),
     domainsCommand(),

@@ -42,6 +42,29 @@ export function configOf(read: Read): Config {
   throw configInvalid(problems, read.mode === 'production' ? DEMO_ADVICE : undefined);
 }
 
+/**
+ * What is wrong with the settings, what is ignored, the domain and apps as far as they are set, and the values of settings
+ * that were not given and whose default depends on others. In sandbox mode the simulated App Store Connect provides the
+ * app and the API key, so neither may be missing.
+ */
+export function checkedSettings(read: Read) {
+  const problems = [...read.problems];
+  const ofProduction: Problem[] = read.mode === 'production' ? problems : [];
+  const { domain, apps, warnings, mode, dataDir, ledger, callers, packages, deviceSide } = assemble(read, ofProduction);
+  if (read.mode === 'sandbox') knownApps(read, problems);
+  const derived: Partial<Record<SettingName, string>> = {
+    WEBDIST_MODE: mode,
+    WEBDIST_DATA_DIR: dataDir,
+    WEBDIST_LEDGER: ledger.url,
+    WEBDIST_ANONYMOUS: callers.anonymous,
+    WEBDIST_PACKAGES_DIR: packages.dir,
+    WEBDIST_OAUTH: deviceSide.oauth?.kind === 'own' ? 'own' : 'off',
+    WEBDIST_DEVICE_CREDENTIAL: deviceSide.isCredentialRequired ? 'required' : 'optional',
+    ...(domain && { WEBDIST_DOMAIN: domain, WEBDIST_PUBLIC_URL: deviceSide.publicUrl }),
+  };
+  return { problems, warnings, domain, apps: apps.filter((app) => app.bundleId && app.appleItemId), derived };
+}
+
 const DEMO_ADVICE = 'for a demo that needs no settings, set WEBDIST_MODE=sandbox';
 
 /** The values of these settings alone, for a command that needs no others. */

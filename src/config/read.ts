@@ -17,21 +17,21 @@ export type Read = {
   readonly mode: 'production' | 'sandbox';
   /** Every setting; where none was given, or one with a problem, its default or undefined. */
   readonly values: Values;
-  /** The settings that were given, also those with a problem. */
-  readonly given: ReadonlySet<SettingName>;
+  /** The settings that were given, also those with a problem, and the variable that gave each: `NAME` or `NAME_FILE`. */
+  readonly given: ReadonlyMap<SettingName, string>;
   readonly problems: readonly Problem[];
   /** What was ignored, and why. */
   readonly warnings: readonly Problem[];
 };
 
-type Notes = { readonly given: Set<SettingName>; readonly problems: Problem[]; readonly warnings: Problem[] };
+type Notes = { readonly given: Map<SettingName, string>; readonly problems: Problem[]; readonly warnings: Problem[] };
 type Text = { readonly value: string; readonly file?: string };
 
 const names = Object.keys(settings) as SettingName[];
 
 /** Reads every setting. Never throws: what is wrong is in `problems`. */
 export function readSettings(env: Environment): Read {
-  const notes: Notes = { given: new Set(), problems: [], warnings: [] };
+  const notes: Notes = { given: new Map(), problems: [], warnings: [] };
   const values = Object.fromEntries(
     names.map((name) => [name, parse(name, textOf(name, env, notes), notes)]),
   ) as Values;
@@ -46,7 +46,7 @@ export function withSandbox(read: Read, sandbox: Environment): Read {
   const below = readSettings(sandbox);
   const isReplaced = (name: string) => name.startsWith('ASC_') || name === 'WEBDIST_CONFIG';
   const isFromSandbox = (name: SettingName) => isReplaced(name) || (below.given.has(name) && !read.given.has(name));
-  const ignored = [...read.given].filter(isReplaced).map((variable) => ({
+  const ignored = [...read.given.keys()].filter(isReplaced).map((variable) => ({
     variable,
     message: 'ignored in sandbox mode: the simulated App Store Connect has its own app and API key',
   }));
@@ -55,7 +55,10 @@ export function withSandbox(read: Read, sandbox: Environment): Read {
     values: Object.fromEntries(
       names.map((name) => [name, (isFromSandbox(name) ? below : read).values[name]]),
     ) as unknown as Values,
-    given: new Set(names.filter((name) => (isFromSandbox(name) ? below : read).given.has(name))),
+    given: new Map([
+      ...[...read.given].filter(([name]) => !isFromSandbox(name)),
+      ...[...below.given].filter(([name]) => isFromSandbox(name)),
+    ]),
     problems: [
       ...read.problems.filter((problem) => !names.some((name) => isReplaced(name) && concerns(problem, name))),
       ...below.problems,
@@ -65,7 +68,7 @@ export function withSandbox(read: Read, sandbox: Environment): Read {
 }
 
 /** An app that is named is meant to be served to devices. */
-function usualMode(given: ReadonlySet<SettingName>, env: Environment): Read['mode'] {
+function usualMode(given: Read['given'], env: Environment): Read['mode'] {
   const naming = [
     'WEBDIST_CONFIG',
     'WEBDIST_DOMAIN',
@@ -84,7 +87,7 @@ function textOf(name: SettingName, env: Environment, { given, problems, warnings
   // A Service called webdist-operator makes Kubernetes set WEBDIST_OPERATOR_PORT=tcp://….
   const value = inline !== undefined && isServiceVariable(name, inline) ? undefined : inline;
   if (value !== undefined) {
-    given.add(name);
+    given.set(name, name);
     if (file !== undefined) problems.push({ variable: name, message: `set ${name} or ${name}_FILE, not both` });
     return { value };
   }
@@ -96,10 +99,10 @@ function textOf(name: SettingName, env: Environment, { given, problems, warnings
       warnings.push({ variable, message: `the file is empty, so ${name} counts as not set` });
       return undefined;
     }
-    given.add(name);
+    given.set(name, variable);
     return { value: text, file };
   } catch (error) {
-    given.add(name);
+    given.set(name, variable);
     problems.push({ variable, message: `the file cannot be read (${(error as NodeJS.ErrnoException).code})` });
     return undefined;
   }

@@ -37,8 +37,13 @@ const ledgerUrl = z
 const milliseconds = whole(0, 86_400_000);
 const spans = whole(1, 1_000_000);
 
-/** One setting. `about` completes "NAME:" in the documentation. */
-export type Setting = { readonly form: z.ZodType; readonly default?: string; readonly about: string };
+/** One setting. `about` completes "NAME:" in the documentation; the value of a secret is never shown. */
+export type Setting = {
+  readonly form: z.ZodType;
+  readonly default?: string;
+  readonly about: string;
+  readonly isSecret?: true;
+};
 
 /** Every setting. `default` applies when the variable is not set. */
 export const settings = {
@@ -112,6 +117,7 @@ export const settings = {
   },
   WEBDIST_LEDGER_SECRET: {
     form: line.min(32, 'expected at least 32 characters (openssl rand -base64 32)'),
+    isSecret: true,
     about:
       'keys the hash of subjects, signs the device cookie and encrypts nonces (default: generated into the data folder)',
   },
@@ -219,7 +225,7 @@ export const settings = {
   },
   ASC_PRIVATE_KEY: { form: z.string(), about: "the API key's .p8: a locator, or the PEM itself" },
   ASC_PRIVATE_KEY_PATH: { form: line, about: 'path of the .p8' },
-  ASC_PRIVATE_KEY_B64: { form: z.string(), about: 'base64 of the .p8' },
+  ASC_PRIVATE_KEY_B64: { form: z.string(), isSecret: true, about: 'base64 of the .p8' },
   ASC_BASE_URL: {
     form: serverUrl,
     default: 'https://api.appstoreconnect.apple.com',
@@ -231,8 +237,8 @@ export const settings = {
     about: 'OpenTelemetry collector, such as `http://localhost:4318`; turns traces on (docs/operations.md)',
   },
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: { form: collectorUrl, about: 'the same for traces only, with its whole path' },
-  OTEL_EXPORTER_OTLP_HEADERS: { form: line, about: 'headers for the collector, `name=value,…`' },
-  OTEL_EXPORTER_OTLP_TRACES_HEADERS: { form: line, about: 'the same for traces only' },
+  OTEL_EXPORTER_OTLP_HEADERS: { form: line, isSecret: true, about: 'headers for the collector, `name=value,…`' },
+  OTEL_EXPORTER_OTLP_TRACES_HEADERS: { form: line, isSecret: true, about: 'the same for traces only' },
   OTEL_EXPORTER_OTLP_PROTOCOL: { form: oneOfAnyCase('http/protobuf'), about: '`http/protobuf` only' },
   OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: { form: oneOfAnyCase('http/protobuf'), about: 'the same for traces only' },
   OTEL_TRACES_EXPORTER: { form: oneOfAnyCase('otlp', 'none'), about: '`none` turns traces off, `otlp` on' },

@@ -105,8 +105,10 @@ t.test(
       const inFile = name === 'ASC_PRIVATE_KEY_B64' ? pathToFileURL(path).href : undefined;
       const usual = readSettings({}).values[name];
       for (const mode of ['production', 'sandbox'] as const) {
-        const read = (env: Record<string, string>) =>
-          readSettings({ ...(name !== 'WEBDIST_MODE' && { WEBDIST_MODE: mode }), ...env });
+        const read = (env: Record<string, string>) => {
+          const all = readSettings({ ...(name !== 'WEBDIST_MODE' && { WEBDIST_MODE: mode }), ...env });
+          return { ...all, given: new Set(all.given.keys()) };
+        };
         const none = read({});
         const given = read({ [name]: text });
         const givenInFile = inFile ? { ...given, values: { ...given.values, [name]: inFile } } : given;
