@@ -17,8 +17,8 @@ import { type App, keyReader, type RegisteredDomain, type RegisteredKey, readApp
 
 /** Every method throws a WebdistError `asc_…` (see `classify.ts`), or `signer_unavailable` from the API key. */
 export interface AppStoreConnect {
-  /** The apps with exactly this bundle id; Apple's filter may return others, which are left out. */
-  findApps(bundleId: string): Promise<App[]>;
+  /** The apps with exactly these bundle ids; Apple's filter may return others, which are left out. */
+  findApps(...bundleIds: readonly string[]): Promise<App[]>;
   /** Every app that the API key may see. */
   listApps(): Promise<App[]>;
   /** The app's own key, whose id is the `kid` of its tokens; null when it has none. */
@@ -58,6 +58,9 @@ export type AppStoreConnectOptions = {
   readonly retryPolicy?: Partial<RetryPolicy>;
 };
 
+/** So that a URL stays below 8 kB, which servers and proxies commonly accept. */
+const IDS_PER_FILTER = 100;
+
 const KEYS = 'alternativeDistributionKeys';
 const DOMAINS = 'alternativeDistributionDomains';
 
@@ -77,9 +80,15 @@ export function openAppStoreConnect(options: AppStoreConnectOptions): AppStoreCo
   const domainFields = { [`fields[${DOMAINS}]`]: 'domain,referenceName,createdDate' };
 
   return {
-    async findApps(bundleId) {
-      const found = await api.list(readApp, 'apps', { 'filter[bundleId]': bundleId, 'fields[apps]': 'bundleId,name' });
-      return found.filter((app) => app.bundleId === bundleId);
+    async findApps(...bundleIds) {
+      const found: App[] = [];
+      for (let from = 0; from < bundleIds.length; from += IDS_PER_FILTER) {
+        const filter = bundleIds.slice(from, from + IDS_PER_FILTER).join(',');
+        found.push(
+          ...(await api.list(readApp, 'apps', { 'filter[bundleId]': filter, 'fields[apps]': 'bundleId,name' })),
+        );
+      }
+      return found.filter((app) => bundleIds.includes(app.bundleId));
     },
     listApps: () => api.list(readApp, 'apps', { 'fields[apps]': 'bundleId,name' }),
     appKey: (appleItemId) => api.read(readKey, ['apps', appleItemId, 'alternativeDistributionKey'], keyFields),

@@ -61,7 +61,7 @@ type HttpOptions = {
 };
 
 /**
- * Returns the function that sends. GET is retried after network errors, timeouts, 429 and 5xx; DELETE only when no
+ * Returns the function that sends. GET is retried after network errors, timeouts, 5xx, and 429 with a short `Retry-After`; DELETE only when no
  * connection was made; POST never. After a 401, which means that nothing was done, any request is sent once more with a
  * new JWT dated by Apple's clock.
  * Throws `asc_…` (see {@link classifyResponse}), `asc_outage` when there is no usable response, and `signer_unavailable`.
@@ -139,15 +139,19 @@ function retryOptions(policy: RetryPolicy): Readonly<Record<'GET' | 'POST' | 'DE
       statusCodes: [408, 429, 500, 502, 503, 504],
       afterStatusCodes: [429, 503],
       retryOnTimeout: true,
-      // A retry before Retry-After would be refused again. Undefined: the lines above decide.
+      // Undefined: the lines above decide.
       shouldRetry: ({ error }) =>
-        isHTTPError(error) && (retryAfterSecondsOf(error.response.headers) ?? 0) * 1000 > maxRetryAfterMs
-          ? false
-          : undefined,
+        isHTTPError(error) && isTooEarly(error.response, maxRetryAfterMs) ? false : undefined,
     },
     DELETE: { limit, delay, jitter: true, methods: ['delete'], shouldRetry: ({ error }) => neverConnected(error) },
     POST: { limit: 0 },
   };
+}
+
+/** A retry before Retry-After would be refused again; a 429 without it means that the hourly limit is used up. */
+function isTooEarly({ status, headers }: Response, maxRetryAfterMs: number): boolean {
+  const retryAfterSeconds = retryAfterSecondsOf(headers) ?? (status === 429 ? Number.POSITIVE_INFINITY : 0);
+  return retryAfterSeconds * 1000 > maxRetryAfterMs;
 }
 
 const NEVER_CONNECTED = new Set([

@@ -3,7 +3,7 @@
  * an event for the state.
  */
 
-import type { AppStoreConnect } from '../app-store-connect/client.ts';
+import type { Account } from '../app-store-connect/account-view.ts';
 import { ensureDomain, ensureKey } from '../app-store-connect/register.ts';
 import type { Config } from '../config/config.ts';
 import { hasCode, toWebdistError } from '../errors.ts';
@@ -23,7 +23,7 @@ export const checkProblem = (error: unknown) =>
 /** Checks the key of one app; undefined in the middle of a rotation. `now` returns milliseconds since 1970. Never throws. */
 export async function reconcileKey(
   registration: AppRegistration,
-  asc: AppStoreConnect,
+  asc: Account,
   { settings, ever, now }: { readonly settings: Settings; readonly ever: EverRegistered; readonly now: () => number },
 ): Promise<RegistrationEvent | undefined> {
   const { candidates } = registration;
@@ -42,7 +42,7 @@ export async function reconcileKey(
 /** Checks the domain of the website. Never throws. */
 export async function reconcileDomain(
   { domain, confirmed }: DomainState,
-  asc: AppStoreConnect,
+  asc: Account,
   { settings, ever }: { readonly settings: Settings; readonly ever: EverRegistered },
 ): Promise<DomainEvent> {
   try {
@@ -57,7 +57,7 @@ export async function reconcileDomain(
 /** A key that was rotated in its backend may still have the version that is registered; that version is opened then. */
 async function ensureHeldKey(
   { app, candidates, state }: AppRegistration,
-  asc: AppStoreConnect,
+  asc: Account,
   { settings, ever }: { readonly settings: Settings; readonly ever: EverRegistered },
 ) {
   const { appleItemId, bundleId } = app;

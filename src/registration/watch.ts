@@ -4,13 +4,15 @@
  * registered key is not one that is held here.
  */
 
+import { bulkhead } from 'cockatiel';
 import type { Logger } from 'pino';
+import { type AccountViews, type CheckedApp, openAccountViews } from '../app-store-connect/account-view.ts';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import type { Config } from '../config/config.ts';
 import type { WebdistError } from '../errors.ts';
 import { spki } from '../jws.ts';
 import type { OwnedRegistration } from './app-registration.ts';
-import { candidateWith, refreshAll } from './candidates.ts';
+import { candidateWith, publicHalves, refreshAll } from './candidates.ts';
 import type { Clock } from './clock.ts';
 import { coalesced } from './coalesced.ts';
 import type { OwnedDomainRegistration } from './domain-registration.ts';
@@ -45,6 +47,9 @@ export interface RegistrationWatch {
   close(): Promise<void>;
 }
 
+/** Apps that are checked at the same time. */
+const APPS_IN_PARALLEL = 8;
+
 /** Replicas that see at the same moment that a rotation was abandoned check within this time, each at a random moment. */
 const ABANDONED_CHECK_MS = 2000;
 
@@ -55,6 +60,7 @@ export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWa
   let cancelNext: (() => void) | undefined;
   let cancelAfterAbandoned: (() => void) | undefined;
   let isClosed = false;
+  const views = openAccountViews();
 
   const stored = await deps.store.load();
   for (const one of apps) one.apply({ type: 'remembered', key: rememberedKey(one, stored, clock) });
@@ -62,7 +68,7 @@ export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWa
   const { run: reconcile, idle } = coalesced(async () => {
     if (isClosed) return;
     cancelNext?.();
-    const problem = await checkAll(deps);
+    const problem = await checkAll(views, deps);
     failures = problem ? failures + 1 : 0;
     if (isClosed) return;
     const seconds = nextCheckSeconds({
@@ -103,16 +109,16 @@ export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWa
 }
 
 /** Refreshes the candidates and checks App Store Connect. Returns the first problem. */
-async function checkAll(deps: WatchDeps): Promise<WebdistError | undefined> {
+async function checkAll(views: AccountViews, deps: WatchDeps): Promise<WebdistError | undefined> {
   const { apps, domain, connect, observer } = deps;
   await Promise.all(apps.map(({ candidates, state }) => refreshAll(candidates, state.registered?.spki)));
-  if (connect) await observer.check(() => checkApple(connect, deps));
+  if (connect) await observer.check(() => checkApple(connect, views, deps));
   else for (const one of apps) one.apply({ type: 'skipped' });
   observer.changed(apps, domain.state);
   return [...apps, domain].map(({ state }) => state.problem).find((problem) => problem !== undefined);
 }
 
-async function checkApple(connect: Connect, deps: WatchDeps): Promise<void> {
+async function checkApple(connect: Connect, views: AccountViews, deps: WatchDeps): Promise<void> {
   const { config, apps, domain, store, log, clock } = deps;
   const before = apps.map(({ state }) => state.registered);
   let asc: AppStoreConnect;
@@ -128,11 +134,14 @@ async function checkApple(connect: Connect, deps: WatchDeps): Promise<void> {
     log.warn({ event: 'registration_not_shared', err }, 'nothing is registered until it is known what was removed');
     return undefined;
   });
-  for (const one of apps) {
-    const event = await reconcileKey(one, asc, { settings: config, ever, now: clock.now });
+  const account = views.open(asc, apps.map(checkedApp));
+  const inParallel = bulkhead(APPS_IN_PARALLEL, apps.length);
+  const checkApp = async (one: OwnedRegistration) => {
+    const event = await reconcileKey(one, account, { settings: config, ever, now: clock.now });
     if (event) one.apply(event);
-  }
-  domain.apply(await reconcileDomain(domain.state, asc, { settings: config, ever }));
+  };
+  await Promise.all(apps.map((one) => inParallel.execute(() => checkApp(one))));
+  domain.apply(await reconcileDomain(domain.state, account, { settings: config, ever }));
   await addEverRegistered(ever, deps);
   if (apps.every(({ state }, index) => state.registered === before[index])) return;
   const registered = apps.flatMap(({ app, state }) =>
@@ -142,6 +151,13 @@ async function checkApple(connect: Connect, deps: WatchDeps): Promise<void> {
     .save(Object.fromEntries(registered))
     .catch((err) => log.error({ event: 'registration_not_saved', err }, 'cannot store the key id'));
 }
+
+const checkedApp = ({ app, candidates, state }: OwnedRegistration): CheckedApp => ({
+  appleItemId: app.appleItemId,
+  bundleId: app.bundleId,
+  held: publicHalves(candidates).map(spki),
+  keyId: state.registered?.keyId,
+});
 
 async function addEverRegistered(ever: ReadonlySet<string> | undefined, { apps, domain, store, log }: WatchDeps) {
   const seen = apps.filter(({ state }) => state.registered).map(({ app }) => app.appleItemId);
