@@ -117,7 +117,7 @@ const packages: Record<string, readonly string[] | true> = {
   pg: ['ledger'],
   ioredis: ['service', 'doctor', 'type http'],
   'prom-client': ['metrics'],
-  cockatiel: ['service', 'signer'],
+  cockatiel: ['registration', 'service', 'signer'],
   'p-limit': ['signer'],
   'ecdsa-sig-formatter': ['signer'],
   pkcs11js: ['signer'],
