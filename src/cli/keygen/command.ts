@@ -1,4 +1,4 @@
-/** What is said on the command line for `webdist keygen`; `../keygen.ts` does it, loaded when it is called. */
+/** The command line of `webdist keygen`. The work is in `run.ts`, which is loaded when the command runs. */
 
 import { Command } from 'commander';
 import { CREATABLE_SCHEMES } from '../../locators.ts';
