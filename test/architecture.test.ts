@@ -26,8 +26,8 @@ const rooms: Record<string, readonly string[]> = {
   signer: ['jws', 'vault', 'cloud'],
   // Each scheme with the function that opens it.
   locators: ['type jws', 'secrets', 'signer'],
-  // Which ledgers there are, and what each can do.
-  config: ['locators', 'ledger'],
+  // Which ledgers there are and what each can do; the bounds of a token's lifetime.
+  config: ['locators', 'ledger', 'install-token'],
   ledger: [],
   packages: ['file-lock'],
   oauth: [],

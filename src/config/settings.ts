@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS } from '../install-token/times.ts';
 import { isLedgerUrl, LEDGER_FORMS, ledgerBackend } from '../ledger/ledger.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
 import {
@@ -78,7 +79,11 @@ export const settings = {
     about: 'where this service reads `manifest.json`, when not below the package URL (`https:` or `file:`)',
   },
   WEBDIST_APP_SHARE_URL: { form: absoluteUrl, about: 'product page, for `appShareURL`' },
-  WEBDIST_TOKEN_LIFETIME: { form: whole(60, 3600), default: '1200', about: 'seconds a token is valid, 60 to 3600' },
+  WEBDIST_TOKEN_LIFETIME: {
+    form: whole(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS),
+    default: '1200',
+    about: `seconds a token is valid, ${MIN_LIFETIME_SECONDS} to ${MAX_LIFETIME_SECONDS}`,
+  },
   WEBDIST_KEY_SCOPE: {
     form: oneOf('app', 'account'),
     default: 'app',
@@ -109,7 +114,7 @@ export const settings = {
   WEBDIST_AUTH_AUDIENCE: { form: line, about: '`aud` that those JWTs must have' },
   WEBDIST_LEDGER: {
     form: ledgerUrl,
-    about: '`sqlite:///path`, `postgres://…`, `memory:` or `off` (default: SQLite in the data folder)',
+    about: `${LEDGER_FORMS} (default: SQLite in the data folder)`,
   },
   WEBDIST_LEDGER_READ: {
     form: ledgerUrl.refine((text) => ledgerBackend(text).loadReplica !== undefined, 'expected postgres://…'),

@@ -9,8 +9,14 @@ export const IAT_MARGIN_SECONDS = 5;
 /** `token verify` and the simulated device accept an `iat` this far in the future, and no `exp` in the past. */
 export const FUTURE_TOLERANCE_SECONDS = 5;
 
-/** A longer lifetime gets a warning, though Apple documents no limit. Apple's example has 1200 s. */
-export const LONG_LIFETIME_SECONDS = 3600;
+/** The shortest lifetime that `WEBDIST_TOKEN_LIFETIME` accepts. */
+export const MIN_LIFETIME_SECONDS = 60;
+
+/**
+ * The longest lifetime that `WEBDIST_TOKEN_LIFETIME` accepts. A token that lives longer gets a warning. Apple documents
+ * no limit, and its example has 1200 s.
+ */
+export const MAX_LIFETIME_SECONDS = 3600;
 
 /** A larger number is in milliseconds: seconds reach twelve digits in the year 5138, milliseconds did in 1973. */
 const MILLISECONDS_FROM = 1e11;

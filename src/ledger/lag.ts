@@ -12,7 +12,7 @@ export interface ReplicaLag {
   readonly seconds: number;
 }
 
-/** More cannot be needed: by then the oldest has been missing for longer than any token lives. */
+/** Later heartbeats are not tracked: at one every 5 s, the oldest has by then been missing for longer than any token lives. */
 const MOST_MISSING = 1000;
 
 /** `now` gives milliseconds of a clock that never goes back. */

@@ -6,6 +6,7 @@ import t from 'tap';
 import { configOf, readConfig } from '../../src/config/config.ts';
 import { readSettings, withSandbox } from '../../src/config/read.ts';
 import { settings } from '../../src/config/settings.ts';
+import { MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS } from '../../src/install-token/times.ts';
 import { minimal, problemsOf } from './problems-of.ts';
 
 t.test('seven variables are enough', async (t) => {
@@ -76,6 +77,19 @@ t.test('every wrong value is reported by name, all at once', async (t) => {
     t.notOk(
       problems.some((problem) => problem.includes(` ${value} `)),
       'no value is repeated',
+    );
+});
+
+t.test("the bounds of a token's lifetime", async (t) => {
+  for (const seconds of [MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS])
+    t.equal(readConfig({ ...minimal, WEBDIST_TOKEN_LIFETIME: `${seconds}` }).tokenLifetimeSeconds, seconds);
+  const { about } = settings.WEBDIST_TOKEN_LIFETIME;
+  t.match(about, `${MIN_LIFETIME_SECONDS} to ${MAX_LIFETIME_SECONDS}`, 'the documentation has the same bounds');
+  for (const seconds of [MIN_LIFETIME_SECONDS - 1, MAX_LIFETIME_SECONDS + 1])
+    t.strictSame(
+      problemsOf({ ...minimal, WEBDIST_TOKEN_LIFETIME: `${seconds}` }),
+      [`WEBDIST_TOKEN_LIFETIME: expected a whole number from ${MIN_LIFETIME_SECONDS} to ${MAX_LIFETIME_SECONDS}`],
+      `${seconds} is refused`,
     );
 });
 

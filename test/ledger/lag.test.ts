@@ -1,4 +1,5 @@
 import t from 'tap';
+import { MAX_LIFETIME_SECONDS } from '../../src/install-token/times.ts';
 import { trackLag } from '../../src/ledger/lag.ts';
 
 t.test('the lag is the age of the oldest heartbeat that has not arrived', async (t) => {
@@ -31,4 +32,13 @@ t.test('a replica that never catches up: the lag keeps growing, memory does not'
   t.equal(lag.seconds, 50_000);
   lag.arrived(20_000);
   t.equal(lag.seconds, 0);
+});
+
+t.test('every heartbeat within the longest lifetime of a token is tracked', async (t) => {
+  let nowMs = 0;
+  const lag = trackLag(() => nowMs);
+  for (let beat = 0; beat <= MAX_LIFETIME_SECONDS; beat += 5) lag.stored(beat);
+  lag.arrived(MAX_LIFETIME_SECONDS - 5);
+  nowMs = 1000;
+  t.equal(lag.seconds, 1, 'only the last one is missing');
 });

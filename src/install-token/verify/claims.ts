@@ -3,7 +3,7 @@
 import { isAppleId } from '../../apple-id.ts';
 import { INSTALL_TOKEN_AUDIENCE } from '../claims.ts';
 import { isCountryCode } from '../country-codes.ts';
-import { isExpired, LONG_LIFETIME_SECONDS, secondsInFuture, wrongFormOf } from '../times.ts';
+import { isExpired, MAX_LIFETIME_SECONDS, secondsInFuture, wrongFormOf } from '../times.ts';
 import { fail, type JsonObject, type Known, ok, quoted, type TokenCheck, warn } from './checks.ts';
 import { formatSeconds } from './duration.ts';
 
@@ -101,8 +101,8 @@ const checkExpiry: ClaimCheck = ({ iat, exp }, { nowSeconds }) => {
 };
 
 const checkLifetime: ClaimCheck = ({ iat, exp }) =>
-  typeof iat === 'number' && typeof exp === 'number' && !wrongFormOf(exp) && exp - iat > LONG_LIFETIME_SECONDS
-    ? warn('lifetime', `${exp - iat} s, more than an hour; Apple's example has 1200 s`)
+  typeof iat === 'number' && typeof exp === 'number' && !wrongFormOf(exp) && exp - iat > MAX_LIFETIME_SECONDS
+    ? warn('lifetime', `${exp - iat} s, more than ${MAX_LIFETIME_SECONDS} s; Apple's example has 1200 s`)
     : undefined;
 
 const checkDtype: ClaimCheck = ({ dtype }) =>

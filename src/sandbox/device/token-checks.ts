@@ -5,7 +5,7 @@
 
 import { createPublicKey, verify } from 'node:crypto';
 import { isAppleId } from '../../apple-id.ts';
-import { isExpired, LONG_LIFETIME_SECONDS, secondsInFuture, wrongFormOf } from '../../install-token/times.ts';
+import { isExpired, MAX_LIFETIME_SECONDS, secondsInFuture, wrongFormOf } from '../../install-token/times.ts';
 import { formatSeconds } from '../../install-token/verify/duration.ts';
 import { type DeviceCheck, fail, type Outcome, pass, quoted, warn } from './check.ts';
 import { isCountryCode } from './country-codes.ts';
@@ -149,8 +149,8 @@ function checkLifetime(claims: Json) {
   const times = timesOf(claims);
   if (!times || times.exp <= times.iat) return undefined;
   const seconds = times.exp - times.iat;
-  return seconds > LONG_LIFETIME_SECONDS
-    ? warn(`the lifetime is ${seconds} s, more than ${LONG_LIFETIME_SECONDS}; Apple's example is 1200`)
+  return seconds > MAX_LIFETIME_SECONDS
+    ? warn(`the lifetime is ${seconds} s, more than ${MAX_LIFETIME_SECONDS}; Apple's example is 1200`)
     : pass(`the lifetime is ${seconds} s`);
 }
 

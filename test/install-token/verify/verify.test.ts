@@ -143,7 +143,7 @@ const mistakes: readonly (readonly [what: string, token: () => string, name: str
   ['ccode of a withdrawn country', () => tokenOf({ claims: { ccode: 'SU' } }), 'ccode', /alpha-2/],
   ['ccode of three', () => tokenOf({ claims: { ccode: 'IRL' } }), 'ccode', /alpha-2/],
   ['a claim of its own', () => tokenOf({ claims: { sub: 'x' } }), 'other claims', /leave them out/],
-  ['a long life', () => tokenOf({ claims: { exp: 1_790_100_000 } }), 'lifetime', /more than an hour/],
+  ['a long life', () => tokenOf({ claims: { exp: 1_790_100_000 } }), 'lifetime', /more than 3600 s/],
 ];
 
 const warnings = ['iid and vid', 'ccode', 'other claims', 'lifetime'];
