@@ -5,6 +5,7 @@
  */
 
 import type { KeyObject } from 'node:crypto';
+import { CALL_LIMIT_MS, callBackend, closeBackend } from './cloud/boundary.ts';
 import type { Environment } from './environment.ts';
 import { hasCode, WebdistError } from './errors.ts';
 import type { Signer } from './jws.ts';
@@ -147,15 +148,29 @@ export const isLocator = (text: string): boolean => backendOf(text)?.form.test(t
 /** True for a locator whose secret is read and used here; false for one of a backend that keeps its key. */
 export const isSecretLocator = (locator: string): boolean => backendOf(locator)?.purpose === 'secret';
 
+/** `limitMs`: how long one call to a backend may take. */
+export type OpenOptions = { readonly limitMs?: number };
+
 /**
- * Opens the secret that a locator names; nothing is read yet.
+ * Opens the secret that a locator names; nothing is read yet. Reading also throws `key_unreachable` at the time limit.
  * Throws `config_invalid` for an unknown scheme or a malformed locator.
  */
-export async function openSecret(locator: string, env: Environment): Promise<SecretSource> {
+export async function openSecret(
+  locator: string,
+  env: Environment,
+  { limitMs = CALL_LIMIT_MS }: OpenOptions = {},
+): Promise<SecretSource> {
   const backend = backendOf(locator);
   if (backend?.purpose !== 'secret') throw notALocator(locator, 'secret');
   const open = await backend.opener();
-  return open(locator, env);
+  const call = callOf(locator, limitMs);
+  const source = await callBackend(call, () => open(locator, env), close);
+  return {
+    backend: source.backend,
+    read: () => callBackend(call, source.read),
+    ...(source.watch && { watch: source.watch }),
+    close: () => closeBackend(source.backend, source.close),
+  };
 }
 
 /**
@@ -165,12 +180,26 @@ export async function openSecret(locator: string, env: Environment): Promise<Sec
  * Throws `config_invalid` for an unknown scheme or a malformed locator, `key_absent`, `key_denied`, `key_unreachable`,
  * `key_invalid` or, when the backend throttles, `signer_unavailable`. The message names the backend.
  */
-export async function openSigner(locator: string, env: Environment, registered?: KeyObject): Promise<GuardedSigner> {
+export async function openSigner(
+  locator: string,
+  env: Environment,
+  { registered, limitMs = CALL_LIMIT_MS }: OpenOptions & { readonly registered?: KeyObject | undefined } = {},
+): Promise<GuardedSigner> {
   const backend = backendOf(locator);
   if (backend?.purpose !== 'signer') throw notALocator(locator, 'signer');
   const [open, { proveAndGuard }] = await Promise.all([backend.opener(), import('./signer/guarded.ts')]);
-  return proveAndGuard(await open(locator, env, registered));
+  const call = callOf(locator, limitMs);
+  return callBackend(call, async () => proveAndGuard(await open(locator, env, registered)), close);
 }
+
+const close = (opened: { close(): Promise<void> }) => opened.close();
+
+/** The query of a locator is not shown, because it can hold a PIN. */
+const callOf = (locator: string, limitMs: number) => ({
+  backend: schemeOf(locator) ?? '',
+  name: locator.replace(/\?.*$/s, ''),
+  limitMs,
+});
 
 /**
  * Creates the key that a locator describes, in its backend; returns the locator to use it by, and its public half. The
@@ -188,7 +217,7 @@ export async function createKey(
     });
   const create = await backend.creator();
   await refuseExisting(locator, env);
-  const created = await create(locator, env);
+  const created = await callBackend(callOf(locator, CALL_LIMIT_MS), () => create(locator, env));
   const signer = await openSigner(created, env);
   await signer.close();
   return { locator: created, publicKey: signer.publicKey };

@@ -7,10 +7,12 @@
 import { failureOf } from './cli/failure.ts';
 import { buildProgram } from './cli/program.ts';
 import { writeStderr } from './cli/stderr.ts';
+import { backendAtWork } from './cloud/boundary.ts';
+import { vendorError } from './cloud/vendor-error.ts';
 import { isDebugLevel } from './config/log-level.ts';
 
-process.on('uncaughtException', end);
-process.on('unhandledRejection', end);
+process.on('uncaughtException', endUnlessInBackground);
+process.on('unhandledRejection', endUnlessInBackground);
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // The reader, such as `head`, has all that it wants.
   if (error.code === 'EPIPE') process.exit(0);
@@ -23,6 +25,18 @@ try {
   await buildProgram().parseAsync();
 } catch (error) {
   end(error);
+}
+
+/**
+ * What fails in the background of a backend's SDK ends nothing: the call to that backend fails too, or reaches its time
+ * limit, and other keys may still sign. Anything else ends the process.
+ */
+function endUnlessInBackground(thrown: unknown): void {
+  const backend = backendAtWork();
+  if (backend === undefined) end(thrown);
+  writeStderr(
+    `webdist: the library of the backend ${backend} failed in the background: ${vendorError(thrown).message}\n`,
+  );
 }
 
 /** Exits at once: what was opened before the failure must not keep the process alive. */

@@ -25,7 +25,7 @@ const rooms: Record<string, readonly string[]> = {
   secrets: ['vault', 'cloud'],
   signer: ['jws', 'vault', 'cloud'],
   // Each scheme with the function that opens it.
-  locators: ['type jws', 'secrets', 'signer'],
+  locators: ['type jws', 'secrets', 'signer', 'cloud'],
   // Which ledgers there are and what each can do; the bounds of a token's lifetime.
   config: ['locators', 'ledger', 'install-token'],
   ledger: [],
@@ -96,7 +96,8 @@ const rooms: Record<string, readonly string[]> = {
     'packages',
     'tracing',
   ],
-  main: ['cli', 'config'],
+  // Recognises what a backend's SDK does in the background.
+  main: ['cli', 'config', 'cloud'],
 };
 
 /** Which folders may use a package, or with `type x` its types; `true` is everywhere. */

@@ -4,7 +4,8 @@
  */
 
 import type { Environment } from '../environment.ts';
-import { isUnreadable, type Refusal, unreadable } from './refusal.ts';
+import { connectionRefusal, foreign, type Refusal } from './refusal.ts';
+import { httpStatus, responseHeader } from './vendor-error.ts';
 
 /** The caller retries: the SDK would wait for a Retry-After while other requests queue behind it. */
 const MAX_ATTEMPTS = 1;
@@ -22,6 +23,8 @@ export function awsClientSettings(nameOrArn: string, env: Environment) {
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: ANSWER_TIMEOUT_MS,
+      // Also ends a response whose body stops arriving.
+      socketTimeout: ANSWER_TIMEOUT_MS,
       throwOnRequestTimeout: true,
     },
     ...(region && { region }),
@@ -32,23 +35,32 @@ export function awsClientSettings(nameOrArn: string, env: Environment) {
 type AwsError = {
   readonly name?: string;
   readonly message?: string;
-  readonly $metadata?: { readonly httpStatusCode?: number };
   readonly $retryable?: { readonly throttling?: boolean };
-  readonly $response?: { readonly headers?: Readonly<Record<string, string>> };
 };
 
 /** Classifies what a client threw, by the error names of the KMS and Secrets Manager API references ("Errors"). */
 export function awsRefusal(thrown: unknown): Refusal {
   const error = thrown as AwsError;
+  const status = httpStatus(thrown);
+  if (status !== undefined && !isFromAws(thrown))
+    return status < 500 && status !== 200 ? foreign('AWS', status) : down(thrown);
   const named = isStoreDown(error) ? undefined : names[error.name ?? ''];
   if (named && named.kind !== 'throttled') return named;
-  if (named || error.$retryable?.throttling || error.$metadata?.httpStatusCode === 429) {
-    const seconds = Number(error.$response?.headers?.['retry-after']);
+  if (named || error.$retryable?.throttling || status === 429) {
+    const seconds = Number(responseHeader(thrown, 'retry-after'));
     return { kind: 'throttled', ...(seconds > 0 && { retryAfterSeconds: seconds }) };
   }
-  if (error.message === 'Region is missing') return noRegion;
-  return isUnreadable(thrown) ? unreadable : { kind: 'unreachable' };
+  if (/^Region (is missing|not accepted)/.test(error.message ?? '')) return noRegion;
+  return down(thrown);
 }
+
+const down = (thrown: unknown) =>
+  connectionRefusal(thrown, 'AWS', 'Name the PEM file of its authority in AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS.');
+
+/** Every response of AWS has a request id; every error of its JSON protocols has their content type. */
+const isFromAws = (thrown: unknown) =>
+  responseHeader(thrown, 'x-amzn-requestid') !== undefined ||
+  /^application\/x-amz-json-1\.[01]/.test(responseHeader(thrown, 'content-type') ?? '');
 
 /** A disconnected custom key store reports "unavailable" with the error for keys that are pending deletion. */
 const isStoreDown = ({ name, message }: AwsError) =>
@@ -64,6 +76,13 @@ const badCredentials: Refusal = {
   kind: 'denied',
   why: 'cannot be used: AWS does not accept the credentials.',
   hint: 'Check that they are current and of the right account, and that the clock is right.',
+};
+
+/** Credentials expire by themselves: no one took the key away. */
+const expired: Refusal = {
+  kind: 'unreachable',
+  why: 'cannot be used: the AWS credentials have expired.',
+  hint: 'Renew them, or give the process a role.',
 };
 
 const names: Readonly<Record<string, Refusal>> = {
@@ -86,9 +105,9 @@ const names: Readonly<Record<string, Refusal>> = {
   IncompleteSignature: badCredentials,
   IncompleteSignatureException: badCredentials,
   MissingAuthenticationTokenException: badCredentials,
-  ExpiredTokenException: badCredentials,
-  ExpiredToken: badCredentials,
-  TokenProviderError: badCredentials,
+  ExpiredTokenException: expired,
+  ExpiredToken: expired,
+  TokenProviderError: expired,
   CredentialsProviderError: {
     kind: 'unreachable',
     why: 'cannot be used: no AWS credentials were found.',

@@ -5,14 +5,17 @@
 
 import type { TokenCredential } from '@azure/identity';
 import { WebdistError } from '../errors.ts';
-import { isUnreadable, type Refusal, unreadable } from './refusal.ts';
+import { connectionRefusal, foreign, type Refusal } from './refusal.ts';
 import { loadSdk } from './sdk.ts';
+import { httpStatus, responseHeader } from './vendor-error.ts';
 
 /** The caller retries: the SDK would wait for a Retry-After while other requests queue behind it. */
 export const azureClientSettings = { retryOptions: { maxRetries: 0 } };
 
-/** For one call. */
-export const azureCallSettings = { requestOptions: { timeout: 5000 } };
+/** For one call. The SDK's own timeout ends with the headers of the response, the signal with its body. */
+export const azureCallSettings = () => ({ abortSignal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+
+const ANSWER_TIMEOUT_MS = 5000;
 
 /** The parts of `azurekms://VAULT/NAME[/VERSION]` and `azuresecrets://…`. */
 export type VaultEntry = {
@@ -33,31 +36,51 @@ export function parseVaultEntry(locator: string, scheme: string): VaultEntry {
   return { vaultUrl: `https://${host}`, title: `${host}/${name}`, name, version };
 }
 
-/** The default credential chain of Azure's SDK. Throws `config_invalid` when the package is missing. */
-export async function azureCredential(scheme: string): Promise<TokenCredential> {
+/** Returns the function that makes Azure's default credential chain. Throws `config_invalid` when the package is missing. */
+export async function loadAzureCredential(scheme: string): Promise<() => TokenCredential> {
   const { DefaultAzureCredential } = await loadSdk('@azure/identity', scheme, () => import('@azure/identity'));
-  return new DefaultAzureCredential();
+  return () => new DefaultAzureCredential();
 }
 
 /** The parts of a RestError, or of an error of `@azure/identity`, that are read. */
-type AzureError = {
-  readonly name?: string;
-  readonly statusCode?: number;
-  readonly response?: { readonly headers?: { get(name: string): string | undefined } };
-};
+type AzureError = { readonly name?: string; readonly code?: string; readonly message?: string };
 
 /** Classifies what a client threw, by the statuses of the Key Vault REST API reference. */
 export function azureRefusal(thrown: unknown): Refusal {
   const error = thrown as AzureError;
+  const entra = Number(/\bAADSTS(\d+)\b/.exec(error.message ?? '')?.[1]);
+  if (entra > 0) return entraCodes[entra] ?? badCredentials;
   if (withoutCredentials.includes(error.name ?? '')) return noCredentials;
-  if (error.name === 'AuthenticationError')
-    return (error.statusCode ?? 0) >= 500 ? { kind: 'unreachable' } : badCredentials;
-  if (error.statusCode === 429) {
-    const seconds = Number(error.response?.headers?.get('retry-after'));
+  const status = httpStatus(thrown);
+  if (error.name === 'AuthenticationError') return signInFailed(thrown, status);
+  if (status !== undefined && status < 500 && status !== 200 && !isFromKeyVault(thrown))
+    return foreign('Azure', status);
+  if (status === 429) {
+    const seconds = Number(responseHeader(thrown, 'retry-after'));
     return { kind: 'throttled', ...(seconds > 0 && { retryAfterSeconds: seconds }) };
   }
-  return statuses[error.statusCode ?? 0] ?? (isUnreadable(thrown) ? unreadable : { kind: 'unreachable' });
+  return statuses[status ?? 0] ?? connectionRefusal(thrown, 'Azure', AUTHORITIES);
 }
+
+const AUTHORITIES = 'Name the PEM file of its authority in NODE_EXTRA_CA_CERTS.';
+
+/** Microsoft Entra ID names its reason (AADSTS…); without one, something else answered in its place. */
+const signInFailed = (thrown: unknown, status: number | undefined): Refusal =>
+  status === undefined ? connectionRefusal(thrown, 'Azure', AUTHORITIES) : foreign('Microsoft Entra ID', status);
+
+/** Key Vault's own responses have a request id, and its errors one of these codes. */
+const isFromKeyVault = (thrown: unknown) =>
+  responseHeader(thrown, 'x-ms-request-id') !== undefined || keyVaultCodes.includes((thrown as AzureError).code ?? '');
+
+const keyVaultCodes = [
+  'KeyNotFound',
+  'SecretNotFound',
+  'Forbidden',
+  'Unauthorized',
+  'BadParameter',
+  'Throttled',
+  'NotFound',
+];
 
 const withoutCredentials = [
   'CredentialUnavailableError',
@@ -73,6 +96,21 @@ const badCredentials: Refusal = {
   kind: 'denied',
   why: 'cannot be used: Azure does not accept the credentials.',
   hint: 'Check that they are current and belong to the vault’s tenant.',
+};
+
+/** Credentials expire by themselves: no one took the key away. */
+const expired: Refusal = {
+  kind: 'unreachable',
+  why: 'cannot be used: the Azure credentials have expired.',
+  hint: 'Create a new client secret or certificate for the application, or give the process a managed identity.',
+};
+
+/** https://learn.microsoft.com/entra/identity-platform/reference-error-codes */
+const entraCodes: Readonly<Record<number, Refusal>> = {
+  700082: expired,
+  7000222: expired,
+  700024: expired,
+  90033: { kind: 'unreachable', why: 'cannot be reached: Microsoft Entra ID is not available.' },
 };
 
 const statuses: Readonly<Record<number, Refusal>> = {

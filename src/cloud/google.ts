@@ -4,7 +4,8 @@
  */
 
 import { WebdistError } from '../errors.ts';
-import { isUnreadable, type Refusal, unreadable } from './refusal.ts';
+import { connectionRefusal, foreign, type Refusal, refused } from './refusal.ts';
+import { member } from './vendor-error.ts';
 
 /** For one call. The caller retries, as it knows how many other requests wait. */
 export const googleCallOptions = { timeout: 5000, retry: null };
@@ -12,11 +13,13 @@ export const googleCallOptions = { timeout: 5000, retry: null };
 /**
  * Settings for any Google client: REST, which unlike gRPC needs no native or HTTP/2 parts. `override` is the value of
  * gcloud's variable CLOUDSDK_API_ENDPOINT_OVERRIDES_… for the service: an https URL, such as a private or regional
- * endpoint (http only on loopback). Throws `config_invalid`.
+ * endpoint (http only on loopback); `usual` is the endpoint without it, if not the service's global one. Throws
+ * `config_invalid`.
  */
-export function googleClientSettings(override: string | undefined) {
-  if (override === undefined || override === '') return { fallback: true } as const;
-  const url = URL.canParse(override) ? new URL(override) : undefined;
+export function googleClientSettings(override: string | undefined, usual?: string) {
+  const endpoint = override || usual;
+  if (endpoint === undefined) return { fallback: true } as const;
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url?.hostname ?? '');
   if (!url || !(url.protocol === 'https:' || (url.protocol === 'http:' && loopback)) || url.pathname !== '/')
     throw new WebdistError('config_invalid', 'CLOUDSDK_API_ENDPOINT_OVERRIDES_… must be https://HOST/.');
@@ -58,23 +61,61 @@ type GoogleError = {
 /** Classifies what a client threw, by google.rpc.Code, which both services return. */
 export function googleRefusal(thrown: unknown): Refusal {
   const error = thrown as GoogleError;
-  const code = rpcCode(error);
+  const message = error.message ?? '';
+  const status = Number(error.code) >= 400 ? Number(error.code) : undefined;
+  const code = status === undefined ? Number(error.code) : rpcCodeIn(message, status);
   if (code === 8) {
     const delay = Array.from(error.statusDetails ?? []).find((detail) => detail.retryDelay)?.retryDelay?.seconds;
-    const seconds = Number(delay ?? /"retryDelay":\s*"(\d+)/.exec(error.message ?? '')?.[1]);
+    const seconds = Number(delay ?? /"retryDelay":\s*"(\d+)/.exec(message)?.[1]);
     return { kind: 'throttled', ...(seconds > 0 && { retryAfterSeconds: seconds }) };
   }
-  if (/default credentials/i.test(error.message ?? '')) return noCredentials;
+  if (/default credentials/i.test(message)) return noCredentials;
   // The endpoint that exchanges credentials for an access token returns 400 or 401 with an OAuth error.
-  if (/invalid_grant|invalid_client|unauthorized_client/.test(error.message ?? '')) return badCredentials;
-  if (code === 9) return /disabled|destroy/i.test(error.message ?? '') ? gone : otherState;
-  return codes[code] ?? (isUnreadable(thrown) ? unreadable : { kind: 'unreachable' });
+  if (/"?(invalid_grant|invalid_client|unauthorized_client)\b/.test(message)) return badCredentials;
+  if (code === 9) return /disabled|destroy/i.test(message) ? gone : otherState;
+  if (code !== undefined && codes[code]) return codes[code];
+  if (status !== undefined && status < 500) return foreign('Google', status);
+  return connectionRefusal(thrown, 'Google', 'Name the PEM file of its authority in NODE_EXTRA_CA_CERTS.');
 }
 
-/** The google.rpc.Code. Some errors come from the HTTP client: an HTTP status, and the response's JSON as message. */
-function rpcCode({ code, message = '' }: GoogleError): number {
-  const status = /"status":\s*"([A-Z_]+)"/.exec(message)?.[1];
-  return (Number(code) >= 400 && status && rpcCodes[status]) || Number(code);
+/**
+ * The google.rpc.Code of an HTTP error, whose message is the body; undefined unless the body is an error of Google's APIs
+ * with this status (https://cloud.google.com/apis/design/errors#http_mapping).
+ */
+function rpcCodeIn(body: string, status: number): number | undefined {
+  try {
+    const error = member(JSON.parse(body), 'error');
+    return member(error, 'code') === status ? rpcCodes[String(member(error, 'status'))] : undefined;
+  } catch {
+    return undefined; // Not JSON, so not an error of Google's APIs.
+  }
+}
+
+/**
+ * Finds the credentials of a client before its first use. Otherwise the client looks for them in the background, where a
+ * failure is a rejection that no one handles, and again when it is closed.
+ * Throws `key_unreachable` when there are none, or they cannot be read.
+ */
+export async function requireGoogleCredentials(thing: string, client: GoogleClient): Promise<void> {
+  try {
+    await client.auth.getClient();
+  } catch (cause) {
+    throw refused(thing, credentialsRefusal(cause), cause);
+  }
+}
+
+/** A generated client; `auth` belongs to its public interface. */
+type GoogleClient = { readonly auth: { getClient(): Promise<unknown> } };
+
+function credentialsRefusal(thrown: unknown): Refusal {
+  const { code, message = '' } = thrown as GoogleError;
+  if (/default credentials/i.test(message)) return noCredentials;
+  const why = code === 'ENOENT' || /does not exist/.test(message) ? 'do not exist' : 'are damaged';
+  return {
+    kind: 'unreachable',
+    why: `cannot be used: the Google credentials that GOOGLE_APPLICATION_CREDENTIALS names ${why}.`,
+    hint: 'Name the JSON file of a service account or of workload identity federation.',
+  };
 }
 
 const rpcCodes: Readonly<Record<string, number>> = {

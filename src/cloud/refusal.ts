@@ -5,6 +5,7 @@
  */
 
 import { type ErrorCode, isWebdistError, WebdistError } from '../errors.ts';
+import { httpStatus, member, vendorError } from './vendor-error.ts';
 
 /** Why a service did not do what was requested. */
 export type Refusal = {
@@ -32,27 +33,74 @@ const kinds: Readonly<Record<Refusal['kind'], { code: ErrorCode; why: string; hi
   },
 };
 
-/** The response is not what the service's reference describes. */
-export const unreadable: Refusal = { kind: 'invalid', why: 'returned a response that cannot be parsed.' };
+/** The response is not what the service's reference describes. It says nothing about the key, so it removes none. */
+export const unreadable: Refusal = { kind: 'unreachable', why: 'returned a response that cannot be parsed.' };
 
-/** SDKs do not catch the errors of their own parsing; the network never throws these two. */
-export function isUnreadable(thrown: unknown): boolean {
-  return thrown instanceof SyntaxError || thrown instanceof TypeError;
+/**
+ * A response that is not in the service's own format: a proxy's 404 and a firewall's 403 say nothing about the key.
+ * `vendor` is the service, such as `AWS`.
+ */
+export const foreign = (vendor: string, status?: number): Refusal => ({
+  kind: 'unreachable',
+  why: `cannot be reached: a response${status === undefined ? '' : ` with the status ${status}`} did not come from ${vendor}.`,
+  hint: 'Check the address, and any proxy or firewall on the way.',
+});
+
+/**
+ * A failure of the connection, by its code, anywhere in the chain of causes. Whatever is not known is `cannot be reached`,
+ * or, with an HTTP status, a foreign response. `authorities` says how to trust a private certificate authority.
+ */
+export function connectionRefusal(thrown: unknown, vendor: string, authorities: string): Refusal {
+  for (let [error, depth] = [thrown, 0]; error !== undefined && depth < 5; error = member(error, 'cause'), depth++) {
+    if (isUntrusted(member(error, 'code')))
+      return { kind: 'unreachable', why: 'cannot be reached: its certificate is not trusted.', hint: authorities };
+    const why = connections[String(member(error, 'code'))] ?? connections[String(member(error, 'name'))];
+    if (why) return { kind: 'unreachable', why: `cannot be reached: ${why}.`, hint: CHECK_NETWORK };
+    // SDKs do not catch the errors of their own parsing; the network never throws these two.
+    const status = httpStatus(error);
+    if (status !== undefined && status >= 500)
+      return { kind: 'unreachable', why: `is not available: ${vendor} returned ${status}.` };
+    if (status !== undefined && status !== 200) return foreign(vendor, status);
+    if (error instanceof SyntaxError || error instanceof TypeError) return unreadable;
+  }
+  return { kind: 'unreachable' };
 }
+
+/** The codes of Node.js and OpenSSL for a certificate of an unknown authority. */
+const isUntrusted = (code: unknown) =>
+  typeof code === 'string' && /^(UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_UNTRUSTED)/.test(code);
+
+const CHECK_NETWORK = 'Check the network, the proxy and the address.';
+
+const connections: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  CERT_NOT_YET_VALID: 'its certificate is not valid yet',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host name',
+  EPROTO: 'the TLS connection failed',
+  ECONNREFUSED: 'the connection was refused',
+  ECONNRESET: 'the connection was closed',
+  EHOSTUNREACH: 'there is no route to the host',
+  ENETUNREACH: 'there is no route to the network',
+  ENOTFOUND: 'the host name does not resolve',
+  EAI_AGAIN: 'the host name cannot be resolved now',
+  ETIMEDOUT: 'it did not answer in time',
+  TimeoutError: 'it did not answer in time',
+  AbortError: 'it did not answer in time',
+};
 
 /** The wait after throttling for which the service named no time. */
 const THROTTLED_SECONDS = 1;
 
 /**
  * The error for a refusal. `thing` is the subject of its message (`The AWS KMS key alias/x`); `cause` is what the SDK
- * threw, of which only the message is kept.
+ * threw, of which only its codes are kept.
  */
 export function refused(thing: string, refusal: Refusal, cause?: unknown): WebdistError {
   const usual = kinds[refusal.kind];
   const hint = refusal.hint ?? (refusal.why === undefined ? usual.hint : undefined);
   const retryAfterSeconds = refusal.retryAfterSeconds ?? (refusal.kind === 'throttled' ? THROTTLED_SECONDS : undefined);
   return new WebdistError(usual.code, `${thing} ${refusal.why ?? usual.why}`, {
-    ...(cause !== undefined && { cause: messageOnly(cause) }),
+    ...(cause !== undefined && { cause: vendorError(cause) }),
     ...(hint !== undefined && { hint }),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
   });
@@ -69,12 +117,4 @@ export async function withRefusals<T>(
   } catch (cause) {
     throw isWebdistError(cause) ? cause : refused(thing, classify(cause), cause);
   }
-}
-
-/** An SDK's error carries its request, credentials included, into logs. */
-function messageOnly(thrown: unknown): Error {
-  if (!(thrown instanceof Error)) return new Error(String(thrown));
-  const { name, message, stack } = thrown;
-  const code = 'code' in thrown && ['string', 'number'].includes(typeof thrown.code) ? thrown.code : undefined;
-  return Object.assign(new Error(message), { name, stack, ...(code !== undefined && { code }) });
 }

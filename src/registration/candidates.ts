@@ -9,7 +9,7 @@ import type { Logger } from 'pino';
 import type { Environment } from '../environment.ts';
 import { hasCode, toWebdistError, type WebdistError } from '../errors.ts';
 import { fromSpki, type Signer, spki } from '../jws.ts';
-import { isSecretLocator, openSecret, openSigner } from '../locators.ts';
+import { isSecretLocator, type OpenOptions, openSecret, openSigner } from '../locators.ts';
 import type { SecretSource } from '../secrets/secret-source.ts';
 import type { GuardedSigner } from '../signer/guarded.ts';
 import { openLocalSigner } from '../signer/local.ts';
@@ -28,12 +28,16 @@ export interface Candidate {
 }
 
 /** `onChange` is called when a watched secret may have changed. */
-export type CandidateOptions = { readonly env: Environment; readonly log: Logger; readonly onChange?: () => void };
+export type CandidateOptions = OpenOptions & {
+  readonly env: Environment;
+  readonly log: Logger;
+  readonly onChange?: () => void;
+};
 
 /** Opens the key that a locator names. Throws only `config_invalid`; any other failure is the candidate's `problem`. */
 export async function openCandidate(locator: string, options: CandidateOptions): Promise<Candidate> {
   const candidate = isSecretLocator(locator)
-    ? localCandidate(await openSecret(locator, options.env), options)
+    ? localCandidate(await openSecret(locator, options.env, options), options)
     : remoteCandidate(locator, options);
   await candidate.refresh();
   if (candidate.problem?.code === 'config_invalid') throw candidate.problem;
@@ -91,7 +95,7 @@ function localCandidate(source: SecretSource, { log, onChange }: CandidateOption
 }
 
 /** A key that never leaves its backend. */
-function remoteCandidate(locator: string, { env }: CandidateOptions): Candidate {
+function remoteCandidate(locator: string, options: CandidateOptions): Candidate {
   const candidate = {
     backend: locator.slice(0, locator.indexOf(':')),
     signer: undefined as GuardedSigner | undefined,
@@ -101,7 +105,7 @@ function remoteCandidate(locator: string, { env }: CandidateOptions): Candidate 
     },
     async refresh(registered?: KeyObject) {
       try {
-        const opened = await openSigner(locator, env, registered);
+        const opened = await openSigner(locator, options.env, { ...options, registered });
         const old = candidate.signer;
         candidate.signer = opened;
         candidate.problem = undefined;

@@ -18,16 +18,26 @@ type SecretsManager = {
   close(): void;
 };
 
-/** Opens an `awssecrets:` locator; each read fetches the current version (AWSCURRENT). Throws `config_invalid`. */
+/**
+ * Opens an `awssecrets:` locator; each read fetches the current version (AWSCURRENT), with a client of its own, because a
+ * client keeps credentials that have been corrected since. Throws `config_invalid`.
+ */
 export async function openAwsSecret(locator: string, env: Environment): Promise<SecretSource> {
   const { secretId, field } = parse(locator);
   const thing = `The AWS Secrets Manager secret ${secretId}`;
-  const manager = await connect(secretId, env);
+  const connect = await loadClient(secretId, env);
   return {
     backend: 'awssecrets',
-    read: () => withRefusals(thing, awsRefusal, async () => textOf(thing, await manager.value(secretId), field)),
+    async read() {
+      const manager = connect();
+      try {
+        return await withRefusals(thing, awsRefusal, async () => textOf(thing, await manager.value(secretId), field));
+      } finally {
+        manager.close();
+      }
+    },
     async close() {
-      manager.close();
+      // No client is open between reads.
     },
   };
 }
@@ -39,16 +49,19 @@ function parse(locator: string): { secretId: string; field: string | undefined }
   return { secretId, field };
 }
 
-async function connect(secretId: string, env: Environment): Promise<SecretsManager> {
+async function loadClient(secretId: string, env: Environment): Promise<() => SecretsManager> {
   const sdk = await loadSdk(
     '@aws-sdk/client-secrets-manager',
     'awssecrets',
     () => import('@aws-sdk/client-secrets-manager'),
   );
-  const client = new sdk.SecretsManagerClient(awsClientSettings(secretId, env));
-  return {
-    value: (SecretId) => client.send(new sdk.GetSecretValueCommand({ SecretId })),
-    close: () => client.destroy(),
+  const settings = awsClientSettings(secretId, env);
+  return () => {
+    const client = new sdk.SecretsManagerClient(settings);
+    return {
+      value: (SecretId) => client.send(new sdk.GetSecretValueCommand({ SecretId })),
+      close: () => client.destroy(),
+    };
   };
 }
 

@@ -8,8 +8,8 @@ import type { KeyVaultSecret } from '@azure/keyvault-secrets';
 import {
   azureCallSettings,
   azureClientSettings,
-  azureCredential,
   azureRefusal,
+  loadAzureCredential,
   parseVaultEntry,
   type VaultEntry,
 } from '../cloud/azure.ts';
@@ -21,27 +21,33 @@ import type { SecretSource } from './secret-source.ts';
 /** The one call of the SDK that is used. */
 type Secrets = { get(): Promise<KeyVaultSecret> };
 
-/** Opens an `azuresecrets:` locator; without a version each read fetches the current one. Throws `config_invalid`. */
+/**
+ * Opens an `azuresecrets:` locator; without a version each read fetches the current one, with credentials as they are now.
+ * Throws `config_invalid`.
+ */
 export async function openAzureSecret(locator: string, _env: Environment): Promise<SecretSource> {
   const entry = parseVaultEntry(locator, 'azuresecrets');
   const thing = `The Azure Key Vault secret ${entry.title}`;
-  const secrets = await connect(entry);
+  const connect = await loadClient(entry);
   return {
     backend: 'azuresecrets',
     read: () =>
       withRefusals(thing, azureRefusal, async () => {
-        const { value } = await secrets.get();
+        const { value } = await connect().get();
         if (!value) throw refused(thing, { kind: 'absent', why: 'is empty.' });
         return value;
       }),
     async close() {
-      // The SDK's client holds nothing open.
+      // The SDK's clients hold nothing open.
     },
   };
 }
 
-async function connect({ vaultUrl, name, version }: VaultEntry): Promise<Secrets> {
+async function loadClient({ vaultUrl, name, version }: VaultEntry): Promise<() => Secrets> {
   const sdk = await loadSdk('@azure/keyvault-secrets', 'azuresecrets', () => import('@azure/keyvault-secrets'));
-  const client = new sdk.SecretClient(vaultUrl, await azureCredential('azuresecrets'), azureClientSettings);
-  return { get: () => client.getSecret(name, { ...azureCallSettings, ...(version !== undefined && { version }) }) };
+  const newCredential = await loadAzureCredential('azuresecrets');
+  return () => {
+    const client = new sdk.SecretClient(vaultUrl, newCredential(), azureClientSettings);
+    return { get: () => client.getSecret(name, { ...azureCallSettings(), ...(version !== undefined && { version }) }) };
+  };
 }

@@ -5,14 +5,11 @@
  */
 
 import { unwatchFile, watchFile } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { readSmallFile } from '../cloud/files.ts';
 import type { Environment } from '../environment.ts';
-import { type ErrorCode, isWebdistError, WebdistError } from '../errors.ts';
+import { WebdistError } from '../errors.ts';
 import type { SecretSource } from './secret-source.ts';
-
-/** A private key in PEM has about 250 bytes; a far larger file is another file. */
-const MAX_BYTES = 64 * 1024;
 
 /** `stat` follows symbolic links, so polling the path detects a swapped `..data`; inotify on the file would not. */
 const POLL_MS = 2000;
@@ -25,7 +22,7 @@ export function openFile(locator: string, _env: Environment): SecretSource {
   const path = parse(locator);
   return {
     backend: 'file',
-    read: () => readSmallFile(path),
+    read: async () => (await readSmallFile(path)).toString('utf8'),
     watch(changed) {
       // Node keeps one watcher per path, and any number of apps may share its key.
       watchFile(path, { interval: POLL_MS, persistent: false }, changed).setMaxListeners(0);
@@ -45,26 +42,3 @@ function parse(locator: string): string {
     throw new WebdistError('config_invalid', 'A file locator is file:///absolute/path.', { cause });
   }
 }
-
-async function readSmallFile(path: string): Promise<string> {
-  try {
-    await using file = await open(path, 'r');
-    const buffer = Buffer.alloc(MAX_BYTES + 1);
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
-    if (bytesRead > MAX_BYTES) throw new WebdistError('key_invalid', `The file ${path} is too large to be a key.`);
-    return buffer.toString('utf8', 0, bytesRead);
-  } catch (cause) {
-    if (isWebdistError(cause)) throw cause;
-    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown';
-    const [kind, why, hint] = reasons[code] ?? ['key_unreachable', `cannot be read (${code}).`, undefined];
-    throw new WebdistError(kind, `The file ${path} ${why}`, { cause, ...(hint && { hint }) });
-  }
-}
-
-const unreadable = ['key_denied', 'cannot be read by this process.', 'Give its user read permission.'] as const;
-const reasons: Readonly<Record<string, readonly [ErrorCode, string, string]>> = {
-  ENOENT: ['key_absent', 'does not exist.', 'Check the path, and that the secret is mounted.'],
-  EACCES: unreadable,
-  EPERM: unreadable,
-  EISDIR: ['key_invalid', 'is a directory.', 'Name the file in it.'],
-};

@@ -1,11 +1,19 @@
 /**
- * Google Secret Manager: `gcpsecrets://projects/P/secrets/S/versions/V`. V is a number or `latest`.
+ * Google Secret Manager: `gcpsecrets://projects/P/secrets/S/versions/V`, or with `/locations/L` after P for a regional
+ * secret. V is a number or `latest`.
  * Example: `gcpsecrets://projects/shop/secrets/webdist-key/versions/latest`.
  * Permission: the role roles/secretmanager.secretAccessor on the secret. See docs/keys/google-secret-manager.md.
  */
 
 import type { protos } from '@google-cloud/secret-manager';
-import { damaged, googleCallOptions, googleClientSettings, googleRefusal, matchesCrc32c } from '../cloud/google.ts';
+import {
+  damaged,
+  googleCallOptions,
+  googleClientSettings,
+  googleRefusal,
+  matchesCrc32c,
+  requireGoogleCredentials,
+} from '../cloud/google.ts';
 import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
@@ -20,20 +28,35 @@ type SecretManager = {
   close(): Promise<void>;
 };
 
-/** Opens a `gcpsecrets:` locator; each read resolves `latest`. Throws `config_invalid`. */
+/**
+ * Opens a `gcpsecrets:` locator; each read resolves `latest`, with a client of its own, because a client keeps credentials
+ * that have been corrected since. Throws `config_invalid`.
+ */
 export async function openGoogleSecret(locator: string, env: Environment): Promise<SecretSource> {
   const name = parse(locator);
   const thing = `The Google Secret Manager secret ${name}`;
-  const manager = await connect(name, env);
+  const connect = await loadClient(thing, name, env);
   return {
     backend: 'gcpsecrets',
-    read: () => withRefusals(thing, googleRefusal, async () => textOf(thing, await manager.access())),
-    close: () => manager.close(),
+    async read() {
+      const manager = await connect();
+      try {
+        return await withRefusals(thing, googleRefusal, async () => textOf(thing, await manager.access()));
+      } finally {
+        await manager.close();
+      }
+    },
+    async close() {
+      // No client is open between reads.
+    },
   };
 }
 
 function parse(locator: string): string {
-  const name = /^gcpsecrets:\/\/(projects\/[^/]+\/secrets\/[^/]+\/versions\/[A-Za-z0-9_-]+)$/.exec(locator)?.[1];
+  const name =
+    /^gcpsecrets:\/\/(projects\/[^/]+\/(?:locations\/[a-z0-9-]+\/)?secrets\/[^/]+\/versions\/[A-Za-z0-9_-]+)$/.exec(
+      locator,
+    )?.[1];
   if (name === undefined)
     throw new WebdistError(
       'config_invalid',
@@ -42,14 +65,23 @@ function parse(locator: string): string {
   return name;
 }
 
-async function connect(name: string, env: Environment): Promise<SecretManager> {
+async function loadClient(thing: string, name: string, env: Environment): Promise<() => Promise<SecretManager>> {
   const sdk = await loadSdk('@google-cloud/secret-manager', 'gcpsecrets', () => import('@google-cloud/secret-manager'));
-  const override = env['CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER'];
-  const client = new sdk.SecretManagerServiceClient(googleClientSettings(override));
-  return {
-    access: async () => (await client.accessSecretVersion({ name }, googleCallOptions))[0],
-    close: () => client.close(),
+  const settings = googleClientSettings(env['CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER'], regionalEndpoint(name));
+  return async () => {
+    const client = new sdk.SecretManagerServiceClient(settings);
+    await requireGoogleCredentials(thing, client);
+    return {
+      access: async () => (await client.accessSecretVersion({ name }, googleCallOptions))[0],
+      close: () => client.close(),
+    };
   };
+}
+
+/** https://cloud.google.com/secret-manager/regional-secrets/create-regional-secret: each region has a host of its own. */
+function regionalEndpoint(name: string): string | undefined {
+  const region = /^projects\/[^/]+\/locations\/([^/]+)\//.exec(name)?.[1];
+  return region && `https://secretmanager.${region}.rep.googleapis.com/`;
 }
 
 function textOf(thing: string, { payload }: SecretVersion): string {

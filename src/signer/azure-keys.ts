@@ -10,8 +10,8 @@ import type { KeyVaultKey } from '@azure/keyvault-keys';
 import {
   azureCallSettings,
   azureClientSettings,
-  azureCredential,
   azureRefusal,
+  loadAzureCredential,
   parseVaultEntry,
   type VaultEntry,
 } from '../cloud/azure.ts';
@@ -87,17 +87,17 @@ async function choose(keys: Keys, wanted: string | undefined, registered: KeyObj
 
 async function connect({ vaultUrl, name }: VaultEntry): Promise<Keys> {
   const sdk = await loadSdk('@azure/keyvault-keys', 'azurekms', () => import('@azure/keyvault-keys'));
-  const credential = await azureCredential('azurekms');
+  const credential = (await loadAzureCredential('azurekms'))();
   const client = new sdk.KeyClient(vaultUrl, credential, azureClientSettings);
   return {
     async get(version) {
-      const key = await client.getKey(name, { ...azureCallSettings, ...(version !== undefined && { version }) });
+      const key = await client.getKey(name, { ...azureCallSettings(), ...(version !== undefined && { version }) });
       const signing = new sdk.CryptographyClient(key, credential, azureClientSettings);
-      return { key, sign: async (digest) => (await signing.sign('ES256', digest, azureCallSettings)).result };
+      return { key, sign: async (digest) => (await signing.sign('ES256', digest, azureCallSettings())).result };
     },
-    create: () => client.createEcKey(name, { ...azureCallSettings, curve: 'P-256', keyOps: ['sign', 'verify'] }),
+    create: () => client.createEcKey(name, { ...azureCallSettings(), curve: 'P-256', keyOps: ['sign', 'verify'] }),
     async *versions() {
-      for await (const { enabled, version } of client.listPropertiesOfKeyVersions(name, azureCallSettings))
+      for await (const { enabled, version } of client.listPropertiesOfKeyVersions(name, azureCallSettings()))
         if (enabled && version !== undefined) yield version;
     },
   };
@@ -110,7 +110,7 @@ function publicHalf(thing: string, { key, keyOperations, properties }: KeyVaultK
   if (key?.crv !== 'P-256' || !(key.kty === 'EC' || key.kty === 'EC-HSM') || !keyOperations?.includes('sign'))
     throw refused(thing, {
       kind: 'invalid',
-      why: `has the type ${key?.kty ?? 'unknown'} ${key?.crv ?? ''} and the operations ${keyOperations?.join(', ') || 'none'}.`,
+      why: 'has another type, curve or use.',
       hint: 'Use a key of the type EC or EC-HSM on P-256 with the operation sign.',
     });
   try {

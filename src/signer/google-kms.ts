@@ -14,6 +14,7 @@ import {
   googleClientSettings,
   googleRefusal,
   matchesCrc32c,
+  requireGoogleCredentials,
 } from '../cloud/google.ts';
 import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
@@ -41,7 +42,7 @@ type Kms = {
 export async function openGoogleKms(locator: string, env: Environment): Promise<Signer> {
   const name = parse(locator);
   const thing = thingOf(name);
-  const kms = await connect(name, env);
+  const kms = await connect(thing, name, env);
   try {
     const response = await withRefusals(thing, googleRefusal, () => kms.publicKey());
     return signerOf(kms, thing, publicHalf(thing, response));
@@ -64,7 +65,7 @@ export async function createGoogleKms(locator: string, env: Environment): Promis
     throw new WebdistError('config_invalid', 'The first version of a new key is 1.', {
       hint: 'End the locator with /cryptoKeyVersions/1.',
     });
-  const kms = await connect(name, env);
+  const kms = await connect(thingOf(name), name, env);
   try {
     await withRefusals(thingOf(name), googleRefusal, () => kms.create(keyRing, cryptoKeyId));
     return locator;
@@ -99,11 +100,12 @@ function parse(locator: string): string {
   return name;
 }
 
-async function connect(name: string, env: Environment): Promise<Kms> {
+async function connect(thing: string, name: string, env: Environment): Promise<Kms> {
   const sdk = await loadSdk('@google-cloud/kms', 'gcpkms', () => import('@google-cloud/kms'));
   const client = new sdk.KeyManagementServiceClient(
     googleClientSettings(env['CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS']),
   );
+  await requireGoogleCredentials(thing, client);
   return {
     publicKey: async () => (await client.getPublicKey({ name }, googleCallOptions))[0],
     sign: async (sha256) => {
@@ -127,7 +129,7 @@ function publicHalf(thing: string, response: PublicKey): KeyObject {
   if (response.algorithm !== 'EC_SIGN_P256_SHA256')
     throw refused(thing, {
       kind: 'invalid',
-      why: `has the algorithm ${response.algorithm ?? 'unknown'}.`,
+      why: 'has another algorithm.',
       hint: 'Use a key with the algorithm EC_SIGN_P256_SHA256.',
     });
   const pem = response.pem ?? '';

@@ -17,6 +17,7 @@ import {
   timeout,
   wrap,
 } from 'cockatiel';
+import { closeBackend, forBackend } from '../cloud/boundary.ts';
 import { hasCode, isWebdistError, WebdistError } from '../errors.ts';
 import { ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
 import { isSignatureOf, PROBE } from './proof.ts';
@@ -60,7 +61,7 @@ export async function proveAndGuard(signer: Signer): Promise<GuardedSigner> {
     const detail = `The ${signer.backend} signer returned a signature that does not verify under its public half.`;
     throw new WebdistError('key_invalid', detail);
   } catch (error) {
-    await signer.close();
+    await closeBackend(signer.backend, signer.close);
     throw error;
   }
 }
@@ -108,7 +109,9 @@ export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner
     },
     async sign(data) {
       refuseWhilePaused();
-      const call = policy.execute(async () => checked(signer, data, await signer.sign(data)));
+      const call = policy.execute(async () =>
+        checked(signer, data, await forBackend(signer.backend, () => signer.sign(data))),
+      );
       running.add(call);
       try {
         return await call;
@@ -120,7 +123,7 @@ export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner
     },
     async close() {
       await Promise.allSettled(running);
-      await signer.close();
+      await closeBackend(signer.backend, signer.close);
     },
   };
 }

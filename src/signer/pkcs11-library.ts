@@ -75,12 +75,9 @@ function initialise(js: Pkcs11Js, path: string): sdk.PKCS11 {
   return cryptoki;
 }
 
-/** This PIN was refused earlier in this process. */
+/** This PIN was refused earlier. */
 class PinRefused extends Error {
   override readonly name = 'PinRefused';
-  constructor() {
-    super('The token refused this PIN before; it is not tried again, because tokens lock after a few attempts.');
-  }
 }
 
 const codeOf = (error: unknown) => (error as Partial<sdk.Pkcs11Error>).code;
@@ -88,7 +85,8 @@ const codeOf = (error: unknown) => (error as Partial<sdk.Pkcs11Error>).code;
 /** Classifies what a call threw (PKCS#11 v2.40 §5.1, return values). */
 export function pkcs11Refusal(js: Pkcs11Js, thrown: unknown): Refusal {
   const code = codeOf(thrown);
-  if (thrown instanceof PinRefused || code === js.CKR_PIN_INCORRECT || code === js.CKR_PIN_LEN_RANGE) return wrongPin;
+  if (thrown instanceof PinRefused) return pinRefusedBefore;
+  if (code === js.CKR_PIN_INCORRECT || code === js.CKR_PIN_LEN_RANGE) return wrongPin;
   if (code === js.CKR_PIN_LOCKED || code === js.CKR_PIN_EXPIRED)
     return { kind: 'denied', why: 'cannot be used: the PIN is locked or has expired.', hint: 'Set a new one.' };
   if (code === js.CKR_USER_NOT_LOGGED_IN || code === js.CKR_KEY_FUNCTION_NOT_PERMITTED) return { kind: 'denied' };
@@ -99,6 +97,11 @@ export function pkcs11Refusal(js: Pkcs11Js, thrown: unknown): Refusal {
 const wrongPin: Refusal = {
   kind: 'denied',
   why: 'cannot be used: the token refuses the PIN.',
+  hint: 'Check pin-source in the locator.',
+};
+const pinRefusedBefore: Refusal = {
+  kind: 'denied',
+  why: 'cannot be used: the token refused this PIN before, so it is not tried again, because tokens lock after a few attempts.',
   hint: 'Check pin-source in the locator; restart webdist after a change on the token.',
 };
 

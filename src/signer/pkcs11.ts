@@ -6,8 +6,8 @@
  */
 
 import { hash, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import pLimit from 'p-limit';
+import { readCredential } from '../cloud/files.ts';
 import { refused } from '../cloud/refusal.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
@@ -42,7 +42,8 @@ export async function openSearch(locator: string, env: Environment): Promise<Sea
       hint: 'Add ?module-path=/path/to/the/library.so to it, or set PKCS11_MODULE_PATH.',
     });
   const thing = `The PKCS#11 key ${uri.object ?? uri.id?.toString('hex') ?? ''} of the token ${uri.match.token ?? '(any)'}`;
-  const pin = uri.pinSource === undefined ? uri.pinValue : await readPin(uri.pinSource);
+  const pin =
+    uri.pinSource === undefined ? uri.pinValue : await readCredential(uri.pinSource, 'the PIN of the PKCS#11 token');
   const library = await openLibrary(path);
   return { thing, uri, library, ...(pin !== undefined && { pin }) };
 }
@@ -108,13 +109,3 @@ function signerOf(search: Search, first: Session): Signer {
 /** The error for what a call into the library threw. */
 export const asRefusal = ({ thing, library }: Search, cause: unknown) =>
   cause instanceof WebdistError ? cause : refused(thing, pkcs11Refusal(library.js, cause), cause);
-
-async function readPin(path: string): Promise<string> {
-  try {
-    return (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
-  } catch (cause) {
-    throw new WebdistError('key_denied', `The file ${path} with the PIN of the PKCS#11 token cannot be read.`, {
-      cause,
-    });
-  }
-}

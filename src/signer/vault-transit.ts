@@ -119,7 +119,7 @@ function choose(thing: string, place: Place, key: Key, registered: KeyObject | u
   if (key.type !== 'ecdsa-p256')
     throw refused(thing, {
       kind: 'invalid',
-      why: `has the type ${key.type}.`,
+      why: 'has another type.',
       hint: 'Use a key of the type ecdsa-p256.',
     });
   const versions = Object.entries(key.keys)

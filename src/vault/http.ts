@@ -3,12 +3,10 @@
  * and a redirect must not carry the Vault token to another host.
  */
 
-import { readFile } from 'node:fs/promises';
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import { json } from 'node:stream/consumers';
-import type { Environment } from '../environment.ts';
-import { WebdistError } from '../errors.ts';
+import type { VaultAddress } from './address.ts';
 
 /** `path` follows /v1/ and is already percent-encoded. */
 export type Request = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: object };
@@ -28,21 +26,19 @@ export interface VaultHttp {
 
 const TIMEOUT_MS = 5000;
 
-/** Reads the address, the namespace and the certificate authority from the environment. Throws `config_invalid`. */
-export async function openVaultHttp(env: Environment): Promise<VaultHttp> {
-  const address = addressOf(env);
-  const ca = await readCertificates(env['VAULT_CACERT']);
-  const isHttps = address.protocol === 'https:';
-  const agent = isHttps ? new HttpsAgent({ keepAlive: true, ...(ca && { ca }) }) : new HttpAgent({ keepAlive: true });
+/** Sends nothing yet. */
+export function openVaultHttp({ url: base, socketPath, tls, namespace }: VaultAddress): VaultHttp {
+  const isHttps = base.protocol === 'https:';
+  const agent = isHttps ? new HttpsAgent({ keepAlive: true, ...tls }) : new HttpAgent({ keepAlive: true });
   const request = isHttps ? requestHttps : requestHttp;
-  const namespace = env['VAULT_NAMESPACE'];
   return {
     async send({ method, path, body }, vaultToken) {
       const text = body && JSON.stringify(body);
       const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-        const outgoing = request(new URL(`v1/${path}`, address), {
+        const outgoing = request(new URL(`v1/${path}`, base), {
           method,
           agent,
+          ...(socketPath && { socketPath }),
           signal: AbortSignal.timeout(TIMEOUT_MS),
           headers: {
             'X-Vault-Request': 'true',
@@ -62,26 +58,6 @@ export async function openVaultHttp(env: Environment): Promise<VaultHttp> {
     },
     close: () => agent.destroy(),
   };
-}
-
-function addressOf(env: Environment): URL {
-  const text = env['VAULT_ADDR'] ?? '';
-  const address = URL.canParse(text) ? new URL(text.endsWith('/') ? text : `${text}/`) : undefined;
-  if (address?.protocol !== 'https:' && address?.protocol !== 'http:')
-    throw new WebdistError(
-      'config_invalid',
-      'A Vault locator needs VAULT_ADDR, such as https://vault.example.com:8200.',
-    );
-  return address;
-}
-
-async function readCertificates(path: string | undefined): Promise<Buffer | undefined> {
-  if (!path) return undefined;
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new WebdistError('config_invalid', `VAULT_CACERT: the file ${path} cannot be read.`, { cause });
-  }
 }
 
 async function bodyOf(answer: IncomingMessage): Promise<unknown> {

@@ -8,10 +8,13 @@ import type { Answer, Request, VaultHttp } from './http.ts';
 import type { Login } from './login.ts';
 
 export interface Session {
-  /** The token to use now; logs in when there is none. Throws `LoginRefused`, or the network's errors. */
-  vaultToken(): Promise<string>;
-  /** Vault no longer knows this token, so the next `vaultToken` logs in. Returns false when a login is not possible. */
-  forget(vaultToken: string): boolean;
+  /**
+   * The token to use now; logs in, or reads it, when there is none. Undefined where an agent adds its own.
+   * Throws `LoginRefused`, `key_unreachable`, or the network's errors.
+   */
+  vaultToken(): Promise<string | undefined>;
+  /** Vault no longer knows this token, so the next `vaultToken` logs in or reads again. */
+  forget(vaultToken: string | undefined): void;
   /** Stops the renewal. The token is not revoked: other replicas may use the same one. */
   close(): void;
 }
@@ -31,6 +34,7 @@ const leaseAnswer = z.object({
 });
 const lookupAnswer = z.object({ data: z.object({ ttl: z.number(), renewable: z.boolean() }) });
 
+type UsableLogin = Exclude<Login, { kind: 'none' }>;
 type Lease = { readonly vaultToken: string; readonly ttlSeconds: number; readonly renewable: boolean };
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -43,8 +47,9 @@ export function openSession(http: VaultHttp, login: Login): Session {
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
 
-  const begin = (): Promise<Lease> => {
-    const begun = 'fixed' in login ? lookUp(http, login.fixed) : logIn(http, login.request);
+  const begin = (login: UsableLogin): Promise<Lease> => {
+    const begun =
+      login.kind === 'fixed' ? login.read().then((fixed) => lookUp(http, fixed)) : logIn(http, login.request);
     current = begun;
     begun.then(adopt, () => {
       // The caller that awaits it gets the error; the next caller may try again.
@@ -62,7 +67,7 @@ export function openSession(http: VaultHttp, login: Login): Session {
   /** After 60 to 80 % of the time that the token has left. */
   const renewLater = (lease: Lease, leftSeconds: number) => {
     clearTimeout(timer);
-    const canLast = lease.renewable || 'request' in login;
+    const canLast = lease.renewable || login.kind === 'request';
     if (closed || !canLast || lease.ttlSeconds === 0) return;
     const delayMs = leftSeconds * 1000 * (0.6 + 0.2 * Math.random());
     timer = setTimeout(
@@ -79,8 +84,8 @@ export function openSession(http: VaultHttp, login: Login): Session {
       const renewed = leaseAnswer.safeParse(answer.body).data?.auth;
       const ttlSeconds = renewed?.lease_duration ?? 0;
       // Near its maximum TTL a token is renewed for shorter and shorter times; replace it while it still works.
-      if (renewed && (ttlSeconds > lease.ttlSeconds / 2 || 'fixed' in login)) renewLater(lease, ttlSeconds);
-      else if ('request' in login) adopt(await logIn(http, login.request));
+      if (renewed && (ttlSeconds > lease.ttlSeconds / 2 || login.kind === 'fixed')) renewLater(lease, ttlSeconds);
+      else if (login.kind === 'request') adopt(await logIn(http, login.request));
     } catch {
       // Vault was not reached: try again within the time left. After that, the next use reports that the token is unknown.
       renewLater(lease, leftSeconds * 0.2);
@@ -88,12 +93,10 @@ export function openSession(http: VaultHttp, login: Login): Session {
   };
 
   return {
-    vaultToken: async () => (await (current ?? begin())).vaultToken,
+    vaultToken: async () => (login.kind === 'none' ? undefined : (await (current ?? begin(login))).vaultToken),
     forget(vaultToken) {
-      if ('fixed' in login) return false;
       // Of many calls that find it unknown at the same time, only the first discards it.
       if (inUse === vaultToken) inUse = current = undefined;
-      return true;
     },
     close() {
       closed = true;

@@ -1,15 +1,17 @@
 /**
  * A Vault or OpenBao server with a login, which KV and Transit share, and the classification of its errors.
  *
- * Variables, named as in Vault's own tools: VAULT_ADDR, VAULT_NAMESPACE, VAULT_CACERT (a PEM file), and one of
- * VAULT_TOKEN · VAULT_ROLE_ID with VAULT_SECRET_ID · VAULT_KUBERNETES_ROLE (VAULT_KUBERNETES_JWT_PATH: another path of
- * the service account's JWT). VAULT_AUTH_PATH: where the login is mounted, if not at `approle` or `kubernetes`.
+ * Variables, named as in Vault's own tools (`variables.ts`): VAULT_ADDR or VAULT_AGENT_ADDR, VAULT_NAMESPACE, VAULT_CACERT,
+ * VAULT_CAPATH, VAULT_CLIENT_CERT and VAULT_CLIENT_KEY, VAULT_TLS_SERVER_NAME, and one of VAULT_TOKEN · VAULT_ROLE_ID with
+ * VAULT_SECRET_ID · VAULT_KUBERNETES_ROLE (VAULT_KUBERNETES_JWT_PATH: another path of the service account's JWT).
+ * VAULT_AUTH_PATH: where the login is mounted, if not at `approle` or `kubernetes`.
  */
 
 import type { z } from 'zod';
-import { type Refusal, refused, unreadable } from '../cloud/refusal.ts';
+import { connectionRefusal, foreign, type Refusal, refused, unreadable } from '../cloud/refusal.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
+import { vaultAddress } from './address.ts';
 import { type Answer, openVaultHttp, type Request, type VaultHttp } from './http.ts';
 import { loginFrom } from './login.ts';
 import { LoginRefused, openSession, type Session } from './session.ts';
@@ -26,14 +28,14 @@ export interface Vault {
 
 /** Opens the server that the environment names. Sends nothing yet. Throws `config_invalid`. */
 export async function openVault(env: Environment): Promise<Vault> {
-  const login = loginFrom(env);
-  const http = await openVaultHttp(env);
-  const session = openSession(http, login);
+  const address = await vaultAddress(env);
+  const http = openVaultHttp(address);
+  const session = openSession(http, loginFrom(env, address.isAgent));
   return {
     async call(thing, request, form) {
       const answer = await send(thing, request, http, session);
       // Older servers return 204 when they have created something.
-      if (answer.status !== 200 && answer.status !== 204) throw refused(thing, refusalOf(answer), messageOf(answer));
+      if (answer.status !== 200 && answer.status !== 204) throw refused(thing, refusalOf(answer), codeOf(answer));
       const parsed = form.safeParse(answer.body);
       // Zod's error is left out: an issue could quote what it found, which can be the secret.
       if (!parsed.success) throw refused(thing, unreadable);
@@ -50,21 +52,26 @@ async function send(thing: string, request: Request, http: VaultHttp, session: S
   try {
     const vaultToken = await session.vaultToken();
     const answer = await http.send(request, vaultToken);
-    if (answer.status !== 403 || (await isAlive(http, vaultToken))) return answer;
-    // 403 means "not permitted" or "unknown token"; a new login helps only with the second.
-    if (!session.forget(vaultToken)) throw refused(thing, tokenGone, messageOf(answer));
-    return await http.send(request, await session.vaultToken());
+    if (answer.status !== 403 || !isFromVault(answer) || (await isAlive(http, vaultToken))) return answer;
+    // 403 means "not permitted" or "unknown token"; only another token helps with the second.
+    session.forget(vaultToken);
+    const other = await session.vaultToken();
+    if (other === vaultToken) throw refused(thing, vaultToken === undefined ? noToken : tokenGone, codeOf(answer));
+    return await http.send(request, other);
   } catch (cause) {
     if (cause instanceof WebdistError) throw cause;
-    if (cause instanceof LoginRefused) throw refused(thing, loginRefusal(cause.answer), messageOf(cause.answer));
-    throw refused(thing, { kind: 'unreachable', hint: 'Check VAULT_ADDR, VAULT_CACERT and the network.' }, cause);
+    if (cause instanceof LoginRefused) throw refused(thing, loginRefusal(cause.answer), codeOf(cause.answer));
+    throw refused(thing, connectionRefusal(cause, 'Vault', AUTHORITIES), cause);
   }
 }
 
-/** Only 403 means that the token is unknown; with any other status, the first response stands. */
-async function isAlive(http: VaultHttp, vaultToken: string): Promise<boolean> {
-  const { status } = await http.send({ method: 'GET', path: 'auth/token/lookup-self' }, vaultToken);
-  return status !== 403;
+const AUTHORITIES =
+  'Name the PEM file of its authority in VAULT_CACERT; VAULT_SKIP_VERIFY has no effect, because it would show the Vault token to anyone.';
+
+/** Only Vault's own 403 means that the token is unknown; with any other response, the first one stands. */
+async function isAlive(http: VaultHttp, vaultToken: string | undefined): Promise<boolean> {
+  const answer = await http.send({ method: 'GET', path: 'auth/token/lookup-self' }, vaultToken);
+  return answer.status !== 403 || !isFromVault(answer);
 }
 
 const tokenGone: Refusal = {
@@ -73,9 +80,26 @@ const tokenGone: Refusal = {
   hint: 'Set a new one, or let webdist log in itself with AppRole or Kubernetes.',
 };
 
+const noToken: Refusal = {
+  kind: 'unreachable',
+  why: 'cannot be used: there is no VAULT_TOKEN, and no Vault Agent added one.',
+  hint: 'Set VAULT_TOKEN or VAULT_ROLE_ID, or use_auto_auth_token in the agent.',
+};
+
+/** Every error of Vault's HTTP API is `{"errors": ["…"]}`; a deleted version of a secret has `data` instead. */
+function isFromVault({ body }: Answer): boolean {
+  if (typeof body !== 'object' || body === null) return false;
+  if ('errors' in body && Array.isArray(body.errors)) return body.errors.every((error) => typeof error === 'string');
+  return 'data' in body && typeof body.data === 'object';
+}
+
 /** Statuses of Vault's HTTP API (developer.hashicorp.com/vault/api-docs, "HTTP status codes"). */
-function refusalOf({ status, retryAfterSeconds }: Answer): Refusal {
+function refusalOf(answer: Answer): Refusal {
+  const { status, retryAfterSeconds } = answer;
   const later = retryAfterSeconds !== undefined && { retryAfterSeconds };
+  if (status === 429) return { kind: 'throttled', ...later };
+  if (status >= 500) return { ...(isSealed(answer) ? sealed : notAvailable(status)), ...later };
+  if (!isFromVault(answer)) return foreign('Vault', status);
   if (status === 403)
     return {
       kind: 'denied',
@@ -83,17 +107,24 @@ function refusalOf({ status, retryAfterSeconds }: Answer): Refusal {
     };
   if (status === 404)
     return { kind: 'absent', hint: 'Check the mount and the name in the locator, and VAULT_NAMESPACE.' };
-  if (status === 429) return { kind: 'throttled', ...later };
-  if (status >= 500)
-    return { kind: 'unreachable', why: `is not available: Vault returned ${status}; it may be sealed.`, ...later };
   if (status === 400 || status === 405)
     return { kind: 'invalid', why: `is of another kind: Vault returned ${status}.` };
-  return { kind: 'unreachable', why: `is not available: Vault returned ${status}.` };
+  return notAvailable(status);
 }
+
+const sealed: Refusal = { kind: 'unreachable', why: 'is not available: Vault is sealed.', hint: 'Unseal it.' };
+const notAvailable = (status: number): Refusal => ({
+  kind: 'unreachable',
+  why: `is not available: Vault returned ${status}.`,
+});
+
+const isSealed = ({ body }: Answer) =>
+  isFromVault({ body } as Answer) && /"Vault is sealed"/.test(JSON.stringify(body));
 
 function loginRefusal(answer: Answer): Refusal {
   if (answer.status >= 500 || answer.status === 429) return refusalOf(answer);
   if (answer.status === 200) return unreadable;
+  if (!isFromVault(answer)) return foreign('Vault', answer.status);
   return {
     kind: 'denied',
     why: `cannot be used: Vault refused the login with ${answer.status}.`,
@@ -101,8 +132,5 @@ function loginRefusal(answer: Answer): Refusal {
   };
 }
 
-/** Vault's own message, for the log. It names paths and reasons, never a secret. */
-function messageOf({ status, body }: Answer): Error {
-  const errors = typeof body === 'object' && body !== null && 'errors' in body ? body.errors : undefined;
-  return new Error(`Vault returned ${status}: ${Array.isArray(errors) ? errors.join('; ') : 'no reason given'}`);
-}
+/** What is kept of a response: its body can hold anything. */
+const codeOf = ({ status }: Answer) => ({ status });

@@ -1,10 +1,14 @@
 /** Secrets in files, mounted as Docker and Kubernetes do. */
 
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { openFile } from '../../src/secrets/file.ts';
+import { temporaryFolder } from '../harness/folder.ts';
 import { until } from '../harness/until.ts';
 import { secretsContract } from './contract.ts';
 
@@ -36,6 +40,21 @@ t.test('a file without permission', { skip: isRoot && 'root may read everything'
   const path = join(t.testdir({ locked: 'x' }), 'locked');
   chmodSync(path, 0);
   await t.rejects(openFile(pathToFileURL(path).href, {}).read(), { code: 'key_denied' });
+});
+
+t.test('a FIFO, a device or a socket is refused at once: opening one can block forever', async (t) => {
+  const folder = temporaryFolder(t);
+  const fifo = join(folder, 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  const socket = join(folder, 'socket');
+  const server = createServer().listen(socket);
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  for (const path of [fifo, '/dev/zero', '/dev/null', socket])
+    await t.rejects(openFile(pathToFileURL(path).href, {}).read(), {
+      code: 'key_invalid',
+      message: `The file ${path} is a pipe or a device. Name a regular file.`,
+    });
 });
 
 t.test('a directory instead of a file', async (t) => {

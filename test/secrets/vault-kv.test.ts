@@ -98,7 +98,11 @@ t.test('the stand-in', async (t) => {
   });
 
   await t.test('missing or wrong variables', async (t) => {
-    await t.rejects(openVaultKv(locator, {}), { code: 'config_invalid', message: /log in/ });
+    await t.rejects(openVaultKv(locator, {}), { code: 'config_invalid', message: /VAULT_ADDR/ });
+    await t.rejects(openVaultKv(locator, { VAULT_ADDR: 'https://vault.example.com' }), {
+      code: 'config_invalid',
+      message: /log in/,
+    });
     await t.rejects(openVaultKv(locator, { VAULT_TOKEN: 'a' }), { code: 'config_invalid', message: /VAULT_ADDR/ });
     await t.rejects(openVaultKv(locator, { ...env, VAULT_CACERT: '/none' }), { code: 'config_invalid' });
   });
@@ -151,7 +155,7 @@ t.test('logins', async (t) => {
     const path = join(t.testdir(), 'jwt');
     const env = { VAULT_ADDR: vault.url, VAULT_KUBERNETES_ROLE: 'webdist', VAULT_KUBERNETES_JWT_PATH: path };
     const source = await openVaultKv(locator, env);
-    await t.rejects(source.read(), { code: 'key_denied', message: /cannot be read/ });
+    await t.rejects(source.read(), { code: 'key_unreachable', message: /jwt .* does not exist/ });
     writeFileSync(path, 'outdated');
     await t.rejects(source.read(), { code: 'key_denied' });
     writeFileSync(path, `${vault.kubernetes.jwt}\n`);

@@ -37,7 +37,6 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
     open: () => open('token=shop;object=good'),
     refusals: {
       absent: () => open('token=shop;object=none'),
-      denied: () => open('token=shop;object=good', 'pin-source=/none'),
       unreachable: () => open('token=elsewhere;object=good'),
       wrongCurve: () => open('token=shop;object=p384'),
       malformed: () => open('token=shop;object=alone'),
@@ -45,6 +44,15 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
     },
     secrets: [hsm.pin],
   }));
+
+  await t.test('a PIN file that is not there yet, or is no file, says nothing about the key', async (t) => {
+    for (const [path, message] of [
+      ['/none', /The file \/none with the PIN of the PKCS#11 token does not exist\./],
+      ['/dev/zero', /is a pipe or a device\./],
+      [hsm.folder, /is a directory\./],
+    ] as const)
+      await t.rejects(open('token=shop;object=good', `pin-source=${path}`), { code: 'key_unreachable', message });
+  });
 
   await t.test('the key is found by the attributes in the URI', async (t) => {
     const same = async (path: string) => {
@@ -69,7 +77,7 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
     const found = await openSigner(
       `pkcs11:token=shop;object=twice?module-path=${hsm.library}&pin-source=${pinFile}`,
       {},
-      newer.publicKey,
+      { registered: newer.publicKey },
     );
     t.equal(spki(found.publicKey), spki(newer.publicKey));
     t.equal((await found.sign(Buffer.from('a'))).length, 64);
@@ -81,7 +89,7 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
     // A login is valid for the whole process, so another process tries.
     const script = `import { openPkcs11 } from './src/signer/pkcs11.ts';
       const open = (query) => openPkcs11('pkcs11:token=shop;object=good?module-path=${hsm.library}' + query, {})
-        .then(() => 'opened', (error) => error.code + ' ' + error.message + ' ' + error.cause);
+        .then(() => 'opened', (error) => error.code + ' ' + error.message + ' ' + error.cause?.message);
       console.log(await open(''));
       console.log(await open('&pin-value=99887766'));
       console.log(await open('&pin-value=99887766'));

@@ -1,0 +1,71 @@
+/**
+ * What is kept of an error from outside: codes, in the forms listed here. Messages, bodies, members and stacks are dropped,
+ * because libraries quote responses in them, and a response can contain the private key.
+ */
+
+/** Codes of an error that was thrown by a vendor's SDK, by Node.js or by a parser. */
+class VendorError extends Error {
+  override readonly name = 'VendorError';
+  readonly code: string | undefined;
+
+  constructor(message: string, code: string | undefined) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** `ECONNREFUSED`, `CERT_HAS_EXPIRED`, `PERMISSION_DENIED`, `AccessDeniedException`: no digits, which keys always contain. */
+const CODE = /^(?:[A-Z][A-Z_]{2,47}|[A-Z][A-Za-z]{2,47})$/;
+const REQUEST_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+/** Codes that exist only in messages: of Microsoft Entra ID and of PKCS#11. */
+const CODE_IN_MESSAGE = /\b(?:AADSTS\d{4,8}|CKR_[A-Z_]{2,40})\b/;
+const REQUEST_ID_HEADERS = ['x-amzn-requestid', 'x-ms-request-id'];
+
+/** Reduces a thrown value to its code, its HTTP status and the id of the request. */
+export function vendorError(thrown: unknown): Error {
+  const name = textIn(thrown, 'name');
+  const code = [
+    textIn(thrown, 'code'),
+    textIn(member(thrown, 'cause'), 'code'),
+    name === 'Error' ? undefined : name,
+  ].find((one) => one !== undefined && CODE.test(one));
+  const codeInMessage = CODE_IN_MESSAGE.exec(textIn(thrown, 'message') ?? '')?.[0];
+  // The number in `code` is one of PKCS#11 then.
+  const status = codeInMessage?.startsWith('CKR_') ? undefined : httpStatus(thrown);
+  const requestId = requestIdOf(thrown);
+  const parts = [code, codeInMessage, status && `status ${status}`, requestId && `request ${requestId}`];
+  return new VendorError(parts.filter(Boolean).join(', ') || 'an error without a known code', code);
+}
+
+/** The HTTP status that an SDK's error carries, in any of the usual members; undefined without one. */
+export function httpStatus(thrown: unknown): number | undefined {
+  return [
+    member(thrown, 'statusCode'),
+    member(thrown, 'status'),
+    member(member(thrown, '$metadata'), 'httpStatusCode'),
+    Number(member(thrown, 'code')),
+  ].find((status): status is number => Number.isInteger(status) && Number(status) >= 100 && Number(status) < 600);
+}
+
+/** A header of the response that an SDK's error carries: a plain object, or an object with `get`. */
+export function responseHeader(thrown: unknown, header: string): string | undefined {
+  const headers = member(member(thrown, '$response') ?? member(thrown, 'response'), 'headers');
+  const get = member(headers, 'get');
+  const value: unknown = typeof get === 'function' ? get.call(headers, header) : member(headers, header);
+  return typeof value === 'string' ? value : undefined;
+}
+
+const requestIdOf = (thrown: unknown): string | undefined =>
+  [
+    textIn(member(thrown, '$metadata'), 'requestId'),
+    ...REQUEST_ID_HEADERS.map((header) => responseHeader(thrown, header)),
+  ].find((id) => id !== undefined && REQUEST_ID.test(id));
+
+/** A member of a value of any type; undefined when it has none. */
+export const member = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+
+function textIn(value: unknown, name: string): string | undefined {
+  const text = member(value, name);
+  return typeof text === 'string' ? text : undefined;
+}
