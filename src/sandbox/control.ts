@@ -5,12 +5,13 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { z } from 'zod';
+import { appSeedSchema, seedApp } from './account.ts';
 import { addCdn, type Cdn } from './apple/cdn.ts';
 import { fileAt, newestOf } from './apple/packages.ts';
 import { judge, judgeRequestSchema } from './device/judge.ts';
 import { type Faults, faultSchema } from './faults.ts';
 import type { openRequestLog } from './requests.ts';
-import { newDeviceState, type SandboxStore } from './state.ts';
+import { type AccountApp, newDeviceState, type SandboxStore } from './state.ts';
 import { addLicenceStub } from './website/licence-stub.ts';
 
 /** What the paths need; `now` returns milliseconds since 1970. */
@@ -20,10 +21,13 @@ export type ControlDeps = {
   readonly faults: Faults;
   readonly requests: ReturnType<typeof openRequestLog>;
   readonly now: () => number;
+  /** The settings of a service for an app of the account, after creating the app's distribution key if it has none. */
+  readonly settingsOf: (app: AccountApp) => Readonly<Record<string, string>>;
 };
 
 /** Adds the paths to a server that passes request bodies on as text. */
-export function addControl(server: FastifyInstance, { store, cdn, faults, requests, now }: ControlDeps): void {
+export function addControl(server: FastifyInstance, deps: ControlDeps): void {
+  const { store, cdn, faults, requests, now } = deps;
   server.get('/_sandbox/requests', () => requests.list());
   server.delete('/_sandbox/requests', (_, reply) => {
     requests.clear();
@@ -51,6 +55,13 @@ export function addControl(server: FastifyInstance, { store, cdn, faults, reques
       draft.device = newDeviceState();
     });
     return reply.code(204).send();
+  });
+
+  server.post('/_sandbox/apps', ({ body }, reply) => {
+    const seed = parse(body, appSeedSchema, reply);
+    if (!seed) return reply;
+    const { app, isNew } = store.change((draft) => seedApp(draft, seed));
+    return reply.code(isNew ? 201 : 200).send({ team: app.team, appleItemId: app.id, settings: deps.settingsOf(app) });
   });
 
   server.get<{ Params: { id: string; '*': string } }>('/_sandbox/packages/:id/*', ({ params }, reply) => {

@@ -5,16 +5,16 @@
 
 import type { AddressInfo } from 'node:net';
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { Logger } from 'pino';
 import { WebdistError } from '../errors.ts';
+import { apiKeyOf, ensureDistributionKey, newAccount, settingsFor } from './account.ts';
 import { openHourlyLimit } from './apple/bearer.ts';
 import { openCdn } from './apple/cdn.ts';
 import { type JudgeRequest, judge, type Verdict } from './device/judge.ts';
 import { openFaults } from './faults.ts';
 import { openRequestLog } from './requests.ts';
 import { buildSandboxServer } from './server.ts';
-import { type ApiKey, ensureDistributionKey, openStore, type SandboxState } from './state.ts';
+import { type AccountApp, openStore } from './state.ts';
 
 export type SandboxOptions = {
   /** Folder for its state and its distribution key; created if missing. */
@@ -58,8 +58,10 @@ export interface Sandbox {
 export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { port = 0, host = '127.0.0.1', now = Date.now, requestsPerHour = 3500 } = options;
   const dataDir = resolve(options.dataDir);
-  const distributionKeyFile = ensureDistributionKey(dataDir);
-  const store = openStore(dataDir);
+  ensureDistributionKey(dataDir);
+  const store = openStore(dataDir, newAccount);
+  let baseUrl = options.baseUrl ?? '';
+  const settingsOf = (app: AccountApp) => settingsFor(baseUrl, dataDir, store.state, app);
   const closing = new AbortController();
   const server = buildSandboxServer({
     store,
@@ -71,18 +73,21 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
     requests: openRequestLog(),
     limit: openHourlyLimit(requestsPerHour, now),
     closing: closing.signal,
+    settingsOf,
   });
   try {
     await server.listen({ port, host });
   } catch (cause) {
     throw new WebdistError('config_invalid', `The sandbox cannot listen on ${host}, port ${port}.`, { cause });
   }
-  const baseUrl = options.baseUrl ?? addressOf(server.server.address());
+  baseUrl ||= addressOf(server.server.address());
+  const [firstApp] = store.state.apps;
+  if (!firstApp) throw new WebdistError('state_invalid', 'The sandbox’s account has no app.');
   return {
     baseUrl,
-    settings: settingsFor(baseUrl, distributionKeyFile, store.state),
-    individualKey: apiKeyOf(store.state, 'individual'),
-    inAppPurchaseKey: apiKeyOf(store.state, 'in-app-purchase'),
+    settings: settingsOf(firstApp),
+    individualKey: apiKeyOf(store.state, firstApp.team, 'individual'),
+    inAppPurchaseKey: apiKeyOf(store.state, firstApp.team, 'in-app-purchase'),
     device: async (request) => judge(request, store, now()),
     async close() {
       closing.abort();
@@ -96,37 +101,6 @@ export const settingsText = (settings: Sandbox['settings']): string =>
   Object.entries(settings)
     .map(([name, value]) => `${name}=${value}\n`)
     .join('');
-
-function settingsFor(baseUrl: string, distributionKeyFile: string, state: SandboxState): Record<string, string> {
-  const apiKey = apiKeyOf(state, 'team');
-  const app = state.apps[0];
-  const linked = state.packages.find(({ appleItemId }) => appleItemId === app?.id);
-  if (!app || !linked || !apiKey.issuerId) throw new WebdistError('state_invalid', 'The sandbox’s account has no app.');
-  return {
-    ASC_BASE_URL: baseUrl,
-    ASC_KEY_ID: apiKey.keyId,
-    ASC_ISSUER_ID: apiKey.issuerId,
-    ASC_PRIVATE_KEY_B64: Buffer.from(apiKey.privateKeyPem).toString('base64'),
-    WEBDIST_DOMAIN: new URL(linked.url).host,
-    WEBDIST_APPLE_ITEM_ID: app.id,
-    WEBDIST_BUNDLE_ID: app.bundleId,
-    WEBDIST_KEY: pathToFileURL(distributionKeyFile).href,
-    WEBDIST_PACKAGE_URL: linked.url,
-    WEBDIST_PACKAGE_MANIFEST: `${baseUrl}/_sandbox/packages/${app.id}/manifest.json`,
-    WEBDIST_APP_SHARE_URL: new URL('/trailmap', linked.url).href,
-    WEBDIST_LICENSE_DYNAMIC_URL: new URL('/ald/license', linked.url).href,
-    WEBDIST_LICENSE_RENEWAL_URL: new URL('/ald/renew', linked.url).href,
-    WEBDIST_LICENSE_RESOLUTION_URL: new URL('/account/license', linked.url).href,
-    WEBDIST_LICENSE_SIGNING_CERTIFICATE_URL: new URL('/ald/signing.cer', linked.url).href,
-    WEBDIST_LICENSE_ENCRYPTION_CERTIFICATE_URL: new URL('/ald/encryption.cer', linked.url).href,
-  };
-}
-
-function apiKeyOf(state: SandboxState, kind: ApiKey['kind']): ApiKey {
-  const key = state.apiKeys.find((apiKey) => apiKey.kind === kind);
-  if (!key) throw new WebdistError('state_invalid', `The sandbox’s account has no ${kind} API key.`);
-  return key;
-}
 
 function addressOf(bound: AddressInfo | string | null | undefined): string {
   if (!bound || typeof bound === 'string') throw new WebdistError('internal_error', 'The sandbox has no address.');

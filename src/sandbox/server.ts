@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { setTimeout as sleep } from 'node:timers/promises';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { type AppleDeps, answerApple, type MeteredAnswer } from './apple/app-store-connect.ts';
+import { type AppleDeps, answerApple, type MeteredAnswer, WARNING_HEADER } from './apple/app-store-connect.ts';
 import { errorAnswer } from './apple/json-api.ts';
 import { addControl, type ControlDeps } from './control.ts';
 
@@ -58,10 +58,12 @@ async function serveApple(request: IncomingMessage, response: ServerResponse, de
     if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: deps.closing });
     if (drop === true) return breakOff();
     const body = await readBody(request);
-    const received = { method, target, headers: request.headers, origin: `http://${request.headers.host}`, body };
+    const received = { method, target, headers: request.headers, origin: originOf(request), body };
     const answer = faulty ?? (await answerApple({ ...received, nowMs: nowMs() }, deps));
     if (drop === 'after') return breakOff();
     end(answer.status);
+    const warning = answer.headers?.[WARNING_HEADER];
+    if (warning) deps.log?.warn({ method, path }, warning);
     send(response, answer, nowMs(), deps);
   } catch (error) {
     if (deps.closing.aborted || request.socket.destroyed) return breakOff();
@@ -69,6 +71,11 @@ async function serveApple(request: IncomingMessage, response: ServerResponse, de
     deps.log?.error({ err: error, method, path }, 'the sandbox failed');
     send(response, errorAnswer(500, 'UNEXPECTED_ERROR', 'The sandbox failed; see its log.'), nowMs(), deps);
   }
+}
+
+/** As the caller sees it, behind a proxy that terminates TLS too. */
+function originOf({ headers }: IncomingMessage): string {
+  return `${headers['x-forwarded-proto'] === 'https' ? 'https' : 'http'}://${headers.host}`;
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

@@ -3,13 +3,18 @@
  * change. A change that cannot be written does not take effect.
  */
 
-import { generateKeyPairSync, type KeyObject, randomBytes, randomInt, randomUUID } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
 
+/** The team that a part of the account belongs to. */
+const team = z.string().default('first');
+/** Attributes that clients have changed. */
+const changes = z.record(z.string(), z.unknown()).default({});
+
 const apiKeySchema = z.strictObject({
+  team,
   kind: z.enum(['team', 'individual', 'in-app-purchase']),
   keyId: z.string(),
   /** Absent for an individual key. */
@@ -17,6 +22,8 @@ const apiKeySchema = z.strictObject({
   privateKeyPem: z.string(),
 });
 const appSchema = z.strictObject({
+  team,
+  changes,
   id: z.string(),
   bundleId: z.string(),
   name: z.string(),
@@ -24,6 +31,7 @@ const appSchema = z.strictObject({
   primaryLocale: z.string(),
 });
 const keySchema = z.strictObject({
+  team,
   id: z.string(),
   /** SubjectPublicKeyInfo DER, base64. */
   spki: z.string(),
@@ -31,6 +39,7 @@ const keySchema = z.strictObject({
   appId: z.string().nullable(),
 });
 const domainSchema = z.strictObject({
+  team,
   id: z.string(),
   domain: z.string(),
   referenceName: z.string(),
@@ -48,6 +57,8 @@ const packageSchema = z.strictObject({
   signature: z.string(),
   /** False: the version exists, but its package has not been created. */
   isMade: z.boolean().default(true),
+  /** Changes of the App Store version. */
+  changes,
 });
 const stateSchema = z.strictObject({
   version: z.literal(1),
@@ -72,7 +83,6 @@ const stateSchema = z.strictObject({
 export type ApiKey = z.infer<typeof apiKeySchema>;
 export type AccountApp = z.infer<typeof appSchema>;
 export type DistributionKey = z.infer<typeof keySchema>;
-export type DistributionDomain = z.infer<typeof domainSchema>;
 export type Package = z.infer<typeof packageSchema>;
 export type SandboxState = z.infer<typeof stateSchema>;
 
@@ -87,8 +97,8 @@ export interface SandboxStore {
   change<T>(act: (draft: SandboxState) => T): T;
 }
 
-/** Reads `<dataDir>/sandbox.json`, or creates it with one app and one API key of each kind. Throws `state_invalid`. */
-export function openStore(dataDir: string): SandboxStore {
+/** Reads `<dataDir>/sandbox.json`, or creates it with the given state. Throws `state_invalid`. */
+export function openStore(dataDir: string, newState: () => SandboxState): SandboxStore {
   const file = join(dataDir, 'sandbox.json');
   let state = readState(file);
   if (state === undefined) {
@@ -144,61 +154,5 @@ function writeState(file: string, state: SandboxState): void {
   }
 }
 
-function newState(): SandboxState {
-  const issuerId = randomUUID();
-  const app = { id: '6500000001', bundleId: 'com.example.trailmap' };
-  return {
-    version: 1,
-    apiKeys: [
-      { kind: 'team', keyId: newApiKeyId(), issuerId, privateKeyPem: newPrivateKeyPem() },
-      { kind: 'individual', keyId: newApiKeyId(), privateKeyPem: newPrivateKeyPem() },
-      { kind: 'in-app-purchase', keyId: newApiKeyId(), issuerId, privateKeyPem: newPrivateKeyPem() },
-    ],
-    apps: [{ ...app, name: 'Trail Map', sku: 'TRAILMAP', primaryLocale: 'en-US' }],
-    keys: [],
-    domains: [],
-    packages: [
-      {
-        appleItemId: app.id,
-        appleVersionId: '2000000042',
-        bundleId: app.bundleId,
-        shortVersionString: '1.3.0',
-        bundleVersion: '42',
-        url: `https://example.com/adp/${app.id}`,
-        signature: randomBytes(256).toString('base64'),
-        isMade: true,
-      },
-    ],
-    device: newDeviceState(),
-  };
-}
-
 /** The state of a device that has seen no token and installed no app. */
 export const newDeviceState = (): SandboxState['device'] => ({ nonces: [], installs: [] });
-
-/** Ten characters, such as `2X9R4HXF34`. */
-function newApiKeyId(): string {
-  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
-  return Array.from({ length: 10 }, () => alphabet.charAt(randomInt(alphabet.length))).join('');
-}
-
-function newPrivateKeyPem(): string {
-  const { privateKey }: { privateKey: KeyObject } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  return privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
-}
-
-/**
- * Ensures that `<dataDir>/distribution-key.pem` exists: a new P-256 private key, mode 0600, never overwritten. Creates the
- * folder too. Returns the file's path. Throws `state_invalid`.
- */
-export function ensureDistributionKey(dataDir: string): string {
-  const file = join(dataDir, 'distribution-key.pem');
-  try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    writeFileSync(file, newPrivateKeyPem(), { mode: 0o600, flag: 'wx' });
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST')
-      throw new WebdistError('state_invalid', `The sandbox cannot write ${file}.`, { cause });
-  }
-  return file;
-}

@@ -32,6 +32,7 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^(WEBDIST_WRITE_DOCS=1 )(TEST_IMAGE=\S+ )?npm test -- /, WRITES],
   [/^npm run soak /, { text: "'test/nightly/soak/soak.ts'" }],
   [/^curl -s -X POST localhost:8080\/install-token /, { text: 'localhost:8080/install-token' }],
+  [/^curl -s -X POST localhost:8090\/_sandbox\/apps /, { text: "control(sandbox, 'POST', 'apps'" }],
   [/^curl -s -X (POST|DELETE) localhost:8090\/_sandbox\/faults/, { text: '/_sandbox/faults' }],
   [/^docker build -t webdist \.$/, { text: 'docker build .' }],
   [/^docker compose -f docker\/compose\.yaml up --build$/, { text: 'compose -f docker/compose.yaml' }],

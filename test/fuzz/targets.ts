@@ -28,6 +28,7 @@ import { openSecret } from '../../src/locators.ts';
 import { openSeals } from '../../src/oauth/sealed.ts';
 import { readArchive } from '../../src/packages/archive.ts';
 import { readSummary } from '../../src/packages/manifest.ts';
+import { newAccount } from '../../src/sandbox/account.ts';
 import { judge } from '../../src/sandbox/device/judge.ts';
 import { openStore } from '../../src/sandbox/state.ts';
 import { derToRaw } from '../../src/signer/der.ts';
@@ -88,7 +89,7 @@ const customerJwt = await new SignJWT({ sub: 'customer', iss: 'https://login.exa
   .setExpirationTime('10y')
   .sign(privateKey);
 
-const store = openStore(folder);
+const store = openStore(folder, newAccount);
 const [linked] = store.state.packages;
 const link = installUrl({
   packageUrl: linked?.url ?? '',

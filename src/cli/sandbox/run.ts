@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { dataDirOf, only, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
+import { openLog } from '../../log.ts';
 import { type JsonOption, print } from '../terminal.ts';
 
 type Options = JsonOption & { readonly port: number; readonly envFile?: string; readonly url?: string };
@@ -11,7 +12,13 @@ export async function runSandbox({ port, envFile, url, json }: Options): Promise
   const { openSandbox, settingsText } = await import('../../sandbox/sandbox.ts');
   const { HOST: host, ...folder } = only(['HOST', 'WEBDIST_DATA_DIR'], processSettings());
   const dataDir = dataDirOf(folder);
-  const sandbox = await openSandbox({ dataDir, host, port, ...(url && { baseUrl: url }) });
+  const sandbox = await openSandbox({
+    dataDir,
+    host,
+    port,
+    log: openLog('warn', process.stderr),
+    ...(url && { baseUrl: url }),
+  });
   if (envFile) await writeEnvFile(envFile, settingsText(sandbox.settings));
   else if (json) print(sandbox.settings, json, []);
   else process.stdout.write(settingsText(sandbox.settings));

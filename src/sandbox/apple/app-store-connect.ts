@@ -5,57 +5,70 @@
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { SandboxStore } from '../state.ts';
-import { listApps, listAppsQuery, readApp, readAppQuery } from './apps.ts';
 import { type Allowance, checkBearer, type openHourlyLimit } from './bearer.ts';
 import type { Cdn } from './cdn.ts';
-import { addDomain, listDomains, listDomainsQuery, readDomain, readDomainQuery, removeDomain } from './domains.ts';
-import { type AppleAnswer, AppleRefusal, type Call, errorAnswer, type QueryRules, readQuery } from './json-api.ts';
-import {
-  addKey,
-  listKeys,
-  listKeysQuery,
-  readAppKey,
-  readAppKeyLinkage,
-  readKey,
-  readKeyQuery,
-  removeKey,
-} from './keys.ts';
-import {
-  addPackage,
-  listPackageFiles,
-  listPackageVersions,
-  listPackageVersionsQuery,
-  listStoreVersions,
-  listStoreVersionsQuery,
-  pageQuery,
-  readPackageFile,
-  readStoreVersionPackage,
-} from './package-resources.ts';
+import { linkage, list, named, notFound, single } from './documents.ts';
+import { addDomain, removeDomain } from './domains.ts';
+import { type Entity, entitiesOf } from './entities.ts';
+import { type AppleAnswer, AppleRefusal, type Call, errorAnswer } from './json-api.ts';
+import { addKey, removeKey } from './keys.ts';
+import { addPackage, refuseVersionRemoval, updateApp, updateVersion } from './package-resources.ts';
+import { listRules, pageRules, type QueryRules, readQuery, resourceRules } from './query.ts';
+import { type Relationship, type ResourceType, resourceTypes, type TypeName } from './resource-types.ts';
 
 type Route = readonly [method: string, path: string, query: QueryRules, answer: (call: Call) => AppleAnswer];
 
-const routes: readonly Route[] = [
-  ['GET', '/v1/apps', listAppsQuery, listApps],
-  ['GET', '/v1/apps/{id}', readAppQuery, readApp],
-  ['GET', '/v1/apps/{id}/alternativeDistributionKey', readKeyQuery, readAppKey],
-  ['GET', '/v1/apps/{id}/relationships/alternativeDistributionKey', {}, readAppKeyLinkage],
+const writes: readonly Route[] = [
   ['POST', '/v1/alternativeDistributionKeys', {}, addKey],
-  ['GET', '/v1/alternativeDistributionKeys', listKeysQuery, listKeys],
-  ['GET', '/v1/alternativeDistributionKeys/{id}', readKeyQuery, readKey],
-  ['DELETE', '/v1/alternativeDistributionKeys/{id}', {}, removeKey],
+  ['DELETE', '/v1/alternativeDistributionKeys/{id}', {}, existing('alternativeDistributionKeys', removeKey)],
   ['POST', '/v1/alternativeDistributionDomains', {}, addDomain],
-  ['GET', '/v1/alternativeDistributionDomains', listDomainsQuery, listDomains],
-  ['GET', '/v1/alternativeDistributionDomains/{id}', readDomainQuery, readDomain],
-  ['DELETE', '/v1/alternativeDistributionDomains/{id}', {}, removeDomain],
-  ['GET', '/v1/apps/{id}/appStoreVersions', listStoreVersionsQuery, listStoreVersions],
-  ['GET', '/v1/appStoreVersions/{id}/alternativeDistributionPackage', {}, readStoreVersionPackage],
+  ['DELETE', '/v1/alternativeDistributionDomains/{id}', {}, existing('alternativeDistributionDomains', removeDomain)],
   ['POST', '/v1/alternativeDistributionPackages', {}, addPackage],
-  ['GET', '/v1/alternativeDistributionPackages/{id}/versions', listPackageVersionsQuery, listPackageVersions],
-  ['GET', '/v1/alternativeDistributionPackageVersions/{id}/variants', pageQuery, listPackageFiles('variant')],
-  ['GET', '/v1/alternativeDistributionPackageVersions/{id}/deltas', pageQuery, listPackageFiles('delta')],
-  ['GET', '/v1/alternativeDistributionPackageVariants/{id}', {}, readPackageFile('variant')],
-  ['GET', '/v1/alternativeDistributionPackageDeltas/{id}', {}, readPackageFile('delta')],
+  ['PATCH', '/v1/apps/{id}', {}, existing('apps', updateApp)],
+  ['PATCH', '/v1/appStoreVersions/{id}', {}, existing('appStoreVersions', updateVersion)],
+  ['DELETE', '/v1/appStoreVersions/{id}', {}, existing('appStoreVersions', refuseVersionRemoval)],
 ];
+
+const routes: readonly Route[] = [
+  ...writes,
+  ...(Object.entries(resourceTypes) as [TypeName, ResourceType][]).flatMap(([type, row]) => readsOf(type, row)),
+];
+
+/** Reading one resource of a type, all of them, and what they are related to. */
+function readsOf(type: TypeName, { isListed, relationships }: ResourceType): Route[] {
+  const one: Route = ['GET', `/v1/${type}/{id}`, resourceRules(type), (call) => single(call, named(call, type))];
+  const all: Route = ['GET', `/v1/${type}`, listRules(type, true), (call) => list(call, entitiesOf(call, type))];
+  const below = Object.entries(relationships).filter(([, { hasPath }]) => hasPath);
+  return [...(isListed ? [all] : []), one, ...below.flatMap((entry) => relatedReads(type, ...entry))];
+}
+
+function relatedReads(type: TypeName, name: string, relationship: Relationship): Route[] {
+  const related = (call: Call): readonly Entity[] => named(call, type).related(name);
+  const path = `/v1/${type}/{id}`;
+  const links: Route = [
+    'GET',
+    `${path}/relationships/${name}`,
+    relationship.isMany ? pageRules : {},
+    (call) => linkage(call, named(call, type), name, relationship),
+  ];
+  const resources: Route = relationship.isMany
+    ? ['GET', `${path}/${name}`, listRules(relationship.type, false), (call) => list(call, related(call))]
+    : [
+        'GET',
+        `${path}/${name}`,
+        resourceRules(relationship.type),
+        (call) => single(call, related(call)[0] ?? notFound(call, name)),
+      ];
+  return [links, resources];
+}
+
+/** Answers 404 unless the resource in the path exists. */
+function existing(type: TypeName, answer: (call: Call) => AppleAnswer) {
+  return (call: Call): AppleAnswer => {
+    named(call, type);
+    return answer(call);
+  };
+}
 
 /** One request as received. */
 export type AppleRequest = {
@@ -68,6 +81,9 @@ export type AppleRequest = {
   /** Milliseconds since 1970 by the simulated clock. */
   readonly nowMs: number;
 };
+
+/** The header that reports what Apple accepts although its documentation demands otherwise. */
+export const WARNING_HEADER = 'x-sandbox-warning';
 
 /** What `answerApple` needs. */
 export type AppleDeps = {
@@ -86,12 +102,13 @@ export type MeteredAnswer = AppleAnswer & { readonly allowance?: Allowance | und
 export async function answerApple(request: AppleRequest, { limit, ...deps }: AppleDeps): Promise<MeteredAnswer> {
   let allowance: Allowance | undefined;
   try {
-    const { keyId } = await checkBearer(
+    const { key, warning } = await checkBearer(
       { ...request, authorization: request.headers.authorization },
       deps.store.state.apiKeys,
     );
-    allowance = limit.take(keyId);
-    return { ...dispatch(request, deps), allowance };
+    allowance = limit.take(key.keyId);
+    const answer = dispatch(request, key.team, deps);
+    return { ...answer, headers: { ...answer.headers, ...(warning && { [WARNING_HEADER]: warning }) }, allowance };
   } catch (error) {
     if (!(error instanceof AppleRefusal)) throw error;
     const answer =
@@ -102,7 +119,7 @@ export async function answerApple(request: AppleRequest, { limit, ...deps }: App
   }
 }
 
-function dispatch(request: AppleRequest, { store, cdn }: Pick<AppleDeps, 'store' | 'cdn'>): AppleAnswer {
+function dispatch(request: AppleRequest, team: string, deps: Pick<AppleDeps, 'store' | 'cdn'>): AppleAnswer {
   const [path = '', query] = request.target.split('?', 2);
   const matches = routes.flatMap(([method, template, rules, answer]) => {
     const match = patternOf(template).exec(path);
@@ -118,10 +135,10 @@ function dispatch(request: AppleRequest, { store, cdn }: Pick<AppleDeps, 'store'
     );
   if (!acceptsJson(request.headers.accept ?? '*/*'))
     throw new AppleRefusal(406, 'NOT_ACCEPTABLE', 'Not Acceptable: this API returns application/json.');
-  if (request.method === 'POST' && !isJson(request.headers['content-type'] ?? ''))
+  if (['POST', 'PATCH'].includes(request.method) && !isJson(request.headers['content-type'] ?? ''))
     throw new AppleRefusal(415, 'UNSUPPORTED_MEDIA_TYPE', 'The Content-Type must be application/json.');
   const { id, rules, answer } = route;
-  return answer({ ...request, id, query: readQuery(new URLSearchParams(query), rules), store, cdn });
+  return answer({ ...request, id, team, query: readQuery(new URLSearchParams(query), rules), ...deps });
 }
 
 const patternOf = (template: string) => new RegExp(`^${template.replace('{id}', '(?<id>[^/]+)')}$`);

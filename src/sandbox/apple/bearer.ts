@@ -12,8 +12,8 @@ import { AppleRefusal } from './json-api.ts';
 /** Longest `exp - iat` that Apple accepts. */
 const MAX_LIFETIME_SECONDS = 20 * 60;
 
-/** How far `iat` may lie in the future; Apple documents no limit. */
-const FUTURE_TOLERANCE_SECONDS = 30;
+const NO_IAT =
+  'The JWT has no iat. Apple lists it as required and has been seen to accept JWTs without it (docs/apple-facts.md 4.1).';
 
 const headerSchema = z.looseObject({
   alg: z.literal('ES256'),
@@ -24,7 +24,7 @@ const headerSchema = z.looseObject({
 });
 const claimsSchema = z.looseObject({
   aud: z.literal('appstoreconnect-v1'),
-  iat: z.int(),
+  iat: z.int().optional(),
   exp: z.int(),
   bid: z.undefined('only JWTs of In-App Purchase keys have one').optional(),
   scope: z.array(z.string()).optional(),
@@ -39,22 +39,25 @@ export type BearerCheck = {
 };
 
 /**
- * Returns the API key that signed the JWT. Throws 401 `NOT_AUTHORIZED` with the reason in `detail`, or 403
+ * Returns the API key that signed the JWT, and a warning about what Apple accepts against its documentation. Throws 401 `NOT_AUTHORIZED` with the reason in `detail`, or 403
  * `FORBIDDEN_ERROR` for a scoped JWT that does not cover the request.
  */
-export async function checkBearer(check: BearerCheck, apiKeys: readonly ApiKey[]): Promise<ApiKey> {
+export async function checkBearer(check: BearerCheck, apiKeys: readonly ApiKey[]) {
   const jwt = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(check.authorization ?? '')?.[1];
   if (!jwt) throw unauthorized('the Authorization header is not `Bearer` followed by a compact JWT');
   const key = keyOf(jwt, apiKeys);
   const claims = await claimsOf(jwt, key);
   const nowSeconds = check.nowMs / 1000;
-  if (claims.exp <= claims.iat) throw unauthorized('exp is not after iat');
-  if (claims.exp - claims.iat > MAX_LIFETIME_SECONDS) throw unauthorized('exp - iat is more than 20 minutes');
-  if (claims.iat > nowSeconds + FUTURE_TOLERANCE_SECONDS) throw unauthorized('iat is in the future');
+  const { iat = Math.floor(nowSeconds) } = claims;
   if (claims.exp <= nowSeconds) throw unauthorized('exp is in the past');
+  if (claims.exp <= iat) throw unauthorized('exp is not after iat');
+  if (claims.exp - iat > MAX_LIFETIME_SECONDS)
+    throw unauthorized(`exp - ${claims.iat === undefined ? 'now' : 'iat'} is more than 20 minutes`);
+  // A client that rounds to whole seconds is up to one second ahead.
+  if (iat > Math.ceil(nowSeconds)) throw unauthorized('iat is in the future');
   if (claims.scope && !claims.scope.some((entry) => covers(entry, check)))
     throw new AppleRefusal(403, 'FORBIDDEN_ERROR', 'No entry of the token’s scope matches this request.');
-  return key;
+  return { key, warning: claims.iat === undefined ? NO_IAT : undefined };
 }
 
 function keyOf(jwt: string, apiKeys: readonly ApiKey[]): ApiKey {

@@ -45,8 +45,8 @@ export function openCdn(): Cdn {
 const query = z.object({ ends: z.string(), key: z.string() });
 const speed = z.strictObject({ bytesPerSecond: z.int().positive().nullable() });
 
-/** `isMade` false: the version is approved, but its package does not exist yet. */
-const release = z.strictObject({ isMade: z.boolean().default(true) });
+/** `app` is an AppleItemID, by default of the first app. `isMade` false: approved, but its package does not exist yet. */
+const release = z.strictObject({ app: z.string().optional(), isMade: z.boolean().default(true) });
 
 type Params = { Params: { kind: string; id: string } };
 
@@ -78,13 +78,16 @@ export function addCdn(
     const parsed = release.safeParse(body ? JSON.parse(String(body)) : {});
     if (!parsed.success) return reply.code(400).send({ status: 400, detail: z.prettifyError(parsed.error) });
     const released = store.change(({ packages, apps }) => {
-      const newest = packages.findLast(({ appleItemId }) => appleItemId === apps[0]?.id);
+      const app = parsed.data.app ?? apps[0]?.id;
+      const newest = packages.findLast(({ appleItemId }) => appleItemId === app);
       if (!newest) return undefined;
       const next = { ...nextPackage(newest), isMade: parsed.data.isMade };
       packages.push(next);
       return next;
     });
-    const { appleVersionId, shortVersionString, bundleVersion } = released ?? {};
+    if (!released)
+      return reply.code(404).send({ status: 404, detail: 'The account has no app with this AppleItemID.' });
+    const { appleVersionId, shortVersionString, bundleVersion } = released;
     return reply.code(201).send({ appleVersionId, shortVersionString, bundleVersion });
   });
 }

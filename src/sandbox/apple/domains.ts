@@ -2,30 +2,10 @@
 
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import type { DistributionDomain } from '../state.ts';
-import {
-  type AppleAnswer,
-  AppleRefusal,
-  attributesOf,
-  type Call,
-  isLimit,
-  isList,
-  isListOf,
-  itemOf,
-  page,
-  readEntity,
-  single,
-} from './json-api.ts';
+import { created } from './documents.ts';
+import { type AppleAnswer, AppleRefusal, type Call, readEntity } from './json-api.ts';
 
 const TYPE = 'alternativeDistributionDomains';
-const PATH = '/v1/alternativeDistributionDomains';
-const attributes = ['domain', 'referenceName', 'createdDate'] as const;
-
-const fields = { 'fields[alternativeDistributionDomains]': isListOf(...attributes) };
-
-/** Query parameters of the list and of reading one domain. */
-export const listDomainsQuery = { ...fields, limit: isLimit, cursor: isList };
-export const readDomainQuery = fields;
 
 const newDomain = z.strictObject({
   data: z.strictObject({
@@ -47,9 +27,15 @@ export function addDomain(call: Call): AppleAnswer {
     );
   if (referenceName.trim() === '')
     throw refusal('ENTITY_ERROR.ATTRIBUTE.INVALID', 'referenceName', 'The reference name is empty.');
-  const added = { id: randomUUID(), domain, referenceName, createdDate: new Date(call.nowMs).toISOString() };
+  const added = {
+    id: randomUUID(),
+    domain,
+    referenceName,
+    createdDate: new Date(call.nowMs).toISOString(),
+    team: call.team,
+  };
   call.store.change((draft) => {
-    if (draft.domains.some((other) => other.domain === domain))
+    if (draft.domains.some((other) => other.domain === domain && other.team === call.team))
       throw refusal(
         'ENTITY_ERROR.ATTRIBUTE.INVALID.DUPLICATE',
         'domain',
@@ -57,8 +43,7 @@ export function addDomain(call: Call): AppleAnswer {
       );
     draft.domains.push(added);
   });
-  const path = `${PATH}/${added.id}`;
-  return { status: 201, headers: { location: call.origin + path }, body: single(call, path, resource(call, added)) };
+  return created(call, TYPE, added.id);
 }
 
 const refusal = (
@@ -73,32 +58,10 @@ function isDomain(text: string): boolean {
   return text.length <= 253 && new RegExp(`^(?:${label}\\.)+(?![0-9]+$)${label}$`).test(text);
 }
 
-/** `GET /v1/alternativeDistributionDomains`. */
-export const listDomains = (call: Call): AppleAnswer =>
-  page(call, call.store.state.domains, (domain) => resource(call, domain));
-
-/** `GET /v1/alternativeDistributionDomains/{id}`. Throws 404. */
-export function readDomain(call: Call): AppleAnswer {
-  const domain = domainOf(call);
-  return { status: 200, body: single(call, `${PATH}/${domain.id}`, resource(call, domain)) };
-}
-
-/** `DELETE /v1/alternativeDistributionDomains/{id}`. Throws 404. */
+/** `DELETE /v1/alternativeDistributionDomains/{id}`, which exists. */
 export function removeDomain(call: Call): AppleAnswer {
-  const { id } = domainOf(call);
   call.store.change((draft) => {
-    draft.domains = draft.domains.filter((domain) => domain.id !== id);
+    draft.domains = draft.domains.filter(({ id }) => id !== call.id);
   });
   return { status: 204 };
-}
-
-const domainOf = (call: Call): DistributionDomain => itemOf(call, call.store.state.domains, TYPE);
-
-function resource(call: Call, domain: DistributionDomain) {
-  return {
-    type: TYPE,
-    id: domain.id,
-    attributes: attributesOf(call, TYPE, attributes, domain),
-    links: { self: `${call.origin}${PATH}/${domain.id}` },
-  };
 }

@@ -1,54 +1,15 @@
 /**
- * App Store versions and alternative distribution packages of the simulated account (docs/apple-facts.md §5.2). File URLs
- * expire after an hour, or on `DELETE /_sandbox/cdn`.
+ * What clients can change about apps, App Store versions and packages of the simulated account (docs/apple-facts.md §5.1,
+ * §5.2).
  */
 
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { Package } from '../state.ts';
-import { appOf } from './apps.ts';
-import {
-  type AppleAnswer,
-  AppleRefusal,
-  type Call,
-  isLimit,
-  isList,
-  isListOf,
-  page,
-  readEntity,
-  single,
-} from './json-api.ts';
-import { archiveOf, type FileKind, filesOf, idOf, type PackagedFile } from './packages.ts';
-
-export const pageQuery = { limit: isLimit, cursor: isList };
-export const listStoreVersionsQuery = { ...pageQuery, 'filter[platform]': isListOf('IOS', 'MAC_OS', 'TV_OS') };
-export const listPackageVersionsQuery = { ...pageQuery, 'filter[state]': isListOf('COMPLETED', 'REPLACED') };
+import type { Package, SandboxState } from '../state.ts';
+import { created, named, single } from './documents.ts';
+import { type AppleAnswer, AppleRefusal, type Call, readEntity } from './json-api.ts';
+import { idOf } from './packages.ts';
 
 const TYPE = 'alternativeDistributionPackages';
-const URL_LIFETIME_MS = 60 * 60 * 1000;
-
-/** `GET /v1/apps/{id}/appStoreVersions`. Throws 404. */
-export function listStoreVersions(call: Call): AppleAnswer {
-  const app = appOf(call);
-  const found = call.store.state.packages.filter(({ appleItemId }) => appleItemId === app.id);
-  return page(call, found, (one) => ({
-    type: 'appStoreVersions',
-    id: idOf(one, 'app store version'),
-    attributes: {
-      platform: 'IOS',
-      versionString: one.shortVersionString,
-      appVersionState: 'READY_FOR_DISTRIBUTION',
-      createdDate: new Date(Date.UTC(2026, 0, 1) + Number(one.bundleVersion) * 86_400_000).toISOString(),
-    },
-  }));
-}
-
-/** `GET /v1/appStoreVersions/{id}/alternativeDistributionPackage`. Throws 404. */
-export function readStoreVersionPackage(call: Call): AppleAnswer {
-  const found = packageNamed(call, 'app store version');
-  if (!found.isMade) throw new AppleRefusal(404, 'NOT_FOUND', `The version '${call.id}' has no package.`);
-  return { status: 200, body: packageBody(call, found) };
-}
 
 const newPackage = z.strictObject({
   data: z.strictObject({
@@ -61,82 +22,110 @@ const newPackage = z.strictObject({
   }),
 });
 
-/** `POST /v1/alternativeDistributionPackages`: exactly one for each version (docs/apple-facts.md §5.1). Throws 400, 409 and 422. */
+/** `POST /v1/alternativeDistributionPackages`: exactly one for each version. Throws 400, 409 and 422. */
 export function addPackage(call: Call): AppleAnswer {
   const { id } = readEntity(call.body, newPackage).data.relationships.appStoreVersion.data;
   const refusal = (why: string) =>
     new AppleRefusal(409, 'ENTITY_ERROR.RELATIONSHIP.INVALID', why, { pointer: '/data/relationships/appStoreVersion' });
-  const made = call.store.change(({ packages }) => {
-    const found = packages.find((one) => idOf(one, 'app store version') === id);
+  const made = call.store.change((draft) => {
+    const found = versionNamed(call, draft, id);
     if (!found) throw refusal(`There is no App Store version '${id}'.`);
     if (found.isMade) throw refusal(`The App Store version '${id}' already has a package.`);
     found.isMade = true;
     return found;
   });
-  return { status: 201, body: packageBody(call, made) };
+  return created(call, TYPE, idOf(made, 'package'));
 }
 
-function packageBody(call: Call, found: Package) {
-  const data = { type: TYPE, id: idOf(found, 'package') };
-  return single(call, `/v1/${TYPE}/${data.id}`, data);
-}
-
-/** `GET /v1/alternativeDistributionPackages/{id}/versions`. Throws 404. */
-export function listPackageVersions(call: Call): AppleAnswer {
-  const found = packageNamed(call, 'package');
-  const state = call.query.get('filter[state]')?.split(',') ?? ['COMPLETED'];
-  return page(call, state.includes('COMPLETED') ? [found] : [], (one) => ({
-    type: 'alternativeDistributionPackageVersions',
-    id: idOf(one, 'package version'),
-    attributes: {
-      ...fileAttributes(call, 'archive', idOf(one, 'package version'), archiveOf(one, call.store.state.packages)),
-      version: '1',
-      state: 'COMPLETED',
-    },
-  }));
-}
-
-/** `GET /v1/alternativeDistributionPackageVersions/{id}/variants` and `…/deltas`. Throws 404. */
-export const listPackageFiles =
-  (kind: FileKind) =>
-  (call: Call): AppleAnswer => {
-    const found = packageNamed(call, 'package version');
-    const files = filesOf(found, call.store.state.packages).filter((file) => file.kind === kind);
-    return page(call, files, (file) => resource(call, file));
-  };
-
-/** `GET /v1/alternativeDistributionPackageVariants/{id}` and `…Deltas/{id}`. Throws 404. */
-export const readPackageFile =
-  (kind: FileKind) =>
-  (call: Call): AppleAnswer => {
-    const { packages } = call.store.state;
-    const file = packages
-      .flatMap((one) => filesOf(one, packages))
-      .find((one) => one.kind === kind && one.publicId === call.id);
-    if (!file) throw new AppleRefusal(404, 'NOT_FOUND', `There is no ${kind} with id '${call.id}'.`);
-    return { status: 200, body: single(call, call.target, resource(call, file)) };
-  };
-
-const resource = (call: Call, file: PackagedFile) => ({
-  type: file.kind === 'variant' ? 'alternativeDistributionPackageVariants' : 'alternativeDistributionPackageDeltas',
-  id: file.publicId,
-  attributes: {
-    ...fileAttributes(call, file.kind, file.publicId, file.bytes()),
-    alternativeDistributionKeyBlob: createHash('sha256').update(file.publicId).digest('base64'),
-  },
+const statusUrlVersion = z.enum(['V1', 'V2']).nullable();
+const appUpdate = z.strictObject({
+  data: z.strictObject({
+    type: z.literal('apps'),
+    id: z.string(),
+    attributes: z
+      .strictObject({
+        bundleId: z.string().optional(),
+        primaryLocale: z.string().optional(),
+        subscriptionStatusUrl: z.url().nullable().optional(),
+        subscriptionStatusUrlVersion: statusUrlVersion.optional(),
+        subscriptionStatusUrlForSandbox: z.url().nullable().optional(),
+        subscriptionStatusUrlVersionForSandbox: statusUrlVersion.optional(),
+        contentRightsDeclaration: z
+          .enum(['DOES_NOT_USE_THIRD_PARTY_CONTENT', 'USES_THIRD_PARTY_CONTENT'])
+          .nullable()
+          .optional(),
+        streamlinedPurchasingEnabled: z.boolean().nullable().optional(),
+      })
+      .optional(),
+  }),
 });
 
-function fileAttributes(call: Call, kind: FileKind | 'archive', id: string, bytes: Buffer) {
-  const endsAtMs = call.nowMs + URL_LIFETIME_MS;
-  return {
-    url: call.origin + call.cdn.pathOf(kind, id, endsAtMs),
-    urlExpirationDate: new Date(endsAtMs).toISOString(),
-    fileChecksum: createHash('md5').update(bytes).digest('hex'),
-  };
+/** `PATCH /v1/apps/{id}`. Throws 400, 409 (another bundle id: a version has been released) and 422. */
+export function updateApp(call: Call): AppleAnswer {
+  const { id, attributes = {} } = readEntity(call.body, appUpdate).data;
+  refuseOtherId(call, id);
+  call.store.change(({ apps }) => {
+    const app = apps.find((one) => one.id === call.id);
+    if (!app) return;
+    if (attributes.bundleId !== undefined && attributes.bundleId !== app.bundleId)
+      throw new AppleRefusal(409, 'ENTITY_ERROR.ATTRIBUTE.INVALID', 'The app has been released under its bundle id.', {
+        pointer: '/data/attributes/bundleId',
+      });
+    app.changes = { ...app.changes, ...attributes };
+  });
+  return single(call, named(call, 'apps'));
 }
 
-function packageNamed(call: Call, what: string): Package {
-  const found = call.store.state.packages.find((one) => idOf(one, what) === call.id);
-  if (!found) throw new AppleRefusal(404, 'NOT_FOUND', `There is no ${what} with id '${call.id}'.`);
-  return found;
+const versionUpdate = z.strictObject({
+  data: z.strictObject({
+    type: z.literal('appStoreVersions'),
+    id: z.string(),
+    attributes: z
+      .strictObject({
+        versionString: z.string().optional(),
+        copyright: z.string().nullable().optional(),
+        reviewType: z.enum(['APP_STORE', 'NOTARIZATION']).nullable().optional(),
+        releaseType: z.enum(['MANUAL', 'AFTER_APPROVAL', 'SCHEDULED']).nullable().optional(),
+        earliestReleaseDate: z.iso.datetime({ offset: true }).nullable().optional(),
+        downloadable: z.boolean().nullable().optional(),
+      })
+      .optional(),
+    relationships: z.record(z.enum(['build', 'appClipDefaultExperience']), z.unknown()).optional(),
+  }),
+});
+
+/** `PATCH /v1/appStoreVersions/{id}`. Throws 400, 409 (there are no builds and App Clips here) and 422. */
+export function updateVersion(call: Call): AppleAnswer {
+  const { id, attributes = {}, relationships = {} } = readEntity(call.body, versionUpdate).data;
+  refuseOtherId(call, id);
+  const [relationship] = Object.keys(relationships);
+  if (relationship)
+    throw new AppleRefusal(
+      409,
+      'ENTITY_ERROR.RELATIONSHIP.INVALID',
+      `The account has no resource for ${relationship}.`,
+      {
+        pointer: `/data/relationships/${relationship}`,
+      },
+    );
+  call.store.change((draft) => {
+    const version = versionNamed(call, draft, call.id);
+    if (version) version.changes = { ...version.changes, ...attributes };
+  });
+  return single(call, named(call, 'appStoreVersions'));
+}
+
+/** `DELETE /v1/appStoreVersions/{id}`: every version here has been approved, and such a version stays. Throws 409. */
+export function refuseVersionRemoval(call: Call): never {
+  throw new AppleRefusal(409, 'ENTITY_ERROR', `The App Store version '${call.id}' has been approved.`);
+}
+
+function versionNamed({ team }: Call, { apps, packages }: SandboxState, id: string): Package | undefined {
+  const own = apps.filter((app) => app.team === team);
+  return packages.find((one) => idOf(one, 'app store version') === id && own.some((app) => app.id === one.appleItemId));
+}
+
+function refuseOtherId(call: Call, id: string): void {
+  if (id !== call.id)
+    throw new AppleRefusal(409, 'ENTITY_ERROR', `The id '${id}' is not that of the path.`, { pointer: '/data/id' });
 }

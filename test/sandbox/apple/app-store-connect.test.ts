@@ -82,7 +82,8 @@ t.test('Accept and Content-Type', async (t) => {
 t.test('query parameters', async (t) => {
   const sandbox = await startSandbox(t);
   const refused: [path: string, code: string, parameter: string][] = [
-    ['/v1/apps?include=alternativeDistributionKey', 'ILLEGAL', 'include'],
+    ['/v1/apps?include=alternativeDistributionKey', 'INVALID', 'include'],
+    [`${KEYS}?include=app`, 'ILLEGAL', 'include'],
     [`${KEYS}?filter[app]=1`, 'ILLEGAL', 'filter[app]'],
     [`${KEYS}?sort=id`, 'ILLEGAL', 'sort'],
     [`${DOMAINS}?exists[app]=true`, 'ILLEGAL', 'exists[app]'],
@@ -139,15 +140,20 @@ t.test('apps', async (t) => {
     {
       type: 'apps',
       id: APP,
-      attributes: { bundleId: 'com.example.trailmap', name: 'Trail Map', primaryLocale: 'en-US', sku: 'TRAILMAP' },
-      relationships: {
-        alternativeDistributionKey: {
-          links: {
-            self: `${self}/relationships/alternativeDistributionKey`,
-            related: `${self}/alternativeDistributionKey`,
-          },
-        },
+      attributes: {
+        bundleId: 'com.example.trailmap',
+        name: 'Trail Map',
+        primaryLocale: 'en-US',
+        sku: 'TRAILMAP',
+        isOrEverWasMadeForKids: false,
+        streamlinedPurchasingEnabled: true,
       },
+      relationships: Object.fromEntries(
+        ['alternativeDistributionKey', 'appStoreVersions'].map((name) => [
+          name,
+          { links: { self: `${self}/relationships/${name}`, related: `${self}/${name}` } },
+        ]),
+      ),
       links: { self },
     },
   ]);

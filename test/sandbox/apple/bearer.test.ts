@@ -16,10 +16,19 @@ t.test('a team key, up to the limits', async (t) => {
   const sound: Record<string, Changes> = {
     usual: {},
     'exactly 20 minutes': { claims: { iat: nowSeconds - 5, exp: nowSeconds + 1195 } },
-    'a clock a little ahead': { claims: { iat: nowSeconds + 20 } },
   };
   for (const [name, changes] of Object.entries(sound))
     t.equal(outcome(await ask(sandbox, apiToken(sandbox, changes))), '200', name);
+});
+
+t.test('a JWT without iat is accepted with a warning', async (t) => {
+  const sandbox = await startSandbox(t);
+  for (const exp of [nowSeconds + 60, nowSeconds + 600, nowSeconds + 1199]) {
+    const answer = await ask(sandbox, apiToken(sandbox, { claims: { iat: undefined, exp } }));
+    t.equal(outcome(answer), '200');
+    t.match(answer.headers.get('x-sandbox-warning'), /no iat/);
+  }
+  t.equal((await ask(sandbox, apiToken(sandbox))).headers.get('x-sandbox-warning'), null);
 });
 
 t.test('every refusal gives its reason', async (t) => {
@@ -36,14 +45,16 @@ t.test('every refusal gives its reason', async (t) => {
     ['another issuer', { claims: { iss: 'someone' } }, /issuer id/],
     ['no issuer', { claims: { iss: undefined } }, /issuer id/],
     ['iss and sub', { claims: { sub: 'user' } }, /no sub/],
-    ['no iat', { claims: { iat: undefined } }, /iat/],
+    ['no iat, and more than 20 minutes', { claims: { iat: undefined, exp: nowSeconds + 1300 } }, /exp - now is more/],
+    ['no iat, and over', { claims: { iat: undefined, exp: nowSeconds - 1 } }, /exp is in the past/],
+    ['a clock a little ahead', { claims: { iat: nowSeconds + 20 } }, /iat is in the future/],
     ['no exp', { claims: { exp: undefined } }, /exp/],
     ['iat with a fraction', { claims: { iat: nowSeconds - 0.5 } }, /iat/],
     ['in the future', { claims: { iat: nowSeconds + 45 } }, /iat is in the future/],
     ['in milliseconds', { claims: { iat: nowSeconds * 1000, exp: nowSeconds * 1000 + 600 } }, /iat is in the future/],
     ['over', { claims: { iat: nowSeconds - 700, exp: nowSeconds - 1 } }, /exp is in the past/],
     ['a second more than 20 minutes', { claims: { iat: nowSeconds - 5, exp: nowSeconds + 1196 } }, /20 minutes/],
-    ['exp before iat', { claims: { exp: nowSeconds - 60 } }, /exp is not after iat/],
+    ['exp before iat', { claims: { iat: nowSeconds + 60, exp: nowSeconds + 30 } }, /exp is not after iat/],
     ['bid', { claims: { bid: 'com.example.trailmap' } }, /In-App Purchase/],
     ['scope that is no list', { claims: { scope: 'GET /v1/apps' } }, /scope/],
   ];
