@@ -162,10 +162,18 @@ function assemble(read: Read, problems: Problem[]) {
   };
 }
 
+const DAY_MS = 24 * 60 * 60 * 1000;
+
 function apiKeysOf(values: Values, problems: Problem[]) {
   const keys = (values.WEBDIST_API_KEYS ?? []).map((entry) => {
-    const [name = '', sha256 = ''] = entry.split(':');
-    return { name, sha256 };
+    const [name = '', sha256 = '', tokens = '', endDate] = entry.split(':');
+    return {
+      name,
+      sha256,
+      ...(tokens !== '' && { tokensPerMinute: Number(tokens) }),
+      // Valid to the end of that day.
+      ...(endDate !== undefined && { expiresAtMs: Date.parse(`${endDate}T00:00:00Z`) + DAY_MS }),
+    };
   });
   if (new Set(keys.map((key) => key.name)).size < keys.length)
     problems.push({ variable: 'WEBDIST_API_KEYS', message: 'two keys have the same name' });

@@ -66,8 +66,9 @@ export function deviceSideOf(read: Read, domain: string, problems: Problem[]) {
     publicUrl: withoutSlash(values.WEBDIST_PUBLIC_URL ?? `https://${domain}`),
     license,
     updatesPollingHours: values.WEBDIST_UPDATES_POLLING_HOURS,
-    /** Customers who sign in on the website have a credential; without a sign-in there is none to require. */
+    /** Customers who sign in on the website have a credential; without a sign-in there is none to require by default. */
     isCredentialRequired:
+      values.WEBDIST_ANONYMOUS === 'none' ||
       (values.WEBDIST_DEVICE_CREDENTIAL ?? (values.WEBDIST_AUTH_ISSUER && 'required')) === 'required',
     oauth: oauthOf(read, hasLicense, problems),
   };

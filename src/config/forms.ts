@@ -118,13 +118,25 @@ function isEveryAddress(text: string): boolean {
   return isMapped && Number(prefix) <= 96;
 }
 
-/** A server-to-server key: its name and the SHA-256 of the key. */
+/**
+ * A server-to-server key: its name, the SHA-256 of the key, and if wanted the install tokens it may request a minute and the
+ * last day on which it is valid (UTC).
+ */
 export const apiKey = z
   .string()
   .regex(
-    /^[A-Za-z0-9_.-]{1,64}:[0-9a-f]{64}$/,
-    'expected name:sha256hex, separated by commas (printf %s "$KEY" | sha256sum)',
-  );
+    /^[A-Za-z0-9_.-]{1,64}:[0-9a-f]{64}(:([1-9]\d{0,8})?(:\d{4}-\d{2}-\d{2})?)?$/,
+    'expected name:sha256hex[:tokens-a-minute[:end-date]], separated by commas (printf %s "$KEY" | sha256sum)',
+  )
+  .refine((text) => {
+    const [, , , endDate] = text.split(':');
+    return endDate === undefined || isDate(endDate);
+  }, 'expected an end date that exists, such as 2027-12-31');
+
+const isDate = (text: string) => {
+  const date = new Date(`${text}T00:00:00Z`);
+  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
+};
 
 /** One or more key locators, separated by white space (docs/keys/README.md). */
 export const locators = z

@@ -105,7 +105,10 @@ export const settings = {
     default: 'pages',
     about: 'which callers need no credential (sandbox mode: `any`)',
   },
-  WEBDIST_API_KEYS: { form: list(apiKey), about: 'server-to-server keys, `name:sha256hex`, comma-separated' },
+  WEBDIST_API_KEYS: {
+    form: list(apiKey),
+    about: 'server-to-server keys, `name:sha256hex[:tokens-a-minute[:end-date]]`, comma-separated',
+  },
   WEBDIST_AUTH_JWKS_URL: {
     form: absoluteUrl,
     about: "JWKS of the website's own sign-in; when set, callers present its JWT",
@@ -145,21 +148,25 @@ export const settings = {
     form: z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'expected the name of a header, such as cf-ipcountry'),
     about: "header in which a trusted proxy passes the visitor's country, for `ccode`",
   },
-  WEBDIST_RATE_LIMIT: { form: whole(1, 1_000_000_000), default: '60', about: 'requests per minute for one visitor' },
+  WEBDIST_RATE_LIMIT: {
+    form: whole(1, 1_000_000_000),
+    default: '60',
+    about: 'install tokens per minute for one visitor, page or device',
+  },
   WEBDIST_RATE_LIMIT_ADDRESS: {
     form: whole(1, 1_000_000_000),
     default: '600',
-    about: 'requests per minute for one address (IPv6: its /64)',
+    about: 'install tokens per minute for one address (IPv6: its /64)',
   },
   WEBDIST_RATE_LIMIT_APP: {
     form: whole(0, 1_000_000_000),
     default: '0',
-    about: 'requests per minute of all pages for one app; 0 means no limit',
+    about: 'install tokens per minute of all callers for one app; 0 means no limit',
   },
   WEBDIST_RATE_LIMIT_TOTAL: {
     form: whole(0, 1_000_000_000),
     default: '0',
-    about: 'requests per minute of all pages; 0 means no limit',
+    about: 'install tokens per minute of all callers; 0 means no limit',
   },
   WEBDIST_BUTTON_ERRORS: {
     form: ratio,

@@ -37,9 +37,21 @@ const isSameSite = (request: Pick<FastifyRequest, 'headers'>) =>
 export const bearerIn = ({ headers }: FastifyRequest): string | undefined =>
   /^Bearer +([\x21-\x7e]+)$/i.exec(headers.authorization ?? '')?.[1];
 
-/**
- * Identifies the caller. Throws `unauthorized`, `origin_not_allowed` or `sign_in_unavailable`.
- */
+/** The server whose API key the request presents; undefined for any other caller. */
+export function serverIn(
+  request: FastifyRequest,
+  apiKeys: Callers['apiKeys'],
+  nowMs: number,
+): Extract<Caller, { kind: 'server' }> | undefined {
+  if (request.headers.authorization === undefined) return undefined;
+  const credential = bearerIn(request);
+  const key = credential && keyOf(credential, apiKeys);
+  return key && (key.expiresAtMs === undefined || nowMs < key.expiresAtMs)
+    ? { kind: 'server', name: key.name }
+    : undefined;
+}
+
+/** Identifies a caller that is no server. Throws `unauthorized`, `origin_not_allowed` or `sign_in_unavailable`. */
 export async function authorize(
   request: FastifyRequest,
   callers: Callers,
@@ -47,8 +59,6 @@ export async function authorize(
 ): Promise<Caller> {
   if (request.headers.authorization !== undefined) {
     const credential = bearerIn(request);
-    const name = credential && serverNamed(credential, callers.apiKeys);
-    if (name) return { kind: 'server', name };
     if (!credential || !signIn)
       throw new WebdistError('unauthorized', 'authorization: is not a valid credential here.');
     await signIn.verify(credential);
@@ -72,9 +82,9 @@ function pageOf(request: FastifyRequest, callers: Callers): Caller {
 }
 
 /** Compares digests in constant time, and all of them, so that timing reveals nothing about the keys. */
-function serverNamed(credential: string, apiKeys: Callers['apiKeys']): string | undefined {
+function keyOf(credential: string, apiKeys: Callers['apiKeys']): Callers['apiKeys'][number] | undefined {
   const given = createHash('sha256').update(credential).digest();
-  let found: string | undefined;
-  for (const { name, sha256 } of apiKeys) if (timingSafeEqual(given, Buffer.from(sha256, 'hex'))) found = name;
+  let found: Callers['apiKeys'][number] | undefined;
+  for (const key of apiKeys) if (timingSafeEqual(given, Buffer.from(key.sha256, 'hex'))) found = key;
   return found;
 }

@@ -16,6 +16,7 @@ import type { ServerDeps } from '../service/service.ts';
 import { corsHeaders } from './cors.ts';
 import { limitDocuments } from './limits/documents.ts';
 import { type OverloadLimits, openOverload } from './limits/overload.ts';
+import { openRateLimits } from './limits/rate-limit.ts';
 import { answerFrameworkError, answerProblems } from './problems.ts';
 import { installButtonRoute } from './routes/install-button.ts';
 import { jwksRoute } from './routes/jwks.ts';
@@ -106,7 +107,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   });
   const { signIn: settings } = config.callers;
   const signIn = settings && (await import('./sign-in.ts')).openSignIn(settings);
-  const scopeDeps = { ...deps, signIn, refuseOverload: overload.protect };
+  const scopeDeps = { ...deps, signIn, limits: openRateLimits(deps), refuseOverload: overload.protect };
   const api: FastifyPluginAsyncZod = async (scope) => {
     await scope.register(operatorScope({ ...deps, rateLimit: config.rateLimit, isShuttingDown: () => draining }));
     await scope.register(pageScope(scopeDeps));

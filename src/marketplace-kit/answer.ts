@@ -27,6 +27,8 @@ export type OfferedApp = {
 export type AnswerDeps = {
   /** Undefined when this service has no such app. */
   appOf(appleItemId: string, requestedVersionId: string): OfferedApp | undefined;
+  /** Counts one token for each of these apps, before any is issued. Rejects with `rate_limited`. */
+  charge(appleItemIds: readonly string[]): Promise<void>;
   /** Identifies the device in a staged release. */
   readonly who: string;
   /** Called on internal failures. */
@@ -67,40 +69,45 @@ export async function answerUpdates(request: DeviceRequest, deps: AnswerDeps) {
 }
 
 type Choose = (choice: Choice) => { readonly version: AppVersion } | { readonly reason: string } | undefined;
+
+/** An app that gets a token. */
+type Wanted = {
+  readonly appleItemId: string;
+  readonly requested: string;
+  readonly app: OfferedApp;
+  readonly version: AppVersion;
+};
 type Outcome =
   | { readonly entry: Entry; readonly version: AppVersion }
-  | { readonly error: WebdistError }
-  | Failure
-  | undefined;
+  | { readonly error: WebdistError; readonly failure: Failure };
 
 async function answerAll({ apps, ...device }: DeviceRequest, deps: AnswerDeps, choose: Choose) {
-  const outcomes = await Promise.all(
-    apps.map(async ({ appleItemId, appleVersionId: requested }): Promise<Outcome> => {
-      const app = deps.appOf(appleItemId, requested);
-      if (!app) return failureOf(appleItemId, requested, 'This app is not offered here.');
-      const chosen = choose({ requested, device, versions: app.versions, rules: app.rules, who: deps.who });
-      if (!chosen) return undefined;
-      if ('reason' in chosen) return failureOf(appleItemId, requested, chosen.reason);
-      return entryFor(appleItemId, app, chosen.version, deps.failed);
-    }),
-  );
-  const entries = outcomes.filter((outcome) => outcome !== undefined && 'entry' in outcome);
-  const errors = outcomes.filter((outcome) => outcome !== undefined && 'error' in outcome);
+  const wanted: Wanted[] = [];
+  const failures: Failure[] = [];
+  // An app that is named twice is answered once, as it was named first.
+  for (const [appleItemId, requested] of firstOfEach(apps)) {
+    const app = deps.appOf(appleItemId, requested);
+    const chosen = app
+      ? choose({ requested, device, versions: app.versions, rules: app.rules, who: deps.who })
+      : { reason: 'This app is not offered here.' };
+    if (app && chosen && 'version' in chosen) wanted.push({ appleItemId, requested, app, version: chosen.version });
+    else if (chosen && 'reason' in chosen) failures.push(failureOf(appleItemId, requested, chosen.reason));
+  }
+  await deps.charge(wanted.map(({ appleItemId }) => appleItemId));
+  const outcomes = await Promise.all(wanted.map((one) => outcomeFor(one, deps.failed)));
+  const entries = outcomes.filter((outcome) => 'entry' in outcome);
+  const errors = outcomes.filter((outcome) => 'error' in outcome);
   // A 404 for every app would make the device give up; after an error it asks again.
   if (entries.length === 0 && errors[0]) throw errors[0].error;
-  const failures = outcomes.flatMap((outcome, index) => {
-    const app = apps[index];
-    if (!outcome || !app) return [];
-    if ('failure' in outcome) return [outcome];
-    return 'error' in outcome ? [failureOf(app.appleItemId, app.appleVersionId, outcome.error.title)] : [];
-  });
-  return { entries, failures };
+  return { entries, failures: [...failures, ...errors.map(({ failure }) => failure)] };
 }
 
-async function entryFor(
-  appleItemId: string,
-  app: OfferedApp,
-  version: AppVersion,
+/** The requested version of each app, by AppleItemID. */
+const firstOfEach = (apps: DeviceRequest['apps']): ReadonlyMap<string, string> =>
+  new Map(apps.toReversed().map(({ appleItemId, appleVersionId }) => [appleItemId, appleVersionId]));
+
+async function outcomeFor(
+  { appleItemId, requested, app, version }: Wanted,
   failed: AnswerDeps['failed'],
 ): Promise<Outcome> {
   const { appleVersionId, packageUrl } = version;
@@ -116,7 +123,7 @@ async function entryFor(
   } catch (cause) {
     const error = toWebdistError(cause, 'internal_error', 'The token could not be issued.');
     failed(appleItemId, error);
-    return { error };
+    return { error, failure: failureOf(appleItemId, requested, error.title) };
   }
 }
 

@@ -129,6 +129,21 @@ t.test('contradictory combinations', async (t) => {
   t.match(problemsOf({ ...minimal, WEBDIST_KEY: 'env://A env://A' }), [/^WEBDIST_KEY: the same locator/]);
   const digest = 'a'.repeat(64);
   t.match(problemsOf({ ...minimal, WEBDIST_API_KEYS: `a:${digest},a:${digest}` }), [/^WEBDIST_API_KEYS: two keys/]);
+  for (const rest of [':0', ':x', ':1:', ':1:2027', '::2027-02-30', ':1:2027-01-01:x', '::2027-13-01'])
+    t.match(problemsOf({ ...minimal, WEBDIST_API_KEYS: `a:${digest}${rest}` }), [/^WEBDIST_API_KEYS: /], rest);
+  const keys = [`a:${digest}`, `b:${digest}:60`, `c:${digest}:60:2027-12-31`, `d:${digest}::2028-02-29`].join();
+  t.strictSame(
+    readConfig({ ...minimal, WEBDIST_API_KEYS: keys }).callers.apiKeys.map((key) => [
+      key.tokensPerMinute,
+      key.expiresAtMs,
+    ]),
+    [
+      [undefined, undefined],
+      [60, undefined],
+      [60, Date.UTC(2028, 0, 1)],
+      [undefined, Date.UTC(2028, 2, 1)],
+    ],
+  );
 });
 
 t.test('NAME_FILE reads the value from a file', async (t) => {

@@ -101,3 +101,25 @@ export function settingsIn(folder: string, more: Environment = {}): Environment 
     ...more,
   };
 }
+
+/** The same for several apps with that key: `com.example.app0` (6500000100), `com.example.app1` … and their packages. */
+export function settingsOfApps(folder: string, count: number, more: Environment = {}): Environment {
+  const {
+    WEBDIST_APPLE_ITEM_ID,
+    WEBDIST_BUNDLE_ID,
+    WEBDIST_KEY: key,
+    WEBDIST_KEY_ID: keyId,
+    ...others
+  } = settingsIn(folder);
+  const apps = Array.from({ length: count }, (_, index) => ({
+    bundleId: `com.example.app${index}`,
+    appleItemId: String(6500000100 + index),
+    packageUrl: `https://shop.example.com/app${index}`,
+    packageManifest: pathToFileURL(join(folder, 'no-manifest.json')).href,
+    key,
+    keyId,
+  }));
+  const file = join(folder, 'apps.json');
+  writeFileSync(file, JSON.stringify({ apps }));
+  return { ...others, WEBDIST_CONFIG: file, ...more };
+}

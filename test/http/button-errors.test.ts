@@ -12,7 +12,7 @@ t.test('reports of the install button', async (t) => {
   const { url } = await startReady(t, sandbox, {
     WEBDIST_MODE: 'production',
     WEBDIST_BUTTON_ERRORS: '0.25',
-    WEBDIST_RATE_LIMIT: '7',
+    WEBDIST_RATE_LIMIT_ADDRESS: '7',
   });
   const send = async (body: object, headers: Record<string, string> = page) =>
     (await post(`${url}/button-errors`, body, headers)).status;

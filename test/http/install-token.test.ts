@@ -281,7 +281,7 @@ t.test('a preflight is answered for allowed origins only', async (t) => {
 
 t.test('behind a trusted proxy, visitors are distinguished and have a country', async (t) => {
   const { url } = await startReady(t, await startSandbox(t), {
-    WEBDIST_RATE_LIMIT: '2',
+    WEBDIST_RATE_LIMIT_ADDRESS: '2',
     WEBDIST_TRUST_PROXY: '127.0.0.0/8',
     WEBDIST_COUNTRY_HEADER: 'cf-ipcountry',
   });

@@ -9,7 +9,7 @@ import { temporaryFolder } from '../harness/folder.ts';
 import { askToken } from '../harness/http.ts';
 import { listen } from '../harness/port.ts';
 import { startSandbox } from '../harness/sandbox.ts';
-import { startReady } from '../harness/service.ts';
+import { settingsOfApps, startReady } from '../harness/service.ts';
 
 const APP = '6500000001';
 const LICENSE = { WEBDIST_LICENSE_DYNAMIC_URL: 'https://example.com/ald/license' };
@@ -174,14 +174,13 @@ t.test('platform and system version decide which version a device gets', async (
 });
 
 t.test('a hundred apps, some malformed: each is answered separately, in one pass', async (t) => {
-  const sandbox = await startSandbox(t);
-  const { url } = await startReady(t, sandbox, LICENSE);
+  const { url } = await startReady(t, undefined, settingsOfApps(temporaryFolder(t), 100, LICENSE));
   const apps = Array.from({ length: 100 }, (_, index) =>
     index % 10 === 3
       ? { appleItemId: `77000000${index}`, appleVersionId: '1' }
       : index === 50
         ? { appleItemId: 'nonsense' }
-        : { appleItemId: APP, appleVersionId: '2000000042' },
+        : { appleItemId: String(6500000100 + index), appleVersionId: '2000000042' },
   );
   const { status, body } = await ask(url, 'restore', { apps });
   t.equal(status, 200);
@@ -257,19 +256,42 @@ t.test('a hold and a staged share stop a release', async (t) => {
   t.ok(share > 5 && share < 35, `${share} of 40 devices`);
 });
 
-t.test('a scraper is limited, other devices are not', async (t) => {
+t.test('an app that is named twice is answered once', async (t) => {
   const sandbox = await startSandbox(t);
-  const { url } = await startReady(t, sandbox, { ...LICENSE, WEBDIST_RATE_LIMIT_ADDRESS: '300' });
-  const { accessToken } = await accessTokenOf(url);
-  const statuses: number[] = [];
-  for (let batch = 0; batch < 20; batch++)
-    statuses.push(
-      ...(await Promise.all(Array.from({ length: 50 }, async () => (await ask(url, 'restore', known())).status))),
-    );
-  t.equal(statuses.filter((status) => status === 200).length, 299, 'one of the 300 was the exchange');
-  t.equal(statuses.filter((status) => status === 429).length, 701);
-  const known2 = await ask(url, 'restore', known(), accessToken);
-  t.equal(known2.status, 200, 'a device with an access token behind the same address');
-  const page = await askToken(url);
-  t.equal(page.status, 200, 'a page behind the same address');
+  const { url } = await startReady(t, sandbox, { WEBDIST_PACKAGE_MANIFEST: await manifestServer(t) });
+  const app = { appleItemId: APP, appleVersionId: '2000000042' };
+  for (const [name, apps] of Object.entries({
+    'two hundred times': Array(200).fill(app),
+    'as a string and as a number': [app, { ...app, appleItemId: Number(APP) }],
+    'with two versions': [app, { ...app, appleVersionId: '2000000041' }],
+  })) {
+    t.equal((await ask(url, 'restore', { apps })).body.restores?.length, 1, `restore: ${name}`);
+    t.equal((await ask(url, 'updates', { apps })).body.updates?.length, 1, `updates: ${name}`);
+  }
+  const other = { appleItemId: '77', appleVersionId: '1' };
+  t.equal(
+    (await ask(url, 'restore', { apps: [other, other] })).body.failures?.length,
+    1,
+    'and so is one that is not offered',
+  );
+});
+
+t.test('while the manifest cannot be read, a version that only the caller names is not signed', async (t) => {
+  const { url } = await startReady(t, undefined, settingsOfApps(temporaryFolder(t), 1, LICENSE));
+  for (const appleVersionId of ['99999999999999999999', '1', '2000000042', 7]) {
+    const { status, body } = await ask(url, 'restore', { apps: [{ appleItemId: '6500000100', appleVersionId }] });
+    t.equal(status, 200);
+    const claims = claimsOf(body.restores?.[0]?.installVerificationToken ?? '');
+    t.notOk('vid' in claims, `no vid for ${appleVersionId}`);
+    t.equal(body.restores?.[0]?.appleVersionId, String(appleVersionId), 'the answer names the version of the request');
+  }
+});
+
+t.test('WEBDIST_ANONYMOUS=none: devices need an access token, too', async (t) => {
+  const none = { ...LICENSE, WEBDIST_ANONYMOUS: 'none' };
+  const { url } = await startReady(t, undefined, settingsOfApps(temporaryFolder(t), 1, none));
+  for (const kind of ['restore', 'updates'] as const) {
+    t.equal((await ask(url, kind, known())).status, 401, kind);
+    t.equal((await ask(url, kind, known(), 'nonsense')).status, 403, `${kind} with an invalid one`);
+  }
 });

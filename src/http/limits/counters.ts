@@ -1,5 +1,5 @@
 /**
- * Counts requests by key, in fixed windows: a key's window begins with its first request and all windows are equally long.
+ * Counts tokens by key, in fixed windows: a key's window begins with its first token and all windows are equally long.
  * In memory for one process, in Redis for all replicas; both count the same (test/http/limits/counters.test.ts).
  */
 
@@ -7,15 +7,17 @@ import type { Redis } from 'ioredis';
 
 /** One key's count. */
 export type Count = {
-  /** Requests of this key in its window, this one included. */
+  /** Tokens of this key in its window, these included. */
   readonly count: number;
   readonly endsInMs: number;
 };
 
-/** Counts one request under a key. */
-export type MemoryCounter = (key: string) => Count;
-/** Counts one request under each key and returns the counts in the same order. Rejects when Redis does not answer. */
-export type RedisCounter = (keys: readonly string[]) => Promise<readonly Count[]>;
+/** Counts so many tokens, at least one, under a key. */
+export type MemoryCounter = (key: string, tokens: number) => Count;
+/** A key, and the tokens to count under it, at least one. */
+export type Counted = { readonly key: string; readonly tokens: number };
+/** Counts tokens under each key and returns the counts in the same order. Rejects when Redis does not answer. */
+export type RedisCounter = (counted: readonly Counted[]) => Promise<readonly Count[]>;
 
 type MemoryOptions = {
   readonly windowMs: number;
@@ -37,7 +39,7 @@ export function openMemoryCounter({
   let recent = new Map<string, Window>();
   let previous = new Map<string, Window>();
   let dropAtMs = nowMs() + windowMs;
-  return (key) => {
+  return (key, tokens) => {
     const now = nowMs();
     if (now >= dropAtMs || recent.size >= maxKeys) {
       previous = recent;
@@ -49,17 +51,18 @@ export function openMemoryCounter({
       window = { count: 0, endsAtMs: now + windowMs };
       recent.set(key, window);
     }
-    window.count += 1;
+    window.count += tokens;
     return { count: window.count, endsInMs: window.endsAtMs - now };
   };
 }
 
-/** For every key: counts, starts the window with the first request, and returns the count and what is left of the window. */
+/** For every key: counts, starts the window with the first tokens, and returns the count and what is left of the window. */
 const SCRIPT = `
   local counts = {}
   for index, key in ipairs(KEYS) do
-    local count = redis.call('INCR', key)
-    if count == 1 then redis.call('PEXPIRE', key, ARGV[1]) end
+    local tokens = tonumber(ARGV[index + 1])
+    local count = redis.call('INCRBY', key, tokens)
+    if count == tokens then redis.call('PEXPIRE', key, ARGV[1]) end
     counts[index] = { count, redis.call('PTTL', key) }
   end
   return counts`;
@@ -69,7 +72,9 @@ type RedisOptions = { readonly client: Pick<Redis, 'eval'>; readonly prefix: str
 /** One command for all keys. */
 export const openRedisCounter =
   ({ client, prefix, windowMs }: RedisOptions): RedisCounter =>
-  async (keys) => {
-    const counts = await client.eval(SCRIPT, keys.length, ...keys.map((key) => prefix + key), windowMs);
+  async (counted) => {
+    const keys = counted.map(({ key }) => prefix + key);
+    const tokens = counted.map((one) => one.tokens);
+    const counts = await client.eval(SCRIPT, keys.length, ...keys, windowMs, ...tokens);
     return (counts as [number, number][]).map(([count, endsInMs]) => ({ count, endsInMs }));
   };

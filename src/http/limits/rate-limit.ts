@@ -1,7 +1,9 @@
 /**
- * How many requests a minute one visitor, one address, one app and all pages together may send (docs/settings.md,
- * `WEBDIST_RATE_LIMIT…`), with `Retry-After` and the header fields of draft-ietf-httpapi-ratelimit-headers-10. Counted in
- * Redis for all replicas where it is configured; while it does not answer, in this process.
+ * How many install tokens a minute one visitor, one address, one API key, one app and all callers together may request
+ * (docs/settings.md, `WEBDIST_RATE_LIMIT…`), with `Retry-After` and the header fields of
+ * draft-ietf-httpapi-ratelimit-headers-10. Pages and devices share these limits. A request counts as one token before
+ * anything else is known about it, and refused ones count too: otherwise a caller could try credentials without limit.
+ * Counted in Redis for all replicas where it is configured; while it does not answer, in this process.
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -9,109 +11,114 @@ import type { Config } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import { addressOf } from '../address.ts';
-import type { DeviceCookies } from '../device-cookie.ts';
-import type { Limiter } from '../guard.ts';
 import { type Count, type MemoryCounter, openMemoryCounter, openRedisCounter } from './counters.ts';
 
 const WINDOW_SECONDS = 60;
 
-/** Visitors and addresses that are counted at the same time. */
+/** Keys of one limit that are counted at the same time. */
 const MAX_KEYS = 200_000;
 
-/** One rate limit; a request can count under several. */
-export type Limit = {
+/** At most so many tokens a minute with the same key. */
+type Limit = {
   /** For headers and metrics. */
   readonly name: string;
-  /** Requests a minute with the same key. */
   readonly max: number;
-  /** Undefined: the request does not count under this limit. */
-  readonly keyOf: (request: FastifyRequest) => string | undefined;
+  /** Its part of `RateLimit-Policy`. */
+  readonly policy: string;
+  readonly countHere: MemoryCounter;
 };
 
-type Settings = Config['rateLimit'];
+/** Tokens that count under one key of one limit; without a key the limit is only named in the header fields. */
+export type Charge = { readonly limit: Limit; readonly key: string | undefined; readonly tokens: number };
+type Counted = Charge & { readonly key: string };
 
-/** For pages: one visitor, and one address. */
-export const pageLimits = (settings: Settings, devices: Pick<DeviceCookies, 'deviceIn'>): readonly Limit[] => [
-  {
-    name: 'visitor',
-    max: settings.perVisitor,
-    keyOf: (request) => devices.deviceIn(request)?.id ?? addressOf(request),
-  },
-  { name: 'address', max: settings.perAddress, keyOf: addressOf },
-];
+/** The limits of one server. */
+export type RateLimits = ReturnType<typeof openRateLimits>;
 
-/** For devices: a known subject has a limit of its own, the others share that of their address. */
-export const deviceLimits = (
-  settings: Settings,
-  subjectOf: (request: FastifyRequest) => string | undefined,
-): readonly Limit[] => [
-  { name: 'device', max: settings.perVisitor, keyOf: subjectOf },
-  {
-    name: 'device-address',
-    max: settings.perAddress,
-    keyOf: (request) => (subjectOf(request) === undefined ? addressOf(request) : undefined),
-  },
-];
+type Deps = Pick<ServerDeps, 'metrics' | 'redis'> & {
+  readonly config: { readonly rateLimit: Config['rateLimit']; readonly callers: Pick<Config['callers'], 'apiKeys'> };
+};
 
-/** For all pages together, where configured: one app, and everything. */
-export const sharedLimits = (
-  settings: Settings,
-  appOf: (request: FastifyRequest) => string | undefined,
-): readonly Limit[] =>
-  [
-    { name: 'app', max: settings.perApp, keyOf: appOf },
-    { name: 'total', max: settings.total, keyOf: () => 'all' },
-  ].filter(({ max }) => max > 0);
-
-/** A limit that counts this request, and the key that it counts under. */
-type Applied = { readonly limit: CountedLimit; readonly key: string };
-type CountedLimit = Limit & { readonly countHere: MemoryCounter };
-
-/** Counts a request under every limit; rejects with `rate_limited` when one is exceeded. */
-export function openRateLimit(
-  { metrics, redis }: Pick<ServerDeps, 'metrics' | 'redis'>,
-  limits: readonly Limit[],
-): Limiter {
+/** Opens every limit that is configured. */
+export function openRateLimits({ config: { rateLimit, callers }, metrics, redis }: Deps) {
   const windowMs = WINDOW_SECONDS * 1000;
-  const counted = limits.map((limit) => ({ ...limit, countHere: openMemoryCounter({ windowMs, maxKeys: MAX_KEYS }) }));
   const countForAll = redis && openRedisCounter({ client: redis.client, prefix: 'webdist-limit-', windowMs });
-  const policy = limits.map(({ name, max }) => `"${name}";q=${max};w=${WINDOW_SECONDS}`).join(', ');
+  const limit = (name: string, max: number): Limit => ({
+    name,
+    max,
+    policy: `"${name}";q=${max};w=${WINDOW_SECONDS}`,
+    countHere: openMemoryCounter({ windowMs, maxKeys: MAX_KEYS }),
+  });
+  const unlessZero = (name: string, max: number) => (max > 0 ? limit(name, max) : undefined);
+  const visitors = limit('visitor', rateLimit.perVisitor);
+  const addresses = limit('address', rateLimit.perAddress);
+  const apps = unlessZero('app', rateLimit.perApp);
+  const total = unlessZero('total', rateLimit.total);
+  const apiKeys = new Map(
+    callers.apiKeys.flatMap(({ name, tokensPerMinute }) =>
+      tokensPerMinute === undefined ? [] : [[name, limit('api-key', tokensPerMinute)] as const],
+    ),
+  );
 
-  const count = async (applied: readonly Applied[]): Promise<readonly Count[]> => {
-    const here = () => applied.map(({ limit, key }) => limit.countHere(key));
-    if (!redis || !countForAll || applied.length === 0) return here();
-    const names = applied.map(({ limit, key }) => redis.nameOf(`${limit.name} ${key}`));
+  const count = async (charges: readonly Counted[]): Promise<readonly Count[]> => {
+    const here = () => charges.map((charge) => charge.limit.countHere(charge.key, charge.tokens));
+    if (!redis || !countForAll || charges.length === 0) return here();
+    const counted = charges.map((charge) => ({
+      key: redis.nameOf(`${charge.limit.name} ${charge.key}`),
+      tokens: charge.tokens,
+    }));
     // The failure was logged, counted and shown by health; a limit for each replica is better than none.
-    return redis.ask(() => countForAll(names)).catch(here);
+    return redis.ask(() => countForAll(counted)).catch(here);
   };
-  const judge = (reply: FastifyReply, applied: readonly Applied[], counts: readonly Count[]): void => {
-    let fields = '';
-    let waitSeconds = 0;
-    for (const [index, { limit }] of applied.entries()) {
-      const { count = 0, endsInMs = 0 } = counts[index] ?? {};
-      const endsInSeconds = Math.ceil(endsInMs / 1000);
-      fields += `${fields && ', '}"${limit.name}";r=${Math.max(0, limit.max - count)};t=${endsInSeconds}`;
-      if (count <= limit.max) continue;
-      waitSeconds = Math.max(waitSeconds, endsInSeconds);
-      metrics.rateLimited.inc({ limit: limit.name });
-    }
-    addHeader(reply, 'ratelimit-policy', policy);
-    if (fields) addHeader(reply, 'ratelimit', fields);
-    if (waitSeconds > 0) throw rateLimited(waitSeconds);
-  };
-  return async (request, reply) => {
-    const applied: Applied[] = [];
-    for (const limit of counted) {
-      const key = limit.keyOf(request);
-      if (key !== undefined) applied.push({ limit, key });
-    }
-    judge(reply, applied, await count(applied));
+  return {
+    /** For a visitor, whether page or device, by the id of its subject. A new one has no count of its own. */
+    visitor: (key: string | undefined, tokens = 1): Charge[] => [{ limit: visitors, key, tokens }],
+    /** For the address of a request. */
+    address: (request: FastifyRequest, tokens = 1): Charge[] => [{ limit: addresses, key: addressOf(request), tokens }],
+    /** For a server: its API key, if that has a limit. */
+    apiKey(name: string, tokens: number): Charge[] {
+      const own = apiKeys.get(name);
+      return own === undefined ? [] : [{ limit: own, key: name, tokens }];
+    },
+    /** For everyone: one token of each of these apps, by bundle id, as far as apps and total have limits. */
+    apps(bundleIds: readonly string[]): Charge[] {
+      if (bundleIds.length === 0) return [];
+      const charges: Charge[] = apps === undefined ? [] : bundleIds.map((key) => ({ limit: apps, key, tokens: 1 }));
+      return total === undefined ? charges : [...charges, { limit: total, key: 'all', tokens: bundleIds.length }];
+    },
+    /** Counts the charges. Rejects with `rate_limited` when a limit is exceeded. A `reply` gets the header fields. */
+    async charge(charges: readonly Charge[], reply?: FastifyReply): Promise<void> {
+      if (charges.length === 0) return;
+      const counted = charges.filter((charge): charge is Counted => charge.key !== undefined);
+      const counts = await count(counted);
+      let fields = '';
+      let waitSeconds = 0;
+      for (const [index, { limit }] of counted.entries()) {
+        const { count = 0, endsInMs = 0 } = counts[index] ?? {};
+        const endsInSeconds = Math.ceil(endsInMs / 1000);
+        fields += `${fields && ', '}"${limit.name}";r=${Math.max(0, limit.max - count)};t=${endsInSeconds}`;
+        if (count <= limit.max) continue;
+        waitSeconds = Math.max(waitSeconds, endsInSeconds);
+        metrics.rateLimited.inc({ limit: limit.name });
+      }
+      if (reply) {
+        addHeader(reply, 'ratelimit-policy', charges.map(({ limit }) => limit.policy).join(', '));
+        if (fields) addHeader(reply, 'ratelimit', fields);
+      }
+      if (waitSeconds > 0) throw rateLimited(waitSeconds);
+    },
   };
 }
 
 /** The refusal when a limit is exceeded; its window ends after so many seconds. */
 export const rateLimited = (seconds: number) =>
   new WebdistError('rate_limited', `Try again in ${seconds} s.`, { retryAfterSeconds: seconds });
+
+/** Removes the header fields, for a further charge under the same limits: it adds the final ones. */
+export const removeRateFields = (reply: FastifyReply): void => {
+  reply.removeHeader('ratelimit-policy');
+  reply.removeHeader('ratelimit');
+};
 
 /** Limits may be checked in more than one step. */
 function addHeader(reply: FastifyReply, name: string, value: string): void {

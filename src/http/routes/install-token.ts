@@ -7,7 +7,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { AppConfig } from '../../config/config.ts';
-import { isWebdistError, toWebdistError, WebdistError } from '../../errors.ts';
+import { toWebdistError, WebdistError } from '../../errors.ts';
 import { installUrl } from '../../install-token/install-url.ts';
 import type { AppNamed } from '../../service/app-named.ts';
 import type { IssuedInstall, IssueRequest } from '../../service/issuing.ts';
@@ -15,6 +15,7 @@ import type { ServerDeps } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
 import type { CountryOf } from '../country.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
+import type { RateLimits } from '../limits/rate-limit.ts';
 import type { LinkToken } from '../link-token.ts';
 import { problemOf, problemSchema } from '../problems.ts';
 import {
@@ -30,6 +31,7 @@ import {
 type Deps = Pick<ServerDeps, 'service' | 'catalogue'> & {
   readonly appNamed: AppNamed;
   readonly devices: DeviceCookies;
+  readonly limits: Pick<RateLimits, 'apiKey' | 'apps' | 'charge'>;
   readonly countryOf: CountryOf;
   readonly callerOf: (request: FastifyRequest) => Caller;
   /** Undefined unless webdist's own OAuth is used. */
@@ -68,6 +70,7 @@ export const installTokensRoute =
     app.post('/install-tokens', { schema }, async (request, reply) => {
       const caller = deps.callerOf(request);
       if (caller.kind !== 'server') throw new WebdistError('unauthorized', 'authorization: an API key is required.');
+      await deps.limits.charge(deps.limits.apiKey(caller.name, request.body.requests.length), reply);
       const results = await Promise.all(
         request.body.requests.map((entry, index) => answerEntry(deps, { entry, index, caller }, request)),
       );
@@ -84,9 +87,18 @@ async function answerOne(
 ): Promise<InstallTokenAnswer> {
   const caller = deps.callerOf(request);
   reply.header('cache-control', 'no-store');
-  if (caller.kind === 'server') return answerFor(deps, serverRequest(deps, fields, caller), fields, request);
+  if (caller.kind === 'server') {
+    const install = serverRequest(deps, fields, caller);
+    await deps.limits.charge(
+      [...deps.limits.apiKey(caller.name, 1), ...deps.limits.apps([install.app.bundleId])],
+      reply,
+    );
+    return answerFor(deps, install, fields, request);
+  }
   refuseClaims(fields);
   const app = deps.appNamed(appNameIn(fields));
+  const charges = deps.limits.apps([app.bundleId]);
+  if (charges.length > 0) await deps.limits.charge(charges, reply);
   const { device, isNew } = deps.devices.remember(request, reply);
   const install = { app, subject: device, isNewSubject: isNew, caller: 'page', country: deps.countryOf(request) };
   return answerFor(deps, install, fields, request);
@@ -98,7 +110,11 @@ type Entry = { readonly entry: unknown; readonly index: number; readonly caller:
 async function answerEntry(deps: Deps, { entry, index, caller }: Entry, request: FastifyRequest) {
   try {
     const parsed = installBody.safeParse(entry);
-    if (parsed.success) return await answerFor(deps, serverRequest(deps, parsed.data, caller), parsed.data, request);
+    if (parsed.success) {
+      const install = serverRequest(deps, parsed.data, caller);
+      await deps.limits.charge(deps.limits.apps([install.app.bundleId]));
+      return await answerFor(deps, install, parsed.data, request);
+    }
     const issue = parsed.error.issues[0];
     throw new WebdistError(
       'invalid_request',
@@ -166,16 +182,6 @@ export function logIssued(
   { dtype, nonce, keyId, subjectTag }: IssuedInstall,
 ): void {
   request.log.info({ event: 'install_token_issued', app: app.bundleId, dtype, nonce, subject: subjectTag, keyId });
-}
-
-/** The bundle id of the app that a request for one token names; undefined when this server has no such app. */
-export function requestedApp(appNamed: AppNamed, { body, query }: FastifyRequest): string | undefined {
-  try {
-    return appNamed(appNameIn((body ?? query) as InstallFields)).bundleId;
-  } catch (error) {
-    if (isWebdistError(error)) return undefined;
-    throw error;
-  }
 }
 
 /** The name under any of its four spellings. Throws `invalid_request` when two of them disagree. */

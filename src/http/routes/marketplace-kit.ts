@@ -3,7 +3,7 @@
  * (docs/http-api.md, "MarketplaceKit"; docs/apple-facts.md §3.1 to §3.3).
  */
 
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { APPLE_ID } from '../../apple-id.ts';
@@ -21,11 +21,13 @@ import type { IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import { addressOf } from '../address.ts';
 import { fixedDocument } from '../fixed-document.ts';
+import { type RateLimits, removeRateFields } from '../limits/rate-limit.ts';
 import { logIssued } from './install-token.ts';
 
 type Deps = Pick<ServerDeps, 'service' | 'config' | 'catalogue' | 'now'> & {
   /** The subject and the install that the access token of a request stands for. */
   readonly grantOf: (request: FastifyRequest) => Grant;
+  readonly limits: RateLimits;
 };
 
 /** More than any device has of one developer. */
@@ -65,15 +67,21 @@ export const marketplaceKitRoutes =
       reply.header('cache-control', 'no-store');
     });
     const restore = { summary: 'Apps that a device wants back, each with a token', body: deviceBody };
-    app.post(RESTORE_PATH, { schema: restore }, async (request) => {
+    app.post(RESTORE_PATH, { schema: restore }, async (request, reply) => {
       const { apps, malformed } = readApps(request.body);
-      const answer = await answerRestore({ ...request.body, apps }, answerDeps(deps, offered, request, restoreClaims));
+      const answer = await answerRestore(
+        { ...request.body, apps },
+        answerDeps(deps, offered, request, reply, restoreClaims),
+      );
       return withFailures(answer, malformed);
     });
     const updates = { summary: 'Newer versions of apps that a device has, each with a token', body: deviceBody };
-    app.post(UPDATES_PATH, { schema: updates }, async (request) => {
+    app.post(UPDATES_PATH, { schema: updates }, async (request, reply) => {
       const { apps, malformed } = readApps(request.body);
-      const answer = await answerUpdates({ ...request.body, apps }, answerDeps(deps, offered, request, updateClaims));
+      const answer = await answerUpdates(
+        { ...request.body, apps },
+        answerDeps(deps, offered, request, reply, updateClaims),
+      );
       return withFailures(answer, malformed);
     });
   };
@@ -114,9 +122,10 @@ function answerDeps(
   deps: Deps,
   offered: ReadonlyMap<string, AppConfig>,
   request: FastifyRequest,
+  reply: FastifyReply,
   claimsFor: ClaimsFor,
 ): AnswerDeps {
-  const { service, catalogue, now } = deps;
+  const { service, catalogue, limits, now } = deps;
   const grant = deps.grantOf(request);
   return {
     appOf(appleItemId, requested): OfferedApp | undefined {
@@ -125,18 +134,29 @@ function answerDeps(
       const known = catalogue.versionsOf(app);
       // Until the manifest has been read, only the package's URL is known; the requested version is what a link just named.
       const assumed = app.packageUrl ? [{ appleVersionId: requested, packageUrl: app.packageUrl }] : [];
+      const isKnown = known.length > 0;
       return {
         appShareUrl: app.appShareUrl,
-        versions: known.length > 0 ? known : assumed,
+        versions: isKnown ? known : assumed,
         rules: app.versions ?? {},
-        async issue(appleVersionId) {
+        async issue(chosen) {
           const claims = claimsFor(grant, app, Math.floor(now() / 1000));
           const { subject } = grant;
+          // What only the caller named is not signed: without a version, the token has no `vid`.
+          const appleVersionId = isKnown ? chosen : undefined;
           const issued = await service.issue({ app, subject, caller: 'device', appleVersionId, ...claims });
           logIssued(request, app, issued);
           return issued.installToken;
         },
       };
+    },
+    async charge(appleItemIds) {
+      const bundleIds = appleItemIds.flatMap((id) => offered.get(id)?.bundleId ?? []);
+      // The request itself has counted as one token of its visitor and its address.
+      const more = bundleIds.length - 1;
+      if (more > 0) removeRateFields(reply);
+      const again = more > 0 ? [...limits.visitor(grant.subject?.id, more), ...limits.address(request, more)] : [];
+      await limits.charge([...again, ...limits.apps(bundleIds)], reply);
     },
     who: whoIs(grant, request),
     failed: (appleItemId, error) =>

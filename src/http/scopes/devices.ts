@@ -6,8 +6,8 @@
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { authorizeDevice } from '../authorize-device.ts';
-import { openGuard } from '../guard.ts';
-import { deviceLimits, openRateLimit } from '../limits/rate-limit.ts';
+import { addGuard } from '../guard.ts';
+import { limitDocuments } from '../limits/documents.ts';
 import { marketplaceKitRoutes } from '../routes/marketplace-kit.ts';
 import { oauthRoutes } from '../routes/oauth.ts';
 import { grantSpan } from '../trace-requests.ts';
@@ -16,18 +16,12 @@ import type { ScopeDeps } from './deps.ts';
 /** Two hundred apps, with room for members that Apple may add. */
 const DEVICE_LIMIT_BYTES = 64 * 1024;
 
-/** Restore and updates, behind the access token of the device; OAuth, behind the limits only. */
+/** Restore and updates, behind the access token of the device; OAuth, which issues no install tokens, has a limit of its own. */
 export const deviceScope =
   (deps: ScopeDeps): FastifyPluginAsyncZod =>
   async (scope) => {
-    const { config, authorizationServer, signIn } = deps;
+    const { config, limits, authorizationServer, signIn } = deps;
     const credential = { authorizationServer, signIn, isRequired: config.deviceSide.isCredentialRequired };
-    const guard = openGuard(scope, (request) => grantSpan(() => authorizeDevice(request, credential)));
-    const grantOf = (request: FastifyRequest) => guard.identityOf(request) ?? {};
-    const limit = openRateLimit(
-      deps,
-      deviceLimits(config.rateLimit, (request) => grantOf(request).subject?.id),
-    );
 
     deps.refuseOverload(scope);
     scope.addHook('onRoute', (route) => {
@@ -35,11 +29,17 @@ export const deviceScope =
     });
     if (authorizationServer)
       await scope.register(async (oauth) => {
-        oauth.addHook('onRequest', limit);
+        await limitDocuments(oauth, config.rateLimit);
         await oauth.register(oauthRoutes(authorizationServer));
       });
     await scope.register(async (marketplace) => {
-      guard.protect(marketplace, limit);
+      const identityOf = addGuard(marketplace, async (request, reply) => {
+        await limits.charge(limits.address(request), reply);
+        const grant = await grantSpan(() => authorizeDevice(request, credential));
+        await limits.charge(limits.visitor(grant.subject?.id), reply);
+        return grant;
+      });
+      const grantOf = (request: FastifyRequest) => identityOf(request) ?? {};
       await marketplace.register(marketplaceKitRoutes({ ...deps, grantOf }));
     });
   };

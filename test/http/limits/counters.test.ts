@@ -2,14 +2,14 @@
 
 import { Redis } from 'ioredis';
 import t from 'tap';
-import { openMemoryCounter, openRedisCounter } from '../../../src/http/limits/counters.ts';
+import { type Counted, openMemoryCounter, openRedisCounter } from '../../../src/http/limits/counters.ts';
 import { noRedis, openRedisServer } from '../../harness/redis.ts';
 
 const WINDOW_MS = 60_000;
 const PREFIX = 'limit-';
 
 type Backend = {
-  count(keys: readonly string[]): Promise<readonly { readonly count: number; readonly endsInMs: number }[]>;
+  count(counted: readonly Counted[]): Promise<readonly { readonly count: number; readonly endsInMs: number }[]>;
   /** Advances the time of every window. */
   pass(ms: number): Promise<void>;
 };
@@ -18,7 +18,7 @@ function inMemory(): Backend {
   let nowMs = 1000;
   const counter = openMemoryCounter({ windowMs: WINDOW_MS, maxKeys: 1000, nowMs: () => nowMs });
   return {
-    count: async (keys) => keys.map(counter),
+    count: async (counted) => counted.map(({ key, tokens }) => counter(key, tokens)),
     async pass(ms) {
       nowMs += ms;
     },
@@ -35,7 +35,10 @@ function inRedis(client: Redis): Backend {
   };
 }
 
-type Step = { readonly keys: readonly string[]; readonly counts: readonly number[] } | { readonly passMs: number };
+/** Each key counts one token unless `tokens` has another number for it. */
+type Step =
+  | { readonly keys: readonly string[]; readonly tokens?: readonly number[]; readonly counts: readonly number[] }
+  | { readonly passMs: number };
 
 const cases: Readonly<Record<string, readonly Step[]>> = {
   'one key': [
@@ -46,6 +49,12 @@ const cases: Readonly<Record<string, readonly Step[]>> = {
   'several keys in one call, in order, each with a count of its own': [
     { keys: ['a', 'b'], counts: [1, 1] },
     { keys: ['b', 'c', 'a'], counts: [2, 1, 2] },
+  ],
+  'several tokens at once': [
+    { keys: ['a', 'b'], tokens: [5, 1], counts: [5, 1] },
+    { keys: ['a', 'b'], tokens: [1, 200], counts: [6, 201] },
+    { passMs: 61_000 },
+    { keys: ['a'], tokens: [3], counts: [3] },
   ],
   'the same key twice in a call': [{ keys: ['a', 'a'], counts: [1, 2] }],
   'a window begins with the first request of its key': [
@@ -84,7 +93,7 @@ async function follows(t: Tap, backend: Backend, steps: readonly Step[]): Promis
       await backend.pass(step.passMs);
       continue;
     }
-    const counted = await backend.count(step.keys);
+    const counted = await backend.count(step.keys.map((key, at) => ({ key, tokens: step.tokens?.[at] ?? 1 })));
     t.strictSame(
       counted.map(({ count }) => count),
       step.counts,
@@ -103,7 +112,7 @@ t.test('in memory', async (t) => {
 
   await t.test('at most twice `maxKeys` are held, and the oldest are forgotten first', async (t) => {
     const counter = openMemoryCounter({ windowMs: WINDOW_MS, maxKeys: 10, nowMs: () => 0 });
-    const countOf = (key: string) => counter(key).count;
+    const countOf = (key: string) => counter(key, 1).count;
     countOf('old');
     for (let n = 0; n < 9; n++) countOf(`first ${n}`);
     for (let n = 0; n < 5; n++) countOf(`second ${n}`);
@@ -127,7 +136,7 @@ t.test('in Redis', { skip: noRedis }, async (t) => {
 
   await t.test('every key expires', async (t) => {
     await client.flushall();
-    await openRedisCounter({ client, prefix: PREFIX, windowMs: WINDOW_MS })(['a']);
+    await openRedisCounter({ client, prefix: PREFIX, windowMs: WINDOW_MS })([{ key: 'a', tokens: 3 }]);
     t.ok((await client.pttl(`${PREFIX}a`)) > 0);
   });
 });

@@ -44,7 +44,7 @@ t.test('one visitor, then one address, sends too many requests', async (test) =>
 });
 
 t.test('a visitor without a cookie counts under its address, whatever X-Forwarded-For contains', async (test) => {
-  const { url } = await open(test, { WEBDIST_RATE_LIMIT: '3' });
+  const { url } = await open(test, { WEBDIST_RATE_LIMIT: '1', WEBDIST_RATE_LIMIT_ADDRESS: '3' });
   const answers = [];
   for (let count = 0; count < 4; count++)
     answers.push(await post(`${url}/install-token`, {}, { ...PAGE, 'x-forwarded-for': `203.0.113.${count}` }));
