@@ -23,6 +23,7 @@ const codes = {
   signer_unavailable: { status: 503, title: 'The signing key is unavailable' },
   clock_off: { status: 503, title: "The server's clock is wrong" },
   ledger_unavailable: { status: 503, title: 'The install ledger is unavailable' },
+  redis_unavailable: { status: 503, title: 'Redis is unavailable' },
   sign_in_unavailable: { status: 503, title: "The website's sign-in cannot be verified right now" },
   overloaded: { status: 503, title: 'The server is overloaded' },
   shutting_down: { status: 503, title: 'The server is shutting down' },

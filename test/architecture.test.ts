@@ -5,7 +5,7 @@ import t from 'tap';
 import { cyclesAmong, importsOf } from './harness/imports.ts';
 
 /** What any folder may import: they know nothing themselves. */
-const everywhere = ['errors', 'environment', 'apple-id', 'version', 'batch'];
+const everywhere = ['errors', 'environment', 'apple-id', 'version', 'batch', 'connection-problem'];
 
 /** What a folder, or a file directly in `src`, may import besides; `type x` allows types only. */
 const rooms: Record<string, readonly string[]> = {
@@ -14,6 +14,7 @@ const rooms: Record<string, readonly string[]> = {
   batch: [],
   environment: [],
   'apple-id': [],
+  'connection-problem': [],
   log: [],
   'log-output': [],
   'file-lock': [],
@@ -29,6 +30,7 @@ const rooms: Record<string, readonly string[]> = {
   // Which ledgers there are and what each can do; the bounds of a token's lifetime.
   config: ['locators', 'ledger', 'install-token'],
   ledger: [],
+  redis: [],
   packages: ['file-lock'],
   oauth: [],
   audit: ['file-lock'],
@@ -50,6 +52,7 @@ const rooms: Record<string, readonly string[]> = {
     'metrics',
     'audit',
     'tracing',
+    'redis',
   ],
   http: [
     'service',
@@ -75,6 +78,7 @@ const rooms: Record<string, readonly string[]> = {
     'app-store-connect',
     'install-token',
     'registration',
+    'redis',
   ],
   cli: [
     'config',
@@ -116,7 +120,7 @@ const packages: Record<string, readonly string[] | true> = {
   'pino-pretty': ['cli'],
   yaml: ['config'],
   pg: ['ledger'],
-  ioredis: ['service', 'doctor', 'type http'],
+  ioredis: ['redis'],
   'prom-client': ['metrics'],
   cockatiel: ['registration', 'service', 'signer'],
   'p-limit': ['signer'],

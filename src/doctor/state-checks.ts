@@ -4,7 +4,9 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isWebdistError } from '../errors.ts';
 import { ledgerBackend, openLedger } from '../ledger/ledger.ts';
+import { openRedisConnection } from '../redis/connection.ts';
 import { openFileRegistrationStore } from '../registration/store-file.ts';
+import { asProblem } from './apple-account.ts';
 import { type Check, fail, info, ok, privateCheck, warn, worstOf } from './check.ts';
 
 const PING_MS = 3000;
@@ -105,19 +107,15 @@ export const stateChecks: readonly Check[] = [
     if (!config) return undefined;
     const { redisUrl } = config.rateLimit;
     if (redisUrl === undefined) return info('not configured');
-    const { Redis } = await import('ioredis');
-    const client = new Redis(redisUrl, { lazyConnect: true, connectTimeout: PING_MS, retryStrategy: () => null });
-    client.on('error', () => {
-      // Without a listener, ioredis prints the error. The ping below fails for the same reason.
-    });
+    const redis = await openRedisConnection(redisUrl, { answerMs: PING_MS });
     try {
-      await within(client.connect().then(() => client.ping()));
-      return ok('it answers');
-    } catch {
-      // The error's message can contain the URL with the password.
-      return fail('WEBDIST_REDIS_URL does not answer', 'Check the address, the password and the network.');
+      await redis.prove();
+      return ok('it counts');
+    } catch (error) {
+      const { detail, hint } = asProblem(error);
+      return fail(detail, hint ?? 'Check WEBDIST_REDIS_URL: the address and the network.');
     } finally {
-      client.disconnect();
+      redis.close();
     }
   }),
 ];

@@ -22,13 +22,9 @@ export async function openAuthorization(
   const { openAuthorizationServer } = await import('../oauth/authorization-server.ts');
   const { openSeals } = await import('../oauth/sealed.ts');
   const { openUsedOnce } = await import('../oauth/used-once.ts');
-  const shared = redis && {
-    setOnce: (id: string, seconds: number) =>
-      redis.ask(async () => (await redis.client.set(`webdist-code-${id}`, '', 'EX', seconds, 'NX')) === 'OK'),
-  };
   return openAuthorizationServer({
     seals: openSeals(key, now),
-    usedOnce: openUsedOnce(shared, now),
+    usedOnce: openUsedOnce(redis, now),
     loginUrl: settings.loginUrl,
   });
 }

@@ -5,13 +5,14 @@
 
 import { ConsecutiveBreaker, circuitBreaker, handleAll, TimeoutStrategy, timeout, wrap } from 'cockatiel';
 import type { Logger } from 'pino';
+import { isWebdistError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 
 export interface Dependency {
   /** Runs work that uses it. Throws what the work throws, or a timeout error, within the time limit. */
   ask<T>(work: () => Promise<T>): Promise<T>;
-  /** Whether its last use failed. */
-  readonly isDown: boolean;
+  /** Why its last use failed, as one sentence; undefined if it did not. */
+  readonly problem: string | undefined;
   close(): void;
 }
 
@@ -47,21 +48,22 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
   const limit = () => timeout(answerMs, TimeoutStrategy.Aggressive);
   // The outer limit is for requests that wait for the attempt of another one.
   const policy = wrap(limit(), breaker, limit());
-  let isDown = false;
-  const note = (down: boolean) => {
-    isDown = down;
-    metrics.dependencyUp.set({ dependency: name }, down ? 0 : 1);
+  let problem: string | undefined;
+  const note = (found: string | undefined) => {
+    problem = found;
+    metrics.dependencyUp.set({ dependency: name }, found === undefined ? 1 : 0);
   };
   const ask = async <T>(work: () => Promise<T>): Promise<T> => {
     const took = metrics.dependencySeconds.startTimer({ dependency: name });
     try {
       const result = await policy.execute(work);
-      if (isDown) log.info({ event: `${name}_back` }, `${name}: answers again`);
-      note(false);
+      if (problem !== undefined) log.info({ event: `${name}_back` }, `${name}: answers again`);
+      note(undefined);
       return result;
     } catch (err) {
-      if (!isDown) log.error({ event: `${name}_down`, err }, `${name}: does not answer; ${meanwhile}`);
-      note(true);
+      const found = problemOf(err) ?? problem ?? 'It does not answer in time.';
+      if (problem === undefined) log.error({ event: `${name}_down`, err }, `${name}: ${found} Meanwhile, ${meanwhile}`);
+      note(found);
       throw err;
     } finally {
       took();
@@ -72,9 +74,12 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
   const checking = setInterval(check, PING_MS).unref();
   return {
     ask,
-    get isDown() {
-      return isDown;
+    get problem() {
+      return problem;
     },
     close: () => clearInterval(checking),
   };
 }
+
+/** What an error of ours says. Undefined for those of cockatiel: the time was up, or the dependency is not used for a while. */
+const problemOf = (error: unknown): string | undefined => (isWebdistError(error) ? error.message : undefined);

@@ -42,7 +42,7 @@ type Deps = {
   readonly keys: Keys;
   readonly clock: Pick<TokenClock, 'problem'>;
   readonly records: Pick<Records, 'problem' | 'replica'>;
-  readonly redis: Pick<SharedRedis, 'isDown'> | undefined;
+  readonly redis: Pick<SharedRedis, 'problem'> | undefined;
   readonly manifests: ReadonlyMap<string, PackageManifest>;
 };
 
@@ -58,19 +58,22 @@ export function healthOf(config: Config, { keys, clock, records, redis, manifest
     clock: problem ? { state: 'down', code: problem.code, detail: problem.message } : { state: 'ok' },
     ledger: ledgerState(config, records.problem),
     ledgerRead: replicaState(records.replica),
-    redis: { state: redis === undefined ? 'off' : redis.isDown ? 'degraded' : 'ok' },
+    redis: redis ? dependencyState(redis.problem) : { state: 'off' },
   };
 }
 
 function ledgerState({ ledger }: Config, problem: string | undefined): State {
   if (!ledgerBackend(ledger.url).isOn) return { state: 'off' };
-  return problem === undefined ? { state: 'ok' } : { state: 'degraded', detail: problem };
+  return dependencyState(problem);
 }
+
+const dependencyState = (problem: string | undefined): State =>
+  problem === undefined ? { state: 'ok' } : { state: 'degraded', detail: problem };
 
 function replicaState(replica: ReplicaState | undefined): State {
   if (!replica) return { state: 'off' };
   const lag = `It is ${Math.round(replica.lagSeconds)} s behind`;
-  if (replica.isDown) return { state: 'degraded', detail: 'It does not answer; the ledger itself is read.' };
+  if (replica.problem) return { state: 'degraded', detail: `${replica.problem} The ledger itself is read.` };
   return replica.isStale
     ? { state: 'degraded', detail: `${lag}; the ledger itself is read.` }
     : { state: 'ok', detail: `${lag}.` };

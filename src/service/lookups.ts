@@ -11,15 +11,15 @@ import { type DependencyDeps, watchDependency } from './dependency.ts';
 export interface Lookups {
   /** One read for all entries: see `LedgerReader`. Throws within the time limit; a replica that hangs doubles it for five reads. */
   installedAt(entries: readonly LedgerEntry[]): Promise<readonly (number | undefined)[]>;
-  /** Whether the ledger itself failed to answer the last time. */
-  readonly isDown: boolean;
+  /** Why the ledger itself failed to answer the last time, as one sentence; undefined if it did not. */
+  readonly problem: string | undefined;
   /** The read replica; undefined without one. */
   readonly replica: ReplicaState | undefined;
   close(): Promise<void>;
 }
 
 export type ReplicaState = {
-  readonly isDown: boolean;
+  readonly problem: string | undefined;
   readonly lagSeconds: number;
   /** Too far behind: it is not used. */
   readonly isStale: boolean;
@@ -52,8 +52,8 @@ export async function openLookups(ledger: LedgerReader, settings: Settings, deps
   return {
     installedAt: (entries) =>
       !replica || replica.isStale ? fromLedger(entries) : replica.installedAt(entries).catch(() => fromLedger(entries)),
-    get isDown() {
-      return own.isDown;
+    get problem() {
+      return own.problem;
     },
     replica,
     async close() {
@@ -87,8 +87,8 @@ async function openReplica(
   });
   return {
     installedAt: (entries) => watched.ask(() => replica.installedAt(entries)),
-    get isDown() {
-      return watched.isDown;
+    get problem() {
+      return watched.problem;
     },
     get lagSeconds() {
       return lag.seconds;

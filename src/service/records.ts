@@ -153,8 +153,7 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
       }
     },
     get problem() {
-      if (lookups.isDown) return 'It does not answer.';
-      return storing.isDown ? 'It cannot store: evidence is refused.' : undefined;
+      return lookups.problem ?? (storing.problem && `It cannot store, so evidence is refused: ${storing.problem}`);
     },
     replica: lookups.replica,
     async close() {

@@ -4,70 +4,61 @@
  */
 
 import { createHmac } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
+import { hasCode } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
+import { openRedisConnection, type RedisConnection } from '../redis/connection.ts';
 import { watchDependency } from './dependency.ts';
 
-export interface SharedRedis {
-  readonly client: Redis;
-  /** Runs work that uses the client. Throws within a tenth of a second when Redis does not answer; that is counted. */
-  ask<T>(work: () => Promise<T>): Promise<T>;
+/** `count` and `setOnce` reject within a tenth of a second when Redis does not answer; that is counted. */
+export interface SharedRedis extends Pick<RedisConnection, 'count' | 'setOnce'> {
   /** The key for a visitor or an address there: a keyed one-way hash, so that Redis holds no addresses. */
   nameOf(text: string): string;
-  /** Whether its last use failed. */
-  readonly isDown: boolean;
+  /** Why its last use failed, as one sentence; undefined if it did not. */
+  readonly problem: string | undefined;
   close(): Promise<void>;
 }
 
 const ANSWER_MS = 100;
-const CONNECT_MS = 1000;
-const RECONNECT_MS = 1000;
 
-/** Connects to a `redis://` or `rediss://` URL; when it cannot be reached, that is retried and no error. */
+/**
+ * Connects to a `redis://` or `rediss://` URL; when it cannot be reached, that is retried and no error. Throws
+ * `config_invalid` for a server that webdist does not support.
+ */
 export async function openRedis(
   url: string,
   { key, metrics, log }: { readonly key: Buffer; readonly metrics: Metrics; readonly log: Logger },
 ): Promise<SharedRedis> {
-  const { Redis } = await import('ioredis');
-  const client = new Redis(url, {
-    connectionName: 'webdist',
-    lazyConnect: true,
-    connectTimeout: CONNECT_MS,
-    commandTimeout: ANSWER_MS,
-    // No command waits for a connection, and none is sent twice: it would count twice.
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: (times) => Math.min(times * 50, RECONNECT_MS),
+  const connection = await openRedisConnection(url, { answerMs: ANSWER_MS });
+  await connection.prove().catch((error) => {
+    // Everything else may pass; the first check below reports it.
+    if (!hasCode(error, 'config_invalid')) return;
+    connection.close();
+    throw error;
   });
-  client.on('error', () => {
-    // Every command that fails because of it reports it.
-  });
-  // A failure shows in the first ping.
-  await client.connect().catch(() => undefined);
   const watched = await watchDependency({
     name: 'redis',
-    ping: () => client.ping(),
+    ping: connection.prove,
     answerMs: ANSWER_MS,
     meanwhile: 'every replica counts for itself',
     metrics,
     log,
   });
+  const ask = <T>(work: () => Promise<T>): Promise<T> =>
+    watched.ask(work).catch((error) => {
+      metrics.redisFailures.inc();
+      throw error;
+    });
   return {
-    client,
     nameOf: (text) => createHmac('sha256', key).update(text).digest('base64url').slice(0, 22),
-    ask: (work) =>
-      watched.ask(work).catch((error) => {
-        metrics.redisFailures.inc();
-        throw error;
-      }),
-    get isDown() {
-      return watched.isDown;
+    count: (keys, windowMs) => ask(() => connection.count(keys, windowMs)),
+    setOnce: (id, seconds) => ask(() => connection.setOnce(id, seconds)),
+    get problem() {
+      return watched.problem;
     },
     async close() {
       watched.close();
-      client.disconnect();
+      connection.close();
     },
   };
 }

@@ -10,12 +10,13 @@ import { Redis } from 'ioredis';
 import { freePort, untilListening } from './port.ts';
 import { sharedServer } from './shared.ts';
 
-const PROGRAM = '/usr/bin/redis-server';
+/** The program itself, for a test that starts it in another mode. */
+export const REDIS_SERVER = '/usr/bin/redis-server';
 /** More than there are test files. */
 const DATABASES = 1000;
 
 /** Why Redis cannot run here, or false. */
-export const noRedis: string | false = !existsSync(PROGRAM) && 'Redis is not installed (Debian: redis-server)';
+export const noRedis: string | false = !existsSync(REDIS_SERVER) && 'Redis is not installed (Debian: redis-server)';
 
 /** The URL of an empty database in the Redis of this run, for tests that leave it running. */
 export async function sharedRedisUrl(): Promise<string> {
@@ -26,18 +27,19 @@ export async function sharedRedisUrl(): Promise<string> {
   return `${url}/${database}`;
 }
 
-/** A Redis of the caller's own on a free port. */
-export async function openRedisServer() {
+/** A Redis of the caller's own on a free port, with more options for its command line. */
+export async function openRedisServer(...more: readonly string[]) {
   const port = await freePort();
   const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
   const begin = async () => {
-    const child = spawn(PROGRAM, [...args, '--databases', `${DATABASES}`], { stdio: 'ignore' });
+    const child = spawn(REDIS_SERVER, [...args, '--databases', `${DATABASES}`, ...more], { stdio: 'ignore' });
     await untilListening(port);
     return child;
   };
   let running = await begin();
   return {
     url: `redis://127.0.0.1:${port}`,
+    port,
     pid: () => running.pid ?? 0,
     async stop() {
       if (running.exitCode !== null || running.signalCode !== null) return;

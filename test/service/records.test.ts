@@ -91,7 +91,11 @@ t.test('SQLite that cannot answer: issue', async (test) => {
   test.strictSame([refused.status, refused.body['code']], [503, 'ledger_unavailable']);
   test.equal(await failures(service), 9);
   test.equal(events(service, 'ledger_down'), 1, 'logged once');
-  test.match(await ledgerState(service), { status: 200, state: 'degraded', detail: 'It does not answer.' });
+  test.match(await ledgerState(service), {
+    status: 200,
+    state: 'degraded',
+    detail: 'The SQLite ledger cannot answer.',
+  });
   other.exec('ALTER TABLE elsewhere RENAME TO install');
   await until(
     async () => (await askSoon(test, service, first.cookie)).body['dtype'] === 'download',

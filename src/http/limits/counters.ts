@@ -1,9 +1,7 @@
 /**
  * Counts tokens by key, in fixed windows: a key's window begins with its first token and all windows are equally long.
- * In memory for one process, in Redis for all replicas; both count the same (test/http/limits/counters.test.ts).
+ * In memory, for one process. Redis counts the same for all replicas (src/redis/connection.ts, test/http/limits/counters.test.ts).
  */
-
-import type { Redis } from 'ioredis';
 
 /** One key's count. */
 export type Count = {
@@ -14,10 +12,6 @@ export type Count = {
 
 /** Counts so many tokens, at least one, under a key. */
 export type MemoryCounter = (key: string, tokens: number) => Count;
-/** A key, and the tokens to count under it, at least one. */
-export type Counted = { readonly key: string; readonly tokens: number };
-/** Counts tokens under each key and returns the counts in the same order. Rejects when Redis does not answer. */
-export type RedisCounter = (counted: readonly Counted[]) => Promise<readonly Count[]>;
 
 type MemoryOptions = {
   readonly windowMs: number;
@@ -55,26 +49,3 @@ export function openMemoryCounter({
     return { count: window.count, endsInMs: window.endsAtMs - now };
   };
 }
-
-/** For every key: counts, starts the window with the first tokens, and returns the count and what is left of the window. */
-const SCRIPT = `
-  local counts = {}
-  for index, key in ipairs(KEYS) do
-    local tokens = tonumber(ARGV[index + 1])
-    local count = redis.call('INCRBY', key, tokens)
-    if count == tokens then redis.call('PEXPIRE', key, ARGV[1]) end
-    counts[index] = { count, redis.call('PTTL', key) }
-  end
-  return counts`;
-
-type RedisOptions = { readonly client: Pick<Redis, 'eval'>; readonly prefix: string; readonly windowMs: number };
-
-/** One command for all keys. */
-export const openRedisCounter =
-  ({ client, prefix, windowMs }: RedisOptions): RedisCounter =>
-  async (counted) => {
-    const keys = counted.map(({ key }) => prefix + key);
-    const tokens = counted.map((one) => one.tokens);
-    const counts = await client.eval(SCRIPT, keys.length, ...keys, windowMs, ...tokens);
-    return (counts as [number, number][]).map(([count, endsInMs]) => ({ count, endsInMs }));
-  };

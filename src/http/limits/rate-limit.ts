@@ -11,7 +11,7 @@ import type { Config } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import { addressOf } from '../address.ts';
-import { type Count, type MemoryCounter, openMemoryCounter, openRedisCounter } from './counters.ts';
+import { type Count, type MemoryCounter, openMemoryCounter } from './counters.ts';
 
 const WINDOW_SECONDS = 60;
 
@@ -42,7 +42,6 @@ type Deps = Pick<ServerDeps, 'metrics' | 'redis'> & {
 /** Opens every limit that is configured. */
 export function openRateLimits({ config: { rateLimit, callers }, metrics, redis }: Deps) {
   const windowMs = WINDOW_SECONDS * 1000;
-  const countForAll = redis && openRedisCounter({ client: redis.client, prefix: 'webdist-limit-', windowMs });
   const limit = (name: string, max: number): Limit => ({
     name,
     max,
@@ -62,13 +61,13 @@ export function openRateLimits({ config: { rateLimit, callers }, metrics, redis 
 
   const count = async (charges: readonly Counted[]): Promise<readonly Count[]> => {
     const here = () => charges.map((charge) => charge.limit.countHere(charge.key, charge.tokens));
-    if (!redis || !countForAll || charges.length === 0) return here();
+    if (!redis || charges.length === 0) return here();
     const counted = charges.map((charge) => ({
       key: redis.nameOf(`${charge.limit.name} ${charge.key}`),
       tokens: charge.tokens,
     }));
     // The failure was logged, counted and shown by health; a limit for each replica is better than none.
-    return redis.ask(() => countForAll(counted)).catch(here);
+    return redis.count(counted, windowMs).catch(here);
   };
   return {
     /** For a visitor, whether page or device, by the id of its subject. A new one has no count of its own. */

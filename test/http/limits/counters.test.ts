@@ -2,11 +2,11 @@
 
 import { Redis } from 'ioredis';
 import t from 'tap';
-import { type Counted, openMemoryCounter, openRedisCounter } from '../../../src/http/limits/counters.ts';
+import { openMemoryCounter } from '../../../src/http/limits/counters.ts';
+import { type Counted, openRedisConnection, type RedisConnection } from '../../../src/redis/connection.ts';
 import { noRedis, openRedisServer } from '../../harness/redis.ts';
 
 const WINDOW_MS = 60_000;
-const PREFIX = 'limit-';
 
 type Backend = {
   count(counted: readonly Counted[]): Promise<readonly { readonly count: number; readonly endsInMs: number }[]>;
@@ -26,11 +26,11 @@ function inMemory(): Backend {
 }
 
 /** Redis has its own clock: time is advanced by shortening the life of every key. */
-function inRedis(client: Redis): Backend {
+function inRedis(client: Redis, connection: RedisConnection): Backend {
   return {
-    count: openRedisCounter({ client, prefix: PREFIX, windowMs: WINDOW_MS }),
+    count: (counted) => connection.count(counted, WINDOW_MS),
     async pass(ms) {
-      for (const key of await client.keys(`${PREFIX}*`)) await client.pexpire(key, (await client.pttl(key)) - ms);
+      for (const key of await client.keys('webdist-limit-*')) await client.pexpire(key, (await client.pttl(key)) - ms);
     },
   };
 }
@@ -128,15 +128,17 @@ t.test('in Redis', { skip: noRedis }, async (t) => {
   t.teardown(() => server.stop());
   const client = new Redis(server.url);
   t.teardown(() => client.disconnect());
+  const connection = await openRedisConnection(server.url, { answerMs: 5000 });
+  t.teardown(() => connection.close());
   for (const [name, steps] of Object.entries(cases))
     await t.test(name, async (t) => {
       await client.flushall();
-      await follows(t, inRedis(client), steps);
+      await follows(t, inRedis(client, connection), steps);
     });
 
   await t.test('every key expires', async (t) => {
     await client.flushall();
-    await openRedisCounter({ client, prefix: PREFIX, windowMs: WINDOW_MS })([{ key: 'a', tokens: 3 }]);
-    t.ok((await client.pttl(`${PREFIX}a`)) > 0);
+    await connection.count([{ key: 'a', tokens: 3 }], WINDOW_MS);
+    t.ok((await client.pttl('webdist-limit-a')) > 0);
   });
 });

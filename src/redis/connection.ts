@@ -1,0 +1,110 @@
+/**
+ * `redis://` and `rediss://`: one Redis that all replicas share. Example: `rediss://webdist:password@cache.example.com:6379`.
+ * Needs the commands eval, incrby, pexpire, pttl and set on keys that begin with `webdist-`. Redis Cluster and Sentinel are
+ * not supported, and named as such.
+ */
+
+import type { Redis } from 'ioredis';
+import type { WebdistError } from '../errors.ts';
+import { isDisconnected, needsNewConnection, redisError } from './problems.ts';
+
+/** A key, and the tokens to count under it, at least one. */
+export type Counted = { readonly key: string; readonly tokens: number };
+
+/** One key's count. */
+type Count = {
+  /** Tokens of this key in its window, these included. */
+  readonly count: number;
+  readonly endsInMs: number;
+};
+
+/** Every method throws `redis_unavailable`, or `config_invalid` for a server that webdist does not support. */
+export interface RedisConnection {
+  /** Counts tokens under each key, in a window that its first token starts. One round trip for all; same order. */
+  count(counted: readonly Counted[], windowMs: number): Promise<readonly Count[]>;
+  /** Whether this is the first use of an id within so many seconds. */
+  setOnce(id: string, seconds: number): Promise<boolean>;
+  /** Proves that both can be done: it does both, with keys of its own that expire at once. */
+  prove(): Promise<void>;
+  close(): void;
+}
+
+const CONNECT_MS = 1000;
+const RECONNECT_MS = 1000;
+/** A connection on which nothing arrives for so long after a command has no server any more. */
+const SILENT_MS = 2000;
+const PROOF_MS = 1000;
+
+/** For every key: counts, starts the window with the first tokens, and returns the count and what is left of the window. */
+const SCRIPT = `
+  local counts = {}
+  for index, key in ipairs(KEYS) do
+    local tokens = tonumber(ARGV[index + 1])
+    local count = redis.call('INCRBY', key, tokens)
+    if count == tokens then redis.call('PEXPIRE', key, ARGV[1]) end
+    counts[index] = { count, redis.call('PTTL', key) }
+  end
+  return counts`;
+
+/** Connects; when the server cannot be reached, that is retried and no error. `answerMs` limits every command. */
+export async function openRedisConnection(
+  url: string,
+  { answerMs }: { readonly answerMs: number },
+): Promise<RedisConnection> {
+  const { Redis } = await import('ioredis');
+  const client = new Redis(url, {
+    connectionName: 'webdist',
+    lazyConnect: true,
+    connectTimeout: CONNECT_MS,
+    commandTimeout: answerMs,
+    socketTimeout: SILENT_MS,
+    // It needs the right to INFO, and a server that is loading says so itself.
+    enableReadyCheck: false,
+    // No command waits for a connection, and none is sent twice: it would count twice.
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: (times) => Math.min(times * 50, RECONNECT_MS),
+    reconnectOnError: needsNewConnection,
+  });
+  const ask = explain(client, { usesTls: url.startsWith('rediss:') });
+  await client.connect().catch(() => undefined);
+  const count = async (counted: readonly Counted[], windowMs: number): Promise<readonly Count[]> => {
+    const keys = counted.map(({ key }) => `webdist-limit-${key}`);
+    const tokens = counted.map((one) => one.tokens);
+    const counts = await ask(() => client.eval(SCRIPT, keys.length, ...keys, windowMs, ...tokens));
+    return (counts as [number, number][]).map(([count, endsInMs]) => ({ count, endsInMs }));
+  };
+  const setOnce = async (id: string, seconds: number) =>
+    (await ask(() => client.set(`webdist-code-${id}`, '', 'EX', seconds, 'NX'))) === 'OK';
+  return {
+    count,
+    setOnce,
+    async prove() {
+      // With one key a Redis Cluster would do it, by chance.
+      const keys = ['proof-1', 'proof-2'].map((key) => ({ key, tokens: 1 }));
+      await Promise.all([count(keys, PROOF_MS), setOnce('proof', PROOF_MS / 1000)]);
+    },
+    close: () => client.disconnect(),
+  };
+}
+
+/** A command fails with the reason for which there is no connection, instead of with the fact that there is none. */
+function explain(client: Redis, scheme: { readonly usesTls: boolean }) {
+  let whyNotConnected: WebdistError | undefined;
+  client.on('error', (error) => {
+    whyNotConnected = redisError(error, scheme);
+  });
+  client.on('ready', () => {
+    whyNotConnected = undefined;
+  });
+  return async <T>(command: () => Promise<T>): Promise<T> => {
+    try {
+      return await command();
+    } catch (thrown) {
+      const error = redisError(thrown, scheme);
+      if (needsNewConnection(thrown)) whyNotConnected = error;
+      throw isDisconnected(thrown) ? (whyNotConnected ?? error) : error;
+    }
+  };
+}

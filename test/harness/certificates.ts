@@ -1,0 +1,19 @@
+/** Certificates for servers of tests, made with openssl. */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Why none can be made here, or false. */
+export const noOpenssl: string | false = spawnSync('openssl', ['version']).status !== 0 && 'openssl is not installed';
+
+/** A certificate for `localhost` that signed itself, and its key, as files in a folder; they work for any reader. */
+export function writeCertificate(folder: string, name = 'server') {
+  const [key, certificate] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)];
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '2'];
+  const files = ['-keyout', key, '-out', certificate];
+  execFileSync('openssl', ['req', '-x509', ...curve, ...subject, ...files], { stdio: 'ignore' });
+  for (const path of [key, certificate]) chmodSync(path, 0o644);
+  return { key, certificate };
+}
