@@ -23,7 +23,6 @@ const codes = {
   signer_unavailable: { status: 503, title: 'The signing key is unavailable' },
   clock_off: { status: 503, title: "The server's clock is wrong" },
   ledger_unavailable: { status: 503, title: 'The install ledger is unavailable' },
-  redis_unavailable: { status: 503, title: 'Redis is unavailable' },
   sign_in_unavailable: { status: 503, title: "The website's sign-in cannot be verified right now" },
   overloaded: { status: 503, title: 'The server is overloaded' },
   shutting_down: { status: 503, title: 'The server is shutting down' },
@@ -36,6 +35,7 @@ const codes = {
   key_denied: { status: 500, title: 'Access to the key was denied' },
   key_unreachable: { status: 500, title: 'The backend that holds the key cannot be reached' },
   state_invalid: { status: 500, title: 'The stored state cannot be used' },
+  redis_unavailable: { status: 502, title: 'Redis is unavailable' },
   package_invalid: { status: 502, title: 'The package is invalid' },
 
   // Reported by App Store Connect (docs/apple-facts.md §4.9).
