@@ -87,6 +87,12 @@ const registrationMetrics = (registers: Registry[]) => ({
     labelNames: ['app', 'code'] as const,
     registers,
   }),
+  keyProblem: new Gauge({
+    name: 'webdist_key_problem',
+    help: '1 if a key could not be read or opened again, by app, backend and code; a key as last read may still sign.',
+    labelNames: ['app', 'backend', 'code'] as const,
+    registers,
+  }),
   appStoreConnectRequests: new Counter({
     name: 'webdist_app_store_connect_requests_total',
     help: 'Requests to App Store Connect, by method and status (none: no response).',

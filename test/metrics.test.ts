@@ -4,6 +4,7 @@
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -132,6 +133,24 @@ t.test('WebdistNotSigning, WebdistRegistrationProblem, WebdistTokensFailing: App
     ),
     1,
   );
+});
+
+t.test('WebdistKeyUnreadable: a held key is damaged, then readable again', async (t) => {
+  const path = join(temporaryFolder(t), 'key.pem');
+  const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' });
+  writeFileSync(path, pem);
+  const { url, service, log } = await startReady(t, await startSandbox(t), { WEBDIST_KEY: `file://${path}` });
+  const series = 'webdist_key_problem{app="com.example.trailmap",backend="file",code="key_invalid"}';
+  t.equal(await readSeries(url, series), undefined);
+  writeFileSync(path, 'garbage');
+  await service.reconcile();
+  t.equal(await readSeries(url, series), 1);
+  t.equal((await askToken(url)).status, 200, 'the key as last read still signs');
+  t.match(log.text(), /"event":"key_unreadable".*but a restart would fail/);
+  writeFileSync(path, pem);
+  await service.reconcile();
+  t.equal(await readSeries(url, series), undefined);
+  t.match(log.text(), /"event":"key_readable"/);
 });
 
 t.test('WebdistAppStoreConnectFailing, -Limit, WebdistClockOff', async (t) => {

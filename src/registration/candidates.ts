@@ -1,7 +1,7 @@
 /**
  * The private halves that a server holds for one app, in the operator's order. The registered one signs; the others are
  * for a rotation. Refreshing them takes over a changed secret, ignores one that is not a key, and stops signing with one
- * that is gone.
+ * that is gone. A key whose backend has trouble is opened again until that works.
  */
 
 import type { KeyObject } from 'node:crypto';
@@ -13,6 +13,9 @@ import { isSecretLocator, type OpenOptions, openSecret, openSigner } from '../lo
 import type { SecretSource } from '../secrets/secret-source.ts';
 import type { GuardedSigner } from '../signer/guarded.ts';
 import { openLocalSigner } from '../signer/local.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { coalesced } from './coalesced.ts';
+import { nextCheckSeconds } from './next-check.ts';
 
 /** The key of one locator: a signer, or the problem. A signer with a problem still signs: only the last refresh failed. */
 export interface Candidate {
@@ -20,25 +23,30 @@ export interface Candidate {
   readonly backend: string;
   readonly signer: Signer | undefined;
   readonly problem: WebdistError | undefined;
-  /** Whether a remote signer failed so often that it is not called for a while. */
+  /** Whether a remote signer is not expected to sign now: it keeps failing, or its backend did not answer the last refresh. */
   readonly isPaused: boolean;
   /** Reads or opens the key again. One that has versions is pinned to the `registered` public half. Never throws. */
   refresh(registered?: KeyObject): Promise<void>;
   close(): Promise<void>;
 }
 
-/** `onChange` is called when a watched secret may have changed. */
 export type CandidateOptions = OpenOptions & {
   readonly env: Environment;
   readonly log: Logger;
+  /** Called when a watched secret may have changed, or the backend works again. Without it, nothing is watched or retried. */
   readonly onChange?: () => void;
+  readonly clock?: Pick<Clock, 'after' | 'random'>;
 };
+
+/** Pauses between attempts to open a key whose backend has trouble grow up to this. */
+const MAX_RETRY_SECONDS = 60;
 
 /** Opens the key that a locator names. Throws only `config_invalid`; any other failure is the candidate's `problem`. */
 export async function openCandidate(locator: string, options: CandidateOptions): Promise<Candidate> {
-  const candidate = isSecretLocator(locator)
-    ? localCandidate(await openSecret(locator, options.env, options), options)
-    : remoteCandidate(locator, options);
+  const holder = isSecretLocator(locator)
+    ? localHolder(await openSecret(locator, options.env, options), options)
+    : remoteHolder(locator, options);
+  const candidate = candidateOf(holder, options);
   await candidate.refresh();
   if (candidate.problem?.code === 'config_invalid') throw candidate.problem;
   return candidate;
@@ -58,72 +66,122 @@ export async function refreshAll(candidates: readonly Candidate[], registeredSpk
   await Promise.all(candidates.map((candidate) => candidate.refresh(registered)));
 }
 
+/** How a key is opened, wherever its private half is. */
+type Holder<S extends Signer> = {
+  readonly backend: string;
+  /** Opens the key as it is now; returns `current` if it has not changed. Throws `key_*` or `signer_unavailable`. */
+  open(current: S | undefined, registered: KeyObject | undefined): Promise<S>;
+  /** `problemSince`: when a refresh first failed, in `performance.now()`; undefined if the last one did not. */
+  isPaused(signer: S, problemSince: number | undefined): boolean;
+  /** What is done with a key that was opened before, while it cannot be opened again; for the log. */
+  readonly meanwhile: string;
+  close(): Promise<void>;
+};
+
+function candidateOf<S extends Signer>(holder: Holder<S>, { log, onChange, clock = systemClock }: CandidateOptions) {
+  const { backend, meanwhile } = holder;
+  let signer: S | undefined;
+  let problem: WebdistError | undefined;
+  let problemSince: number | undefined;
+  let pin: KeyObject | undefined;
+  let failures = 0;
+  let isOpen = false;
+  let isClosed = false;
+  let cancelRetry: (() => void) | undefined;
+
+  const adopt = (opened: S | undefined) => {
+    // Closing waits for running calls; nothing waits for it.
+    if (signer !== opened) void signer?.close();
+    signer = opened;
+  };
+  const { run } = coalesced(async () => {
+    cancelRetry?.();
+    const before = problem;
+    try {
+      adopt(await holder.open(signer, pin));
+      problem = problemSince = undefined;
+    } catch (error) {
+      problemSince ??= performance.now();
+      problem = toWebdistError(error, 'key_unreachable', 'The key cannot be read.');
+      if (isGone(problem)) adopt(undefined);
+    }
+    if (isClosed) adopt(undefined);
+    // The caller of `openCandidate` reports the first outcome.
+    if (isOpen) logChange(log, { backend, before, problem, meanwhile: signer ? meanwhile : 'It no longer signs.' });
+    isOpen = true;
+    failures = problem ? failures + 1 : 0;
+    if (problem && onChange && !isClosed && isTransient(problem)) cancelRetry = retryAfter(problem);
+  });
+  const retryAfter = ({ retryAfterSeconds }: WebdistError) => {
+    const { random } = clock;
+    const seconds = nextCheckSeconds({ intervalSeconds: MAX_RETRY_SECONDS, failures, retryAfterSeconds, random });
+    return clock.after(seconds * 1000, async () => {
+      await run();
+      if (!problem && !isClosed) onChange?.();
+    });
+  };
+  return {
+    backend,
+    get signer() {
+      return signer;
+    },
+    get problem() {
+      return problem;
+    },
+    get isPaused() {
+      return signer !== undefined && holder.isPaused(signer, problemSince);
+    },
+    refresh(registered?: KeyObject) {
+      pin = registered;
+      return run();
+    },
+    async close() {
+      isClosed = true;
+      cancelRetry?.();
+      await signer?.close();
+      await holder.close();
+    },
+  };
+}
+
 /** A key whose private half is read into this process. */
-function localCandidate(source: SecretSource, { log, onChange }: CandidateOptions): Candidate {
+function localHolder(source: SecretSource, { log, onChange }: CandidateOptions): Holder<Signer> {
+  const { backend } = source;
   const unwatch = onChange && source.watch?.(onChange);
   let text: string | undefined;
-  const candidate = {
-    backend: source.backend,
-    signer: undefined as Signer | undefined,
-    problem: undefined as WebdistError | undefined,
-    isPaused: false,
-    async refresh() {
-      try {
-        const read = await source.read();
-        candidate.problem = undefined;
-        if (read === text) return;
-        const { signer, repairs } = openLocalSigner(read, source.backend);
-        text = read;
-        const isOther = candidate.signer && spki(candidate.signer.publicKey) !== spki(signer.publicKey);
-        candidate.signer = signer;
-        if (repairs.length > 0)
-          log.info({ event: 'key_repaired', backend: source.backend, repairs }, 'repaired the key while reading it');
-        if (isOther) log.warn({ event: 'key_changed', backend: source.backend }, 'the secret now holds another key');
-      } catch (error) {
-        candidate.problem = keyProblem(error);
-        if (!isGone(candidate.problem)) return;
-        candidate.signer = undefined;
-        text = undefined;
-      }
+  return {
+    backend,
+    async open(current) {
+      const read = await source.read();
+      if (current && read === text) return current;
+      const { signer, repairs } = openLocalSigner(read, backend);
+      text = read;
+      if (repairs.length > 0)
+        log.info({ event: 'key_repaired', backend, repairs }, 'repaired the key while reading it');
+      if (current && spki(current.publicKey) !== spki(signer.publicKey))
+        log.warn({ event: 'key_changed', backend }, 'the secret now holds another key');
+      return signer;
     },
+    isPaused: () => false,
+    meanwhile: 'The key as last read still signs, but a restart would fail.',
     async close() {
       unwatch?.();
       await source.close();
     },
   };
-  return candidate;
 }
 
 /** A key that never leaves its backend. */
-function remoteCandidate(locator: string, options: CandidateOptions): Candidate {
-  const candidate = {
-    backend: locator.slice(0, locator.indexOf(':')),
-    signer: undefined as GuardedSigner | undefined,
-    problem: undefined as WebdistError | undefined,
-    get isPaused() {
-      return candidate.signer?.state === 'open';
-    },
-    async refresh(registered?: KeyObject) {
-      try {
-        const opened = await openSigner(locator, options.env, { ...options, registered });
-        const old = candidate.signer;
-        candidate.signer = opened;
-        candidate.problem = undefined;
-        await old?.close();
-      } catch (error) {
-        candidate.problem = keyProblem(error);
-        if (!isGone(candidate.problem)) return;
-        const old = candidate.signer;
-        candidate.signer = undefined;
-        await old?.close();
-      }
-    },
-    async close() {
-      await candidate.signer?.close();
-    },
-  };
-  return candidate;
-}
+const remoteHolder = (locator: string, options: CandidateOptions): Holder<GuardedSigner> => ({
+  backend: locator.slice(0, locator.indexOf(':')),
+  open: (_, registered) => openSigner(locator, options.env, { ...options, registered }),
+  isPaused: ({ state, signedAt }, problemSince) =>
+    state === 'open' || (problemSince !== undefined && signedAt < problemSince),
+  meanwhile: 'The connection opened before is still used.',
+  async close() {
+    // Only its signer is open.
+  },
+});
 
 /**
  * If a secret is gone or access to it is denied, the operator removed it: an emergency stop. An unreachable backend, or
@@ -131,4 +189,20 @@ function remoteCandidate(locator: string, options: CandidateOptions): Candidate 
  */
 const isGone = (problem: WebdistError) => hasCode(problem, 'key_absent', 'key_denied');
 
-const keyProblem = (error: unknown) => toWebdistError(error, 'key_unreachable', 'The key cannot be read.');
+/** The trouble can pass without a change by the operator. */
+const isTransient = (problem: WebdistError) => hasCode(problem, 'key_unreachable', 'signer_unavailable');
+
+type Outcome = {
+  readonly backend: string;
+  readonly before: WebdistError | undefined;
+  readonly problem: WebdistError | undefined;
+  readonly meanwhile: string;
+};
+
+/** A key that still signs from memory is easily forgotten until a restart, which then fails. */
+function logChange(log: Logger, { backend, before, problem, meanwhile }: Outcome): void {
+  if (problem?.message === before?.message) return;
+  if (!problem) log.info({ event: 'key_readable', backend }, 'the key can be read again');
+  else
+    log.warn({ event: 'key_unreadable', backend, code: problem.code, err: problem }, `${problem.message} ${meanwhile}`);
+}

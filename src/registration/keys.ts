@@ -3,6 +3,7 @@
  * what only an operator can fix, and starts the watch over the registration.
  */
 
+import { bulkhead } from 'cockatiel';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import type { Environment } from '../environment.ts';
@@ -18,6 +19,9 @@ import { watchNotice } from './rotation/watch.ts';
 import { refuseAppleKeyFiles, refuseSameKey, refuseUnusableApiKey, refuseUnusableKeys } from './start-up-checks.ts';
 import { openRegistrationStore } from './store.ts';
 import { type RegistrationWatch, watchRegistration } from './watch.ts';
+
+/** Apps whose keys are opened at the same time; more requests could be throttled. */
+const APPS_IN_PARALLEL = 32;
 
 export interface Keys {
   readonly apps: readonly AppRegistration[];
@@ -48,22 +52,29 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
   await using opening = new AsyncDisposableStack();
   let watch: RegistrationWatch | undefined;
   const open = async (locator: string) => {
-    const candidate = await openCandidate(locator, { env, log, onChange: () => void watch?.reconcile() });
+    const candidate = await openCandidate(locator, { env, log, clock, onChange: () => void watch?.reconcile() });
     opening.defer(() => candidate.close());
     return candidate;
   };
 
   for (const app of config.apps) refuseAppleKeyFiles(app);
-  const apps = [];
-  for (const app of config.apps) {
-    const candidates = await Promise.all(app.key.map(open));
+  // In parallel, so that backends that do not answer delay the start by about one time limit, not by one each.
+  const inParallel = bulkhead(APPS_IN_PARALLEL, config.apps.length);
+  const [apiKey, appKeys] = await Promise.all([
+    config.appStoreConnect && open(config.appStoreConnect.privateKey),
+    Promise.all(
+      config.apps.map((app) =>
+        inParallel.execute(async () => ({ app, candidates: await Promise.all(app.key.map(open)) })),
+      ),
+    ),
+  ]);
+  const apps = appKeys.map(({ app, candidates }) => {
     refuseUnusableKeys({ app, candidates }, log);
-    apps.push(ownRegistration(app, candidates, log));
-  }
+    return ownRegistration(app, candidates, log);
+  });
   const domain = ownDomainRegistration(config.domain, log);
   let apple: AppleConnection | undefined;
-  if (config.appStoreConnect) {
-    const apiKey = await open(config.appStoreConnect.privateKey);
+  if (config.appStoreConnect && apiKey) {
     refuseUnusableApiKey(apiKey);
     refuseSameKey(apiKey, apps);
     apple = openAppleConnection(config.appStoreConnect, { apiKey, observer, log, now: clock.now });

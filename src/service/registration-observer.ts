@@ -10,8 +10,11 @@ export function observeRegistration(metrics: Metrics, tracing: Tracing | undefin
     check: (work) => traced(tracing, 'registration check', work),
     changed(apps, domain) {
       metrics.registrationProblem.reset();
-      for (const { app, state, canSign } of apps) {
+      metrics.keyProblem.reset();
+      for (const { app, state, canSign, candidates } of apps) {
         const labels = { app: app.bundleId };
+        for (const { backend, problem } of candidates)
+          if (problem) metrics.keyProblem.set({ ...labels, backend, code: problem.code }, 1);
         metrics.registered.set(labels, canSign ? 1 : 0);
         if (state.registered) metrics.keySeen.set(labels, Date.parse(state.registered.seenAt) / 1000);
         if (state.problem) metrics.registrationProblem.set({ ...labels, code: state.problem.code }, 1);

@@ -44,6 +44,8 @@ export type GuardOptions = Partial<typeof guardDefaults>;
 /** A guarded signer. For health, `state` is `open` from when the breaker opens until a call succeeds again. */
 export interface GuardedSigner extends Signer {
   readonly state: 'closed' | 'open';
+  /** When a call last succeeded, in `performance.now()`. */
+  readonly signedAt: number;
   sign(data: Uint8Array): Promise<Uint8Array>;
 }
 
@@ -73,6 +75,8 @@ export async function proveAndGuard(signer: Signer): Promise<GuardedSigner> {
 export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner {
   const limits = { ...guardDefaults, ...options };
   let pausedUntil = 0;
+  // It has signed once; see `proveAndGuard`.
+  let signedAt = performance.now();
   const breaker = circuitBreaker(
     handleWhen((error) => !isThrottled(error)),
     {
@@ -107,6 +111,9 @@ export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner
     get state() {
       return breaker.state === CircuitState.Closed ? 'closed' : 'open';
     },
+    get signedAt() {
+      return signedAt;
+    },
     async sign(data) {
       refuseWhilePaused();
       const call = policy.execute(async () =>
@@ -114,7 +121,9 @@ export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner
       );
       running.add(call);
       try {
-        return await call;
+        const signature = await call;
+        signedAt = performance.now();
+        return signature;
       } catch (cause) {
         throw unavailable(signer, cause);
       } finally {
