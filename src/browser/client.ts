@@ -11,7 +11,7 @@ export type InstallRequest = {
   readonly account?: string;
   /** The page's own OAuth subject token; goes into the install URL. */
   readonly token?: string;
-  /** What stands for the device in the ledger. */
+  /** The id that stands for the device in the ledger. */
   readonly subject?: string;
   readonly dtype?: 'download' | 'redownload';
   /** ISO 3166-1 alpha-2, upper case. */
@@ -32,7 +32,7 @@ export type InstallAnswer = {
   readonly installUrl?: string;
 };
 
-/** Problem details (RFC 9457) with the code that the contract lists. */
+/** Problem details (RFC 9457); docs/http-api.md lists the codes. */
 export type Problem = {
   readonly type: string;
   readonly title: string;
@@ -45,7 +45,7 @@ export type Problem = {
 /** Evidence that a token was used: its nonce, or with an API key also the app and the subject. */
 export type InstallEvidence = { readonly nonce: string } | { readonly app?: string; readonly subject: string };
 
-/** The service refused, or could not be reached: then `status` is 0 and `code` is `unreachable`. */
+/** The service refused, or it could not be reached; in the second case, `status` is 0 and `code` is `unreachable`. */
 export class InstallTokenError extends Error {
   override readonly name = 'InstallTokenError';
   readonly code: string;
@@ -62,11 +62,11 @@ export class InstallTokenError extends Error {
 }
 
 export type InstallClientOptions = {
-  /** Address of the service, with the path it is under, if any. */
+  /** Address of the service, including its path if it has one. */
   readonly server: string | URL;
-  /** For the website's server only: never give it to a page. */
+  /** For the website's server only. Never put it into a page. */
   readonly apiKey?: string;
-  /** Instead of the global `fetch`. */
+  /** Used instead of the global `fetch`. */
   readonly fetch?: typeof fetch;
 };
 
@@ -79,7 +79,7 @@ export type InstallClient = {
   reportInstall(evidence: InstallEvidence, signal?: AbortSignal): Promise<void>;
 };
 
-/** Creates a client. It sends one request per call; the caller decides whether to retry. */
+/** Creates a client. Each call sends one request; the caller decides whether to retry. */
 export function installClient({ server, apiKey, fetch = globalThis.fetch }: InstallClientOptions): InstallClient {
   const base = new URL(server);
   if (!base.pathname.endsWith('/')) base.pathname += '/';

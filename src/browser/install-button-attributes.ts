@@ -12,11 +12,11 @@ export type InstallButtonAttributes = TextAttributes & {
   readonly account?: string | undefined;
   /** The page's own OAuth subject token; goes into the install URL. */
   readonly 'subject-token'?: string | undefined;
-  /** Address of the service, with the path it is under, if any. */
+  /** Address of the service, including its path if it has one. */
   readonly server?: string | undefined;
-  /** What this visitor can do, instead of what the browser says. */
+  /** Overrides the button's own detection: `yes` if this visitor can install, else the reason why not. */
   readonly support?: 'yes' | Reason | undefined;
-  /** Whether the attributes `state` and `code` follow the state. Not with frameworks that hydrate. */
+  /** Whether the button sets the attributes `state` and `code`. Do not use it with frameworks that hydrate. */
   readonly reflect?: boolean | '' | undefined;
   /** Share of visits that send reports, 0 to 1. */
   readonly 'report-share'?: string | number | undefined;

@@ -1,8 +1,11 @@
-/** The events of `<install-button>`; both bubble, also out of a shadow root. */
+/** The events of `<install-button>`. Both bubble and cross shadow roots. */
 
 export type InstallState = 'loading' | 'ready' | 'unsupported' | 'error' | 'limited';
 
-/** Detail of the event `install-state`: `code` says why there is no link, `help` is the page about it. */
+/**
+ * Detail of the event `install-state`: `code` says why there is no link, and `help` is the URL of the page that
+ * explains it.
+ */
 export type InstallStateDetail = Readonly<{
   state: InstallState;
   code: string | undefined;

@@ -2,14 +2,14 @@
 
 import { english, type Texts } from './install-button-english.ts';
 
-/** An ISO 639 code. The nearest `lang` counts, also outside the shadow root that the button is in. */
+/** Returns the ISO 639 code of the nearest `lang`, which may be outside the shadow root that the button is in. */
 export function languageOf(button: Element): string {
   let node: Node | null = button;
   while (node && !(node as HTMLElement).lang) node = node.parentNode ?? (node as ShadowRoot).host ?? null;
   return ((node as HTMLElement | null)?.lang || navigator.language).split('-')[0]?.toLowerCase() ?? 'en';
 }
 
-/** English where there is no translation, or where the page forbids loading it. */
+/** Returns English if there is no translation, or if the page forbids loading it. */
 export const loadTexts = (language: string): Promise<Texts> =>
   import('./install-button-texts.ts').then(
     ({ texts }) => texts[language] ?? english,

@@ -2,10 +2,10 @@
 
 import type { InstallAnswer, Problem } from './client.ts';
 
-/** The link held now. Times in milliseconds of this device's clock; the server's may differ from it. */
+/** The link held now. Times are in milliseconds of this device's clock, which may differ from the server's. */
 export type Held = { readonly url: string; readonly nonce: string; readonly renewAt: number; readonly endsAt: number };
 
-/** Why there is no link. `waitUntil` is Infinity where waiting does not help. */
+/** Why there is no link. `waitUntil` is Infinity if waiting does not help. */
 export type Failure = {
   readonly state: 'error' | 'limited';
   readonly code: string;
@@ -31,12 +31,15 @@ export class Link {
     this.#onChange = onChange;
   }
 
-  /** Whether the server named a time that has not come. */
+  /** Whether the server requested a wait that is not over yet. */
   get isToWait(): boolean {
     return Boolean(this.failure?.isServersWish && this.failure.waitUntil > Date.now());
   }
 
-  /** Drops an expired link and requests a link when one is due. Returns when to check again, in milliseconds; Infinity: never. */
+  /**
+   * Drops an expired link, and requests a new one when it is due. Returns when to check again, in milliseconds, or
+   * Infinity for never.
+   */
   check(isWanted: boolean): number {
     const now = Date.now();
     if (this.held && now >= this.held.endsAt) this.held = undefined;
@@ -46,8 +49,8 @@ export class Link {
   }
 
   /**
-   * Takes a link that the website's server rendered, unless it is for another app, has ended, or was taken before.
-   * The page is at least as old as the link, so that a slow clock cannot lengthen its life.
+   * Takes a link that the website's server rendered, unless it is for another app, its token is about to expire, or it
+   * was taken before. The link's age is at least the page's, so that a slow clock cannot extend its life.
    */
   adopt(url: string | undefined, app: string | null): void {
     if (this.held || !url?.startsWith(PREFIX) || url === this.#adopted) return;
@@ -77,7 +80,7 @@ export class Link {
     const beganAt = Date.now();
     try {
       const response = await this.#send(AbortSignal.any([request.signal, AbortSignal.timeout(TIMEOUT_MS)]));
-      // A token that does not arrive whole is no token; a refusal can be a proxy's page.
+      // Treats a truncated answer as a failure. A refusal may also be a proxy's own page.
       const body = await response.json().catch((error) => {
         if (response.ok) throw error;
         return {};
@@ -131,7 +134,7 @@ function heldFrom(url: string, nonce: string, lifetimeSeconds: number, beganAt: 
 
 type Claims = Readonly<{ nonce: string; iat: number; exp: number; bid: string; iss: string }>;
 
-/** The claims of an install token, which is not verified here; undefined when it cannot be read. */
+/** Returns the claims of an install token, or undefined if they cannot be read. Does not verify the token. */
 function claimsIn(installToken: string): Claims | undefined {
   try {
     return JSON.parse(atob((installToken.split('.')[1] ?? '').replace(/-/g, '+').replace(/_/g, '/')));

@@ -1,8 +1,8 @@
-/** What a page sets on the button: properties that are attributes, too. */
+/** The options that a page sets on the button. Each is a property and an attribute. */
 
 import type { Reason } from './install-button-support.ts';
 
-/** Property names by their attributes. */
+/** Maps each attribute to its property. */
 export const OPTIONS = {
   app: 'app',
   account: 'account',
@@ -11,7 +11,7 @@ export const OPTIONS = {
   support: 'support',
 };
 
-/** Where there is no DOM, as in a server that renders the page, a class that is never used. */
+/** Where there is no DOM, such as in server-side rendering, this is a class that is never used. */
 const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
 
 export class Options extends Base {
@@ -21,9 +21,9 @@ export class Options extends Base {
   declare account: string | null;
   /** The page's own OAuth subject token; goes into the install URL. */
   declare subjectToken: string | null;
-  /** Address of the service, with the path it is under, if any. */
+  /** Address of the service, including its path if it has one. */
   declare server: string | null;
-  /** What this visitor can do, instead of what the browser says: `yes` or a reason. */
+  /** Overrides the button's own detection: `yes` if this visitor can install, else the reason why not. */
   declare support: 'yes' | Reason | null;
 }
 
@@ -38,7 +38,10 @@ for (const [attribute, property] of Object.entries(OPTIONS))
     },
   });
 
-/** Sets again what a page set before the class was defined: such a property hides the accessor of the same name. */
+/**
+ * Sets each property again that the page set before the class was defined, because such a property hides the accessor
+ * of the same name.
+ */
 export function upgradeProperties(button: Options): void {
   for (const name of ['accessToken', ...Object.values(OPTIONS)] as 'app'[]) {
     const value = Object.getOwnPropertyDescriptor(button, name)?.value;

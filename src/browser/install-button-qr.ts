@@ -1,4 +1,4 @@
-/** The QR code for visitors of <install-button> on another device; loaded only for them. */
+/** The QR code that <install-button> shows to visitors on other devices. It is loaded only for them. */
 
 import { encode } from 'uqr';
 

@@ -6,8 +6,8 @@
 const STEPS = ['shown', 'ready', 'tapped'];
 
 /**
- * Sends what is new in `notes` (steps and codes) when the page is hidden and after each tap: at most a few small
- * requests a visit. Each word is sent once.
+ * Sends the new `notes` (steps and codes) when the page is hidden and after each tap: at most a few small requests per
+ * visit. Each word is sent once.
  */
 export function startReports(button: HTMLElement, notes: ReadonlySet<string>, send: (body: object) => void): void {
   const sent = new Set<string>();
@@ -28,7 +28,7 @@ export function startReports(button: HTMLElement, notes: ReadonlySet<string>, se
     flush();
     isLeaving = true;
   });
-  // Requests that end because the page goes away are not failures.
+  // A request that is aborted because the page unloads is not a failure.
   addEventListener('pageshow', () => {
     if (isLeaving) for (const note of notes) sent.add(note);
     isLeaving = false;

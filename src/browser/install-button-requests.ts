@@ -7,7 +7,7 @@ export class Requests {
   accessToken: string | undefined;
   readonly #button: HTMLElement;
 
-  /** Reads the attributes of `button` anew for each request. */
+  /** Reads the attributes of `button` for each request. */
   constructor(button: HTMLElement) {
     this.#button = button;
   }
@@ -19,9 +19,9 @@ export class Requests {
     return this.#post('install-token', body, { credentials: 'include', signal });
   }
 
-  /** Sends what the visitor does not wait for, also while the page goes away. */
+  /** Sends data that the visitor does not wait for, even while the page unloads. */
   report(path: string, body: object): void {
-    // A beacon carries no credential but the cookie.
+    // A beacon cannot carry a credential other than the cookie.
     if (this.accessToken) this.#post(path, body, { keepalive: true }).catch(console.warn);
     else navigator.sendBeacon(this.#url(path), new Blob([JSON.stringify(body)], { type: 'application/json' }));
   }

@@ -1,6 +1,6 @@
 /**
- * What differs between the two ways the button reaches a page: from webdist, which fills in its setting, and from the
- * npm package, which has `undefined` for the address and reports nothing by itself (src/browser/package/modules.ts).
+ * The values that differ between the two ways in which a page gets the button. webdist fills in its own setting. The
+ * npm package has no address (`undefined`) and sends no reports by default (src/browser/package/modules.ts).
  */
 
 /** The address the module was loaded from, which is where the service is. */

@@ -1,8 +1,8 @@
-/** The button's style, and how it gets into a shadow root. */
+/** The button's style, and the function that adds it to a shadow root. */
 
 /**
- * Each state keeps the others' space: link and retry share a cell, and `.space` holds every message of a supported
- * browser, so that nothing moves. The transparent border shows in forced colours.
+ * The size is the same in every state, so that nothing on the page moves: link and retry share a cell, and `.space`
+ * reserves room for every message of a supported browser. The transparent border shows in forced colours.
  */
 const css = `
 :host { display: inline-grid; grid-template: auto auto / 100%; align-content: start; gap: .4em; inline-size: min(20em, 100%) }
@@ -32,7 +32,7 @@ div { grid-area: 1 / 1; pointer-events: none }
 
 let sheet: CSSStyleSheet | undefined;
 
-/** Styles a shadow root; with a style element before iOS 16.4, whose browsers cannot construct style sheets. */
+/** Styles a shadow root. Browsers before iOS 16.4 cannot construct style sheets, so they get a style element. */
 export function addStyle(root: ShadowRoot): void {
   try {
     if (!sheet) {

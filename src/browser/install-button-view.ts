@@ -1,4 +1,4 @@
-/** What the visitor sees of the button: four parts in a shadow root, whose size is the same in every state. */
+/** The visible button: four parts in a shadow root. Its size is the same in every state. */
 
 import type { Texts } from './install-button-english.ts';
 import { addStyle } from './install-button-style.ts';
@@ -13,7 +13,7 @@ export type Look = {
   readonly isToWait: boolean;
 };
 
-/** The messages a supported browser can get, whose space is kept. */
+/** The messages that a supported browser can show. The button reserves space for them. */
 const SPACE: readonly (keyof Texts)[] = ['loading', 'tapped', 'error', 'offline', 'limited'];
 
 export class View {
@@ -28,14 +28,14 @@ export class View {
     this.#root = root;
     addStyle(root);
     this.link.role = 'link';
-    this.link.tabIndex = 0; // reachable also while it leads nowhere, so that focus is not lost
+    this.link.tabIndex = 0; // focusable even without a URL, so that focus is not lost
     this.retry.type = 'button';
     this.#qr.ariaHidden = 'true';
     this.#qr.hidden = true;
     this.#message.role = 'status';
   }
 
-  /** Writes only what changed, so that a screen reader says it once. */
+  /** Writes only changed text, so that a screen reader reads it once. */
   show({ message, reason, url, canRetry, isToWait }: Look, text: (name: keyof Texts) => string): void {
     const { link, retry } = this;
     if (!link.isConnected) this.#append();

@@ -1,5 +1,5 @@
 /**
- * `<install-button>`: a link that starts an install, with a fresh token in it before the visitor taps
+ * `<install-button>`: a link that starts an install. It holds a fresh token before the visitor taps
  * (docs/install-button.md). Where there is no DOM, importing this module defines nothing.
  */
 
@@ -32,7 +32,7 @@ export class InstallButton extends Options {
   readonly #notes = new Set<string>();
   #listening: AbortController | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Undefined while they are loaded. */
+  /** Undefined until they are loaded. */
   #texts: Texts | undefined = english;
   #isNear = false;
   #isTapped = false;
@@ -101,7 +101,7 @@ export class InstallButton extends Options {
     this.#check();
   }
 
-  /** The link is kept: frameworks move an element by removing and inserting it. */
+  /** Keeps the link, because frameworks move an element by removing and inserting it. */
   disconnectedCallback(): void {
     this.#listening?.abort();
     this.#listening = undefined;
@@ -118,18 +118,18 @@ export class InstallButton extends Options {
     if (name.startsWith('text-')) this.#render();
     else if (!this.#isStale) {
       this.#isStale = true;
-      queueMicrotask(() => this.refresh()); // once for all that changes together
+      queueMicrotask(() => this.refresh()); // one update for all attributes that change together
     }
   }
 
-  /** Drops the link and gets another, for example when the visitor has signed in. */
+  /** Drops the link and requests another, for example after the visitor signed in. */
   refresh(): void {
     this.#isStale = this.#isTapped = false;
     this.#source.reset();
     this.#check();
   }
 
-  /** Checks clock, page and network, does what is due, and sets the timer for the next check. */
+  /** Checks the clock, the page and the network, acts on them, and sets the timer for the next check. */
   readonly #check = (event?: Event): void => {
     clearTimeout(this.#timer);
     if (!this.#listening) return;
@@ -138,7 +138,7 @@ export class InstallButton extends Options {
     const rendered = this.querySelector<HTMLAnchorElement>('a[href^="marketplace-kit:"]');
     if (isWanted && rendered) this.#source.adopt(rendered.href, this.app);
     const nextAt = this.#source.check(isWanted);
-    // A timer takes no more than 31 bits; checking too early does no harm.
+    // A timer's delay is limited to 31 bits. Checking too early does no harm.
     if (nextAt < Infinity) this.#timer = setTimeout(this.#check, Math.min(nextAt - Date.now(), 2 ** 31 - 1));
     this.#render();
   };
@@ -147,7 +147,7 @@ export class InstallButton extends Options {
     this.#check();
     const { held } = this.#source;
     if (!held) {
-      event.preventDefault(); // no link, or one that ended while the device slept
+      event.preventDefault(); // there is no link, or it expired while the device slept
       this.#notes.add('tapped_early');
       return;
     }
@@ -156,7 +156,7 @@ export class InstallButton extends Options {
     const { nonce, url: installUrl } = held;
     this.#requests.report('installs', { nonce });
     this.#emit('install-tap', { nonce, installUrl } satisfies InstallTapDetail);
-    // Only after the browser has followed the link: it reads `href` when this handler is done.
+    // Deferred until the browser has followed the link, because it reads `href` after this handler returns.
     setTimeout(() => {
       if (this.#source.held === held) this.#source.held = undefined;
       this.#check();
@@ -175,7 +175,7 @@ export class InstallButton extends Options {
       ? 'ready'
       : (failure?.state ?? (isOffline ? 'error' : 'loading'));
     const state: InstallState = reason ? 'unsupported' : usable;
-    if (!this.#texts && state === 'loading') return; // not in one language first, then in another
+    if (!this.#texts && state === 'loading') return; // so that the text does not appear in one language and then change to another
     const isPrompted = this.#isTapped && (state === 'ready' || state === 'loading');
     const message = reason ?? (isPrompted ? 'tapped' : isOffline ? 'offline' : usable);
     const texts = this.#texts ?? english;
@@ -193,7 +193,7 @@ export class InstallButton extends Options {
       states?.clear();
       for (const name of names) if (name) states?.add(name);
     } catch {
-      // Chromium before 125 has only states whose names start with two dashes.
+      // Chromium before 125 accepts only states whose names start with two dashes.
     }
   }
 

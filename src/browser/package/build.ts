@@ -1,6 +1,6 @@
 /**
- * The part of `npm run build` that is about the button. Minifies its modules: for webdist into `dist/browser`, in
- * place of what tsc wrote there, and for the npm package `webdist-button` into `dist/button-package`.
+ * The part of `npm run build` that builds the button. It minifies the modules for webdist into `dist/browser`, where
+ * they replace tsc's output, and for the npm package `webdist-button` into `dist/button-package`.
  */
 
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { buttonModules } from './modules.ts';
 const root = new URL('../../../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
 
-/** The folder that tsc wrote: `dist`, or the first argument. */
+/** The folder with tsc's output: `dist`, or the first argument. */
 const dist = pathToFileURL(`${resolve(process.argv[2] ?? fileURLToPath(new URL('dist', root)))}/`);
 const served = new URL('browser/', dist);
 const packed = new URL('button-package/', dist);
@@ -29,7 +29,7 @@ for (const [name, text] of Object.entries(modules)) writeFileSync(new URL(name, 
 
 rmSync(packed, { recursive: true, force: true });
 mkdirSync(packed);
-// A bundle's address says nothing about where the service is, and some bundlers would write a path of theirs here.
+// In a bundle, `import.meta.url` is not the service's address, and some bundlers replace it with a path of their own.
 for (const [name, text] of Object.entries(modules))
   writeFileSync(new URL(name, packed), await minified(text.replace('import.meta.url', 'undefined')));
 writeFileSync(new URL('client.js', packed), stripTypeScriptTypes(read('src/browser/client.ts')).replace(/ +$/gm, ''));

@@ -1,13 +1,13 @@
 /**
- * The button's modules as browsers get them, from webdist and from the npm package. The button itself is one file:
- * the modules it imports statically are joined, so that a device makes one request and an integrity hash covers it.
- * What it imports dynamically stays separate. Only Node's own modules are used: no bundler, no minifier.
+ * The button's modules as browsers get them, from webdist and from the npm package. The button itself is one file,
+ * joined from the modules that it imports statically. So a device makes one request, and one integrity hash covers it.
+ * Modules that it imports dynamically stay separate. Only Node's own modules are used: no bundler, no minifier.
  */
 
 import { readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 
-/** Comment lines and indentation, which browsers do not need. */
+/** Matches comment lines and indentation, which browsers do not need. */
 const COMMENT_LINES = /^\s*(\/\/|\/?\*).*\n?/gm;
 const INDENTATION = /^ +/gm;
 
@@ -15,7 +15,7 @@ const STATIC_IMPORT = /^import (?:type )?[^;(]*? from '\.\/([\w-]+)\.[tj]s';\n/g
 
 const isSource = import.meta.url.endsWith('.ts');
 
-/** File names and texts, in JavaScript: in a checkout from the sources, in `dist` from what was built. */
+/** Returns file names and texts, in JavaScript: from the sources in a checkout, from the built files in `dist`. */
 export function buttonModules(): Readonly<Record<string, string>> {
   return {
     'install-button.js': joined('install-button'),
@@ -28,7 +28,10 @@ export function buttonModules(): Readonly<Record<string, string>> {
   };
 }
 
-/** One module with all it imports statically. Their top-level names have to differ: else the file does not parse. */
+/**
+ * Joins one module with all modules that it imports statically. Their top-level names must differ; otherwise the file
+ * does not parse.
+ */
 function joined(entry: string): string {
   const seen = new Set<string>();
   const parts: string[] = [];
