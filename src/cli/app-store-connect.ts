@@ -1,4 +1,4 @@
-/** App Store Connect for commands. They need only its own settings: no app, no ledger and no website. */
+/** Opens App Store Connect for commands. They need only the ASC_* settings: no app, no ledger and no website. */
 
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
 import { appStoreConnectSettings, processEnvironment, processSettings } from '../config/config.ts';
@@ -11,7 +11,10 @@ import { type ShowProgress, withProgress } from './terminal.ts';
 type AscSettings = ReturnType<typeof appStoreConnectSettings>;
 type Work<T> = (asc: AppStoreConnect, settings: AscSettings, show: ShowProgress) => Promise<T>;
 
-/** Opens App Store Connect, runs `work`, closes it. `what` describes the work to the user. Throws as `work` and `withKey` do. */
+/**
+ * Opens App Store Connect, runs `work`, and closes it. `what` describes the work to the user. Throws what `work` and
+ * `withKey` throw.
+ */
 export async function withAppStoreConnect<T>(what: string, work: Work<T>): Promise<T> {
   const settings = appStoreConnectSettings(processSettings());
   return withKey(settings.privateKey, 'ASC_PRIVATE_KEY', (signer) =>
@@ -26,7 +29,10 @@ export async function withAppStoreConnect<T>(what: string, work: Work<T>): Promi
   );
 }
 
-/** Opens a private key, runs `work`, closes the key. Throws `config_invalid`, and `key_*` with `source` in the message. */
+/**
+ * Opens a private key, runs `work`, and closes the key. Throws `config_invalid`, and `key_*` with `source` in the
+ * message.
+ */
 export async function withKey<T>(locator: string, source: string, work: (signer: Signer) => Promise<T>): Promise<T> {
   const log = openLog('silent');
   const key = await openCandidate(locator, { env: processEnvironment(), log });

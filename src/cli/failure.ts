@@ -1,7 +1,7 @@
 /**
- * What a command reports about a thrown value: one line for stderr, and the exit code. Messages of foreign errors are never
- * printed, because they can contain credentials, and neither are whole error objects, to which libraries attach requests and
- * responses. Only the members listed here are printed, and only if they have the form of a code.
+ * Turns a thrown value into one line for stderr and an exit code. Messages of foreign errors are never printed, because
+ * they can contain credentials. Error objects are never printed whole, because libraries attach requests and responses
+ * to them. Only the members listed here are printed, and only if they have the form of a code.
  */
 
 import { CommanderError } from 'commander';
@@ -10,16 +10,18 @@ import { WebdistError } from '../errors.ts';
 export type Failure = {
   /** Undefined if commander has already printed it. */
   readonly line: string | undefined;
-  /** 1: failed, 2: wrong usage; 0 for commander's help and version, which it also throws. */
+  /** 1: failed. 2: wrong usage. 0: commander printed help or the version, which it reports by throwing. */
   readonly exitCode: 0 | 1 | 2;
-  /** The stack of a foreign error, without messages: for LOG_LEVEL=debug. */
+  /** The stack of a foreign error, without messages. Printed with LOG_LEVEL=debug. */
   readonly frames: readonly string[];
 };
 
 const MAX_CAUSES = 4;
 const MAX_FRAMES = 20;
 
-/** Class names such as `AccessDeniedException`; codes such as `ECONNREFUSED`, `28P01`, `ERR_INVALID_URL`. */
+/**
+ * Matches class names such as `AccessDeniedException`, and codes such as `ECONNREFUSED`, `28P01`, `ERR_INVALID_URL`.
+ */
 const CLASS_NAME = /^[A-Z$][A-Za-z$]{1,60}$/;
 const CODE = /^(?:E[A-Z0-9]{2,20}|ERR_[A-Z0-9_]{2,60}|[0-9A-Z]{5}|[A-Z]{2,20}(?:_[A-Z0-9]{1,20}){0,5})$/;
 const SYSTEM_CALL = /^[a-z]{2,20}$/;
@@ -45,7 +47,7 @@ function chainOf(thrown: unknown): string[] {
 /** The first error of an AggregateError. */
 const firstInner = (error: unknown): unknown => member(member(error, 'errors'), '0');
 
-/** Its class and codes, such as `Error (ECONNREFUSED, connect)`. */
+/** The class and the codes of an error, such as `Error (ECONNREFUSED, connect)`. */
 function summaryOf(error: unknown): string {
   if (isA(WebdistError, error)) return `${error.name} (${error.code})`;
   if (!isObject(error)) return `a thrown ${error === null ? 'null' : typeof error}`;
@@ -68,7 +70,7 @@ function summaryOf(error: unknown): string {
 
 const FRAME = /^ {4}at (?:[\w$.<>[\] ]{1,100} \()?(?:file:\/\/\/|node:)[^\s()]{1,300}:\d+:\d+\)?$/;
 
-/** The lines of the stack that name code; the others are the message. */
+/** The lines of the stack that name a place in the code. The other lines are the message. */
 function framesOf(error: unknown): string[] {
   const stack = member(error, 'stack');
   if (typeof stack !== 'string') return [];

@@ -1,4 +1,7 @@
-/** Parsers for the values of options. For an invalid value they throw commander's error, which names the expected one (exit 2). */
+/**
+ * Parsers for the values of options. For an invalid value they throw commander's error, which says what is expected
+ * (exit 2).
+ */
 
 import { InvalidArgumentError } from 'commander';
 
@@ -19,5 +22,5 @@ export function webUrl(text: string): URL {
   return new URL(text);
 }
 
-/** For an option that may be repeated. */
+/** Collects the values of an option that may be repeated. */
 export const collected = (entry: string, before: readonly string[] = []) => [...before, entry];

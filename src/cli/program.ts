@@ -1,6 +1,6 @@
 /**
- * All commands. Only their command lines are loaded here; the code that does the work, with everything that it needs, is
- * loaded when its command runs.
+ * All commands. Only their command lines are loaded here. The code that does a command's work, and everything that it
+ * imports, is loaded when the command runs.
  */
 
 import { Command, CommanderError } from 'commander';
@@ -21,7 +21,7 @@ import { serveCommand } from './serve/command.ts';
 import { tokenCommand } from './token/command.ts';
 import { whoamiCommand } from './whoami/command.ts';
 
-/** The whole program. Parsing throws commander's errors instead of ending the process. */
+/** The whole program. Parsing errors are thrown; they do not end the process. */
 export function buildProgram(): Command {
   const program = new Command('webdist')
     .description('Install verification tokens for iOS apps distributed from your own website')
@@ -47,12 +47,16 @@ export function buildProgram(): Command {
   return configured(program);
 }
 
-/** Applies the settings to every command: commander passes them on only to commands that it creates itself. */
+/**
+ * Applies commander's settings to every command, because commander passes them on only to commands that it creates
+ * itself.
+ */
 function configured(command: Command): Command {
-  // Options after a subcommand are the subcommand's, even if the command before it has options of the same name.
+  // Options after a subcommand belong to the subcommand, even if its parent has options of the same name.
   command.exitOverride().enablePositionalOptions().showSuggestionAfterError();
   command.showHelpAfterError(`(see ${pathOf(command)} --help)`);
-  // For commander a bare group is an error. Here it prints its help on stdout, and the exit code is 0.
+  // To commander, a group without a subcommand is an error. Here the group prints its help on stdout, and the exit code
+  // is 0.
   command.help = () => {
     command.outputHelp();
     throw new CommanderError(0, 'commander.help', '(outputHelp)');

@@ -1,10 +1,12 @@
 /** Messages on stderr. */
 
-/** Writes text to stderr. A stderr that cannot be written, such as a file on a full disk, is no reason to fail. */
+/**
+ * Writes text to stderr. A command must not fail because stderr cannot be written, for example a file on a full disk.
+ */
 export function writeStderr(text: string): void {
   try {
     process.stderr.write(text);
   } catch {
-    // There is no other place to report it.
+    // There is nowhere else to report this.
   }
 }

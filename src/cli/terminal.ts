@@ -27,7 +27,7 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
 
 const oneLine = (text: string) => text.replace(/\p{Cc}+/gu, ' ');
 
-/** Only on a terminal and without NO_COLOR: `styleText` checks stdout itself. */
+/** Colours appear only on a terminal and without NO_COLOR; `styleText` checks both. */
 export const bold = (text: string): string => styleText('bold', text);
 
 const colours = { ok: 'green', warn: 'yellow', fail: 'red', info: 'blue' } as const;
@@ -37,15 +37,15 @@ export const resultWord = (result: keyof typeof colours): string => styleText(co
 
 const CLEAR_LINE = '\r\u001b[2K';
 
-/** Writes a line to stderr; on a terminal, in place of the progress line. */
+/** Writes a line to stderr. On a terminal, the line replaces the progress line. */
 export const say = (line: string) => void process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ''}${line}\n`);
 
 /** Replaces the text of the progress line. */
 export type ShowProgress = (text: string) => void;
 
 /**
- * Runs `work`. On a terminal, after one second a line shows what it is doing and for how long, unless `work` shows its own
- * text. Elsewhere nothing is printed.
+ * Runs `work`. On a terminal, after one second a progress line shows the step and its duration, unless `work` shows its
+ * own text. Elsewhere nothing is printed.
  */
 export async function withProgress<T>(what: string, work: (show: ShowProgress) => Promise<T>): Promise<T> {
   if (!process.stderr.isTTY) return work(() => undefined);
@@ -72,8 +72,8 @@ export async function withProgress<T>(what: string, work: (show: ShowProgress) =
 }
 
 /**
- * Asks before a change that cannot be undone; `--yes` answers in advance. Throws `usage_invalid` if there is no terminal to
- * ask on, and `forbidden` if the answer is not yes, or on Ctrl-C.
+ * Asks for confirmation before a change that cannot be undone; `--yes` confirms in advance. Throws `usage_invalid` if
+ * there is no terminal, and `forbidden` after any answer but yes and after Ctrl-C.
  */
 export async function confirm(question: string, yes: boolean | undefined): Promise<void> {
   if (yes) return;

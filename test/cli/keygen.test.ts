@@ -28,10 +28,10 @@ t.test('a file', async (t) => {
   t.notMatch(stdout + stderr, pem.split('\n')[1] ?? '');
   const der = spawnSync('openssl', ['pkey', '-in', file, '-pubout', '-outform', 'DER']).stdout;
   const digest = spawnSync('openssl', ['dgst', '-sha256', '-r'], { input: der, encoding: 'utf8' }).stdout.slice(0, 64);
-  t.match(stderr, `Fingerprint to note down: SHA256:${digest}\n`);
+  t.match(stderr, `Write down its fingerprint: SHA256:${digest}\n`);
 
   const again = await webdist(['keygen', '--out', file]);
-  t.match(again, { code: 1, stdout: '', stderr: /^webdist: .+is there already and was left as it is\..+\n$/ });
+  t.match(again, { code: 1, stdout: '', stderr: /^webdist: .+already exists and was not changed\..+\n$/ });
   t.equal(readFileSync(file, 'utf8'), pem);
   t.match(await webdist(['keygen', '--out', '/none/a.pem']), { code: 1, stderr: /cannot be written \(ENOENT\)/ });
   const other = join(temporaryFolder(t), 'other.pem');
@@ -60,7 +60,7 @@ t.test('Vault Transit, as a process', async (t) => {
   const { code, stdout, stderr } = await webdist(['keygen', '--in', 'hashivault://second'], env);
   t.equal(code, 0);
   t.match(stdout, /^-----BEGIN PUBLIC KEY-----\n/);
-  t.match(stderr, /WEBDIST_KEY=hashivault:\/\/second .+\nFingerprint to note down: SHA256:/);
+  t.match(stderr, /WEBDIST_KEY=hashivault:\/\/second .+\nWrite down its fingerprint: SHA256:/);
   t.match(await webdist(['keygen', '--in', 'hashivault://second'], env), { code: 1, stderr: /already/ });
   t.match(await webdistJson(['keygen', '--in', 'hashivault://third'], env), { locator: 'hashivault://third' });
   t.match(await webdist(['keygen', '--in', 'hashivault://a&version=2'], env), { code: 1, stderr: /^webdist: .+\n$/ });

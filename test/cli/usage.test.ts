@@ -24,7 +24,7 @@ t.test('wrong usage exits 2 and names the right one', async (t) => {
     [['keys', 'show', 'a', 'b'], /too many arguments/],
     [['doctor', '--public', 'example.com'], /Expected a URL/],
     [['completion', 'tcsh'], /bash, zsh, fish/],
-    [['keygen', '--out', 'a', '--in', 'b'], /exclude each other/],
+    [['keygen', '--out', 'a', '--in', 'b'], /--out or --in, not both/],
     [['keygen', '--in', 'file:///a.pem'], /No key can be created under the scheme "file"/],
   ];
   for (const [args, says] of cases) {

@@ -1,4 +1,7 @@
-/** `webdist apps`: apps, with their AppleItemIDs and the ids of their distribution keys (docs/apple-facts.md §4.3). */
+/**
+ * `webdist apps`: prints apps with their AppleItemIDs and the ids of their distribution keys (docs/apple-facts.md
+ * §4.3).
+ */
 
 import { fingerprint } from '../../jws.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';

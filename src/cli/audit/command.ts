@@ -11,7 +11,7 @@ export function auditCommand(): Command {
       new Command('verify')
         .description('check that no line was changed, removed or inserted')
         .argument('[file]', 'audit file (default: WEBDIST_AUDIT)')
-        .option('--head <hash>', 'a hash that a line must have, from an earlier log event audit_head')
+        .option('--head <hash>', 'check that some line has this hash, taken from an earlier log event audit_head')
         .option('--json', 'print JSON')
         .action(async (given, options) => (await work()).verifyAudit(given, options)),
     )

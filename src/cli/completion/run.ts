@@ -1,6 +1,6 @@
 /**
- * `webdist completion`: prints a shell script that completes commands and options, generated from the commands. A library
- * (@bomb.sh/tab) would be a dependency for these few lines alone.
+ * `webdist completion`: prints a shell script that completes commands and options, generated from the commands. A
+ * library (@bomb.sh/tab) would be a dependency just for these few lines.
  */
 
 import type { Command } from 'commander';
@@ -12,14 +12,16 @@ export const completionScript = (shell: Shell, program: Command): string => scri
 
 type Words = readonly { readonly path: string; readonly words: string }[];
 
-/** What may follow each command, by its path (`''` for the program): its subcommands and its long options. */
+/** Returns, by the path of each command (`''` for the program), its subcommands and its long options. */
 function wordsOf(command: Command, path: readonly string[] = []): Words {
   const options = [...command.options.map(({ long }) => long), '--help'];
   const words = [...command.commands.map((sub) => sub.name()), ...options].join(' ');
   return [{ path: path.join(' '), words }, ...command.commands.flatMap((sub) => wordsOf(sub, [...path, sub.name()]))];
 }
 
-/** The path is every word before the cursor that is not an option; its longest known prefix decides. */
+/**
+ * The path consists of the words before the cursor that are not options. Its longest known prefix selects the command.
+ */
 const bash = (words: Words) => `_webdist() {
   local path="" word
   COMPREPLY=()

@@ -6,16 +6,16 @@ const work = () => import('./run.ts');
 
 export function configCommand(): Command {
   return new Command('config')
-    .description('the settings of this environment; starts nothing and calls no server')
+    .description('check or print the settings of this environment, without starting anything or calling a server')
     .addCommand(
       new Command('check')
-        .description('read the settings and report what is wrong; exits 1 when something is')
+        .description('read the settings and report each problem; exit 1 if there is one')
         .option('--json', 'print JSON')
         .action(async (options) => (await work()).checkConfig(options)),
     )
     .addCommand(
       new Command('print')
-        .description('print the effective settings and the apps, each with its source, secrets masked')
+        .description('print the effective settings and the apps, each with its source; secrets are masked')
         .option('--json', 'print JSON')
         .action(async (options) => (await work()).printConfig(options)),
     )

@@ -1,4 +1,4 @@
-/** `webdist config`: what is wrong with the settings, and what they are. */
+/** `webdist config`: checks the settings, or prints them. */
 
 import { checkedSettings, processSettings } from '../../config/config.ts';
 import { effectiveSettings, withoutPassword } from '../../config/effective.ts';

@@ -26,7 +26,7 @@ export function domainsCommand(): Command {
       new Command('add')
         .description('register a domain; this covers its subdomains')
         .argument('<domain>', 'a bare domain, such as example.com')
-        .option('--name <text>', 'reference name (default: "webdist" and the domain)')
+        .option('--name <text>', 'reference name at App Store Connect (default: "webdist" and the domain)')
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist domains add example.com')
         .action(async (name, options) => (await work()).addDomain(name, options)),

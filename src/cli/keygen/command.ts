@@ -7,12 +7,12 @@ const work = () => import('./run.ts');
 
 export function keygenCommand(): Command {
   return new Command('keygen')
-    .description('make a new distribution key (ECDSA P-256); prints its public half')
+    .description('create a distribution key (ECDSA P-256), and print its public half')
     .option(
       '--out <file>',
-      'write the private key there: PKCS#8 PEM, mode 0600, never over a file (distribution-key.pem)',
+      'write the private key to this new file: PKCS#8 PEM, mode 0600; never overwrites (distribution-key.pem)',
     )
-    .option('--in <locator>', `create it in its backend: ${CREATABLE_SCHEMES.join(', ')}`)
+    .option('--in <locator>', `create the key in this backend: ${CREATABLE_SCHEMES.join(', ')}`)
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

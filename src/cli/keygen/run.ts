@@ -1,6 +1,6 @@
 /**
- * `webdist keygen`: a new distribution key. The private half goes into a file nobody else can read, or is made in the
- * Vault, KMS or HSM that never lets go of it.
+ * `webdist keygen`: creates a distribution key. The private half is written to a file that no other user can read, or
+ * it is created in a Vault, a KMS or an HSM, which it never leaves.
  */
 
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
@@ -17,11 +17,13 @@ type Options = JsonOption & { readonly out?: string; readonly in?: string };
 
 export async function keygen({ out, in: locator, json }: Options): Promise<void> {
   if (out !== undefined && locator !== undefined)
-    throw new WebdistError('usage_invalid', '--out and --in exclude each other.', { hint: 'Leave one.' });
+    throw new WebdistError('usage_invalid', 'Use --out or --in, not both.');
   const made = locator === undefined ? await makeHere(out ?? DEFAULT_FILE) : await makeThere(locator);
   const data = { fingerprint: fingerprint(spki(made.publicKey)), publicKey: publicKeyPem(made.publicKey) };
   print({ ...data, ...made.place }, json, [data.publicKey.trimEnd()]);
-  process.stderr.write(`${made.words} Above is its public half.\nFingerprint to note down: ${data.fingerprint}\n`);
+  process.stderr.write(
+    `${made.words} Its public half is printed above.\nWrite down its fingerprint: ${data.fingerprint}\n`,
+  );
 }
 
 type Made = { readonly publicKey: KeyObject; readonly place: object; readonly words: string };
@@ -32,7 +34,7 @@ async function makeHere(file: string): Promise<Made> {
     await writeFile(file, privateKey.export({ format: 'pem', type: 'pkcs8' }), { flag: 'wx', mode: 0o600 });
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
-    const why = code === 'EEXIST' ? 'is there already and was left as it is' : `cannot be written (${code})`;
+    const why = code === 'EEXIST' ? 'already exists and was not changed' : `cannot be written (${code})`;
     throw new WebdistError('state_invalid', `${file} ${why}.`, { hint: 'Name another file with --out.', cause });
   }
   return {
@@ -47,9 +49,9 @@ async function makeThere(wanted: string): Promise<Made> {
   return {
     publicKey,
     place: { locator },
-    words: `The private key was made there and stays there: WEBDIST_KEY=${withoutPin(locator)}`,
+    words: `The private key was created in its backend and stays there. Set WEBDIST_KEY=${withoutPin(locator)}`,
   };
 }
 
-/** A PKCS#11 URI may hold the PIN; where it is said again it must not. */
+/** A PKCS#11 URI may contain the PIN, which must not be printed. */
 const withoutPin = (locator: string) => locator.replace(/([?&]pin-value=)[^&]*/, '$1…');

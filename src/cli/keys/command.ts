@@ -28,17 +28,20 @@ export function keysCommand(): Command {
     .addCommand(
       new Command('add')
         .description('register a public half; the private half is never sent')
-        .option('--key <locator>', 'the key pair whose public half to register (default: the first of WEBDIST_KEY)')
-        .option('--public <file>', 'or a PEM file with the public half')
-        .option('--app <app>', 'for this app (bundle id, AppleItemID or name; default: WEBDIST_BUNDLE_ID)')
-        .option('--account', 'for all apps of the account')
+        .option(
+          '--key <locator>',
+          'register the public half of the key pair at this locator (default: the first of WEBDIST_KEY)',
+        )
+        .option('--public <file>', 'register the public half in this PEM file')
+        .option('--app <app>', 'register it for this app (bundle id, AppleItemID or name; default: WEBDIST_BUNDLE_ID)')
+        .option('--account', 'register it for all apps of the account')
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist keys add --public camping.pub.pem --app com.example.camping')
         .action(async (options) => (await work()).addKey(options)),
     )
     .addCommand(
       new Command('remove')
-        .description('delete a key at App Store Connect; devices then refuse what it signed')
+        .description('delete a key at App Store Connect; devices then refuse the tokens that it signed')
         .argument('<id>', 'id of the key at App Store Connect')
         .option('--yes', 'do not ask for confirmation')
         .option('--json', 'print JSON')

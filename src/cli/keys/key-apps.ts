@@ -1,12 +1,15 @@
-/** Finds the app of a key. App Store Connect reports the key of an app, but not the app of a key (docs/apple-facts.md §4.4). */
+/**
+ * Finds the app that a key belongs to. App Store Connect reports the key of an app, but not the app of a key
+ * (docs/apple-facts.md §4.4).
+ */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
 import type { App, RegisteredKey } from '../../app-store-connect/resources.ts';
 
-/** Each app costs one of about 3500 requests in an hour. */
+/** Each app costs one request, of about 3500 that Apple allows in an hour. */
 const MAX_APPS = 100;
 
-/** The apps by the ids of their keys, as far as they are among the apps that this API key has access to. */
+/** Maps the ids of keys to their apps, for the apps that this API key has access to. */
 export async function appsOfKeys(
   asc: Pick<AppStoreConnect, 'listApps' | 'appKey'>,
   keys: readonly RegisteredKey[],

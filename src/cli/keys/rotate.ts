@@ -64,7 +64,10 @@ async function change({ to, app, yes, json }: Options, config: Config, store: Re
   print(after, json, [`key id       ${keyId}`, `fingerprint  ${after.fingerprint}`]);
 }
 
-/** The journal knows how far the rotation got, so there is nothing to clean up. Shells report 130 after Ctrl-C. */
+/**
+ * The journal records how far the rotation got, so there is nothing to clean up. 130 is the exit code that shells
+ * report after Ctrl-C.
+ */
 function exitInterrupted(): void {
   say('Interrupted. Run the same command again to continue, or use --rollback to restore the old key.');
   process.exit(130);
@@ -111,5 +114,5 @@ async function publicHalves(app: AppConfig): Promise<string[]> {
 async function warnUnlessHeld(app: AppConfig, wanted: string): Promise<void> {
   if ((await publicHalves(app)).includes(wanted)) return;
   say(`WARNING: in these settings, no candidate of ${app.bundleId} is the new key.`);
-  say('Servers stop signing until it is among their candidates (WEBDIST_KEY).');
+  say('Servers stop signing until the new key is among their candidates (WEBDIST_KEY).');
 }

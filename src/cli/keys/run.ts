@@ -69,7 +69,7 @@ export async function addKey(options: AddOptions): Promise<void> {
   const isForAll = options.account ?? (options.app === undefined && settings.WEBDIST_KEY_SCOPE === 'account');
   const name = options.app ?? settings.WEBDIST_BUNDLE_ID;
   if (!isForAll && name === undefined)
-    throw new WebdistError('usage_invalid', 'The key needs an app or the account.', {
+    throw new WebdistError('usage_invalid', 'It is not clear whether the key is for one app or for the account.', {
       hint: 'Use --app APP or --account.',
     });
   const publicKey = await publicHalf(options, settings.WEBDIST_KEY?.[0]);
@@ -90,7 +90,7 @@ export async function addKey(options: AddOptions): Promise<void> {
 
 export async function removeKey(id: string, { yes, json }: JsonOption & { readonly yes?: boolean }): Promise<void> {
   const key = await withAppStoreConnect('Fetching the key', (asc) => asc.readKey(id));
-  await confirm(`Remove the key ${id} (${fingerprintOf(key)})? Devices then refuse what it signed.`, yes);
+  await confirm(`Remove the key ${id} (${fingerprintOf(key)})? Devices then refuse the tokens that it signed.`, yes);
   await withAppStoreConnect('Removing the key', (asc) => asc.removeKey(id));
   print({ removed: id }, json, [`removed  ${id}`]);
 }
@@ -109,8 +109,9 @@ async function publicHalf(options: AddOptions, configured: string | undefined): 
 }
 
 /**
- * The key with this public half, if it is already registered for the app, or for the account without one. Throws
- * `asc_conflict` with its id if it is registered otherwise; Apple's own refusal does not name the id.
+ * Returns the key with this public half if it is already registered for the app (without an app: for the account).
+ * Throws `asc_conflict` if it is registered for something else. The message names the key's id, which Apple's own
+ * refusal does not.
  */
 async function registeredKey(
   asc: AppStoreConnect,
@@ -122,7 +123,7 @@ async function registeredKey(
   const keys = app ? [await asc.appKey(app.appleItemId)] : await asc.listKeys({ app: false });
   if (keys.some((key) => key?.id === same.id)) return same;
   throw new WebdistError('asc_conflict', `This public half is already registered for another app, as ${same.id}.`, {
-    hint: 'Run `webdist keys list` to see for which one.',
+    hint: 'Run `webdist keys list` to see which app.',
   });
 }
 

@@ -8,7 +8,7 @@ export function ledgerCommand(): Command {
   const subjectCommand = (name: string, description: string) =>
     new Command(name)
       .description(description)
-      .argument('<subject>', 'the id that your server sent as subject; with --device, the value of the device cookie')
+      .argument('<subject>', 'the id that your server sent as subject, or with --device the value of the device cookie')
       .option('--device', 'SUBJECT is the value of the cookie webdist_device')
       .option('--json', 'print JSON');
   return new Command('ledger')

@@ -1,4 +1,7 @@
-/** `webdist ledger`: what the ledger holds, and the rights of the people whose installs these are (docs/ledger.md). */
+/**
+ * `webdist ledger`: counts the installs in the ledger, and exports or deletes those of one subject, as data protection
+ * law requires (docs/ledger.md).
+ */
 
 import { existsSync } from 'node:fs';
 import { ledgerSettings, processSettings } from '../../config/config.ts';
@@ -39,7 +42,7 @@ export async function showStats({ json }: JsonOption): Promise<void> {
   print(stats, json, [`installs  ${stats.installs}`]);
 }
 
-/** The value of the cookie may be pasted as it is: what follows the dot is its signature. */
+/** Accepts the whole value of the cookie, whose signature follows the dot. */
 const subjectOf = (id: string, device = false): Subject =>
   device ? { kind: 'device', id: id.split('.', 1)[0] ?? '' } : { kind: 'caller', id };
 

@@ -10,7 +10,7 @@ export function packagesCommand(): Command {
     .description('fetch, check and serve the packages of your apps')
     .addCommand(
       new Command('list')
-        .description('list the versions at App Store Connect, and which of them are in the packages folder')
+        .description('list the versions at App Store Connect, and show which of them are in the packages folder')
         .option('--app <app>', 'bundle id or AppleItemID (default: all configured apps)')
         .option('--json', 'print JSON')
         .action(async (options) => (await work()).listPackages(options)),
@@ -22,7 +22,7 @@ export function packagesCommand(): Command {
         .option('--release <version>', 'fetch this version, such as 1.4.0, instead of the newest one with a package')
         .option(
           '--version-id <id>',
-          'fetch the version with this id at App Store Connect, if versions cannot be listed',
+          'fetch the version with this id at App Store Connect; use it if versions cannot be listed',
         )
         .option('--json', 'print JSON')
         .action(async (options) => (await work()).pullPackages(options)),
@@ -30,13 +30,13 @@ export function packagesCommand(): Command {
     .addCommand(
       new Command('verify')
         .description('check every byte of a package; exit 1 if a file is missing, added or changed')
-        .argument('[folder]', 'one package (default: every package in the packages folder)')
+        .argument('[folder]', 'folder of one package (default: every package in the packages folder)')
         .option('--json', 'print JSON')
         .action(async (folder, options) => (await work()).verifyPackages(folder, options)),
     )
     .addCommand(
       new Command('serve')
-        .description('serve the packages folder to devices without a CDN, behind your own https')
+        .description('serve the packages folder to devices without a CDN, behind your own https proxy')
         .option('--host <address>', 'address to listen on', '127.0.0.1')
         .option('--port <number>', 'port to listen on', portNumber, 8081)
         .action(async (options) => (await work()).servePackages(options)),

@@ -78,7 +78,9 @@ async function pullAll({ app: name, release, versionId, json }: PullOptions): Pr
   if (release !== undefined && versionId !== undefined)
     throw new WebdistError('usage_invalid', 'Use --release or --version-id, not both.');
   if (versionId !== undefined && apps.length > 1)
-    throw new WebdistError('usage_invalid', '--version-id belongs to one app.', { hint: 'Name it with --app.' });
+    throw new WebdistError('usage_invalid', "--version-id is the id of one app's version.", {
+      hint: 'Name it with --app.',
+    });
   const { dir, keep } = packagesSettings(processSettings());
   const mayCreate = only(['WEBDIST_REGISTER'], processSettings()).WEBDIST_REGISTER === 'ensure';
   const results: object[] = [];
@@ -104,7 +106,10 @@ export async function pullPackages(options: PullOptions): Promise<void> {
   process.off('SIGINT', exitInterrupted);
 }
 
-/** The next run continues with what was fetched so far. Shells report 130 after Ctrl-C. */
+/**
+ * The next run continues with the files that were already fetched. 130 is the exit code that shells report after
+ * Ctrl-C.
+ */
 function exitInterrupted(): void {
   say('Interrupted. Run the same command again to continue where it stopped.');
   process.exit(130);

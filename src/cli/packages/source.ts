@@ -12,18 +12,18 @@ import { say } from '../terminal.ts';
 
 type WantedPackage = {
   readonly app: { readonly appleItemId: string; readonly bundleId: string };
-  /** This version, such as `1.4.0`, instead of the newest one. */
+  /** Version to pull, such as `1.4.0`; default: the newest one. */
   readonly release?: string | undefined;
-  /** The version with this id at App Store Connect; versions are then not listed. */
+  /** Id at App Store Connect of the version to pull; versions are then not listed. */
   readonly versionId?: string | undefined;
-  /** Whether a missing package may be created. */
+  /** Whether to create a missing package. */
   readonly mayCreate: boolean;
 };
 
-/** The states that count as approved; inferred, because Apple documents only the names shown to people. */
+/** The states that count as approved. They are inferred, because Apple documents only the names that people see. */
 const APPROVED = ['PENDING_DEVELOPER_RELEASE', 'PENDING_APPLE_RELEASE', 'READY_FOR_DISTRIBUTION', 'READY_FOR_SALE'];
 
-/** URLs expire, so they are requested when a file is needed, and again when one is refused. Throws `asc_…`. */
+/** URLs expire. So each is requested when its file is needed, and again when it is refused. Throws `asc_…`. */
 export async function packageSource({ packages }: AppStoreConnect, wanted: WantedPackage): Promise<PackageSource> {
   const { app, release, versionId } = wanted;
   let { mayCreate } = wanted;
@@ -49,7 +49,10 @@ export async function packageSource({ packages }: AppStoreConnect, wanted: Wante
   );
 }
 
-/** Every version of the app, newest first. Throws `asc_…`; the hint names an alternative if Apple refuses this path. */
+/**
+ * Every version of the app, newest first. Throws `asc_…`; if Apple refuses this request, the hint says how to do
+ * without it.
+ */
 export async function storeVersions(packages: AppPackages, appleItemId: string): Promise<StoreVersion[]> {
   const refusals: readonly ErrorCode[] = ['asc_not_found', 'asc_role', 'asc_refused'];
   try {
@@ -70,17 +73,17 @@ async function candidates(packages: AppPackages, { app, release, versionId }: Wa
   return all.filter(({ versionString }) => release === undefined || versionString === release);
 }
 
-/** Returns the package's id, or null if it cannot be created; an older version may have one. */
+/** Returns the package's id, or null if it cannot be created. In that case, an older version may have a package. */
 async function ensurePackage(
   packages: AppPackages,
   { id, versionString }: Pick<StoreVersion, 'id' | 'versionString'>,
 ): Promise<string | null> {
   try {
     const packageId = await packages.create(id);
-    say(`Requested the package of ${versionString} from App Store Connect. Apple needs a while to create it.`);
+    say(`Requested the package of ${versionString} from App Store Connect. Apple needs some time to create it.`);
     return packageId;
   } catch (error) {
-    // Another process was first, or the answer was lost.
+    // Another process created it first, or the answer was lost.
     const made = hasCode(error, 'asc_conflict', 'asc_outage') ? await packages.packageOf(id) : null;
     if (made !== null) return made;
     if (!isWebdistError(error)) throw error;

@@ -24,13 +24,15 @@ export function sandboxCommand(): Command {
 function sandboxDeviceCommand(): Command {
   return new Command('device').description('the simulated device').addCommand(
     new Command('install')
-      .description('install from a website, update, delete and reinstall, restore from a backup; print each step')
+      .description(
+        'simulate a device that installs from a website, updates, deletes, reinstalls and restores from a backup; print each step',
+      )
       .argument('<url>', 'URL of the running service, such as http://localhost:8080')
-      .option('--sandbox <address>', 'URL of `webdist sandbox`, if the service is not in sandbox mode')
+      .option('--sandbox <address>', 'URL of `webdist sandbox`; needed if the service is not in sandbox mode')
       .option('--app <app>', 'bundle id or AppleItemID (default: the only app)')
       .option(
         '--pause <seconds>',
-        'wait before the reinstall; after one token lifetime it counts as a redownload',
+        'seconds to wait before the reinstall; after one token lifetime it counts as a redownload',
         wholeSeconds,
       )
       .option('--once', 'install only')

@@ -1,7 +1,7 @@
 /**
- * `webdist sandbox device install`: lets the simulated device install from a website, update, reinstall and restore, and
- * prints every step. Packages, licences and verdicts come from the sandbox: through the website in sandbox mode, otherwise
- * at the address of `webdist sandbox`.
+ * `webdist sandbox device install`: lets the simulated device install from a website, update, reinstall and restore,
+ * and prints every step. Packages, licences and verdicts come from the sandbox. In sandbox mode the website passes them
+ * on; otherwise they are at the address of `webdist sandbox`.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -84,7 +84,9 @@ async function updated(update: () => Promise<Journey>, version: string): Promise
     const isNothingNew = journey.steps.some(({ ok, name, detail }) => !ok && name === 'device' && /newer/.test(detail));
     if (!isNothingNew || Date.now() > end) return journey;
     if (!isAnnounced)
-      say(`Version ${version} is released. Waiting for the service to notice: it takes minutes, or send it SIGHUP.`);
+      say(
+        `Version ${version} is released. Waiting for the service to notice the new version. This takes minutes; to speed it up, send the service SIGHUP.`,
+      );
     await delay(RETRY_MS);
   }
 }
@@ -106,7 +108,7 @@ async function domainOf(website: string): Promise<string> {
   return new URL(configuration.parse(body).restore).hostname;
 }
 
-/** Fetches from the sandbox what a website in sandbox mode would serve itself. */
+/** Fetches packages and licences from the sandbox; in sandbox mode, the website serves them itself. */
 const besideWebsite =
   (sandbox: string): typeof fetch =>
   (input, init) => {

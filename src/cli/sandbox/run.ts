@@ -23,7 +23,7 @@ export async function runSandbox({ port, envFile, url, json }: Options): Promise
   else if (json) print(sandbox.settings, json, []);
   else process.stdout.write(settingsText(sandbox.settings));
   process.stderr.write(
-    `The simulated App Store Connect listens on ${sandbox.baseUrl}. Real devices refuse tokens made with it.\n`,
+    `The simulated App Store Connect listens on ${sandbox.baseUrl}. Real devices refuse tokens that are made with it.\n`,
   );
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => void sandbox.close().then(() => process.exit(0)));

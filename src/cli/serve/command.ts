@@ -10,7 +10,7 @@ export function serveCommand(): Command {
     .description('start the service (in sandbox mode if no app is configured)')
     .addHelpText('after', '\nExample:\n  $ WEBDIST_CONFIG=webdist.yaml webdist serve')
     .action(async () => {
-      // Before the rest is loaded, which takes longest: a SIGHUP from here on no longer ends the process.
+      // Runs before the rest is loaded, which takes the longest. From here on, a SIGHUP no longer ends the process.
       const signals = takeSignals();
       await (await work()).serve(signals);
     });

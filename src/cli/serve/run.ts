@@ -115,7 +115,7 @@ type Running = {
   tracing: Tracing | undefined;
   log: Logger;
   output: LogOutput | undefined;
-  /** How long it still answers after SIGTERM, so that load balancers notice before it stops listening. */
+  /** How long the process still answers after SIGTERM, so that load balancers notice before it stops listening. */
   drainMs: number;
 };
 
@@ -123,7 +123,7 @@ type Running = {
 async function shutDown(signal: NodeJS.Signals, running: Running): Promise<void> {
   const { server, service, sandbox, tracing, log, output, drainMs } = running;
   log.info({ event: 'shutting_down', signal }, 'shutting down');
-  // Ctrl-C comes from a developer, without a load balancer that has to notice.
+  // Ctrl-C comes from a developer. There is no load balancer that has to notice.
   const drainedMs = signal === 'SIGTERM' ? drainMs : 0;
   const overdue = () => {
     log.error({ event: 'shutdown_overdue' }, 'some requests did not end in time');

@@ -1,6 +1,6 @@
 /**
- * The signals of `webdist serve`: SIGTERM and SIGINT shut down, SIGHUP runs the checks again. They are taken before
- * anything is opened, and kept until the service can act on them.
+ * Handles the signals of `webdist serve`: SIGTERM and SIGINT shut down, SIGHUP runs the checks again. The handlers are
+ * installed before anything is opened. A signal that arrives early is remembered until the service can act on it.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,25 +8,31 @@ import { setTimeout as delay } from 'node:timers/promises';
 type StopSignal = 'SIGTERM' | 'SIGINT';
 
 export type Signals = {
-  /** From now on a SIGHUP runs `reconcile`, which must not throw. One that came before runs it now. */
+  /** From now on, a SIGHUP runs `reconcile`, which must not throw. If one arrived earlier, `reconcile` runs now. */
   reconcileWith(reconcile: () => Promise<void>): void;
   /** From now on the first SIGTERM or SIGINT runs `shutDown`. */
   shutDownWith(shutDown: (signal: StopSignal) => void): void;
 };
 
 /**
- * A stop signal within this time of the first is the same request. A process group that gets SIGTERM (systemd's default)
- * or Ctrl-C sends it to npm and to node, and npm passes its own on to node, which receives it twice.
+ * A second stop signal within this time is the same request. When a process group gets SIGTERM (systemd's default) or
+ * Ctrl-C, both npm and node receive it. npm forwards it to node, so node receives it twice.
  */
 const SAME_REQUEST_MS = 1000;
 
-/** The pause after a check that SIGHUP requested. It doubles while more SIGHUPs arrive, because Apple counts requests by the hour. */
+/**
+ * The pause after a check that a SIGHUP started. It doubles while more SIGHUPs arrive, because Apple limits requests
+ * per hour.
+ */
 const PAUSE_MS = { first: 1000, longest: 60_000 };
 
 /** Exit codes of a process that ends while it starts, as a shell reports the signal. */
 const EXIT_CODES: Readonly<Record<StopSignal, number>> = { SIGTERM: 143, SIGINT: 130 };
 
-/** Takes the signals of this process. Until `shutDownWith` is called, SIGTERM and SIGINT end it at once: nothing is under way. */
+/**
+ * Installs the signal handlers of this process. Until `shutDownWith` is called, SIGTERM and SIGINT end the process at
+ * once, because no work is in progress.
+ */
 export function takeSignals(): Signals {
   let shutDown = (signal: StopSignal): void => process.exit(EXIT_CODES[signal]);
   let stoppedAtMs: number | undefined;
@@ -56,8 +62,9 @@ export function takeSignals(): Signals {
 }
 
 /**
- * Turns `work` into a function that starts it at once, or, if it ran recently, once after a pause, however often it is
- * called. The pause doubles with every run that follows another, up to the longest, and is short again after a pause without a call.
+ * Limits how often `work` runs. The returned function starts `work` at once. If `work` ran recently, all calls during
+ * the pause start it once, when the pause ends. The pause doubles with each such run, up to the longest. It is short
+ * again after a pause without a call.
  */
 function paced(work: () => Promise<void>, pauseMs: { readonly first: number; readonly longest: number }) {
   let isBusy = false;

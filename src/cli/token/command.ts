@@ -21,8 +21,11 @@ export function tokenCommand(): Command {
     )
     .addCommand(
       new Command('verify')
-        .description('judge a token as a device would, and tell whether it was issued here; exit 1 if it is refused')
-        .argument('<token>', 'the token, or only its nonce: then, whether it was issued here; - reads from stdin')
+        .description('judge a token as a device would, and report whether it was issued here; exit 1 if it is refused')
+        .argument(
+          '<token>',
+          'the token; or its nonce, to check only whether it was issued here; or - to read from stdin',
+        )
         .option('--key <file>', 'verify with the key in this PEM file')
         .option('--jwks <url>', 'verify with the keys of this JWK set')
         .option('--json', 'print JSON')

@@ -1,6 +1,6 @@
 /**
- * The public keys for `token verify`: from a file, a JWK set, App Store Connect, or the data folder; and other facts that
- * explain a refusal.
+ * Collects the public keys for `token verify` (from a file, a JWK set, App Store Connect or the data folder), and other
+ * facts that explain a refusal.
  */
 
 import { createPublicKey, type webcrypto } from 'node:crypto';
@@ -17,7 +17,7 @@ import { readTextFile } from '../input.ts';
 
 type KeyOptions = { readonly key?: string | undefined; readonly jwks?: string | undefined };
 
-/** `notes` are for the user: which source was not used, and why. Throws `usage_invalid`, `config_invalid`, `key_*`. */
+/** `notes` tell the user which source was not used, and why. Throws `usage_invalid`, `config_invalid`, `key_*`. */
 export async function knownForToken({
   key,
   jwks,

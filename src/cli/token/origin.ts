@@ -1,4 +1,7 @@
-/** Whether a token was issued here: the nonce carries its app and minute, for those who have the ledger's secret. */
+/**
+ * Finds out whether a token was issued here. The nonce carries the token's app and minute, readable with the ledger's
+ * secret.
+ */
 
 import { knownAppSettings, ledgerSettings, processSettings } from '../../config/config.ts';
 import { isWebdistError } from '../../errors.ts';
@@ -6,7 +9,7 @@ import { openNonces } from '../../install-token/nonce.ts';
 import { IAT_MARGIN_SECONDS } from '../../install-token/times.ts';
 import { derivedKey, existingLedgerSecret } from '../../service/secret.ts';
 
-/** `isOurs` is undefined when there is no secret to tell with. */
+/** `isOurs` is undefined without the ledger's secret, because then it cannot be known. */
 export type Origin = {
   readonly isOurs: boolean | undefined;
   /** For people. */
@@ -18,8 +21,8 @@ export type Origin = {
 };
 
 /**
- * Takes a nonce, and the claims of its token if there is one: then the token's app and second of issue must be those of
- * the nonce, so that the nonce of another token does not pass. Without a token, the apps are those of the settings.
+ * Takes a nonce, and the claims of its token if there is one. In that case, the token's app and time of issue must
+ * match the nonce, so that the nonce of another token is detected. Without a token, the apps are those of the settings.
  */
 export async function originOf(
   nonce: string,
@@ -52,7 +55,7 @@ export async function originOf(
 const isOfMinute = (iat: unknown, minuteSeconds: number) =>
   typeof iat === 'number' && Math.floor((iat + IAT_MARGIN_SECONDS) / 60) * 60 === minuteSeconds;
 
-/** Generates none, and needs no other setting to be right. */
+/** Never generates a secret. Other settings may be invalid. */
 async function ledgerSecretHere(): Promise<string | undefined> {
   try {
     const { dataDir, ledger } = ledgerSettings(processSettings());

@@ -20,7 +20,7 @@ type MintOptions = JsonOption & { readonly app?: string; readonly subject?: stri
 
 export async function mintToken({ app: name, subject, dtype, json }: MintOptions): Promise<void> {
   const config = configOf(processSettings());
-  // The shared rate limits are not needed here.
+  // This command does not use the shared rate limits.
   const withoutRedis = { ...config, rateLimit: { ...config.rateLimit, redisUrl: undefined } };
   const { service } = await openService(withoutRedis, {
     env: processEnvironment(),
@@ -63,7 +63,7 @@ function withinTime(work: Promise<void>): Promise<void> {
   return Promise.race([work, new Promise<void>((done) => void setTimeout(done, APPLE_ANSWER_MS).unref())]);
 }
 
-/** Adds the reason why no key is registered: a server logs it, but a command has only one line. */
+/** Adds to the error why no key is registered. A server logs the reason, but a command prints only one line. */
 function withCause(error: unknown): unknown {
   if (!isWebdistError(error) || !isWebdistError(error.cause)) return error;
   const { detail, hint } = error.cause;
@@ -72,7 +72,7 @@ function withCause(error: unknown): unknown {
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** Exits 1 when the nonce is not ours. Throws `usage_invalid` when that cannot be told. */
+/** Exits 1 if the nonce is not ours. Throws `usage_invalid` if this cannot be determined. */
 function printOrigin(origin: Origin, json: boolean | undefined): void {
   if (origin.isOurs === undefined)
     throw new WebdistError('usage_invalid', `The origin of the nonce is ${origin.detail}.`);

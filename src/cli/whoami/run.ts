@@ -13,7 +13,7 @@ const probes: Readonly<Record<string, (asc: AppStoreConnect) => Promise<readonly
   'alternative distribution domains': (asc) => asc.listDomains(),
 };
 
-/** The errors after which every further request would fail too. */
+/** After one of these errors, every further request would fail too. */
 const fatal: readonly ErrorCode[] = ['asc_credentials', 'asc_clock', 'asc_outage', 'asc_rate'];
 
 export async function whoami({ json }: JsonOption): Promise<void> {
