@@ -1,4 +1,4 @@
-/** Reads everything that the checks compare from App Store Connect, once. */
+/** Reads from App Store Connect, once, everything that the checks compare. */
 
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
 import type { RateLimit } from '../app-store-connect/observations.ts';
@@ -22,7 +22,7 @@ export type AppleAccount = {
   readonly rateLimit: RateLimit | undefined;
 };
 
-/** Shorter than a service's: a person is waiting. */
+/** Shorter than a service's timeout, because a person is waiting. */
 const retryPolicy = { attemptTimeoutMs: 5000, totalTimeoutMs: 15_000, retries: 1, backoffMs: 200 };
 
 /** Reads the account. Never throws: the first error becomes the account's `problem`. */
@@ -61,6 +61,6 @@ const isKnown = ({ bundleId, appleItemId }: AppConfig, known: AppleAccount['apps
 
 const appKey = (asc: AppStoreConnect, { appleItemId }: AppConfig) => asc.appKey(appleItemId);
 
-/** A foreign error becomes an `internal_error`. */
+/** Turns a foreign error into an `internal_error`. */
 export const asProblem = (error: unknown): WebdistError =>
   toWebdistError(error, 'internal_error', 'An unexpected error occurred.');

@@ -1,4 +1,7 @@
-/** App Store Connect: reachable, in agreement about the time, and open to this API key. Each kind of refusal has its own check. */
+/**
+ * Checks that App Store Connect can be reached, that its clock agrees with ours, and that it accepts this API key. Each
+ * kind of refusal has its own check.
+ */
 
 import type { ErrorCode } from '../errors.ts';
 import type { AppleAccount } from './apple-account.ts';
@@ -32,14 +35,18 @@ export const appleChecks: readonly Check[] = [
     'App Store Connect supplies the id of the key that signs.',
     refusal('asc_outage', 'reachable'),
   ),
-  check('clock', 'Devices refuse tokens from the future; Apple refuses expired API tokens.', (account) => {
-    const offset = account.clockOffsetSeconds;
-    if (offset === undefined) return undefined;
-    const found = `this machine's clock is ${Math.abs(offset)} s ${offset < 0 ? 'ahead of' : 'behind'} Apple's`;
-    const hint = 'Turn on NTP: timedatectl set-ntp true';
-    if (Math.abs(offset) > LARGE_OFFSET_SECONDS) return fail(found, hint);
-    return Math.abs(offset) > SMALL_OFFSET_SECONDS ? warn(found, hint) : ok('agrees with Apple’s clock');
-  }),
+  check(
+    'clock',
+    'With a wrong clock, devices refuse tokens from the future, and Apple refuses expired API tokens.',
+    (account) => {
+      const offset = account.clockOffsetSeconds;
+      if (offset === undefined) return undefined;
+      const found = `this machine's clock is ${Math.abs(offset)} s ${offset < 0 ? 'ahead of' : 'behind'} Apple's`;
+      const hint = 'Turn on NTP: timedatectl set-ntp true';
+      if (Math.abs(offset) > LARGE_OFFSET_SECONDS) return fail(found, hint);
+      return Math.abs(offset) > SMALL_OFFSET_SECONDS ? warn(found, hint) : ok('agrees with Apple’s clock');
+    },
+  ),
   check(
     'api-credentials',
     'Key id, issuer id and .p8 must belong together, and the key must not be revoked.',
@@ -63,7 +70,7 @@ export const appleChecks: readonly Check[] = [
   ),
   check(
     'api-role',
-    'Reading and adding keys and domains requires a role that permits it. Admin does; Apple does not document lesser roles.',
+    'The API key needs a role that may read and add keys and domains. The role Admin may; Apple does not document which lesser roles may.',
     refusal('asc_role', 'the API key may read apps, keys and domains'),
   ),
   check('api-answer', 'The answers must match Apple’s description of the API.', ({ problem }) => {

@@ -1,19 +1,19 @@
-/** What a check is, and what it finds. */
+/** The types of a check and of its finding. */
 
 import type { Facts } from './facts.ts';
 
 type Result = 'ok' | 'info' | 'warn' | 'fail';
 
-/** `found` is what the check saw; `hint` is the exact next step if something is wrong. Neither holds a secret. */
+/** `found` is what the check found. `hint` is the exact next step if something is wrong. Neither holds a secret. */
 export type Finding = { readonly result: Result; readonly found: string; readonly hint?: string | undefined };
 
 type Run = (facts: Facts) => Promise<Finding | undefined> | Finding | undefined;
 
-/** One check. It returns undefined if a prerequisite is missing or wrong; another check reports that. */
+/** One check. Returns undefined if a prerequisite is missing or wrong, which another check reports. */
 export type Check = {
   /** Stable, kebab-case. */
   readonly id: string;
-  /** Checked from this machine, or from outside as a device does (`--public`). */
+  /** Where it checks from: this machine, or outside as a device does (`--public`). */
   readonly section: 'private' | 'public';
   /** What depends on it, in one sentence. */
   readonly why: string;
@@ -30,7 +30,10 @@ export const fail = (found: string, hint?: string): Finding => ({ result: 'fail'
 
 const order: readonly Result[] = ['ok', 'info', 'warn', 'fail'];
 
-/** Combines the findings of one check, for example of several apps: the worst result, with what all of that result found. */
+/**
+ * Combines several findings of one check, for example one for each app: returns the worst result, and joins the texts
+ * of all findings with that result.
+ */
 export function worstOf(findings: readonly (Finding | undefined)[]): Finding | undefined {
   const present = findings.filter((finding) => finding !== undefined);
   const worst = Math.max(...present.map(({ result }) => order.indexOf(result)));

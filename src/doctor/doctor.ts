@@ -51,8 +51,12 @@ async function runCheck(check: Check, facts: Facts): Promise<Finding | undefined
   try {
     return await check.run(facts);
   } catch (error) {
-    // Messages of foreign errors can hold secrets; their names do not.
+    // Messages of foreign errors can contain secrets; their names do not.
     const why = isWebdistError(error) ? error.message : error instanceof Error ? error.name : 'unknown error';
-    return { result: 'fail', found: `could not be checked: ${why}`, hint: 'Report this with the id of the check.' };
+    return {
+      result: 'fail',
+      found: `could not be checked: ${why}`,
+      hint: 'Report this as a bug, with the id of the check.',
+    };
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The facts that the checks examine: settings, keys, App Store Connect, package manifests and pages. Each is fetched once,
- * when the first check needs it.
+ * The facts that the checks examine: settings, keys, App Store Connect, package manifests and pages. Each fact is
+ * fetched once, when the first check needs it.
  */
 
 import { type AppConfig, type Config, readConfig } from '../config/config.ts';
@@ -15,15 +15,18 @@ import { sendRequest, type WebAnswer, type WebRequest } from './web.ts';
 
 export type DoctorOptions = {
   readonly env: Environment;
-  /** The page with the install link; turns the public checks on. */
+  /** URL of the page with the install link; turns the public checks on. */
   readonly publicUrl?: URL | undefined;
-  /** Where webdist is reached from outside, if not at the page's origin. */
+  /** URL at which webdist is reached from outside, if not at the page's origin. */
   readonly serviceUrl?: URL | undefined;
   /** `host:port` to connect to for the website's names instead of their addresses in DNS, like curl's `--connect-to`. */
   readonly connect?: string | undefined;
 };
 
-/** A key as its locator gives it: a signer, or the problem. `repairs`: what had to be repaired in its text. */
+/**
+ * The result of opening a locator: a signer, or the problem. `repairs` lists what had to be repaired in the text of the
+ * key.
+ */
 export type HeldKey = {
   readonly locator: string;
   readonly signer?: Signer | undefined;
@@ -34,7 +37,7 @@ export type HeldKey = {
 /** An app with the candidates of its key. */
 export type AppWithKeys = { readonly app: AppConfig; readonly keys: readonly HeldKey[] };
 
-/** The manifest of an app's package: its text, or why it cannot be read. */
+/** The manifest of an app's package: its text, or the reason why it cannot be read. */
 type ManifestFact = { readonly app: AppConfig; readonly text?: string; readonly problem?: string };
 
 export interface Facts {

@@ -1,4 +1,4 @@
-/** The private keys: present, intact, not mixed up, readable only by their owner, and able to sign. */
+/** Checks that the private keys are present, intact, not mixed up, readable only by their owner, and able to sign. */
 
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -17,14 +17,14 @@ const candidates = async ({ appKeys }: Facts) => (await appKeys()).flatMap(({ ke
 const apiKeys = async ({ apiKey }: Facts) => [(await apiKey()) ?? []].flat();
 
 export const keyChecks: readonly Check[] = [
-  privateCheck('key-held', 'Nothing can be signed without the private half of the distribution key.', async (facts) => {
+  privateCheck('key-held', 'webdist cannot sign without the private half of the distribution key.', async (facts) => {
     if (!facts.config) return undefined;
     const findings = (await facts.appKeys()).flatMap(({ app, keys }) => {
       const usable = keys.filter(({ signer }) => signer).length;
       return keys.map(({ signer, problem }): Finding => {
         if (signer) return ok(`${app.bundleId}: ${signer.backend}, ${fingerprint(spki(signer.publicKey))}`);
         const found = `${app.bundleId}: ${problem?.detail ?? 'missing'}`;
-        // A further candidate may be missing until a rotation, but it must not be invalid: the service refuses that.
+        // A further candidate may be missing until a rotation, but the service refuses one that is invalid.
         const isTolerated = usable > 0 && !hasCode(problem, 'key_invalid');
         return { result: isTolerated ? 'warn' : 'fail', found, hint: problem?.hint };
       });
@@ -56,7 +56,7 @@ export const keyChecks: readonly Check[] = [
   ),
   privateCheck(
     'keys-distinct',
-    'App Store Connect accepts a public half only once: the key of one app cannot also be the key of another.',
+    'App Store Connect accepts a public half only once. So the key of one app cannot also be the key of another.',
     async ({ appKeys, config }) => {
       if (!config || config.apps.length < 2) return undefined;
       const signers = (await appKeys()).map(({ keys }) => keys.find(({ signer }) => signer)?.signer);
@@ -73,7 +73,10 @@ export const keyChecks: readonly Check[] = [
       await signer.sign(Buffer.from('webdist doctor'));
       const ms = Math.round(performance.now() - started);
       return ms > SLOW_MS
-        ? warn(`${signer.backend} took ${ms} ms to sign`, 'Keep the key closer to the service: same region, or a file.')
+        ? warn(
+            `${signer.backend} took ${ms} ms to sign`,
+            'Keep the key closer to the service, in the same region or in a file.',
+          )
         : ok(`${signer.backend} signs in ${ms} ms`);
     });
     return worstOf(await Promise.all(findings));
@@ -119,7 +122,7 @@ export const keyChecks: readonly Check[] = [
 const pathOf = (locator: string) => (locator.startsWith('file:') ? fileURLToPath(locator) : undefined);
 
 function repaired(keys: readonly HeldKey[]): Finding | undefined {
-  // A variable may hold base64 of a PEM: that is not damage.
+  // A variable may contain base64 of a PEM, which is not damage.
   const repairs = keys.flatMap(({ locator, repairs }) =>
     repairs.filter((repair) => !(locator.startsWith('env:') && repair.startsWith('decoded base64'))),
   );

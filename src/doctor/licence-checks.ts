@@ -1,4 +1,7 @@
-/** The website's licence server, from here: its certificates, and its endpoints in time (docs/apple-facts.md §3.1, §3.4). */
+/**
+ * Checks the website's licence server from this machine: its certificates, and how fast its endpoints answer
+ * (docs/apple-facts.md §3.1, §3.4).
+ */
 
 import { X509Certificate } from 'node:crypto';
 import type { Config } from '../config/config.ts';
@@ -52,12 +55,12 @@ export const licenceChecks: readonly Check[] = [
     async (license, { web }) => {
       const urls = [license.dynamicLicenseURL, license.licenseRenewalURL, license.licenseResolutionURL].filter(isUrl);
       const findings = urls.map(async (url) => {
-        // A GET does not request a licence, so any answer but a failure shows that the endpoint is there.
+        // A GET does not request a licence, so any HTTP answer shows that the endpoint exists.
         const { failed, status, ms, certificateProblem } = await web(new URL(url));
         if (failed !== undefined || status >= 500)
           return fail(
             `${url} answers ${failed ?? status}`,
-            'Start the licence server, and check the network path to it.',
+            'Start the licence server, and check the network between it and this machine.',
           );
         if (certificateProblem !== undefined)
           return fail(`${url}: ${certificateProblem}`, 'Install a valid certificate for this name.');
@@ -72,7 +75,7 @@ function daysLeft(body: Buffer): number | undefined {
   try {
     return Math.floor((new X509Certificate(body).validToDate.getTime() - Date.now()) / 86_400_000);
   } catch {
-    // Not a certificate: the check reports it.
+    // Not a certificate; the check reports that.
     return undefined;
   }
 }

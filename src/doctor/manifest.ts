@@ -13,12 +13,14 @@ const manifest = z.object({
 
 export type ManifestMembers = z.output<typeof manifest>;
 
-/** Returns undefined if the text is not a manifest. Lenient, so that each wrong member is reported by its own check. */
+/**
+ * Returns undefined if the text is not a manifest. Accepts wrong members, so that each is reported by its own check.
+ */
 export function parseManifest(text: string): ManifestMembers | undefined {
   try {
     return manifest.safeParse(JSON.parse(text)).data;
   } catch {
-    // Not JSON: the check `package-manifest` reports it.
+    // Not JSON; the check `package-manifest` reports that.
     return undefined;
   }
 }

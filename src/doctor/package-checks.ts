@@ -1,4 +1,7 @@
-/** The package of each app, as the service reads it: its URL, its manifest, and whether it is that app's (docs/apple-facts.md §5). */
+/**
+ * Checks the package of each app as the service reads it: the URL, the manifest, and whether the package is of that app
+ * (docs/apple-facts.md §5).
+ */
 
 import { isAppleId } from '../apple-id.ts';
 import type { AppConfig } from '../config/config.ts';
@@ -56,7 +59,7 @@ export const packageChecks: readonly Check[] = [
   ),
   privateCheck(
     'package-manifest',
-    'The manifest contains the version for `vid`, which makes an install faster.',
+    'The manifest contains the version id for the claim `vid`, which makes an install faster.',
     async ({ manifests }) =>
       worstOf(
         (await manifests()).map(({ app, text, problem }) => {
@@ -79,7 +82,7 @@ export const packageChecks: readonly Check[] = [
   }),
   manifestCheck(
     'package-version',
-    '`vid` is a decimal string; with any other value it is left out, or the token is refused.',
+    '`vid` is a decimal string. If the manifest has anything else, tokens have no `vid`, or devices refuse them.',
     (app, members) =>
       isAppleId(members.appleVersionId)
         ? ok(`${app.bundleId}: version ${members.appleVersionId}`)

@@ -1,4 +1,4 @@
-/** The page and the package from outside, as iOS sees them (docs/apple-facts.md §2.3, §3.1, §5.4, §10). */
+/** Checks the page and the package from outside, as iOS sees them (docs/apple-facts.md §2.3, §3.1, §5.4, §10). */
 
 import type { AppConfig, Config } from '../config/config.ts';
 import { packageBase } from '../packages/manifest.ts';
@@ -66,12 +66,12 @@ export const publicChecks: readonly Check[] = [
     if (page.certificateEnds === undefined || page.certificateProblem !== undefined) return undefined;
     const days = Math.floor((page.certificateEnds.getTime() - Date.now()) / 86_400_000);
     return days < EXPIRY_DAYS
-      ? warn(`the certificate expires in ${days} days`, 'Find out why it was not renewed.')
+      ? warn(`the certificate expires in ${days} days`, 'Find out why the certificate was not renewed.')
       : ok(`${days} days left`);
   }),
   pageCheck('page-redirect', 'iOS compares the page that is shown, after any redirect.', ({ page }) =>
     isRedirect(page)
-      ? fail(`it redirects to ${page.headers.location}`, 'Give the URL that it redirects to, and link to that.')
+      ? fail(`it redirects to ${page.headers.location}`, 'Use the URL that it redirects to, here and in your links.')
       : ok('no redirect'),
   ),
   pageCheck('page-domain', 'The page must be on the registered domain.', ({ config, url }) =>
@@ -113,7 +113,7 @@ export const publicChecks: readonly Check[] = [
   }),
   filesCheck(
     'package-type',
-    'Without the type application/json, the manifest may be refused, or modified on the way.',
+    'Without the type application/json, a device may refuse the manifest, or a proxy may modify it.',
     async (_, file) => {
       const answer = await file('manifest.json');
       if (answer.status !== 200) return undefined;
@@ -130,7 +130,7 @@ export const publicChecks: readonly Check[] = [
       ? ok('the same bytes as the service reads')
       : fail(
           'manifest.json differs from the one that the service reads',
-          'Upload the package again, turn off whatever rewrites JSON on the way, and purge the CDN.',
+          'Upload the package again, turn off every proxy feature that rewrites JSON, and purge the CDN.',
         );
   }),
   filesCheck('package-signature', 'iOS installs nothing without the file `signature`.', async (_, file) => {

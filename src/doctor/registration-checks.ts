@@ -1,4 +1,4 @@
-/** Compares what is registered at App Store Connect with the keys and settings here. */
+/** Compares the registrations at App Store Connect with the keys and settings here. */
 
 import type { RegisteredKey } from '../app-store-connect/resources.ts';
 import type { Config } from '../config/config.ts';
@@ -7,7 +7,7 @@ import type { AppleAccount } from './apple-account.ts';
 import { type Check, type Finding, fail, ok, privateCheck, warn, worstOf } from './check.ts';
 import type { AppWithKeys } from './facts.ts';
 
-/** Both sides of the comparison, complete. */
+/** Both sides of the comparison, if both are complete. */
 type Sides = { readonly config: Config; readonly account: AppleAccount; readonly apps: readonly AppWithKeys[] };
 
 const check = (id: string, why: string, judge: (sides: Sides) => Finding | undefined): Check =>
@@ -17,7 +17,7 @@ const check = (id: string, why: string, judge: (sides: Sides) => Finding | undef
     return config && account && !account.problem ? judge({ config, account, apps }) : undefined;
   });
 
-/** The apps that App Store Connect knows by the configured ids; `app-found` reports the others. */
+/** The apps that App Store Connect has under the configured ids; `app-found` reports the others. */
 const knownApps = ({ account, apps }: Sides) => apps.filter(({ app }) => account.appKeys.has(app.appleItemId));
 
 const publicHalves = ({ keys }: AppWithKeys) => keys.flatMap(({ signer }) => (signer ? [spki(signer.publicKey)] : []));
@@ -91,7 +91,7 @@ export const registrationChecks: readonly Check[] = [
   ),
   check(
     'keys-forgotten',
-    'A key that is no longer used can still sign tokens, wherever its private half is.',
+    'Anyone who has the private half of an unused key can still sign tokens.',
     ({ account, apps }) => {
       const used = [...account.appKeys.values()].flatMap((key) => key?.id ?? []);
       const others = account.accountKeys.filter(
@@ -101,7 +101,7 @@ export const registrationChecks: readonly Check[] = [
         ? ok('every key for all apps is held here')
         : warn(
             `keys for all apps that are not held here: ${others.map(({ id }) => id).join(', ')}`,
-            `If no other server holds it: webdist keys remove ${others[0]?.id}`,
+            `If no other server uses it: webdist keys remove ${others[0]?.id}`,
           );
     },
   ),
@@ -115,7 +115,7 @@ export const registrationChecks: readonly Check[] = [
     'domains-forgotten',
     'The owner of a forgotten domain may distribute under your account.',
     ({ config: { domain }, account }) => {
-      // If the website's own domain is missing, another one is more likely a misspelling of it.
+      // If the website's own domain is not registered, one of the others is probably a misspelling of it.
       if (!account.domains.some((one) => covers(one.domain, domain))) return undefined;
       const others = account.domains.filter((one) => !covers(one.domain, domain) && !covers(domain, one.domain));
       return others.length === 0

@@ -1,4 +1,7 @@
-/** webdist itself from outside: button, tokens, CORS, caches, and the documents that iOS fetches (docs/apple-facts.md §3.1). */
+/**
+ * Checks webdist itself from outside: the button, tokens, CORS, caches, and the documents that iOS fetches
+ * (docs/apple-facts.md §3.1).
+ */
 
 import { z } from 'zod';
 import type { Config } from '../config/config.ts';
@@ -10,7 +13,7 @@ import { isRedirect, jsonOf, mediaTypeOf, type WebAnswer } from './web.ts';
 type Site = {
   readonly config: Config;
   readonly facts: Facts;
-  /** The URL of a path of the service. */
+  /** Returns the URL of a path of the service. */
   readonly urlOf: (path: string) => URL;
 };
 
@@ -35,7 +38,7 @@ const tokenAnswer = z.object({ token: z.string() });
 const tokenOf = (answer: WebAnswer) => tokenAnswer.safeParse(jsonOf(answer)).data?.token ?? '';
 
 const KIT_PATH = '/.well-known/marketplace-kit';
-/** Always on the page's host, even if the service is on another. */
+/** Fetches the document that iOS reads. It is always on the page's host, even if the service is on another. */
 const kit = ({ facts }: Site) => facts.web(new URL(KIT_PATH, facts.options.publicUrl ?? facts.options.serviceUrl));
 const kitForm = z.object({ license: z.object(), restore: z.string(), updates: z.object({ url: z.string() }) });
 
@@ -57,14 +60,14 @@ export const serviceChecks: readonly Check[] = [
       ? ok('a JavaScript module')
       : fail(`/install-button.js is ${mediaTypeOf(answer)}`, 'Browsers load modules only as text/javascript.');
   }),
-  check('token-answer', 'Visitors of the page get a token.', async (site) => {
+  check('token-answer', 'Without a token, the page has no install link.', async (site) => {
     const answer = await requestToken(site);
     if (answer.status === 401 && site.config.callers.signIn) return ok('refused without a sign-in, as configured');
     return answer.status === 200
       ? ok(`in ${answer.ms} ms`)
       : fail(`/install-token answers ${answer.failed ?? answer.status}`, 'Find this request in the log of webdist.');
   }),
-  check('token-cache', 'A cached token goes to another visitor, and is then refused.', async (site) => {
+  check('token-cache', 'A cached token would be sent to other visitors, and devices would refuse it.', async (site) => {
     const answer = await requestToken(site);
     if (answer.status !== 200) return undefined;
     const control = answer.headers['cache-control'] ?? 'missing';
@@ -72,7 +75,7 @@ export const serviceChecks: readonly Check[] = [
       ? ok(control)
       : fail(`Cache-Control is ${control}`, 'Configure the proxy or CDN to pass on Cache-Control: no-store.');
   }),
-  check('token-cors', 'The page may read the answer; pages of other origins may not.', async (site) => {
+  check('token-cors', 'The page must be able to read the answer; pages of other origins must not.', async (site) => {
     const origin = `https://${site.config.domain}`;
     const answer = await requestToken(site);
     if (answer.status !== 200) return undefined;
@@ -91,7 +94,7 @@ export const serviceChecks: readonly Check[] = [
       ? warn('a page of another origin got a token', 'Set WEBDIST_ANONYMOUS=pages, and check the proxy.')
       : ok(`refused with ${answer.status}`);
   }),
-  check('token-valid', 'The tokens that visitors get must be acceptable to devices.', async (site) => {
+  check('token-valid', 'Devices must accept the tokens that visitors get.', async (site) => {
     const answer = await requestToken(site);
     const account = await site.facts.appleAccount();
     if (answer.status !== 200 || !account || account.problem) return undefined;
@@ -111,7 +114,7 @@ export const serviceChecks: readonly Check[] = [
         )
       : ok('a device would accept it');
   }),
-  check('kit-reachable', 'iOS reads the URLs for licences, restore and updates there.', async (site) => {
+  check('kit-reachable', 'iOS reads the URLs for licences, restore and updates from this document.', async (site) => {
     const answer = await kit(site);
     if (isRedirect(answer)) return undefined;
     return answer.status === 200
@@ -128,7 +131,7 @@ export const serviceChecks: readonly Check[] = [
       ? fail(`it redirects to ${answer.headers.location}`, 'Exclude this path from redirects.')
       : ok('no redirect');
   }),
-  check('kit-content', 'It must be JSON with `license`, `restore` and `updates`.', async (site) => {
+  check('kit-content', 'The document must be JSON with `license`, `restore` and `updates`.', async (site) => {
     const answer = await kit(site);
     if (answer.status !== 200) return undefined;
     const parsed = kitForm.safeParse(jsonOf(answer));

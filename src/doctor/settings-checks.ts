@@ -1,4 +1,4 @@
-/** The settings themselves, and what they permit. */
+/** Checks the settings themselves, and what they permit. */
 
 import ky from 'ky';
 import { z } from 'zod';
@@ -42,7 +42,7 @@ export const settingsChecks: readonly Check[] = [
   }),
   privateCheck(
     'origins',
-    'A page without https can be modified on the way, and iOS installs only from https pages.',
+    'A page without https can be modified in transit, and iOS installs only from https pages.',
     ({ config }) => {
       if (!config) return undefined;
       const plain = config.callers.allowedOrigins.filter((origin) => origin.startsWith('http:'));
@@ -53,7 +53,7 @@ export const settingsChecks: readonly Check[] = [
   ),
   privateCheck(
     'token-lifetime',
-    'The licence step alone may take a minute; a token that expires before is refused.',
+    'The licence step alone may take a minute. A token that expires before it ends is refused.',
     ({ config }) => {
       if (!config) return undefined;
       const seconds = config.tokenLifetimeSeconds;
@@ -64,7 +64,7 @@ export const settingsChecks: readonly Check[] = [
   ),
   privateCheck(
     'sign-in',
-    'Callers sign in with a JWT of your website; without its keys, nobody gets a token.',
+    'Callers sign in with a JWT of your website. Without the keys that verify it, no one gets a token.',
     async ({ config }) => {
       if (!config) return undefined;
       const { signIn } = config.callers;

@@ -1,4 +1,6 @@
-/** The stored state: data folder, registration store, ledger and Redis. Opens nothing that does not exist yet. */
+/**
+ * Checks the stored state: data folder, registration store, ledger and Redis. Creates nothing that does not exist yet.
+ */
 
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,21 +14,25 @@ import { type Check, fail, info, ok, privateCheck, warn, worstOf } from './check
 const PING_MS = 3000;
 
 export const stateChecks: readonly Check[] = [
-  privateCheck('data-folder', 'It keeps the ledger, its secret and the known key id across restarts.', ({ config }) => {
-    if (!config) return undefined;
-    const { dataDir } = config;
-    if (!existsSync(dataDir)) return info(`${dataDir} is created at the first start`);
-    const mode = statSync(dataDir).mode & 0o777;
-    try {
-      accessSync(dataDir, constants.W_OK | constants.X_OK);
-    } catch {
-      // The hint is the same for every reason.
-      return fail(`${dataDir} is not writable`, `Make the user of the service its owner: chown webdist ${dataDir}`);
-    }
-    return mode & 0o007
-      ? warn(`${dataDir} has mode ${mode.toString(8)}`, `chmod 700 ${dataDir}`)
-      : ok(`${dataDir}, mode ${mode.toString(8)}`);
-  }),
+  privateCheck(
+    'data-folder',
+    'The data folder keeps the ledger, its secret and the known key id across restarts.',
+    ({ config }) => {
+      if (!config) return undefined;
+      const { dataDir } = config;
+      if (!existsSync(dataDir)) return info(`${dataDir} is created at the first start`);
+      const mode = statSync(dataDir).mode & 0o777;
+      try {
+        accessSync(dataDir, constants.W_OK | constants.X_OK);
+      } catch {
+        // The hint is the same for every reason.
+        return fail(`${dataDir} is not writable`, `Make the user of the service its owner: chown webdist ${dataDir}`);
+      }
+      return mode & 0o007
+        ? warn(`${dataDir} has mode ${mode.toString(8)}`, `chmod 700 ${dataDir}`)
+        : ok(`${dataDir}, mode ${mode.toString(8)}`);
+    },
+  ),
   privateCheck(
     'registration-store',
     'With the stored key id, the service can start and sign while Apple is down.',
@@ -55,14 +61,17 @@ export const stateChecks: readonly Check[] = [
   ),
   privateCheck(
     'ledger-kind',
-    'Only a durable ledger can tell first installs from later ones, which Apple reports to advertisers.',
+    'Only a durable ledger distinguishes first installs from later ones, which Apple reports to advertisers.',
     ({ config }) => {
       if (!config) return undefined;
       const backend = ledgerBackend(config.ledger.url);
       if (!backend.isOn) return warn('WEBDIST_LEDGER=off: every dtype is a guess', 'Unset WEBDIST_LEDGER.');
       return backend.isDurable
         ? ok(backend.name)
-        : warn(`WEBDIST_LEDGER=${backend.example} is lost at a restart`, 'Unset WEBDIST_LEDGER to use SQLite.');
+        : warn(
+            `the ledger of WEBDIST_LEDGER=${backend.example} is lost at a restart`,
+            'Unset WEBDIST_LEDGER to use SQLite.',
+          );
     },
   ),
   privateCheck(
@@ -91,7 +100,7 @@ export const stateChecks: readonly Check[] = [
   ),
   privateCheck(
     'ledger-secret',
-    'Anyone who has the secret can forge device cookies; if it is lost, every device counts as new.',
+    "Anyone who has the ledger's secret can forge device cookies. If it is lost, every device counts as new.",
     ({ config }) => {
       if (!config) return undefined;
       if (config.ledger.secret !== undefined) return ok('WEBDIST_LEDGER_SECRET is set');

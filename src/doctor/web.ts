@@ -1,6 +1,6 @@
 /**
- * Sends one request as a device does: follows no redirect, and examines the certificate. With Node's own client, because
- * ky does not expose the certificate.
+ * Sends one request as a device does: it follows no redirect, and examines the certificate. It uses Node's own client,
+ * because ky does not expose the certificate.
  */
 
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
@@ -14,13 +14,13 @@ export type WebRequest = {
   readonly body?: string;
 };
 
-/** What was received; `failed` is a code such as ECONNREFUSED if there was no answer. */
+/** The answer. If there was none, `failed` is a code such as ECONNREFUSED. */
 export type WebAnswer = {
   readonly failed?: string;
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
-  /** Why the certificate is not trusted; undefined if it is, or without TLS. */
+  /** Why the certificate is not trusted; undefined if it is trusted, or without TLS. */
   readonly certificateProblem?: string | undefined;
   readonly certificateEnds?: Date | undefined;
   readonly ms: number;
@@ -41,7 +41,8 @@ export async function sendRequest(
   try {
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       const request = isHttps ? requestHttps : requestHttp;
-      // An untrusted certificate is a finding, not an error. No secret is sent, and the answer is not trusted.
+      // Accepts an untrusted certificate, because that is a finding and not an error. No secret is sent, and the answer
+      // is not trusted.
       const tls = isHttps && { servername: url.hostname, rejectUnauthorized: false };
       const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) };
       request({
@@ -71,7 +72,7 @@ export async function sendRequest(
 
 function certificateOf(socket: TLSSocket): Pick<WebAnswer, 'certificateProblem' | 'certificateEnds'> {
   const { valid_to: end } = socket.getPeerCertificate();
-  // Typed as Error, but at run time a code such as CERT_HAS_EXPIRED.
+  // Its type is Error, but at run time it is a code such as CERT_HAS_EXPIRED.
   const problem: unknown = socket.authorizationError;
   return {
     certificateProblem: socket.authorized ? undefined : problem instanceof Error ? problem.message : String(problem),
