@@ -1,6 +1,6 @@
 /**
- * The payload of an install verification token (Apple: "Supplying an install verification token";
- * docs/apple-facts.md §1.2, §1.3). Pure: time and nonce are given.
+ * The payload of an install verification token (Apple: "Supplying an install verification token"; docs/apple-facts.md
+ * §1.2, §1.3). Pure: time and nonce are inputs.
  */
 
 import type { Dtype } from '../ledger/rule.ts';
@@ -14,7 +14,7 @@ export const INSTALL_TOKEN_AUDIENCE = 'AppleDownloadVerification-v1';
 /** Apple's ids are decimal strings, never JSON numbers: they may need 64 bits. */
 export type ClaimsInput = {
   readonly app: { readonly appleItemId: string; readonly bundleId: string };
-  /** AppleVersionID of the package that is linked to, when known. */
+  /** AppleVersionID of the package in the link, when known. */
   readonly appleVersionId?: string | undefined;
   readonly dtype: Dtype;
   /** ISO 3166-1 alpha-2, upper case, when known: where the install happens (WWDC25-221). */
@@ -26,7 +26,10 @@ export type ClaimsInput = {
   readonly nonce: string;
 };
 
-/** The payload. For an app from a website `iss` is the app's own AppleItemID; `iid` and `vid` come together or not at all. */
+/**
+ * The payload. For an app from a website, `iss` is the app's own AppleItemID. Either both `iid` and `vid` are present,
+ * or neither is.
+ */
 export function claimsFor(input: ClaimsInput) {
   return {
     iss: input.app.appleItemId,

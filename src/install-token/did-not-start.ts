@@ -4,7 +4,7 @@
  * docs/install-did-not-start.md shows these entries.
  */
 
-/** `browser`: it ignores the tap without a message. */
+/** `browser`: the browser ignores the tap without a message. */
 type Reporter = 'button' | 'browser' | 'device';
 
 /** `id` is the anchor on the page: the button's code, or the case of MarketplaceKitError. */
@@ -27,7 +27,7 @@ const button = (
     [
       'elsewhere',
       'The page is open on a device that is not an iPhone or iPad.',
-      'The button shows a QR code of the page: scan it with the device. To decide yourself what the button shows, set `support`.',
+      'The button shows a QR code of the page: scan it with the device. To override what the button shows, set `support`.',
     ],
     [
       'outdated',
@@ -108,7 +108,7 @@ const button = (
     [
       'clock_off',
       'The clock of the service’s machine and Apple’s differ by over a minute, so devices might refuse every token.',
-      'Turn on NTP there. If that clock is right, a proxy changes the `Date` of Apple’s responses.',
+      'Turn on NTP there. If the machine’s clock is right, a proxy changes the `Date` of Apple’s responses.',
     ],
     [
       'ledger_unavailable',

@@ -1,6 +1,6 @@
 /** The install link of a page (Apple: "MarketplaceKitURIScheme"; docs/apple-facts.md §2). Pure. */
 
-/** Values are not encoded; `installUrl` percent-encodes them (RFC 3986: a space becomes `%20`, which Foundation decodes). */
+/** Unencoded values. `installUrl` percent-encodes them (RFC 3986: a space becomes `%20`, which Foundation decodes). */
 export type InstallLink = {
   /** URL of the package directory. */
   readonly packageUrl: string;

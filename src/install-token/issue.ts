@@ -1,4 +1,4 @@
-/** The use case everything goes through: find the key, decide `dtype`, make the claims, sign them. */
+/** Issues a token: finds the key, decides `dtype`, makes the claims and signs them. Every token is issued here. */
 
 import { WebdistError } from '../errors.ts';
 import { type Signer, type SigningKey, signCompact } from '../jws.ts';
@@ -11,13 +11,13 @@ import { IAT_MARGIN_SECONDS } from './times.ts';
 /** One request to install one app. */
 export type Install = {
   readonly app: { readonly appleItemId: string; readonly bundleId: string };
-  /** The tag of what stands for the device; without one the ledger is not used. */
+  /** The tag of the subject. Without one, the ledger is not used. */
   readonly subject?: number | undefined;
-  /** The subject was made up for this request, so the ledger cannot know it. */
+  /** The subject was generated for this request, so the ledger cannot have it. */
   readonly isNewSubject?: boolean | undefined;
   /** Sent by an authenticated caller; otherwise the ledger decides. */
   readonly dtype?: Dtype | undefined;
-  /** What the request itself shows of an install; default: `issue`, that a token was issued. */
+  /** The kind of evidence of an install that the request itself is. Default: `issue`, because a token is issued. */
   readonly evidence?: EvidenceKind | undefined;
   readonly appleVersionId?: string | undefined;
   readonly country?: string | undefined;
@@ -26,14 +26,17 @@ export type Install = {
 /** One token about to be issued. */
 export type Entry = Install & { readonly issuedAtSeconds: number };
 
-/** What was decided about one token. */
+/** The decision about one token. */
 export type Decision = {
   readonly dtype: Dtype;
-  /** Issuing it is the first evidence of an install; it counts once the token is signed. */
+  /** Issuing this token is the first evidence of an install. It counts as soon as the token is signed. */
   readonly isNewInstall: boolean;
 };
 
-/** An install verification token, and what was put into it. Times in seconds since 1970; `iat` is a little before `issuedAtSeconds`. */
+/**
+ * An install verification token, and the values in it. Times in seconds since 1970; `iat` is a little before
+ * `issuedAtSeconds`.
+ */
 export type Issued = {
   readonly installToken: string;
   readonly dtype: Dtype;
@@ -45,7 +48,7 @@ export type Issued = {
 
 /** What `issue` works with. */
 export type IssueDeps = {
-  /** The key that signs for an app now. Throws `not_registered`. */
+  /** Returns the key that currently signs for an app. Throws `not_registered`. */
   keyFor(app: Install['app']): Promise<SigningKey<Pick<Signer, 'backend' | 'sign'>>>;
   /** Throws `ledger_unavailable`. */
   decide(entry: Entry): Promise<Decision>;
@@ -75,10 +78,10 @@ export async function issue(install: Install, deps: IssueDeps): Promise<Issued> 
     nonce,
   });
   const installToken = await signCompact(key, claims);
-  // Signing can take its time, and the key may have been replaced meanwhile.
+  // Signing can take a while, and the key may have been replaced meanwhile.
   if ((await deps.keyFor(app)).keyId !== key.keyId)
     throw new WebdistError('not_registered', 'The distribution key was replaced just now.', { retryAfterSeconds: 1 });
-  // Only now: a token that could not be signed is no evidence.
+  // Stored only after signing, because a token that could not be signed is no evidence.
   if (isNewInstall && subject !== undefined)
     await deps.addIssued({ subject, appleItemId: app.appleItemId, installedAtSeconds: issuedAtSeconds });
   return {

@@ -1,17 +1,17 @@
 /**
  * The nonce of an install verification token: a version-4 UUID in upper case (docs/apple-facts.md §1.3, RFC 9562 §5.4)
- * that carries, encrypted, what a server needs to know about the token when evidence of its use arrives. So no token has
- * to be stored.
+ * that carries, encrypted, what a server needs to know about the token when evidence of its use arrives. So webdist
+ * does not have to store tokens.
  *
  *     minute of issue, 24 bits | app tag, 27 bits | subject tag, 45 bits | counter, 32 bits     one AES block
  *
- * The block is encrypted with AES-256 under a key that only the holders of the ledger's secret have. An encrypted block
- * is a version-4 UUID in one case of 64, so `seal` encrypts blocks that differ in the counter until one is.
+ * The block is encrypted with AES-256 under a key that only the holders of the ledger's secret have. One encrypted
+ * block in 64 is a version-4 UUID. So `seal` encrypts blocks that differ only in the counter until it finds one.
  *
  * - Uniqueness: AES is a permutation, and no two blocks of a process are equal before the counter has run through 2^32
  *   values within one minute. Two processes collide only on the same subject, app and minute, with probability 2^-26.
- * - Unlinkability: without the key, nonces are random distinct UUIDs (AES is a pseudorandom permutation). A repeated
- *   nonce, and only that, shows that subject, app and minute were equal.
+ * - Unlinkability: without the key, nonces are random distinct UUIDs (AES is a pseudorandom permutation). Only a
+ *   repeated nonce reveals that subject, app and minute were equal.
  * - Forgery: a guessed UUID opens to one of N apps and to a minute that counts with probability N · 1456 / 2^51, which is
  *   2^-40.5 for one app and 2^-32 for 360. Evidence from a page must also match the 45 bits of its subject.
  *
@@ -30,11 +30,12 @@ type NonceRecord = {
 };
 
 export interface Nonces {
-  /** A new nonce that carries the record. */
+  /** Returns a new nonce that carries the record. */
   seal(record: NonceRecord): string;
   /**
-   * The record that a nonce carries, or undefined if it was not made with this key for one of these apps. The minute
-   * repeats after 31.9 years; the latest possible one is given, at most 15 minutes after `nowSeconds`.
+   * Returns the record that a nonce carries, or undefined if the nonce was not made with this key for one of these
+   * apps. The minute repeats after 31.9 years. The result has the latest possible one, at most 15 minutes after
+   * `nowSeconds`.
    */
   open(nonce: string, nowSeconds: number): NonceRecord | undefined;
 }
@@ -49,7 +50,9 @@ const APP_TAGS = 2 ** 27;
 const AHEAD_MINUTES = 15;
 
 const BLOCK_BYTES = 16;
-/** Blocks encrypted in one call, 1.6 calls on average: the fastest of 32, 64, 128, 192 and 256. */
+/**
+ * Blocks encrypted in one call; a nonce takes 1.6 calls on average. This is the fastest of 32, 64, 128, 192 and 256.
+ */
 const CANDIDATES = 64;
 
 /**
@@ -82,7 +85,7 @@ export function openNonces(
         }
         const blocks = cipher.update(candidates);
         const index = firstUuid(blocks);
-        // Goes past every candidate that was tried, so that no block is ever encrypted twice.
+        // Advances past every candidate that was tried, so that no block is ever encrypted twice.
         counter = (counter + (index < 0 ? CANDIDATES : index + 1)) % 2 ** 32;
         if (index >= 0) return uuidText(blocks, index * BLOCK_BYTES);
       }
@@ -108,8 +111,9 @@ export function openNonces(
 type Meaning = { readonly appleItemId: string; readonly hasSubject: boolean };
 
 /**
- * Two tags for each app: for tokens that belong to a subject, and for those that belong to none. Where two meet (one
- * case in 4 million for 8 apps), the app whose id sorts later gets the next free tag, on every replica alike.
+ * Two tags for each app: for tokens that belong to a subject, and for those that belong to none. If two tags collide
+ * (one case in 4 million for 8 apps), the app whose id sorts later gets the next free tag, in the same way on every
+ * replica.
  */
 function appTags(appleItemIds: readonly string[]) {
   const meanings = new Map<number, Meaning>();
@@ -147,13 +151,13 @@ const modulo = (value: number, base: number) => ((value % base) + base) % base;
 
 const minuteOf = (seconds: number) => modulo(Math.floor(seconds / 60) - EPOCH_MINUTES, MINUTES);
 
-/** The start of the latest such minute that is not too far ahead, in seconds since 1970. */
+/** The start of the latest matching minute that is not too far ahead, in seconds since 1970. */
 function latestWith(minute: number, nowSeconds: number): number {
   const latest = Math.floor(nowSeconds / 60) + AHEAD_MINUTES;
   return (latest - modulo(latest - EPOCH_MINUTES - minute, MINUTES)) * 60;
 }
 
-/** Which of the blocks is the first version-4 UUID (RFC 9562 §5.4: version 4, variant 10), or -1. */
+/** The index of the first block that is a version-4 UUID (RFC 9562 §5.4: version 4, variant 10), or -1. */
 function firstUuid(blocks: Buffer): number {
   for (let at = 0; at < blocks.length; at += BLOCK_BYTES)
     if ((blocks[at + 6] as number) >> 4 === 4 && (blocks[at + 8] as number) >> 6 === 2) return at / BLOCK_BYTES;

@@ -1,8 +1,11 @@
-/** One check of an install verification token, and what it is checked against. */
+/** The types of a check of an install verification token, of its result, and of the facts it compares with. */
 
 import type { KeyObject } from 'node:crypto';
 
-/** The result of a check. `fail`: a device refuses the token. `cause`: the likely mistake, for the person who has to fix it. */
+/**
+ * The result of a check. `fail`: a device refuses the token. `cause` is the likely mistake, for the person who has to
+ * fix it.
+ */
 export type TokenCheck = {
   readonly name: string;
   readonly result: 'ok' | 'warn' | 'fail' | 'info';
@@ -10,14 +13,17 @@ export type TokenCheck = {
   readonly cause?: string | undefined;
 };
 
-/** A public half that may verify a token, and where it is from, in words. `keyId` is absent if the id is unknown. */
+/**
+ * A public half that may verify a token. `source` says in words where it is from. `keyId` is absent if the id is
+ * unknown.
+ */
 export type KnownKey = { readonly keyId?: string | undefined; readonly publicKey: KeyObject; readonly source: string };
 
-/** What a token is compared with. */
+/** The facts that a token is compared with. */
 export type Known = {
   readonly keys: readonly KnownKey[];
   readonly apps: readonly { readonly appleItemId: string; readonly bundleId: string }[];
-  /** The App Store Connect API key, to recognise it where it does not belong. */
+  /** The App Store Connect API key, to recognise when it was used by mistake. */
   readonly apiKey?: { readonly keyId: string; readonly publicKey?: KeyObject | undefined } | undefined;
   /** Seconds since 1970. */
   readonly nowSeconds: number;
@@ -39,6 +45,6 @@ export const fail = (name: string, detail: string, cause?: string): TokenCheck =
   cause,
 });
 
-/** A value from a token, shortened for a `detail`; `missing` if it is absent. */
+/** Formats a value from a token for a `detail`, shortened; returns `missing` if it is absent. */
 export const quoted = (value: unknown): string =>
   value === undefined ? 'missing' : JSON.stringify(value).slice(0, 200);

@@ -21,7 +21,7 @@ const checkAudience: ClaimCheck = ({ aud }) => {
   return fail('aud', `${quoted(aud)}, expected "${INSTALL_TOKEN_AUDIENCE}"`, cause);
 };
 
-/** The app that the token is for: by `bid`, else by `iss`; if only one app is known, that one. */
+/** Finds the app that the token is for by `bid`, else by `iss`. If only one app is known, it is that one. */
 const appOf = ({ iss, bid }: JsonObject, { apps }: Known) =>
   apps.find(({ bundleId }) => bundleId === bid) ??
   apps.find(({ appleItemId }) => appleItemId === iss) ??
@@ -60,7 +60,7 @@ const checkBundle: ClaimCheck = (claims, known) => {
   );
 };
 
-/** Undefined if the value is whole seconds since 1970. */
+/** Returns undefined if the value is whole seconds since 1970. */
 function checkSeconds(name: string, value: unknown): TokenCheck | undefined {
   const wrong = wrongFormOf(value);
   if (wrong === 'not-seconds')
@@ -123,10 +123,10 @@ const checkItem: ClaimCheck = ({ iid, iss }) => {
   if (iid === undefined) return undefined;
   if (!isAppleId(iid))
     return fail('iid', `${quoted(iid)}, expected the AppleItemID as a decimal string`, numberCause(iid));
-  // The check of `iss` reports what is wrong with `iss` itself.
+  // The check of `iss` reports problems of `iss` itself.
   return iid === iss || !isAppleId(iss)
     ? ok('iid', iid)
-    : fail('iid', `${iid} is not iss (${quoted(iss)})`, 'for an app from a website they are the same');
+    : fail('iid', `${iid} is not iss (${quoted(iss)})`, 'for an app from a website, iid and iss are the same');
 };
 
 const checkVersion: ClaimCheck = ({ vid }) => {

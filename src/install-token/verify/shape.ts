@@ -56,7 +56,7 @@ function parseJson(part: string): JsonObject | undefined {
     const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(part, 'base64url')));
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
   } catch {
-    // The check `shape` reports it.
+    // Not valid; the check `shape` reports that.
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Checks whether the signature verifies with the key that `kid` names. If not, finds the mistake: a wrong `kid`, DER
- * instead of r‖s, the App Store Connect API key.
+ * Checks whether the signature verifies with the key that `kid` names. If not, finds the mistake, such as a wrong
+ * `kid`, DER instead of r‖s, or use of the App Store Connect API key.
  */
 
 import { type KeyObject, verify } from 'node:crypto';
@@ -51,7 +51,7 @@ function formCheck({ signature }: Jws): TokenCheck | undefined {
   );
 }
 
-/** `signer` is the key that the signature verifies with, if it is known. */
+/** `signer` is the known key that verifies the signature, if there is one. */
 function keyCheck(kid: string, keys: readonly KnownKey[], signer: KnownKey | undefined): TokenCheck {
   if (signer?.keyId === kid) return ok(NAME, `verifies with the public key ${kid}, from ${signer.source}`);
   if (signer && signer.keyId === undefined)

@@ -10,7 +10,7 @@ import { headerChecks } from './header.ts';
 import { parseJws } from './shape.ts';
 import { signatureCheck } from './signature.ts';
 
-/** `header` and `claims` are undefined if they could not be read; nothing in them is trusted. */
+/** `header` and `claims` are undefined if they could not be read. Neither is trusted. */
 export type TokenVerdict = {
   readonly accepted: boolean;
   readonly header: JsonObject | undefined;
