@@ -16,7 +16,13 @@ import { addPackage, refuseVersionRemoval, updateApp, updateVersion } from './pa
 import { listRules, pageRules, type QueryRules, readQuery, resourceRules } from './query.ts';
 import { type Relationship, type ResourceType, resourceTypes, type TypeName } from './resource-types.ts';
 
-type Route = readonly [method: string, path: string, query: QueryRules, answer: (call: Call) => AppleAnswer];
+/** Without rules for its query, a path accepts every parameter. */
+type Route = readonly [
+  method: string,
+  path: string,
+  query: QueryRules | undefined,
+  answer: (call: Call) => AppleAnswer,
+];
 
 const writes: readonly Route[] = [
   ['POST', '/v1/alternativeDistributionKeys', {}, addKey],
@@ -35,11 +41,26 @@ const routes: readonly Route[] = [
 ];
 
 /** Reading one resource of a type, all of them, and what they are related to. */
-function readsOf(type: TypeName, { isListed, relationships }: ResourceType): Route[] {
+function readsOf(type: TypeName, { isListed, relationships, empty }: ResourceType): Route[] {
   const one: Route = ['GET', `/v1/${type}/{id}`, resourceRules(type), (call) => single(call, named(call, type))];
   const all: Route = ['GET', `/v1/${type}`, listRules(type, true), (call) => list(call, entitiesOf(call, type))];
   const below = Object.entries(relationships).filter(([, { hasPath }]) => hasPath);
-  return [...(isListed ? [all] : []), one, ...below.flatMap((entry) => relatedReads(type, ...entry))];
+  return [
+    ...(isListed ? [all] : []),
+    one,
+    ...below.flatMap((entry) => relatedReads(type, ...entry)),
+    ...[...(empty?.one ?? []), ...(empty?.unlisted ?? [])].flatMap((name) => emptyReads(type, name, notFound)),
+    ...(empty?.many ?? []).flatMap((name) => emptyReads(type, name, (call) => list(call, []))),
+  ];
+}
+
+/** A relationship to resources that this sandbox does not have. */
+function emptyReads(type: TypeName, name: string, answer: (call: Call, what: string) => AppleAnswer): Route[] {
+  const read = existing(type, (call) => answer(call, name));
+  return [
+    ['GET', `/v1/${type}/{id}/${name}`, undefined, read],
+    ['GET', `/v1/${type}/{id}/relationships/${name}`, undefined, read],
+  ];
 }
 
 function relatedReads(type: TypeName, name: string, relationship: Relationship): Route[] {
@@ -138,7 +159,8 @@ function dispatch(request: AppleRequest, team: string, deps: Pick<AppleDeps, 'st
   if (['POST', 'PATCH'].includes(request.method) && !isJson(request.headers['content-type'] ?? ''))
     throw new AppleRefusal(415, 'UNSUPPORTED_MEDIA_TYPE', 'The Content-Type must be application/json.');
   const { id, rules, answer } = route;
-  return answer({ ...request, id, team, query: readQuery(new URLSearchParams(query), rules), ...deps });
+  const parameters = new URLSearchParams(query);
+  return answer({ ...request, id, team, query: rules ? readQuery(parameters, rules) : new Map(), ...deps });
 }
 
 const patternOf = (template: string) => new RegExp(`^${template.replace('{id}', '(?<id>[^/]+)')}$`);

@@ -12,8 +12,7 @@ import { AppleRefusal } from './json-api.ts';
 /** Longest `exp - iat` that Apple accepts. */
 const MAX_LIFETIME_SECONDS = 20 * 60;
 
-const NO_IAT =
-  'The JWT has no iat. Apple lists it as required and has been seen to accept JWTs without it (docs/apple-facts.md 4.1).';
+const AUDIENCE = 'appstoreconnect-v1';
 
 const headerSchema = z.looseObject({
   alg: z.literal('ES256'),
@@ -23,9 +22,9 @@ const headerSchema = z.looseObject({
   crit: z.undefined().optional(),
 });
 const claimsSchema = z.looseObject({
-  aud: z.literal('appstoreconnect-v1'),
-  iat: z.int().optional(),
-  exp: z.int(),
+  aud: z.union([z.literal(AUDIENCE), z.tuple([z.literal(AUDIENCE)])]),
+  iat: z.number().optional(),
+  exp: z.number(),
   bid: z.undefined('only JWTs of In-App Purchase keys have one').optional(),
   scope: z.array(z.string()).optional(),
 });
@@ -57,7 +56,19 @@ export async function checkBearer(check: BearerCheck, apiKeys: readonly ApiKey[]
   if (iat > Math.ceil(nowSeconds)) throw unauthorized('iat is in the future');
   if (claims.scope && !claims.scope.some((entry) => covers(entry, check)))
     throw new AppleRefusal(403, 'FORBIDDEN_ERROR', 'No entry of the token’s scope matches this request.');
-  return { key, warning: claims.iat === undefined ? NO_IAT : undefined };
+  return { key, warning: warningOf(claims) };
+}
+
+/** What widely used clients send and Apple accepts, although its documentation describes something else (§4.1). */
+function warningOf({ iat, exp, aud }: z.output<typeof claimsSchema>): string | undefined {
+  const unusual = [
+    iat === undefined && 'no iat',
+    typeof aud !== 'string' && 'aud in an array',
+    [iat ?? 0, exp].some((time) => !Number.isInteger(time)) && 'a time with a fraction of a second',
+  ].filter((name) => name !== false);
+  return unusual.length === 0
+    ? undefined
+    : `The JWT has ${unusual.join(', ')}: Apple does not document that it accepts this.`;
 }
 
 function keyOf(jwt: string, apiKeys: readonly ApiKey[]): ApiKey {

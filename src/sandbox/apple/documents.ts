@@ -6,7 +6,13 @@
 import { type Entity, entitiesOf } from './entities.ts';
 import { type AppleAnswer, AppleRefusal, type Call } from './json-api.ts';
 import { select } from './query.ts';
-import { type Relationship, resourceTypes, type TypeName, USUAL_INCLUDED } from './resource-types.ts';
+import {
+  type Relationship,
+  type ResourceType,
+  resourceTypes,
+  type TypeName,
+  USUAL_INCLUDED,
+} from './resource-types.ts';
 
 /** A response with one resource. `path` is that of the request, unless the resource has just been created. */
 export function single(call: Call, entity: Entity, path = call.target): AppleAnswer {
@@ -58,12 +64,12 @@ function resourceOf(call: Call, entity: Entity) {
   const isKept = (name: string) => fields?.includes(name) ?? true;
   const kept = row.attributes.filter(isKept);
   const all = kept.length === 0 ? {} : entity.attributes();
-  const attributes = Object.fromEntries(kept.filter((name) => name in all).map((name) => [name, all[name]]));
+  const attributes = Object.fromEntries(kept.map((name) => [name, all[name] ?? null]));
   const relationships = Object.fromEntries(
-    [...Object.entries(row.relationships), ...(row.empty?.many ?? []).map((name) => [name, emptyList] as const)]
+    Object.entries(relationshipsOf(row))
       .filter(([name]) => isKept(name))
-      .map(([name, relationship]) => [name, relationshipOf(call, entity, name, relationship)])
-      .filter(([, members]) => Object.keys(members as object).length > 0),
+      .map(([name, relationship]) => [name, relationshipOf(call, entity, name, relationship)] as const)
+      .filter(([, members]) => Object.keys(members).length > 0),
   );
   return {
     ...identifierOf(entity),
@@ -73,7 +79,18 @@ function resourceOf(call: Call, entity: Entity) {
   };
 }
 
-const emptyList = { isMany: true } as const;
+/** All relationships of a type, those without resources here too: clients expect their links. */
+function relationshipsOf({
+  relationships,
+  empty,
+}: ResourceType): Record<string, Pick<Relationship, 'isMany' | 'hasPath'>> {
+  const { one = [], many = [], unlisted = [] } = empty ?? {};
+  return {
+    ...relationships,
+    ...Object.fromEntries([...one, ...unlisted].map((name) => [name, { hasPath: true }])),
+    ...Object.fromEntries(many.map((name) => [name, { hasPath: true, isMany: true }])),
+  };
+}
 
 /** Links where there is a path, and identifiers where the request includes the relationship. */
 function relationshipOf(

@@ -77,6 +77,7 @@ const appEntity = (world: World, app: AccountApp): Entity =>
       primaryLocale: app.primaryLocale,
       sku: app.sku,
       isOrEverWasMadeForKids: false,
+      contentRightsDeclaration: 'DOES_NOT_USE_THIRD_PARTY_CONTENT',
       streamlinedPurchasingEnabled: true,
       ...app.changes,
     }),

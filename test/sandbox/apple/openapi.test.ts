@@ -36,7 +36,8 @@ const skip = file ? false : `there is no extract of Apple's document at ../${EXT
 /** Where a value differs from its schema; formats are not checked. */
 function violations(value: unknown, schema: Schema | undefined, place: string): string[] {
   if (schema?.$ref) return violations(value, document.components.schemas[schema.$ref.split('/').at(-1) ?? ''], place);
-  if (!schema) return [];
+  // Apple sends null for attributes that are not set; its document does not mention it.
+  if (!schema || (value === null && place.includes('/attributes/'))) return [];
   if (schema.enum && !schema.enum.includes(value)) return [`${place}: ${JSON.stringify(value)}`];
   const type = Array.isArray(value) ? 'array' : Number.isInteger(value) ? 'integer' : typeof value;
   if (schema.type && schema.type !== type) return [`${place}: ${type} instead of ${schema.type}`];
@@ -51,12 +52,12 @@ function violations(value: unknown, schema: Schema | undefined, place: string): 
   ];
 }
 
-/** Values that a parameter must accept. */
-function valuesOf({ type, items, maximum }: Schema): string[] {
+/** Values that a parameter must accept; one with all fields is enough, because there are hundreds. */
+function valuesOf(name: string, { type, items, maximum }: Schema): string[] {
   if (type === 'boolean') return ['true', 'false'];
   if (type === 'integer') return ['1', String(maximum)];
   const allowed = (items?.enum ?? ['something', 'a,b']) as string[];
-  return [...allowed, allowed.join(',')];
+  return name.startsWith('fields') ? [allowed.join(',')] : [...allowed, allowed.join(',')];
 }
 
 /** One id of each type, from a sandbox with a key, a domain and two versions. */
@@ -94,7 +95,9 @@ t.test('every read, with every value of every parameter', { skip }, async (t) =>
     const schema = get.responses['200']?.content?.['application/json']?.schema;
     const queries = [
       '',
-      ...(get.parameters ?? []).flatMap(({ name, schema }) => valuesOf(schema).map((value) => `?${name}=${value}`)),
+      ...(get.parameters ?? []).flatMap(({ name, schema }) =>
+        valuesOf(name, schema).map((value) => `?${name}=${value}`),
+      ),
     ];
     const found = new Set<string>();
     for (const query of queries) {

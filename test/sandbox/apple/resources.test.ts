@@ -62,6 +62,18 @@ t.test('fields select attributes and relationships', async (t) => {
   }
 });
 
+t.test('resources that the sandbox does not have', async (t) => {
+  const sandbox = await startSandbox(t);
+  for (const [name, expected] of [
+    ['builds?filter[version]=1', '200'],
+    ['relationships/betaGroups', '200'],
+    ['ciProduct', '404 NOT_FOUND'],
+    ['betaTesters', '404 NOT_FOUND'],
+    ['nonsense', '404 PATH_ERROR'],
+  ] as const)
+    t.equal(outcome(await call(sandbox, 'GET', `/v1/apps/${APP}/${name}`)), expected, name);
+});
+
 t.test('filters reach through relationships', async (t) => {
   const sandbox = await startSandbox(t);
   const count = async (path: string) => (await get(sandbox, path)).data.length;
