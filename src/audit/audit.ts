@@ -1,6 +1,7 @@
 /**
- * The audit file: one line for each token, appended in batches; a batch counts as written once it is on disk. Several
- * processes of one machine may share a file: the one that writes holds a lock, which the system releases if it dies.
+ * The audit file: one line for each token, appended in batches. A batch counts as written once it is on disk. Several
+ * processes of one machine may share a file. The process that writes holds a lock, which the system releases if the
+ * process dies.
  */
 
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
@@ -12,15 +13,21 @@ import { type AuditEntry, CHAIN_START, hashOf, lineOf } from './chain.ts';
 
 /** An open audit file. */
 export interface Audit {
-  /** Queues a line, which is on disk soon after. Returns false when the queue is full because the file cannot be written. */
+  /**
+   * Queues a line, which is written to disk soon after. Returns false if the queue is full because the file cannot be
+   * written.
+   */
   record(entry: AuditEntry): boolean;
   /** Writes the queue. Throws `state_invalid` when that fails. */
   close(): Promise<void>;
 }
 
-/** Called when lines were written, or could not be. */
+/** Called after lines were written, or could not be written. */
 export type AuditDeps = {
-  /** Called after each batch, with its number of lines and the hash of the last one, which should be kept elsewhere. */
+  /**
+   * Called after each batch with its number of lines and the hash of the last line, which should also be kept
+   * elsewhere.
+   */
   readonly written: (lines: number, head: string) => void;
   /** Called when a batch could not be written; it is retried. */
   readonly failed: (error: unknown) => void;
@@ -28,11 +35,11 @@ export type AuditDeps = {
 
 const BATCH_MS = 100;
 const RETRY_MS = 1000;
-/** Some 30 MB: hours with a full disk, or a minute of the highest load. */
+/** About 30 MB, which lasts for hours with a full disk at normal load, or for a minute at the highest load. */
 const MAX_QUEUED = 100_000;
 /** A process waits at most this long for its turn to write. */
 const LOCK_MS = 5000;
-/** Far more than a line has. */
+/** Far more than the length of a line. */
 const TAIL_BYTES = 64 * 1024;
 
 /** Opens a file for appending and repairs its end if a process was killed while it wrote. Throws `state_invalid`. */
@@ -103,7 +110,7 @@ async function openFile(path: string) {
   }
 }
 
-/** Works while this process holds the lock. Waiting for it does not block the event loop. */
+/** Runs `work` while this process holds the lock. Waiting for the lock does not block the event loop. */
 async function locked<T>(lock: FileLock, work: () => Promise<T>): Promise<T> {
   const end = Date.now() + LOCK_MS;
   while (!lock.tryLock()) {
@@ -137,15 +144,15 @@ async function appendTo(file: FileHandle, entries: readonly AuditEntry[]): Promi
     await file.appendFile(lines.join(''));
     await file.datasync();
   } catch (error) {
-    // A part may have been written, for example to a full disk; the retry writes the whole batch. If this fails, too, the
-    // retry repairs the end of the file.
+    // A part may have been written, for example to a full disk. It is cut off here, and the retry writes the whole
+    // batch. If this fails too, the retry repairs the end of the file.
     await file.truncate(size).catch(() => undefined);
     throw error;
   }
   return head;
 }
 
-/** The last complete line, and the number of bytes of an incomplete one after it. */
+/** Returns the last complete line, and the number of bytes of an incomplete line after it. */
 async function readTail(file: FileHandle): Promise<{ tail: string | undefined; tornBytes: number }> {
   const { size } = await file.stat();
   const length = Math.min(size, TAIL_BYTES);

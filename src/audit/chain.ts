@@ -1,6 +1,6 @@
 /**
- * The lines of an audit file: JSON, each with the SHA-256 of the line before it, so that a line that is changed, removed or
- * inserted breaks the chain.
+ * The lines of an audit file. Each is JSON and contains the SHA-256 of the line before it, so that a changed, removed
+ * or inserted line breaks the chain.
  */
 
 import { createHash } from 'node:crypto';
@@ -8,7 +8,7 @@ import { createReadStream } from 'node:fs';
 import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
 
-/** One issued token, without the token itself and without secrets: the subject is a keyed hash. */
+/** One issued token, without the token itself and without secrets. The subject is a keyed hash. */
 export type AuditEntry = {
   /** When, ISO 8601. */
   readonly at: string;
@@ -21,16 +21,19 @@ export type AuditEntry = {
   readonly caller: string;
 };
 
-/** The hash that the first line has in place of a preceding line's. */
+/** The first line contains this instead of the hash of a preceding line. */
 export const CHAIN_START = '0'.repeat(64);
 
-/** The hash of a line without its line break, as the next line contains it. */
+/** Returns the hash of a line without its line break, in the form that the next line contains. */
 export const hashOf = (line: string): string => createHash('sha256').update(line).digest('hex');
 
-/** A line, without its line break, that follows the one with the hash `prev`. */
+/** Returns the line, without its line break, that follows the line with the hash `prev`. */
 export const lineOf = (entry: AuditEntry | AuditRepair, prev: string): string => JSON.stringify({ prev, ...entry });
 
-/** Records that a process was killed while it wrote, and how many bytes of an incomplete line were removed. */
+/**
+ * Returns a line which records that a process was killed while it wrote, and how many bytes of an incomplete line were
+ * removed.
+ */
 export type AuditRepair = { readonly at: string; readonly repairedBytes: number };
 
 const lineForm = z.object({ prev: z.string().length(64), at: z.string(), nonce: z.string().optional() });
@@ -44,8 +47,9 @@ export type ChainedLine = {
 };
 
 /**
- * Reads a file line by line and checks each against the one before. `torn` is called with the number of bytes after the last
- * line break. Throws `state_invalid` at the first line that breaks the chain, or for a file that cannot be read.
+ * Reads a file line by line, and checks each line against the one before. Calls `torn` with the number of bytes after
+ * the last line break. Throws `state_invalid` at the first line that breaks the chain, and for a file that cannot be
+ * read.
  */
 export async function* readChain(path: string, torn: (bytes: number) => void): AsyncGenerator<ChainedLine> {
   let prev = CHAIN_START;
