@@ -1,4 +1,4 @@
-/** What a ledger does, whichever backend stores it: it knows which subject installed which app, and since when. */
+/** The contract of a ledger, for every backend: it knows which subject installed which app, and since when. */
 
 /** One app of one subject. */
 export type LedgerEntry = {
@@ -10,38 +10,46 @@ export type LedgerEntry = {
 /** An install: it counts from the second of its first evidence on, in seconds since 1970. */
 export type InstallRecord = LedgerEntry & { readonly installedAtSeconds: number };
 
-/** One install of a subject, as exported to the person it is about. */
+/** One install of a subject, in the form that is exported on request of that person. */
 type SubjectInstall = Omit<InstallRecord, 'subject'>;
 
-/** How much a ledger holds. */
+/** The number of entries in a ledger. */
 type LedgerStats = { readonly installs: number };
 
-/** What answers lookups: a ledger, or a read replica of one. Every method throws `ledger_unavailable` when it cannot answer. */
+/**
+ * Answers lookups: a ledger, or a read replica of one. Every method throws `ledger_unavailable` when it cannot answer.
+ */
 export interface LedgerReader {
-  /** When each install began to count, in the order of the entries; undefined for one that is not known. One read for all. */
+  /**
+   * Returns when each install began to count, in the order of the entries; undefined if there is no such install. One
+   * read for all.
+   */
   installedAt(entries: readonly LedgerEntry[]): Promise<readonly (number | undefined)[]>;
-  /** Throws when it cannot answer lookups. */
+  /** Throws if lookups cannot be answered. */
   ping(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** The record of which subject already had which app. Every method throws `ledger_unavailable` when it cannot answer. */
 export interface Ledger extends LedgerReader {
-  /** Adds installs, durably, all or none. The first evidence wins: an install that is known keeps its second. */
+  /** Adds installs, durably, all or none. The first evidence wins: an install that already exists keeps its time. */
   addInstalls(installs: readonly InstallRecord[]): Promise<void>;
-  /** The installs of one subject, oldest first. */
+  /** Returns the installs of one subject, oldest first. */
   export(subject: number): Promise<readonly SubjectInstall[]>;
-  /** Deletes the installs of one subject; gives their number. */
+  /** Deletes the installs of one subject, and returns their number. */
   forget(subject: number): Promise<number>;
   stats(): Promise<LedgerStats>;
-  /** Deletes installs from before that second, a few at a time, so that requests are answered in between. */
+  /** Deletes the installs from before this second, a few at a time, so that requests are answered in between. */
   prune(beforeSeconds: number): Promise<void>;
-  /** Proves that it can store; gives the time of the proof, by which the lag of a read replica is measured. */
+  /**
+   * Stores a heartbeat, which proves that the ledger can store. Returns its time, from which the lag of a read replica
+   * is measured.
+   */
   beat(): Promise<number>;
 }
 
-/** A copy of a ledger that follows it with some lag and answers lookups. */
+/** A copy of a ledger. It follows the ledger with some lag, and answers lookups. */
 export interface LedgerReplica extends LedgerReader {
-  /** The time of the ledger's last `beat` that has arrived here. */
+  /** Returns the time of the ledger's last `beat` that has arrived at this replica. */
   lastBeat(): Promise<number>;
 }

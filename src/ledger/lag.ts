@@ -1,13 +1,16 @@
-/** How far a read replica is behind its ledger, by heartbeats that the ledger stored and that have not arrived yet. */
+/**
+ * Measures how far a read replica is behind its ledger, from the heartbeats that the ledger stored and that have not
+ * arrived yet.
+ */
 
 export interface ReplicaLag {
-  /** The ledger stored a heartbeat with this time of its own clock. */
+  /** To be called when the ledger stored a heartbeat; `beat` is the time by the ledger's clock. */
   stored(beat: number): void;
-  /** The replica has the heartbeat with this time, and so everything before it. */
+  /** To be called when the heartbeat with this time has arrived at the replica, and so everything before it. */
   arrived(beat: number): void;
   /**
-   * For how long the oldest missing heartbeat has been missing, in seconds; 0 when none is. While the ledger stores
-   * none, because it is down, a replica that has caught up stays at 0: there is nothing that it could miss.
+   * For how many seconds the oldest missing heartbeat has been missing; 0 if none is missing. While the ledger is down,
+   * it stores no heartbeats, so a replica that has caught up stays at 0.
    */
   readonly seconds: number;
 }

@@ -1,26 +1,26 @@
-/** The ledger backends, one row each: a URL's scheme names one. */
+/** The table of ledger backends. The scheme of a URL selects one. */
 
 import { WebdistError } from '../errors.ts';
 import type { Ledger, LedgerReplica } from './contract.ts';
 
-/** What the rest of the service may ask about a backend, instead of its scheme. */
+/** The properties of a backend, which the rest of the service uses instead of the scheme. */
 export type LedgerBackend = {
   /** Its name in messages. */
   readonly name: string;
   /** A valid URL, for messages. */
   readonly example: string;
   readonly form: RegExp;
-  /** Replicas on different machines can use it together, also for what they know of App Store Connect. */
+  /** Replicas on different machines can share it. They then share their registration store, too. */
   readonly isShared: boolean;
-  /** It still knows after a restart what it stored before. */
+  /** Its installs survive a restart. */
   readonly isDurable: boolean;
   /** It stores installs at all. */
   readonly isOn: boolean;
-  /** The file that a URL names, for a backend that is one file. */
+  /** Returns the path in a URL, for a backend that is one file. */
   readonly fileOf?: (url: string) => string;
-  /** Loads the backend's module: the function that opens a ledger. */
+  /** Loads the backend's module, and returns the function that opens a ledger. */
   readonly load: () => Promise<(url: string) => Promise<Ledger> | Ledger>;
-  /** The same for a read replica, where the backend can have one. */
+  /** The same for a read replica; undefined if the backend has none. */
   readonly loadReplica?: () => Promise<(url: string) => Promise<LedgerReplica>>;
 };
 
@@ -74,7 +74,7 @@ const backends: Readonly<Record<Scheme, LedgerBackend>> = {
 const backendOf = (url: string): LedgerBackend | undefined =>
   new Map(Object.entries(backends)).get(/^[a-z]+/.exec(url)?.[0] ?? '');
 
-/** Whether a text names a ledger: a known scheme, and the form that its backend expects. */
+/** Whether a text is the URL of a ledger: its scheme is known, and it has the form that this backend expects. */
 export const isLedgerUrl = (text: string): boolean => backendOf(text)?.form.test(text) ?? false;
 
 /** The forms of a ledger's URL, for a message: `sqlite:///path, postgres://…, memory: or off`. */
@@ -82,7 +82,7 @@ export const LEDGER_FORMS: string = [...new Set(Object.values(backends).map(({ e
   .join(', ')
   .replace(/, (?=[^,]*$)/, ' or ');
 
-/** The backend that a URL names. Throws `config_invalid` for a scheme that no backend has. */
+/** Returns the backend that a URL selects. Throws `config_invalid` for a scheme that no backend has. */
 export function ledgerBackend(url: string): LedgerBackend {
   const backend = backendOf(url);
   if (!backend) throw new WebdistError('config_invalid', `WEBDIST_LEDGER: expected ${LEDGER_FORMS}.`);
@@ -90,10 +90,9 @@ export function ledgerBackend(url: string): LedgerBackend {
 }
 
 /**
- * Opens the ledger that a URL names. A database server that cannot be reached is not an error here: its ledger answers
- * once the server is back.
- * Throws `config_invalid` for an unknown scheme or a server that refuses the login, `state_invalid` for a ledger that
- * this version cannot use.
+ * Opens the ledger that a URL names. A database server that cannot be reached is not an error here. Its ledger answers
+ * as soon as the server is back. Throws `config_invalid` for an unknown scheme or a server that refuses the login, and
+ * `state_invalid` for a ledger that this version cannot use.
  */
 export async function openLedger(url: string): Promise<Ledger> {
   const open = await ledgerBackend(url).load();

@@ -1,10 +1,10 @@
-/** How a database ledger knows which steps its schema still needs. */
+/** Selects the migrations that the schema of a database ledger still needs. */
 
 import { WebdistError } from '../errors.ts';
 
 /**
- * The migrations still to be run on a ledger of this schema version; the schema version is the number of migrations
- * run. Throws `state_invalid` for a newer one. `name` is what the message calls the ledger.
+ * Returns the migrations still to be run on a ledger of this schema version, which is the number of migrations already
+ * run. Throws `state_invalid` for a newer version; the message calls the ledger `name`.
  */
 export function migrationsAfter(version: number, migrations: readonly string[], name: string): readonly string[] {
   if (version > migrations.length)

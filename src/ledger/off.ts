@@ -1,4 +1,7 @@
-/** `off`: stores nothing. Every device looks new, unless an authenticated caller sends its `dtype`. */
+/**
+ * `off`: stores nothing. The ledger of `WEBDIST_LEDGER=off`. Every device counts as new, unless an authenticated caller
+ * sends its `dtype`.
+ */
 
 import type { Ledger } from './contract.ts';
 

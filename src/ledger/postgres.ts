@@ -1,15 +1,15 @@
 /**
- * `postgres://…`, one ledger for any number of replicas, and read replicas of it. Example:
+ * `postgres://…`: one ledger for any number of webdist processes. The database may have read replicas. Example:
  * `postgres://webdist@db.example.com/webdist?sslmode=verify-full`.
- * Needs a role that may create tables once, then select, insert, update and delete; a read replica's role only selects.
- * An install is durable as the server's `synchronous_commit` says (`on` by default).
+ * The role must be able to create tables once, then to select, insert, update and delete. The role of a read replica
+ * only selects. The server's `synchronous_commit` (`on` by default) determines how durable an install is.
  */
 
 import { setImmediate } from 'node:timers/promises';
 import type { Ledger, LedgerReader, LedgerReplica } from './contract.ts';
 import { openPostgresDatabase, type Query } from './postgres-database.ts';
 
-/** Rows deleted per statement: more would exceed its time limit. */
+/** Rows deleted by one statement. More would exceed the statement's time limit. */
 const PRUNED_AT_ONCE = 1000;
 
 const INSTALLED_AT = `
@@ -18,7 +18,7 @@ const INSTALLED_AT = `
     LEFT JOIN webdist_install AS install USING (subject, apple_item_id)
     ORDER BY entry.position`;
 
-/** Rows are locked in a fixed order, so that two replicas cannot deadlock. */
+/** Locks rows in a fixed order, so that two replicas cannot deadlock. */
 const ADD_INSTALLS = `
   INSERT INTO webdist_install (subject, apple_item_id, installed_at)
   SELECT subject, apple_item_id, min(installed_at)
@@ -26,16 +26,19 @@ const ADD_INSTALLS = `
     GROUP BY subject, apple_item_id ORDER BY subject, apple_item_id
   ON CONFLICT DO NOTHING`;
 
-/** Replicas that prune at the same time delete different rows. */
+/** Skips locked rows, so that replicas that prune at the same time delete different rows. */
 const PRUNE = `
   DELETE FROM webdist_install WHERE ctid = ANY (ARRAY (
     SELECT ctid FROM webdist_install WHERE installed_at < $1 LIMIT ${PRUNED_AT_ONCE} FOR UPDATE SKIP LOCKED)) RETURNING 1`;
 
-/** One row, which exists from the start. */
+/** The table has one row from the start. */
 const BEAT = `UPDATE webdist_heartbeat SET beat_at = clock_timestamp() RETURNING extract(epoch FROM beat_at) AS seconds`;
 const LAST_BEAT = `SELECT extract(epoch FROM beat_at) AS seconds FROM webdist_heartbeat`;
 
-/** Opens the ledger of a `postgres://` URL; one that cannot be reached answers once it is back. Throws `config_invalid`, `state_invalid`. */
+/**
+ * Opens the ledger of a `postgres://` URL. If the server cannot be reached, the ledger answers as soon as it is back.
+ * Throws `config_invalid`, `state_invalid`.
+ */
 export async function openPostgres(url: string): Promise<Ledger> {
   const { query, transaction, close } = await openPostgresDatabase(url);
   return {
@@ -74,7 +77,10 @@ export async function openPostgres(url: string): Promise<Ledger> {
   };
 }
 
-/** Opens a read replica of such a ledger; one that cannot be reached answers once it is back. Throws `config_invalid`. */
+/**
+ * Opens a read replica of such a ledger. If it cannot be reached, it answers as soon as it is back. Throws
+ * `config_invalid`.
+ */
 export async function openPostgresReplica(url: string): Promise<LedgerReplica> {
   const { query, close } = await openPostgresDatabase(url, { isReplica: true });
   return { ...readerOf(query), lastBeat: async () => secondsOf(await query(LAST_BEAT)), close };

@@ -1,6 +1,7 @@
 /**
- * `sqlite:///path`, and `memory:` for a ledger that ends with the process. One file; several processes of one machine
- * may share it. Example: `sqlite:///var/lib/webdist/ledger.sqlite`. Needs write permission for the file's folder.
+ * `sqlite:///path`: one file, which several processes of one machine may share. `memory:` is a ledger that ends with
+ * the process. Example: `sqlite:///var/lib/webdist/ledger.sqlite`. The process needs write permission for the file's
+ * folder.
  */
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
@@ -10,13 +11,13 @@ import type { Ledger } from './contract.ts';
 import { inTransaction, openSqliteFile, whileBusy } from './sqlite-file.ts';
 
 /**
- * How long to try again while another process holds the lock. SQLite's own waiting would stop the event loop, and with
- * it every request that needs no ledger.
+ * How long to retry while another process holds the lock. SQLite's own waiting would block the event loop, and with it
+ * requests that do not need the ledger.
  */
 const LOCKED_MS = 150;
 const RETRY_MS = 2;
 
-/** Rows deleted per statement: more would hold the lock, and block the event loop, for too long. */
+/** Rows deleted by one statement. More would hold the lock, and block the event loop, for too long. */
 const PRUNED_AT_ONCE = 500;
 
 /** Opens the file and creates its tables if it is new. Throws `state_invalid`. */
@@ -52,7 +53,7 @@ export async function openSqlite(url: string): Promise<Ledger> {
       while ((await pruneSome()) === PRUNED_AT_ONCE) await setImmediate();
     },
     ping: () => answer(() => void sql.ping.get()),
-    // Takes the write lock, which a file that cannot be written refuses, and changes nothing.
+    // Takes the write lock without changing anything. This fails if the file cannot be written.
     beat: () => answer(() => inTransaction(database, () => Date.now() / 1000)),
     async close() {
       database.close();
@@ -78,7 +79,7 @@ function prepare(database: DatabaseSync) {
   };
 }
 
-/** Runs work. Throws `ledger_unavailable` for whatever it throws. */
+/** Runs work. Runs `work`; throws `ledger_unavailable` for any error. */
 async function answer<T>(work: () => T): Promise<T> {
   try {
     return await whileBusy({ forMs: LOCKED_MS, everyMs: RETRY_MS }, work);
