@@ -1,6 +1,6 @@
 /**
- * Spans with OpenTelemetry's SDK, sent as OTLP (`http/protobuf` only). Loaded only when tracing is on; registers nothing
- * globally. When the collector is down, spans are lost, tokens are not.
+ * Records spans with OpenTelemetry's SDK, and sends them as OTLP (`http/protobuf` only). Loaded only when tracing is
+ * on; registers nothing globally. When the collector is down, spans are lost, but tokens are still issued.
  */
 
 import {
@@ -32,7 +32,7 @@ import type { Span, SpanOptions, Tracing, TracingSettings } from './tracing.ts';
 /** Shutting down waits at most this long for the collector. */
 const CLOSE_MS = 1500;
 
-/** While the collector is down, the log says so this often. */
+/** The interval of log lines while the collector is down. */
 const QUIET_MS = 5 * 60 * 1000;
 
 const samplers: Readonly<Record<string, (ratio: number) => Sampler>> = {
@@ -111,7 +111,7 @@ function startIn(
   };
 }
 
-/** Logs the exporter's failures: the first at once, later ones together. */
+/** Logs the exporter's failures: the first at once, later ones combined. */
 function withFailureLog(exporter: SpanExporter, log: Logger): SpanExporter {
   let lost = 0;
   let quietUntil = 0;

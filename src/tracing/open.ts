@@ -1,4 +1,4 @@
-/** Opens tracing. OpenTelemetry is loaded here, so that nothing of it is loaded while tracing is off. */
+/** Opens tracing. The only place that loads OpenTelemetry, so that it is not loaded while tracing is off. */
 
 import type { Logger } from 'pino';
 import type { Tracing, TracingSettings } from './tracing.ts';

@@ -1,8 +1,8 @@
 /**
- * Tracing, as the other code uses it: work runs in a child span of the current span, or as a plain call when nothing is
- * traced. Nothing here depends on OpenTelemetry (see open-telemetry.ts).
+ * The tracing interface for the rest of the code. Work runs in a child span of the current span, or as a plain call if
+ * nothing is traced. Nothing here depends on OpenTelemetry (see open-telemetry.ts).
  *
- * Spans leave this machine, so they never hold a token, key, cookie, subject, nonce or address.
+ * Spans leave this machine, so they never contain a token, key, cookie, subject, nonce or address.
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
@@ -20,9 +20,9 @@ export type SpanOptions = {
   readonly startedAt?: number;
 };
 
-/** A piece of work that is traced. */
+/** A span: one piece of traced work. */
 export interface Span {
-  /** False: the sampler dropped this trace. */
+  /** False if the sampler dropped this trace. */
   readonly isRecording: boolean;
   readonly ids: { readonly traceId: string; readonly spanId: string };
   /** Starts a child span. */
@@ -30,20 +30,20 @@ export interface Span {
   set(attributes: Attributes): void;
   /** Links to a span that is not the parent. */
   link(other: Span): void;
-  /** Marks it as failed; the `error.type` is a code or a class, never a message. */
+  /** Marks the span as failed; `error.type` is a code or a class, never a message. */
   fail(errorType?: string): void;
   end(): void;
 }
 
 /** Starts traces and sends them. */
 export interface Tracing {
-  /** Starts a root span; a child of the caller's when the headers have a `traceparent` (W3C Trace Context). */
+  /** Starts a root span, or a child of the caller's span if the headers have a `traceparent` (W3C Trace Context). */
   start(name: string, options?: SpanOptions & { readonly headers?: IncomingHttpHeaders }): Span;
   /** Sends the remaining spans, within a time limit. Never throws. */
   close(): Promise<void>;
 }
 
-/** Where to send spans, and how many. Strings are in the form of OpenTelemetry's variables. */
+/** Where to send spans, and how many. Strings have the form of OpenTelemetry's variables. */
 export type TracingSettings = {
   readonly url: string;
   /** `name=value,…`; later ones take precedence. Secret. */
@@ -62,8 +62,8 @@ export type TracingSettings = {
 const running = new AsyncLocalStorage<Span>();
 
 /**
- * Runs `work` in a child span; on failure marks the span and rethrows. A plain call when nothing is traced. `attributes` is
- * called at the end with the result, or with undefined when the work failed.
+ * Runs `work` in a child span; on failure marks the span and rethrows. A plain call when nothing is traced. At the end,
+ * `attributes` is called with the result, or with undefined if the work failed.
  */
 export function span<R>(name: string, work: () => R, attributes?: AttributesOf<R>): R | Promise<Awaited<R>> {
   const parent = running.getStore();
@@ -80,7 +80,7 @@ export function annotate(attributes: Attributes): void {
   running.getStore()?.set(attributes);
 }
 
-/** Records a child span that has already ended; it took `seconds` until now. */
+/** Records a child span that ends now and took `seconds`. */
 export function ended(name: string, { seconds, errorType, ...options }: Ended): void {
   const parent = running.getStore();
   if (!parent?.isRecording) return;
@@ -91,11 +91,14 @@ export function ended(name: string, { seconds, errorType, ...options }: Ended): 
 
 type Ended = Omit<SpanOptions, 'startedAt'> & { readonly seconds: number; readonly errorType?: string | undefined };
 
-/** Work that is done once for several requests: one span, a child of the first one's that joined; the others link to it. */
+/**
+ * A span for work that is done once for several requests. It is a child of the span of the first request that joined,
+ * and the spans of the other requests link to it.
+ */
 export function sharedSpan(name: string) {
   let joined: Span[] = [];
   return {
-    /** Adds the current span to those that the next `during` works for. */
+    /** Adds the current span to those for which the next `during` does its work. */
     join(): void {
       const one = running.getStore();
       if (one?.isRecording) joined.push(one);
@@ -111,7 +114,7 @@ export function sharedSpan(name: string) {
   };
 }
 
-/** Makes a span the current one during a call and everything asynchronous that it starts. */
+/** Makes a span the current one during a call and all asynchronous work that it starts. */
 export const within = (span: Span, call: () => void): void => running.run(span, call);
 
 /** The ids of the current span, for a log line. A new object each time, because pino writes into it. */
