@@ -1,7 +1,8 @@
 /**
- * The two requests of a device: apps it had and wants back (restore), and newer versions (updates); Apple: "Installing your
- * app from your website", "Installing apps from an alternative marketplace" (docs/apple-facts.md §3.2, §3.3). All tokens of
- * a response are requested together, and an app that cannot be served does not affect the others.
+ * Answers the two requests of a device: for apps that it had and wants back (restore), and for newer versions
+ * (updates). Apple: "Installing your app from your website", "Installing apps from an alternative marketplace"
+ * (docs/apple-facts.md §3.2, §3.3). All tokens of a response are requested together, and an app that cannot be served
+ * does not affect the others.
  */
 
 import { toWebdistError, type WebdistError } from '../errors.ts';
@@ -23,11 +24,11 @@ export type OfferedApp = {
   issue(appleVersionId: string): Promise<string>;
 };
 
-/** What the responses are made from. */
+/** The parts that the responses are made from. */
 export type AnswerDeps = {
-  /** Undefined when this service has no such app. */
+  /** Returns undefined if this service has no such app. */
   appOf(appleItemId: string, requestedVersionId: string): OfferedApp | undefined;
-  /** Counts one token for each of these apps, before any is issued. Rejects with `rate_limited`. */
+  /** Counts one token for each of these apps against the limits, before any is issued. Rejects with `rate_limited`. */
   charge(appleItemIds: readonly string[]): Promise<void>;
   /** Identifies the device in a staged release. */
   readonly who: string;
@@ -84,7 +85,7 @@ type Outcome =
 async function answerAll({ apps, ...device }: DeviceRequest, deps: AnswerDeps, choose: Choose) {
   const wanted: Wanted[] = [];
   const failures: Failure[] = [];
-  // An app that is named twice is answered once, as it was named first.
+  // An app that is named twice is answered once, for its first entry.
   for (const [appleItemId, requested] of firstOfEach(apps)) {
     const app = deps.appOf(appleItemId, requested);
     const chosen = app
@@ -97,7 +98,7 @@ async function answerAll({ apps, ...device }: DeviceRequest, deps: AnswerDeps, c
   const outcomes = await Promise.all(wanted.map((one) => outcomeFor(one, deps.failed)));
   const entries = outcomes.filter((outcome) => 'entry' in outcome);
   const errors = outcomes.filter((outcome) => 'error' in outcome);
-  // A 404 for every app would make the device give up; after an error it asks again.
+  // If every app were a 404, the device would give up. After an error, it sends its request again.
   if (entries.length === 0 && errors[0]) throw errors[0].error;
   return { entries, failures: [...failures, ...errors.map(({ failure }) => failure)] };
 }

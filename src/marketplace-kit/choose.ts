@@ -3,9 +3,9 @@
 import { type AppVersion, compareVersions, type Device, runsOn } from '../packages/versions.ts';
 import { isHeld, isInStage, type VersionRules } from './rollout.ts';
 
-/** What a choice depends on. */
+/** The inputs of a choice. */
 export type Choice = {
-  /** The AppleVersionID that the device has, or wants back. */
+  /** AppleVersionID of the version that the device has, or wants back. */
   readonly requested: string;
   readonly device: Device;
   /** All versions that have a package. */
@@ -19,8 +19,9 @@ export type Choice = {
 export type Chosen = { readonly version: AppVersion } | { readonly reason: string };
 
 /**
- * The requested version while its package exists, because an install from a link and the restore that belongs to it must be
- * of one version (docs/apple-facts.md §10 line 30). Otherwise the newest released one: the app comes back, perhaps newer.
+ * Returns the requested version if its package exists, because an install from a link and the restore that belongs to
+ * it must be of the same version (docs/apple-facts.md §10 line 30). Otherwise returns the newest released version, so
+ * that the app comes back, perhaps in a newer version.
  */
 export function chooseRestore(choice: Choice): Chosen {
   const { requested, device, rules } = choice;
@@ -29,7 +30,7 @@ export function chooseRestore(choice: Choice): Chosen {
   return newestOf(choice) ?? { reason: reasonFor(choice) };
 }
 
-/** The newest version that runs on the device, if it is newer than the installed one; else undefined. */
+/** Returns the newest version that runs on the device if it is newer than the installed one, else undefined. */
 export function chooseUpdate(choice: Choice): AppVersion | undefined {
   const installed = choice.versions.find((version) => version.appleVersionId === choice.requested);
   const newest = newestOf(choice)?.version;

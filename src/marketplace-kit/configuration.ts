@@ -25,7 +25,7 @@ type App = {
     | undefined;
 };
 
-/** The settings that the document is made from. */
+/** The settings that the document is built from. */
 export type ConfigurationInput = {
   /** The address at which devices reach this service, without a trailing slash. */
   readonly publicUrl: string;
@@ -47,7 +47,10 @@ const LICENSE_NAMES = [
   'encryptionCertificateURL',
 ] as const;
 
-/** The document. An app with values of its own gets a complete copy of the configuration at the end of it, as Apple requires. */
+/**
+ * The document. An app with its own values gets a complete copy of the configuration at the end of the document, as
+ * Apple requires.
+ */
 export function marketplaceKitConfiguration({ publicUrl, license, updatesPollingHours, apps }: ConfigurationInput) {
   const common = {
     license: given(license),
@@ -74,19 +77,19 @@ export function marketplaceKitConfiguration({ publicUrl, license, updatesPolling
   return { ...common, ...(overrides.length > 0 && { overridesByAppleItemID: Object.fromEntries(overrides) }) };
 }
 
-/** Those that are set, in Apple's order. */
+/** Returns the URLs that are set, in Apple's order. */
 function given(license: LicenseUrls): Record<string, string> {
   const entries = LICENSE_NAMES.map((name) => [name, license[name]] as const);
   return Object.fromEntries(entries.filter((entry): entry is [(typeof LICENSE_NAMES)[number], string] => !!entry[1]));
 }
 
-/** What is missing for devices, one sentence each; empty for a complete document. */
+/** Returns what the document lacks for devices, one sentence each; empty if it is complete. */
 export function configurationWarnings(input: ConfigurationInput): string[] {
   const document = marketplaceKitConfiguration(input);
   const copies = [document, ...Object.values(document.overridesByAppleItemID ?? {})];
   const missing = LICENSE_NAMES.filter((name) => copies.some(({ license }) => license[name] === undefined));
   const warnings =
-    missing.length === 0 ? [] : [`license lacks ${missing.join(', ')}: without a licence no app installs`];
+    missing.length === 0 ? [] : [`license lacks ${missing.join(', ')}: without a licence, no app can be installed`];
   const hours = copies.map(({ updates }) => updates.pollingInterval).filter((interval) => interval < 24);
   if (hours.length > 0) warnings.push('a pollingInterval is below 24 hours; the OS polls at most once in 24 hours');
   return warnings;

@@ -1,4 +1,7 @@
-/** Limits a bad release: no device gets a version on hold; a share of the devices gets a staged one as an update. Pure. */
+/**
+ * Limits the damage of a bad release: no device gets a version on hold, and only a share of the devices gets a staged
+ * version as an update. Pure.
+ */
 
 import { createHash } from 'node:crypto';
 
