@@ -29,7 +29,7 @@ export function readArchive(zip: Uint8Array, checksum: string | undefined): Arch
   }
 }
 
-/** The files by name, regardless of their folder in the zip. */
+/** Returns the files by name, regardless of their folder in the zip. */
 function unzip(zip: Uint8Array): Map<string, Uint8Array> {
   const wanted = /(^|\/)(manifest\.json|signature)$/;
   try {

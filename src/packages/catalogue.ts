@@ -1,6 +1,6 @@
 /**
- * The versions of the apps for which there is a package: from the manifest at each app's package URL, and from the folder of
- * `webdist packages pull` if the website serves it. Refreshed in the background every few minutes.
+ * Lists the versions of the apps that have a package: from the manifest at each app's package URL, and from the folder
+ * of `webdist packages pull` if the website serves it. The list is refreshed in the background every few minutes.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -25,15 +25,15 @@ type App = {
 };
 
 export interface Catalogue {
-  /** By AppleItemID, for the apps that have a package URL. */
+  /** The manifests by AppleItemID, for the apps that have a package URL. */
   readonly manifests: ReadonlyMap<string, PackageManifest>;
-  /** Every version with a package, in no particular order. */
+  /** Returns every version with a package, in no particular order. */
   versionsOf(app: App): readonly AppVersion[];
-  /** The version that links install, if it is known. */
+  /** Returns the version that links install, if it is known. */
   currentOf(app: App): AppVersion | undefined;
-  /** The AppleVersionID of that version; known even for an app without a package URL. */
+  /** Returns the AppleVersionID of that version, which can be known even for an app without a package URL. */
   currentIdOf(app: App): string | undefined;
-  /** Reads manifests and folder again; never throws. */
+  /** Reads the manifests and the folder again; never throws. */
   refresh(): Promise<void>;
   close(): void;
 }
@@ -101,7 +101,7 @@ async function readVersions(dir: string, url: string, app: App, log: Logger): Pr
       const text = await readFile(join(versionFolder(dir, app.appleItemId, id), 'manifest.json'), 'utf8');
       return [versionFrom(readSummary(text, app), `${url}/${app.appleItemId}/versions/${id}`)];
     } catch (err) {
-      // It was just removed, or is damaged; either way it is not offered.
+      // The version was just removed, or is damaged. In both cases it is not offered.
       log.warn(
         { event: 'manifest_unusable', bundleId: app.bundleId, appleVersionId: id, err },
         'a version was skipped',

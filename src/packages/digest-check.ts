@@ -1,6 +1,6 @@
 /**
- * Checks the bytes of one file as they pass: each chunk against the manifest (docs/apple-facts.md §5.3), the whole file
- * against App Store Connect's checksum.
+ * Checks the bytes of one file while they are read: each chunk against the manifest (docs/apple-facts.md §5.3), and the
+ * whole file against App Store Connect's checksum.
  */
 
 import { createHash, type Hash } from 'node:crypto';
@@ -10,7 +10,7 @@ import type { Asset } from './manifest.ts';
 export interface DigestCheck {
   /** Takes the next bytes. Throws `package_invalid` at the end of a chunk that does not match. */
   take(bytes: Uint8Array): void;
-  /** Ends the file. Throws `package_invalid` if bytes are missing, or the whole file does not match. */
+  /** Ends the file. Throws `package_invalid` if bytes are missing, or if the whole file does not match. */
   end(): void;
 }
 

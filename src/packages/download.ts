@@ -1,6 +1,6 @@
 /**
- * Downloads one file of a package: resumes where an earlier attempt stopped, checks the bytes while writing, requests a new
- * URL when the old one has expired, and renames the file only once it is complete and synced.
+ * Downloads one file of a package. It resumes where an earlier attempt stopped, checks the bytes while writing, and
+ * requests a new URL when the old one has expired. It renames the file only after the file is complete and synced.
  */
 
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
@@ -13,7 +13,7 @@ import { openDigestCheck } from './digest-check.ts';
 import { bytesOf } from './file-bytes.ts';
 import type { Asset } from './manifest.ts';
 
-/** Returns where a file can be fetched now; called again when the URL has expired. */
+/** Returns the URL at which the file can be fetched now. Called again when the URL has expired. */
 export type Source = () => Promise<{ readonly url: string; readonly checksum?: string | undefined }>;
 
 export type DownloadOptions = {
@@ -21,13 +21,13 @@ export type DownloadOptions = {
   readonly folder: string;
   readonly asset: Asset;
   readonly source: Source;
-  /** Called with the number of bytes so far, and the total if it is known. */
+  /** Called with the number of bytes received so far, and the total if it is known. */
   readonly onBytes?: ((bytes: number, total: number | undefined) => void) | undefined;
   /** The first pause after a failure, in milliseconds; it doubles each time. */
   readonly backoffMs?: number;
 };
 
-/** Gives up after this many failures in a row without a single new byte. */
+/** The download fails after this many failures in a row without a new byte. */
 const MAX_FAILURES_IN_A_ROW = 6;
 const STALLED_MS = 30_000;
 const MAX_REDIRECTS = 3;
@@ -49,7 +49,8 @@ export async function download(options: DownloadOptions): Promise<void> {
       await rename(draft, path);
       return;
     } catch (error) {
-      // Wrong bytes may be left over from a disk failure: start again once. If they are still wrong, they are Apple's.
+      // Wrong bytes may be left over from a disk failure, so start again once. If they are still wrong, Apple sent
+      // them.
       if (isWebdistError(error) && error.code === 'package_invalid') await rm(draft, { force: true });
       else if (!(error instanceof Interrupted)) throw fullDisk(error) ?? error;
       failures = (await sizeOf(draft)) > before ? 1 : failures + 1;
@@ -61,7 +62,7 @@ export async function download(options: DownloadOptions): Promise<void> {
   }
 }
 
-/** One attempt: reads back and checks what is already there, then fetches the rest. */
+/** One attempt: reads back and checks the bytes that are already there, then fetches the rest. */
 async function attempt(draft: string, { url, checksum }: Awaited<ReturnType<Source>>, options: DownloadOptions) {
   await using file = await open(draft, 'a+');
   const check = openDigestCheck(options.asset, checksum);
@@ -75,7 +76,7 @@ async function attempt(draft: string, { url, checksum }: Awaited<ReturnType<Sour
       clearTimeout(timer);
       timer = setTimeout(() => stalled.abort(), STALLED_MS);
       check.take(part);
-      // Not `write`, which may write less when the disk fills up, without an error.
+      // Not `write`, which may write only a part without an error when the disk fills up.
       await file.appendFile(part);
       bytes += part.length;
       options.onBytes?.(bytes, end);
@@ -91,7 +92,7 @@ async function attempt(draft: string, { url, checksum }: Awaited<ReturnType<Sour
   }
 }
 
-/** Requests the missing bytes. Sends no credential: the URL itself is one. */
+/** Requests the missing bytes. Sends no credential, because the URL itself is one. */
 async function request(url: string, fromByte: number, signal: AbortSignal): Promise<Rest> {
   const headers = { 'accept-encoding': 'identity', ...(fromByte > 0 && { range: `bytes=${fromByte}-` }) };
   const response = await get(url, headers, signal, MAX_REDIRECTS);
@@ -102,7 +103,7 @@ async function request(url: string, fromByte: number, signal: AbortSignal): Prom
     return { body: response, bytes: length === undefined ? undefined : Number(length) };
   }
   response.destroy();
-  // Every byte was there already; the digest check decides whether they are right.
+  // Every byte was already there; the digest check decides whether they are right.
   if (status === 416) return { body: [], bytes: 0 };
   throw new Interrupted(`status ${status}`, {
     isExpired: EXPIRED.includes(status),
@@ -113,7 +114,7 @@ async function request(url: string, fromByte: number, signal: AbortSignal): Prom
 /** The rest of a file; `bytes` is its length, if the server reports it. */
 type Rest = { readonly body: AsyncIterable<Uint8Array> | readonly Uint8Array[]; readonly bytes: number | undefined };
 
-/** With `node:http` instead of fetch: for gigabytes, its streams need less time and memory than web streams. */
+/** Uses `node:http` instead of fetch, because for gigabytes its streams need less time and memory than web streams. */
 async function get(
   url: string,
   headers: Record<string, string>,
@@ -157,7 +158,7 @@ async function readBack(file: FileHandle, check: ReturnType<typeof openDigestChe
 class Interrupted extends Error {
   /** The URL has expired. */
   readonly isExpired: boolean;
-  /** The server does not continue where the file ends: start again. */
+  /** The server did not resume at the end of the file, so start again. */
   readonly restart: boolean;
 
   constructor(message: string, options: { cause?: unknown; isExpired?: boolean; restart?: boolean } = {}) {

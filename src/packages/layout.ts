@@ -7,8 +7,8 @@
  *     <dir>/<AppleItemID>/versions/<AppleVersionID>.<revision>           a whole package, as iOS expects it
  *     <dir>/<AppleItemID>/versions/<AppleVersionID>.<revision>.partial   a package that is being pulled
  *
- * Every change that a reader can see is one rename. The name of a revision contains the digests of the two files for which
- * the manifest has none: 16 hex digits of the SHA-256 of `manifest.json`, then of `signature`.
+ * A reader sees every change as one rename. The name of a revision contains the digests of the two files for which the
+ * manifest has none: 16 hex digits of the SHA-256 of `manifest.json`, then of `signature`.
  */
 
 import { createHash, randomUUID } from 'node:crypto';
@@ -41,7 +41,7 @@ export function digestsInName(folder: string): { readonly manifest: string; read
   return found?.[1] && found[2] ? { manifest: found[1], signature: found[2] } : undefined;
 }
 
-/** AppleVersionIDs of an app's whole packages, in no particular order. */
+/** Returns the AppleVersionIDs of an app's complete packages, in no particular order. */
 export async function versionsIn(dir: string, appleItemId: string): Promise<string[]> {
   return (await namesIn(versionsFolder(dir, appleItemId))).filter(isAppleId);
 }
@@ -61,7 +61,7 @@ export async function currentIn(dir: string, appleItemId: string): Promise<strin
   return isAppleId(name) ? name : undefined;
 }
 
-/** Renames a pulled revision and makes it the current one of its version. Everything in it must have been synced. */
+/** Renames a pulled revision, and makes it the current one of its version. All its files must have been synced. */
 export async function finish(dir: string, revision: Revision): Promise<void> {
   const { appleItemId, appleVersionId } = revision;
   const folder = revisionFolder(dir, revision);
@@ -78,7 +78,7 @@ export async function removeVersion(dir: string, appleItemId: string, appleVersi
   await rm(versionFolder(dir, appleItemId, appleVersionId), { force: true });
 }
 
-/** Deletes what no link points to: replaced and removed revisions, and partial ones other than `keep`. */
+/** Deletes everything that no link points to: replaced and removed revisions, and partial ones other than `keep`. */
 export async function removeLeftovers(dir: string, appleItemId: string, keep?: string): Promise<void> {
   const versions = versionsFolder(dir, appleItemId);
   const linked = await Promise.all((await versionsIn(dir, appleItemId)).map((id) => linkedName(join(versions, id))));
@@ -95,7 +95,7 @@ export async function syncFolder(path: string): Promise<void> {
   await folder.sync();
 }
 
-/** The names in a folder; none if it does not exist. */
+/** Returns the names in a folder; none if it does not exist. */
 export const namesIn = (path: string): Promise<string[]> => orAbsent(readdir(path), []);
 
 /** Atomic and durable. */
@@ -111,7 +111,7 @@ async function linkedName(link: string): Promise<string | undefined> {
   return target && basename(target);
 }
 
-/** The result of `reading`, or `otherwise` if there is no such file. */
+/** Returns the result of `reading`, or `otherwise` if there is no such file. */
 export async function orAbsent<T>(reading: Promise<T>, otherwise: T): Promise<T> {
   try {
     return await reading;

@@ -1,7 +1,7 @@
 /**
- * The `manifest.json` of an alternative distribution package (docs/apple-facts.md §5.3): the version, and its files with
- * their digests. It is read in the background. If that fails, the last one is kept; without any, tokens omit `iid` and
- * `vid`, which is allowed.
+ * The `manifest.json` of an alternative distribution package (docs/apple-facts.md §5.3): the version, and its files
+ * with their digests. The service reads it in the background. If reading fails, the last manifest is kept. Without a
+ * manifest, tokens omit `iid` and `vid`, which is allowed.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -9,7 +9,9 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import { isAppleId } from '../apple-id.ts';
 
-/** Digests of a file as Apple encrypted it: one per `chunkSize` bytes; the last chunk may be shorter. */
+/**
+ * Digests of a file in the form that Apple encrypted, one for each `chunkSize` bytes. The last chunk may be shorter.
+ */
 const hashes = z.object({
   algorithm: z.string(),
   chunkSize: z.int().positive(),
@@ -37,7 +39,7 @@ export const manifestSchema = z.object({
 });
 export type Manifest = z.output<typeof manifestSchema>;
 
-/** The part that the service needs: without the list of files. */
+/** The members that the service needs, which exclude the list of files. */
 const summarySchema = manifestSchema.omit({ variants: true, deltas: true });
 export type ManifestSummary = z.output<typeof summarySchema>;
 
@@ -49,7 +51,7 @@ export type Asset = {
   readonly hashes: readonly z.output<typeof hashes>[];
 };
 
-/** Every file in the manifest; variants first, because devices need them first (docs/apple-facts.md §5.4). */
+/** Every file in the manifest, variants first, because devices need them first (docs/apple-facts.md §5.4). */
 export const assetsOf = ({ variants, deltas }: Pick<Manifest, 'variants' | 'deltas'>): Asset[] => [
   ...variants.map(({ publicId, assetPath: path, variantDetails }) => ({
     kind: 'variant' as const,
@@ -71,7 +73,7 @@ const REFRESH_SECONDS = 300;
 
 export type ManifestOptions = {
   readonly app: { readonly appleItemId: string; readonly bundleId: string };
-  /** Where `manifest.json` is read: `https:` or `file:`. */
+  /** The URL at which `manifest.json` is read: `https:` or `file:`. */
   readonly url: string;
   readonly log: Logger;
 };
@@ -80,19 +82,19 @@ export type ManifestOptions = {
 export interface PackageManifest {
   /** AppleVersionID of the package, once known. */
   readonly appleVersionId: string | undefined;
-  /** All that is read of it, once known. */
+  /** All that is read from the manifest, once known. */
   readonly summary: ManifestSummary | undefined;
-  /** Why the last attempt to read it failed, in words. */
+  /** Why the last attempt to read the manifest failed, in words. */
   readonly problem: string | undefined;
-  /** Reads it again; never throws. */
+  /** Reads the manifest again; never throws. */
   refresh(): Promise<void>;
   close(): void;
 }
 
-/** A package's base URL without trailing slashes; paths of files are appended with one. */
+/** Returns a package's base URL without trailing slashes. Paths of files are appended with one slash. */
 export const packageBase = (packageUrl: string): string => packageUrl.replace(/\/+$/, '');
 
-/** The URL at which an app's manifest is read; undefined if the app has no package. */
+/** Returns the URL at which an app's manifest is read; undefined if the app has no package. */
 export const manifestUrlOf = (app: {
   readonly packageUrl?: string | undefined;
   readonly packageManifest?: string | undefined;
@@ -123,7 +125,7 @@ export function watchManifest({ app, url, log }: ManifestOptions): PackageManife
   return state;
 }
 
-/** Parses a manifest. Throws if it is invalid or is not this app's. */
+/** Parses a manifest. Throws if the manifest is invalid, or is not this app's. */
 export function readSummary(text: string, app: ManifestOptions['app']): ManifestSummary {
   const read = summarySchema.parse(JSON.parse(text));
   if (read.bundleId !== app.bundleId || read.appleItemId !== app.appleItemId)

@@ -1,6 +1,6 @@
 /**
- * Pulls one package into the packages folder: archive, files, then one atomic switch. If it is killed, the earlier versions
- * are unchanged, and the next run continues where it stopped.
+ * Pulls one package into the packages folder: first the archive, then the files, then one atomic switch. If the process
+ * is killed, the earlier versions are unchanged, and the next run continues where it stopped.
  */
 
 import { link, mkdir, open, rm } from 'node:fs/promises';
@@ -30,11 +30,11 @@ import { type Asset, assetsOf, readManifestFile } from './manifest.ts';
 import { checkAsset } from './verify.ts';
 import { type AppVersion, compareVersions } from './versions.ts';
 
-/** The source of a package. */
+/** The source that a package is pulled from. */
 export interface PackageSource {
-  /** The zip with manifest and signature. */
+  /** Finds the zip with manifest and signature. */
   readonly archive: Source;
-  /** One file in the manifest. */
+  /** Finds one file in the manifest. */
   asset(asset: Asset): ReturnType<Source>;
 }
 
@@ -84,7 +84,7 @@ async function pull({ dir, app, source, keep, onFile, backoffMs }: PullOptions):
   if (isNew) {
     const folder = partialFolder(dir, target);
     await removeLeftovers(dir, appleItemId, folder.slice(versionsFolder(dir, appleItemId).length + 1));
-    // A run that was killed between its last two steps leaves the whole package behind.
+    // A run that was killed between its last two steps has left the complete package behind.
     await rm(revisionFolder(dir, target), { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
     await writeFiles(folder, archive);
@@ -106,7 +106,7 @@ async function pull({ dir, app, source, keep, onFile, backoffMs }: PullOptions):
   return { appleVersionId, isNew, isCurrent, removed };
 }
 
-/** The archive is small, so on failure it is simply fetched again, from a new URL. */
+/** The archive is small. After a failure, it is fetched again from the start, from a new URL. */
 async function fetchArchive(source: PackageSource): Promise<Archive> {
   for (let failures = 0; ; failures++) {
     const { url, checksum } = await source.archive();
@@ -150,7 +150,7 @@ async function syncTree(folder: string): Promise<void> {
   await syncFolder(folder);
 }
 
-/** Points `current` to the newest version, and removes all but the newest `keep` versions. Returns the removed ones. */
+/** Points `current` to the newest version, and removes all versions but the newest `keep`. Returns the removed ones. */
 async function tidy(dir: string, appleItemId: string, keep: number): Promise<string[]> {
   const ids = await versionsIn(dir, appleItemId);
   const versions = await Promise.all(ids.map((id) => versionInfo(dir, appleItemId, id)));
@@ -174,7 +174,7 @@ async function versionInfo(
   return { appleVersionId: id, shortVersionString, bundleVersion };
 }
 
-/** Keeps other processes from pulling the same app. Throws `state_invalid` when one is pulling it. */
+/** Keeps other processes from pulling the same app. Throws `state_invalid` if one is already pulling it. */
 function lock(path: string): Disposable {
   const file = openFileLock(path);
   if (!file.tryLock()) {

@@ -19,14 +19,14 @@ export type PackageProblem = {
 };
 
 export type VerifiedPackage = {
-  /** Undefined if it cannot be read. */
+  /** Undefined if the file cannot be read. */
   readonly manifest: Manifest | undefined;
   readonly files: number;
   readonly bytes: number;
   readonly problems: readonly PackageProblem[];
 };
 
-/** Reads every byte of a package. Throws `state_invalid` if there is none, and errors of the disk. */
+/** Reads every byte of a package. Throws `state_invalid` if there is no package, and errors of the disk. */
 export async function verifyPackage(folder: string): Promise<VerifiedPackage> {
   const root = await realpath(folder).catch((cause) => {
     throw new WebdistError('state_invalid', `There is no package at ${folder}.`, { cause });
@@ -53,7 +53,7 @@ export async function verifyPackage(folder: string): Promise<VerifiedPackage> {
   return { manifest, files: expected.size, bytes, problems };
 }
 
-/** The number of bytes of a file that matches the manifest, or the problem with it. */
+/** Returns the size of a file that matches the manifest, or the problem with the file. */
 export async function checkAsset(root: string, asset: Asset): Promise<number | PackageProblem> {
   try {
     const check = openDigestCheck(asset);
@@ -81,7 +81,7 @@ async function checkManifest(root: string, problems: PackageProblem[]): Promise<
   }
   const expected = digestsInName(root)?.manifest;
   const changed = (detail: string) => problems.push({ path, kind: 'changed', detail });
-  if (expected !== undefined && shortDigest(bytes) !== expected) changed('differs from what was pulled.');
+  if (expected !== undefined && shortDigest(bytes) !== expected) changed('differs from the pulled file.');
   try {
     return manifestSchema.parse(JSON.parse(bytes.toString('utf8')));
   } catch {
@@ -97,7 +97,7 @@ async function checkSignature(root: string, problems: PackageProblem[]): Promise
   if (!bytes) problems.push(missing(path));
   else if (bytes.length === 0) problems.push({ path, kind: 'changed', detail: 'is empty.' });
   else if (expected !== undefined && shortDigest(bytes) !== expected)
-    problems.push({ path, kind: 'changed', detail: 'differs from what was pulled.' });
+    problems.push({ path, kind: 'changed', detail: 'differs from the pulled file.' });
 }
 
 const missing = (path: string): PackageProblem => ({ path, kind: 'missing', detail: 'is missing.' });

@@ -1,4 +1,6 @@
-/** Which versions of an app a device can run, and their order (docs/apple-facts.md §3.2, §3.3, §5.3). Pure. */
+/**
+ * Decides which versions of an app a device can run, and orders versions (docs/apple-facts.md §3.2, §3.3, §5.3). Pure.
+ */
 
 /** One version of an app, as the manifest of its package describes it, and the URL of the package. */
 export type AppVersion = {
@@ -13,7 +15,7 @@ export type AppVersion = {
   readonly packageUrl: string;
 };
 
-/** What a request reports about the device; absent values are not compared. */
+/** The facts about the device in a request. Absent values are not compared. */
 export type Device = { readonly platform?: string | undefined; readonly osVersion?: string | undefined };
 
 /**
@@ -32,8 +34,8 @@ export function compareDotted(one: string, other: string): number {
 const leadingNumber = (text: string): bigint => BigInt(/^\d{1,40}/.exec(text)?.[0] ?? '0');
 
 /**
- * Orders the versions of one app, oldest first: by version, build and AppleVersionID. If only the id of one of them is known,
- * compares the ids: as far as is known, Apple assigns them in ascending order.
+ * Orders the versions of one app, oldest first: by version, build and AppleVersionID. If only the id of one of them is
+ * known, compares the ids. As far as is known, Apple assigns ids in ascending order.
  */
 export function compareVersions(one: Partial<AppVersion>, other: Partial<AppVersion>): number {
   const byName =
