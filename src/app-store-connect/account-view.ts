@@ -1,13 +1,17 @@
 /**
- * The account as one check sees it, in few requests: lists answer for all apps at once (docs/apple-facts.md §4.3, §4.4),
- * and only the apps about which they leave a doubt are requested one by one. After "limit used up" nothing more is sent.
+ * Reads the account for one check in few requests. Lists cover all apps at once (docs/apple-facts.md §4.3, §4.4). Only
+ * apps whose state the lists leave open are requested one by one. After a response that the hourly limit is used up,
+ * nothing more is sent.
  */
 
 import { hasCode } from '../errors.ts';
 import type { AppStoreConnect } from './client.ts';
 import type { RegisteredKey } from './resources.ts';
 
-/** An app to check. `held`: its public halves, SPKI in base64. `keyId`: the key last known to be registered for it. */
+/**
+ * An app to check. `held` are the app's public halves, SPKI in base64. `keyId` is the key last known to be registered
+ * for the app.
+ */
 export type CheckedApp = {
   readonly appleItemId: string;
   readonly bundleId: string;
@@ -15,26 +19,26 @@ export type CheckedApp = {
   readonly keyId: string | undefined;
 };
 
-/** What a check needs of App Store Connect. Throws what the client throws. */
+/** The requests to App Store Connect that a check needs. They throw what the client throws. */
 export type Account = Pick<
   AppStoreConnect,
   'findApps' | 'appKey' | 'listKeys' | 'addKey' | 'listDomains' | 'addDomain'
 >;
 
 export interface AccountViews {
-  /** The account for one check of these apps. Sends nothing yet. */
+  /** Returns the account for one check of these apps. Sends nothing yet. */
   open(asc: Account, apps: readonly CheckedApp[]): Account;
 }
 
 /**
- * A list of keys does not say to which app a key belongs, so each check also requests the keys of this many apps, in turn:
- * otherwise a second key of an app would go unnoticed while the first is still there.
+ * A list of keys does not say which app a key belongs to. So each check also requests the keys of this many apps, in
+ * turn. Otherwise, a second key of an app would not be noticed while the first is still there.
  */
 const APPS_IN_TURN = 8;
 
 /** Remembers the apps' own keys from one check to the next. */
 export function openAccountViews(): AccountViews {
-  /** Key id by AppleItemID; null: the app has no key of its own. */
+  /** Key id by AppleItemID; null if the app has no key of its own. */
   const ownKeyIds = new Map<string, string | null>();
   let turn = 0;
   return {
@@ -49,7 +53,7 @@ export function openAccountViews(): AccountViews {
       const ownKeys = once(() => send(() => asc.listKeys({ app: true })));
       const accountKeys = once(() => send(() => asc.listKeys({ app: false })));
 
-      /** The app's own key according to the lists; undefined when they leave a doubt. */
+      /** Returns the app's own key according to the lists; undefined if they leave it open. */
       const listed = async ({ appleItemId, held, keyId }: CheckedApp): Promise<RegisteredKey | null | undefined> => {
         if (changed.has(appleItemId)) return undefined;
         const keys = await ownKeys.read();
@@ -88,7 +92,10 @@ export function openAccountViews(): AccountViews {
   };
 }
 
-/** Sends until a response says that the hourly limit is used up; from then on throws that error instead. */
+/**
+ * Sends requests until a response says that the hourly limit is used up. After that, throws the same error without
+ * sending.
+ */
 function untilLimit() {
   let limit: unknown;
   return async <T>(work: () => Promise<T>): Promise<T> => {

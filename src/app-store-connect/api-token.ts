@@ -1,6 +1,6 @@
 /**
- * The bearer JWTs of Apple's server APIs (docs/apple-facts.md §4.1), one form for each kind of API key, and a source that
- * keeps a valid one for App Store Connect. They have nothing to do with install verification tokens.
+ * Makes the bearer JWTs of Apple's server APIs (docs/apple-facts.md §4.1), one form for each kind of API key, and keeps
+ * a valid one for App Store Connect. These JWTs are not install verification tokens.
  */
 
 import { WebdistError } from '../errors.ts';
@@ -93,27 +93,34 @@ function required(value: string | undefined, kind: ApiKeyKind, what: string): st
   return value;
 }
 
-/** From `iat` to `exp` of a JWT for our own requests: half of what Apple allows, to tolerate a clock that is off. */
+/**
+ * Time from `iat` to `exp` of a JWT for our own requests. It is half of what Apple allows, to tolerate a wrong clock.
+ */
 const OWN_LIFETIME_SECONDS = 600;
 
-/** `iat` is this far in the past, so that a clock that is slightly fast does not date the JWT into the future. */
+/** `iat` is this far in the past, so that it is not in the future if our clock is slightly fast. */
 const BACKDATED_SECONDS = 30;
 
-/** A JWT is replaced this long before it expires, so that it outlives every request and its retries. */
+/** A JWT is replaced this long before it expires, so that it stays valid during a request and its retries. */
 const RENEWED_BEFORE_SECONDS = 60;
 
 /** Keeps one bearer JWT for App Store Connect. */
 export type ApiTokenSource = {
-  /** Returns the current JWT, or a new one when that is about to expire; simultaneous callers share one signature. */
+  /**
+   * Returns the current JWT, or a new one if the current one is about to expire. Simultaneous callers share one
+   * signature.
+   */
   read(): Promise<string>;
-  /** To be called when Apple refused this JWT: the next `read` signs a new one, unless that has already happened. */
+  /**
+   * To be called when Apple refused this JWT. The next `read` then signs a new one, unless one has been signed already.
+   */
   discard(apiToken: string): void;
 };
 
 /**
- * Returns a source for a team key, or for an individual key when there is no issuer id. `nowSeconds` is the best estimate
- * of Apple's clock; when it jumps back, a JWT that is now dated into the future is replaced.
- * `read` throws `signer_unavailable`; the next call tries again.
+ * Returns a source for a team key, or for an individual key if there is no issuer id. `nowSeconds` is the best estimate
+ * of Apple's clock. If it jumps back, a JWT whose `iat` is then in the future is replaced. `read` throws
+ * `signer_unavailable`; the next call tries again.
  */
 export function apiTokenSource(options: {
   readonly signer: Pick<Signer, 'backend' | 'sign'>;
@@ -135,7 +142,7 @@ export function apiTokenSource(options: {
         minted.apiToken = apiToken;
       },
       () => {
-        // The callers that await the signature get the error; the next one must not.
+        // The callers that await this signature get its error, but the next caller must not.
         if (current === minted) current = undefined;
       },
     );

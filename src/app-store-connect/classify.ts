@@ -6,13 +6,16 @@
 import { z } from 'zod';
 import { type ErrorCode, WebdistError } from '../errors.ts';
 
-/** A response as received: `body` is parsed JSON, or the text when it is not labelled as JSON. */
+/** A response as received. `body` is parsed JSON, or the text if it is not labelled as JSON. */
 export type AppleResponse = { readonly status: number; readonly headers: Headers; readonly body: unknown };
 
-/** When the clocks differ by more than this, a refused credential is attributed to the clock. */
+/** If the clocks differ by more than this, a refused credential is attributed to the clock. */
 export const CLOCK_TOLERANCE_SECONDS = 30;
 
-/** Apple's codes by prefix. The first row that matches any entry of `errors[]` wins, whatever the order of the entries. */
+/**
+ * Apple's codes by prefix. The first row that matches any entry of `errors[]` wins, regardless of the order of the
+ * entries.
+ */
 const byPrefix: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['FORBIDDEN.REQUIRED_AGREEMENTS', 'asc_agreement'],
   ['NOT_AUTHORIZED', 'asc_credentials'],
@@ -74,7 +77,7 @@ export function classifyResponse(
   return ascError(code, detail, { retryAfterSeconds: retryAfterSecondsOf(response.headers) });
 }
 
-/** An error with this code and its hint. `detail` must be safe to show. */
+/** Returns an error with this code and its hint. `detail` must be safe to show. */
 export function ascError(
   code: ErrorCode,
   detail: string,
@@ -89,7 +92,10 @@ export function ascError(
   });
 }
 
-/** Whole seconds of a `Retry-After` header (RFC 9110 §10.2.3). A date is compared with the response's own `Date`. */
+/**
+ * Returns the whole seconds of a `Retry-After` header (RFC 9110 §10.2.3). A date is compared with the response's own
+ * `Date`.
+ */
 export function retryAfterSecondsOf(headers: Headers): number | undefined {
   const value = headers.get('retry-after')?.trim();
   if (!value) return undefined;
@@ -115,7 +121,7 @@ function parsedJson(body: string): unknown {
   try {
     return JSON.parse(body);
   } catch {
-    // Proxies send HTML, and Apple sometimes plain text: then only the status counts.
+    // Proxies send HTML, and Apple sometimes sends plain text. In both cases only the status counts.
     return undefined;
   }
 }

@@ -17,28 +17,30 @@ import { type App, keyReader, type RegisteredDomain, type RegisteredKey, readApp
 
 /** Every method throws a WebdistError `asc_…` (see `classify.ts`), or `signer_unavailable` from the API key. */
 export interface AppStoreConnect {
-  /** The apps with exactly these bundle ids; Apple's filter may return others, which are left out. */
+  /** Returns the apps with exactly these bundle ids. Apple's filter may return others, which are omitted. */
   findApps(...bundleIds: readonly string[]): Promise<App[]>;
-  /** Every app that the API key may see. */
+  /** Returns every app that the API key has access to. */
   listApps(): Promise<App[]>;
-  /** The app's own key, whose id is the `kid` of its tokens; null when it has none. */
+  /** Returns the app's own key, whose id is the `kid` of its tokens; null if it has none. */
   appKey(appleItemId: string): Promise<RegisteredKey | null>;
-  /** Every key; with `app`, only the keys that belong to one app (true) or to the whole account (false). */
+  /**
+   * Returns every key. With `app`, returns only the keys that belong to one app (true) or to the whole account (false).
+   */
   listKeys(filter?: { readonly app?: boolean | undefined }): Promise<RegisteredKey[]>;
   readKey(id: string): Promise<RegisteredKey>;
   /** Registers a public half for one app, or for the whole account without `appleItemId`. Never retried. */
   addKey(key: { readonly publicKey: KeyObject; readonly appleItemId?: string | undefined }): Promise<RegisteredKey>;
-  /** Succeeds also when the response was lost but the key is gone. Throws `asc_not_found` when there is no such key. */
+  /** Also succeeds if the response was lost but the key is gone. Throws `asc_not_found` if there is no such key. */
   removeKey(id: string): Promise<void>;
   listDomains(): Promise<RegisteredDomain[]>;
   readDomain(id: string): Promise<RegisteredDomain>;
   addDomain(domain: { readonly domain: string; readonly referenceName: string }): Promise<RegisteredDomain>;
   removeDomain(id: string): Promise<void>;
   readonly packages: AppPackages;
-  /** Apple's clock minus this machine's, in seconds: the median of the last responses; undefined until it is known. */
+  /** Apple's clock minus this machine's, in seconds: the median of the last responses. Undefined until it is known. */
   readonly clockOffsetSeconds: number | undefined;
   readonly rateLimit: RateLimit | undefined;
-  /** Aborts requests in flight with `shutting_down`. The signer stays open: it is the caller's. */
+  /** Aborts requests in flight with `shutting_down`. Does not close the signer, which belongs to the caller. */
   close(): void;
 }
 
@@ -58,7 +60,7 @@ export type AppStoreConnectOptions = {
   readonly retryPolicy?: Partial<RetryPolicy>;
 };
 
-/** So that a URL stays below 8 kB, which servers and proxies commonly accept. */
+/** Keeps a URL below 8 kB, which servers and proxies commonly accept. */
 const IDS_PER_FILTER = 100;
 
 const KEYS = 'alternativeDistributionKeys';

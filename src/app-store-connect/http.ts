@@ -1,6 +1,6 @@
 /**
- * HTTP to App Store Connect: adds the bearer JWT, retries what is safe to retry, bounds time and size, records Apple's
- * clock and rate limit, and turns every failure into a WebdistError.
+ * Sends HTTP requests to App Store Connect: adds the bearer JWT, retries where that is safe, limits time and size,
+ * records Apple's clock and rate limit, and turns every failure into a WebdistError.
  */
 
 import ky, { isHTTPError, isNetworkError, type RetryOptions } from 'ky';
@@ -10,21 +10,24 @@ import type { ApiTokenSource } from './api-token.ts';
 import { ascError, classifyResponse, retryAfterSecondsOf } from './classify.ts';
 import type { Observations } from './observations.ts';
 
-/** How long and how often to try. */
+/** The time limits and the number of retries. */
 export type RetryPolicy = {
-  /** One attempt, to the last byte of the response. */
+  /** Time limit of one attempt, to the last byte of the response. */
   readonly attemptTimeoutMs: number;
-  /** One operation with its retries and pages. */
+  /** Time limit of one operation with its retries and pages. */
   readonly totalTimeoutMs: number;
-  /** Further attempts of a request that is safe to retry. */
+  /** Number of further attempts of a request that is safe to retry. */
   readonly retries: number;
-  /** The longest first pause; it doubles each time, and the actual pause is random between 0 and that. */
+  /**
+   * The limit of the first pause. The limit doubles for each further pause, and the actual pause is random between 0
+   * and the limit.
+   */
   readonly backoffMs: number;
-  /** A longer `Retry-After` is reported in the error instead of waited for. */
+  /** If `Retry-After` is longer than this, the request fails at once, and the error contains it. */
   readonly maxRetryAfterMs: number;
 };
 
-/** All pauses of one GET fit into the total, so that a refusal is not reported as a timeout. */
+/** All pauses of one GET fit into the total time, so that a refusal is not reported as a timeout. */
 export const defaultRetryPolicy: RetryPolicy = {
   attemptTimeoutMs: 10_000,
   totalTimeoutMs: 30_000,
@@ -33,7 +36,7 @@ export const defaultRetryPolicy: RetryPolicy = {
   maxRetryAfterMs: 10_000,
 };
 
-/** One attempt, for metrics and traces: `url` is without its query, `status` is undefined when there was no response. */
+/** One attempt, for metrics and traces. `url` is without its query. `status` is undefined if there was no response. */
 export type RequestAttempt = {
   readonly method: string;
   readonly url: string;
@@ -41,7 +44,10 @@ export type RequestAttempt = {
   readonly durationSeconds: number;
 };
 
-/** Sends one request, which the signal can abort; returns the parsed JSON of a 2xx response, undefined when empty. */
+/**
+ * Sends one request, which the signal can abort. Returns the parsed JSON of a 2xx response, or undefined if it is
+ * empty.
+ */
 export type Send = (request: {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly url: URL;
@@ -61,10 +67,10 @@ type HttpOptions = {
 };
 
 /**
- * Returns the function that sends. GET is retried after network errors, timeouts, 5xx, and 429 with a short `Retry-After`; DELETE only when no
- * connection was made; POST never. After a 401, which means that nothing was done, any request is sent once more with a
- * new JWT dated by Apple's clock.
- * Throws `asc_…` (see {@link classifyResponse}), `asc_outage` when there is no usable response, and `signer_unavailable`.
+ * Returns the function that sends. GET is retried after network errors, timeouts, 5xx, and 429 with a short
+ * `Retry-After`. DELETE is retried only if no connection was made, and POST never. A 401 means that nothing was done,
+ * so any request is sent once more after it, with a new JWT dated by Apple's clock. Throws `asc_…` (see {@link
+ * classifyResponse}), `asc_outage` when there is no usable response, and `signer_unavailable`.
  */
 export function openHttp(options: HttpOptions): Send {
   const { observations, retryPolicy } = options;
@@ -89,7 +95,7 @@ export function openHttp(options: HttpOptions): Send {
   };
 }
 
-/** The JWT goes on a copy of the request, because ky keeps the request that it is given and attaches it to its errors. */
+/** The JWT is added to a copy of the request, because ky attaches the original request to its errors. */
 async function sendAuthorized(request: Request, options: HttpOptions): Promise<Response> {
   const { apiTokens } = options;
   const send = async (apiToken: string) => {
@@ -117,7 +123,7 @@ async function attempt(request: Request, { observations, log, onAttempt }: HttpO
   try {
     const response = await fetch(request);
     observations.record(response);
-    // Read here, so that the timeout of the attempt and the retries cover the body too.
+    // The body is read here, so that the timeout of the attempt and the retries cover it.
     const whole = await readWhole(response);
     report(response.status);
     return whole;
@@ -139,7 +145,7 @@ function retryOptions(policy: RetryPolicy): Readonly<Record<'GET' | 'POST' | 'DE
       statusCodes: [408, 429, 500, 502, 503, 504],
       afterStatusCodes: [429, 503],
       retryOnTimeout: true,
-      // Undefined: the lines above decide.
+      // Undefined means that the options above decide.
       shouldRetry: ({ error }) =>
         isHTTPError(error) && isTooEarly(error.response, maxRetryAfterMs) ? false : undefined,
     },
@@ -148,7 +154,10 @@ function retryOptions(policy: RetryPolicy): Readonly<Record<'GET' | 'POST' | 'DE
   };
 }
 
-/** A retry before Retry-After would be refused again; a 429 without it means that the hourly limit is used up. */
+/**
+ * A retry before the time in Retry-After would be refused again. A 429 without it means that the hourly limit is used
+ * up.
+ */
 function isTooEarly({ status, headers }: Response, maxRetryAfterMs: number): boolean {
   const retryAfterSeconds = retryAfterSecondsOf(headers) ?? (status === 429 ? Number.POSITIVE_INFINITY : 0);
   return retryAfterSeconds * 1000 > maxRetryAfterMs;
@@ -192,7 +201,7 @@ function parse(name: string, status: number, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The cause is dropped on purpose: it quotes the text, which may not be from Apple.
+    // The cause is dropped on purpose, because it quotes the text, which may not be from Apple.
     throw ascError('asc_outage', `${name}: App Store Connect answered ${status} with something that is not JSON.`);
   }
 }
@@ -203,7 +212,7 @@ function asWebdistError(name: string, error: unknown, clockOffsetSeconds: number
     const { status, headers } = error.response;
     return classifyResponse(name, { status, headers, body: error.data }, clockOffsetSeconds);
   }
-  // ky's own TimeoutError, or the DOMException of the signal that bounds the whole operation.
+  // ky's own TimeoutError, or the DOMException of the signal that limits the whole operation.
   if (error.name === 'TimeoutError') return ascError('asc_outage', `${name}: no answer in time.`);
   if (!isNetworkError(error)) return error;
   const cause = rootCause(error);

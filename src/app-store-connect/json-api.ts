@@ -1,6 +1,6 @@
 /**
  * The four operations on App Store Connect's JSON:API documents (https://jsonapi.org/format/): read one resource, list
- * all pages, add, remove. No request leaves the API that was opened.
+ * all pages, add, remove. Every request stays within the API that was opened.
  */
 
 import { hasCode, WebdistError } from '../errors.ts';
@@ -12,23 +12,23 @@ import { type Reader, readPage, readSingle } from './resources.ts';
 type Path = readonly string[];
 type Query = Readonly<Record<string, string>>;
 
-/** All throw `asc_…`, and `usage_invalid` when an id cannot be one. */
+/** All methods throw `asc_…`, and `usage_invalid` for a text that cannot be an id. */
 export type JsonApi = {
-  /** One resource; null when Apple responds with 404 or `data: null`. */
+  /** Reads one resource; null if Apple responds with 404 or `data: null`. */
   read<T>(reader: Reader<T>, path: Path, query?: Query): Promise<T | null>;
-  /** All pages of one type of resource, or of the resources below another one. */
+  /** Reads all pages of one type of resource, or of the resources below another one. */
   list<T>(reader: Reader<T>, path: string | Path, query: Query): Promise<T[]>;
   add<T>(reader: Reader<T>, type: string, data: object): Promise<T>;
-  /** When the response was lost, checks whether the resource is still there. */
+  /** Removes a resource. If the response is lost, reads the resource: succeeds if it is gone, else throws. */
   remove(type: string, id: string): Promise<void>;
 };
 
-/** With 200 resources a page, far more than any account has. */
+/** At 200 resources per page, this is far more than any account has. */
 const MAX_PAGES = 50;
 
 /**
  * Takes the base URL of the API, the function that sends, and one that returns the abort signal for one operation.
- * Throws `config_invalid` when the URL is not a plain http(s) one.
+ * Throws `config_invalid` if the URL is not a plain http(s) URL.
  */
 export function openJsonApi(options: {
   readonly baseUrl: string;
@@ -87,7 +87,7 @@ export function openJsonApi(options: {
 
 const nameOf = (method: string, url: URL) => `${method} ${url.pathname}`;
 
-/** The URL below which all paths are, `…/v1/`. The base URL of a proxy may have a path of its own. */
+/** Returns the URL `…/v1/`, which all paths are below. The base URL of a proxy may have a path of its own. */
 function baseOf(baseUrl: string): URL {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
@@ -95,18 +95,21 @@ function baseOf(baseUrl: string): URL {
   return new URL(`${url.pathname.replace(/\/+$/, '')}/v1/`, url);
 }
 
-/** Ids are opaque. An id that a URL parser reads as "here" or "up" must not change what is deleted. */
+/** Ids are opaque. An id such as `.` or `..` must not change which resource is deleted. */
 function segment(text: string): string {
   if (/^\.{0,2}$/.test(text)) throw new WebdistError('usage_invalid', `"${text}" is not an App Store Connect id.`);
   return encodeURIComponent(text);
 }
 
-/** `links.next` is followed unchanged (docs/apple-facts.md §4.8), but only within this API: the bearer JWT goes there. */
+/**
+ * `links.next` is followed unchanged (docs/apple-facts.md §4.8), but only within this API, because the bearer JWT is
+ * sent to it.
+ */
 function nextOf(next: string | undefined, from: URL, base: URL): URL | undefined {
   if (next === undefined) return undefined;
   const url = URL.canParse(next, from) ? new URL(next, from) : undefined;
   const isOurs = url?.origin === base.origin && url.pathname.startsWith(base.pathname);
   if (!isOurs || url.username || url.password)
-    throw ascError('asc_outage', `${nameOf('GET', from)}: the link to the next page leads out of the API.`);
+    throw ascError('asc_outage', `${nameOf('GET', from)}: the link to the next page is outside the API.`);
   return url;
 }

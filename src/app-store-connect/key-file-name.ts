@@ -1,6 +1,6 @@
 /**
- * The file names under which Apple offers its own keys for download (docs/apple-facts.md §7). Such a key has the same form
- * as a distribution key; only the name tells them apart.
+ * The file names under which Apple offers its own keys for download (docs/apple-facts.md §7). Such a key has the same
+ * form as a distribution key; only the name of the file distinguishes them.
  */
 
 import { basename } from 'node:path';

@@ -1,4 +1,4 @@
-/** What responses of App Store Connect show besides their data: Apple's clock, and the rate limit of the API key. */
+/** Learns from responses of App Store Connect: Apple's clock, and the rate limit of the API key. */
 
 import type { Logger } from 'pino';
 import { CLOCK_TOLERANCE_SECONDS } from './classify.ts';
@@ -8,24 +8,25 @@ export type RateLimit = { readonly limit: number; readonly remaining: number };
 
 export interface Observations {
   /**
-   * Apple's clock minus this machine's, in whole seconds: the median of the last responses. Undefined before the first, and
-   * while one alone differs by more than `CLOCK_TOLERANCE_SECONDS`: a proxy may have changed its `Date`.
+   * Apple's clock minus this machine's, in whole seconds: the median of the last responses. Undefined before the first
+   * response, and while only one response differs by more than `CLOCK_TOLERANCE_SECONDS`, because a proxy may have
+   * changed its `Date`.
    */
   readonly clockOffsetSeconds: number | undefined;
-  /** The same from the last response alone. */
+  /** The same offset, from the last response alone. */
   readonly lastClockOffsetSeconds: number | undefined;
   readonly rateLimit: RateLimit | undefined;
-  /** The clock for API tokens: this machine's, or Apple's once Apple refused a token. Seconds since 1970. */
+  /** The clock for API tokens: this machine's, or Apple's after Apple refused a token. Seconds since 1970. */
   nowSeconds(): number;
   record(response: Pick<Response, 'status' | 'headers'>): void;
 }
 
-/** So many responses are compared: two odd ones change nothing. */
+/** The number of responses that are compared. Two outliers do not change the median. */
 const RESPONSES = 5;
 
 /**
- * `now` is this machine's clock in milliseconds since 1970, `monotonicMs` one that is never set. Logs once when the clocks
- * begin to differ.
+ * `now` is this machine's clock in milliseconds since 1970. `monotonicMs` is a clock that is never set. Logs once when
+ * the clocks begin to differ.
  */
 export function openObservations(now: () => number, log: Logger, monotonicMs = () => performance.now()): Observations {
   let offsets: number[] = [];
@@ -33,7 +34,7 @@ export function openObservations(now: () => number, log: Logger, monotonicMs = (
   let rateLimit: RateLimit | undefined;
   let wasOff = false;
   let clockSetAtMs = now() - monotonicMs();
-  /** Once this machine's clock was set, earlier offsets say nothing. */
+  /** After this machine's clock was set, earlier offsets mean nothing. */
   const current = () => {
     const setAtMs = now() - monotonicMs();
     if (Math.abs(setAtMs - clockSetAtMs) > CLOCK_TOLERANCE_SECONDS * 1000) offsets = [];
@@ -55,10 +56,10 @@ export function openObservations(now: () => number, log: Logger, monotonicMs = (
       rateLimit = rateLimitOf(headers) ?? rateLimit;
       const appleTimeMs = Date.parse(headers.get('date') ?? '');
       if (Number.isNaN(appleTimeMs)) return;
-      // Rounded up, because `Date` leaves out the fraction of its second.
+      // Rounded up, because `Date` omits fractions of a second.
       const offset = Math.ceil((appleTimeMs - now()) / 1000) || 0;
       offsets = [...current(), offset].slice(-RESPONSES);
-      // Refused by this clock too: Apple's is not the reason, or a proxy changes `Date`.
+      // If a token dated by Apple's clock is refused too, the clock is not the reason, or a proxy changes `Date`.
       if (status === 401) refusedOffsetSeconds = isFar(offset - refusedOffsetSeconds) ? offset : 0;
       const clockOffsetSeconds = medianOffset(offsets) ?? 0;
       const isOff = isFar(clockOffsetSeconds);
@@ -71,7 +72,7 @@ export function openObservations(now: () => number, log: Logger, monotonicMs = (
 
 const isFar = (seconds: number) => Math.abs(seconds) > CLOCK_TOLERANCE_SECONDS;
 
-/** Of an even number of offsets, the one of the middle two that is closer to 0. */
+/** The median. For an even number of offsets, it is the one of the middle two that is closer to 0. */
 function medianOffset(offsets: readonly number[]): number | undefined {
   const sorted = offsets.toSorted((a, b) => a - b);
   const [low, high] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];

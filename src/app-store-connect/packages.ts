@@ -8,7 +8,7 @@ import { ascError } from './classify.ts';
 import type { JsonApi } from './json-api.ts';
 import { resourceReader } from './resources.ts';
 
-/** One version of an app in the App Store. `createdDate` is ISO 8601 as Apple wrote it. */
+/** One version of an app in the App Store. `createdDate` is ISO 8601, unchanged from Apple. */
 export type StoreVersion = {
   readonly id: string;
   readonly versionString: string;
@@ -21,7 +21,7 @@ type PackageFile = {
   readonly id: string;
   readonly url: string;
   readonly expiresAt: string | undefined;
-  /** Lower-case hex of MD5 or SHA-256, if Apple sends one of those. */
+  /** MD5 or SHA-256 in lower-case hex, if Apple sends either. */
   readonly checksum: string | undefined;
 };
 
@@ -31,22 +31,22 @@ type PackageVersion = PackageFile & { readonly version: string | undefined };
 /** All throw `asc_…`. */
 export interface AppPackages {
   /**
-   * Every version of the app for iOS and iPadOS. Inferred: `GET /v1/apps/{id}/appStoreVersions` is not among the pages
-   * behind docs/apple-facts.md; nothing else here depends on it.
+   * Returns every version of the app for iOS and iPadOS. `GET /v1/apps/{id}/appStoreVersions` is inferred;
+   * docs/apple-facts.md does not cover its page. No other method here depends on it.
    */
   storeVersions(appleItemId: string): Promise<StoreVersion[]>;
-  /** The id of the package of an App Store version; null when there is none (yet). */
+  /** Returns the id of the package of an App Store version; null if there is none (yet). */
   packageOf(storeVersionId: string): Promise<string | null>;
   /**
-   * Requests the package of an approved App Store version; returns its id. Never retried. Throws `asc_conflict` when
-   * there already is one.
+   * Requests the package of an approved App Store version; returns its id. Never retried. Throws `asc_conflict` if
+   * there already is a package.
    */
   create(storeVersionId: string): Promise<string>;
-  /** The current revision; undefined while Apple is still creating it. */
+  /** Returns the current revision; undefined while Apple is still creating it. */
   currentVersion(packageId: string): Promise<PackageVersion | undefined>;
-  /** All variants or all deltas of a revision. */
+  /** Returns all variants or all deltas of a revision. */
   files(packageVersionId: string, kind: 'variant' | 'delta'): Promise<PackageFile[]>;
-  /** One file, by the `publicId` of the manifest, with a fresh URL. */
+  /** Returns one file, by its `publicId` in the manifest, with a fresh URL. */
   file(kind: 'variant' | 'delta', publicId: string): Promise<PackageFile>;
 }
 
@@ -68,7 +68,7 @@ const storeVersion = identified.extend({
     platform: text,
   }),
 });
-/** A digest as text, or as an object with its algorithm: Apple uses both forms for digests since API version 4. */
+/** A digest as text, or as an object with its algorithm. Apple uses both forms since API version 4. */
 const checksum = z
   .union([z.string(), z.object({ file: z.object({ hash: z.string() }) }).transform(({ file }) => file.hash)])
   .nullish()

@@ -1,7 +1,7 @@
 /**
  * Ensures that the distribution key and the domain are registered, and finds the key's id (docs/apple-facts.md §4.11).
- * Every step reads before it creates, and reads again when the outcome is unclear, so that replicas may start at the
- * same time. Nothing is ever deleted.
+ * Every step reads before it creates, and reads again if the outcome is unclear. So replicas can start at the same
+ * time. Nothing is ever deleted.
  */
 
 import type { KeyObject } from 'node:crypto';
@@ -33,9 +33,9 @@ export type EnsuredKey = {
 };
 
 /**
- * Returns the id under which one of the candidates is registered for the app; registers the first one if none is.
- * Throws `config_invalid` when AppleItemID and bundle id do not belong together, `asc_not_found` when there is no such
- * app, `key_absent` without candidates, `different_key_registered`, `registration_missing` (mode `check`), and what the
+ * Returns the id under which one of the candidates is registered for the app. If none is, registers the first one.
+ * Throws `config_invalid` if AppleItemID and bundle id do not belong together, `asc_not_found` if there is no such app,
+ * `key_absent` without candidates, `different_key_registered`, `registration_missing` (mode `check`), and what the
  * client throws.
  */
 export async function ensureKey(
@@ -59,7 +59,7 @@ export async function ensureKey(
     create: async () => {
       const { id } = await asc.addKey({ publicKey: preferred, ...(scope === 'app' && { appleItemId }) });
       const created = { keyId: id, spki: spki(preferred), candidate: 0 };
-      // Another replica may have registered another key at the same time: the key that the app has now decides.
+      // Another replica may have registered another key at the same time. The key that the app has now decides.
       return (await findKey(asc, wanted)) ?? created;
     },
     find: () => findKey(asc, wanted),
@@ -80,9 +80,9 @@ export type WantedDomain = {
 export type EnsuredDomain = { readonly domainId: string; readonly domain: string; readonly created: boolean };
 
 /**
- * Returns the registered domain that covers the wanted one: itself, or else the closest parent. Registers the wanted one
- * if there is neither. Throws `config_invalid` when it is not a domain, `registration_missing` (mode `check`), and what
- * the client throws.
+ * Returns the registered domain that covers the wanted domain: the same domain, or else the closest parent. If neither
+ * is registered, registers the wanted domain. Throws `config_invalid` for a text that is not a domain,
+ * `registration_missing` (mode `check`), and what the client throws.
  */
 export async function ensureDomain(
   asc: Pick<AppStoreConnect, 'listDomains' | 'addDomain'>,
@@ -144,7 +144,7 @@ async function findKey(
   );
 }
 
-/** The registered key of the most preferred candidate that is registered. */
+/** Returns the registered key of the first candidate, in order of preference, that is registered. */
 function matching(held: readonly string[], registered: readonly RegisteredKey[]): FoundKey | undefined {
   for (const [candidate, one] of held.entries()) {
     const key = registered.find((each) => each.spki === one);
@@ -164,10 +164,13 @@ function closestCovering(
   return closest;
 }
 
-/** Lower case, A-labels, no trailing dot (docs/apple-facts.md §4.5); empty when it is not a domain. */
+/**
+ * Returns the domain in lower case, as A-labels, without a trailing dot (docs/apple-facts.md §4.5); empty if it is not
+ * a domain.
+ */
 const normalized = (domain: string) => domainToASCII(domain.replace(/\.$/, ''));
 
-/** After a conflict or an unknown outcome, reads once what is there now; throws if that is not it. */
+/** After a conflict or an unknown outcome, reads the current state once. Throws if that is not the wanted state. */
 async function createOrFind<Found extends object>(step: {
   readonly create: () => Promise<Found>;
   readonly find: () => Promise<Found | undefined>;

@@ -1,6 +1,7 @@
 /**
- * The JSON:API resources of App Store Connect that webdist reads, and the plain objects they become (docs/apple-facts.md
- * §4.3-4.5). Tolerant of what Apple adds or omits; strict about what is used.
+ * The JSON:API resources of App Store Connect that webdist reads, and the plain objects they become
+ * (docs/apple-facts.md §4.3-4.5). Members that Apple adds or omits are tolerated. Members that webdist uses are checked
+ * strictly.
  */
 
 import type { KeyObject } from 'node:crypto';
@@ -13,7 +14,7 @@ import { ascError } from './classify.ts';
 /** An app; `appleItemId` is its resource id, a decimal string. */
 export type App = { readonly appleItemId: string; readonly bundleId: string; readonly name: string | undefined };
 
-/** A registered public half. Both are undefined when Apple's PEM cannot be read; `spki` is base64 of the DER. */
+/** A registered public half. Both are undefined if Apple's PEM cannot be read. `spki` is base64 of the DER. */
 export type RegisteredKey = {
   readonly id: string;
   readonly publicKey: KeyObject | undefined;
@@ -56,7 +57,10 @@ export const readApp: Reader<App> = (resource, where) => {
   return { appleItemId: app.id, bundleId: app.attributes.bundleId, name: app.attributes.name ?? undefined };
 };
 
-/** Returns the reader of `alternativeDistributionKeys`. A PEM that cannot be read is logged; the rest stays usable. */
+/**
+ * Returns the reader of `alternativeDistributionKeys`. A PEM that cannot be read is logged; the other members stay
+ * usable.
+ */
 export const keyReader =
   (log: Logger): Reader<RegisteredKey> =>
   (resource, where) => {

@@ -95,7 +95,7 @@ t.test('pages are followed to the end', async (t) => {
   t.equal(apple.requests.length, 3);
 });
 
-t.test('a next link that leads out of the API is not followed', async (t) => {
+t.test('a next link that is outside the API is not followed', async (t) => {
   const other = { requests: 0 };
   const elsewhere = createServer((_req, res) => {
     other.requests++;
@@ -118,7 +118,7 @@ t.test('a next link that leads out of the API is not followed', async (t) => {
   ];
   for (const next of outside) {
     apple.intercept = ({ reply }) => reply(200, { data: [], links: { next } });
-    await t.rejects(asc.listKeys(), { code: 'asc_outage', message: /leads out of the API/ }, next);
+    await t.rejects(asc.listKeys(), { code: 'asc_outage', message: /is outside the API/ }, next);
   }
   t.equal(other.requests, 0);
   t.equal(apple.requests.length, outside.length);
