@@ -10,15 +10,18 @@ import { OAuthRefusal } from './refusal.ts';
 import type { Grant, Seals } from './sealed.ts';
 import type { UsedOnce } from './used-once.ts';
 
-/** Short, because an access token cannot be revoked. */
+/** The lifetime of an access token. It is short, because an access token cannot be revoked. */
 const ACCESS_SECONDS = 3600;
-/** As long as the device cookie lives. */
+/** The lifetime of a refresh token, equal to that of the device cookie. */
 const REFRESH_SECONDS = 400 * 24 * 60 * 60;
-/** Time for a person to sign in on the login page. */
+/** The time that a person has to sign in on the login page. */
 const LOGIN_SECONDS = 600;
 const CODE_SECONDS = 60;
 
-/** Where the browser may return to: Apple's scheme, in the forms its pages use (docs/apple-facts.md §3.6). */
+/**
+ * The addresses that the browser may return to: Apple's scheme, in the forms that its pages use (docs/apple-facts.md
+ * §3.6).
+ */
 const REDIRECT_URI = /^app-distribution-oauth:(\/\/)?\/?$/;
 
 const text = z.string().min(1).max(4096);
@@ -56,18 +59,18 @@ export type TokenAnswer = {
   readonly refresh_token: string;
 };
 
-/** What the server is opened with. */
+/** The settings of the server. */
 export type AuthorizationServerOptions = {
   readonly seals: Seals;
   readonly usedOnce: UsedOnce;
-  /** The website's page where people sign in; undefined: they cannot. */
+  /** The website's page where people sign in; undefined if there is none. */
   readonly loginUrl: string | undefined;
 };
 
 /** webdist's own authorization server. */
 export type AuthorizationServer = ReturnType<typeof openAuthorizationServer>;
 
-/** Every method throws `OAuthRefusal` or `unauthorized`, as its comment says. */
+/** The methods throw `OAuthRefusal` or `unauthorized`. */
 export function openAuthorizationServer({ seals, usedOnce, loginUrl }: AuthorizationServerOptions) {
   const answer = async ({ subject, install }: Grant): Promise<TokenAnswer> => ({
     access_token: await seals.seal('access', { subject, install }, ACCESS_SECONDS),
@@ -100,11 +103,13 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
     },
   };
   return {
-    /** The `token` of an install URL. `lifetimeSeconds` is that of the install token in the same URL. */
+    /**
+     * Returns the `token` for an install URL. `lifetimeSeconds` is the lifetime of the install token in the same URL.
+     */
     linkToken: (grant: Grant, lifetimeSeconds: number): Promise<string> => seals.seal('link', grant, lifetimeSeconds),
-    /** The subject and the install that an access token stands for. Throws `unauthorized`. */
+    /** Returns the subject and the install that an access token stands for. Throws `unauthorized`. */
     verify: (accessToken: string): Promise<Grant> => seals.open('access', accessToken),
-    /** One request to the token endpoint; `parameters` is the parsed form. Throws OAuthRefusal. */
+    /** Answers one request to the token endpoint; `parameters` is the parsed form. Throws OAuthRefusal. */
     async token(parameters: Readonly<Record<string, unknown>>): Promise<TokenAnswer> {
       const type = String(parameters['grant_type'] ?? '').replace(/^(urn:)?ietf:params:oauth:grant-type:/, '');
       const grant = Object.hasOwn(grants, type) ? grants[type] : undefined;
@@ -113,9 +118,11 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
       if (!grant) throw new OAuthRefusal('unsupported_grant_type', 'grant_type: is not supported by this server.');
       return answer(await grant(parameters));
     },
-    /** The URL that the authorization endpoint redirects the browser to (RFC 6749 §4.1.1). Throws OAuthRefusal. */
+    /**
+     * Returns the URL that the authorization endpoint redirects the browser to (RFC 6749 §4.1.1). Throws OAuthRefusal.
+     */
     async authorize(query: Readonly<Record<string, unknown>>): Promise<string> {
-      // Nothing may be sent to a redirect URI that is not the device's (RFC 6749 §4.1.2.1).
+      // A wrong redirect URI is refused here, because nothing may be sent to it (RFC 6749 §4.1.2.1).
       const redirectUri = query['redirect_uri'] ?? 'app-distribution-oauth:';
       if (typeof redirectUri !== 'string' || !REDIRECT_URI.test(redirectUri))
         throw new OAuthRefusal('invalid_request', 'redirect_uri: must be app-distribution-oauth:// here.');
@@ -136,7 +143,10 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
       if (login_hint !== undefined) login.searchParams.set('login_hint', login_hint);
       return login.href;
     },
-    /** The URL, with a code for this subject, to which the login page sends the browser after sign-in. Throws `unauthorized`. */
+    /**
+     * Returns the URL, with a code for this subject, to which the login page sends the browser after sign-in. Throws
+     * `unauthorized`.
+     */
     async signedIn(request: string, subject: NonNullable<Grant['subject']>): Promise<string> {
       const { clientId, codeChallenge, redirectUri, state } = await seals.open('login', request);
       const code = await seals.seal('code', { clientId, codeChallenge, redirectUri, subject }, CODE_SECONDS);
@@ -145,7 +155,10 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
   };
 }
 
-/** Authorization server metadata (RFC 8414): the members of Apple's page (docs/apple-facts.md §3.5) and those that apply here. */
+/**
+ * The authorization server metadata (RFC 8414): the members on Apple's page (docs/apple-facts.md §3.5), and the others
+ * that apply here.
+ */
 export function oauthMetadata(issuer: string, authorizeUrl: string, tokenUrl: string) {
   return {
     issuer,
@@ -164,7 +177,7 @@ function read<T>(schema: z.ZodType<T>, parameters: unknown): T {
   return parsed.data;
 }
 
-/** The parameters and what is wrong with them, never a value, in the characters that RFC 6749 §5.2 allows. */
+/** Lists the parameters and their problems, never a value, in the characters that RFC 6749 §5.2 allows. */
 const describeIssues = (error: z.ZodError): string =>
   error.issues
     .slice(0, 3)
@@ -183,7 +196,7 @@ function isChallengeMet(challenge: string, codeVerifier: string): boolean {
   return expected.length === digest.length && timingSafeEqual(digest, expected);
 }
 
-/** Apple's form is `app-distribution-oauth:?code=…`, whichever of its spellings the request had. */
+/** Always uses Apple's form `app-distribution-oauth:?code=…`, whichever spelling the request had. */
 function callback(redirectUri: string, parameters: Readonly<Record<string, string | undefined>>): string {
   const query = Object.entries(parameters).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`],

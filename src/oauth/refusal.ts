@@ -3,7 +3,9 @@
 /** The codes of RFC 6749 §5.2 that occur here. */
 export type OAuthErrorCode = 'invalid_request' | 'invalid_grant' | 'unsupported_grant_type';
 
-/** Answered as `{ error, error_description }` with status 400, as the RFC requires; hence not a `WebdistError`. */
+/**
+ * The response is `{ error, error_description }` with status 400, as the RFC requires. So this is not a `WebdistError`.
+ */
 export class OAuthRefusal extends Error {
   readonly code: OAuthErrorCode;
 

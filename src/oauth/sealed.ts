@@ -10,7 +10,10 @@ import { WebdistError } from '../errors.ts';
 /** Identifies a device or a customer in the ledger. */
 const subject = z.strictObject({ kind: z.enum(['device', 'caller']), id: z.string() });
 
-/** The install that a link was issued for: a restore during the life of the link's token belongs to it and has its `dtype`. */
+/**
+ * The install that a link was issued for. A restore before the link's token expires belongs to this install, and has
+ * its `dtype`.
+ */
 const linkedInstall = z.strictObject({
   appleItemId: z.string(),
   dtype: z.enum(['download', 'redownload']),
@@ -19,7 +22,7 @@ const linkedInstall = z.strictObject({
 
 const grant = z.object({ subject: subject.optional(), install: linkedInstall.optional() });
 
-/** The content of each kind. `typ` and `aud` bind a token to its kind (RFC 8725 §3.11). */
+/** The content of each kind of token. `typ` and `aud` bind a token to its kind (RFC 8725 §3.11). */
 const kinds = {
   /** The `token` of an install URL, which the OS exchanges for an access token. */
   link: grant,
@@ -42,13 +45,13 @@ export type Grant = z.output<typeof grant>;
 
 /** Makes and opens the encrypted tokens. */
 export interface Seals {
-  /** Returns a compact JWE that expires after `lifetimeSeconds`. */
+  /** Returns a compact JWE, which expires after `lifetimeSeconds`. */
   seal<K extends SealedKind>(kind: K, content: Sealed<K>, lifetimeSeconds: number): Promise<string>;
   /** Returns the content and the token's id. Throws `unauthorized` for a token of another kind or an expired one. */
   open<K extends SealedKind>(kind: K, jwt: string): Promise<Sealed<K> & { readonly id: string }>;
 }
 
-/** `key` has 32 bytes and no other purpose; `now` returns milliseconds since 1970. */
+/** `key` has 32 bytes, and is used for nothing else. `now` returns milliseconds since 1970. */
 export function openSeals(key: Uint8Array, now: () => number): Seals {
   return {
     async seal(kind, content, lifetimeSeconds) {
