@@ -2,7 +2,16 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
 import t from 'tap';
-import { complaintsOf, iPhone, openSite, openStage, pageWith, reaches } from '../harness/browser.ts';
+import {
+  complaintsOf,
+  iPhone,
+  keepPicture,
+  openSite,
+  openStage,
+  pageWith,
+  reaches,
+  type Site,
+} from '../harness/browser.ts';
 import { noChromium, openChromium } from '../harness/chromium.ts';
 
 /**
@@ -49,15 +58,22 @@ t.test('in Chromium', { skip: noChromium }, async (t) => {
     '/ready': pageWith(),
     '/unsupported': pageWith('support="elsewhere"'),
     '/error': pageWith('app="com.example.other"'),
+    '/limited': pageWith(),
+    '/loading': pageWith(),
   });
+  const instead: Record<string, Site['instead']> = {
+    limited: { status: 429, headers: { 'retry-after': '60' } },
+    loading: 'no answer',
+  };
   const browser = await openChromium(t);
   for (const colorScheme of ['light', 'dark'] as const)
-    for (const state of ['ready', 'unsupported', 'error'])
+    for (const state of ['ready', 'unsupported', 'error', ...(colorScheme === 'light' ? ['limited', 'loading'] : [])])
       await t.test(`${state}, ${colorScheme}: accessible, still and quiet`, async (t) => {
         const page = await (await browser.newContext({ ...iPhone, colorScheme })).newPage();
         const complaints = complaintsOf(page);
         const origins = new Set<string>();
         page.on('request', (request) => origins.add(new URL(request.url()).origin));
+        site.instead = instead[state];
         await page.goto(`${site.origin}/${state}`);
         await reaches(page, state);
         if (state === 'unsupported') await page.locator('install-button [part=qr] path').waitFor();
@@ -85,9 +101,10 @@ t.test('in Chromium', { skip: noChromium }, async (t) => {
           'no third party',
         );
         t.strictSame(
-          complaints.filter((line) => !(state === 'error' && line.includes('404'))),
+          complaints.filter((line) => !/status of (404|429)/.test(line) || !['error', 'limited'].includes(state)),
           [],
         );
+        await keepPicture(page, `${state}-${colorScheme}`);
         await page.context().close();
       });
 });

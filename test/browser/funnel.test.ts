@@ -23,7 +23,7 @@ const visits = [
   'ready',
 ] as const;
 
-t.test('the funnel of many visits', { skip: noChromium, timeout: 600_000 }, async (t) => {
+t.test('the funnel of many visits', { skip: noChromium, timeout: 1_200_000 }, async (t) => {
   const apiKey = randomBytes(24).toString('base64url');
   const stage = await openStage(t, {
     WEBDIST_RATE_LIMIT: '1000000',

@@ -120,6 +120,13 @@ for (const engine of engines)
       };
       t.equal(await hrefOn('/in-app'), `x-safari-${site.origin}/in-app`);
       t.equal(await hrefOn('/frame'), `${site.origin}/frame`);
+      t.equal(
+        await tab.run(
+          () => document.querySelector('install-button')?.shadowRoot?.querySelector<HTMLAnchorElement>('p a')?.target,
+        ),
+        '_blank',
+        'outside the frame',
+      );
     });
 
     await t.test('nothing moves through all states of one visit', async (t) => {

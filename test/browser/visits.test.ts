@@ -1,12 +1,9 @@
-/**
- * Visits in three engines. Only in Chromium (link.test.ts, visitors.test.ts, embedding.test.ts): which navigation a tap
- * requests, the back-forward cache, several tabs, no scripts, emulated networks and media, and content security
- * policies.
- */
+/** Visits in three engines. What only Chromium can show is in chromium.test.ts. */
 
 import t from 'tap';
 import { claimsIn, openSite, openStage } from '../harness/browser.ts';
 import { engines, type Tab } from '../harness/engines.ts';
+import { askToken } from '../harness/http.ts';
 import { until } from '../harness/until.ts';
 import { linkIn, reach, tap, visitedPage } from '../harness/visit.ts';
 import { visitors } from './user-agents.ts';
@@ -21,6 +18,9 @@ for (const engine of engines)
     const pages: Record<string, string> = {
       '/': visitedPage(button),
       '/below': `${visitedPage(button)}<style>main{padding-block-start:5000px}</style>`,
+      '/tomorrow': visitedPage(button, {
+        head: '<script>skew(86_400_000)</script><script type="module" src="/install-button.js"></script>',
+      }),
       '/unknown': visitedPage('<install-button app="com.example.other"></install-button>'),
       '/desktop': visitedPage(button, { userAgent: '' }),
       '/frame': visitedPage('').replace('<p id', '<iframe src="/" title="Trail Map"></iframe><p id'),
@@ -45,6 +45,15 @@ for (const engine of engines)
         const link = await linkIn(tab);
         return link !== null && link !== old && link;
       }, 'another link');
+    const isDisabled = (part: string) =>
+      tab.run(
+        (part) =>
+          document
+            .querySelector('install-button')
+            ?.shadowRoot?.querySelector(`[part=${part}]`)
+            ?.getAttribute('aria-disabled'),
+        part,
+      );
     const turn = (name: 'visibilityState' | 'onLine', value: string | boolean) => setPage(tab, name, value);
     t.afterEach(() => {
       site.instead = undefined;
@@ -76,12 +85,13 @@ for (const engine of engines)
       t.equal(await tab.run(() => document.activeElement?.localName), 'install-button');
     });
 
-    const keepsNoCookie = engine.name === 'WebKitGTK' && 'WebKitGTK keeps no Secure cookie of http://localhost';
-    await t.test('the cookie makes the second install a redownload', { skip: keepsNoCookie }, async (t) => {
+    const noCookie = engine.lacks.httpCookie ?? false;
+    await t.test('the cookie makes the second install a redownload', { skip: noCookie }, async (t) => {
       await tap(tab, 'link');
       aheadMs += LIFETIME_MS + 1000;
       const dtype = async () => claimsIn(await open()).dtype;
       t.ok(await until(async () => (await dtype()) === 'redownload', 'the tap is known'));
+      t.match(await (await askToken(site.origin)).json(), { dtype: 'download' }, 'but not of another device');
     });
 
     await t.test('nothing is requested until the button is near the viewport', async (t) => {
@@ -91,6 +101,7 @@ for (const engine of engines)
         () => new Promise<void>((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))),
       );
       t.equal(tokens(), before);
+      t.equal(await isDisabled('link'), 'true');
       await tab.run(() => scrollTo(0, 5000));
       await reach(tab, 'ready');
     });
@@ -99,6 +110,14 @@ for (const engine of engines)
       const first = await open();
       await tab.run((ms) => window.sleep(ms), LIFETIME_MS * 0.75);
       t.not(claimsIn(await untilLinkIsNot(first)).nonce, claimsIn(first).nonce);
+    });
+
+    await t.test('a clock that is wrong by a day changes nothing', async (t) => {
+      await open('/tomorrow');
+      const before = tokens();
+      await tab.run(() => window.pass(60_000));
+      t.equal(tokens(), before);
+      t.ok(await linkIn(tab));
     });
 
     await t.test('asleep past its expiry, the link is gone, and a new one is requested', async (t) => {
@@ -134,6 +153,7 @@ for (const engine of engines)
     await t.test('over the rate limit, it waits as long as Retry-After', async (t) => {
       site.instead = { status: 429, headers: { 'retry-after': '30' } };
       await open('/', 'limited');
+      t.equal(await isDisabled('retry'), 'true', 'trying again is offered, but not before the time');
       site.instead = undefined;
       const before = tokens();
       await tap(tab, 'retry');
@@ -179,6 +199,28 @@ for (const engine of engines)
       const before = tokens();
       await tab.run(() => window.pass(3_600_000));
       t.equal(tokens(), before);
+      t.equal(await isDisabled('retry'), 'false');
+    });
+
+    await t.test('the real limit of the service', async (t) => {
+      const strict = await openStage(t, { WEBDIST_RATE_LIMIT: '1' });
+      const limited = await openSite(t, strict.service, { '/': visitedPage(button) });
+      // The first request counts for the address, and the next one is the first of this device, if it keeps the cookie.
+      await tab.goto(`${limited.origin}/`);
+      await reach(tab, 'ready');
+      await tab.run(() => {
+        addEventListener('install-state', ({ detail }: CustomEventInit) => {
+          if (detail.code) document.title = detail.help;
+        });
+        document.querySelector('install-button')?.refresh();
+      });
+      if (!engine.lacks.httpCookie) {
+        await until(() => limited.asked.length > 2 && reach(tab, 'ready'), 'the second link');
+        await tab.run(() => document.querySelector('install-button')?.refresh());
+      }
+      await reach(tab, 'limited', 'rate_limited');
+      const help = await tab.run(() => document.title);
+      t.equal(help, 'docs/install-did-not-start.md#rate_limited', 'the event points to what helps');
     });
 
     await t.test('offline and online again', async (t) => {
@@ -214,6 +256,11 @@ for (const engine of engines)
       await open('/desktop', 'unsupported');
       const all = ['install-button', 'install-button-qr', 'install-button-uqr'];
       t.ok(await until(async () => (await loaded()).toSorted().join() === all.join(), 'the QR code'));
+      const path = () =>
+        tab.run(() =>
+          document.querySelector('install-button')?.shadowRoot?.querySelector('[part=qr] path')?.getAttribute('d'),
+        );
+      t.match(await until(path, 'its picture'), /^M0 0h1v1h-1z/);
       await open();
       t.strictSame(await loaded(), ['install-button']);
     });
@@ -240,6 +287,7 @@ for (const engine of engines)
       });
       t.ok(inner && outer && inner.left >= outer.left && inner.right <= outer.right);
       t.equal(inner?.right, outer?.right, 'it starts at the right');
+      t.equal(await tab.run(() => document.documentElement.scrollWidth <= innerWidth), true);
     });
   });
 

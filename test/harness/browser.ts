@@ -33,6 +33,8 @@ export type Site = {
   readonly origin: string;
   /** Requested paths of the service, oldest first. */
   readonly asked: string[];
+  /** What the browser sent and got as cookies with each `POST /install-token`, oldest first. */
+  readonly cookies: { readonly sent: string | undefined; readonly set: readonly string[] }[];
   /** For `POST /install-token` from now on. */
   instead: Instead | undefined;
 };
@@ -48,12 +50,12 @@ export async function openSite(t: Test, service: string, pages: Record<string, s
       return;
     }
     site.asked.push(path);
-    if (path !== '/install-token' || !site.instead) passOn(service, asked, answer);
+    if (path !== '/install-token' || !site.instead) passOn(service, asked, answer, site.cookies);
     else if (site.instead === 'hang up') asked.socket.destroy();
     else if (site.instead === 'no answer') asked.resume();
     else answer.writeHead(site.instead.status, site.instead.headers).end('{}');
   });
-  const site: Site = { origin: `http://localhost:${await listen(server)}`, asked: [], instead: undefined };
+  const site: Site = { origin: `http://localhost:${await listen(server)}`, asked: [], cookies: [], instead: undefined };
   t.teardown(() => {
     server.closeAllConnections();
     return new Promise<void>((done) => server.close(() => done()));
@@ -64,9 +66,11 @@ export async function openSite(t: Test, service: string, pages: Record<string, s
 export type Page200 = { readonly html: string; readonly headers: Record<string, string> };
 
 /** The service is also at `/webdist/`, as behind a proxy that removes this prefix. */
-function passOn(service: string, asked: IncomingMessage, answer: ServerResponse): void {
+function passOn(service: string, asked: IncomingMessage, answer: ServerResponse, cookies: Site['cookies']): void {
   const { method, url, headers } = asked;
   const passed = request(new URL(url?.replace(/^\/webdist\//, '/') ?? '/', service), { method, headers }, (got) => {
+    if (method === 'POST' && url === '/install-token')
+      cookies.push({ sent: headers.cookie, set: got.headers['set-cookie'] ?? [] });
     answer.writeHead(got.statusCode ?? 502, got.headers);
     got.pipe(answer);
   });

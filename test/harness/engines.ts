@@ -26,14 +26,24 @@ export type Tab = {
   /** A click of a real pointer, in pixels of the viewport. */
   click(x: number, y: number): Promise<void>;
   press(key: 'Tab' | 'Enter'): Promise<void>;
+  /** Resolves when the page before has been shown again. */
+  back(): Promise<void>;
+};
+
+type Options = {
+  readonly forcedColors?: boolean;
+  /** The port of 127.0.0.1 to which HTTPS requests go, as a proxy (RFC 9110 §9.3.6); certificates are then not checked. */
+  readonly proxyPort?: number | undefined;
 };
 
 export type Engine = {
   readonly name: 'Chromium' | 'Firefox' | 'WebKitGTK';
   /** Why it cannot run here; false when it can. */
   readonly skip: string | false;
+  /** Why something cannot be tested in it. */
+  readonly lacks: { readonly [what in 'forcedColors' | 'httpCookie']?: string };
   /** A tab of a browser with nothing stored, closed with the test. */
-  open(t: Test): Promise<Tab>;
+  open(t: Test, options?: Options): Promise<Tab>;
 };
 
 const FIREFOX = '/usr/bin/firefox-esr';
@@ -47,14 +57,21 @@ const missing = (...paths: string[]) => {
 const chromium: Engine = {
   name: 'Chromium',
   skip: noChromium,
-  async open(t) {
+  lacks: {},
+  async open(t, { forcedColors, proxyPort } = {}) {
     const browser = await openChromium(t);
-    const page = await (await browser.newContext({ viewport: { width: 390, height: 844 } })).newPage();
+    const context = await browser.newContext({
+      viewport: { width: 390, height: 844 },
+      ...(forcedColors && { forcedColors: 'active' }),
+      ...(proxyPort && { proxy: { server: `http://127.0.0.1:${proxyPort}` }, ignoreHTTPSErrors: true }),
+    });
+    const page = await context.newPage();
     return {
       goto: async (url) => void (await page.goto(url)),
       run: (work, argument) => page.evaluate(work as never, argument as never),
       click: (x, y) => page.mouse.click(x, y),
       press: (key) => page.keyboard.press(key),
+      back: async () => void (await page.goBack({ waitUntil: 'commit' })),
     };
   },
 };
@@ -62,11 +79,17 @@ const chromium: Engine = {
 const firefox: Engine = {
   name: 'Firefox',
   skip: missing(FIREFOX),
-  async open(t) {
+  lacks: {},
+  async open(t, { forcedColors, proxyPort } = {}) {
     const profile = mkdtempSync(join(tmpdir(), 'webdist-firefox-'));
+    const preferences = {
+      'app.update.enabled': false,
+      'datareporting.policy.dataSubmissionEnabled': false,
+      ...(forcedColors && { 'browser.display.document_color_use': 2 }),
+    };
     writeFileSync(
       join(profile, 'user.js'),
-      Object.entries({ 'app.update.enabled': false, 'datareporting.policy.dataSubmissionEnabled': false })
+      Object.entries(preferences)
         .map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${value});\n`)
         .join(''),
     );
@@ -102,7 +125,8 @@ const firefox: Engine = {
       if (error) throw new Error(`${method}: ${message}`);
       return result as Record<string, never>;
     };
-    await send('session.new', { capabilities: {} });
+    const proxy = { proxyType: 'manual', sslProxy: `127.0.0.1:${proxyPort}` };
+    await send('session.new', { capabilities: { alwaysMatch: proxyPort ? { acceptInsecureCerts: true, proxy } : {} } });
     const { contexts } = (await send('browsingContext.getTree', {})) as unknown as { contexts: { context: string }[] };
     const context = contexts[0]?.context ?? '';
     await send('browsingContext.setViewport', { context, viewport: { width: 390, height: 844 } });
@@ -126,6 +150,7 @@ const firefox: Engine = {
       },
       click: (x, y) => act('pointer', pointer(x, y)),
       press: (key) => act('key', keys(key)),
+      back: async () => void (await send('browsingContext.traverseHistory', { context, delta: -1 })),
     };
   },
 };
@@ -133,7 +158,11 @@ const firefox: Engine = {
 const webkit: Engine = {
   name: 'WebKitGTK',
   skip: missing(WEBKIT_DRIVER, XVFB),
-  async open(t) {
+  lacks: {
+    forcedColors: 'WebKit has no forced colours',
+    httpCookie: 'WebKitGTK keeps no Secure cookie of http://localhost',
+  },
+  async open(t, { proxyPort } = {}) {
     const [port, display] = [await freePort(), `:${100 + (process.pid % 800)}`];
     const xvfb = spawn(XVFB, [display, '-screen', '0', '1280x1024x24', '-nolisten', 'tcp'], { stdio: 'ignore' });
     await until(() => existsSync(`/tmp/.X11-unix/X${display.slice(1)}`), 'Xvfb listens');
@@ -162,11 +191,14 @@ const webkit: Engine = {
       'WebKitWebDriver listens',
     );
     const [binary] = globSync('/usr/lib/*/webkit2gtk-4.*/MiniBrowser');
+    // It takes an sslProxy of WebDriver for a proxy that is itself reached over TLS.
+    const args = ['--automation', ...(proxyPort ? [`--proxy=http://127.0.0.1:${proxyPort}`] : [])];
     const { sessionId } = await send('POST', '/session', {
       capabilities: {
         alwaysMatch: {
-          'webkitgtk:browserOptions': { binary, args: ['--automation'] },
+          'webkitgtk:browserOptions': { binary, args },
           timeouts: { script: null }, // it would count on the page's clock, which tests move
+          acceptInsecureCerts: proxyPort !== undefined,
         },
       },
     });
@@ -193,6 +225,7 @@ const webkit: Engine = {
       },
       click: (x, y) => act('pointer', pointer(x, y)),
       press: (key) => act('key', keys(key)),
+      back: () => send('POST', `${at}/back`, {}).then(() => undefined),
     };
   },
 };

@@ -49,6 +49,9 @@ function prelude({ userAgent, screen = { width: 390, height: 844 } }: Visitor): 
   }
   addEventListener('error', ({ message }) => seen.complaints.push(message));
   addEventListener('unhandledrejection', ({ reason }) => seen.complaints.push(String(reason)));
+  addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+    seen.complaints.push(`${violatedDirective} ${blockedURI}`),
+  );
   addEventListener('click', (event) => {
     const { href } = event.composedPath()[0] as HTMLAnchorElement;
     if (!href?.startsWith('marketplace-kit:')) return;

@@ -15,7 +15,7 @@ const LINES = 35;
 
 /** Lines that no journey can violate. */
 const notHere: Readonly<Record<number, string>> = {
-  2: 'the browser drops a navigation without a tap before a device hears of it: test/browser/link.test.ts',
+  2: 'the browser drops a navigation without a tap before a device hears of it: test/browser/chromium.test.ts',
 };
 
 type JourneyName = 'install' | 'update' | 'reinstall' | 'backup';
