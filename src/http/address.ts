@@ -1,4 +1,4 @@
-/** A visitor's address as the rate limits and staged releases count it. */
+/** Normalizes a visitor's address, for rate limits and staged releases. */
 
 import { isIPv6, SocketAddress } from 'node:net';
 import type { FastifyRequest } from 'fastify';
@@ -7,8 +7,8 @@ const GROUPS = 8;
 const GROUPS_OF_NETWORK = 4;
 
 /**
- * An IPv4 address as it is, also where it is mapped into IPv6 (RFC 4291 §2.5.5.2). An IPv6 address as its network of 64
- * bits, such as `2001:db8:0:0`: a visitor can choose freely among the addresses of a /64 (RFC 6177 §2).
+ * Returns an IPv4 address unchanged, also if it is mapped into IPv6 (RFC 4291 §2.5.5.2). Returns the /64 network of an
+ * IPv6 address, such as `2001:db8:0:0`, because a visitor can choose freely among the addresses of a /64 (RFC 6177 §2).
  */
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
@@ -20,5 +20,5 @@ export function networkOf(address: string): string {
   return [...head, ...zeros, ...tail].slice(0, GROUPS_OF_NETWORK).join(':');
 }
 
-/** The address that a request came from, past the trusted proxies. */
+/** Returns the normalized address of the visitor; trusted proxies may report it. */
 export const addressOf = ({ ip }: FastifyRequest): string => networkOf(ip);

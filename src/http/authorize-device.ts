@@ -10,7 +10,7 @@ import type { Grant } from '../oauth/sealed.ts';
 import { bearerIn } from './authorize.ts';
 import type { SignIn } from './sign-in.ts';
 
-/** Who issues access tokens, and whether a device must send one. */
+/** The issuers of access tokens, and whether a device must send a token. */
 export type DeviceCredentialDeps = {
   readonly authorizationServer: AuthorizationServer | undefined;
   readonly signIn: SignIn | undefined;
@@ -18,9 +18,10 @@ export type DeviceCredentialDeps = {
 };
 
 /**
- * Returns the subject and the install that the request's access token stands for. Where a credential is required: throws
- * `unauthorized` (401) without one and `forbidden` (403) for an invalid one; either makes the OS ask the person to sign in
- * (docs/apple-facts.md §11 row 13). Otherwise anonymous: an expired optional token must not block a restore.
+ * Returns the subject and the install that the request's access token stands for. If a credential is required, throws
+ * `unauthorized` (401) without one and `forbidden` (403) for an invalid one. Either makes the OS ask the person to sign
+ * in (docs/apple-facts.md §11 row 13). If a credential is optional, a device without a valid one is anonymous, because
+ * an expired optional token must not block a restore.
  */
 export async function authorizeDevice(request: FastifyRequest, deps: DeviceCredentialDeps): Promise<Grant> {
   if (request.headers.authorization === undefined) {
@@ -40,7 +41,8 @@ export async function authorizeDevice(request: FastifyRequest, deps: DeviceCrede
 }
 
 async function grantOf(accessToken: string, { authorizationServer, signIn }: DeviceCredentialDeps): Promise<Grant> {
-  // webdist's own are encrypted and have five parts (RFC 7516 §3.1); a sign-in's are signed and have three.
+  // webdist's own access tokens are encrypted and have five parts (RFC 7516 §3.1). Those of a sign-in are signed and
+  // have three.
   if (authorizationServer && accessToken.split('.').length === 5) return authorizationServer.verify(accessToken);
   if (!signIn) throw new WebdistError('unauthorized', 'authorization: is not an access token of this server.');
   const { subject } = await signIn.verify(accessToken);

@@ -1,5 +1,5 @@
 /**
- * Identifies who calls: a page of this website, one of its signed-in customers, or a server with an API key
+ * Identifies the caller: a page of this website, one of its signed-in customers, or a server with an API key
  * (docs/http-api.md, "Callers").
  */
 
@@ -9,7 +9,7 @@ import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 import type { SignIn } from './sign-in.ts';
 
-/** A `server` holds an API key and may set claims; a `page` is a visitor's browser, signed in or not. */
+/** A `server` has an API key and may set claims. A `page` is a visitor's browser, signed in or not. */
 export type Caller = { readonly kind: 'server'; readonly name: string } | { readonly kind: 'page' };
 
 /** The caller with the fewest rights. */
@@ -18,8 +18,9 @@ export const PAGE: Caller = { kind: 'page' };
 type Callers = Config['callers'];
 
 /**
- * The origin whose pages may read the response; undefined when they may not. Allowed are the configured origins and
- * requests that the browser marks as same-origin or same-site; with `WEBDIST_ANONYMOUS=any`, every origin.
+ * Returns the origin whose pages may read the response, or undefined if they may not. Allowed are the configured
+ * origins, and requests that the browser marks as same-origin or same-site. With `WEBDIST_ANONYMOUS=any`, every origin
+ * is allowed.
  */
 export function allowedOrigin(request: Pick<FastifyRequest, 'headers'>, callers: Callers): string | undefined {
   const { origin } = request.headers;
@@ -33,11 +34,11 @@ export function allowedOrigin(request: Pick<FastifyRequest, 'headers'>, callers:
 const isSameSite = (request: Pick<FastifyRequest, 'headers'>) =>
   ['same-origin', 'same-site'].includes(String(request.headers['sec-fetch-site']));
 
-/** The bearer token of the request (RFC 6750 §2.1); undefined when its `Authorization` holds none. */
+/** Returns the bearer token of the request (RFC 6750 §2.1); undefined if its `Authorization` has none. */
 export const bearerIn = ({ headers }: FastifyRequest): string | undefined =>
   /^Bearer +([\x21-\x7e]+)$/i.exec(headers.authorization ?? '')?.[1];
 
-/** The server whose API key the request presents; undefined for any other caller. */
+/** Returns the server whose API key is in the request; undefined for any other caller. */
 export function serverIn(
   request: FastifyRequest,
   apiKeys: Callers['apiKeys'],
@@ -51,7 +52,7 @@ export function serverIn(
     : undefined;
 }
 
-/** Identifies a caller that is no server. Throws `unauthorized`, `origin_not_allowed` or `sign_in_unavailable`. */
+/** Identifies a caller that is not a server. Throws `unauthorized`, `origin_not_allowed` or `sign_in_unavailable`. */
 export async function authorize(
   request: FastifyRequest,
   callers: Callers,
@@ -81,7 +82,7 @@ function pageOf(request: FastifyRequest, callers: Callers): Caller {
   throw new WebdistError('unauthorized', 'authorization: a caller that is not a page needs an API key.');
 }
 
-/** Compares digests in constant time, and all of them, so that timing reveals nothing about the keys. */
+/** Compares with every digest, each in constant time, so that timing reveals nothing about the keys. */
 function keyOf(credential: string, apiKeys: Callers['apiKeys']): Callers['apiKeys'][number] | undefined {
   const given = createHash('sha256').update(credential).digest();
   let found: Callers['apiKeys'][number] | undefined;

@@ -1,4 +1,6 @@
-/** CORS: which pages of other origins may read a response, and the answer to their preflights (Fetch Standard §3.2). */
+/**
+ * CORS: decides which pages of other origins may read a response, and answers their preflights (Fetch Standard §3.2).
+ */
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
@@ -14,7 +16,7 @@ const PREFLIGHT = {
 
 type Request = { readonly headers: IncomingHttpHeaders };
 
-/** The headers with which the page that sent a request may read the response; none but `Vary` for other callers. */
+/** Returns the headers that let the page that sent a request read the response. Other callers get only `Vary`. */
 export function corsHeaders(request: Request, callers: Config['callers']): Readonly<Record<string, string>> {
   const origin = allowedOrigin(request, callers);
   if (origin === undefined) return { vary: 'Origin' };
@@ -26,7 +28,10 @@ export function corsHeaders(request: Request, callers: Config['callers']): Reado
   };
 }
 
-/** Adds CORS to a scope. Allowed pages can read every response of hooks and routes that are added later, refusals included. */
+/**
+ * Adds CORS to a scope. Allowed pages can read every response, including refusals, of hooks and routes that are added
+ * after this call.
+ */
 export function addCors(scope: FastifyInstance, callers: Config['callers']): void {
   scope.addHook('onRequest', (request, reply, done) => {
     const headers = corsHeaders(request, callers);
@@ -37,6 +42,6 @@ export function addCors(scope: FastifyInstance, callers: Config['callers']): voi
     if (requested !== undefined) reply.header('access-control-allow-headers', requested);
     reply.code(204).send();
   });
-  // Reached only from origins that are not allowed; for the others the hook has answered.
+  // Reached only from origins that are not allowed. For allowed origins, the hook has already answered.
   scope.options('*', { schema: { hide: true } }, (_request, reply) => reply.callNotFound());
 }

@@ -1,13 +1,16 @@
-/** The visitor's country, as a trusted proxy reports it, for `ccode`: omitted when unknown, never guessed (docs/apple-facts.md §9). */
+/**
+ * Reads the visitor's country for `ccode` from the header of a trusted proxy. An unknown country is omitted, never
+ * guessed (docs/apple-facts.md §9).
+ */
 
 import { BlockList, isIPv6 } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import { isCountryCode } from '../install-token/country-codes.ts';
 
-/** ISO 3166-1 alpha-2 in upper case, or undefined. */
+/** Returns the country as ISO 3166-1 alpha-2 in upper case, or undefined. */
 export type CountryOf = (request: FastifyRequest) => string | undefined;
 
-/** `header` is the header's name in lower case, `proxies` the addresses and CIDR ranges that may set it. */
+/** `header` is the header's name in lower case. `proxies` are the addresses and CIDR ranges that may set it. */
 export function countryFrom(header: string | undefined, proxies: readonly string[]): CountryOf {
   if (header === undefined) return () => undefined;
   const trusted = new BlockList();

@@ -1,4 +1,7 @@
-/** The machine-readable description of the API, generated from the schemas of the routes, and a page that shows it. */
+/**
+ * Generates the machine-readable description of the API from the schemas of the routes, and serves a page that shows
+ * it.
+ */
 
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';

@@ -1,4 +1,7 @@
-/** The cookie that identifies a device in the ledger: a random id, signed, so that no page can send that of another device. */
+/**
+ * The cookie that identifies a device in the ledger. It is a random id, signed so that no page can make up the cookie
+ * of another device.
+ */
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { parseCookie } from 'cookie';
@@ -11,9 +14,12 @@ const ATTRIBUTES = `Max-Age=${LIFETIME_SECONDS}; Path=/; HttpOnly; Secure; SameS
 
 /** Reads and sets the cookie `webdist_device`. */
 export type DeviceCookies = {
-  /** The device in the request's cookie; undefined without a cookie, or when webdist did not sign it. */
+  /** Returns the device in the request's cookie; undefined without a cookie, and for one that webdist did not sign. */
   deviceIn(request: FastifyRequest): Subject | undefined;
-  /** The device in the request's cookie, or a new one. Either way the response sets the cookie for another 400 days. */
+  /**
+   * Returns the device in the request's cookie, or a new one. In both cases, the response sets the cookie for another
+   * 400 days.
+   */
   remember(request: FastifyRequest, reply: FastifyReply): { readonly device: Subject; readonly isNew: boolean };
 };
 
@@ -29,7 +35,7 @@ export function openDeviceCookies(hash: (subject: Subject) => SubjectHash): Devi
     const [given, ours] = [Buffer.from(cookie), Buffer.from(signed(device))];
     return given.length === ours.length && timingSafeEqual(given, ours) ? { device, signed: cookie } : undefined;
   };
-  // Read once per request: the rate limits need the device, and so does the route.
+  // The cookie is read once per request, although both the rate limits and the route need the device.
   const known = new WeakMap<FastifyRequest, { readonly found: Found }>();
   const find = (request: FastifyRequest): Found => {
     const before = known.get(request);

@@ -1,12 +1,12 @@
 /**
- * `/openapi.json` and its page at `/docs`, made at the first request for them: most processes never get one, and the
- * libraries for it would be a third of what start-up loads.
+ * `/openapi.json` and its page at `/docs`. They are built at the first request for them, because most processes never
+ * get one, and their libraries would be a third of what start-up loads.
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 
-/** `make` gives the instance that answers: it must have the routes that it describes. */
+/** `make` returns the instance that answers. It must have the routes that it describes. */
 export const docsRoutes =
   (make: () => Promise<FastifyInstance>): FastifyPluginAsyncZod =>
   async (app) => {

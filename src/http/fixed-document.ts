@@ -1,9 +1,9 @@
-/** A JSON document that does not change while this process runs, so that caches can hold it. */
+/** Serves a JSON document that does not change while this process runs, so that caches can keep it. */
 
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** Returns the handler that answers with the document and an ETag, or with 304 when the caller has it already. */
+/** Returns the handler that answers with the document and an ETag, or with 304 if the caller already has it. */
 export function fixedDocument(document: object) {
   const bytes = Buffer.from(JSON.stringify(document));
   const etag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`;

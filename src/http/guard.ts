@@ -1,10 +1,10 @@
-/** The hook of a protected scope, which identifies the caller of every request before anything else is done for it. */
+/** The hook of a protected scope. It identifies the caller of every request before any other work. */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 /**
- * Adds the hook to a scope. `identify` rejects with the refusal; it counts the request before it does anything that costs
- * much, such as verifying a credential. Returns a function that gives the identity, undefined before the hook has run.
+ * Adds the hook to a scope. `identify` rejects with the refusal. It must count the request before any costly work, such
+ * as verifying a credential. Returns a function that returns the identity, or undefined before the hook has run.
  */
 export function addGuard<Identity>(
   scope: FastifyInstance,

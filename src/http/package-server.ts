@@ -1,6 +1,7 @@
 /**
- * `webdist packages serve`: serves the packages folder to devices, for websites without a CDN; byte for byte, with ranges,
- * never transformed (docs/apple-facts.md §5.4). A package appears only when it has been pulled completely.
+ * `webdist packages serve`: serves the packages folder to devices, for websites without a CDN. Files are served byte
+ * for byte, with ranges, and never transformed (docs/apple-facts.md §5.4). A package appears only when it has been
+ * pulled completely.
  */
 
 import fastifyStatic from '@fastify/static';
@@ -10,11 +11,11 @@ import { type FastifyInstance, fastify } from 'fastify';
 const PATH =
   /^\/[1-9]\d{0,19}\/(current|versions\/[1-9]\d{0,19})\/(manifest\.json|signature|(variant|delta)\/[A-Za-z0-9][\w.-]*)$/;
 
-/** A variant or delta never changes; manifest and signature do when Apple adds deltas, or when `current` moves. */
+/** A variant or delta never changes. Manifest and signature change when Apple adds deltas, or when `current` moves. */
 const FOREVER = 'public, max-age=31536000, immutable, no-transform';
 const SOON = 'public, max-age=60, no-transform';
 
-/** Builds a server that does not listen yet. `dir` is the folder of all packages. */
+/** Builds a server; the caller makes it listen. `dir` is the folder of all packages. */
 export async function buildPackageServer(dir: string): Promise<FastifyInstance> {
   const server = fastify({ routerOptions: { ignoreTrailingSlash: false } });
   server.addHook('onRequest', async (request, reply) => {

@@ -12,22 +12,22 @@ export const problemSchema = z.object({
   status: z.int(),
   detail: z.string(),
   code: z.string(),
-  /** Absent when the request was refused before it got an id (`overloaded`). */
+  /** Absent if the request was refused before it got an id (`overloaded`). */
   requestId: z.string().optional(),
 });
 
-/** An error as problem details. `detail` is written for callers; causes are only logged. */
+/** Converts an error to problem details. `detail` is written for callers; causes are only logged. */
 export function problemOf(error: WebdistError, requestId: string): z.output<typeof problemSchema> {
   const { code, title, status, detail } = error;
   return { type: `urn:webdist:problem:${code}`, title, status, detail, code, requestId };
 }
 
-/** Answers every error, unknown path and wrong method of an instance with a problem. */
+/** Makes an instance answer every error, unknown path and wrong method with a problem. */
 export function answerProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(asWebdistError(error), request, reply));
   app.setNotFoundHandler((request, reply) => {
     const url = request.url.split('?', 1)[0] ?? '';
-    // hasRoute takes a pattern and throws when it is malformed. No route here has these characters.
+    // hasRoute takes a pattern, and throws if it is malformed. No route here contains these characters.
     const isPattern = /[*:(]/.test(url);
     const allowed = isPattern ? [] : ['GET', 'POST', 'DELETE'].filter((method) => app.hasRoute({ method, url }));
     if (allowed.length === 0)
@@ -41,13 +41,13 @@ export function answerProblems(app: FastifyInstance): void {
   });
 }
 
-/** For Fastify's `frameworkErrors`: errors before a route is found. */
+/** Answers errors that occur before a route is found (Fastify's `frameworkErrors`). */
 export const answerFrameworkError = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
   sendProblem(asWebdistError(error), request, reply);
 
 function sendProblem(error: WebdistError, request: FastifyRequest, reply: FastifyReply) {
   if (error.status >= 500) annotate({ 'error.type': error.code });
-  // Overload is logged once and counted; a line per refusal would add load.
+  // Overload is logged once and counted, because a line per refusal would add load.
   if (error.status >= 500 && error.code !== 'overloaded')
     request.log.error({ event: 'request_failed', code: error.code, err: error }, error.detail);
   else request.log.debug({ event: 'request_refused', code: error.code }, error.detail);

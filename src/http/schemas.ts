@@ -1,4 +1,4 @@
-/** Requests and responses of the API, declared once: for validation, types and the OpenAPI document. */
+/** Declares the requests and responses of the API once, for validation, types and the OpenAPI document. */
 
 import { z } from 'zod';
 import { APPLE_ID } from '../apple-id.ts';
@@ -65,7 +65,7 @@ export const installTokenAnswer = z.object({
   installUrl: z.string().describe('`marketplace-kit://install?…`; absent when the app has no package').optional(),
 });
 
-/** The same as a type. */
+/** The type of that response. */
 export type InstallTokenAnswer = z.output<typeof installTokenAnswer>;
 
 const MAX_AT_ONCE = 100;
@@ -78,7 +78,7 @@ export const installsBody = z.strictObject({
     .max(MAX_AT_ONCE, `may hold at most ${MAX_AT_ONCE} requests`),
 });
 
-/** The response of `POST /install-tokens`: a token or a problem for each entry, in their order. */
+/** The response of `POST /install-tokens`: a token or a problem for each entry, in the order of the request. */
 export const installsAnswer = z.object({ results: z.array(z.union([installTokenAnswer, problemSchema])) });
 
 const nonce = z
@@ -86,7 +86,9 @@ const nonce = z
   .regex(/^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$/i, 'must be the nonce of a token')
   .transform((text) => text.toUpperCase());
 
-/** The body of `POST /installs`: by nonce, or from an authenticated caller by app and subject. */
+/**
+ * The body of `POST /installs`. It names the token by its nonce, or (authenticated callers only) by app and subject.
+ */
 export const evidenceBody = z
   .strictObject({ nonce: nonce.optional(), app: name.optional(), subject: printable(256).optional() })
   .refine(
@@ -94,7 +96,7 @@ export const evidenceBody = z
     'give either the nonce, or app and subject',
   );
 
-/** The body of `POST /button-errors`: bounded, and of fixed words but for the app's name. */
+/** The body of `POST /button-errors`. It is limited in size, and has only fixed words besides the app's name. */
 export const buttonReportBody = z.strictObject({
   app: name.optional(),
   steps: z.array(z.enum(['shown', 'ready', 'tapped'])).max(3),

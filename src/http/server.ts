@@ -30,15 +30,15 @@ import { traceRequests } from './trace-requests.ts';
 const BODY_LIMIT_BYTES = 16 * 1024;
 
 /**
- * A request that has not arrived completely after ten seconds loses its connection. Node checks every 30 s unless told
- * otherwise. A connection without a request stays open longer than load balancers keep theirs (AWS: 60 s).
+ * The connection of a request that has not arrived completely after ten seconds is closed. By default, Node checks only
+ * every 30 s. An idle connection stays open longer than load balancers keep theirs (AWS: 60 s).
  */
 const CONNECTIONS = { requestTimeout: 10_000, connectionsCheckingInterval: 1000, keepAliveTimeout: 72_000 };
 
-/** While closing, a connection that brings no request for this long is idle. */
+/** While the server closes, a connection without a request for this long counts as idle. */
 const LAST_REQUEST_MS = 1000;
 
-/** Responses of an API: no browser may show them as a page, frame them or guess their type. */
+/** Headers for the responses of an API. No browser may show them as a page, frame them or guess their type. */
 const SECURITY_HEADERS = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'cross-origin-resource-policy': 'same-site',
@@ -48,20 +48,23 @@ const SECURITY_HEADERS = {
   'x-frame-options': 'DENY',
 };
 
-/** What the server is built from, and what tests and the sandbox add. */
+/** The inputs of the server, and additions for tests and the sandbox. */
 export type ServerOptions = ServerDeps & {
   /** Extra plugins, e.g. the sandbox's pages. */
   readonly pages?: FastifyPluginAsyncZod;
-  /** When to refuse requests because there are too many. Default: see limits/overload.ts. */
+  /** The thresholds for refusing requests when overloaded. Default: see limits/overload.ts. */
   readonly overloadLimits?: OverloadLimits;
 };
 
 /** A server that may not listen yet. */
 export type Server = {
   readonly app: FastifyInstance;
-  /** From now on reports "not ready" but still answers: the first step of shutting down, for load balancers to notice. */
+  /**
+   * Reports "not ready" from now on, but still answers. This is the first step of shutting down, so that load balancers
+   * notice.
+   */
   drain(): void;
-  /** Stops listening; resolves when the last request is answered. */
+  /** Stops listening; resolves when the last request has been answered. */
   close(): Promise<void>;
 };
 
@@ -145,7 +148,7 @@ const addHeaders = (request: FastifyRequest, reply: FastifyReply) =>
   reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
 
 /**
- * http.Server.close() would also cut connections whose next request is already on its way; net.Server.close() only
+ * http.Server.close() would also cut connections whose next request is already in transit. net.Server.close() only
  * stops listening. Each connection is closed after its next response, or a little later if it is idle.
  */
 async function stopListening(app: FastifyInstance): Promise<void> {

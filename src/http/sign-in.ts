@@ -1,7 +1,7 @@
 /**
- * The website's own sign-in: verifies a customer's JWT (signature, issuer, audience, expiry) with the JWKS that the website
- * publishes. The JWKS is refreshed in the background, so requests wait only for the first fetch; while it cannot be
- * fetched, the last known keys remain valid.
+ * The website's own sign-in: verifies a customer's JWT (signature, issuer, audience, expiry) with the JWKS that the
+ * website publishes. The JWKS is refreshed in the background, so requests wait only for the first fetch. While it
+ * cannot be fetched, the last known keys remain valid.
  */
 
 import { createLocalJWKSet, createRemoteJWKSet, type errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
@@ -11,13 +11,15 @@ import { WebdistError } from '../errors.ts';
 /** Verifies the JWTs of signed-in customers. */
 export interface SignIn {
   /**
-   * Returns the customer's id, the JWT's `sub`. Throws `unauthorized` for an invalid JWT and `sign_in_unavailable` when no
-   * key could be fetched.
+   * Returns the customer's id, which is the JWT's `sub`. Throws `unauthorized` for an invalid JWT, and
+   * `sign_in_unavailable` if no key could be fetched.
    */
   verify(jwt: string): Promise<{ readonly subject: string | undefined }>;
 }
 
-/** Asymmetric algorithms only: with a shared secret, a server that can verify a JWT could also make one. */
+/**
+ * Only asymmetric algorithms are accepted. With a shared secret, a server that can verify a JWT could also make one.
+ */
 const ALGORITHMS = [
   'ES256',
   'ES384',
@@ -36,7 +38,7 @@ const ALGORITHMS = [
 export const signInDefaults = {
   /** Time limit for one fetch of the JWKS. */
   fetchMs: 2000,
-  /** A key that was removed from the JWKS stays valid for at most this long, as long as the JWKS can be fetched. */
+  /** A key that was removed from the JWKS stays valid for at most this long, if the JWKS can be fetched. */
   refreshMs: 5 * 60 * 1000,
   /** A JWT with an unknown key id causes an immediate fetch of the JWKS, but not more often than this. */
   cooldownMs: 5000,
@@ -48,7 +50,7 @@ export function openSignIn(
   times: Partial<typeof signInDefaults> = {},
 ): SignIn {
   const { fetchMs, refreshMs, cooldownMs } = { ...signInDefaults, ...times };
-  // Without an age limit of jose's, which would make requests wait: `refreshInBackground` renews it.
+  // jose's age limit is off, because it would make requests wait. `refreshInBackground` renews the JWKS.
   const remote = createRemoteJWKSet(new URL(jwksUrl), {
     timeoutDuration: fetchMs,
     cooldownDuration: cooldownMs,
@@ -63,7 +65,7 @@ export function openSignIn(
   const refreshInBackground = () => {
     if (Date.now() - fetchedAt < refreshMs) return;
     fetchedAt = Date.now();
-    // When this fails, the last known keys remain valid.
+    // If this fails, the last known keys remain valid.
     remote.reload().catch(() => undefined);
   };
   return {

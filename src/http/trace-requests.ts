@@ -1,6 +1,6 @@
 /**
- * A span for each request, by OpenTelemetry's semantic conventions for HTTP servers. It leaves out what a caller chooses
- * freely and what concerns a person: paths without a route, queries, addresses, user agents.
+ * Records a span for each request, by OpenTelemetry's semantic conventions for HTTP servers. It omits everything that a
+ * caller chooses freely or that concerns a person: paths without a route, queries, addresses, user agents.
  */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -10,7 +10,7 @@ import type { Caller } from './authorize.ts';
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT', 'QUERY']);
 
-/** Machines request these every few seconds. */
+/** Monitoring requests these paths every few seconds. */
 const UNTRACED = new Set(['/health/live', '/health/ready', '/livez', '/readyz', '/metrics']);
 
 /** Traces every request except those for health and metrics. */
@@ -46,7 +46,7 @@ export function traceRequests(app: FastifyInstance, tracing: Tracing): void {
   app.addHook('onResponse', (request, { statusCode }, done) => {
     const span = spanOf(request);
     span?.set({ 'http.response.status_code': statusCode });
-    // problems.ts has set `error.type` to the problem's code.
+    // problems.ts has already set `error.type` to the problem's code.
     if (statusCode >= 500) span?.fail();
     span?.end();
     done();

@@ -1,21 +1,22 @@
 /**
- * Counts tokens by key, in fixed windows: a key's window begins with its first token and all windows are equally long.
- * In memory, for one process. Redis counts the same for all replicas (src/redis/connection.ts, test/http/limits/counters.test.ts).
+ * Counts tokens by key in fixed windows. A key's window begins with its first token, and all windows have the same
+ * length. In memory, for one process. Redis counts the same for all replicas (src/redis/connection.ts,
+ * test/http/limits/counters.test.ts).
  */
 
 /** One key's count. */
 export type Count = {
-  /** Tokens of this key in its window, these included. */
+  /** The number of tokens of this key in its window, including these. */
   readonly count: number;
   readonly endsInMs: number;
 };
 
-/** Counts so many tokens, at least one, under a key. */
+/** Counts this number of tokens, at least one, under a key. */
 export type MemoryCounter = (key: string, tokens: number) => Count;
 
 type MemoryOptions = {
   readonly windowMs: number;
-  /** At most twice as many are held; beyond that the oldest are forgotten. */
+  /** At most twice this number of keys is kept. Beyond that, the oldest are forgotten. */
   readonly maxKeys: number;
   /** A clock in milliseconds that only moves forwards. */
   readonly nowMs?: () => number;
@@ -23,13 +24,14 @@ type MemoryOptions = {
 
 type Window = { count: number; readonly endsAtMs: number };
 
-/** Counts in a map, which starts empty. */
+/** Returns counters in memory, all at zero. */
 export function openMemoryCounter({
   windowMs,
   maxKeys,
   nowMs = () => performance.now(),
 }: MemoryOptions): MemoryCounter {
-  // Two generations: when the recent one is a window old, every window of the one before has ended, and it is dropped whole.
+  // There are two generations. When the recent one is as old as a window, every window in the one before has ended, so
+  // that generation is dropped as a whole.
   let recent = new Map<string, Window>();
   let previous = new Map<string, Window>();
   let dropAtMs = nowMs() + windowMs;

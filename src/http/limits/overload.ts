@@ -1,6 +1,6 @@
 /**
- * Refuses requests early, with 503 and `Retry-After`, when this process would answer them too late: while the event loop
- * lags, or while too many requests are in progress. The refusal comes before the framework sees the request: a refusal
+ * Refuses requests early, with 503 and `Retry-After`, if this process would answer them too late: while the event loop
+ * lags, or while too many requests are in progress. The framework does not see a refused request, because a refusal
  * that costs as much as a token would keep the process overloaded.
  */
 
@@ -14,13 +14,18 @@ import { problemOf } from '../problems.ts';
 
 /** When to refuse. */
 export type OverloadLimits = {
-  /** Mean lag of the event loop that must be exceeded in two consecutive samples: a single one is start-up or a hiccup. */
+  /**
+   * The mean lag of the event loop that two consecutive samples must exceed. A single sample can be start-up or a
+   * hiccup.
+   */
   readonly maxLagMs: number;
   /** Protected requests in progress in this process, while the loop does not lag. */
   readonly maxUnderWay: number;
-  /** Concurrency floor: so few requests are some 30 ms of work and cannot cause the lag. */
+  /** Concurrency floor. This few requests are about 30 ms of work, and cannot cause the lag. */
   readonly leastUnderWay: number;
-  /** Mean lag of the event loop in milliseconds since the previous call; default: as Node.js measures it. */
+  /**
+   * Returns the mean lag of the event loop since the previous call, in milliseconds. By default, Node.js measures it.
+   */
   readonly lagMs?: () => number;
 };
 
@@ -33,11 +38,11 @@ const RETRY_SECONDS = 1;
 /** The check, running until `close`. */
 export type Overload = {
   /**
-   * Protects the routes that are added to the scope later. Every other request is answered however busy the process is:
-   * health, metrics and documents.
+   * Protects the routes that are added to the scope after this call. Other requests (health, metrics, documents) are
+   * answered however busy the process is.
    */
   protect(scope: FastifyInstance): void;
-  /** Answers a request itself if it must be refused; passes every other one on. */
+  /** Answers a request that must be refused, and passes on every other request. */
   wrap(handler: RequestListener): RequestListener;
   /** Ends the sampling. */
   close(): void;
@@ -46,13 +51,13 @@ export type Overload = {
 type Deps = {
   readonly metrics: Pick<Metrics, 'overloaded'>;
   readonly log: Logger;
-  /** Headers of every response, and those that let the page of this request read it. */
+  /** The headers of every response, and those that let the page that sent this request read it. */
   readonly headersFor: (request: IncomingMessage) => Readonly<Record<string, string>>;
 };
 
 /**
- * The number of requests allowed in progress shrinks by a fifth with each sample that lags and grows by a tenth with each
- * that does not, so that it settles at what this machine can answer in time, as a TCP window does (RFC 5681).
+ * The number of requests allowed in progress shrinks by a fifth with each sample that lags, and grows by a tenth with
+ * each other sample. So it settles, like a TCP window (RFC 5681), at the number that this machine can answer in time.
  */
 export function openOverload({ metrics, log, headersFor }: Deps, limits = defaults): Overload {
   const loop = openLoopMeter();
@@ -80,7 +85,7 @@ export function openOverload({ metrics, log, headersFor }: Deps, limits = defaul
   const paths = new Set<string>();
   const isProtected = (url: string): boolean => {
     const path = url.split('?', 1)[0] ?? '';
-    // The router decodes a path, and finds the one in an absolute URL: such spellings are not worth being told apart.
+    // The router also accepts encoded paths and absolute URLs. All of these count as protected.
     return paths.has(path) || path.includes('%') || !path.startsWith('/');
   };
   const ended = () => {
@@ -89,7 +94,7 @@ export function openOverload({ metrics, log, headersFor }: Deps, limits = defaul
   const admit = (response: ServerResponse): void => {
     underWay += 1;
     mostUnderWay = Math.max(mostUnderWay, underWay);
-    // Emitted once per response, whether it was sent completely or the connection broke.
+    // `close` is emitted once per response, whether the response was sent completely or the connection broke.
     response.once('close', ended);
   };
   return {
@@ -120,7 +125,7 @@ export function openLoopMeter() {
   loop.enable();
   return {
     lagMs(): number {
-      // Without a tick in the sample the mean is NaN: the loop was blocked all the time.
+      // The mean is NaN if the sample has no tick, because the loop was blocked all the time.
       const meanMs = loop.count > 0 ? loop.mean / 1e6 - RESOLUTION_MS : SAMPLE_MS;
       loop.reset();
       return meanMs;
@@ -132,7 +137,7 @@ export function openLoopMeter() {
 const overloaded = new WebdistError('overloaded', `Try again in ${RETRY_SECONDS} s.`, {
   retryAfterSeconds: RETRY_SECONDS,
 });
-/** The same for every request, and so without the request's id. */
+/** The response is the same for every request, so it has no request id. */
 const { requestId: _, ...problem } = problemOf(overloaded, '');
 const BODY = JSON.stringify(problem);
 const HEADERS = {
@@ -142,7 +147,7 @@ const HEADERS = {
   'retry-after': String(RETRY_SECONDS),
 };
 
-/** The body of the request is read and dropped, so that the connection can be used again. */
+/** The body of the request is read and discarded, so that the connection can be used again. */
 function refuse(request: IncomingMessage, response: ServerResponse, headers: Readonly<Record<string, string>>): void {
   response.writeHead(overloaded.status, { ...headers, ...HEADERS }).end(BODY);
   request.resume();

@@ -1,9 +1,9 @@
 /**
- * How many install tokens a minute one visitor, one address, one API key, one app and all callers together may request
- * (docs/settings.md, `WEBDIST_RATE_LIMIT…`), with `Retry-After` and the header fields of
+ * Limits the install tokens per minute of one visitor, one address, one API key, one app and all callers together
+ * (docs/settings.md, `WEBDIST_RATE_LIMIT…`). Responses have `Retry-After` and the header fields of
  * draft-ietf-httpapi-ratelimit-headers-10. Pages and devices share these limits. A request counts as one token before
- * anything else is known about it, and refused ones count too: otherwise a caller could try credentials without limit.
- * Counted in Redis for all replicas where it is configured; while it does not answer, in this process.
+ * anything else is known about it. Refused requests count too; otherwise a caller could try credentials without limit.
+ * If Redis is configured, it counts for all replicas. While it does not answer, each process counts for itself.
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -15,10 +15,10 @@ import { type Count, type MemoryCounter, openMemoryCounter } from './counters.ts
 
 const WINDOW_SECONDS = 60;
 
-/** Keys of one limit that are counted at the same time. */
+/** The number of keys of one limit that are counted at the same time. */
 const MAX_KEYS = 200_000;
 
-/** At most so many tokens a minute with the same key. */
+/** A limit: at most this many tokens per minute with the same key. */
 type Limit = {
   /** For headers and metrics. */
   readonly name: string;
@@ -28,7 +28,7 @@ type Limit = {
   readonly countHere: MemoryCounter;
 };
 
-/** Tokens that count under one key of one limit; without a key the limit is only named in the header fields. */
+/** Tokens that count under one key of one limit. Without a key, the limit is only named in the header fields. */
 export type Charge = { readonly limit: Limit; readonly key: string | undefined; readonly tokens: number };
 type Counted = Charge & { readonly key: string };
 
@@ -66,20 +66,26 @@ export function openRateLimits({ config: { rateLimit, callers }, metrics, redis 
       key: redis.nameOf(`${charge.limit.name} ${charge.key}`),
       tokens: charge.tokens,
     }));
-    // The failure was logged, counted and shown by health; a limit for each replica is better than none.
+    // The failure was already logged and counted, and health shows it. A limit for each replica is better than none.
     return redis.count(counted, windowMs).catch(here);
   };
   return {
-    /** For a visitor, whether page or device, by the id of its subject. A new one has no count of its own. */
+    /**
+     * The charge for a visitor, whether page or device, by the id of its subject. A new visitor has no count of its
+     * own.
+     */
     visitor: (key: string | undefined, tokens = 1): Charge[] => [{ limit: visitors, key, tokens }],
-    /** For the address of a request. */
+    /** The charge for the address of a request. */
     address: (request: FastifyRequest, tokens = 1): Charge[] => [{ limit: addresses, key: addressOf(request), tokens }],
-    /** For a server: its API key, if that has a limit. */
+    /** The charge for a server, by its API key, if the key has a limit. */
     apiKey(name: string, tokens: number): Charge[] {
       const own = apiKeys.get(name);
       return own === undefined ? [] : [{ limit: own, key: name, tokens }];
     },
-    /** For everyone: one token of each of these apps, by bundle id, as far as apps and total have limits. */
+    /**
+     * The charges that apply to every caller: one token for each of these apps, by bundle id, if there are limits for
+     * apps or for the total.
+     */
     apps(bundleIds: readonly string[]): Charge[] {
       if (bundleIds.length === 0) return [];
       const charges: Charge[] = apps === undefined ? [] : bundleIds.map((key) => ({ limit: apps, key, tokens: 1 }));
@@ -109,11 +115,11 @@ export function openRateLimits({ config: { rateLimit, callers }, metrics, redis 
   };
 }
 
-/** The refusal when a limit is exceeded; its window ends after so many seconds. */
+/** Returns the refusal for an exceeded limit, whose window ends after this many seconds. */
 export const rateLimited = (seconds: number) =>
   new WebdistError('rate_limited', `Try again in ${seconds} s.`, { retryAfterSeconds: seconds });
 
-/** Removes the header fields, for a further charge under the same limits: it adds the final ones. */
+/** Removes the header fields before a further charge under the same limits, which adds the final ones. */
 export const removeRateFields = (reply: FastifyReply): void => {
   reply.removeHeader('ratelimit-policy');
   reply.removeHeader('ratelimit');

@@ -1,6 +1,6 @@
 /**
- * `POST /button-errors` (docs/install-button.md): how far the install button got in one visit. The report holds words
- * of fixed lists and goes into metrics only: nothing of it is logged or stored.
+ * `POST /button-errors` (docs/install-button.md): receives how far the install button got in one visit. A report
+ * contains only words of fixed lists. It goes into metrics, and is neither logged nor stored.
  */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -15,10 +15,10 @@ import { buttonReportBody } from '../schemas.ts';
 
 const BODY_LIMIT_BYTES = 1024;
 
-/** Taps without effect: before there was a link, or repeated because nothing happened after the first. */
+/** Taps without effect: before there was a link, or repeated because nothing happened after the first tap. */
 const TAP_CODES = ['tapped_early', 'tapped_again'];
 
-/** Every code that a report may have as a label; any other counts as `other`. */
+/** The codes that become labels of the metric. Any other code counts as `other`. */
 const codes = new Set([
   ...didNotStart.filter(({ reportedBy }) => reportedBy === 'button').map(({ id }) => id),
   ...TAP_CODES,
@@ -30,7 +30,7 @@ type Deps = {
   readonly metrics: Pick<Metrics, 'buttonVisits' | 'buttonErrors'>;
 };
 
-/** With `WEBDIST_BUTTON_ERRORS=0` the path does not exist. Each report stands for 1/share visits. */
+/** With `WEBDIST_BUTTON_ERRORS=0`, the path does not exist. Each report represents 1/share visits. */
 export const buttonErrorsRoute =
   ({ config, appNamed, metrics }: Deps): FastifyPluginAsyncZod =>
   async (app) => {
@@ -51,7 +51,7 @@ export const buttonErrorsRoute =
     });
   };
 
-/** The bundle id; `unknown` for a name that no app of this server has, which is itself an error of the page. */
+/** The bundle id; `unknown` for a name that no app of this server has, which is an error of the page. */
 function labelOf(appNamed: AppNamed, name: string | undefined): string {
   try {
     return appNamed(name).bundleId;

@@ -1,4 +1,4 @@
-/** `GET /install-button.js` and the modules it loads when a visitor needs them (docs/install-button.md). */
+/** `GET /install-button.js`, and the modules that it loads for visitors who need them (docs/install-button.md). */
 
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
@@ -7,8 +7,7 @@ import { buttonModules } from '../../browser/package/modules.ts';
 import type { Config } from '../../config/config.ts';
 
 /**
- * Any page may load them, because they contain nothing about the visitor. Caches revalidate soon, so that a fix
- * arrives.
+ * Any page may load them, because they contain nothing about the visitor. Caches revalidate soon, so that fixes arrive.
  */
 const HEADERS = {
   'access-control-allow-origin': '*',

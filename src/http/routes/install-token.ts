@@ -1,6 +1,6 @@
 /**
- * `POST` and `GET /install-token`, and `POST /install-tokens` (docs/http-api.md): which caller may set which field, then
- * one `service.issue` for each token.
+ * `POST` and `GET /install-token`, and `POST /install-tokens` (docs/http-api.md). Checks which caller may set which
+ * field, and calls `service.issue` once for each token.
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -34,7 +34,7 @@ type Deps = Pick<ServerDeps, 'service' | 'catalogue'> & {
   readonly limits: Pick<RateLimits, 'apiKey' | 'apps' | 'charge'>;
   readonly countryOf: CountryOf;
   readonly callerOf: (request: FastifyRequest) => Caller;
-  /** Undefined unless webdist's own OAuth is used. */
+  /** Undefined without webdist's own OAuth. */
   readonly linkToken: LinkToken | undefined;
 };
 
@@ -50,7 +50,7 @@ export const installTokenRoutes =
       { schema: { summary, body: installBody, querystring: z.strictObject({}), response: answers } },
       (request, reply) => answerOne(deps, request.body, request, reply),
     );
-    // HEAD would issue a token that the caller never sees.
+    // HEAD would issue a token that the caller never receives.
     app.get(
       '/install-token',
       { exposeHeadRoute: false, schema: { summary, querystring: installQuery, response: answers } },
@@ -172,10 +172,10 @@ async function answerFor(
   };
 }
 
-/** Seconds since 1970 as RFC 3339, without a fraction. */
+/** Formats seconds since 1970 as RFC 3339, without a fraction. */
 const rfc3339 = (seconds: number) => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 
-/** Writes the one line that the log has for each token. */
+/** Writes the log line for a token; there is one for each. */
 export function logIssued(
   request: FastifyRequest,
   app: AppConfig,
@@ -184,7 +184,7 @@ export function logIssued(
   request.log.info({ event: 'install_token_issued', app: app.bundleId, dtype, nonce, subject: subjectTag, keyId });
 }
 
-/** The name under any of its four spellings. Throws `invalid_request` when two of them disagree. */
+/** Returns the app's name from any of its four fields. Throws `invalid_request` if two of them disagree. */
 function appNameIn({ app, bundleID, bundleId, appleItemId }: InstallFields): string | undefined {
   const [name, ...others] = new Set([app, bundleID, bundleId, appleItemId].filter((one) => one !== undefined));
   if (others.length > 0) throw new WebdistError('invalid_request', 'app: is named twice, and differently.');
@@ -199,7 +199,7 @@ function dtypeIn({ dtype, redownload }: InstallFields) {
   return implied;
 }
 
-/** A page's `redownload` is ignored, because AltStore's call has it; any other claim is refused. */
+/** A page's `redownload` is ignored, because AltStore sends it. Any other claim is refused. */
 function refuseClaims(fields: InstallFields): void {
   for (const name of ['subject', 'dtype', 'country', 'version'] as const)
     if (fields[name] !== undefined)

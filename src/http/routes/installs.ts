@@ -1,6 +1,6 @@
 /**
- * `POST /installs` (docs/http-api.md): evidence that a token was used. The response is 204 whatever the evidence changes,
- * so that a caller learns nothing about other devices.
+ * `POST /installs` (docs/http-api.md): evidence that a token was used. The response is 204 whether or not the evidence
+ * changes anything, so that a caller learns nothing about other devices.
  */
 
 import type { FastifyRequest } from 'fastify';
@@ -21,7 +21,10 @@ type Deps = {
   readonly callerOf: (request: FastifyRequest) => Caller;
 };
 
-/** Answers 403 when a page names a subject, and 503 `ledger_unavailable` so that the caller sends the evidence again. */
+/**
+ * Answers 403 if a page names a subject. Answers 503 `ledger_unavailable` if the evidence cannot be stored, so that the
+ * caller sends it again.
+ */
 export const installsRoute =
   ({ service, appNamed, devices, callerOf }: Deps): FastifyPluginAsyncZod =>
   async (app) => {

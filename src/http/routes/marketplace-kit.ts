@@ -25,19 +25,19 @@ import { type RateLimits, removeRateFields } from '../limits/rate-limit.ts';
 import { logIssued } from './install-token.ts';
 
 type Deps = Pick<ServerDeps, 'service' | 'config' | 'catalogue' | 'now'> & {
-  /** The subject and the install that the access token of a request stands for. */
+  /** Returns the subject and the install that the access token of a request stands for. */
   readonly grantOf: (request: FastifyRequest) => Grant;
   readonly limits: RateLimits;
 };
 
-/** More than any device has of one developer. */
+/** More apps of one developer than any device has. */
 const MAX_APPS = 200;
 
-/** A decimal string; a JSON number is accepted while it is exact. */
+/** A decimal string. A JSON number is accepted if it is exact. */
 const appleId = z.union([z.string().regex(APPLE_ID), z.int().positive().transform(String)]);
 const appAndVersion = z.object({ appleItemId: appleId, appleVersionId: appleId });
 
-/** Unknown members are ignored: Apple may add some. Each app is checked separately. */
+/** Unknown members are ignored, because Apple may add some. Each app is checked separately. */
 const deviceBody = z.object({
   apps: z.array(z.unknown()).max(MAX_APPS, `may hold at most ${MAX_APPS} apps`),
   platform: z.string().max(64).optional(),
@@ -45,7 +45,7 @@ const deviceBody = z.object({
 });
 type DeviceBody = z.output<typeof deviceBody>;
 
-/** The configuration document; logs a warning for each member that devices need and that is not set. */
+/** Serves the configuration document. Logs a warning for each missing member that devices need. */
 export const marketplaceKitDocument =
   ({ config, log }: Pick<ServerDeps, 'config' | 'log'>): FastifyPluginAsyncZod =>
   async (app) => {
@@ -58,7 +58,10 @@ export const marketplaceKitDocument =
     app.get('/.well-known/marketplace-kit', { schema }, async (request, reply) => answer(request, reply));
   };
 
-/** Restore and update requests. An app that cannot be served is in `failures`; 503 only if every app failed temporarily. */
+/**
+ * Restore and update requests. Apps that cannot be served are listed in `failures`. The status is 503 only if every app
+ * failed temporarily.
+ */
 export const marketplaceKitRoutes =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
@@ -94,7 +97,7 @@ function readApps({ apps }: DeviceBody) {
   };
 }
 
-/** Repeats the ids of the request as far as they are text, so that the device can tell which app is meant. */
+/** Repeats the ids of the request, if they are text, so that the device knows which app is meant. */
 function malformedFailure(app: unknown) {
   const short = z.string().max(64).catch('');
   const { appleItemId, appleVersionId } = z
@@ -108,7 +111,7 @@ function withFailures<T extends { readonly failures?: readonly object[] }>(answe
   return malformed.length === 0 ? answer : { ...answer, failures: [...(answer.failures ?? []), ...malformed] };
 }
 
-/** What a request decides about its tokens, beside the app and the version. */
+/** The properties of tokens that depend on the kind of request, besides the app and the version. */
 type ClaimsFor = (grant: Grant, app: AppConfig, nowSeconds: number) => Pick<IssueRequest, 'dtype' | 'evidence'>;
 
 const restoreClaims: ClaimsFor = (grant, app, nowSeconds) => ({
@@ -132,7 +135,8 @@ function answerDeps(
       const app = offered.get(appleItemId);
       if (!app) return undefined;
       const known = catalogue.versionsOf(app);
-      // Until the manifest has been read, only the package's URL is known; the requested version is what a link just named.
+      // Until the manifest has been read, only the package's URL is known, and the requested version is the one that
+      // the link named.
       const assumed = app.packageUrl ? [{ appleVersionId: requested, packageUrl: app.packageUrl }] : [];
       const isKnown = known.length > 0;
       return {
@@ -142,7 +146,7 @@ function answerDeps(
         async issue(chosen) {
           const claims = claimsFor(grant, app, Math.floor(now() / 1000));
           const { subject } = grant;
-          // What only the caller named is not signed: without a version, the token has no `vid`.
+          // A version that only the caller named is not signed. In that case, the token has no `vid`.
           const appleVersionId = isKnown ? chosen : undefined;
           const issued = await service.issue({ app, subject, caller: 'device', appleVersionId, ...claims });
           logIssued(request, app, issued);
@@ -152,7 +156,7 @@ function answerDeps(
     },
     async charge(appleItemIds) {
       const bundleIds = appleItemIds.flatMap((id) => offered.get(id)?.bundleId ?? []);
-      // The request itself has counted as one token of its visitor and its address.
+      // The request itself has already counted as one token of its visitor and its address.
       const more = bundleIds.length - 1;
       if (more > 0) removeRateFields(reply);
       const again = more > 0 ? [...limits.visitor(grant.subject?.id, more), ...limits.address(request, more)] : [];

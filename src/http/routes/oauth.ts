@@ -15,7 +15,9 @@ import type { Caller } from '../authorize.ts';
 import { fixedDocument } from '../fixed-document.ts';
 import { problemSchema } from '../problems.ts';
 
-/** Refers devices to this server or to the website's own authorization server. Without either the path does not exist. */
+/**
+ * Refers devices to this server or to the website's own authorization server. Without either, the path does not exist.
+ */
 export const oauthDocument =
   ({ config }: Pick<ServerDeps, 'config'>): FastifyPluginAsyncZod =>
   async (app) => {
@@ -30,7 +32,7 @@ export const oauthDocument =
     app.get('/.well-known/oauth-authorization-server', { schema }, async (request, reply) => answer(request, reply));
   };
 
-/** For devices and their browsers. */
+/** The routes for devices and their browsers. */
 export const oauthRoutes =
   (server: AuthorizationServer): FastifyPluginAsyncZod =>
   async (app) => {
@@ -51,7 +53,7 @@ export const oauthRoutes =
     );
     const summary = 'Access tokens for devices (RFC 8693 exchange, refresh, authorization code)';
     app.post('/oauth/token', { schema: { summary } }, async (request) =>
-      // A request without a body has no content type, so no parser ran.
+      // A request without a body has no content type, so no parser has run.
       server.token((request.body ?? {}) as Record<string, unknown>),
     );
   };
@@ -63,7 +65,7 @@ const codeBody = z.strictObject({
   subject: z.string().min(1).max(256).describe('The person who signed in: the same id as `subject` of install tokens'),
 });
 
-/** For the server of the login page, with an API key, once the person has signed in. */
+/** The route for the server of the login page, which calls it with an API key after the person has signed in. */
 export const oauthCodeRoute =
   ({ server, callerOf }: Deps): FastifyPluginAsyncZod =>
   async (app) => {

@@ -1,16 +1,16 @@
-/** What the protected scopes have in common. */
+/** The dependencies that the protected scopes share. */
 
 import type { FastifyInstance } from 'fastify';
 import type { ServerDeps } from '../../service/service.ts';
 import type { RateLimits } from '../limits/rate-limit.ts';
 import type { SignIn } from '../sign-in.ts';
 
-/** What the server is built from, and what `buildServer` opens itself. */
+/** The inputs of the server, and what `buildServer` opens itself. */
 export type ScopeDeps = ServerDeps & {
-  /** The website's own sign-in, when it is configured. */
+  /** The website's own sign-in, if it is configured. */
   readonly signIn: SignIn | undefined;
-  /** Shared by all scopes: an address has one limit, whatever it requests. */
+  /** Shared by all scopes, because an address has one limit for all its requests. */
   readonly limits: RateLimits;
-  /** Makes a scope refuse requests while this process has too much to do (limits/overload.ts). */
+  /** Makes a scope refuse requests while this process is overloaded (limits/overload.ts). */
   readonly refuseOverload: (scope: FastifyInstance) => void;
 };

@@ -1,6 +1,6 @@
 /**
- * What devices call (docs/apple-facts.md §3): restore, updates, and webdist's own OAuth when it is configured. No page may
- * call these, so there is no CORS.
+ * The scope of devices (docs/apple-facts.md §3): restore, updates, and webdist's own OAuth if it is configured. No page
+ * may call these routes, so there is no CORS.
  */
 
 import type { FastifyRequest } from 'fastify';
@@ -13,10 +13,13 @@ import { oauthRoutes } from '../routes/oauth.ts';
 import { grantSpan } from '../trace-requests.ts';
 import type { ScopeDeps } from './deps.ts';
 
-/** Two hundred apps, with room for members that Apple may add. */
+/** Enough for two hundred apps, with room for members that Apple may add. */
 const DEVICE_LIMIT_BYTES = 64 * 1024;
 
-/** Restore and updates, behind the access token of the device; OAuth, which issues no install tokens, has a limit of its own. */
+/**
+ * Adds restore and updates, which need the access token of the device, and OAuth. OAuth issues no install tokens, so it
+ * has a limit of its own.
+ */
 export const deviceScope =
   (deps: ScopeDeps): FastifyPluginAsyncZod =>
   async (scope) => {

@@ -1,4 +1,4 @@
-/** What operators and their tools call: health, metrics and the description of the API. */
+/** The scope of operators and their tools: health, metrics and the description of the API. */
 
 import type { FastifyInstance } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -11,7 +11,10 @@ import { metricsRoute } from '../routes/metrics.ts';
 
 type Limited = { readonly metrics: Metrics; readonly rateLimit: Config['rateLimit'] };
 
-/** Health and metrics: no credential and no limit, so a proxy must not expose them. No response is cached. */
+/**
+ * Adds health and metrics. They need no credential and have no limit, so a proxy must not expose them. No response is
+ * cached.
+ */
 export const operatorScope =
   ({ metrics, rateLimit, ...deps }: HealthDeps & Limited): FastifyPluginAsyncZod =>
   async (scope) => {

@@ -1,4 +1,6 @@
-/** What pages and servers call to get tokens and to report installs: behind CORS, authorization and rate limits. */
+/**
+ * The scope of pages and servers, which request tokens and report installs. It has CORS, authorization and rate limits.
+ */
 
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -16,7 +18,7 @@ import { oauthCodeRoute } from '../routes/oauth.ts';
 import { authorizeSpan } from '../trace-requests.ts';
 import type { ScopeDeps } from './deps.ts';
 
-/** A hundred requests with every member at its longest fit into this. */
+/** Enough for a hundred requests with every member at its longest. */
 const BATCH_LIMIT_BYTES = 512 * 1024;
 
 /** The limits of visitors and addresses do not apply to servers. */
@@ -29,7 +31,7 @@ export const pageScope =
     const appNamed = appsByName(config.apps);
     deps.refuseOverload(scope);
     addCors(scope, callers);
-    // After CORS, so that a page can read the refusal.
+    // Added after CORS, so that a page can read the refusal.
     const identityOf = addGuard(scope, async (request, reply) => {
       const server = serverIn(request, callers.apiKeys, now());
       if (!server)
