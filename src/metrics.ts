@@ -188,6 +188,12 @@ const httpMetrics = (registers: Registry[]) => ({
     labelNames: ['limit'] as const,
     registers,
   }),
+  connectionsRefused: new Counter({
+    name: 'webdist_connections_refused_total',
+    help: 'Connections closed and bodies refused because one address or one connection held too many, by reason.',
+    labelNames: ['reason'] as const,
+    registers,
+  }),
   overloaded: new Counter({
     name: 'webdist_overloaded_total',
     help: 'Requests refused early because this process was overloaded, by reason.',

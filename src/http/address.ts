@@ -1,7 +1,10 @@
-/** Normalizes a visitor's address, for rate limits and staged releases. */
+/** A visitor's address as limits and staged releases count it: found behind trusted proxies, and in one spelling. */
 
-import { isIPv6, SocketAddress } from 'node:net';
-import type { FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net';
+
+/** The address that a request came from, as `networkOf` writes it. */
+export type AddressOf = (request: IncomingMessage) => string;
 
 const GROUPS = 8;
 const GROUPS_OF_NETWORK = 4;
@@ -20,5 +23,41 @@ export function networkOf(address: string): string {
   return [...head, ...zeros, ...tail].slice(0, GROUPS_OF_NETWORK).join(':');
 }
 
-/** Returns the normalized address of the visitor; trusted proxies may report it. */
-export const addressOf = ({ ip }: FastifyRequest): string => networkOf(ip);
+/** Whether a connection comes from one of the proxies, given as addresses and CIDR ranges. */
+export function proxiesIn(proxies: readonly string[]): (address: string) => boolean {
+  const list = new BlockList();
+  for (const proxy of proxies) {
+    const [address = '', prefix] = proxy.split('/');
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    if (prefix === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(prefix), family);
+  }
+  return (address) => list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+}
+
+/**
+ * Follows `X-Forwarded-For` from its end for as long as the addresses are trusted proxies: what is before the first other
+ * one was written by a visitor. An entry that is no address ends the search at the proxy that wrote it.
+ */
+export function addressesBehind(proxies: readonly string[]): AddressOf {
+  if (proxies.length === 0) return ({ socket }) => networkOf(socket.remoteAddress ?? '');
+  const isProxy = proxiesIn(proxies);
+  return ({ socket, headers }) => {
+    let address = socket.remoteAddress ?? '';
+    const forwarded = String(headers['x-forwarded-for'] ?? '').split(',');
+    while (forwarded.length > 0 && isProxy(address)) {
+      const before = bareAddress(forwarded.pop() ?? '');
+      if (before === undefined) break;
+      address = before;
+    }
+    return networkOf(address);
+  };
+}
+
+/** An entry as proxies write it: `203.0.113.7:40001` and `[2001:db8::1]:443` are one visitor whatever the port. */
+function bareAddress(entry: string): string | undefined {
+  const text = entry.trim().replace(/^"(.*)"$/, '$1');
+  const withPort = /^(?:\[([^\]]*)\]|([\d.]+))(?::\d*)?$/.exec(text);
+  const address = withPort?.[1] ?? withPort?.[2] ?? text;
+  return isIP(address) === 0 ? undefined : address;
+}

@@ -1,7 +1,7 @@
 /** The HTTP server: its settings, what every response has in common, and the list of its scopes and routes. */
 
 import { randomUUID } from 'node:crypto';
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import {
   type FastifyBaseLogger,
@@ -13,11 +13,14 @@ import {
 } from 'fastify';
 import { type FastifyPluginAsyncZod, validatorCompiler } from 'fastify-type-provider-zod';
 import type { ServerDeps } from '../service/service.ts';
+import { addressesBehind, proxiesIn } from './address.ts';
 import { corsHeaders } from './cors.ts';
+import { openConnections } from './limits/connections.ts';
 import { limitDocuments } from './limits/documents.ts';
 import { type OverloadLimits, openOverload } from './limits/overload.ts';
 import { openRateLimits } from './limits/rate-limit.ts';
 import { answerFrameworkError, answerProblems } from './problems.ts';
+import { answerParserErrors } from './raw-problem.ts';
 import { installButtonRoute } from './routes/install-button.ts';
 import { jwksRoute } from './routes/jwks.ts';
 import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
@@ -33,7 +36,14 @@ const BODY_LIMIT_BYTES = 16 * 1024;
  * The connection of a request that has not arrived completely after ten seconds is closed. By default, Node checks only
  * every 30 s. An idle connection stays open longer than load balancers keep theirs (AWS: 60 s).
  */
-const CONNECTIONS = { requestTimeout: 10_000, connectionsCheckingInterval: 1000, keepAliveTimeout: 72_000 };
+const CONNECTIONS = {
+  headersTimeout: 10_000,
+  requestTimeout: 10_000,
+  connectionsCheckingInterval: 1000,
+  keepAliveTimeout: 72_000,
+  // Refused with a problem by `openConnections`.
+  requireHostHeader: false,
+};
 
 /** While the server closes, a connection without a request for this long counts as idle. */
 const LAST_REQUEST_MS = 1000;
@@ -73,10 +83,13 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   const { config, metrics, tracing, log } = deps;
   let draining = false;
   let closing = false;
-  const overload = openOverload(
-    { metrics, log, headersFor: (request) => ({ ...SECURITY_HEADERS, ...corsHeaders(request, config.callers) }) },
-    overloadLimits,
-  );
+  const headersFor = (request?: IncomingMessage) => ({
+    ...SECURITY_HEADERS,
+    ...(request && corsHeaders(request, config.callers)),
+  });
+  const addressOf = addressesBehind(config.trustProxy);
+  const connections = openConnections({ metrics, addressOf, isProxy: proxiesIn(config.trustProxy), headersFor });
+  const overload = openOverload({ metrics, log, headersFor }, overloadLimits);
   const app = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -84,7 +97,12 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
     bodyLimit: BODY_LIMIT_BYTES,
     return503OnClosing: false,
-    serverFactory: (handler) => createServer(CONNECTIONS, overload.wrap(handler as RequestListener)),
+    serverFactory(handler) {
+      const server = createServer(CONNECTIONS, connections.wrap(overload.wrap(handler as RequestListener)));
+      connections.watch(server);
+      answerParserErrors(server, headersFor);
+      return server;
+    },
     frameworkErrors: (error, request, reply) => answerFrameworkError(error, request, addHeaders(request, reply)),
   });
   const prepare = (instance: FastifyInstance): FastifyInstance => {
@@ -110,13 +128,16 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   });
   const { signIn: settings } = config.callers;
   const signIn = settings && (await import('./sign-in.ts')).openSignIn(settings);
-  const scopeDeps = { ...deps, signIn, limits: openRateLimits(deps), refuseOverload: overload.protect };
+  const limitRequests = (scope: FastifyInstance, max = config.rateLimit.perAddress) =>
+    limitDocuments(scope, max, addressOf);
+  const limits = openRateLimits({ ...deps, addressOf });
+  const scopeDeps = { ...deps, signIn, limits, limitRequests, addressOf, refuseOverload: overload.protect };
   const api: FastifyPluginAsyncZod = async (scope) => {
-    await scope.register(operatorScope({ ...deps, rateLimit: config.rateLimit, isShuttingDown: () => draining }));
+    await scope.register(operatorScope({ ...deps, limitRequests, isShuttingDown: () => draining }));
     await scope.register(pageScope(scopeDeps));
     await scope.register(deviceScope(scopeDeps));
     await scope.register(async (documents) => {
-      await limitDocuments(documents, config.rateLimit);
+      await limitRequests(documents);
       await documents.register(jwksRoute(deps.service));
       await documents.register(installButtonRoute(config));
       await documents.register(marketplaceKitDocument(deps));
@@ -125,7 +146,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   };
   await app.register(api);
   await app.register(async (docs) => {
-    await limitDocuments(docs, config.rateLimit);
+    await limitRequests(docs);
     await docs.register(docsScope(api, () => prepare(fastify({ genReqId }))));
   });
   if (pages) await app.register(pages);

@@ -1,7 +1,8 @@
 /** An address as the rate limits count it: IPv4 as it is, IPv6 by its /64, in one spelling. */
 
+import type { IncomingMessage } from 'node:http';
 import t from 'tap';
-import { networkOf } from '../../src/http/address.ts';
+import { addressesBehind, networkOf } from '../../src/http/address.ts';
 
 const table: Readonly<Record<string, string>> = {
   '192.0.2.7': '192.0.2.7',
@@ -25,3 +26,31 @@ const table: Readonly<Record<string, string>> = {
 };
 
 for (const [address, network] of Object.entries(table)) t.equal(networkOf(address), network, JSON.stringify(address));
+
+t.test('behind trusted proxies, the visitor has one address whatever the proxy adds to it', async (t) => {
+  const addressOf = addressesBehind(['10.0.0.0/8', '2001:db8:ffff::/48']);
+  const from = (remoteAddress: string | undefined, forwarded?: string) =>
+    addressOf({ socket: { remoteAddress }, headers: { 'x-forwarded-for': forwarded } } as unknown as IncomingMessage);
+  for (const [peer, forwarded, expected] of [
+    ['10.0.0.1', '203.0.113.7', '203.0.113.7'],
+    ['10.0.0.1', '203.0.113.7:40001', '203.0.113.7'],
+    ['10.0.0.1', '203.0.113.7:40002', '203.0.113.7'],
+    ['10.0.0.1', '[2001:db8::1]:443', '2001:db8:0:0'],
+    ['10.0.0.1', '[2001:db8::1]', '2001:db8:0:0'],
+    ['10.0.0.1', '"[2001:db8::1]:443"', '2001:db8:0:0'],
+    ['10.0.0.1', '2001:DB8::1', '2001:db8:0:0'],
+    ['10.0.0.1', '::ffff:203.0.113.7', '203.0.113.7'],
+    ['10.0.0.1', '[::ffff:203.0.113.7]:1', '203.0.113.7'],
+    ['::ffff:10.0.0.1', '203.0.113.7', '203.0.113.7'],
+    ['2001:db8:ffff::9', '203.0.113.7', '203.0.113.7'],
+    ['10.0.0.1', '198.51.100.1, 203.0.113.7:1, 10.0.0.2:55', '203.0.113.7'],
+    ['10.0.0.1', '198.51.100.1, 203.0.113.7', '203.0.113.7'],
+    ['10.0.0.1', '203.0.113.7, unknown', '10.0.0.1'],
+    ['10.0.0.1', '203.0.113.7:x', '10.0.0.1'],
+    ['10.0.0.1', '', '10.0.0.1'],
+    ['10.0.0.1', undefined, '10.0.0.1'],
+    ['203.0.113.9', '198.51.100.1', '203.0.113.9'],
+    [undefined, '198.51.100.1', ''],
+  ] as const)
+    t.equal(from(peer, forwarded), expected, `${forwarded} from ${peer}`);
+});

@@ -6,8 +6,7 @@
 
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance } from 'fastify';
-import type { Config } from '../../config/config.ts';
-import { addressOf } from '../address.ts';
+import type { AddressOf } from '../address.ts';
 import { rateLimited } from './rate-limit.ts';
 
 const WINDOW_MS = 60_000;
@@ -18,14 +17,14 @@ const WINDOW_MS = 60_000;
  */
 const MAX_ADDRESSES = 50_000;
 
-/** Limits every route that is added to the scope after this call. A refusal is `rate_limited`, with `Retry-After`. */
-export const limitDocuments = async (scope: FastifyInstance, { perAddress }: Config['rateLimit']): Promise<void> => {
+/** Limits every route that is added to the scope later. A refusal is `rate_limited`, with `Retry-After`. */
+export const limitDocuments = async (scope: FastifyInstance, max: number, addressOf: AddressOf): Promise<void> => {
   await scope.register(rateLimit, {
-    max: perAddress,
+    max,
     timeWindow: WINDOW_MS,
     cache: MAX_ADDRESSES,
-    keyGenerator: addressOf,
-    // Only refusals carry headers. Every other response is the same for all callers, so that caches can share it.
+    keyGenerator: ({ raw }) => addressOf(raw),
+    // Only refusals carry headers: every other response stays the same for all, so that caches can share it.
     addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     errorResponseBuilder: (_request, { ttl }) => rateLimited(Math.max(1, Math.ceil(ttl / 1000))),

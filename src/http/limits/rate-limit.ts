@@ -10,7 +10,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import type { ServerDeps } from '../../service/service.ts';
-import { addressOf } from '../address.ts';
+import type { AddressOf } from '../address.ts';
 import { type Count, type MemoryCounter, openMemoryCounter } from './counters.ts';
 
 const WINDOW_SECONDS = 60;
@@ -37,10 +37,11 @@ export type RateLimits = ReturnType<typeof openRateLimits>;
 
 type Deps = Pick<ServerDeps, 'metrics' | 'redis'> & {
   readonly config: { readonly rateLimit: Config['rateLimit']; readonly callers: Pick<Config['callers'], 'apiKeys'> };
+  readonly addressOf: AddressOf;
 };
 
 /** Opens every limit that is configured. */
-export function openRateLimits({ config: { rateLimit, callers }, metrics, redis }: Deps) {
+export function openRateLimits({ config: { rateLimit, callers }, addressOf, metrics, redis }: Deps) {
   const windowMs = WINDOW_SECONDS * 1000;
   const limit = (name: string, max: number): Limit => ({
     name,
@@ -75,9 +76,11 @@ export function openRateLimits({ config: { rateLimit, callers }, metrics, redis 
      * own.
      */
     visitor: (key: string | undefined, tokens = 1): Charge[] => [{ limit: visitors, key, tokens }],
-    /** The charge for the address of a request. */
-    address: (request: FastifyRequest, tokens = 1): Charge[] => [{ limit: addresses, key: addressOf(request), tokens }],
-    /** The charge for a server, by its API key, if the key has a limit. */
+    /** For the address of a request. */
+    address: (request: FastifyRequest, tokens = 1): Charge[] => [
+      { limit: addresses, key: addressOf(request.raw), tokens },
+    ],
+    /** For a server: its API key, if that has a limit. */
     apiKey(name: string, tokens: number): Charge[] {
       const own = apiKeys.get(name);
       return own === undefined ? [] : [{ limit: own, key: name, tokens }];

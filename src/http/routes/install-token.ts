@@ -67,9 +67,15 @@ export const installTokensRoute =
       body: installsBody,
       response: { 200: installsAnswer, default: problemSchema },
     };
-    app.post('/install-tokens', { schema }, async (request, reply) => {
+    const serverOf = (request: FastifyRequest): Server => {
       const caller = deps.callerOf(request);
-      if (caller.kind !== 'server') throw new WebdistError('unauthorized', 'authorization: an API key is required.');
+      if (caller.kind === 'server') return caller;
+      throw new WebdistError('unauthorized', 'authorization: an API key is required.');
+    };
+    // Before the body, which may be long, is read.
+    app.addHook('onRequest', async (request) => void serverOf(request));
+    app.post('/install-tokens', { schema }, async (request, reply) => {
+      const caller = serverOf(request);
       await deps.limits.charge(deps.limits.apiKey(caller.name, request.body.requests.length), reply);
       const results = await Promise.all(
         request.body.requests.map((entry, index) => answerEntry(deps, { entry, index, caller }, request)),

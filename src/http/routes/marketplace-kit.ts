@@ -19,7 +19,7 @@ import { RESTORE_EVIDENCE, restoreDtype, UPDATE_DTYPE } from '../../marketplace-
 import type { Grant } from '../../oauth/sealed.ts';
 import type { IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
-import { addressOf } from '../address.ts';
+import type { AddressOf } from '../address.ts';
 import { fixedDocument } from '../fixed-document.ts';
 import { type RateLimits, removeRateFields } from '../limits/rate-limit.ts';
 import { logIssued } from './install-token.ts';
@@ -28,6 +28,7 @@ type Deps = Pick<ServerDeps, 'service' | 'config' | 'catalogue' | 'now'> & {
   /** Returns the subject and the install that the access token of a request stands for. */
   readonly grantOf: (request: FastifyRequest) => Grant;
   readonly limits: RateLimits;
+  readonly addressOf: AddressOf;
 };
 
 /** More apps of one developer than any device has. */
@@ -128,7 +129,7 @@ function answerDeps(
   reply: FastifyReply,
   claimsFor: ClaimsFor,
 ): AnswerDeps {
-  const { service, catalogue, limits, now } = deps;
+  const { service, catalogue, limits, addressOf, now } = deps;
   const grant = deps.grantOf(request);
   return {
     appOf(appleItemId, requested): OfferedApp | undefined {
@@ -162,12 +163,9 @@ function answerDeps(
       const again = more > 0 ? [...limits.visitor(grant.subject?.id, more), ...limits.address(request, more)] : [];
       await limits.charge([...again, ...limits.apps(bundleIds)], reply);
     },
-    who: whoIs(grant, request),
+    // In a staged release, a device without a subject is identified by its network.
+    who: grant.subject ? `${grant.subject.kind} ${grant.subject.id}` : `address ${addressOf(request.raw)}`,
     failed: (appleItemId, error) =>
       request.log.error({ event: 'device_token_failed', appleItemId, code: error.code, err: error }, error.detail),
   };
 }
-
-/** In a staged release, a device without a subject is identified by its network. */
-const whoIs = ({ subject }: Grant, request: FastifyRequest) =>
-  subject ? `${subject.kind} ${subject.id}` : `address ${addressOf(request)}`;

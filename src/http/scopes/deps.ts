@@ -2,6 +2,7 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { ServerDeps } from '../../service/service.ts';
+import type { AddressOf } from '../address.ts';
 import type { RateLimits } from '../limits/rate-limit.ts';
 import type { SignIn } from '../sign-in.ts';
 
@@ -11,6 +12,9 @@ export type ScopeDeps = ServerDeps & {
   readonly signIn: SignIn | undefined;
   /** Shared by all scopes, because an address has one limit for all its requests. */
   readonly limits: RateLimits;
-  /** Makes a scope refuse requests while this process is overloaded (limits/overload.ts). */
+  /** Limits the requests of one address to the routes that are added later; for routes that issue no tokens. */
+  readonly limitRequests: (scope: FastifyInstance) => Promise<void>;
+  readonly addressOf: AddressOf;
+  /** Makes a scope refuse requests while this process has too much to do (limits/overload.ts). */
   readonly refuseOverload: (scope: FastifyInstance) => void;
 };

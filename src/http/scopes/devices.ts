@@ -7,7 +7,6 @@ import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { authorizeDevice } from '../authorize-device.ts';
 import { addGuard } from '../guard.ts';
-import { limitDocuments } from '../limits/documents.ts';
 import { marketplaceKitRoutes } from '../routes/marketplace-kit.ts';
 import { oauthRoutes } from '../routes/oauth.ts';
 import { grantSpan } from '../trace-requests.ts';
@@ -32,7 +31,7 @@ export const deviceScope =
     });
     if (authorizationServer)
       await scope.register(async (oauth) => {
-        await limitDocuments(oauth, config.rateLimit);
+        await deps.limitRequests(oauth);
         await oauth.register(oauthRoutes(authorizationServer));
       });
     await scope.register(async (marketplace) => {

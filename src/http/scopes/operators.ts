@@ -2,28 +2,32 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import type { Config } from '../../config/config.ts';
 import type { Metrics } from '../../metrics.ts';
 import { docsRoutes } from '../docs.ts';
-import { limitDocuments } from '../limits/documents.ts';
 import { type HealthDeps, healthRoutes } from '../routes/health.ts';
 import { metricsRoute } from '../routes/metrics.ts';
 
-type Limited = { readonly metrics: Metrics; readonly rateLimit: Config['rateLimit'] };
+type Deps = HealthDeps & {
+  readonly metrics: Metrics;
+  readonly limitRequests: (scope: FastifyInstance, max?: number) => Promise<void>;
+};
 
-/**
- * Adds health and metrics. They need no credential and have no limit, so a proxy must not expose them. No response is
- * cached.
- */
+/** A load balancer must never be refused, and its probes come from few addresses. */
+const HEALTH_REQUESTS_A_MINUTE = 6000;
+
+/** Health and metrics: no credential, so a proxy must not expose them. No response is cached. */
 export const operatorScope =
-  ({ metrics, rateLimit, ...deps }: HealthDeps & Limited): FastifyPluginAsyncZod =>
+  ({ metrics, limitRequests, ...deps }: Deps): FastifyPluginAsyncZod =>
   async (scope) => {
     scope.addHook('onRequest', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
     });
-    await scope.register(healthRoutes(deps));
+    await scope.register(async (health) => {
+      await limitRequests(health, HEALTH_REQUESTS_A_MINUTE);
+      await health.register(healthRoutes(deps));
+    });
     await scope.register(async (limited) => {
-      await limitDocuments(limited, rateLimit);
+      await limitRequests(limited);
       await limited.register(metricsRoute(metrics));
     });
   };

@@ -1,10 +1,10 @@
 /** Overload: refused early, with Retry-After; and the limits for all pages together. */
 
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type OverloadLimits, openLoopMeter } from '../../../src/http/limits/overload.ts';
 import { buildServer } from '../../../src/http/server.ts';
+import type { IssueRequest } from '../../../src/service/issuing.ts';
 import { askToken } from '../../harness/http.ts';
 import { startSandbox } from '../../harness/sandbox.ts';
 import { startReady } from '../../harness/service.ts';
@@ -13,9 +13,36 @@ import { until } from '../../harness/until.ts';
 async function serverWith(t: Test, limits: Partial<OverloadLimits>) {
   const overloadLimits = { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 0, lagMs: () => 0, ...limits };
   const { service, serverDeps } = await startReady(t, await startSandbox(t), { WEBDIST_BUTTON_ERRORS: '1' });
-  const { app, close } = await buildServer({ ...serverDeps, overloadLimits });
+  let hangs: (() => void) | undefined;
+  const slow = {
+    ...service,
+    issue: (request: IssueRequest) => (hangs ? new Promise<never>(hangs) : service.issue(request)),
+  };
+  const { app, close } = await buildServer({ ...serverDeps, service: slow, overloadLimits });
   t.teardown(close);
-  return { url: await app.listen({ host: '127.0.0.1', port: 0 }), service, server: app.server };
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  return {
+    url,
+    service,
+    /** Sends a request that is not answered; returns once it has arrived. `hangUp` closes its connection. */
+    async hang() {
+      const connection = new AbortController();
+      const arrived = new Promise<void>((resolve) => {
+        hangs = resolve;
+      });
+      const headers = { 'content-type': 'application/json', origin: 'https://example.com' };
+      const request = { method: 'POST', headers, body: '{}', signal: connection.signal };
+      const asked = fetch(`${url}/install-token`, request).catch(() => undefined);
+      await arrived;
+      hangs = undefined;
+      return {
+        async hangUp() {
+          connection.abort();
+          await asked;
+        },
+      };
+    },
+  };
 }
 
 const refusals = async (url: string) =>
@@ -75,23 +102,13 @@ t.test('a refusal is a constant document; preflights and the connection are not 
 });
 
 t.test('a request that has ended does not count, however it ended', async (t) => {
-  const { url, server } = await serverWith(t, { maxUnderWay: 1 });
+  const { url, hang } = await serverWith(t, { maxUnderWay: 1 });
   for (let n = 0; n < 5; n++) t.equal((await askToken(url)).status, 200);
   for (let n = 0; n < 5; n++) t.equal((await askToken(url, { app: 'no.such.app' })).status, 404);
   for (let n = 0; n < 5; n++) {
-    const hangUp = new AbortController();
-    const arrived = once(server, 'request');
-    const asked = fetch(`${url}/install-token`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', origin: 'https://example.com' },
-      body: new ReadableStream({ start: (stream) => stream.enqueue(Buffer.from('{')) }),
-      duplex: 'half',
-      signal: hangUp.signal,
-    } as RequestInit).catch(() => undefined);
-    await arrived;
+    const { hangUp } = await hang();
     t.equal((await askToken(url)).status, 503, 'while it hangs');
-    hangUp.abort();
-    await asked;
+    await hangUp();
     t.ok(await until(async () => (await askToken(url)).status === 200, 'a token after one that hung up'));
   }
 });
@@ -117,20 +134,10 @@ t.test('the lag is how much later than due the event loop turns', async (t) => {
 });
 
 t.test('a lagging event loop still accepts a few requests: they do not cause the lag', async (t) => {
-  const { url, server } = await serverWith(t, { lagMs: () => 150, leastUnderWay: 1 });
-  const hangUp = new AbortController();
-  const arrived = once(server, 'request');
-  const underWay = fetch(`${url}/install-token`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', origin: 'https://example.com' },
-    body: new ReadableStream({ start: (stream) => stream.enqueue(Buffer.from('{')) }),
-    duplex: 'half',
-    signal: hangUp.signal,
-  } as RequestInit).catch(() => undefined);
-  await arrived;
+  const { url, hang } = await serverWith(t, { lagMs: () => 150, leastUnderWay: 1 });
+  const { hangUp } = await hang();
   t.ok(await until(async () => (await askToken(url)).status === 503, 'a refusal beside one that is under way'));
-  hangUp.abort();
-  await underWay;
+  await hangUp();
   await until(async () => (await askToken(url)).status === 200, 'a token without it');
   for (let n = 0; n < 10; n++) t.equal((await askToken(url)).status, 200);
 });

@@ -1,0 +1,63 @@
+/**
+ * Problem details for what never becomes a request of the framework: connections that are refused, and bytes that Node's
+ * parser does not accept. They have no request id.
+ */
+
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { WebdistError } from '../errors.ts';
+import { problemOf } from './problems.ts';
+
+type Headers = Readonly<Record<string, string>>;
+
+/** Answers with a problem, and the headers given. The rest of the request is dropped. */
+export function sendRawProblem(response: ServerResponse, error: WebdistError, more: Headers): void {
+  const { body, headers } = contentOf(error);
+  response.writeHead(error.status, { ...more, ...headers }).end(body);
+}
+
+/** Answers what Node answers without a body: a malformed or late request, one without `Host`, an expectation. */
+export function answerParserErrors(server: Server, headersFor: (request?: IncomingMessage) => Headers): void {
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // Nothing can be written after the start of an earlier response, or when the client is gone.
+    if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return socket.destroy(error);
+    socket.end(messageOf(parserErrors[error.code ?? ''] ?? malformed, headersFor()), () => socket.destroy());
+  });
+  server.on('checkExpectation', (request, response) =>
+    sendRawProblem(response, unknownExpectation, { ...headersFor(request), connection: 'close' }),
+  );
+}
+
+/** HTTP/1.1 requires one (RFC 9112 §3.2), and Node's own refusal has no body. */
+export const withoutHost = new WebdistError('invalid_request', 'host: is required (RFC 9112 §3.2).');
+
+const malformed = new WebdistError('invalid_request', 'The request is not valid HTTP.');
+const unknownExpectation = new WebdistError('expectation_failed', 'expect: only 100-continue is supported.');
+const parserErrors: Readonly<Record<string, WebdistError>> = {
+  HPE_HEADER_OVERFLOW: new WebdistError('headers_too_large', 'The header fields are longer than 16 KiB.'),
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: new WebdistError('too_large', 'The chunk extensions are too long.'),
+  ERR_HTTP_REQUEST_TIMEOUT: new WebdistError('request_timeout', 'The request did not arrive completely in time.'),
+};
+
+function contentOf(error: WebdistError) {
+  const { requestId: _, ...problem } = problemOf(error, '');
+  const body = JSON.stringify(problem);
+  const headers: Headers = {
+    'cache-control': 'no-store',
+    'content-length': String(Buffer.byteLength(body)),
+    'content-type': 'application/problem+json',
+    ...(error.retryAfterSeconds !== undefined && { 'retry-after': String(error.retryAfterSeconds) }),
+  };
+  return { body, headers };
+}
+
+/** A whole response (RFC 9112 §2.1), for a socket without a parsed request. */
+function messageOf(error: WebdistError, more: Headers): string {
+  const { body, headers } = contentOf(error);
+  const fields = Object.entries({ ...more, ...headers, date: new Date().toUTCString(), connection: 'close' });
+  const head = [
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,
+    ...fields.map(([name, value]) => `${name}: ${value}`),
+  ];
+  return `${head.join('\r\n')}\r\n\r\n${body}`;
+}
