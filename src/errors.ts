@@ -23,6 +23,7 @@ const codes = {
   headers_too_large: { status: 431, title: 'The header fields are too large' },
   internal_error: { status: 500, title: 'Internal error' },
   not_registered: { status: 503, title: 'No registered distribution key' },
+  version_held: { status: 503, title: 'The version is on hold' },
   signer_unavailable: { status: 503, title: 'The signing key is unavailable' },
   clock_off: { status: 503, title: "The server's clock is wrong" },
   ledger_unavailable: { status: 503, title: 'The install ledger is unavailable' },

@@ -18,6 +18,7 @@ const rooms: Record<string, readonly string[]> = {
   log: [],
   'log-output': [],
   'file-lock': [],
+  'replace-file': [],
   metrics: [],
   tracing: [],
   jws: [],
@@ -39,9 +40,21 @@ const rooms: Record<string, readonly string[]> = {
   'marketplace-kit': ['packages', 'ledger', 'type install-token'],
   'app-store-connect': ['jws'],
   'install-token': ['jws', 'type ledger'],
-  registration: ['type config', 'locators', 'jws', 'type secrets', 'signer', 'ledger', 'app-store-connect'],
+  // What commands tell running services.
+  orders: ['type config', 'ledger', 'file-lock', 'replace-file'],
+  registration: [
+    'type config',
+    'locators',
+    'jws',
+    'type secrets',
+    'signer',
+    'ledger',
+    'app-store-connect',
+    'replace-file',
+  ],
   service: [
     'type config',
+    'orders',
     'type jws',
     'registration',
     'ledger',
@@ -82,6 +95,7 @@ const rooms: Record<string, readonly string[]> = {
   ],
   cli: [
     'config',
+    'orders',
     'service',
     'registration',
     'http',

@@ -18,6 +18,7 @@ import { ledgerCommand } from './ledger/command.ts';
 import { packagesCommand } from './packages/command.ts';
 import { sandboxCommand } from './sandbox/command.ts';
 import { serveCommand } from './serve/command.ts';
+import { statusCommand } from './status/command.ts';
 import { tokenCommand } from './token/command.ts';
 import { whoamiCommand } from './whoami/command.ts';
 
@@ -30,6 +31,7 @@ export function buildProgram(): Command {
     serveCommand(),
     sandboxCommand(),
     doctorCommand(),
+    statusCommand(),
     configCommand(),
     keygenCommand(),
     keysCommand(),

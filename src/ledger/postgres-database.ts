@@ -26,6 +26,9 @@ const migrations = [
    CREATE TABLE webdist_rotation (
      only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), run text NOT NULL, notice text NOT NULL);`,
   `CREATE TABLE webdist_ever_registered (name text PRIMARY KEY);`,
+  `CREATE TABLE webdist_orders (
+     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), orders text NOT NULL);
+   CREATE TABLE webdist_replica (id text PRIMARY KEY, report text NOT NULL, seen_at timestamptz NOT NULL);`,
 ];
 
 /** Any number, the same in every replica: the advisory lock under which one of them migrates. */

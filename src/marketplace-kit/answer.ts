@@ -20,6 +20,8 @@ export type OfferedApp = {
   readonly appShareUrl?: string | undefined;
   readonly versions: readonly AppVersion[];
   readonly rules: VersionRules;
+  /** The AppleVersionID that every device gets; undefined: the newest. */
+  readonly used?: string | undefined;
   /** Issues one install verification token. Throws a WebdistError. */
   issue(appleVersionId: string): Promise<string>;
 };
@@ -89,7 +91,7 @@ async function answerAll({ apps, ...device }: DeviceRequest, deps: AnswerDeps, c
   for (const [appleItemId, requested] of firstOfEach(apps)) {
     const app = deps.appOf(appleItemId, requested);
     const chosen = app
-      ? choose({ requested, device, versions: app.versions, rules: app.rules, who: deps.who })
+      ? choose({ requested, device, versions: app.versions, rules: app.rules, used: app.used, who: deps.who })
       : { reason: 'This app is not offered here.' };
     if (app && chosen && 'version' in chosen) wanted.push({ appleItemId, requested, app, version: chosen.version });
     else if (chosen && 'reason' in chosen) failures.push(failureOf(appleItemId, requested, chosen.reason));

@@ -11,6 +11,8 @@ export type Choice = {
   /** All versions that have a package. */
   readonly versions: readonly AppVersion[];
   readonly rules: VersionRules;
+  /** The only AppleVersionID to give to devices that do not want their own version back; undefined: the newest. */
+  readonly used?: string | undefined;
   /** Identifies the device in a staged release. */
   readonly who: string;
 };
@@ -38,9 +40,12 @@ export function chooseUpdate(choice: Choice): AppVersion | undefined {
   return isNewer ? newest : undefined;
 }
 
-function newestOf({ versions, device, rules, who }: Choice): { readonly version: AppVersion } | undefined {
+function newestOf({ versions, device, rules, used, who }: Choice): { readonly version: AppVersion } | undefined {
   const fitting = versions.filter(
-    (version) => isInStage(rules, version.appleVersionId, who) && runsOn(version, device),
+    (version) =>
+      (used === undefined ? isInStage(rules, version.appleVersionId, who) : version.appleVersionId === used) &&
+      !isHeld(rules, version.appleVersionId) &&
+      runsOn(version, device),
   );
   const version = fitting.toSorted(compareVersions).at(-1);
   return version && { version };

@@ -15,7 +15,7 @@ import {
   readSummary,
   watchManifest,
 } from './manifest.ts';
-import type { AppVersion } from './versions.ts';
+import { type AppVersion, compareVersions } from './versions.ts';
 
 type App = {
   readonly appleItemId: string;
@@ -24,12 +24,22 @@ type App = {
   readonly packageManifest?: string | undefined;
 };
 
+/** What operators ordered for the versions of an app. */
+export type Offer = {
+  /** The AppleVersionIDs that no device gets. */
+  readonly held: readonly string[];
+  /** The AppleVersionID that every device gets; undefined: the newest. */
+  readonly used: string | undefined;
+};
+
 export interface Catalogue {
   /** The manifests by AppleItemID, for the apps that have a package URL. */
   readonly manifests: ReadonlyMap<string, PackageManifest>;
   /** Returns every version with a package, in no particular order. */
   versionsOf(app: App): readonly AppVersion[];
-  /** Returns the version that links install, if it is known. */
+  /** Returns what operators ordered for the versions of an app. */
+  offerOf(app: App): Offer;
+  /** Returns the version that links install, if it is known. It is on hold only when there is no other. */
   currentOf(app: App): AppVersion | undefined;
   /** Returns the AppleVersionID of that version, which can be known even for an app without a package URL. */
   currentIdOf(app: App): string | undefined;
@@ -42,13 +52,14 @@ export type CatalogueOptions = {
   readonly apps: readonly App[];
   /** The packages folder, and the URL at which the website serves it; without a URL the folder is ignored. */
   readonly folder: { readonly dir: string; readonly url: string | undefined };
+  readonly offerOf: (app: App) => Offer;
   readonly log: Logger;
 };
 
 const REFRESH_SECONDS = 60;
 
 /** Opens the catalogue; it is empty until the first `refresh`. */
-export function openCatalogue({ apps, folder: { dir, url }, log }: CatalogueOptions): Catalogue {
+export function openCatalogue({ apps, folder: { dir, url }, offerOf, log }: CatalogueOptions): Catalogue {
   const manifests = new Map<string, PackageManifest>();
   const pulled = new Map<string, { versions: readonly AppVersion[]; current: string | undefined }>();
   for (const app of apps) {
@@ -70,18 +81,26 @@ export function openCatalogue({ apps, folder: { dir, url }, log }: CatalogueOpti
     const summary = manifests.get(app.appleItemId)?.summary;
     return summary && app.packageUrl ? versionFrom(summary, packageBase(app.packageUrl)) : undefined;
   };
+  const versionsOf = (app: App) => {
+    const versions = pulled.get(app.appleItemId)?.versions ?? [];
+    const linked = linkedOf(app);
+    const isPulled = versions.some(({ appleVersionId }) => appleVersionId === linked?.appleVersionId);
+    return linked && !isPulled ? [...versions, linked] : versions;
+  };
   const currentOf = (app: App) => {
+    const { held, used } = offerOf(app);
     const own = pulled.get(app.appleItemId);
-    return own?.versions.find(({ appleVersionId }) => appleVersionId === own.current) ?? linkedOf(app);
+    const ordered = used === undefined ? undefined : versionsOf(app).find((one) => one.appleVersionId === used);
+    const current = own?.versions.find(({ appleVersionId }) => appleVersionId === own.current);
+    const wanted = ordered ?? current ?? linkedOf(app);
+    if (!wanted || !held.includes(wanted.appleVersionId)) return wanted;
+    const others = versionsOf(app).filter(({ appleVersionId }) => !held.includes(appleVersionId));
+    return others.toSorted(compareVersions).at(-1) ?? wanted;
   };
   return {
     manifests,
-    versionsOf(app) {
-      const versions = pulled.get(app.appleItemId)?.versions ?? [];
-      const linked = linkedOf(app);
-      const isPulled = versions.some(({ appleVersionId }) => appleVersionId === linked?.appleVersionId);
-      return linked && !isPulled ? [...versions, linked] : versions;
-    },
+    offerOf,
+    versionsOf,
     currentOf,
     currentIdOf: (app) => currentOf(app)?.appleVersionId ?? manifests.get(app.appleItemId)?.appleVersionId,
     async refresh() {

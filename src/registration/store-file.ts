@@ -3,11 +3,11 @@
  * `rotation.json` once there was a rotation. All are small and always replaced as a whole, so that a reader never sees half of one.
  */
 
-import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
+import { replaceFile } from '../replace-file.ts';
 import { parseNotice } from './rotation/notice.ts';
 import type { RegisteredKey } from './state.ts';
 import type { RegistrationStore } from './store-contract.ts';
@@ -38,18 +38,18 @@ export function openFileRegistrationStore(dataDir: string): RegistrationStore {
       const parse = (text: string) => document.parse(JSON.parse(text)).keys;
       return (await readJson(path, parse, 'Delete it; webdist writes it again after the next check.')) ?? {};
     },
-    save: (keys) => replaceFile(dataDir, path, `${JSON.stringify({ version: 1, keys }, undefined, 2)}\n`),
+    save: (keys) => replaceFile(path, `${JSON.stringify({ version: 1, keys }, undefined, 2)}\n`),
     everRegistered: readEver,
     async addEverRegistered(names) {
       const known = await readEver();
       if (names.every((name) => known.has(name))) return;
       const all = [...new Set([...known, ...names])].sort();
-      await replaceFile(dataDir, everPath, `${JSON.stringify({ version: 1, names: all }, undefined, 2)}\n`);
+      await replaceFile(everPath, `${JSON.stringify({ version: 1, names: all }, undefined, 2)}\n`);
     },
     readNotice,
     async writeNotice(notice, replacedRun) {
       if ((await readNotice())?.run !== replacedRun) return false;
-      await replaceFile(dataDir, noticePath, `${JSON.stringify(notice, undefined, 2)}\n`);
+      await replaceFile(noticePath, `${JSON.stringify(notice, undefined, 2)}\n`);
       return true;
     },
     async close() {
@@ -65,18 +65,4 @@ async function readJson<T>(path: string, parse: (text: string) => T, hint: strin
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new WebdistError('state_invalid', `${path} cannot be used.`, { hint, cause });
   }
-}
-
-async function replaceFile(folder: string, path: string, text: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const next = `${path}.${randomUUID()}`;
-  try {
-    await using file = await open(next, 'wx', 0o600);
-    await file.writeFile(text);
-    await file.sync();
-  } catch (error) {
-    await rm(next, { force: true });
-    throw error;
-  }
-  await rename(next, path);
 }

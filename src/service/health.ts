@@ -2,6 +2,7 @@
 
 import type { Config } from '../config/config.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
+import type { FollowedOrders } from '../orders/follow.ts';
 import type { PackageManifest } from '../packages/manifest.ts';
 import type { AppRegistration } from '../registration/app-registration.ts';
 import type { Keys } from '../registration/keys.ts';
@@ -36,6 +37,8 @@ export type Health = {
   /** The ledger's read replica. */
   readonly ledgerRead: State;
   readonly redis: State;
+  /** Whether the orders of operators can be read. */
+  readonly orders: State;
 };
 
 type Deps = {
@@ -43,15 +46,22 @@ type Deps = {
   readonly clock: Pick<TokenClock, 'problem'>;
   readonly records: Pick<Records, 'problem' | 'replica'>;
   readonly redis: Pick<SharedRedis, 'problem'> | undefined;
+  readonly orders: Pick<FollowedOrders, 'of' | 'problem'>;
   readonly manifests: ReadonlyMap<string, PackageManifest>;
 };
 
+const STOPPED: State = { state: 'down', code: 'not_registered', detail: 'stopped by an operator (webdist keys stop)' };
+
 /** The health of the service as its parts last reported it. */
-export function healthOf(config: Config, { keys, clock, records, redis, manifests }: Deps): Health {
+export function healthOf(config: Config, { keys, clock, records, redis, orders, manifests }: Deps): Health {
   const { problem } = clock;
-  const apps = keys.apps.map((one) => [one.app.bundleId, appHealth(one, manifests.get(one.app.appleItemId))] as const);
+  const isStopped = ({ app }: AppRegistration) => orders.of(app).isStopped;
+  const apps = keys.apps.map((one) => {
+    const health = appHealth(one, manifests.get(one.app.appleItemId));
+    return [one.app.bundleId, isStopped(one) ? { ...health, registration: STOPPED } : health] as const;
+  });
   return {
-    ready: !problem && keys.apps.some(({ canSign }) => canSign),
+    ready: !problem && keys.apps.some((one) => one.canSign && !isStopped(one)),
     mode: config.mode,
     apps: Object.fromEntries(apps),
     domain: domainState(config, keys.domain.state),
@@ -59,6 +69,7 @@ export function healthOf(config: Config, { keys, clock, records, redis, manifest
     ledger: ledgerState(config, records.problem),
     ledgerRead: replicaState(records.replica),
     redis: redis ? dependencyState(redis.problem) : { state: 'off' },
+    orders: dependencyState(orders.problem),
   };
 }
 

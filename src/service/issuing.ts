@@ -4,10 +4,11 @@
  */
 
 import type { AppConfig, Config } from '../config/config.ts';
-import { isWebdistError } from '../errors.ts';
+import { isWebdistError, WebdistError } from '../errors.ts';
 import { type Install, type Issued, issue } from '../install-token/issue.ts';
 import type { Nonces } from '../install-token/nonce.ts';
 import type { Metrics } from '../metrics.ts';
+import type { FollowedOrders } from '../orders/follow.ts';
 import type { Catalogue } from '../packages/catalogue.ts';
 import type { Keys } from '../registration/keys.ts';
 import type { AuditTrail } from './audit-trail.ts';
@@ -32,19 +33,22 @@ type Deps = {
   readonly records: Pick<Records, 'decide' | 'addIssued'>;
   readonly nonces: Pick<Nonces, 'seal'>;
   readonly hash: (subject: Subject) => SubjectHash;
-  readonly catalogue: Pick<Catalogue, 'currentIdOf'>;
+  readonly catalogue: Pick<Catalogue, 'currentIdOf' | 'offerOf'>;
+  readonly orders: Pick<FollowedOrders, 'of' | 'ensureFresh'>;
   readonly metrics: Metrics;
   readonly audit: Pick<AuditTrail, 'record'> | undefined;
   readonly clock: TokenClock;
 };
 
-/** Returns `issue`, which throws `not_registered`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
+/** Returns `issue`, which throws `not_registered`, `version_held`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
 export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetimeSeconds'>, deps: Deps) {
-  const { keys, records, nonces, hash, catalogue, metrics, audit, clock } = deps;
+  const { keys, records, nonces, hash, catalogue, orders, metrics, audit, clock } = deps;
   const timed = timedSigners(metrics);
   const issueDeps = {
     async keyFor(app: Install['app']) {
       await keys.ensureFresh();
+      const reading = orders.ensureFresh();
+      if (reading) await reading;
       const key = keys.keyFor(app);
       return { ...key, signer: timed(key.signer, key.keyId) };
     },
@@ -58,12 +62,19 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
     },
     lifetimeSeconds: tokenLifetimeSeconds,
   };
+  const refuseOrdered = (app: AppConfig, appleVersionId: string | undefined) => {
+    if (orders.of(app).isStopped) throw stopped();
+    if (appleVersionId !== undefined && catalogue.offerOf(app).held.includes(appleVersionId)) throw held();
+  };
   return async ({ app, subject, caller, ...request }: IssueRequest): Promise<IssuedInstall> => {
     const tag = subject && hash(subject).tag;
     const subjectTag = tag === undefined ? undefined : tagText(tag);
     const appleVersionId = request.appleVersionId ?? catalogue.currentIdOf(app);
     try {
+      refuseOrdered(app, appleVersionId);
       const issued = await issue({ ...request, app, subject: tag, appleVersionId }, issueDeps);
+      // Signing takes its time, and an order is in force from the moment it is known here.
+      refuseOrdered(app, appleVersionId);
       metrics.installTokens.inc({ app: app.bundleId, dtype: issued.dtype, result: 'issued' });
       audit?.record({ app, issued, subjectTag, caller });
       return { ...issued, subjectTag };
@@ -74,3 +85,15 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
     }
   };
 }
+
+const ORDERED_SECONDS = 60;
+
+const stopped = () =>
+  new WebdistError('not_registered', 'The operator has stopped signing for this app.', {
+    retryAfterSeconds: ORDERED_SECONDS,
+  });
+
+const held = () =>
+  new WebdistError('version_held', 'This version is on hold, and there is no other.', {
+    retryAfterSeconds: ORDERED_SECONDS,
+  });

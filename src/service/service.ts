@@ -8,6 +8,8 @@ import { openNonces } from '../install-token/nonce.ts';
 import type { EvidenceKind } from '../ledger/rule.ts';
 import { type Metrics, openMetrics } from '../metrics.ts';
 import type { AuthorizationServer } from '../oauth/authorization-server.ts';
+import { followOrders } from '../orders/follow.ts';
+import { openOrderStore } from '../orders/store.ts';
 import { type Catalogue, openCatalogue } from '../packages/catalogue.ts';
 import { systemClock } from '../registration/clock.ts';
 import { openKeys } from '../registration/keys.ts';
@@ -20,6 +22,7 @@ import { jwksOf } from './jwks.ts';
 import { type Evidence, openRecords } from './records.ts';
 import { openRedis, type SharedRedis } from './redis.ts';
 import { observeRegistration } from './registration-observer.ts';
+import { offersBy, replicaReport } from './replica.ts';
 import { derivedKey, ledgerSecret } from './secret.ts';
 import { type Subject, type SubjectHash, subjectHashes } from './subject.ts';
 import { openTokenClock } from './token-clock.ts';
@@ -92,6 +95,8 @@ export async function openService(
   const observer = observeRegistration(metrics, tracing);
   const keys = await openKeys(config, { env, log, observer, autoReconcile, clock: { ...systemClock, now } });
   opening.defer(() => keys.close());
+  const orders = await followOrders({ store: await openOrderStore(config), log, now });
+  opening.defer(() => orders.close());
   const { redisUrl } = config.rateLimit;
   const redis = redisUrl
     ? await openRedis(redisUrl, { key: derivedKey(secret, 'rate limit'), metrics, log })
@@ -99,7 +104,12 @@ export async function openService(
   opening.defer(async () => redis?.close());
   const audit = await openAuditTrail(config.auditFile, { metrics, log });
   opening.defer(async () => audit?.close());
-  const catalogue = openCatalogue({ apps: config.apps, folder: config.packages, log });
+  const catalogue = openCatalogue({
+    apps: config.apps,
+    folder: config.packages,
+    offerOf: offersBy(config.apps, orders),
+    log,
+  });
   opening.defer(() => catalogue.close());
   const oauthKey = derivedKey(secret, 'device oauth');
   const authorizationServer = await openAuthorization(config.deviceSide.oauth, { key: oauthKey, redis, now });
@@ -111,6 +121,7 @@ export async function openService(
     nonces,
     hash: hashSubject,
     catalogue,
+    orders,
     metrics,
     audit,
     clock,
@@ -120,12 +131,17 @@ export async function openService(
     issue,
     confirm: (kind, evidence) => records.confirm(kind, evidence, Math.floor(clock.now() / 1000)),
     jwks: () => jwksOf(keys),
-    health: () => healthOf(config, { keys, clock, records, redis, manifests: catalogue.manifests }),
+    health: () => healthOf(config, { keys, clock, records, redis, orders, manifests: catalogue.manifests }),
     async reconcile() {
       await Promise.all([keys.reconcile(), catalogue.refresh()]);
     },
     close: () => opened.disposeAsync(),
   };
+  if (autoReconcile)
+    orders.join(
+      () => replicaReport(service.health(), keys, catalogue),
+      () => void catalogue.refresh(),
+    );
   return {
     service,
     serverDeps: { service, config, metrics, catalogue, redis, authorizationServer, hashSubject, now, tracing, log },

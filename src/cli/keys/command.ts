@@ -49,8 +49,31 @@ export function keysCommand(): Command {
         .action(async (id, options) => (await work()).removeKey(id, options)),
     )
     .addCommand(rotateCommand())
+    .addCommand(stopCommand())
+    .addCommand(resumeCommand())
     .addHelpText('after', '\nExample:\n  $ webdist keys list');
 }
+
+const orders = () => import('./orders.ts');
+const APP = 'bundle id or AppleItemID (default: the only app)';
+const WAIT = 'return when every running service follows the order';
+
+const stopCommand = (): Command =>
+  new Command('stop')
+    .description('make every running service stop signing for an app within a second; changes nothing at Apple')
+    .option('--app <app>', APP)
+    .option('--wait', WAIT)
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  $ webdist keys stop --app com.example.camping --wait')
+    .action(async (options) => (await orders()).stopKey(options));
+
+const resumeCommand = (): Command =>
+  new Command('resume')
+    .description('make running services sign for an app again')
+    .option('--app <app>', APP)
+    .option('--wait', WAIT)
+    .option('--json', 'print JSON')
+    .action(async (options) => (await orders()).resumeKey(options));
 
 function rotateCommand(): Command {
   return new Command('rotate')

@@ -41,5 +41,32 @@ export function packagesCommand(): Command {
         .option('--port <number>', 'port to listen on', portNumber, 8081)
         .action(async (options) => (await work()).servePackages(options)),
     )
+    .addCommand(
+      orderCommand('hold', 'give this version to no device: no link, restore or update').action(
+        async (version, options) => (await orders()).holdVersion(version, options),
+      ),
+    )
+    .addCommand(
+      orderCommand('resume', 'give a held version to devices again').action(async (version, options) =>
+        (await orders()).resumeVersion(version, options),
+      ),
+    )
+    .addCommand(
+      orderCommand('use', 'give this version to every device; "newest" goes back to the newest').action(
+        async (version, options) => (await orders()).useVersion(version, options),
+      ),
+    )
     .addHelpText('after', '\nExample:\n  $ webdist packages pull && webdist packages verify');
 }
+
+const orders = () => import('./orders.ts');
+
+/** A command that running services follow. */
+const orderCommand = (name: string, description: string): Command =>
+  new Command(name)
+    .description(`on every running service, within a second: ${description}`)
+    .argument('<version>', 'AppleVersionID, or a version in the packages folder such as 1.4.0')
+    .option('--app <app>', 'bundle id or AppleItemID (default: the only app)')
+    .option('--wait', 'return when every running service follows the order')
+    .option('--json', 'print JSON')
+    .addHelpText('after', `\nExample:\n  $ webdist packages ${name} 6500000102 --wait`);

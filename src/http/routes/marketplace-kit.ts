@@ -16,6 +16,7 @@ import {
   UPDATES_PATH,
 } from '../../marketplace-kit/configuration.ts';
 import { RESTORE_EVIDENCE, restoreDtype, UPDATE_DTYPE } from '../../marketplace-kit/restore-dtype.ts';
+import { withHeld } from '../../marketplace-kit/rollout.ts';
 import type { Grant } from '../../oauth/sealed.ts';
 import type { IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
@@ -136,6 +137,7 @@ function answerDeps(
       const app = offered.get(appleItemId);
       if (!app) return undefined;
       const known = catalogue.versionsOf(app);
+      const { held, used } = catalogue.offerOf(app);
       // Until the manifest has been read, only the package's URL is known, and the requested version is the one that
       // the link named.
       const assumed = app.packageUrl ? [{ appleVersionId: requested, packageUrl: app.packageUrl }] : [];
@@ -143,7 +145,8 @@ function answerDeps(
       return {
         appShareUrl: app.appShareUrl,
         versions: isKnown ? known : assumed,
-        rules: app.versions ?? {},
+        rules: withHeld(app.versions ?? {}, held),
+        used,
         async issue(chosen) {
           const claims = claimsFor(grant, app, Math.floor(now() / 1000));
           const { subject } = grant;

@@ -1,0 +1,97 @@
+/** Gives an order to all running services, and waits until they follow it, for `keys` and `packages`. */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { dataDirOf, knownAppSettings, ledgerSettings, processSettings } from '../config/config.ts';
+import { WebdistError } from '../errors.ts';
+import type { Order, Orders } from '../orders/orders.ts';
+import { openOrderStore } from '../orders/store.ts';
+import type { OrderStore, Replica } from '../orders/store-contract.ts';
+import { type JsonOption, print, say } from './terminal.ts';
+
+/** An app, by the ids that the orders and people use. */
+export type NamedApp = { readonly appleItemId: string; readonly bundleId: string };
+
+export type OrderOptions = JsonOption & { readonly app?: string; readonly wait?: boolean };
+
+/** A service that reported nothing for this long has ended or hangs; no command waits for it. */
+export const SILENT_SECONDS = 6;
+/** How long a command waits for the services that run. */
+const WAIT_MS = 10_000;
+const POLL_MS = 50;
+
+/** Opens the order store that the configured ledger says, and closes it after `work`. */
+export async function withOrders<T>(work: (store: OrderStore) => Promise<T>): Promise<T> {
+  const read = processSettings();
+  const store = await openOrderStore({ dataDir: dataDirOf(read.values), ledger: ledgerSettings(read).ledger });
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Gives the order that `orderFor` makes for the app named, and prints what came of it. Throws `state_invalid` when a running service does not follow it in time. */
+export async function giveOrder(
+  { app: name, wait, json }: OrderOptions,
+  orderFor: (app: NamedApp) => Order | Promise<Order>,
+  done: (app: NamedApp) => string,
+): Promise<void> {
+  await withOrders(async (store) => {
+    const app = appNamed(name, await store.replicas());
+    const orders = await store.change(await orderFor(app));
+    const following = wait ? await followers(store, orders) : [];
+    const ids = following.map(({ id }) => id);
+    print({ app: app.bundleId, revision: orders.revision, ...(wait && { following: ids }) }, json, [
+      done(app),
+      wait
+        ? `Followed by ${ids.length} running ${ids.length === 1 ? 'service' : 'services'}.`
+        : 'Running services follow within a second; see webdist status.',
+    ]);
+  });
+}
+
+/** The app of this name, among those configured here and those that running services report. */
+function appNamed(name: string | undefined, replicas: readonly Replica[]): NamedApp {
+  const known = new Map<string, NamedApp>();
+  for (const { appleItemId, bundleId } of [
+    ...knownAppSettings(processSettings()).apps,
+    ...replicas.flatMap(({ apps }) => apps),
+  ])
+    known.set(appleItemId, { appleItemId, bundleId });
+  const apps = [...known.values()];
+  if (name === undefined && apps.length === 1 && apps[0]) return apps[0];
+  const app = apps.find(({ appleItemId, bundleId }) => appleItemId === name || bundleId === name);
+  if (app) return app;
+  throw new WebdistError(
+    'usage_invalid',
+    name === undefined ? `${apps.length} apps are known here.` : `No app "${name}" is known here.`,
+    {
+      hint:
+        apps.length === 0
+          ? 'Run this with the settings of the service, or while it runs.'
+          : `Use --app with one of: ${apps.map(({ bundleId }) => bundleId).join(', ')}.`,
+    },
+  );
+}
+
+/** Waits until every running service follows the orders; returns those services. */
+async function followers(store: OrderStore, { revision }: Orders): Promise<readonly Replica[]> {
+  const end = Date.now() + WAIT_MS;
+  for (;;) {
+    const running = (await store.replicas()).filter(({ silentSeconds }) => silentSeconds <= SILENT_SECONDS);
+    const behind = running.filter((replica) => replica.revision < revision);
+    if (behind.length === 0) {
+      if (running.length === 0) say('No service is running; the order is in force for the next one that starts.');
+      return running;
+    }
+    if (Date.now() > end)
+      throw new WebdistError(
+        'state_invalid',
+        `The order is stored, but not followed by ${behind.map(({ id }) => id).join(', ')}.`,
+        {
+          hint: 'See webdist status, and the log of that service.',
+        },
+      );
+    await delay(POLL_MS);
+  }
+}

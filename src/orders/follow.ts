@@ -1,0 +1,110 @@
+/**
+ * A service's view of the orders: it reads them four times a second, and before it issues a token when its last read is too
+ * old, as after a pause of the whole process. While they cannot be read, those last known stay in force.
+ */
+
+import type { Logger } from 'pino';
+import { type AppOrders, NO_ORDERS, type Orders, ordersFor } from './orders.ts';
+import type { OrderStore, ReplicaReport } from './store-contract.ts';
+
+export interface FollowedOrders {
+  /** The orders for an app, as last read. */
+  of(app: { readonly appleItemId: string }): AppOrders;
+  /** Undefined when the last read is fresh, which it nearly always is. Never throws. */
+  ensureFresh(): Promise<void> | undefined;
+  /** Why the orders cannot be read. */
+  readonly problem: string | undefined;
+  /** Starts reporting this service to the store; `changed` is called with every change of the orders. */
+  join(own: () => OwnReport, changed: () => void): void;
+  close(): Promise<void>;
+}
+
+/** What a service knows of itself; the rest of the report is known here. */
+export type OwnReport = Omit<ReplicaReport, 'revision' | 'since'>;
+
+const READ_MS = 250;
+const FRESH_MS = 750;
+const REPORT_MS = 2000;
+
+export type FollowDeps = {
+  readonly store: OrderStore;
+  readonly log: Logger;
+  /** Milliseconds since 1970, for the report. */
+  readonly now: () => number;
+};
+
+/** Reads the orders once, then until `close`. Throws `state_invalid` when neither the store nor its copy can be read. */
+export async function followOrders({ store, log, now }: FollowDeps): Promise<FollowedOrders> {
+  let orders: Orders = NO_ORDERS;
+  let since = new Date(now()).toISOString();
+  let problem: string | undefined;
+  let readAt = Number.NEGATIVE_INFINITY;
+  let reading: Promise<void> | undefined;
+  let own: (() => OwnReport) | undefined;
+  let onChange: (() => void) | undefined;
+  let reportedAt = Number.NEGATIVE_INFINITY;
+  let reporting: Promise<void> | undefined;
+
+  const report = () => {
+    if (!own || reporting) return;
+    reportedAt = performance.now();
+    // A report that is lost is written again soon, and `webdist status` shows the silence.
+    reporting = store
+      .report({ ...own(), revision: orders.revision, since })
+      .catch(() => undefined)
+      .finally(() => {
+        reporting = undefined;
+      });
+  };
+  const follow = (next: Orders) => {
+    if (next.revision === orders.revision) return;
+    orders = next;
+    since = new Date(now()).toISOString();
+    log.info({ event: 'orders_followed', revision: orders.revision, apps: orders.apps }, 'following new orders');
+    reportedAt = Number.NEGATIVE_INFINITY;
+    onChange?.();
+  };
+  const readOnce = async () => {
+    const began = performance.now();
+    try {
+      follow(await store.read());
+      readAt = began;
+      if (problem !== undefined) log.info({ event: 'orders_readable' }, 'the orders can be read again');
+      problem = undefined;
+    } catch (err) {
+      if (problem === undefined)
+        log.error({ event: 'orders_unreadable', err }, 'the orders cannot be read; those last known stay in force');
+      problem = 'They cannot be read; those last known stay in force.';
+    }
+    if (performance.now() - reportedAt >= REPORT_MS) report();
+  };
+  const read = () => {
+    reading ??= readOnce().finally(() => {
+      reading = undefined;
+    });
+    return reading;
+  };
+
+  await read();
+  if (problem !== undefined) follow(await store.remembered());
+  const polling = setInterval(read, READ_MS).unref();
+  return {
+    of: ({ appleItemId }) => ordersFor(orders, appleItemId),
+    ensureFresh: () => (problem === undefined && performance.now() - readAt > FRESH_MS ? read() : undefined),
+    get problem() {
+      return problem;
+    },
+    join(described, changed) {
+      own = described;
+      onChange = changed;
+      report();
+    },
+    async close() {
+      clearInterval(polling);
+      await reading;
+      await reporting;
+      if (own) await store.leave(own().id).catch(() => undefined);
+      await store.close();
+    },
+  };
+}

@@ -1,0 +1,67 @@
+/**
+ * What operators ordered for running services: which apps must not be signed for, which versions no device gets, and which
+ * version every device gets. A plain value; `obey` is pure.
+ */
+
+import { z } from 'zod';
+
+const appOrders = z.object({
+  /** No token is issued for the app. */
+  isStopped: z.boolean().default(false),
+  /** The AppleVersionIDs that no device gets. */
+  held: z.array(z.string()).default([]),
+  /** The AppleVersionID that links and updates give to every device; absent: the newest. */
+  used: z.string().optional(),
+});
+
+const orders = z.object({
+  /** Grows with every change; 0 before the first. */
+  revision: z.int(),
+  /** By AppleItemID. */
+  apps: z.record(z.string(), appOrders),
+});
+
+/** The orders for one app. */
+export type AppOrders = Readonly<z.output<typeof appOrders>>;
+/** All orders in force. */
+export type Orders = { readonly revision: number; readonly apps: Readonly<Record<string, AppOrders>> };
+
+/** One order, for one app. */
+export type Order = { readonly appleItemId: string } & (
+  | { readonly act: 'stop' | 'start' }
+  | { readonly act: 'hold' | 'release'; readonly appleVersionId: string }
+  | { readonly act: 'use'; readonly appleVersionId: string | undefined }
+);
+
+export const NO_ORDERS: Orders = { revision: 0, apps: {} };
+
+const NONE: AppOrders = { isStopped: false, held: [] };
+
+/** The orders for an app. */
+export const ordersFor = ({ apps }: Orders, appleItemId: string): AppOrders => apps[appleItemId] ?? NONE;
+
+/** The orders after one more; the same object when that changes nothing. */
+export function obey(before: Orders, order: Order): Orders {
+  const current = ordersFor(before, order.appleItemId);
+  const next = { ...current, ...changeOf(current, order) };
+  if (JSON.stringify(next) === JSON.stringify(current)) return before;
+  return { revision: before.revision + 1, apps: { ...before.apps, [order.appleItemId]: next } };
+}
+
+function changeOf({ held }: AppOrders, order: Order): Partial<AppOrders> {
+  switch (order.act) {
+    case 'stop':
+      return { isStopped: true };
+    case 'start':
+      return { isStopped: false };
+    case 'hold':
+      return { held: [...new Set([...held, order.appleVersionId])] };
+    case 'release':
+      return { held: held.filter((id) => id !== order.appleVersionId) };
+    case 'use':
+      return { used: order.appleVersionId };
+  }
+}
+
+/** Parses stored orders. Throws when the text is not that. */
+export const parseOrders = (text: string): Orders => orders.parse(JSON.parse(text));

@@ -1,0 +1,52 @@
+/** What every store of operators' orders offers: the channel between the commands and the running services. */
+
+import { z } from 'zod';
+import type { Order, Orders } from './orders.ts';
+
+const report = z.object({
+  /** Host name and process id. */
+  id: z.string(),
+  version: z.string(),
+  /** RFC 3339. */
+  startedAt: z.string(),
+  isReady: z.boolean(),
+  /** The revision of the orders that it follows, and since when (RFC 3339). */
+  revision: z.int(),
+  since: z.string(),
+  apps: z.array(
+    z.object({
+      appleItemId: z.string(),
+      bundleId: z.string(),
+      keyId: z.string().nullable(),
+      /** The AppleVersionID that links install. */
+      appleVersionId: z.string().nullable(),
+    }),
+  ),
+});
+
+/** What one running service reports about itself. */
+export type ReplicaReport = Readonly<z.output<typeof report>>;
+/** The report, and how long ago it was written, by the store's own clock. */
+export type Replica = ReplicaReport & { readonly silentSeconds: number };
+
+/** Parses a stored report. Throws when the text is not one. */
+export const parseReport = (text: string): ReplicaReport => report.parse(JSON.parse(text));
+
+/** Reports older than this are deleted: their services were killed. */
+export const FORGET_SECONDS = 900;
+
+/** Every method but `close` throws `state_invalid` or `ledger_unavailable` when the store cannot be used. */
+export interface OrderStore {
+  /** The orders in force. */
+  read(): Promise<Orders>;
+  /** The orders that this machine last read, for a start while the store cannot be read. */
+  remembered(): Promise<Orders>;
+  /** Adds an order; returns the orders then in force. Commands that run at once are applied one after the other. */
+  change(order: Order): Promise<Orders>;
+  /** Writes this service's report, replacing its previous one. */
+  report(report: ReplicaReport): Promise<void>;
+  /** Deletes the report of a service that ends. */
+  leave(id: string): Promise<void>;
+  replicas(): Promise<Replica[]>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,17 @@
+/** Opens the order store that fits the ledger: where replicas share the ledger, they share this too. */
+
+import type { Config } from '../config/config.ts';
+import { ledgerBackend } from '../ledger/ledger.ts';
+import type { OrderStore } from './store-contract.ts';
+import { openFileOrderStore } from './store-file.ts';
+
+/** Throws what opening the database of a shared ledger throws: `config_invalid`, `state_invalid`. */
+export async function openOrderStore({
+  dataDir,
+  ledger,
+}: Pick<Config, 'dataDir'> & { readonly ledger: { readonly url: string } }): Promise<OrderStore> {
+  const file = openFileOrderStore(dataDir);
+  if (!ledgerBackend(ledger.url).isShared) return file;
+  const { openPostgresOrderStore } = await import('./store-postgres.ts');
+  return openPostgresOrderStore(ledger.url, file);
+}

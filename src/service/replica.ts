@@ -1,0 +1,46 @@
+/** What operators ordered, as the service's parts use it, and what this service reports to operators. */
+
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { AppConfig } from '../config/config.ts';
+import type { FollowedOrders, OwnReport } from '../orders/follow.ts';
+import type { Catalogue, CatalogueOptions } from '../packages/catalogue.ts';
+import type { Keys } from '../registration/keys.ts';
+import { version } from '../version.ts';
+import type { Health } from './health.ts';
+
+/** The versions on hold, by configuration and by order, and the version to use. */
+export function offersBy(apps: readonly AppConfig[], orders: Pick<FollowedOrders, 'of'>): CatalogueOptions['offerOf'] {
+  const configured = new Map(
+    apps.map(({ appleItemId, versions = {} }) => [
+      appleItemId,
+      Object.keys(versions).filter((id) => 'hold' in (versions[id] ?? {})),
+    ]),
+  );
+  return (app) => {
+    const { held, used } = orders.of(app);
+    return { held: [...held, ...(configured.get(app.appleItemId) ?? [])], used };
+  };
+}
+
+const startedAt = new Date().toISOString();
+/** Names the process; the last part tells apart two processes with one id, such as before and after a restart in a container. */
+const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`;
+
+/** What `webdist status` shows of this service. */
+export const replicaReport = (
+  { ready }: Health,
+  { apps }: Pick<Keys, 'apps'>,
+  catalogue: Pick<Catalogue, 'currentIdOf'>,
+): OwnReport => ({
+  id,
+  version,
+  startedAt,
+  isReady: ready,
+  apps: apps.map(({ app, canSign, state }) => ({
+    appleItemId: app.appleItemId,
+    bundleId: app.bundleId,
+    keyId: (canSign && state.registered?.keyId) || null,
+    appleVersionId: catalogue.currentIdOf(app) ?? null,
+  })),
+});
