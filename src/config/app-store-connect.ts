@@ -9,7 +9,7 @@ import type { SettingName, Values } from './settings.ts';
 
 const privateKeyNames = ['ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_PATH', 'ASC_PRIVATE_KEY_B64'] as const;
 
-/** The settings that are read here. */
+/** The settings that this file reads. */
 export const appStoreConnectNames: readonly SettingName[] = [
   'ASC_KEY_ID',
   'ASC_ISSUER_ID',
@@ -17,7 +17,7 @@ export const appStoreConnectNames: readonly SettingName[] = [
   'ASC_BASE_URL',
 ];
 
-/** The settings to call App Store Connect with; whatever is missing is added to `problems`. */
+/** Returns the settings for calls to App Store Connect. Adds a problem to `problems` for each missing one. */
 export function appStoreConnectOf({ values, given }: Read, problems: Problem[]) {
   const keys = privateKeyNames.filter((name) => given.has(name));
   if (keys.length > 1) problems.push({ variable: keys[0] ?? '', message: `set only one of ${keys.join(', ')}` });
@@ -36,7 +36,7 @@ export function appStoreConnectOf({ values, given }: Read, problems: Problem[]) 
   };
 }
 
-/** What is set of the API key, none of it required; `privateKey` is a locator. */
+/** Returns the settings of the API key that are set; none is required. `privateKey` is a locator. */
 export function apiKeyIn({ values, given }: Read) {
   return {
     baseUrl: values.ASC_BASE_URL,
@@ -47,7 +47,7 @@ export function apiKeyIn({ values, given }: Read) {
   };
 }
 
-/** The locator of the API key, in whichever way it was given. A PEM stays in the environment. */
+/** Returns the locator of the API key, from any of the settings that can give it. A PEM stays in the environment. */
 function locatorOf(values: Values): string {
   if (values.ASC_PRIVATE_KEY_PATH) return pathToFileURL(resolve(values.ASC_PRIVATE_KEY_PATH)).href;
   const name = values.ASC_PRIVATE_KEY_B64 ? 'ASC_PRIVATE_KEY_B64' : 'ASC_PRIVATE_KEY';

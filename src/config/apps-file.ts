@@ -7,7 +7,7 @@ import { marketplaceKitOverride, versionRules } from './device-side.ts';
 import { absoluteUrl, appleId, bundleId, domainName, locators, readableUrl } from './forms.ts';
 import type { Problem } from './problems.ts';
 
-/** YAML reads an unquoted id as a number; as a bigint it keeps every digit. */
+/** YAML reads an unquoted id as a number. As a bigint, it keeps every digit. */
 const idAsWritten = z
   .union([z.string(), z.bigint()], 'expected a decimal number, such as "6473805491"')
   .transform(String)
@@ -30,15 +30,16 @@ const configFile = z.strictObject({
   apps: z.array(appEntry).min(1, 'expected at least one app'),
 });
 
-/** One app as the operator describes it. */
+/** One entry of `apps`. */
 export type AppEntry = { readonly [K in keyof z.output<typeof appEntry>]: z.output<typeof appEntry>[K] };
 
-/** Reads the file at `path`; with anything wrong in it, adds every problem to `problems` and returns undefined. */
+/** Reads the file at `path`. If anything in it is wrong, adds every problem to `problems`, and returns undefined. */
 export function readConfigFile(path: string, problems: Problem[]): z.output<typeof configFile> | undefined {
   const report = (message: string) => problems.push({ variable: 'WEBDIST_CONFIG', message });
   let content: unknown;
   try {
-    // Loaded only here: it is a twentieth of what a start loads. Its warnings would print pieces of the file on stderr.
+    // The parser is loaded only here, because it is a twentieth of what start-up loads. `logLevel: 'error'`: its
+    // warnings would print parts of the file on stderr.
     const { parse } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
     content = parse(readFileSync(path, 'utf8'), { intAsBigInt: true, logLevel: 'error' });
   } catch (error) {

@@ -1,4 +1,4 @@
-/** The domain and the apps: one app in variables, or several in the file of `WEBDIST_CONFIG`. */
+/** Reads the domain and the apps: one app from variables, or several from the file of `WEBDIST_CONFIG`. */
 
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -15,7 +15,7 @@ type Apps = { readonly domain: string; readonly apps: readonly AppConfig[] };
 
 const required = ['WEBDIST_DOMAIN', 'WEBDIST_APPLE_ITEM_ID', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY'] as const;
 
-/** The settings of a single app; with `WEBDIST_CONFIG`, they are in the file. */
+/** The settings of a single app. With `WEBDIST_CONFIG`, they are in the file instead. */
 const ofOneApp = [
   'WEBDIST_APPLE_ITEM_ID',
   'WEBDIST_BUNDLE_ID',
@@ -29,11 +29,11 @@ const ofOneApp = [
 /** The settings that `appsOf` and `knownApps` read. */
 export const appNames: readonly SettingName[] = ['WEBDIST_CONFIG', 'WEBDIST_DOMAIN', ...ofOneApp];
 
-/** The domain and the apps; whatever is missing is added to `problems`. */
+/** Returns the domain and the apps. Adds a problem to `problems` for each missing value. */
 export function appsOf(read: Read, problems: Problem[]): Apps {
   const { values, given } = read;
   if (values.WEBDIST_CONFIG === undefined) {
-    // A value that was given and is malformed already has a problem.
+    // A malformed value already has a problem.
     for (const name of required.filter((name) => !given.has(name)))
       problems.push({ variable: name, message: `is required: ${settings[name].about}` });
     return { domain: values.WEBDIST_DOMAIN ?? '', apps: [withPulledPackage(appIn(values), values)] };
@@ -47,7 +47,7 @@ export function appsOf(read: Read, problems: Problem[]): Apps {
   return { domain: domain ?? '', apps: apps.map((app) => withPulledPackage(app, values)) };
 }
 
-/** The domain and the apps as far as they are set. An app has at least an AppleItemID and a bundle id. */
+/** Returns the domain and the apps, if they are set. An app has at least an AppleItemID and a bundle id. */
 export function knownApps(read: Read, problems: Problem[]): Apps {
   const { values } = read;
   const { domain, apps } =
@@ -67,7 +67,7 @@ function appsInFile(path: string, { values, given }: Read, problems: Problem[]) 
       variable: 'WEBDIST_DOMAIN',
       message: 'is also set in the file of WEBDIST_CONFIG; set one of them',
     });
-  // A file that cannot be read has its own problem.
+  // A file that cannot be read already has a problem.
   return { domain: values.WEBDIST_DOMAIN ?? (file ? file.domain : ''), apps: file?.apps ?? [] };
 }
 
@@ -81,7 +81,7 @@ const appIn = (values: Values): AppConfig => ({
   appShareUrl: values.WEBDIST_APP_SHARE_URL,
 });
 
-/** Where the website serves the folder of pulled packages, an app without a package URL is linked to it. */
+/** If the website serves the folder of pulled packages, an app without a package URL gets its URL in that folder. */
 function withPulledPackage(app: AppConfig, values: Values): AppConfig {
   const { dir, url } = packagesIn(values);
   if (url === undefined || app.packageUrl !== undefined) return app;
@@ -93,7 +93,10 @@ function withPulledPackage(app: AppConfig, values: Values): AppConfig {
   };
 }
 
-/** Package URLs that are accepted but from which no device installs (docs/apple-facts.md §2.3, §10 lines 4 to 6). */
+/**
+ * Returns warnings about package URLs that are valid, but from which no device installs (docs/apple-facts.md §2.3, §10
+ * lines 4 to 6).
+ */
 export const packageUrlWarnings = ({ domain, apps }: Apps, given: Read['given']): Problem[] =>
   apps.flatMap(({ bundleId, packageUrl }) => {
     if (packageUrl === undefined || !URL.canParse(packageUrl)) return [];

@@ -1,7 +1,7 @@
 /**
- * Everything an operator configured, as one frozen object. `config/` is the only reader of `process.env`: it reads the
- * environment once (`readSettings`), and every function here takes what was read. They throw `config_invalid` with
- * every problem of the settings that they need, and no error holds a value.
+ * Assembles everything that an operator configured into one frozen object. Only `config/` reads `process.env`. It does
+ * so once (`readSettings`), and every function here takes the result. The functions throw `config_invalid` with all
+ * problems of the settings that they need. No error contains a value.
  */
 
 import { resolve } from 'node:path';
@@ -17,18 +17,18 @@ import { tracingOf } from './tracing.ts';
 
 export type { AppConfig };
 
-/** Everything an operator configured. Plain and frozen. Holds secrets: never log it. */
+/** Everything an operator configured. Plain and frozen. Contains secrets; never log it. */
 export type Config = Readonly<ReturnType<typeof assemble>>;
 
-/** The configuration in an environment. */
+/** Returns the configuration in an environment. */
 export const readConfig = (env: Environment): Config => configOf(readSettings(env));
 
-/** The environment of this process, for locators, which name variables, and for the variables of vendors. */
+/** The environment of this process, for locators that name variables, and for the variables of vendors. */
 export const processEnvironment = (): Environment => process.env;
 
 let ofProcess: Read | undefined;
 
-/** The settings of this process, read the first time. */
+/** The settings of this process. They are read at the first call. */
 export function processSettings(): Read {
   ofProcess ??= readSettings(process.env);
   return ofProcess;
@@ -43,9 +43,9 @@ export function configOf(read: Read): Config {
 }
 
 /**
- * What is wrong with the settings, what is ignored, the domain and apps as far as they are set, and the values of settings
- * that were not given and whose default depends on others. In sandbox mode the simulated App Store Connect provides the
- * app and the API key, so neither may be missing.
+ * Returns the problems and warnings of the settings, the domain and apps that are set, and the values of unset settings
+ * whose default depends on others. In sandbox mode, the simulated App Store Connect provides the app and the API key,
+ * so a missing one is no problem.
  */
 export function checkedSettings(read: Read) {
   const problems = [...read.problems];
@@ -67,12 +67,12 @@ export function checkedSettings(read: Read) {
 
 const DEMO_ADVICE = 'for a demo that needs no settings, set WEBDIST_MODE=sandbox';
 
-/** The values of these settings alone, for a command that needs no others. */
+/** Returns the values of these settings only, for a command that needs no others. */
 export function only<const N extends SettingName>(names: readonly N[], read: Read): Pick<Values, N> {
   return need(names, read, () => read.values);
 }
 
-/** The settings of the ledger and the data folder. */
+/** Returns the settings of the ledger and the data folder. */
 export function ledgerSettings(read: Read) {
   return need(ledgerNames, read, (problems) => ({
     dataDir: dataDirOf(read.values),
@@ -92,27 +92,27 @@ const ledgerNames: readonly SettingName[] = [
   'WEBDIST_DATA_DIR',
 ];
 
-/** The settings to call App Store Connect with. */
+/** Returns the settings for calls to App Store Connect. */
 export const appStoreConnectSettings = (read: Read) =>
   need(appStoreConnectNames, read, (problems) => appStoreConnectOf(read, problems));
 
-/** What is set of an API key for Apple's services, none of it required. */
+/** Returns the settings of an API key for Apple's services; none is required. */
 export const apiKeySettings = (read: Read) =>
   need([...appStoreConnectNames, 'WEBDIST_BUNDLE_ID'], read, () => apiKeyIn(read));
 
-/** The folder of pulled packages, where it is served, and how many versions are kept. */
+/** Returns the folder of pulled packages, the URL at which it is served, and how many versions are kept. */
 export const packagesSettings = (read: Read) =>
   need(['WEBDIST_PACKAGES_DIR', 'WEBDIST_PACKAGES_URL', 'WEBDIST_PACKAGES_KEEP', 'WEBDIST_DATA_DIR'], read, () =>
     packagesIn(read.values),
   );
 
-/** The domain and the apps as far as they are set. An app has at least an AppleItemID and a bundle id. */
+/** Returns the domain and the apps, if they are set. An app has at least an AppleItemID and a bundle id. */
 export const knownAppSettings = (read: Read) => need(appNames, read, (problems) => knownApps(read, problems));
 
 /** The data folder, an absolute path. */
 export const dataDirOf = (values: Pick<Values, 'WEBDIST_DATA_DIR'>): string => resolve(values.WEBDIST_DATA_DIR);
 
-/** Does `work`; throws for the problems that it reports, and for those of the settings named. */
+/** Runs `work`. Throws if it reports problems, or if one of the named settings has a problem. */
 function need<T>(names: readonly SettingName[], read: Read, work: (problems: Problem[]) => T): T {
   const problems = read.problems.filter((problem) => names.some((name) => concerns(problem, name)));
   const result = work(problems);
@@ -171,7 +171,7 @@ function apiKeysOf(values: Values, problems: Problem[]) {
       name,
       sha256,
       ...(tokens !== '' && { tokensPerMinute: Number(tokens) }),
-      // Valid to the end of that day.
+      // The key is valid until the end of that day.
       ...(endDate !== undefined && { expiresAtMs: Date.parse(`${endDate}T00:00:00Z`) + DAY_MS }),
     };
   });
@@ -196,12 +196,12 @@ function ledgerOf({ values, given }: Read, problems: Problem[]) {
   if (isShared && !given.has('WEBDIST_LEDGER_SECRET'))
     problems.push({
       variable: 'WEBDIST_LEDGER_SECRET',
-      message: `is required with ${name}: the same for all replicas (openssl rand -base64 32)`,
+      message: `is required with ${name}, and must be the same for all replicas (openssl rand -base64 32)`,
     });
   if (values.WEBDIST_LEDGER_READ && !loadReplica)
     problems.push({
       variable: 'WEBDIST_LEDGER_READ',
-      message: `needs WEBDIST_LEDGER=postgres://…, of which it is a replica`,
+      message: `needs WEBDIST_LEDGER=postgres://…, because it must be a replica of that database`,
     });
   return {
     url,
@@ -217,7 +217,7 @@ function countryHeaderOf({ values, given }: Read, problems: Problem[]): string |
   if (values.WEBDIST_COUNTRY_HEADER && !given.has('WEBDIST_TRUST_PROXY'))
     problems.push({
       variable: 'WEBDIST_COUNTRY_HEADER',
-      message: 'needs WEBDIST_TRUST_PROXY, or visitors could choose their country',
+      message: 'needs WEBDIST_TRUST_PROXY; otherwise visitors could choose their country',
     });
   return values.WEBDIST_COUNTRY_HEADER?.toLowerCase();
 }

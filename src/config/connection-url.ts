@@ -1,6 +1,7 @@
 /**
- * URLs of servers with a login in them, `redis://…` and `postgres://…`. Checked here, strictly, because the libraries
- * read a password with an unescaped character as part of the host or the path, or put it into an error message.
+ * URLs of servers with a login in them, `redis://…` and `postgres://…`. They are checked strictly here. With an
+ * unescaped character in a password, the libraries would read part of it as the host or the path, or quote it in an
+ * error message.
  */
 
 // The userinfo ends at the first "@" (RFC 3986 §3.2); libpq accepts several hosts, separated by commas.
@@ -19,12 +20,12 @@ export function isConnectionUrl(text: string): boolean {
     [userInfo, hosts, name, query].every(isDecodable) &&
     userInfo.split(':').length <= 2 &&
     hosts.split(',').every((host) => oneHost.test(host)) &&
-    // What looks like an option without a name is the rest of a password with a "?".
+    // A part that looks like an option without a name is the rest of a password that contains "?".
     query.split('&').every((option) => option === '' || /^[A-Za-z][\w.-]*=/.test(option))
   );
 }
 
-/** The message for a text that is not such a URL. It contains nothing of that text. */
+/** The message for a text that is not such a URL. It contains no part of the text. */
 export const ESCAPING_HINT =
   'the URL cannot be parsed; percent-encode every character of the user and the password that is not a letter or a digit (@ is %40, / is %2F, : is %3A, # is %23, ? is %3F, % is %25)';
 

@@ -1,6 +1,6 @@
 /**
- * The settings that devices depend on: what `.well-known/marketplace-kit` contains, who authorizes devices, where
- * packages are.
+ * Reads the settings for devices: the contents of `.well-known/marketplace-kit`, the authorization of devices, and the
+ * location of packages.
  */
 
 import { resolve } from 'node:path';
@@ -29,7 +29,7 @@ const wholeNumber = (min: number, max: number) =>
       `expected a whole number from ${min} to ${max}`,
     );
 
-/** What differs for one app, in `overridesByAppleItemID`. */
+/** The values that differ for one app, for `overridesByAppleItemID`. */
 export const marketplaceKitOverride = z.strictObject({
   license: licenseUrls.optional(),
   restore: absoluteUrl.optional(),
@@ -38,7 +38,7 @@ export const marketplaceKitOverride = z.strictObject({
     .optional(),
 });
 
-/** By AppleVersionID: a version that no device gets, or that only a share of the devices gets as an update. */
+/** Rules by AppleVersionID: no device gets the version, or only a share of the devices gets it as an update. */
 export const versionRules = z.record(
   appleId,
   z.union(
@@ -49,7 +49,7 @@ export const versionRules = z.record(
 
 const withoutSlash = (url: string) => url.replace(/\/+$/, '');
 
-/** The settings for devices; combinations that contradict each other are added to `problems`. */
+/** Returns the settings for devices. Adds a problem to `problems` for each contradiction. */
 export function deviceSideOf(read: Read, domain: string, problems: Problem[]) {
   const { values } = read;
   const license = {
@@ -66,7 +66,9 @@ export function deviceSideOf(read: Read, domain: string, problems: Problem[]) {
     publicUrl: withoutSlash(values.WEBDIST_PUBLIC_URL ?? `https://${domain}`),
     license,
     updatesPollingHours: values.WEBDIST_UPDATES_POLLING_HOURS,
-    /** Customers who sign in on the website have a credential; without a sign-in there is none to require by default. */
+    /**
+     * Customers who sign in on the website have a credential. Without a sign-in, no credential is required by default.
+     */
     isCredentialRequired:
       values.WEBDIST_ANONYMOUS === 'none' ||
       (values.WEBDIST_DEVICE_CREDENTIAL ?? (values.WEBDIST_AUTH_ISSUER && 'required')) === 'required',
@@ -90,7 +92,7 @@ function oauthOf({ values, given }: Read, hasLicense: boolean, problems: Problem
   if (choice === 'own' || loginUrl)
     report(
       'WEBDIST_OAUTH_TOKEN_URL',
-      "is for the website's own server; unset WEBDIST_OAUTH and WEBDIST_OAUTH_LOGIN_URL",
+      "is for the website's own OAuth server; with it, unset WEBDIST_OAUTH and WEBDIST_OAUTH_LOGIN_URL",
     );
   return {
     kind: 'website',
@@ -100,7 +102,10 @@ function oauthOf({ values, given }: Read, hasLicense: boolean, problems: Problem
   } as const;
 }
 
-/** Where pulled packages are, and the URL at which the website serves that folder; without one the service ignores it. */
+/**
+ * Returns the folder of pulled packages, and the URL at which the website serves it. Without a URL, the service ignores
+ * the folder.
+ */
 export function packagesIn(values: Values) {
   const url = values.WEBDIST_PACKAGES_URL;
   return {

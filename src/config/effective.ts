@@ -1,22 +1,22 @@
-/** What `webdist config print` shows: the effective value of every setting and where it comes from, without any secret. */
+/** Lists, for `webdist config print`, the effective value of every setting and its source, without secrets. */
 
 import { isLocator } from '../locators.ts';
 import type { Read } from './read.ts';
 import { type Setting, type SettingName, settings } from './settings.ts';
 
-/** One setting. `value` is null when it has none. */
+/** One setting. `value` is null if the setting has none. */
 export type Effective = {
   readonly name: SettingName;
   readonly value: string | null;
-  /** The variable that gave it, `NAME`, `NAME_FILE` or `WEBDIST_CONFIG`; `default`; or `not set`. */
+  /** The variable that gave the value (`NAME`, `NAME_FILE` or `WEBDIST_CONFIG`), `default`, or `not set`. */
   readonly source: string;
 };
 
 const MASK = '***';
 
 /**
- * Every setting, in the order of the table; `derived` has the defaults that depend on other settings. A malformed value is
- * not shown: its default applies until it is fixed.
+ * Returns every setting, in the order of the table. `derived` has the defaults that depend on other settings. A
+ * malformed value is not shown; the setting's default is shown instead.
  */
 export const effectiveSettings = (
   { values, given }: Pick<Read, 'values' | 'given'>,
@@ -38,12 +38,15 @@ function shown(name: SettingName, value: string | number | readonly string[]): s
   if (isSecret) return MASK;
   const items = typeof value === 'object' ? value : [String(value)];
   if (name === 'WEBDIST_API_KEYS') return items.map((item) => item.replace(/:.*/, `:${MASK}`)).join(', ');
-  // A PEM can be given here in place of its locator.
+  // These settings also accept a PEM instead of its locator.
   if (name === 'ASC_PRIVATE_KEY' && !items.every(isLocator)) return MASK;
   return items.map(withoutPassword).join(', ');
 }
 
-/** A URL or locator without the password of its login (RFC 3986 §3.2.1), its options (libpq), or its PIN (RFC 7512 §2.4). */
+/**
+ * Returns a URL or locator without the password of its login (RFC 3986 §3.2.1), its options (libpq) and its PIN (RFC
+ * 7512 §2.4).
+ */
 export const withoutPassword = (url: string): string =>
   url
     .replace(/^([a-z][a-z0-9+.-]*:\/\/[^/?#@:]*):[^/?#@]*@/i, `$1:${MASK}@`)

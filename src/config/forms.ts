@@ -6,7 +6,7 @@ import { isAppleId } from '../apple-id.ts';
 import { isLocator, LOCATOR_FORMS } from '../locators.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
 
-/** One line of text: no control characters, which only come from a file or a shell by mistake. */
+/** One line of text. Control characters are refused, because they only get into a value by mistake. */
 export const line = z.string().regex(/^\P{Cc}*$/u, 'expected one line of text, without control characters');
 
 const labels = /^(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -31,12 +31,16 @@ export const bundleId = z
 
 const isLoopback = (host: string) => ['localhost', '127.0.0.1', '[::1]'].includes(host);
 
-/** A host name without a dot belongs to a container network or a cluster: the internet has none. */
+/**
+ * A host name without a dot belongs to a container network or a cluster, because no host on the internet has such a
+ * name.
+ */
 const isNear = (host: string) => isLoopback(host) || /^[a-z][a-z0-9-]*$/.test(host);
 
 /**
- * An absolute URL with its host written out (RFC 3986). `new URL` also repairs `https:///example.com` and backslashes, which
- * a device reads as another URL or as none (docs/apple-facts.md §2.7).
+ * Matches an absolute URL that contains its host (RFC 3986). `new URL` would also accept and repair
+ * `https:///example.com` and backslashes. A device reads those as a different URL, or refuses them (docs/apple-facts.md
+ * §2.7).
  */
 const WRITTEN_OUT = /^https?:\/\/([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?([/?#][^\s\\<>"^`{|}]*)?$/i;
 
@@ -52,7 +56,10 @@ export const absoluteUrl = z
   .string()
   .refine(isWebUrl, 'expected an absolute https URL, such as https://example.com/adp/camping');
 
-/** The same, for a server that only this service calls: http also within a container network, by a name without a dot. */
+/**
+ * The same, for a server that only this service calls. http is also allowed within a container network, for a host name
+ * without a dot.
+ */
 export const serverUrl = z
   .string()
   .refine(
@@ -60,7 +67,7 @@ export const serverUrl = z
     'expected an absolute https URL, such as https://api.appstoreconnect.apple.com',
   );
 
-/** A URL that only this service reads, or a file of this machine. */
+/** A URL that only this service reads, or a file on this machine. */
 export const readableUrl = z
   .string()
   .refine(
@@ -109,7 +116,7 @@ function isAddressRange(text: string): boolean {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
 }
 
-/** `0.0.0.0/0`, `::/0` and the same written in another way; `::ffff:0:0/96` is every IPv4 address. */
+/** True for `0.0.0.0/0`, `::/0` and other spellings of them. `::ffff:0:0/96` is every IPv4 address. */
 function isEveryAddress(text: string): boolean {
   const [address = '', prefix] = text.split('/');
   if (prefix === undefined) return false;
@@ -119,8 +126,8 @@ function isEveryAddress(text: string): boolean {
 }
 
 /**
- * A server-to-server key: its name, the SHA-256 of the key, and if wanted the install tokens it may request a minute and the
- * last day on which it is valid (UTC).
+ * A server-to-server key: its name, the SHA-256 of the key, and optionally the install tokens per minute that it may
+ * request, and the last day on which it is valid (UTC).
  */
 export const apiKey = z
   .string()
@@ -176,14 +183,14 @@ export const ratio = z
   .transform(Number)
   .refine((value) => value <= 1, 'expected a number from 0 to 1');
 
-/** Longest interval between two checks for updates that makes sense, a year; the OS never checks more than once a day. */
+/** The longest useful interval between two checks for updates, a year. The OS never checks more than once a day. */
 export const MAX_POLLING_HOURS = 8760;
 
 /** One of the words given. */
 export const oneOf = <const T extends readonly [string, ...string[]]>(...values: T) =>
   z.enum(values, `expected one of: ${values.join(', ')}`);
 
-/** The same in any case, as OpenTelemetry's specification reads its variables. */
+/** The same in upper or lower case, as OpenTelemetry's specification requires for its variables. */
 export const oneOfAnyCase = <const T extends readonly [string, ...string[]]>(...values: T) =>
   z
     .string()

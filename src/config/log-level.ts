@@ -1,2 +1,5 @@
-/** Whether LOG_LEVEL asks for debugging details. Read without the other settings: the failure may concern one of them. */
+/**
+ * Whether LOG_LEVEL requests debugging details. It is read without the other settings, because they may have caused the
+ * failure.
+ */
 export const isDebugLevel = (): boolean => /^\s*(debug|trace)\s*$/.test(process.env['LOG_LEVEL'] ?? '');

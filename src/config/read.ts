@@ -1,6 +1,6 @@
 /**
- * Reads the settings of an environment, once: the text of each from `NAME` or the file of `NAME_FILE`, trimmed, and
- * its value as the table of settings describes it. Everything else is derived from the result.
+ * Reads the settings of an environment once. The text of each comes from `NAME` or from the file of `NAME_FILE`, and is
+ * trimmed. Its value has the form in the table of settings. Everything else is derived from the result.
  */
 
 import { readFileSync } from 'node:fs';
@@ -12,15 +12,15 @@ import { concerns, type Problem } from './problems.ts';
 import { isServiceVariable } from './service-variables.ts';
 import { isAmbient, type Setting, type SettingName, settings, type Values } from './settings.ts';
 
-/** What an environment holds. Holds secrets: never log it. */
+/** What an environment holds. Contains secrets; never log it. */
 export type Read = {
   readonly mode: 'production' | 'sandbox';
-  /** Every setting; where none was given, or one with a problem, its default or undefined. */
+  /** The value of every setting. If it was not given, or has a problem, the value is its default or undefined. */
   readonly values: Values;
-  /** The settings that were given, also those with a problem, and the variable that gave each: `NAME` or `NAME_FILE`. */
+  /** The settings that were given, including those with a problem, each with its variable: `NAME` or `NAME_FILE`. */
   readonly given: ReadonlyMap<SettingName, string>;
   readonly problems: readonly Problem[];
-  /** What was ignored, and why. */
+  /** The variables that were ignored, each with the reason. */
   readonly warnings: readonly Problem[];
 };
 
@@ -29,7 +29,7 @@ type Text = { readonly value: string; readonly file?: string };
 
 const names = Object.keys(settings) as SettingName[];
 
-/** Reads every setting. Never throws: what is wrong is in `problems`. */
+/** Reads every setting. Never throws; problems are listed in `problems`. */
 export function readSettings(env: Environment): Read {
   const notes: Notes = { given: new Map(), problems: [], warnings: [] };
   const values = Object.fromEntries(
@@ -41,7 +41,10 @@ export function readSettings(env: Environment): Read {
   return { mode: values.WEBDIST_MODE ?? usualMode(notes.given, env), values, ...notes };
 }
 
-/** What was read, with the settings of a sandbox below it. Its app and API key replace WEBDIST_CONFIG and ASC_*. */
+/**
+ * Adds the settings of a sandbox to those that were read. Its app and API key replace WEBDIST_CONFIG and ASC_*; other
+ * settings of the operator take precedence.
+ */
 export function withSandbox(read: Read, sandbox: Environment): Read {
   const below = readSettings(sandbox);
   const isReplaced = (name: string) => name.startsWith('ASC_') || name === 'WEBDIST_CONFIG';
@@ -67,7 +70,7 @@ export function withSandbox(read: Read, sandbox: Environment): Read {
   };
 }
 
-/** An app that is named is meant to be served to devices. */
+/** If an app is named, the operator wants to serve it to devices. */
 function usualMode(given: Read['given'], env: Environment): Read['mode'] {
   const naming = [
     'WEBDIST_CONFIG',
@@ -80,11 +83,11 @@ function usualMode(given: Read['given'], env: Environment): Read['mode'] {
   return isProduction ? 'production' : 'sandbox';
 }
 
-/** The text of one setting. An empty value counts as not set, so that a template may leave a variable empty. */
+/** Returns the text of one setting. An empty value counts as not set, so that a template may leave a variable empty. */
 function textOf(name: SettingName, env: Environment, { given, problems, warnings }: Notes): Text | undefined {
   const inline = trimmed(env[name]);
   const file = trimmed(env[`${name}_FILE`]);
-  // A Service called webdist-operator makes Kubernetes set WEBDIST_OPERATOR_PORT=tcp://….
+  // For a Service named webdist-operator, Kubernetes sets WEBDIST_OPERATOR_PORT=tcp://….
   const value = inline !== undefined && isServiceVariable(name, inline) ? undefined : inline;
   if (value !== undefined) {
     given.set(name, name);
@@ -108,13 +111,13 @@ function textOf(name: SettingName, env: Environment, { given, problems, warnings
   }
 }
 
-/** Without white space, line breaks and a byte order mark around it; undefined when nothing is left. */
+/** Removes white space, line breaks and a byte order mark at both ends. Returns undefined if nothing is left. */
 const trimmed = (text: string | undefined) => text?.trim() || undefined;
 
 const isUnknown = (name: string) =>
   name.startsWith('WEBDIST_') && !Object.hasOwn(settings, name) && !Object.hasOwn(settings, name.replace(/_FILE$/, ''));
 
-/** The value of one setting; for one that is missing or malformed its default, or undefined. */
+/** Returns the value of one setting. For a missing or malformed one, returns its default or undefined. */
 function parse(name: SettingName, text: Text | undefined, { problems, warnings }: Notes): unknown {
   const { form, default: standard }: Setting = settings[name];
   const usual = standard === undefined ? undefined : form.parse(standard);
@@ -129,13 +132,16 @@ function parse(name: SettingName, text: Text | undefined, { problems, warnings }
   return usual;
 }
 
-/** Whether a value is malformed only because of white space in it. In a list that is what separates the items. */
+/** Whether a value is malformed only because it contains white space. In a list, white space separates the items. */
 function isOneWithoutSpaces(form: Setting['form'], value: string): boolean {
   const { success, data } = form.safeParse(value.replace(/\s+/g, ''));
   return success && !Array.isArray(data);
 }
 
-/** The file of `WEBDIST_KEY_FILE` or `ASC_PRIVATE_KEY_FILE` may hold the key itself: then its path is the locator. */
+/**
+ * The file of `WEBDIST_KEY_FILE` or `ASC_PRIVATE_KEY_FILE` may contain the key itself. In that case, its path is the
+ * locator.
+ */
 function asLocator(name: SettingName, { value, file }: Text): string {
   const isKey = ['WEBDIST_KEY', 'ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_B64'].includes(name);
   return isKey && file && schemeOf(value) === undefined ? pathToFileURL(resolve(file)).href : value;

@@ -1,9 +1,9 @@
-/** The variables that Kubernetes and Docker put into a container's environment for the Services beside it. */
+/** Recognizes the variables that Kubernetes and Docker add to a container's environment for Services. */
 
 /**
- * Whether a variable is one of those: for a Service called `webdist`, `WEBDIST_SERVICE_HOST`, `WEBDIST_SERVICE_PORT`,
- * `WEBDIST_SERVICE_PORT_HTTP`, `WEBDIST_PORT=tcp://10.0.0.1:80`, `WEBDIST_PORT_80_TCP_ADDR` and so on
- * (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+ * Whether a variable is one of those. For a Service named `webdist`, they are `WEBDIST_SERVICE_HOST`,
+ * `WEBDIST_SERVICE_PORT`, `WEBDIST_SERVICE_PORT_HTTP`, `WEBDIST_PORT=tcp://10.0.0.1:80`, `WEBDIST_PORT_80_TCP_ADDR` and
+ * so on (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
  */
 export function isServiceVariable(name: string, value: string): boolean {
   if (/_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name))

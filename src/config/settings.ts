@@ -32,13 +32,13 @@ import {
 const ledgerUrl = z
   .string()
   .refine(isLedgerUrl, { message: `expected ${LEDGER_FORMS}`, abort: true })
-  // A server has a host and a login; a file has neither.
+  // The URL of a server has a host and a login, which the URL of a file does not have.
   .refine((text) => !/^[a-z]+:\/\/[^/]/.test(text) || isConnectionUrl(text), ESCAPING_HINT);
 
 const milliseconds = whole(0, 86_400_000);
 const spans = whole(1, 1_000_000);
 
-/** One setting. `about` completes "NAME:" in the documentation; the value of a secret is never shown. */
+/** One setting. `about` follows the name in the documentation. The value of a secret is never shown. */
 export type Setting = {
   readonly form: z.ZodType;
   readonly default?: string;
@@ -46,7 +46,7 @@ export type Setting = {
   readonly isSecret?: true;
 };
 
-/** Every setting. `default` applies when the variable is not set. */
+/** Every setting. `default` applies if the variable is not set. */
 export const settings = {
   HOST: { form: line, default: '127.0.0.1', about: 'address to listen on (image: `0.0.0.0`)' },
   PORT: { form: whole(0, 65535), default: '8080', about: 'port to listen on' },
@@ -70,13 +70,13 @@ export const settings = {
   WEBDIST_BUNDLE_ID: { form: bundleId, about: "the app's bundle id" },
   WEBDIST_KEY: {
     form: locators,
-    about: 'locator of the distribution key; several, separated by spaces, are candidates',
+    about: 'locator of the distribution key, or several candidates separated by spaces',
   },
   WEBDIST_KEY_ID: { form: line, about: 'id of the registered key, for `WEBDIST_REGISTER=off` only' },
-  WEBDIST_PACKAGE_URL: { form: absoluteUrl, about: "where the app's package is served" },
+  WEBDIST_PACKAGE_URL: { form: absoluteUrl, about: "URL at which the app's package is served" },
   WEBDIST_PACKAGE_MANIFEST: {
     form: readableUrl,
-    about: 'where this service reads `manifest.json`, when not below the package URL (`https:` or `file:`)',
+    about: 'URL at which this service reads `manifest.json` (`https:` or `file:`; default: below the package URL)',
   },
   WEBDIST_APP_SHARE_URL: { form: absoluteUrl, about: 'product page, for `appShareURL`' },
   WEBDIST_TOKEN_LIFETIME: {
@@ -92,14 +92,15 @@ export const settings = {
   WEBDIST_REGISTER: {
     form: oneOf('ensure', 'check', 'off'),
     default: 'ensure',
-    about: 'at start-up: create what was never registered, only compare, or do not call Apple',
+    about:
+      'what to do at start-up: `ensure` registers what was never registered, `check` only compares, `off` does not call Apple',
   },
   WEBDIST_REGISTER_INTERVAL: {
     form: whole(5, 86400),
     default: '300',
     about: 'seconds between two checks of the registration',
   },
-  WEBDIST_ALLOWED_ORIGINS: { form: list(origin), about: 'further origins whose pages may call' },
+  WEBDIST_ALLOWED_ORIGINS: { form: list(origin), about: 'further origins whose pages may call the service' },
   WEBDIST_ANONYMOUS: {
     form: oneOf('pages', 'any', 'none'),
     default: 'pages',
@@ -121,7 +122,7 @@ export const settings = {
   },
   WEBDIST_LEDGER_READ: {
     form: ledgerUrl.refine((text) => ledgerBackend(text).loadReplica !== undefined, 'expected postgres://…'),
-    about: '`postgres://…` of a read replica of the ledger: lookups go there, evidence to `WEBDIST_LEDGER`',
+    about: '`postgres://…` of a read replica of the ledger; lookups go to it, evidence goes to `WEBDIST_LEDGER`',
   },
   WEBDIST_LEDGER_SECRET: {
     form: line.min(32, 'expected at least 32 characters (openssl rand -base64 32)'),
@@ -224,7 +225,7 @@ export const settings = {
   },
   WEBDIST_AUDIT: {
     form: line,
-    about: 'file to which a hash-chained line is appended for each token (default: none; docs/audit.md)',
+    about: 'file to which webdist appends a hash-chained line for each token (default: none; docs/audit.md)',
   },
   WEBDIST_DATA_DIR: { form: line, default: '.webdist', about: 'folder for embedded state' },
   ASC_KEY_ID: {
@@ -285,10 +286,13 @@ export type SettingName = keyof typeof settings;
 
 type Value<N extends SettingName> = z.output<(typeof settings)[N]['form']>;
 
-/** The parsed value of every setting, by name. One with a default is never undefined. */
+/** The parsed value of every setting, by name. A setting with a default is never undefined. */
 export type Values = {
   readonly [N in SettingName]: (typeof settings)[N] extends { default: string } ? Value<N> : Value<N> | undefined;
 };
 
-/** Whether a variable is read by every program with OpenTelemetry, so that a value meant for another is no error here. */
+/**
+ * Whether every program with OpenTelemetry reads this variable. If so, a value that is meant for another program is no
+ * error here.
+ */
 export const isAmbient = (name: string): boolean => name.startsWith('OTEL_');

@@ -1,8 +1,10 @@
-/** How traces are sent, from OpenTelemetry's variables (OpenTelemetry specification, "OTLP Exporter Configuration"). */
+/**
+ * Reads from OpenTelemetry's variables how to send traces (OpenTelemetry specification, "OTLP Exporter Configuration").
+ */
 
 import type { Values } from './settings.ts';
 
-/** The settings of tracing; undefined when it is off. */
+/** Returns the settings of tracing; undefined if it is off. */
 export function tracingOf(values: Values) {
   const base = values.OTEL_EXPORTER_OTLP_ENDPOINT;
   const exporter = values.OTEL_TRACES_EXPORTER;

@@ -19,8 +19,8 @@ type SecretsManager = {
 };
 
 /**
- * Opens an `awssecrets:` locator; each read fetches the current version (AWSCURRENT), with a client of its own, because a
- * client keeps credentials that have been corrected since. Throws `config_invalid`.
+ * Opens an `awssecrets:` locator. Each read fetches the current version (AWSCURRENT) with a new client, because a
+ * client would keep using old credentials after they were corrected. Throws `config_invalid`.
  */
 export async function openAwsSecret(locator: string, env: Environment): Promise<SecretSource> {
   const { secretId, field } = parse(locator);
@@ -77,7 +77,7 @@ function memberOf(thing: string, text: string, field: string): string {
   try {
     value = JSON.parse(text);
   } catch {
-    // A JSON syntax error quotes the text, which is the secret, so it is no cause.
+    // A JSON syntax error quotes the text, which is the secret, so it is not kept as the cause.
     throw refused(thing, {
       kind: 'invalid',
       why: 'is not a JSON object.',

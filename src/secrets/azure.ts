@@ -22,8 +22,8 @@ import type { SecretSource } from './secret-source.ts';
 type Secrets = { get(): Promise<KeyVaultSecret> };
 
 /**
- * Opens an `azuresecrets:` locator; without a version each read fetches the current one, with credentials as they are now.
- * Throws `config_invalid`.
+ * Opens an `azuresecrets:` locator. Without a version, each read fetches the current one. Each read uses the
+ * credentials that are then in the environment. Throws `config_invalid`.
  */
 export async function openAzureSecret(locator: string, _env: Environment): Promise<SecretSource> {
   const entry = parseVaultEntry(locator, 'azuresecrets');

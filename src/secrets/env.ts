@@ -7,7 +7,7 @@ import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import type { SecretSource } from './secret-source.ts';
 
-/** Opens `env://NAME`. Throws `config_invalid`; reading throws `key_absent` when the variable is not set or empty. */
+/** Opens `env://NAME`. Throws `config_invalid`. Reading throws `key_absent` if the variable is not set or empty. */
 export function openEnv(locator: string, env: Environment): SecretSource {
   const name = parse(locator);
   return {

@@ -1,7 +1,6 @@
 /**
- * Files, such as a Docker or Kubernetes secret: `file:///path`. Example: `file:///run/secrets/key.pem`.
- * Permission: the process may read the file. A change is detected, also when Kubernetes swaps `..data`.
- * See docs/keys/file.md.
+ * Files, such as a Docker or Kubernetes secret: `file:///path`. Example: `file:///run/secrets/key.pem`. Permission: the
+ * process may read the file. Changes are detected, including when Kubernetes swaps `..data`. See docs/keys/file.md.
  */
 
 import { unwatchFile, watchFile } from 'node:fs';
@@ -15,8 +14,8 @@ import type { SecretSource } from './secret-source.ts';
 const POLL_MS = 2000;
 
 /**
- * Opens `file:///path`. Throws `config_invalid`; reading throws `key_absent`, `key_denied`, `key_invalid` (too large) or
- * `key_unreachable`.
+ * Opens `file:///path`. Throws `config_invalid`. Reading throws `key_absent`, `key_denied`, `key_invalid` (too large)
+ * or `key_unreachable`.
  */
 export function openFile(locator: string, _env: Environment): SecretSource {
   const path = parse(locator);
@@ -24,7 +23,7 @@ export function openFile(locator: string, _env: Environment): SecretSource {
     backend: 'file',
     read: async () => (await readSmallFile(path)).toString('utf8'),
     watch(changed) {
-      // Node keeps one watcher per path, and any number of apps may share its key.
+      // Node keeps one watcher per path, and any number of apps may share the key at that path.
       watchFile(path, { interval: POLL_MS, persistent: false }, changed).setMaxListeners(0);
       return () => unwatchFile(path, changed);
     },

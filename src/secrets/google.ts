@@ -29,8 +29,8 @@ type SecretManager = {
 };
 
 /**
- * Opens a `gcpsecrets:` locator; each read resolves `latest`, with a client of its own, because a client keeps credentials
- * that have been corrected since. Throws `config_invalid`.
+ * Opens a `gcpsecrets:` locator. Each read resolves `latest` with a new client, because a client would keep using old
+ * credentials after they were corrected. Throws `config_invalid`.
  */
 export async function openGoogleSecret(locator: string, env: Environment): Promise<SecretSource> {
   const name = parse(locator);
@@ -78,7 +78,7 @@ async function loadClient(thing: string, name: string, env: Environment): Promis
   };
 }
 
-/** https://cloud.google.com/secret-manager/regional-secrets/create-regional-secret: each region has a host of its own. */
+/** https://cloud.google.com/secret-manager/regional-secrets/create-regional-secret: each region has its own host. */
 function regionalEndpoint(name: string): string | undefined {
   const region = /^projects\/[^/]+\/locations\/([^/]+)\//.exec(name)?.[1];
   return region && `https://secretmanager.${region}.rep.googleapis.com/`;

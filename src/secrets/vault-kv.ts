@@ -13,7 +13,7 @@ import type { SecretSource } from './secret-source.ts';
 /** The response to GET MOUNT/data/PATH; the inner `data` is null for a version that was deleted. */
 const secretForm = z.object({ data: z.object({ data: z.record(z.string(), z.unknown()).nullable() }) });
 
-/** Opens a `vault+kv:` locator; each read fetches the current version. Throws `config_invalid`. */
+/** Opens a `vault+kv:` locator. Each read fetches the current version. Throws `config_invalid`. */
 export async function openVaultKv(locator: string, env: Environment): Promise<SecretSource> {
   const { path, field, name } = parse(locator);
   const thing = `The Vault KV secret ${name}`;
