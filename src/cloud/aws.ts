@@ -1,5 +1,5 @@
 /**
- * What AWS KMS and AWS Secrets Manager share: client settings and the classification of errors. The SDK itself reads the
+ * Shared by AWS KMS and AWS Secrets Manager: client settings and the classification of errors. The SDK itself reads the
  * usual variables and files (credentials, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KMS …).
  */
 
@@ -7,7 +7,7 @@ import type { Environment } from '../environment.ts';
 import { connectionRefusal, foreign, type Refusal } from './refusal.ts';
 import { httpStatus, responseHeader } from './vendor-error.ts';
 
-/** The caller retries: the SDK would wait for a Retry-After while other requests queue behind it. */
+/** The caller retries, because the SDK would wait for a Retry-After while other requests queue behind it. */
 const MAX_ATTEMPTS = 1;
 const CONNECT_TIMEOUT_MS = 2000;
 const ANSWER_TIMEOUT_MS = 5000;
@@ -23,7 +23,7 @@ export function awsClientSettings(nameOrArn: string, env: Environment) {
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: ANSWER_TIMEOUT_MS,
-      // Also ends a response whose body stops arriving.
+      // This limit also ends a response whose body stops arriving.
       socketTimeout: ANSWER_TIMEOUT_MS,
       throwOnRequestTimeout: true,
     },
@@ -62,7 +62,10 @@ const isFromAws = (thrown: unknown) =>
   responseHeader(thrown, 'x-amzn-requestid') !== undefined ||
   /^application\/x-amz-json-1\.[01]/.test(responseHeader(thrown, 'content-type') ?? '');
 
-/** A disconnected custom key store reports "unavailable" with the error for keys that are pending deletion. */
+/**
+ * If a custom key store is disconnected, AWS uses the same error as for keys that are pending deletion; its message
+ * says "unavailable".
+ */
 const isStoreDown = ({ name, message }: AwsError) =>
   name === 'KMSInvalidStateException' && !/pending/i.test(message ?? '');
 
@@ -78,7 +81,7 @@ const badCredentials: Refusal = {
   hint: 'Check that they are current and of the right account, and that the clock is right.',
 };
 
-/** Credentials expire by themselves: no one took the key away. */
+/** Not `denied`: credentials expire by themselves, so no one took the key away. */
 const expired: Refusal = {
   kind: 'unreachable',
   why: 'cannot be used: the AWS credentials have expired.',

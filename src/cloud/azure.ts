@@ -1,5 +1,5 @@
 /**
- * What Key Vault keys and Key Vault secrets share: the vault's URL, client settings, credentials (those of
+ * Shared by Key Vault keys and Key Vault secrets: the vault's URL, client settings, credentials (those of
  * DefaultAzureCredential) and the classification of errors.
  */
 
@@ -9,10 +9,10 @@ import { connectionRefusal, foreign, type Refusal } from './refusal.ts';
 import { loadSdk } from './sdk.ts';
 import { httpStatus, responseHeader } from './vendor-error.ts';
 
-/** The caller retries: the SDK would wait for a Retry-After while other requests queue behind it. */
+/** The caller retries, because the SDK would wait for a Retry-After while other requests queue behind it. */
 export const azureClientSettings = { retryOptions: { maxRetries: 0 } };
 
-/** For one call. The SDK's own timeout ends with the headers of the response, the signal with its body. */
+/** For one call. The SDK's own timeout ends with the headers of the response. This signal also covers the body. */
 export const azureCallSettings = () => ({ abortSignal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
 
 const ANSWER_TIMEOUT_MS = 5000;
@@ -64,11 +64,11 @@ export function azureRefusal(thrown: unknown): Refusal {
 
 const AUTHORITIES = 'Name the PEM file of its authority in NODE_EXTRA_CA_CERTS.';
 
-/** Microsoft Entra ID names its reason (AADSTS…); without one, something else answered in its place. */
+/** Microsoft Entra ID names its reason (AADSTS…). Without a reason, something else answered in its place. */
 const signInFailed = (thrown: unknown, status: number | undefined): Refusal =>
   status === undefined ? connectionRefusal(thrown, 'Azure', AUTHORITIES) : foreign('Microsoft Entra ID', status);
 
-/** Key Vault's own responses have a request id, and its errors one of these codes. */
+/** Key Vault's own responses have a request id, and its errors have one of these codes. */
 const isFromKeyVault = (thrown: unknown) =>
   responseHeader(thrown, 'x-ms-request-id') !== undefined || keyVaultCodes.includes((thrown as AzureError).code ?? '');
 
@@ -98,7 +98,7 @@ const badCredentials: Refusal = {
   hint: 'Check that they are current and belong to the vault’s tenant.',
 };
 
-/** Credentials expire by themselves: no one took the key away. */
+/** Not `denied`: credentials expire by themselves, so no one took the key away. */
 const expired: Refusal = {
   kind: 'unreachable',
   why: 'cannot be used: the Azure credentials have expired.',

@@ -1,19 +1,21 @@
 /**
- * The boundary that every call to every backend of keys and secrets crosses (`locators.ts`): one time limit, which does not
- * depend on the limits of a vendor's SDK, and one mark by which what an SDK does in the background is recognised.
+ * The boundary around every call to a backend of keys or secrets (`locators.ts`). It adds a time limit, which does not
+ * depend on the limits of a vendor's SDK, and a mark that identifies an SDK's work in the background.
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { vendorError } from './vendor-error.ts';
 
-/** A call that takes longer has failed. Long enough for an SDK that tries several sources of credentials. */
+/**
+ * A call that takes longer has failed. The limit leaves enough time for an SDK to try several sources of credentials.
+ */
 export const CALL_LIMIT_MS = 10_000;
 
 export type BackendCall = {
   /** The scheme of the backend, such as `awskms`. */
   readonly backend: string;
-  /** What is called, for messages: a locator without its query, which can hold a PIN. */
+  /** The name of the backend in messages: a locator without its query, which can contain a PIN. */
   readonly name: string;
   readonly limitMs: number;
 };
@@ -21,13 +23,13 @@ export type BackendCall = {
 const atWork = new AsyncLocalStorage<string>();
 
 /**
- * The scheme of the backend for which the current code runs, in callbacks and timers that a call started too; undefined
- * outside of such calls. Node runs the handlers of unhandled rejections and uncaught exceptions in the context in which
- * the error arose, so they can tell a failure in the background of an SDK from one of webdist.
+ * Returns the scheme of the backend for which the current code runs, also in callbacks and timers that a call started.
+ * Undefined outside of such calls. Node runs the handlers of unhandled rejections and uncaught exceptions in the
+ * context in which the error arose, so they can tell a failure in the background of an SDK from one of webdist.
  */
 export const backendAtWork = (): string | undefined => atWork.getStore();
 
-/** Marks `work` as done for a backend. */
+/** Runs `work`, marked as done for a backend. */
 export const forBackend = <T>(backend: string, work: () => T): T => atWork.run(backend, work);
 
 /**
@@ -59,7 +61,7 @@ export async function callBackend<T>(
   }
 }
 
-/** Closes what a backend opened. A failure or a hang while closing must not hide or delay anything else for long. */
+/** Closes an opened backend. A failure or a hang while closing must not hide an error, or delay other work for long. */
 export async function closeBackend(backend: string, close: () => Promise<void>): Promise<void> {
   await callBackend({ backend, name: backend, limitMs: CALL_LIMIT_MS }, close).catch(() => undefined);
 }

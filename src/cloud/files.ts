@@ -9,8 +9,9 @@ import { vendorError } from './vendor-error.ts';
 const MAX_KEY_BYTES = 64 * 1024;
 
 /**
- * Reads a regular file. Anything else is refused: opening a FIFO for reading blocks a thread until someone writes to it.
- * Throws `key_absent`, `key_denied`, `key_invalid` (not a regular file, too large) or `key_unreachable`.
+ * Reads a regular file. Anything but a regular file is refused, because opening a FIFO for reading blocks a thread
+ * until another process writes to it. Throws `key_absent`, `key_denied`, `key_invalid` (not a regular file, too large)
+ * or `key_unreachable`.
  */
 export async function readSmallFile(path: string, maxBytes = MAX_KEY_BYTES): Promise<Buffer> {
   try {
@@ -29,8 +30,8 @@ export async function readSmallFile(path: string, maxBytes = MAX_KEY_BYTES): Pro
 }
 
 /**
- * Reads a file that a backend needs, such as a PIN. `purpose` completes "the file … with". One that cannot be read says
- * nothing about the key. Throws `key_unreachable`.
+ * Reads a file that a backend needs, such as a PIN. `purpose` completes "the file … with". A file that cannot be read
+ * does not mean that the key is gone. Throws `key_unreachable`.
  */
 export async function readCredential(path: string, purpose: string): Promise<string> {
   try {

@@ -1,5 +1,5 @@
 /**
- * What Cloud KMS and Secret Manager share: client settings, checksums and the classification of errors. Credentials are
+ * Shared by Cloud KMS and Secret Manager: client settings, checksums and the classification of errors. Credentials are
  * Application Default Credentials, which Google's own library finds.
  */
 
@@ -7,14 +7,14 @@ import { WebdistError } from '../errors.ts';
 import { connectionRefusal, foreign, type Refusal, refused } from './refusal.ts';
 import { member } from './vendor-error.ts';
 
-/** For one call. The caller retries, as it knows how many other requests wait. */
+/** For one call. The caller retries, because it knows how many other requests wait. */
 export const googleCallOptions = { timeout: 5000, retry: null };
 
 /**
- * Settings for any Google client: REST, which unlike gRPC needs no native or HTTP/2 parts. `override` is the value of
- * gcloud's variable CLOUDSDK_API_ENDPOINT_OVERRIDES_… for the service: an https URL, such as a private or regional
- * endpoint (http only on loopback); `usual` is the endpoint without it, if not the service's global one. Throws
- * `config_invalid`.
+ * Settings for any Google client. It uses REST, which unlike gRPC needs no native or HTTP/2 parts. `override` is the
+ * value of gcloud's variable CLOUDSDK_API_ENDPOINT_OVERRIDES_… for the service: an https URL (http only on loopback),
+ * such as a private or regional endpoint. `usual` is the endpoint without an override, if it is not the service's
+ * global one. Throws `config_invalid`.
  */
 export function googleClientSettings(override: string | undefined, usual?: string) {
   const endpoint = override || usual;
@@ -42,13 +42,13 @@ export function crc32c(data: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** True if the service sent no checksum, or the right one. A protobuf Int64Value arrives as a string. */
+/** True if the service sent no checksum, or a correct one. A protobuf Int64Value arrives as a string. */
 export function matchesCrc32c(data: Uint8Array, checksum: unknown): boolean {
   const sent = typeof checksum === 'object' && checksum !== null && 'value' in checksum ? checksum.value : checksum;
   return sent === undefined || sent === null || Number(sent) === crc32c(data);
 }
 
-/** The response was changed on the way; a retry may help. */
+/** The response was changed in transit. A retry may help. */
 export const damaged: Refusal = { kind: 'unreachable', why: 'returned a response with a wrong CRC32C checksum.' };
 
 /** The parts of a GoogleError, or of an error of its HTTP client, that are read. */
@@ -92,9 +92,9 @@ function rpcCodeIn(body: string, status: number): number | undefined {
 }
 
 /**
- * Finds the credentials of a client before its first use. Otherwise the client looks for them in the background, where a
- * failure is a rejection that no one handles, and again when it is closed.
- * Throws `key_unreachable` when there are none, or they cannot be read.
+ * Finds the credentials of a client before its first use. Otherwise the client would search for them in the background,
+ * where a failure is a rejection that no one handles, and once more when it is closed. Throws `key_unreachable` when
+ * there are none, or they cannot be read.
  */
 export async function requireGoogleCredentials(thing: string, client: GoogleClient): Promise<void> {
   try {

@@ -1,7 +1,7 @@
 /**
- * How key and secret services refuse a request, in the five ways that webdist distinguishes, and the sentence that an
- * operator reads for each. Absent and denied mean that the key was taken away, which stops signing. What may pass by
- * itself, such as a metadata service that returns no credentials, is unreachable.
+ * The kinds of refusal by key and secret services that webdist distinguishes, and the sentence that an operator reads
+ * for each. Absent and denied mean that the key was taken away, which stops signing. A failure that may pass by itself,
+ * such as a metadata service that returns no credentials, is unreachable.
  */
 
 import { type ErrorCode, isWebdistError, WebdistError } from '../errors.ts';
@@ -10,7 +10,7 @@ import { httpStatus, member, vendorError } from './vendor-error.ts';
 /** Why a service did not do what was requested. */
 export type Refusal = {
   readonly kind: 'absent' | 'denied' | 'invalid' | 'throttled' | 'unreachable';
-  /** Completes "The … key NAME …" in the vendor's own terms; default: the usual words of the kind. */
+  /** Completes "The … key NAME …" in the vendor's own terms. Default: the usual words for this kind. */
   readonly why?: string;
   readonly hint?: string;
   /** The vendor's Retry-After, for `throttled` and `unreachable`. */
@@ -33,12 +33,15 @@ const kinds: Readonly<Record<Refusal['kind'], { code: ErrorCode; why: string; hi
   },
 };
 
-/** The response is not what the service's reference describes. It says nothing about the key, so it removes none. */
+/**
+ * The response does not have the form in the service's reference. It says nothing about the key, so the key stays in
+ * use.
+ */
 export const unreadable: Refusal = { kind: 'unreachable', why: 'returned a response that cannot be parsed.' };
 
 /**
- * A response that is not in the service's own format: a proxy's 404 and a firewall's 403 say nothing about the key.
- * `vendor` is the service, such as `AWS`.
+ * A response that is not in the service's own format, such as a proxy's 404 or a firewall's 403. It says nothing about
+ * the key. `vendor` is the service, such as `AWS`.
  */
 export const foreign = (vendor: string, status?: number): Refusal => ({
   kind: 'unreachable',
@@ -47,8 +50,9 @@ export const foreign = (vendor: string, status?: number): Refusal => ({
 });
 
 /**
- * A failure of the connection, by its code, anywhere in the chain of causes. Whatever is not known is `cannot be reached`,
- * or, with an HTTP status, a foreign response. `authorities` says how to trust a private certificate authority.
+ * Classifies a failure of the connection by its code, which may be anywhere in the chain of causes. An unknown failure
+ * is `cannot be reached`, or with an HTTP status a foreign response. `authorities` says how to trust a private
+ * certificate authority.
  */
 export function connectionRefusal(thrown: unknown, vendor: string, authorities: string): Refusal {
   for (let [error, depth] = [thrown, 0]; error !== undefined && depth < 5; error = member(error, 'cause'), depth++) {
@@ -56,7 +60,7 @@ export function connectionRefusal(thrown: unknown, vendor: string, authorities: 
       return { kind: 'unreachable', why: 'cannot be reached: its certificate is not trusted.', hint: authorities };
     const why = connections[String(member(error, 'code'))] ?? connections[String(member(error, 'name'))];
     if (why) return { kind: 'unreachable', why: `cannot be reached: ${why}.`, hint: CHECK_NETWORK };
-    // SDKs do not catch the errors of their own parsing; the network never throws these two.
+    // SDKs do not catch errors of their own parsing. The network never throws these two.
     const status = httpStatus(error);
     if (status !== undefined && status >= 500)
       return { kind: 'unreachable', why: `is not available: ${vendor} returned ${status}.` };
@@ -88,12 +92,12 @@ const connections: Readonly<Record<string, string>> = {
   AbortError: 'it did not answer in time',
 };
 
-/** The wait after throttling for which the service named no time. */
+/** The wait after throttling if the service named no time. */
 const THROTTLED_SECONDS = 1;
 
 /**
- * The error for a refusal. `thing` is the subject of its message (`The AWS KMS key alias/x`); `cause` is what the SDK
- * threw, of which only its codes are kept.
+ * Returns the error for a refusal. `thing` is the subject of its message (`The AWS KMS key alias/x`). `cause` is what
+ * the SDK threw; only its codes are kept.
  */
 export function refused(thing: string, refusal: Refusal, cause?: unknown): WebdistError {
   const usual = kinds[refusal.kind];
@@ -106,7 +110,7 @@ export function refused(thing: string, refusal: Refusal, cause?: unknown): Webdi
   });
 }
 
-/** Does `work`; what an SDK throws in it becomes the refusal that `classify` returns for it. */
+/** Runs `work`. An error that an SDK throws in it becomes the refusal that `classify` returns for it. */
 export async function withRefusals<T>(
   thing: string,
   classify: (thrown: unknown) => Refusal,

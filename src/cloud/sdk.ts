@@ -3,8 +3,8 @@
 import { WebdistError } from '../errors.ts';
 
 /**
- * Loads an SDK. `scheme` is that of the locator which needs it (`awskms`), `load` the `import()` of the package.
- * Throws `config_invalid` in one sentence when the package is not installed or cannot be loaded.
+ * Loads an SDK. `scheme` is the scheme of the locator that needs the package (`awskms`), and `load` is its `import()`.
+ * Throws `config_invalid` with one sentence if the package is not installed or cannot be loaded.
  */
 export async function loadSdk<Sdk>(packageName: string, scheme: string, load: () => Promise<Sdk>): Promise<Sdk> {
   try {

@@ -1,6 +1,6 @@
 /**
- * What is kept of an error from outside: codes, in the forms listed here. Messages, bodies, members and stacks are dropped,
- * because libraries quote responses in them, and a response can contain the private key.
+ * Reduces an error from a library to codes, in the forms listed here. Messages, bodies, other members and stacks are
+ * dropped, because libraries quote responses in them, and a response can contain the private key.
  */
 
 /** Codes of an error that was thrown by a vendor's SDK, by Node.js or by a parser. */
@@ -14,7 +14,10 @@ class VendorError extends Error {
   }
 }
 
-/** `ECONNREFUSED`, `CERT_HAS_EXPIRED`, `PERMISSION_DENIED`, `AccessDeniedException`: no digits, which keys always contain. */
+/**
+ * Such as `ECONNREFUSED`, `CERT_HAS_EXPIRED`, `PERMISSION_DENIED` or `AccessDeniedException`. Digits are excluded,
+ * because keys always contain some.
+ */
 const CODE = /^(?:[A-Z][A-Z_]{2,47}|[A-Z][A-Za-z]{2,47})$/;
 const REQUEST_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** Codes that exist only in messages: of Microsoft Entra ID and of PKCS#11. */
@@ -30,14 +33,14 @@ export function vendorError(thrown: unknown): Error {
     name === 'Error' ? undefined : name,
   ].find((one) => one !== undefined && CODE.test(one));
   const codeInMessage = CODE_IN_MESSAGE.exec(textIn(thrown, 'message') ?? '')?.[0];
-  // The number in `code` is one of PKCS#11 then.
+  // In this case, the number in `code` is one of PKCS#11's.
   const status = codeInMessage?.startsWith('CKR_') ? undefined : httpStatus(thrown);
   const requestId = requestIdOf(thrown);
   const parts = [code, codeInMessage, status && `status ${status}`, requestId && `request ${requestId}`];
   return new VendorError(parts.filter(Boolean).join(', ') || 'an error without a known code', code);
 }
 
-/** The HTTP status that an SDK's error carries, in any of the usual members; undefined without one. */
+/** Returns the HTTP status in an SDK's error, from any of the usual members; undefined without one. */
 export function httpStatus(thrown: unknown): number | undefined {
   return [
     member(thrown, 'statusCode'),
@@ -47,7 +50,7 @@ export function httpStatus(thrown: unknown): number | undefined {
   ].find((status): status is number => Number.isInteger(status) && Number(status) >= 100 && Number(status) < 600);
 }
 
-/** A header of the response that an SDK's error carries: a plain object, or an object with `get`. */
+/** Returns a header of the response in an SDK's error. The headers are a plain object, or an object with `get`. */
 export function responseHeader(thrown: unknown, header: string): string | undefined {
   const headers = member(member(thrown, '$response') ?? member(thrown, 'response'), 'headers');
   const get = member(headers, 'get');
@@ -61,7 +64,7 @@ const requestIdOf = (thrown: unknown): string | undefined =>
     ...REQUEST_ID_HEADERS.map((header) => responseHeader(thrown, header)),
   ].find((id) => id !== undefined && REQUEST_ID.test(id));
 
-/** A member of a value of any type; undefined when it has none. */
+/** Returns a member of a value of any type; undefined if there is none. */
 export const member = (value: unknown, name: string): unknown =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
 

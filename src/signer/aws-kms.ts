@@ -26,8 +26,9 @@ type Kms = {
 };
 
 /**
- * Opens an `awskms:` locator. An alias is resolved once: its current key signs until the locator is opened again.
- * Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
+ * Opens an `awskms:` locator. An alias is resolved once. The key that it then names signs until the locator is opened
+ * again. Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled,
+ * `signer_unavailable`.
  */
 export async function openAwsKms(locator: string, env: Environment): Promise<Signer> {
   const { keyId, thing, endpoint } = parse(locator);
@@ -42,8 +43,8 @@ export async function openAwsKms(locator: string, env: Environment): Promise<Sig
 }
 
 /**
- * Creates a key and gives it the alias in the locator, `awskms:///alias/NAME`: AWS chooses the ids. Further permissions:
- * kms:CreateKey and kms:CreateAlias. Throws what opening throws.
+ * Creates a key and gives it the alias in the locator, `awskms:///alias/NAME`, because AWS chooses the ids. Further
+ * permissions: kms:CreateKey and kms:CreateAlias. Throws what opening throws.
  */
 export async function createAwsKms(locator: string, env: Environment): Promise<string> {
   const { keyId: alias, thing, endpoint } = parse(locator);

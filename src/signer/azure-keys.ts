@@ -21,19 +21,19 @@ import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
 
-/** The calls of the SDK that are used. A version, once fetched, signs by itself. */
+/** The calls of the SDK that are used. A fetched version can sign. */
 type Keys = {
   get(version: string | undefined): Promise<Version>;
-  /** Ids of the enabled versions. */
+  /** Returns the ids of the enabled versions. */
   versions(): AsyncIterable<string>;
   create(): Promise<unknown>;
 };
 type Version = { readonly key: KeyVaultKey; sign(digest: Uint8Array): Promise<Uint8Array> };
 
 /**
- * Opens an `azurekms:` locator and pins one version of the key: the one in the locator, or else the one whose public
- * half is `registered`, or else the current one.
- * Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
+ * Opens an `azurekms:` locator, and pins one version of the key. It is the version in the locator, or else the version
+ * whose public half is `registered`, or else the current version. Throws `config_invalid`, `key_absent`, `key_denied`,
+ * `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
  */
 export async function openAzureKey(locator: string, _env: Environment, registered?: KeyObject): Promise<Signer> {
   const entry = parseVaultEntry(locator, 'azurekms');

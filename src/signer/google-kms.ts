@@ -53,8 +53,8 @@ export async function openGoogleKms(locator: string, env: Environment): Promise<
 }
 
 /**
- * Creates a key in an existing key ring; the locator names its first version. Google generates the key asynchronously,
- * so the first use may have to wait. Further permission: the role roles/cloudkms.admin on the key ring.
+ * Creates a key in an existing key ring. The locator names the key's first version. Google generates the key
+ * asynchronously, so the first use may have to wait. Further permission: the role roles/cloudkms.admin on the key ring.
  * Throws what opening throws.
  */
 export async function createGoogleKms(locator: string, env: Environment): Promise<string> {
@@ -141,7 +141,10 @@ function publicHalf(thing: string, response: PublicKey): KeyObject {
   }
 }
 
-/** Checks what Google received and what it sent (https://cloud.google.com/kms/docs/data-integrity-guidelines). */
+/**
+ * Checks that the request and the response arrived unchanged
+ * (https://cloud.google.com/kms/docs/data-integrity-guidelines).
+ */
 function rawSignature(thing: string, response: Signature): Uint8Array {
   const der = Buffer.from(response.signature ?? '');
   if (response.verifiedDigestCrc32c !== true || !matchesCrc32c(der, response.signatureCrc32c))

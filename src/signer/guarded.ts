@@ -1,7 +1,7 @@
 /**
- * The guard around a remote signer: a timeout, a limit on the calls that run and wait, a circuit breaker that pauses
- * calls to a backend that keeps failing, and a check of every signature before it is returned. With a slow or lost
- * backend, requests fail at once with `signer_unavailable` and do not pile up.
+ * The guard around a remote signer. It has a timeout, a limit on running and waiting calls, and a circuit breaker that
+ * pauses calls to a backend that keeps failing. It checks every signature before it returns it. If a backend is slow or
+ * lost, requests fail at once with `signer_unavailable` and do not pile up.
  */
 
 import {
@@ -25,37 +25,37 @@ import { isSignatureOf, PROBE } from './proof.ts';
 const guardDefaults = {
   /** A call that takes longer has failed. */
   timeoutMs: 2000,
-  /** Calls that may run at the same time. */
+  /** The number of calls that may run at the same time. */
   concurrency: 32,
-  /** Calls that may wait; one more is refused. */
+  /** The number of calls that may wait. Further calls are refused. */
   queue: 128,
-  /** The breaker considers this many of the latest calls, once there are `minimumCalls` of them. */
+  /** The breaker considers this many of the latest calls, as soon as there are `minimumCalls`. */
   windowCalls: 50,
   minimumCalls: 10,
   /** The share of them that must fail for the breaker to open, so that occasional errors do not open it. */
   failureShare: 0.6,
-  /** How long calls are paused after the breaker opened; then one call is tried. */
+  /** How long calls are paused after the breaker opened. Then one call is tried. */
   pauseMs: 5000,
 };
 
 /** Limits of a guard, each with a default. */
 export type GuardOptions = Partial<typeof guardDefaults>;
 
-/** A guarded signer. For health, `state` is `open` from when the breaker opens until a call succeeds again. */
+/** A guarded signer. `state`, which health shows, is `open` from when the breaker opens until a call succeeds again. */
 export interface GuardedSigner extends Signer {
   readonly state: 'closed' | 'open';
-  /** When a call last succeeded, in `performance.now()`. */
+  /** When a call last succeeded, by `performance.now()`. */
   readonly signedAt: number;
   sign(data: Uint8Array): Promise<Uint8Array>;
 }
 
-/** Seconds after which callers may try again, when nothing better is known. */
+/** Seconds after which callers may try again, unless the backend names another time. */
 const RETRY_SECONDS = 1;
 
 /**
- * Guards a signer that has just been opened and has signed once; otherwise closes it. To read the public half is one
- * permission and to sign is another: a missing one should show now, not at the first install.
- * Throws `key_invalid` when the signature does not verify, or what the signer throws.
+ * Lets a signer that was just opened sign once, and guards it; closes it if that fails. Reading the public half and
+ * signing are separate permissions. A missing one must be found now, not at the first install. Throws `key_invalid` if
+ * the signature does not verify, or what the signer throws.
  */
 export async function proveAndGuard(signer: Signer): Promise<GuardedSigner> {
   try {
@@ -75,7 +75,7 @@ export async function proveAndGuard(signer: Signer): Promise<GuardedSigner> {
 export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner {
   const limits = { ...guardDefaults, ...options };
   let pausedUntil = 0;
-  // It has signed once; see `proveAndGuard`.
+  // The signer has already signed once; see `proveAndGuard`.
   let signedAt = performance.now();
   const breaker = circuitBreaker(
     handleWhen((error) => !isThrottled(error)),

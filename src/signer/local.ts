@@ -7,14 +7,14 @@ import { readPrivateKey } from './pem.ts';
 import { isSignatureOf, PROBE } from './proof.ts';
 
 /**
- * Opens a signer on a PEM; `backend` is the name of the backend that it came from. `repairs` is what was repaired in the
- * PEM. Throws `key_invalid`.
+ * Opens a signer with the key in a PEM. `backend` is the name of the backend that the PEM came from. `repairs` lists
+ * what was repaired in it. Throws `key_invalid`.
  */
 export function openLocalSigner(pem: string, backend: string): { signer: Signer; repairs: readonly string[] } {
   const { key, repairs } = readPrivateKey(pem);
   const publicKey = createPublicKey(key);
   const es256 = (data: Uint8Array) => sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' });
-  // A PEM can carry the public half of another key; better found now than on a device.
+  // A PEM can contain the public half of another key. It must be found now, not by a device.
   if (!isSignatureOf(publicKey, PROBE, es256(PROBE)))
     throw new WebdistError('key_invalid', 'The private and the public half in this key do not belong together.');
   const signer: Signer = {

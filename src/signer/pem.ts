@@ -1,6 +1,6 @@
 /**
- * Reads a P-256 private key from a secret as operators have them: PKCS#8 or SEC1 PEM (docs/apple-facts.md §6.2), also
- * with literal `\n`, quotes or base64 around it. Reports what was repaired, never the text.
+ * Reads a P-256 private key from a secret in the forms that operators have: PKCS#8 or SEC1 PEM (docs/apple-facts.md
+ * §6.2), possibly with literal `\n`, quotes or base64 around it. Reports what was repaired, but never the text.
  */
 
 import { createPrivateKey, type KeyObject } from 'node:crypto';
@@ -13,7 +13,7 @@ export type PrivateKeyText = { readonly key: KeyObject; readonly repairs: readon
 const CONVERT = 'Convert it with: openssl pkcs8 -topk8 -nocrypt -in key.pem -out key-pkcs8.pem';
 const CREATE = 'Create one with: webdist keygen --out key.pem';
 
-/** Reads a PEM. Throws `key_invalid`, which says what the text is instead and how to fix it. */
+/** Reads a PEM. Throws `key_invalid`, whose message says what the text is instead and how to fix it. */
 export function readPrivateKey(text: string): PrivateKeyText {
   const { pem, repairs } = repair(text);
   const { label, body } = findBlock(pem);
@@ -31,7 +31,7 @@ function repair(text: string): { pem: string; repairs: string[] } {
   };
   apply('removed a byte order mark', pem.replace(/^\uFEFF/, ''));
   pem = pem.trim();
-  // A PEM in base64 may itself hold quotes or literal \n, so both sides are repaired.
+  // A PEM in base64 may itself contain quotes or literal \n, so the text is repaired before and after decoding.
   for (let pass = 0; pass < 2; pass++) {
     apply('removed quotes around the key', pem.replace(/^(["'])([\s\S]*)\1$/, '$2').trim());
     apply('turned literal \\n into line breaks', pem.replace(/(?:\\r)?\\n/g, '\n').trim());
@@ -74,7 +74,7 @@ function parse(label: string, body: string): KeyObject {
   try {
     return createPrivateKey({ key: der, format: 'der', type: label === 'PRIVATE KEY' ? 'pkcs8' : 'sec1' });
   } catch {
-    // OpenSSL's errors can contain bytes of the key, so they are no cause.
+    // OpenSSL's errors can contain bytes of the key, so they are not kept as the cause.
     throw invalid(`The ${label} block is damaged: it contains no readable key.`, 'Copy the whole file again.');
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The PKCS#11 libraries of this process. Each is loaded and initialised once, however many signers use it, and finalised
- * with the last of them. Also classifies a library's return values.
+ * The PKCS#11 libraries of this process. Each is loaded and initialised once, however many signers use it, and
+ * finalised when the last of them closes. This file also classifies a library's return values.
  */
 
 import { createHash } from 'node:crypto';
@@ -15,16 +15,22 @@ export type Pkcs11Js = typeof sdk;
 export interface Library {
   readonly js: Pkcs11Js;
   readonly cryptoki: sdk.PKCS11;
-  /** Logs a session in, unless it is. A PIN that was refused is not tried again: tokens lock after a few attempts. */
+  /**
+   * Logs a session in, unless it is already logged in. A refused PIN is not tried again, because tokens lock after a
+   * few attempts.
+   */
   logIn(session: sdk.Handle, tokenSerial: string, pin: string): void;
-  /** Releases the library; the last release finalises it, and opening it later initialises it again. */
+  /** Releases the library. The last release finalises it. Opening it later initialises it again. */
   release(): void;
 }
 
 const loaded = new Map<string, { cryptoki: sdk.PKCS11; users: number }>();
 const refusedPins = new Set<string>();
 
-/** Opens the library with this path or file name. Throws `config_invalid` when it or the package cannot be loaded. */
+/**
+ * Opens the library with this path or file name. Throws `config_invalid` if the library or the package cannot be
+ * loaded.
+ */
 export async function openLibrary(path: string): Promise<Library> {
   const js = (await loadSdk('pkcs11js', 'pkcs11', () => import('pkcs11js'))).default;
   const entry = loaded.get(path) ?? { cryptoki: initialise(js, path), users: 0 };
@@ -52,7 +58,7 @@ export async function openLibrary(path: string): Promise<Library> {
       try {
         cryptoki.C_Finalize();
       } catch (error) {
-        // A library that has lost its HSM may have nothing left to finalise.
+        // A library that has lost its HSM may fail here, because nothing is left to finalise.
         if (!(error instanceof js.Pkcs11Error)) throw error;
       }
       cryptoki.close();
@@ -64,7 +70,7 @@ function initialise(js: Pkcs11Js, path: string): sdk.PKCS11 {
   const cryptoki = new js.PKCS11();
   try {
     cryptoki.load(path);
-    // Signing runs in libuv's threads, several at a time.
+    // Signing runs in libuv's threads, several calls at a time.
     cryptoki.C_Initialize({ flags: js.CKF_OS_LOCKING_OK });
   } catch (cause) {
     throw new WebdistError('config_invalid', `The PKCS#11 library ${path} cannot be loaded.`, {

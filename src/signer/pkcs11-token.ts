@@ -12,10 +12,10 @@ import type { Pkcs11Uri } from './pkcs11-uri.ts';
 export const P256 = Buffer.from('06082a8648ce3d030107', 'hex');
 
 type Pair = { readonly privateKey: Handle; readonly publicKey: KeyObject };
-/** An open session and the key in it: object handles belong to their session. */
+/** An open session and its key. They belong together, because object handles are valid only in their session. */
 export type Session = Pair & { readonly handle: Handle };
 
-/** The key to find, and where; `thing` is the subject of messages about it. */
+/** The key to find, and its token. `thing` is the subject of messages about the key. */
 export type Search = {
   readonly thing: string;
   readonly uri: Pkcs11Uri;
@@ -23,12 +23,12 @@ export type Search = {
   readonly pin?: string;
 };
 
-/** The public half to choose a key by, if there is one; `isRequired`: no other key is acceptable. */
+/** The public half that selects a key, if there is one. `isRequired` means that no other key is acceptable. */
 type Wanted = { readonly publicKey: KeyObject | undefined; readonly isRequired: boolean };
 
 /**
- * Opens a session on the token, logs in and finds the key; of several keys, the wanted one.
- * Throws `key_absent`, `key_unreachable`, `key_invalid`, or what the library throws.
+ * Opens a session on the token, logs in, and finds the key. Of several matching keys, returns the wanted one. Throws
+ * `key_absent`, `key_unreachable`, `key_invalid`, or what the library throws.
  */
 export function openSession(search: Search, wanted: Wanted): Session {
   const handle = openLoggedIn(search);
@@ -48,7 +48,9 @@ export function openSession(search: Search, wanted: Wanted): Session {
   }
 }
 
-/** Opens a session on the token and logs in; a read-write one may create objects. Throws what `openSession` throws. */
+/**
+ * Opens a session on the token and logs in. A read-write session may create objects. Throws what `openSession` throws.
+ */
 export function openLoggedIn({ library, pin, ...search }: Search, { isReadWrite = false } = {}): Handle {
   const { cryptoki, js, logIn } = library;
   const { slot, serial } = findToken({ library, ...search });
@@ -62,7 +64,7 @@ export function openLoggedIn({ library, pin, ...search }: Search, { isReadWrite 
   }
 }
 
-/** Closes a session. One that cannot be closed no longer exists. */
+/** Closes a session. A session that cannot be closed no longer exists. */
 export function closeSession({ cryptoki, js }: Library, handle: Handle): void {
   try {
     cryptoki.C_CloseSession(handle);
@@ -78,7 +80,7 @@ function findToken({ thing, uri, library: { cryptoki, js } }: Search): { slot: H
     .filter(({ info }) => info.flags & js.CKF_TOKEN_INITIALIZED)
     .map(({ slot, info: { label, manufacturerID, serialNumber, model } }) => ({
       slot,
-      // PKCS#11 pads these with blanks.
+      // PKCS#11 pads these texts with blanks.
       attributes: {
         token: label.trimEnd(),
         manufacturer: manufacturerID.trimEnd(),
@@ -90,7 +92,8 @@ function findToken({ thing, uri, library: { cryptoki, js } }: Search): { slot: H
       Object.entries(uri.match).every(([name, value]) => attributes[name as keyof typeof attributes] === value),
     );
   const [token, ...others] = tokens;
-  // Not `absent`, which would stop signing: a token that is unplugged for a moment looks the same.
+  // Not `absent`, which would stop signing. A token that is unplugged for a moment cannot be distinguished from a
+  // missing one.
   if (!token)
     throw refused(thing, {
       kind: 'unreachable',
@@ -118,7 +121,9 @@ function findKeys(search: Search, session: Handle): Pair[] {
   });
 }
 
-/** A private key object does not contain its public half; the public key or certificate with the same CKA_ID does. */
+/**
+ * A private key object does not contain its public half. It is in the public key or certificate with the same CKA_ID.
+ */
 function publicHalf({ thing, library }: Search, session: Handle, id: Buffer): KeyObject {
   const { js, cryptoki } = library;
   const beside = (kind: number) =>
@@ -154,7 +159,7 @@ function keyOfPoint(value: Buffer): KeyObject {
   return createPublicKey({ key: { kty: 'EC', crv: 'P-256', x: x ?? '', y: y ?? '' }, format: 'jwk' });
 }
 
-/** One URI that matches more keys than one is refused, so more than this need not be read. */
+/** A URI that matches several keys is refused, so there is no need to read more than this. */
 const MAX_OBJECTS = 32;
 
 function findObjects({ cryptoki }: Library, session: Handle, template: Attribute[]): Handle[] {

@@ -5,7 +5,7 @@
 
 import { WebdistError } from '../errors.ts';
 
-/** The attributes that a token must have. One that is not in the URI matches every token. */
+/** The attributes that a token must have. An attribute that is not in the URI matches every token. */
 type TokenMatch = {
   readonly token?: string;
   readonly manufacturer?: string;
@@ -22,7 +22,7 @@ export type Pkcs11Uri = {
   readonly pinValue: string | undefined;
   /** Path of a file. */
   readonly pinSource: string | undefined;
-  /** Path or file name of the library, as the dynamic loader takes it. */
+  /** Path or file name of the library, in the form that the dynamic loader accepts. */
   readonly module: string | undefined;
 };
 
@@ -67,7 +67,7 @@ function attributes(parts: readonly string[], known: readonly string[]): [string
   return [...found];
 }
 
-/** Bytes, not text: an id may be any bytes, which decodeURIComponent cannot decode. */
+/** Decodes to bytes, because an id may be any bytes, and decodeURIComponent decodes only text. */
 const bytesOf = (value: string) =>
   Buffer.from(
     value.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
@@ -86,7 +86,7 @@ function filePath(source: string | undefined): string | undefined {
   return path;
 }
 
-/** A module-name has no prefix and suffix of the system (RFC 7512 §2.3). */
+/** A module-name does not have the prefix and suffix that the system uses (RFC 7512 §2.3). */
 function libraryFile(name: string | undefined): string | undefined {
   if (name?.includes('/')) throw malformed('has a bare name as module-name; a path is module-path');
   return name && `lib${name}.so`;

@@ -16,7 +16,10 @@ import { isSessionGone, openLibrary, pkcs11Refusal } from './pkcs11-library.ts';
 import { closeSession, openSession, type Search, type Session } from './pkcs11-token.ts';
 import { parsePkcs11Uri } from './pkcs11-uri.ts';
 
-/** Sessions that sign at the same time. Each occupies one of libuv's threads (usually four), which other work needs too. */
+/**
+ * The number of sessions that sign at the same time. Each occupies one of libuv's threads (usually four), which other
+ * work also needs.
+ */
 const SESSIONS = 2;
 
 /**
@@ -33,7 +36,10 @@ export async function openPkcs11(locator: string, env: Environment, registered?:
   }
 }
 
-/** Loads the library of a locator; returns it with the key to find in it. Throws `config_invalid`, `key_denied`. */
+/**
+ * Loads the library of a locator, and returns it with the description of the key to find. Throws `config_invalid`,
+ * `key_denied`.
+ */
 export async function openSearch(locator: string, env: Environment): Promise<Search> {
   const uri = parsePkcs11Uri(locator);
   const path = uri.module ?? env['PKCS11_MODULE_PATH'];
@@ -74,7 +80,7 @@ function signerOf(search: Search, first: Session): Signer {
       return await signOnce(digest);
     } catch (error) {
       if (!isSessionGone(js, error)) throw error;
-      // An HSM that was unavailable has closed every session; one attempt with a new one shows whether it is back.
+      // An HSM that was unavailable has closed every session. One attempt with a new session shows whether it is back.
       closeIdle();
       return await signOnce(digest);
     }
@@ -100,12 +106,12 @@ function signerOf(search: Search, first: Session): Signer {
         closeIdle();
         release();
       });
-      // A call that hangs in the library must not block closing, and finalising the library during it would crash.
+      // A call that hangs in the library must not block closing. Finalising the library during the call would crash.
       if (running.size === 0) await released;
     },
   };
 }
 
-/** The error for what a call into the library threw. */
+/** Returns the error for a value that a call into the library threw. */
 export const asRefusal = ({ thing, library }: Search, cause: unknown) =>
   cause instanceof WebdistError ? cause : refused(thing, pkcs11Refusal(library.js, cause), cause);

@@ -14,7 +14,7 @@ import { readPublicKey, type Signer, spki } from '../jws.ts';
 import { openVault, type Vault } from '../vault/vault.ts';
 import { derToRaw } from './der.ts';
 
-/** The response to GET MOUNT/keys/KEY; the versions of a symmetric key are numbers. */
+/** The response to GET MOUNT/keys/KEY. The versions of a symmetric key are numbers. */
 const keyForm = z.object({
   data: z.object({
     type: z.string(),
@@ -35,9 +35,9 @@ type Version = { readonly number: number; readonly publicKey: KeyObject };
 type Place = { readonly mount: string; readonly key: string; readonly version: number | undefined };
 
 /**
- * Opens a `hashivault:` locator and pins one version of the key: the one in the locator, or else the one whose public
- * half is `registered`, or else the newest.
- * Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
+ * Opens a `hashivault:` locator, and pins one version of the key. It is the version in the locator, or else the version
+ * whose public half is `registered`, or else the newest version. Throws `config_invalid`, `key_absent`, `key_denied`,
+ * `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
  */
 export async function openVaultTransit(locator: string, env: Environment, registered?: KeyObject): Promise<Signer> {
   const place = parse(locator);
@@ -76,7 +76,7 @@ export async function createVaultTransit(locator: string, env: Environment): Pro
 
 function signerOf(vault: Vault, thing: string, { mount, key }: Place, { number, publicKey }: Version): Signer {
   const path = `${mount}/sign/${encodeURIComponent(key)}/sha2-256`;
-  /** Vault signs many digests in one call, and returns the signatures in their order. */
+  /** Vault signs many digests in one call, and returns the signatures in the same order. */
   const signDigest = batchPerTick(async (digests: readonly string[]) => {
     const body = {
       batch_input: digests.map((input) => ({ input })),
@@ -147,7 +147,7 @@ function publicHalf(thing: string, version: unknown): KeyObject {
   }
 }
 
-/** `vault:v1:` and base64: of r‖s as requested, or of DER from a server that does not know `marshaling_algorithm`. */
+/** `vault:v1:` and base64. It encodes r‖s as requested, or DER if the server does not know `marshaling_algorithm`. */
 function rawSignature(thing: string, signature: string): Uint8Array {
   const base64 = /^vault:v\d+:([A-Za-z0-9+/_=-]+)$/.exec(signature)?.[1];
   if (base64 === undefined)

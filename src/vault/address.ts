@@ -1,4 +1,6 @@
-/** Where Vault is, and how its certificate is checked: the settings of the connection, from the environment. */
+/**
+ * Reads the settings of the connection to Vault from the environment: its address, and how its certificate is checked.
+ */
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,9 +11,9 @@ import { isWebdistError, WebdistError } from '../errors.ts';
 import { vaultVariable } from './variables.ts';
 
 export type VaultAddress = {
-  /** With a slash at its end. For a socket, its host is `localhost`. */
+  /** Ends with a slash. For a socket, the host is `localhost`. */
   readonly url: URL;
-  /** The path of the Unix socket of an agent. */
+  /** The path of an agent's Unix socket. */
   readonly socketPath: string | undefined;
   /** True for a Vault Agent or Proxy, which may add its own token. */
   readonly isAgent: boolean;
@@ -20,7 +22,7 @@ export type VaultAddress = {
   readonly namespace: string | undefined;
 };
 
-/** A bundle of all public authorities has some 200 KiB. */
+/** A bundle of all public authorities has about 200 KiB. */
 const MAX_CERTIFICATES_BYTES = 1024 * 1024;
 
 /** Reads the address, the certificates and the namespace. Throws `config_invalid`. */

@@ -1,6 +1,6 @@
 /**
- * HTTP requests to Vault or OpenBao. Uses Node's own client, not fetch: VAULT_CACERT needs a separate certificate store,
- * and a redirect must not carry the Vault token to another host.
+ * HTTP requests to Vault or OpenBao. Uses Node's own client and not fetch, because VAULT_CACERT needs a separate
+ * certificate store, and because a redirect must not send the Vault token to another host.
  */
 
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
@@ -11,7 +11,7 @@ import type { VaultAddress } from './address.ts';
 /** `path` follows /v1/ and is already percent-encoded. */
 export type Request = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: object };
 
-/** A response; `body` is undefined when it is not JSON. */
+/** A response. `body` is undefined if it is not JSON. */
 export type Answer = {
   readonly status: number;
   readonly body: unknown;
@@ -19,7 +19,9 @@ export type Answer = {
 };
 
 export interface VaultHttp {
-  /** Throws the network's errors. Unlike those of fetch clients, none carries the request and its token. */
+  /**
+   * Throws the network's errors. Unlike the errors of fetch clients, these do not contain the request and its token.
+   */
   send(request: Request, vaultToken?: string): Promise<Answer>;
   close(): void;
 }
@@ -64,7 +66,7 @@ async function bodyOf(answer: IncomingMessage): Promise<unknown> {
   try {
     return await json(answer);
   } catch (error) {
-    // A syntax error quotes the body, which can hold a secret. Any other error is the network's.
+    // A syntax error quotes the body, which can contain a secret. Any other error comes from the network.
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** How webdist gets a Vault token: from VAULT_TOKEN, or by a login with AppRole or the Kubernetes service account. */
+/** Gets a Vault token: from VAULT_TOKEN, or by a login with AppRole or the Kubernetes service account. */
 
 import { readCredential } from '../cloud/files.ts';
 import type { Environment } from '../environment.ts';
@@ -7,20 +7,20 @@ import type { Request } from './http.ts';
 import { hasVaultVariable, vaultVariable } from './variables.ts';
 
 /**
- * `fixed`: reads the token that the operator set, which may change when it is in a file. `request`: builds the request for a
- * new one. `none`: requests carry no token, because a Vault Agent or Proxy adds its own.
+ * `fixed` reads the token that the operator set, which may change if it is in a file. `request` builds the request for
+ * a new token. With `none`, requests carry no token, because a Vault Agent or Proxy adds its own.
  */
 export type Login =
   | { readonly kind: 'fixed'; readonly read: () => Promise<string> }
   | { readonly kind: 'request'; readonly request: () => Promise<Request> }
   | { readonly kind: 'none' };
 
-/** Where Kubernetes mounts the service account's JWT, which it replaces before it expires. */
+/** The path at which Kubernetes mounts the service account's JWT. Kubernetes replaces the JWT before it expires. */
 const SERVICE_ACCOUNT_JWT = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
 /**
- * The first of token, AppRole and Kubernetes that the environment has. `isAgent`: the address is that of a Vault Agent, which
- * may log in itself. Throws `config_invalid` when there is no way to log in.
+ * Returns the first of token, AppRole and Kubernetes that is configured in the environment. `isAgent` means that the
+ * address is that of a Vault Agent, which may log in itself. Throws `config_invalid` if there is no way to log in.
  */
 export function loginFrom(env: Environment, isAgent: boolean): Login {
   if (hasVaultVariable(env, 'TOKEN'))

@@ -1,6 +1,7 @@
 /**
- * The Vault token in use: requested when it is first needed, renewed before it expires, replaced when Vault no longer
- * knows it. The time of renewal has jitter, so that replicas that started together do not renew together.
+ * Keeps the Vault token in use. It is requested when it is first needed, renewed before it expires, and replaced when
+ * Vault no longer knows it. The time of renewal has jitter, so that replicas that started together do not renew
+ * together.
  */
 
 import { z } from 'zod';
@@ -9,11 +10,11 @@ import type { Login } from './login.ts';
 
 export interface Session {
   /**
-   * The token to use now; logs in, or reads it, when there is none. Undefined where an agent adds its own.
-   * Throws `LoginRefused`, `key_unreachable`, or the network's errors.
+   * Returns the token to use now. If there is none, logs in or reads it. Undefined if an agent adds its own. Throws
+   * `LoginRefused`, `key_unreachable`, or the network's errors.
    */
   vaultToken(): Promise<string | undefined>;
-  /** Vault no longer knows this token, so the next `vaultToken` logs in or reads again. */
+  /** To be called when Vault no longer knows this token. The next `vaultToken` then logs in or reads again. */
   forget(vaultToken: string | undefined): void;
   /** Stops the renewal. The token is not revoked: other replicas may use the same one. */
   close(): void;
@@ -52,7 +53,7 @@ export function openSession(http: VaultHttp, login: Login): Session {
       login.kind === 'fixed' ? login.read().then((fixed) => lookUp(http, fixed)) : logIn(http, login.request);
     current = begun;
     begun.then(adopt, () => {
-      // The caller that awaits it gets the error; the next caller may try again.
+      // The callers that await this login get its error. The next caller may try again.
       if (current === begun) current = undefined;
     });
     return begun;
@@ -64,7 +65,7 @@ export function openSession(http: VaultHttp, login: Login): Session {
     renewLater(lease, lease.ttlSeconds);
   };
 
-  /** After 60 to 80 % of the time that the token has left. */
+  /** The renewal happens after 60 to 80 % of the token's remaining time. */
   const renewLater = (lease: Lease, leftSeconds: number) => {
     clearTimeout(timer);
     const canLast = lease.renewable || login.kind === 'request';
@@ -83,11 +84,12 @@ export function openSession(http: VaultHttp, login: Login): Session {
       if (answer.status >= 429) throw new LoginRefused(answer);
       const renewed = leaseAnswer.safeParse(answer.body).data?.auth;
       const ttlSeconds = renewed?.lease_duration ?? 0;
-      // Near its maximum TTL a token is renewed for shorter and shorter times; replace it while it still works.
+      // Near its maximum TTL, a token is renewed for shorter and shorter times. Replace it while it still works.
       if (renewed && (ttlSeconds > lease.ttlSeconds / 2 || login.kind === 'fixed')) renewLater(lease, ttlSeconds);
       else if (login.kind === 'request') adopt(await logIn(http, login.request));
     } catch {
-      // Vault was not reached: try again within the time left. After that, the next use reports that the token is unknown.
+      // Vault was not reached, so try again within the time left. After that, the next use finds that the token is
+      // unknown.
       renewLater(lease, leftSeconds * 0.2);
     }
   };
@@ -95,7 +97,7 @@ export function openSession(http: VaultHttp, login: Login): Session {
   return {
     vaultToken: async () => (login.kind === 'none' ? undefined : (await (current ?? begin(login))).vaultToken),
     forget(vaultToken) {
-      // Of many calls that find it unknown at the same time, only the first discards it.
+      // If many calls find the token unknown at the same time, only the first discards it.
       if (inUse === vaultToken) inUse = current = undefined;
     },
     close() {
@@ -112,7 +114,10 @@ async function logIn(http: VaultHttp, request: () => Promise<Request>): Promise<
   return { vaultToken: auth.client_token, ttlSeconds: auth.lease_duration, renewable: auth.renewable };
 }
 
-/** A fixed token may never expire or expire soon. One that may not look itself up is used as it is, and not renewed. */
+/**
+ * A fixed token may never expire, or may expire soon. A token that may not look itself up is used unchanged, and not
+ * renewed.
+ */
 async function lookUp(http: VaultHttp, vaultToken: string): Promise<Lease> {
   const answer = await http.send({ method: 'GET', path: 'auth/token/lookup-self' }, vaultToken);
   const data = answer.status === 200 ? lookupAnswer.safeParse(answer.body).data?.data : undefined;

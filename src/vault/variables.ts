@@ -23,7 +23,10 @@ type Name =
   | 'KUBERNETES_ROLE'
   | 'KUBERNETES_JWT_PATH';
 
-/** The value of a variable, trimmed; undefined when it is not set or empty. Throws `key_unreachable` for its file. */
+/**
+ * Returns the value of a variable, trimmed; undefined if it is not set or empty. Throws `key_unreachable` if its file
+ * cannot be read.
+ */
 export async function vaultVariable(env: Environment, name: Name): Promise<string | undefined> {
   for (const variable of [`BAO_${name}`, `VAULT_${name}`]) {
     const value = env[variable]?.trim();
@@ -34,6 +37,6 @@ export async function vaultVariable(env: Environment, name: Name): Promise<strin
   return undefined;
 }
 
-/** Whether a variable is given, directly or as a file. Reads nothing. */
+/** Whether a variable is set, directly or as a file. Reads nothing. */
 export const hasVaultVariable = (env: Environment, name: Name): boolean =>
   [`BAO_${name}`, `VAULT_${name}`].some((variable) => env[variable]?.trim() || env[`${variable}_FILE`]?.trim());

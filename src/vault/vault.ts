@@ -1,10 +1,11 @@
 /**
- * A Vault or OpenBao server with a login, which KV and Transit share, and the classification of its errors.
+ * The client of a Vault or OpenBao server, shared by the KV and Transit backends. It logs in, sends requests and
+ * classifies errors.
  *
- * Variables, named as in Vault's own tools (`variables.ts`): VAULT_ADDR or VAULT_AGENT_ADDR, VAULT_NAMESPACE, VAULT_CACERT,
- * VAULT_CAPATH, VAULT_CLIENT_CERT and VAULT_CLIENT_KEY, VAULT_TLS_SERVER_NAME, and one of VAULT_TOKEN · VAULT_ROLE_ID with
- * VAULT_SECRET_ID · VAULT_KUBERNETES_ROLE (VAULT_KUBERNETES_JWT_PATH: another path of the service account's JWT).
- * VAULT_AUTH_PATH: where the login is mounted, if not at `approle` or `kubernetes`.
+ * Variables, named as in Vault's own tools (`variables.ts`): VAULT_ADDR or VAULT_AGENT_ADDR, VAULT_NAMESPACE,
+ * VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT and VAULT_CLIENT_KEY, VAULT_TLS_SERVER_NAME, and one of VAULT_TOKEN ·
+ * VAULT_ROLE_ID with VAULT_SECRET_ID · VAULT_KUBERNETES_ROLE (VAULT_KUBERNETES_JWT_PATH: another path of the service
+ * account's JWT). VAULT_AUTH_PATH is the mount of the login, if it is not `approle` or `kubernetes`.
  */
 
 import type { z } from 'zod';
@@ -26,7 +27,7 @@ export interface Vault {
   close(): void;
 }
 
-/** Opens the server that the environment names. Sends nothing yet. Throws `config_invalid`. */
+/** Opens the client of the server that the environment names. Sends nothing yet. Throws `config_invalid`. */
 export async function openVault(env: Environment): Promise<Vault> {
   const address = await vaultAddress(env);
   const http = openVaultHttp(address);
@@ -34,10 +35,10 @@ export async function openVault(env: Environment): Promise<Vault> {
   return {
     async call(thing, request, form) {
       const answer = await send(thing, request, http, session);
-      // Older servers return 204 when they have created something.
+      // Older servers return 204 after they have created something.
       if (answer.status !== 200 && answer.status !== 204) throw refused(thing, refusalOf(answer), codeOf(answer));
       const parsed = form.safeParse(answer.body);
-      // Zod's error is left out: an issue could quote what it found, which can be the secret.
+      // Zod's error is not kept as the cause, because its issues could quote the value, which can be the secret.
       if (!parsed.success) throw refused(thing, unreadable);
       return parsed.data;
     },
@@ -53,7 +54,7 @@ async function send(thing: string, request: Request, http: VaultHttp, session: S
     const vaultToken = await session.vaultToken();
     const answer = await http.send(request, vaultToken);
     if (answer.status !== 403 || !isFromVault(answer) || (await isAlive(http, vaultToken))) return answer;
-    // 403 means "not permitted" or "unknown token"; only another token helps with the second.
+    // 403 means "not permitted" or "unknown token". In the second case, only a new token helps.
     session.forget(vaultToken);
     const other = await session.vaultToken();
     if (other === vaultToken) throw refused(thing, vaultToken === undefined ? noToken : tokenGone, codeOf(answer));
@@ -68,7 +69,10 @@ async function send(thing: string, request: Request, http: VaultHttp, session: S
 const AUTHORITIES =
   'Name the PEM file of its authority in VAULT_CACERT; VAULT_SKIP_VERIFY has no effect, because it would show the Vault token to anyone.';
 
-/** Only Vault's own 403 means that the token is unknown; with any other response, the first one stands. */
+/**
+ * Only Vault's own 403 means that the token is unknown. After any other response to the lookup, the first response
+ * counts.
+ */
 async function isAlive(http: VaultHttp, vaultToken: string | undefined): Promise<boolean> {
   const answer = await http.send({ method: 'GET', path: 'auth/token/lookup-self' }, vaultToken);
   return answer.status !== 403 || !isFromVault(answer);
@@ -132,5 +136,5 @@ function loginRefusal(answer: Answer): Refusal {
   };
 }
 
-/** What is kept of a response: its body can hold anything. */
+/** The part of a response that is kept as the cause. The body is dropped, because it can contain anything. */
 const codeOf = ({ status }: Answer) => ({ status });
