@@ -20,6 +20,8 @@ export function awsClientSettings(nameOrArn: string, env: Environment) {
   const region = /^arn:[^:]+:[^:]+:([^:]+):/.exec(nameOrArn)?.[1] || env['AWS_REGION'] || env['AWS_DEFAULT_REGION'];
   return {
     maxAttempts: MAX_ATTEMPTS,
+    // Reads the shared config and credentials files again; otherwise a corrected file has no effect until a restart.
+    ignoreCache: true,
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: ANSWER_TIMEOUT_MS,

@@ -11,7 +11,7 @@ import type { Test } from 'tap';
 import { type ErrorCode, WebdistError } from '../../src/errors.ts';
 import { isP256, type Signer, signCompact, signingKey } from '../../src/jws.ts';
 import { guard } from '../../src/signer/guarded.ts';
-import { type Fault, RETRY_AFTER_SECONDS } from '../harness/stand-ins/fault.ts';
+import { type Fault, LEAK, RETRY_AFTER_SECONDS } from '../harness/stand-ins/fault.ts';
 
 /** How opening fails, and the codes for it. */
 const refusals = {
@@ -41,7 +41,18 @@ export type SignerSubject = {
 };
 
 /** How calls fail while signing. Each is reported as `signer_unavailable`, and ends with the fault. */
-const faults: readonly Fault[] = ['denied', 'throttled', 'slow', 'broken', 'malformed', 'dropped'];
+const faults: readonly Fault[] = [
+  'denied',
+  'throttled',
+  'slow',
+  'stalled',
+  'broken',
+  'malformed',
+  'dropped',
+  'leaking',
+  'foreign404',
+  'foreign403',
+];
 
 /** Long enough for a response on a busy machine. */
 const TIMEOUT_MS = 30_000;
@@ -90,7 +101,7 @@ export async function signerContract(t: Test, setUp: (t: Test) => Promise<Signer
 
   for (const fault of subject.fail ? faults : [])
     await t.test(`signing fails and recovers: ${fault}`, async (t) => {
-      const signer = await open(fault === 'slow' ? SHORT_TIMEOUT_MS : TIMEOUT_MS);
+      const signer = await open(fault === 'slow' || fault === 'stalled' ? SHORT_TIMEOUT_MS : TIMEOUT_MS);
       t.teardown(() => {
         subject.fail?.(undefined);
         return signer.close();
@@ -120,5 +131,5 @@ async function failureOf(promise: Promise<unknown>): Promise<WebdistError> {
 /** Inspects as deeply as the most verbose log would, causes and their fields included. */
 function hidesSecrets(subject: Pick<SignerSubject, 'secrets'>, shown: unknown): void {
   const text = inspect(shown, { depth: 12, showHidden: true, maxStringLength: null, maxArrayLength: null });
-  for (const secret of subject.secrets) equal(text.includes(secret), false, 'a secret is shown');
+  for (const secret of [LEAK, ...subject.secrets]) equal(text.includes(secret), false, 'a secret is shown');
 }

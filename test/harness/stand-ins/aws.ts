@@ -9,7 +9,7 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { listen } from '../port.ts';
-import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
+import { type Faulty, RETRY_AFTER_SECONDS, showFault, type VendorFault } from './fault.ts';
 
 /** Why tests are skipped when moto is not installed; undefined when it is. */
 export const withoutMoto =
@@ -39,6 +39,7 @@ export async function startAws(): Promise<Aws> {
 
   const server = createServer((incoming, outgoing) => {
     const { error, fault } = aws;
+    if (showFault(outgoing, fault)) return;
     const refusal = fault ? faults[fault] : unsigned(incoming, accessKeyId);
     if (refusal) refusal(outgoing);
     else if (error) say(outgoing, 400, error.name, {}, error.message);
@@ -99,11 +100,10 @@ const say = (
     .writeHead(status, { 'content-type': 'application/x-amz-json-1.1', ...headers })
     .end(JSON.stringify({ __type: type, message }));
 
-const faults: Readonly<Record<Fault, Refuse>> = {
+const faults: Readonly<Record<VendorFault, Refuse>> = {
   denied: (outgoing) => say(outgoing, 400, 'AccessDeniedException'),
   throttled: (outgoing) => say(outgoing, 400, 'ThrottlingException', { 'retry-after': String(RETRY_AFTER_SECONDS) }),
   broken: (outgoing) => say(outgoing, 500, 'KMSInternalException'),
   malformed: (outgoing) => outgoing.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end('{}'),
-  dropped: (outgoing) => outgoing.destroy(),
-  slow: () => undefined,
+  expired: (outgoing) => say(outgoing, 400, 'ExpiredTokenException'),
 };

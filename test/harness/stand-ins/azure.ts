@@ -15,7 +15,7 @@ import { pipeline } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import tls from 'node:tls';
 import { listen } from '../port.ts';
-import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
+import { type Faulty, RETRY_AFTER_SECONDS, showFault, type VendorFault } from './fault.ts';
 import { signDigest } from './sign-digest.ts';
 
 /** Why tests are skipped when no certificate can be made; undefined when one can. */
@@ -68,9 +68,8 @@ export async function startAzure(): Promise<Azure> {
   };
 
   const server = createServer(certificate, async (request, response) => {
-    const answer = await answerTo(azure, entra, request);
-    if (answer === 'drop') response.destroy();
-    else if (answer !== 'wait') send(response, answer);
+    if (request.headers.host !== LOGIN_HOST && showFault(response, azure.fault)) return;
+    send(response, await answerTo(azure, entra, request));
   });
   const port = await listen(server);
   const proxy = createProxy().on('connect', (request, socket) => {
@@ -126,16 +125,17 @@ const problem = (status: number, code: string, headers: Record<string, string> =
   headers,
 ];
 
-async function answerTo(azure: Azure, entra: Entra, request: IncomingMessage): Promise<Answer | 'drop' | 'wait'> {
+async function answerTo(azure: Azure, entra: Entra, request: IncomingMessage): Promise<Answer> {
   const body = await text(request);
   const url = new URL(request.url ?? '', `https://${request.headers.host}`);
+  if (url.hostname === LOGIN_HOST && azure.fault === 'expired' && request.method === 'POST') return faults.expired;
   if (url.hostname === LOGIN_HOST) return signIn(entra, `${request.method} ${url.pathname}`, new URLSearchParams(body));
   if (url.hostname !== VAULT_HOST) return problem(404, 'NoSuchHost');
   if (request.headers.authorization !== `Bearer ${entra.accessToken}`) {
     const challenge = `Bearer authorization="https://${LOGIN_HOST}/${entra.tenantId}", resource="https://vault.azure.net"`;
     return problem(401, 'Unauthorized', { 'www-authenticate': challenge });
   }
-  if (azure.fault) return faults[azure.fault];
+  if (azure.fault) return faults[azure.fault as VendorFault];
   if (!/^(7\.\d|20\d\d-\d\d-\d\d)/.test(url.searchParams.get('api-version') ?? '')) return problem(400, 'BadParameter');
   const [, collection, name, version, verb] =
     /^\/(keys|secrets)\/([A-Za-z0-9-]+)\/?(create|[a-z0-9]*)(\/sign)?$/.exec(url.pathname) ?? [];
@@ -214,11 +214,13 @@ const routes: Readonly<Record<string, (azure: Azure, name: string, version: stri
   },
 };
 
-const faults: Readonly<Record<Fault, Answer | 'drop' | 'wait'>> = {
+const faults: Readonly<Record<VendorFault, Answer>> = {
   denied: problem(403, 'Forbidden'),
   throttled: problem(429, 'Throttled', { 'retry-after': String(RETRY_AFTER_SECONDS) }),
   broken: problem(500, 'InternalServerError'),
   malformed: [200, {}],
-  dropped: 'drop',
-  slow: 'wait',
+  expired: [
+    401,
+    { error: 'invalid_client', error_description: 'AADSTS7000222: The provided client secret keys are expired.' },
+  ],
 };

@@ -11,7 +11,7 @@ import { joseToDer } from 'ecdsa-sig-formatter';
 import { jwtVerify } from 'jose';
 import { crc32c } from '../../../src/cloud/google.ts';
 import { listen } from '../port.ts';
-import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
+import { type Faulty, RETRY_AFTER_SECONDS, showFault, type VendorFault } from './fault.ts';
 import { signDigest } from './sign-digest.ts';
 
 type GoogleKey = {
@@ -54,9 +54,8 @@ export async function startGoogle(): Promise<Google> {
   const account = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const email = 'webdist@shop.iam.gserviceaccount.com';
   const server = createServer(async (request, response) => {
-    const answer = await answerTo(google, request, (bearer) => mayEnter(bearer, account.publicKey, email));
-    if (answer === 'drop') response.destroy();
-    else if (answer !== 'wait') send(response, answer);
+    if (showFault(response, google.fault)) return;
+    send(response, await answerTo(google, request, (bearer) => mayEnter(bearer, account.publicKey, email)));
   });
   const privateKey = account.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
   const url = `http://127.0.0.1:${await listen(server)}/`;
@@ -106,12 +105,12 @@ async function answerTo(
   google: Google,
   request: IncomingMessage,
   known: (bearer: string) => Promise<boolean>,
-): Promise<Answer | 'drop' | 'wait'> {
+): Promise<Answer> {
   const body = request.method === 'POST' ? await json(request) : undefined;
   const bearer = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
   if (!(await known(bearer))) return problem(401, 'UNAUTHENTICATED');
   google.confidential.push(bearer);
-  if (google.fault) return faults[google.fault];
+  if (google.fault) return faults[google.fault as VendorFault];
   const url = new URL(request.url ?? '', 'http://127.0.0.1');
   const keyRing = /^\/v1\/(projects\/[^:]+\/keyRings\/[^/]+)\/cryptoKeys$/.exec(url.pathname)?.[1];
   if (keyRing && request.method === 'POST') return create(google, keyRing, url.searchParams, body);
@@ -175,13 +174,12 @@ const routes: Readonly<Record<string, (google: Google, name: string, body: unkno
 const checksum = (google: Google, data: string | Buffer) =>
   String(google.damage ? 1 : crc32c(typeof data === 'string' ? Buffer.from(data) : data));
 
-const faults: Readonly<Record<Fault, Answer | 'drop' | 'wait'>> = {
+const faults: Readonly<Record<VendorFault, Answer>> = {
   denied: problem(403, 'PERMISSION_DENIED'),
   throttled: problem(429, 'RESOURCE_EXHAUSTED', 'Quota exceeded.', [
     { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: `${RETRY_AFTER_SECONDS}s` },
   ]),
   broken: problem(500, 'INTERNAL'),
   malformed: [200, { name: 'another' }],
-  dropped: 'drop',
-  slow: 'wait',
+  expired: problem(401, 'UNAUTHENTICATED'),
 };

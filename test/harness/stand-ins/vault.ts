@@ -10,7 +10,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { joseToDer } from 'ecdsa-sig-formatter';
 import { listen } from '../port.ts';
-import { type Fault, type Faulty, RETRY_AFTER_SECONDS } from './fault.ts';
+import { type Faulty, RETRY_AFTER_SECONDS, showFault, type VendorFault } from './fault.ts';
 import { signDigest } from './sign-digest.ts';
 
 type TransitKey = { type: string; versions: KeyObject[]; minEncryptionVersion: number };
@@ -124,7 +124,7 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
     return [data === null ? 404 : 200, { data: { data, metadata: { version: 1, destroyed: false } } }];
   };
 
-  const answer = async (incoming: IncomingMessage): Promise<Reply | undefined> => {
+  const answer = async (incoming: IncomingMessage): Promise<Reply> => {
     const { method = '', headers } = incoming;
     const path = /^\/v1\/([^?]+)$/.exec(incoming.url ?? '')?.[1];
     const sent = await text(incoming);
@@ -134,7 +134,8 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
     if (method === 'POST' && headers['content-type'] !== 'application/json') return errors(400, 'error parsing JSON');
     const body: Body = sent === '' ? {} : JSON.parse(sent);
     const id = String(headers['x-vault-token']);
-    if (vault.fault && !path.startsWith('auth/')) return faults[vault.fault];
+    if (vault.fault === 'expired') return faults.expired;
+    if (vault.fault && !path.startsWith('auth/')) return faults[vault.fault as VendorFault];
     const [, mount = '', rest = ''] = /^([\w-]+)\/(.+)$/.exec(path) ?? [];
     const kind = mounts.get(mount);
     const early = auth(method, path, body, id) ?? admin(method, path, body);
@@ -145,12 +146,11 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
   };
 
   const listener: RequestListener = async (incoming, outgoing) => {
-    const reply = await answer(incoming);
+    const isSignIn = incoming.url?.startsWith('/v1/auth/');
+    const reply = !isSignIn && showFault(outgoing, vault.fault) ? undefined : await answer(incoming);
     const request = `${incoming.method} ${incoming.url?.replace('/v1/', '')}`;
     vault.requests.push(request);
-    if (reply === undefined) {
-      if (vault.fault === 'dropped') outgoing.destroy();
-    } else {
+    if (reply) {
       const [status, body, headers] = reply;
       outgoing.writeHead(status, { 'content-type': 'application/json', ...headers });
       outgoing.end(typeof body === 'string' ? body : body && JSON.stringify(body));
@@ -223,13 +223,12 @@ function signed(key: TransitKey, body: Body, knowsJws: boolean): Reply {
   return [200, { data: { batch_results: results } }];
 }
 
-const faults: Readonly<Record<Fault, Reply | undefined>> = {
+const faults: Readonly<Record<VendorFault, Reply>> = {
   denied,
   throttled: [429, { errors: ['rate limit quota exceeded'] }, { 'retry-after': String(RETRY_AFTER_SECONDS) }],
   broken: errors(503, 'Vault is sealed'),
   malformed: [200, { data: {} }],
-  dropped: undefined,
-  slow: undefined,
+  expired: errors(403, '2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n'),
 };
 
 /** Sets up a server, real or stand-in, through its API; throws if a call fails. */
