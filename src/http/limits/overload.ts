@@ -5,7 +5,7 @@
  */
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { WebdistError } from '../../errors.ts';
@@ -21,18 +21,23 @@ export type OverloadLimits = {
   readonly maxLagMs: number;
   /** Protected requests in progress in this process, while the loop does not lag. */
   readonly maxUnderWay: number;
-  /** Concurrency floor. This few requests are about 30 ms of work, and cannot cause the lag. */
+  /** Concurrency floor. This few requests are a few milliseconds of work, and signing is cheaper in batches. */
   readonly leastUnderWay: number;
-  /**
-   * Returns the mean lag of the event loop since the previous call, in milliseconds. By default, Node.js measures it.
-   */
+  /** Returns the mean lag of the event loop since the previous call, in milliseconds. Default: `openLoopMeter`. */
   readonly lagMs?: () => number;
 };
 
-const defaults: OverloadLimits = { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 128 };
+const defaults: OverloadLimits = { maxLagMs: 5, maxUnderWay: 1000, leastUnderWay: 64 };
 
 const SAMPLE_MS = 100;
 const RESOLUTION_MS = 10;
+/** A loop that was idle for more than the rest of the time has answered all requests that arrived. */
+const BUSY_SHARE = 0.95;
+/**
+ * One request after so many refused ones is accepted, however many are under way: so tokens get about a third of the time
+ * even when refusals alone could fill it. With a smaller number, more requests wait for each other.
+ */
+const REFUSED_PER_ACCEPTED = 8;
 const RETRY_SECONDS = 1;
 
 /** The check, running until `close`. */
@@ -56,8 +61,9 @@ type Deps = {
 };
 
 /**
- * The number of requests allowed in progress shrinks by a fifth with each sample that lags, and grows by a tenth with
- * each other sample. So it settles, like a TCP window (RFC 5681), at the number that this machine can answer in time.
+ * The number of requests allowed in progress shrinks with each sample that lags, in proportion to the lag but at most to
+ * a half, and grows by a tenth with each other sample. So it settles, like a TCP window (RFC 5681), at the number that this
+ * machine can answer in time.
  */
 export function openOverload({ metrics, log, headersFor }: Deps, limits = defaults): Overload {
   const loop = openLoopMeter();
@@ -65,14 +71,17 @@ export function openOverload({ metrics, log, headersFor }: Deps, limits = defaul
   let allowed = limits.maxUnderWay;
   let underWay = 0;
   let mostUnderWay = 0;
+  let refusedInARow = 0;
   let lagMs = 0;
   let isLagging = false;
   const sampling = setInterval(() => {
     const previousLagMs = lagMs;
     lagMs = measureLagMs();
-    const lags = Math.min(previousLagMs, lagMs) > limits.maxLagMs;
+    // With fewer under way, the lag has another cause, such as the start of the process.
+    const lags = Math.min(previousLagMs, lagMs) > limits.maxLagMs && mostUnderWay >= limits.leastUnderWay;
+    const shrunk = Math.floor(Math.min(allowed, mostUnderWay) * Math.max(0.5, limits.maxLagMs / lagMs));
     allowed = lags
-      ? Math.max(limits.leastUnderWay, Math.floor(Math.min(allowed, mostUnderWay) * 0.8))
+      ? Math.max(limits.leastUnderWay, shrunk)
       : Math.min(limits.maxUnderWay, Math.floor(allowed * 1.1) + 1);
     mostUnderWay = underWay;
     if (lags && !isLagging)
@@ -105,10 +114,12 @@ export function openOverload({ metrics, log, headersFor }: Deps, limits = defaul
     },
     wrap: (handler) => (request, response) => {
       if (request.method === 'OPTIONS' || !isProtected(request.url ?? '')) return handler(request, response);
-      if (underWay < allowed) {
+      if (underWay < allowed || (refusedInARow >= REFUSED_PER_ACCEPTED && underWay < limits.maxUnderWay)) {
+        refusedInARow = 0;
         admit(response);
         return handler(request, response);
       }
+      refusedInARow += 1;
       metrics.overloaded.inc({ reason: allowed < limits.maxUnderWay ? 'lag' : 'under_way' });
       refuse(request, response, headersFor(request));
     },
@@ -119,16 +130,19 @@ export function openOverload({ metrics, log, headersFor }: Deps, limits = defaul
   };
 }
 
-/** Measures the mean lag of the event loop between two calls of `lagMs`. */
+/** Measures the mean lag of the event loop between two calls of `lagMs`; 0 if the loop was idle for part of that time. */
 export function openLoopMeter() {
   const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   loop.enable();
+  let used = performance.eventLoopUtilization();
   return {
     lagMs(): number {
+      const { utilization } = performance.eventLoopUtilization(used);
+      used = performance.eventLoopUtilization();
       // The mean is NaN if the sample has no tick, because the loop was blocked all the time.
       const meanMs = loop.count > 0 ? loop.mean / 1e6 - RESOLUTION_MS : SAMPLE_MS;
       loop.reset();
-      return meanMs;
+      return utilization < BUSY_SHARE ? 0 : meanMs;
     },
     close: () => loop.disable(),
   };

@@ -1,6 +1,6 @@
 /** Overload: refused early, with Retry-After; and the limits for all pages together. */
 
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type OverloadLimits, openLoopMeter } from '../../../src/http/limits/overload.ts';
 import { buildServer } from '../../../src/http/server.ts';
@@ -12,7 +12,7 @@ import { until } from '../../harness/until.ts';
 
 async function serverWith(t: Test, limits: Partial<OverloadLimits>) {
   const overloadLimits = { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 0, lagMs: () => 0, ...limits };
-  const { service, serverDeps } = await startReady(t, await startSandbox(t), { WEBDIST_BUTTON_ERRORS: '1' });
+  const { service, serverDeps, log } = await startReady(t, await startSandbox(t), { WEBDIST_BUTTON_ERRORS: '1' });
   let hangs: (() => void) | undefined;
   const slow = {
     ...service,
@@ -24,6 +24,7 @@ async function serverWith(t: Test, limits: Partial<OverloadLimits>) {
   return {
     url,
     service,
+    log,
     /** Sends a request that is not answered; returns once it has arrived. `hangUp` closes its connection. */
     async hang() {
       const connection = new AbortController();
@@ -122,16 +123,65 @@ t.test('a lagging event loop: refused while it lags, served again afterwards', a
   t.ok(await until(async () => (await askToken(url)).status === 200, 'a token'));
 });
 
-t.test('the lag is how much later than due the event loop turns', async (t) => {
-  const meter = openLoopMeter();
-  t.teardown(() => meter.close());
-  await delay(50);
-  meter.lagMs();
-  const end = performance.now() + 300;
-  while (performance.now() < end);
-  await delay(1);
-  t.ok(meter.lagMs() > 30);
+t.test('the lag is how much later than due the event loop turns, unless it was idle in between', async (t) => {
+  const block = (ms: number) => {
+    for (const end = performance.now() + ms; performance.now() < end; );
+  };
+  for (const { name, work, lags } of [
+    { name: 'blocked once', work: [300, 'turn'], lags: true },
+    { name: 'blocked again and again', work: [40, 'turn', 40, 'turn', 40, 'turn', 40, 'turn'], lags: true },
+    { name: 'blocked, then idle', work: [60, 'turn', 'idle'], lags: false },
+    { name: 'idle, then blocked', work: ['idle', 60, 'turn'], lags: false },
+    { name: 'idle', work: ['idle'], lags: false },
+  ] as const) {
+    const meter = openLoopMeter();
+    await delay(50);
+    meter.lagMs();
+    for (const part of work) {
+      if (part === 'idle') await delay(200);
+      else if (part === 'turn') await nextTurn();
+      else block(part);
+    }
+    const lagMs = meter.lagMs();
+    meter.close();
+    if (lags) t.ok(lagMs > 20, `${name}: ${lagMs} ms`);
+    else t.equal(lagMs, 0, name);
+  }
 });
+
+t.test('however busy the process is, one request after eight refused ones is accepted', async (t) => {
+  const { url } = await serverWith(t, { lagMs: () => 150 });
+  const status = async () => (await askToken(url)).status;
+  t.ok(await until(async () => (await status()) === 503, 'a refusal'));
+  t.ok(await until(async () => (await status()) === 200, 'a token'));
+  const statuses: number[] = [];
+  for (let n = 0; n < 27; n++) statuses.push(await status());
+  const nine = [...Array<number>(8).fill(503), 200];
+  t.strictSame(statuses, [...nine, ...nine, ...nine]);
+});
+
+for (const { lags, allowed } of [
+  { lags: [0, 0, 0], allowed: undefined },
+  { lags: [100, 0, 100, 0], allowed: undefined },
+  { lags: [100, 100], allowed: 10 },
+  { lags: [100, 100, 100, 100], allowed: 10 },
+  { lags: [12, 15], allowed: 13 },
+  { lags: [15, 12], allowed: 16 },
+])
+  t.test(`20 under way, and samples that lag by ${lags.join(', ')} ms of at most 10`, async (t) => {
+    let samples = [0];
+    const { log, hang } = await serverWith(t, { maxLagMs: 10, lagMs: () => samples.shift() ?? 0 });
+    const hanging = [];
+    for (let n = 0; n < 20; n++) hanging.push(await hang());
+    samples = [...lags];
+    t.ok(await until(() => samples.length === 0, 'the samples'));
+    const lines = log.lines().filter(({ event }) => event === 'overloaded');
+    t.strictSame(
+      lines.map((line) => line['allowed']),
+      allowed === undefined ? [] : [allowed],
+    );
+    for (const { hangUp } of hanging) await hangUp();
+  });
 
 t.test('a lagging event loop still accepts a few requests: they do not cause the lag', async (t) => {
   const { url, hang } = await serverWith(t, { lagMs: () => 150, leastUnderWay: 1 });
