@@ -1,5 +1,5 @@
 /**
- * Benchmarks besides the plain load: many apps at once, half and twice the capacity, start-up, memory, two processes.
+ * Benchmarks besides the plain load: many apps at once, start-up, memory, two processes.
  */
 
 import { execFileSync, spawn } from 'node:child_process';
@@ -51,18 +51,6 @@ export async function benchBatches({ rounds, seconds }: Rounds): Promise<BatchRo
   }));
 }
 
-export type CapacityRow = {
-  readonly name: string;
-  /** The offered load, as a share of the full server's capacity. */
-  readonly share: number;
-  readonly perSecond: Figure;
-  readonly refusedPerSecond: Figure;
-  readonly p50: Figure;
-  readonly p99: Figure;
-  readonly p99OfP50: Figure;
-  readonly refusedP99: Figure;
-};
-
 /** The access token of a device that once installed an app. */
 async function accessTokenOf(url: string): Promise<string> {
   const headers = { ...PAGE.headers };
@@ -86,41 +74,6 @@ const restoreOf = (apps: number, accessToken: string) => ({
   }),
   headers: { 'content-type': 'application/json', authorization: `Bearer ${accessToken}` },
 });
-
-/** More connections than a server can answer in time, so that a waiting connection delays no other request. */
-const MANY_CONNECTIONS = 2000;
-
-/**
- * Latency of the full server at half and at twice its capacity, of accepted and of refused requests. For comparison, a
- * constant response at the lower rate: what the machine and the load generator add.
- */
-export async function benchCapacity({ rounds, seconds }: Rounds): Promise<CapacityRow[]> {
-  const servers = { full: await startServer('full'), constant: await startServer('constant') };
-  for (const server of Object.values(servers)) await warmUp(server);
-  const capacity = (await measureOnce(servers.full, { ...PAGE, connections: 64, seconds })).perSecond;
-  const offered = [
-    { name: 'constant', share: 0.5 },
-    { name: 'full', share: 0.5 },
-    { name: 'full', share: 2 },
-  ] as const;
-  const took = offered.map(() => [] as Awaited<ReturnType<typeof measureOnce>>[]);
-  for (let round = 0; round < rounds; round++)
-    for (const [index, { name, share }] of offered.entries()) {
-      const rate = { connections: MANY_CONNECTIONS, settleSeconds: 1, perSecond: Math.round(capacity * share) };
-      took[index]?.push(await measureOnce(servers[name], { ...PAGE, ...rate, seconds }));
-    }
-  for (const server of Object.values(servers)) await server.stop();
-  return took.map((all, index) => ({
-    name: offered[index]?.name ?? '',
-    share: offered[index]?.share ?? 0,
-    perSecond: figureOf(all.map((one) => one.perSecond)),
-    refusedPerSecond: figureOf(all.map((one) => one.refusals / one.seconds)),
-    p50: figureOf(all.map((one) => one.p50)),
-    p99: figureOf(all.map((one) => one.p99)),
-    p99OfP50: figureOf(all.map((one) => one.p99 / one.p50)),
-    refusedP99: figureOf(all.map((one) => one.refusedP99)),
-  }));
-}
 
 const BARE = `import { fastify } from 'fastify'; const app = fastify(); app.get('/', () => ({}));
 console.log(await app.listen({ host: '127.0.0.1', port: 0 }));`;

@@ -9,9 +9,10 @@ import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { benchCapacity, benchRefusals } from './capacity.ts';
 import { writeFlameGraph } from './flame.ts';
 import { benchLedger } from './ledger.ts';
-import { benchBatches, benchCapacity, benchMemory, benchStart, benchTwins } from './life.ts';
+import { benchBatches, benchMemory, benchStart, benchTwins } from './life.ts';
 import { benchMicro } from './micro.ts';
 import { benchServers } from './servers.ts';
 import { type Figure, shown } from './statistics.ts';
@@ -59,12 +60,22 @@ const capacity = await benchCapacity({ rounds: quick ? 1 : rounds, seconds: seco
 table('Below and above the capacity of the full path', capacity, (row) => ({
   server: row.name,
   offered: row.share,
+  sent: shown(row.sent, 2),
   'a second': shown(row.perSecond, 0),
+  'of capacity': shown(row.ofCapacity, 2),
   'refused a second': shown(row.refusedPerSecond, 0),
   'p50 µs': shown(row.p50, 0),
   'p99 µs': shown(row.p99, 0),
   'p99 of p50': shown(row.p99OfP50),
+  'p99 of that at half': shown(row.p99OfHalf),
   'refused p99 µs': shown(row.refusedP99, 0),
+}));
+
+const refusals = await benchRefusals({ rounds, seconds });
+table('A refusal, CPU', refusals, (row) => ({
+  what: row.name,
+  µs: shown(row.microseconds),
+  'of a token': shown(row.ofToken, 2),
 }));
 
 const start = await benchStart({ rounds: quick ? 1 : rounds });
@@ -92,7 +103,8 @@ const figures: Record<string, Figure> = Object.fromEntries([
 if (existsSync(BASELINE)) compare(JSON.parse(readFileSync(BASELINE, 'utf8')));
 const machine = `${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}`;
 const result = { date: new Date().toISOString(), machine, quick, figures };
-if (given.json) write(given.json, { ...result, micro, servers, batches, capacity, start, twins, memory, ledger });
+if (given.json)
+  write(given.json, { ...result, micro, servers, batches, capacity, refusals, start, twins, memory, ledger });
 if (given.flame) await writeFlameGraph(mkdtempSync(join(tmpdir(), 'webdist-profile-')), given.flame, seconds * 5);
 if (given.save) write(BASELINE, result);
 

@@ -16,7 +16,7 @@ import jsonwebtoken from 'jsonwebtoken';
 import { batchPerTick } from '../../src/batch.ts';
 import { readConfig } from '../../src/config/config.ts';
 import type { Environment } from '../../src/environment.ts';
-import { buildServer } from '../../src/http/server.ts';
+import { buildServer, type ServerOptions } from '../../src/http/server.ts';
 import { claimsFor } from '../../src/install-token/claims.ts';
 import { issue } from '../../src/install-token/issue.ts';
 import { openNonces } from '../../src/install-token/nonce.ts';
@@ -65,11 +65,11 @@ async function listenFastify(answer: () => Promise<object> | object): Promise<st
   return app.listen({ host: '127.0.0.1', port: 0 });
 }
 
-async function listenFull(env: Environment): Promise<string> {
+async function listenFull(env: Environment, more: Partial<ServerOptions> = {}): Promise<string> {
   const config = readConfig(env);
   const log = openLog(config.logLevel, openStdout());
   const { serverDeps } = await openService(config, { env, log });
-  const { app } = await buildServer(serverDeps);
+  const { app } = await buildServer({ ...serverDeps, ...more });
   return app.listen({ host: '127.0.0.1', port: 0 });
 }
 
@@ -106,6 +106,9 @@ const kinds = {
   /** webdist as `webdist serve` runs it, with all defaults except the limits. */
   full: (folder: string) =>
     listenFull(settingsIn(folder, { WEBDIST_API_KEYS: `bench:${process.env['BENCH_API_KEY_SHA256']}` })),
+  /** The same, refusing every request as it does when it is overloaded. */
+  refusing: (folder: string) =>
+    listenFull(settingsIn(folder), { overloadLimits: { maxLagMs: Infinity, maxUnderWay: 0, leastUnderWay: 0 } }),
   /** The same with a hundred apps, their packages' manifests, and the endpoints for devices. */
   device: async (folder: string) => {
     const { WEBDIST_APPLE_ITEM_ID, WEBDIST_BUNDLE_ID, WEBDIST_KEY, WEBDIST_KEY_ID, ...env } = settingsIn(folder, {
