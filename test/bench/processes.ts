@@ -33,6 +33,7 @@ const succeeds = (program: string, ...args: string[]) => {
 
 const canPin = availableParallelism() > 1 && succeeds('taskset', '-V');
 export const hasGo = succeeds('go', 'version');
+export const hasCargo = succeeds('cargo', 'version');
 
 /** Servers run on core 0 (or on all cores they are given), loads on core 1. */
 const pinned = (core: string | undefined, command: readonly string[]): [string, string[]] => {
@@ -45,6 +46,14 @@ export function buildGo(): string {
   const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-go-'));
   execFileSync('go', ['build', '-o', join(folder, 'bench'), '.'], { cwd: join(import.meta.dirname, 'go') });
   return join(folder, 'bench');
+}
+
+/** Builds the Rust program, which takes a minute the first time; returns its path. Its dependencies come from crates.io. */
+export function buildRust(): string {
+  const target = join(tmpdir(), 'webdist-bench-rust');
+  const args = ['build', '--release', '--locked', '--quiet', '--target-dir', target];
+  execFileSync('cargo', args, { cwd: join(import.meta.dirname, 'rust') });
+  return join(target, 'release', 'bench');
 }
 
 /**

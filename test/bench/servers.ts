@@ -3,7 +3,7 @@
  * servers run at once and take turns, so that noise affects all of them equally; ratios are within one round.
  */
 
-import { API_KEY, buildGo, hasGo, runLoad, type ServerProcess, startServer } from './processes.ts';
+import { API_KEY, buildGo, buildRust, hasCargo, hasGo, runLoad, type ServerProcess, startServer } from './processes.ts';
 import { type Figure, figureOf } from './statistics.ts';
 
 export type ServerRow = {
@@ -36,6 +36,9 @@ export const batchOf = (apps: number) => ({
   }),
   headers: { 'content-type': 'application/json', authorization: `Bearer ${API_KEY}` },
 });
+
+/** Servers in other languages; undefined where their compiler is missing. */
+const programs = { go: hasGo ? buildGo : undefined, rust: hasCargo ? buildRust : undefined };
 
 export const kinds = ['constant', 'bare', 'full', 'jose', 'express'] as const;
 
@@ -72,7 +75,9 @@ export async function benchServers({ connections, rounds, seconds, only }: Optio
   const servers = new Map<string, ServerProcess>();
   for (const kind of kinds)
     if (!only || kind === 'constant' || only.includes(kind)) servers.set(kind, await startServer(kind));
-  if (hasGo && (!only || only.includes('go'))) servers.set('go', await startServer({ program: buildGo() }));
+  for (const [name, program] of Object.entries(programs))
+    if (!program) console.log(`Skipped: ${name}, whose compiler is not installed.`);
+    else if (!only || only.includes(name)) servers.set(name, await startServer({ program: program() }));
   try {
     for (const server of servers.values()) await warmUp(server);
     const rows: ServerRow[] = [];
