@@ -34,6 +34,11 @@ const MAX_WAITING_CHARACTERS = 1024 * 1024;
 const CHUNK_CHARACTERS = 64 * 1024;
 const RETRY_MS = 500;
 const FLUSH_MS = 1000;
+/**
+ * Lines that follow a write wait so long for others. A write for each tick costs 12 % of the CPU time of a token with one
+ * connection, and 4 % with 64.
+ */
+const GATHER_MS = 10;
 
 /** The log on stdout. Takes over stdout's errors, so that a closed pipe does not end the process. Open it only once. */
 export function openStdout(): LogOutput {
@@ -86,6 +91,7 @@ function openOutput(sink: Sink): LogOutput & { writeLast(): void } {
     while (rest.length > 0 || lines.length > 0) {
       if (rest.length === 0) takeChunk();
       await writeRest();
+      if (waitingCharacters < CHUNK_CHARACTERS) await delay(GATHER_MS, undefined, { ref: false });
     }
     running = undefined;
   };
