@@ -25,7 +25,7 @@ type App = {
 };
 
 /** What operators ordered for the versions of an app. */
-export type Offer = {
+type Offer = {
   /** The AppleVersionIDs that no device gets. */
   readonly held: readonly string[];
   /** The AppleVersionID that every device gets; undefined: the newest. */
