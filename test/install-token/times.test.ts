@@ -1,4 +1,4 @@
-/** The times that `token verify` and the simulated device accept: one tolerance, and the same verdict at each limit. */
+/** The times that `token verify` and the simulated device accept, at each limit. */
 
 import t from 'tap';
 import {
@@ -9,15 +9,13 @@ import {
   wrongFormOf,
 } from '../../src/install-token/times.ts';
 import { claimChecks } from '../../src/install-token/verify/claims.ts';
-import type { ExaminedToken } from '../../src/sandbox/device/token.ts';
-import { tokenChecks } from '../../src/sandbox/device/token-checks.ts';
 
 const NOW = 1_790_000_000;
 const END = NOW + 1200;
 
 t.ok(IAT_MARGIN_SECONDS > 0 && IAT_MARGIN_SECONDS <= 60);
 
-/** `iat`, `exp`, and whether both judges accept them at `NOW`. */
+/** `iat`, `exp`, and whether they are accepted at `NOW`. */
 const table: [what: string, iat: unknown, exp: unknown, accepted: boolean][] = [
   ['our own token', NOW - IAT_MARGIN_SECONDS, END, true],
   ['issued now', NOW, END, true],
@@ -42,20 +40,12 @@ const table: [what: string, iat: unknown, exp: unknown, accepted: boolean][] = [
 ];
 
 const known = { keys: [], apps: [], nowSeconds: NOW };
-const deviceChecks = tokenChecks.filter(([name]) => ['times', 'exp-present', 'validity'].includes(name));
 
 for (const [what, iat, exp, accepted] of table) {
   const claims = { iat, ...(exp !== undefined && { exp }) };
-  const found = claimChecks.flatMap((check) => check(claims, known) ?? []);
+  const found = claimChecks.flatMap((check) => check(claims, known, {}) ?? []);
   const failed = found.filter(({ name, result }) => ['iat', 'exp'].includes(name) && result === 'fail');
-  t.equal(failed.length === 0, accepted, `${what}: token verify`);
-  const token = { jws: { payload: claims }, nowSeconds: NOW } as unknown as ExaminedToken;
-  const outcomes = deviceChecks.flatMap(([, , check]) => check(token) ?? []);
-  t.equal(
-    outcomes.every(({ ok }) => ok),
-    accepted,
-    `${what}: the simulated device`,
-  );
+  t.equal(failed.length === 0, accepted, what);
 }
 
 t.strictSame([NOW, 0, -1, 1.5, '1', null, NOW * 1000].map(wrongFormOf), [

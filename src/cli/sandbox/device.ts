@@ -29,7 +29,13 @@ const release = z.object({ shortVersionString: z.string() });
 const verdict = z.object({
   accepted: z.boolean(),
   checks: z.array(
-    z.object({ name: z.string(), ok: z.boolean(), detail: z.string(), warning: z.literal(true).optional() }),
+    z.object({
+      name: z.string(),
+      line: z.number(),
+      ok: z.boolean(),
+      detail: z.string(),
+      warning: z.literal(true).optional(),
+    }),
   ),
 });
 

@@ -6,10 +6,12 @@
 import { createPublicKey, type webcrypto } from 'node:crypto';
 import ky from 'ky';
 import { z } from 'zod';
+import type { AppConfig } from '../../config/apps.ts';
 import { apiKeySettings, knownAppSettings, only, processSettings } from '../../config/config.ts';
 import { isWebdistError, WebdistError } from '../../errors.ts';
-import type { Known, KnownKey } from '../../install-token/verify/checks.ts';
+import type { Known, KnownApp, KnownKey } from '../../install-token/verify/checks.ts';
 import { fromSpki, isP256, readPublicKey } from '../../jws.ts';
+import { manifestUrlOf, readManifestText, readSummary } from '../../packages/manifest.ts';
 import { openFileRegistrationStore } from '../../registration/store-file.ts';
 import { openLocalSigner } from '../../signer/local.ts';
 import { withAppStoreConnect, withKey } from '../app-store-connect.ts';
@@ -22,8 +24,8 @@ export async function knownForToken({
   key,
   jwks,
 }: KeyOptions): Promise<Omit<Known, 'nowSeconds'> & { notes: string[] }> {
-  const { apps } = knownAppSettings(processSettings());
   const notes: string[] = [];
+  const apps = await withVersions(knownAppSettings(processSettings()).apps, notes);
   if (key !== undefined && jwks !== undefined)
     throw new WebdistError('usage_invalid', 'Use --key or --jwks, not both.');
   if (key !== undefined) return { apps, notes, keys: [await keyOfFile(key)] };
@@ -31,7 +33,7 @@ export async function knownForToken({
   const { keyId, privateKey } = apiKeySettings(processSettings());
   if (keyId !== undefined && privateKey !== undefined) {
     try {
-      const { keys, publicKey } = await registered();
+      const { keys, publicKey } = await registered(apps);
       return { apps, notes, keys, apiKey: { keyId, publicKey } };
     } catch (error) {
       if (!isWebdistError(error)) throw error;
@@ -47,11 +49,35 @@ export async function knownForToken({
   return { apps, notes, keys, ...(keyId !== undefined && { apiKey: { keyId } }) };
 }
 
-async function registered() {
+/** The apps with the versions in the manifests of their packages, which `vid` is compared with. */
+function withVersions(apps: readonly AppConfig[], notes: string[]): Promise<KnownApp[]> {
+  return Promise.all(
+    apps.map(async (app) => {
+      const { appleItemId, bundleId } = app;
+      const url = manifestUrlOf(app);
+      if (url === undefined) return { appleItemId, bundleId };
+      try {
+        const { appleVersionId } = readSummary(await readManifestText(url), app);
+        return { appleItemId, bundleId, appleVersionIds: [appleVersionId] };
+      } catch {
+        notes.push(`vid was not compared: the manifest of ${bundleId} at ${url} cannot be read.`);
+        return { appleItemId, bundleId };
+      }
+    }),
+  );
+}
+
+async function registered(apps: readonly KnownApp[]) {
   return withAppStoreConnect('Fetching the keys', async (asc, { privateKey }) => {
-    const keys = (await asc.listKeys()).flatMap(({ id, publicKey }): KnownKey[] =>
-      publicKey ? [{ keyId: id, publicKey, source: 'App Store Connect' }] : [],
-    );
+    const [ofAll, ofApps, keyOfApp] = await Promise.all([
+      asc.listKeys({ app: false }),
+      asc.listKeys({ app: true }),
+      Promise.all(apps.map(async ({ appleItemId }) => [appleItemId, (await asc.appKey(appleItemId))?.id] as const)),
+    ]);
+    const appsOf = (keyId: string) => keyOfApp.filter(([, id]) => id === keyId).map(([appleItemId]) => appleItemId);
+    const known = ({ id, publicKey }: (typeof ofAll)[number], registeredFor: KnownKey['apps']): KnownKey[] =>
+      publicKey ? [{ keyId: id, publicKey, source: 'App Store Connect', apps: registeredFor }] : [];
+    const keys = [...ofAll.flatMap((key) => known(key, 'all')), ...ofApps.flatMap((key) => known(key, appsOf(key.id)))];
     const publicKey = await withKey(privateKey, 'ASC_PRIVATE_KEY', async (signer) => signer.publicKey);
     return { keys, publicKey };
   });

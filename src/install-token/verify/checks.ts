@@ -1,13 +1,43 @@
-/** The types of a check of an install verification token, of its result, and of the facts it compares with. */
+/**
+ * The checks of an install verification token by name, the type of their results, and the facts they compare with. The
+ * simulated device and `webdist token verify` run the same checks.
+ */
 
 import type { KeyObject } from 'node:crypto';
+
+/** Every check of a token, with its line in the rejection checklist (docs/apple-facts.md §10). */
+const checkLines = {
+  shape: 8,
+  app: 7,
+  alg: 9,
+  typ: 9,
+  header: 9,
+  kid: 10,
+  signature: 11,
+  aud: 12,
+  iss: 13,
+  bid: 14,
+  iat: 15,
+  exp: 16,
+  lifetime: 18,
+  dtype: 19,
+  nonce: 21,
+  iid: 22,
+  vid: 23,
+  'iid and vid': 24,
+  ccode: 25,
+  'other claims': 26,
+} as const;
+export type CheckName = keyof typeof checkLines;
 
 /**
  * The result of a check. `fail`: a device refuses the token. `cause` is the likely mistake, for the person who has to
  * fix it.
  */
 export type TokenCheck = {
-  readonly name: string;
+  readonly name: CheckName;
+  /** In the rejection checklist. */
+  readonly line: number;
   readonly result: 'ok' | 'warn' | 'fail' | 'info';
   readonly detail: string;
   readonly cause?: string | undefined;
@@ -17,12 +47,29 @@ export type TokenCheck = {
  * A public half that may verify a token. `source` says in words where it is from. `keyId` is absent if the id is
  * unknown.
  */
-export type KnownKey = { readonly keyId?: string | undefined; readonly publicKey: KeyObject; readonly source: string };
+export type KnownKey = {
+  readonly keyId?: string | undefined;
+  readonly publicKey: KeyObject;
+  readonly source: string;
+  /** The AppleItemIDs of the apps that it is registered for, or all of the account; absent if unknown. */
+  readonly apps?: 'all' | readonly string[] | undefined;
+};
+
+/** An app, with the AppleVersionIDs in the manifests of its packages; absent if no manifest is known. */
+export type KnownApp = {
+  readonly appleItemId: string;
+  readonly bundleId: string;
+  readonly appleVersionIds?: readonly string[] | undefined;
+};
 
 /** The facts that a token is compared with. */
 export type Known = {
   readonly keys: readonly KnownKey[];
-  readonly apps: readonly { readonly appleItemId: string; readonly bundleId: string }[];
+  readonly apps: readonly KnownApp[];
+  /** The app of the package that the link names. */
+  readonly linked?: KnownApp | undefined;
+  /** Whether the device has seen a nonce under the key with this id. */
+  readonly isUsed?: ((kid: unknown, nonce: string) => boolean) | undefined;
   /** The App Store Connect API key, to recognise when it was used by mistake. */
   readonly apiKey?: { readonly keyId: string; readonly publicKey?: KeyObject | undefined } | undefined;
   /** Seconds since 1970. */
@@ -31,17 +78,28 @@ export type Known = {
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-export const ok = (name: string, detail: string): TokenCheck => ({ name, result: 'ok', detail });
-export const warn = (name: string, detail: string, cause?: string): TokenCheck => ({
+/** The app that a token names, by `bid`, else by `iss`: the linked one if there is a link. */
+export function appOf({ iss, bid }: JsonObject, { apps, linked }: Known): KnownApp | undefined {
+  const named = apps.find(({ bundleId }) => bundleId === bid) ?? apps.find(({ appleItemId }) => appleItemId === iss);
+  return named && (linked ?? named);
+}
+
+export const ok = (name: CheckName, detail: string): TokenCheck => ({
   name,
-  result: 'warn',
+  line: checkLines[name],
+  result: 'ok',
   detail,
+});
+export const warn = (name: CheckName, detail: string, cause?: string): TokenCheck => ({
+  ...ok(name, detail),
+  result: 'warn',
   cause,
 });
-export const fail = (name: string, detail: string, cause?: string): TokenCheck => ({
-  name,
+/** `line`: where one check covers several lines, the one that is violated. */
+export const fail = (name: CheckName, detail: string, cause?: string, line: number = checkLines[name]): TokenCheck => ({
+  ...ok(name, detail),
+  line,
   result: 'fail',
-  detail,
   cause,
 });
 

@@ -4,11 +4,12 @@ import { isAppleId } from '../../apple-id.ts';
 import { INSTALL_TOKEN_AUDIENCE } from '../claims.ts';
 import { isCountryCode } from '../country-codes.ts';
 import { isExpired, MAX_LIFETIME_SECONDS, secondsInFuture, wrongFormOf } from '../times.ts';
-import { fail, type JsonObject, type Known, ok, quoted, type TokenCheck, warn } from './checks.ts';
+import { appOf, fail, type JsonObject, type Known, ok, quoted, type TokenCheck, warn } from './checks.ts';
 import { formatSeconds } from './duration.ts';
+import type { Jws } from './shape.ts';
 
 /** Undefined if there is nothing to report. */
-type ClaimCheck = (claims: JsonObject, known: Known) => TokenCheck | undefined;
+type ClaimCheck = (claims: JsonObject, known: Known, header: Jws['header']) => TokenCheck | undefined;
 
 const checkAudience: ClaimCheck = ({ aud }) => {
   if (aud === INSTALL_TOKEN_AUDIENCE) return ok('aud', INSTALL_TOKEN_AUDIENCE);
@@ -21,11 +22,17 @@ const checkAudience: ClaimCheck = ({ aud }) => {
   return fail('aud', `${quoted(aud)}, expected "${INSTALL_TOKEN_AUDIENCE}"`, cause);
 };
 
-/** Finds the app that the token is for by `bid`, else by `iss`. If only one app is known, it is that one. */
-const appOf = ({ iss, bid }: JsonObject, { apps }: Known) =>
-  apps.find(({ bundleId }) => bundleId === bid) ??
-  apps.find(({ appleItemId }) => appleItemId === iss) ??
-  (apps.length === 1 ? apps[0] : undefined);
+const checkApp: ClaimCheck = (claims, known) => {
+  if (known.apps.length === 0) return undefined;
+  const app = appOf(claims, known);
+  return app
+    ? ok('app', app.bundleId)
+    : fail(
+        'app',
+        `no known app has the bundle id ${quoted(claims['bid'])} or the AppleItemID ${quoted(claims['iss'])}`,
+        'the token is for an app of another account or another configuration',
+      );
+};
 
 const checkIssuer: ClaimCheck = (claims, known) => {
   const { iss } = claims;
@@ -36,7 +43,7 @@ const checkIssuer: ClaimCheck = (claims, known) => {
     return fail('iss', `${quoted(iss)}, expected the AppleItemID of the app as a decimal string`, cause);
   }
   const app = appOf(claims, known);
-  if (!app) return ok('iss', `${iss}; not compared, because no app is configured`);
+  if (!app) return ok('iss', `${iss}; not compared, because the app is not known`);
   if (app.appleItemId === iss) return ok('iss', `${iss}, the AppleItemID of ${app.bundleId}`);
   const other = known.apps.find(({ appleItemId }) => appleItemId === iss);
   return fail(
@@ -50,7 +57,7 @@ const checkBundle: ClaimCheck = (claims, known) => {
   const { bid } = claims;
   if (typeof bid !== 'string' || bid === '') return fail('bid', `${quoted(bid)}, expected the bundle id of the app`);
   const app = appOf(claims, known);
-  if (!app) return ok('bid', `${bid}; not compared, because no app is configured`);
+  if (!app) return ok('bid', `${bid}; not compared, because the app is not known`);
   if (app.bundleId === bid) return ok('bid', bid);
   const isCase = app.bundleId.toLowerCase() === bid.toLowerCase();
   return fail(
@@ -61,15 +68,16 @@ const checkBundle: ClaimCheck = (claims, known) => {
 };
 
 /** Returns undefined if the value is whole seconds since 1970. */
-function checkSeconds(name: string, value: unknown): TokenCheck | undefined {
+function checkSeconds(name: 'iat' | 'exp', value: unknown): TokenCheck | undefined {
   const wrong = wrongFormOf(value);
   if (wrong === 'not-seconds')
     return fail(
       name,
       `${quoted(value)}, expected whole seconds since 1970`,
       typeof value === 'string' ? 'it must be a number, not a string' : 'round it: Math.floor(Date.now() / 1000)',
+      15,
     );
-  return wrong && fail(name, `${value} is in milliseconds, expected seconds`, 'divide by 1000');
+  return wrong && fail(name, `${value} is in milliseconds, expected seconds`, 'divide by 1000', 15);
 }
 
 const timeOf = (seconds: unknown) => new Date(Number(seconds) * 1000).toISOString();
@@ -83,13 +91,14 @@ const checkIssuedAt: ClaimCheck = ({ iat }, { nowSeconds }) => {
         'iat',
         `${timeOf(iat)} is ${formatSeconds(ahead)} in the future`,
         "the issuing server's clock is ahead; run `webdist doctor` there",
+        16,
       )
     : ok('iat', timeOf(iat));
 };
 
 const checkExpiry: ClaimCheck = ({ iat, exp }, { nowSeconds }) => {
   if (exp === undefined)
-    return fail('exp', 'missing', "Apple's article requires it, although a WWDC code listing omits it");
+    return fail('exp', 'missing', "Apple's article requires it, although a WWDC code listing omits it", 17);
   const wrong = checkSeconds('exp', exp);
   if (wrong) return wrong;
   const left = Number(exp) - nowSeconds;
@@ -114,26 +123,42 @@ const checkDtype: ClaimCheck = ({ dtype }) =>
         typeof dtype === 'string' && /^(re)?download$/i.test(dtype) ? 'write it in lower case' : undefined,
       );
 
-const checkNonce: ClaimCheck = ({ nonce }) =>
-  typeof nonce === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(nonce)
-    ? ok('nonce', `${nonce}; only the device knows whether it was used before`)
-    : fail('nonce', `${quoted(nonce)}, expected a random UUID, a new one for each token`);
+const checkNonce: ClaimCheck = ({ nonce }, { isUsed }, { kid }) => {
+  if (typeof nonce !== 'string' || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(nonce))
+    return fail('nonce', `${quoted(nonce)}, expected a random UUID, a new one for each token`);
+  if (isUsed?.(kid, nonce)) return fail('nonce', `${nonce} was seen before: every install attempt needs its own token`);
+  return ok(
+    'nonce',
+    isUsed ? `${nonce} was not seen before` : `${nonce}; only the device knows whether it was used before`,
+  );
+};
 
-const checkItem: ClaimCheck = ({ iid, iss }) => {
+const checkItem: ClaimCheck = (claims, known) => {
+  const { iid, iss } = claims;
   if (iid === undefined) return undefined;
   if (!isAppleId(iid))
     return fail('iid', `${quoted(iid)}, expected the AppleItemID as a decimal string`, numberCause(iid));
   // The check of `iss` reports problems of `iss` itself.
-  return iid === iss || !isAppleId(iss)
+  const expected = appOf(claims, known)?.appleItemId ?? (isAppleId(iss) ? iss : iid);
+  return iid === expected
     ? ok('iid', iid)
-    : fail('iid', `${iid} is not iss (${quoted(iss)})`, 'for an app from a website, iid and iss are the same');
+    : fail('iid', `${iid}, expected ${expected}`, 'for an app from a website, iid and iss are the same');
 };
 
-const checkVersion: ClaimCheck = ({ vid }) => {
+const checkVersion: ClaimCheck = (claims, known) => {
+  const { vid } = claims;
   if (vid === undefined) return undefined;
-  return isAppleId(vid)
-    ? ok('vid', `${vid}; it must be the appleVersionId in the manifest of the linked package`)
-    : fail('vid', `${quoted(vid)}, expected the AppleVersionID as a decimal string`, numberCause(vid));
+  if (!isAppleId(vid))
+    return fail('vid', `${quoted(vid)}, expected the AppleVersionID as a decimal string`, numberCause(vid));
+  const versions = appOf(claims, known)?.appleVersionIds;
+  if (!versions) return ok('vid', `${vid}; it must be the appleVersionId in the manifest of the linked package`);
+  return versions.includes(vid)
+    ? ok('vid', `${vid}, the version in the manifest`)
+    : fail(
+        'vid',
+        `${vid}, expected ${versions.join(' or ') || 'none'} as in the manifest`,
+        'the package has been replaced since, or it is the version of another app',
+      );
 };
 
 const numberCause = (value: unknown) => (typeof value === 'number' ? `write "${value}"` : undefined);
@@ -165,6 +190,7 @@ const checkOthers: ClaimCheck = (claims) => {
 
 /** In the order of Apple's table. */
 export const claimChecks: readonly ClaimCheck[] = [
+  checkApp,
   checkIssuer,
   checkIssuedAt,
   checkExpiry,

@@ -4,7 +4,7 @@
  */
 
 import { type KeyObject, verify } from 'node:crypto';
-import { fail, type Known, type KnownKey, ok, quoted, type TokenCheck } from './checks.ts';
+import { appOf, fail, type Known, type KnownKey, ok, quoted, type TokenCheck } from './checks.ts';
 import type { Jws } from './shape.ts';
 
 const NAME = 'signature';
@@ -16,8 +16,8 @@ export function signatureCheck(jws: Jws, { keys, apiKey }: Known): TokenCheck {
   const signer = keys.find((key) => verifies(jws, key.publicKey));
   if (kid !== undefined && kid === apiKey?.keyId)
     return fail(
-      NAME,
-      `kid is ${quoted(kid)}, the id of the App Store Connect API key`,
+      'kid',
+      `${quoted(kid)}, the id of the App Store Connect API key`,
       'the API key was used; sign with the distribution key, and use the id that App Store Connect assigned to it',
     );
   if (apiKey?.publicKey && verifies(jws, apiKey.publicKey))
@@ -28,12 +28,27 @@ export function signatureCheck(jws: Jws, { keys, apiKey }: Known): TokenCheck {
     );
   if (typeof kid !== 'string' || kid === '')
     return fail(
-      NAME,
-      `kid is ${quoted(kid)}, expected the id of the registered key`,
+      'kid',
+      `${quoted(kid)}, expected the id of the registered key`,
       signer?.keyId ? `the right id is ${signer.keyId}` : 'find the id with `webdist apps find BUNDLE_ID`',
     );
   if (keys.length === 0) return fail(NAME, 'could not be checked: no public key is known');
   return formCheck(jws) ?? keyCheck(kid, keys, signer);
+}
+
+/** Whether the key with the id `kid` is registered for the token's app; undefined if that is not known. */
+export function keyAppCheck({ header: { kid }, claims }: Jws, known: Known): TokenCheck | undefined {
+  const registered = known.keys.find(({ keyId }) => keyId !== undefined && keyId === kid)?.apps;
+  const app = appOf(claims, known);
+  if (!registered || !app) return undefined;
+  if (registered === 'all') return ok('kid', `${quoted(kid)} is registered for all apps of the account`);
+  if (registered.includes(app.appleItemId)) return ok('kid', `${quoted(kid)} is registered for the app`);
+  const owner = registered.length === 0 ? 'another app' : `the app ${registered.join(', ')}`;
+  return fail(
+    'kid',
+    `${quoted(kid)} is registered for ${owner}, not for ${app.appleItemId}`,
+    'the keys of two apps were mixed up; `webdist apps find BUNDLE_ID` shows the key of each',
+  );
 }
 
 function formCheck({ signature }: Jws): TokenCheck | undefined {
@@ -61,8 +76,8 @@ function keyCheck(kid: string, keys: readonly KnownKey[], signer: KnownKey | und
     );
   if (signer)
     return fail(
-      NAME,
-      `kid is ${quoted(kid)}, but it is signed with the key ${signer.keyId}`,
+      'kid',
+      `${quoted(kid)}, but the token is signed with the key ${signer.keyId}`,
       `the key was rotated, or the id of another app was used; kid must be ${signer.keyId}`,
     );
   const named = keys.find(({ keyId }) => keyId === kid) ?? keys.find(({ keyId }) => keyId === undefined);
@@ -74,8 +89,8 @@ function keyCheck(kid: string, keys: readonly KnownKey[], signer: KnownKey | und
     );
   const sources = [...new Set(keys.map(({ source }) => source))].join(', ');
   return fail(
-    NAME,
-    `kid is ${quoted(kid)}, which is not the id of a known key (${sources})`,
+    'kid',
+    `${quoted(kid)}, which is not the id of a known key (${sources})`,
     'the key was removed, belongs to another account, or kid is a thumbprint of the key instead of its id',
   );
 }

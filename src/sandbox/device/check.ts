@@ -2,7 +2,8 @@
 
 /** The result of a check. A warning is ok: a device would install, but the operator should look into it. */
 export type Outcome = { readonly ok: boolean; readonly detail: string; readonly warning?: true };
-export type CheckResult = { readonly name: string } & Outcome;
+/** `line` is that in the rejection checklist (docs/apple-facts.md §10). */
+export type CheckResult = { readonly name: string; readonly line: number } & Outcome;
 
 /**
  * Name, line in the rejection checklist (docs/apple-facts.md §10), and the check. A check returns undefined, and is left
@@ -16,9 +17,9 @@ export const warn = (detail: string): Outcome => ({ ok: true, warning: true, det
 
 /** Runs every check of a table, in order. */
 export function runChecks<Input>(checks: readonly DeviceCheck<Input>[], input: Input): CheckResult[] {
-  return checks.flatMap(([name, , run]) => {
+  return checks.flatMap(([name, line, run]) => {
     const outcome = run(input);
-    return outcome ? [{ name, ...outcome }] : [];
+    return outcome ? [{ name, line, ...outcome }] : [];
   });
 }
 

@@ -6,7 +6,7 @@
 
 import { type DeviceProfile, fetchPackage } from './fetch-package.ts';
 import { type AcceptedToken, type Recorder, record, refusal } from './journey.ts';
-import { checklistLines, type JudgeRequest, type Verdict } from './judge.ts';
+import type { JudgeRequest, Verdict } from './judge.ts';
 import { type AppIds, openSession, type RestoreEntry } from './session.ts';
 import { openWebsiteClient } from './website-client.ts';
 
@@ -44,9 +44,9 @@ export function openDevice(options: DeviceOptions) {
   const judgeToken = async (journey: Recorder, place: AcceptedToken['place'], request: JudgeRequest, token: string) => {
     const verdict = await options.judge(request);
     const bad = verdict.checks.find(({ ok }) => !ok);
-    if (bad) throw refusal(checklistLines[bad.name] ?? 8, bad.name, bad.detail);
+    if (bad) throw refusal(bad.line, bad.name, bad.detail);
     const { dtype = '', nonce = '' } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
-    const warned = verdict.checks.filter(({ warning }) => warning).map(({ detail }) => detail);
+    const warned = verdict.checks.filter(({ warning }) => warning).map(({ name, detail }) => `${name}: ${detail}`);
     journey.tokens.push({ place, dtype, nonce });
     return [`${verdict.checks.length} checks pass, dtype ${dtype}`, ...warned].join('; ');
   };

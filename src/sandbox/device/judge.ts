@@ -4,11 +4,12 @@
  */
 
 import { z } from 'zod';
+import { appOf, type TokenCheck } from '../../install-token/verify/checks.ts';
+import { type TokenVerdict, verifyInstallToken } from '../../install-token/verify/verify.ts';
 import type { SandboxStore } from '../state.ts';
-import { type CheckResult, runChecks } from './check.ts';
+import { type CheckResult, fail, pass, runChecks, warn } from './check.ts';
 import { linkChecks, linkedToken, readLink } from './link-checks.ts';
-import { type ExaminedToken, examineToken, nonceRecord } from './token.ts';
-import { tokenChecks } from './token-checks.ts';
+import { historyCheck, knownFor, nonceRecord } from './token.ts';
 
 /**
  * A link and the URL of the page on which it is tapped (the top frame), or a token alone, as in a restore. All plain
@@ -23,11 +24,6 @@ export type JudgeRequest = z.infer<typeof judgeRequestSchema>;
 /** `accepted` is false exactly when a check is not ok; a warning is ok. */
 export type Verdict = { readonly accepted: boolean; readonly checks: readonly CheckResult[] };
 
-/** Lines in the rejection checklist (docs/apple-facts.md §10) by the name of the check. */
-export const checklistLines: Readonly<Record<string, number>> = Object.fromEntries(
-  [...linkChecks, ...tokenChecks].map(([name, line]) => [name, line]),
-);
-
 /**
  * Judges a request; the checks are in the order of the checklist. Remembers the nonce of every token whose signature
  * verifies, accepted or not, and the app once a request is accepted. Throws `state_invalid` if it cannot store them.
@@ -35,21 +31,40 @@ export const checklistLines: Readonly<Record<string, number>> = Object.fromEntri
 export function judge(request: JudgeRequest, store: SandboxStore, nowMs: number): Verdict {
   const link = 'installUrl' in request ? readLink(request.installUrl, request.pageUrl, store.state) : null;
   const text = 'token' in request ? request.token : link && linkedToken(link);
-  const token = text == null ? undefined : examineToken(text, link, store.state, nowMs / 1000);
-  const checks = [...(link ? runChecks(linkChecks, link) : []), ...(token ? runChecks(tokenChecks, token) : [])];
+  const known = knownFor(link, text ?? '', store.state, nowMs / 1000);
+  const token = text == null ? undefined : verifyInstallToken(text, known);
+  const app = token?.claims && appOf(token.claims, known);
+  const history = token?.claims && app && historyCheck(token.claims, app.appleItemId, link !== null, store.state);
+  const checks = [
+    ...(link ? runChecks(linkChecks, link) : []),
+    ...(token?.checks ?? []).map(resultOf),
+    ...(history ? [history] : []),
+  ];
   const accepted = checks.every(({ ok }) => ok);
-  if (token && checks.some(({ name, ok }) => name === 'signature' && ok)) remember(token, accepted, store);
+  if (token && checks.some(({ name, ok }) => name === 'signature' && ok))
+    remember(token, accepted ? app?.appleItemId : undefined, link !== null, store);
   return { accepted, checks };
 }
 
-function remember(token: ExaminedToken, accepted: boolean, store: SandboxStore): void {
-  const nonce = nonceRecord(token);
-  const dtype = token.jws?.payload['dtype'] === 'redownload' ? 'redownload' : 'download';
+function resultOf({ name, line, result, detail }: TokenCheck): CheckResult {
+  const outcome = result === 'fail' ? fail(detail) : result === 'warn' ? warn(detail) : pass(detail);
+  return { name, line, ...outcome };
+}
+
+/** `appId`: the app that is installed now; undefined if the token was refused. */
+function remember(
+  { header, claims }: TokenVerdict,
+  appId: string | undefined,
+  isFromLink: boolean,
+  store: SandboxStore,
+) {
+  const nonce = claims?.['nonce'];
+  const record = typeof nonce === 'string' ? nonceRecord(header?.['kid'], nonce) : undefined;
+  const dtype = claims?.['dtype'] === 'redownload' ? 'redownload' : 'download';
   store.change(({ device }) => {
-    if (nonce && !device.nonces.includes(nonce)) device.nonces.push(nonce);
-    const appId = token.app?.id;
-    if (!accepted || !appId) return;
+    if (record && !device.nonces.includes(record)) device.nonces.push(record);
+    if (!appId) return;
     const others = device.installs.filter((install) => install.appId !== appId);
-    device.installs = [...others, { appId, dtypeOfRestore: token.isFromLink ? dtype : null }];
+    device.installs = [...others, { appId, dtypeOfRestore: isFromLink ? dtype : null }];
   });
 }

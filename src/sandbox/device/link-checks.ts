@@ -15,6 +15,8 @@ export type ReadLink = {
   readonly page: URL | undefined;
   /** The package of the account that the link names. */
   readonly linked: Package | undefined;
+  /** The team that has registered the domain of the page. */
+  readonly team: string | undefined;
   readonly state: SandboxState;
 };
 
@@ -24,8 +26,13 @@ export function readLink(installUrl: string, pageUrl: string, state: SandboxStat
   const parameters = url && readParameters(url.search.slice(1));
   const packageUrl = readHttpsUrl(only(parameters, 'alternativeDistributionPackage'));
   const linked = packageUrl && packageAt(packageUrl.href.replace(/\/$/, ''), state);
-  return { url, parameters, packageUrl, page: readHttpsUrl(pageUrl), linked, state };
+  const page = readHttpsUrl(pageUrl);
+  return { url, parameters, packageUrl, page, linked, team: page && domainOver(page.host, state)?.team, state };
 }
+
+/** The registered domain that covers a host (docs/apple-facts.md §2.3). */
+const domainOver = (host: string, { domains }: SandboxState) =>
+  domains.find(({ domain }) => host === domain || host.endsWith(`.${domain}`));
 
 /** A website may serve the newest package at one URL, or each version at a URL of its own below that. */
 function packageAt(address: string, { packages }: SandboxState): Package | undefined {
@@ -123,9 +130,9 @@ function checkPackageHost({ packageUrl, page }: ReadLink) {
 
 function checkRegisteredDomain({ page, state }: ReadLink) {
   if (!page) return undefined;
+  const match = domainOver(page.host, state);
+  if (match) return pass(`${page.host} is covered by the registered domain ${match.domain}`);
   const registered = state.domains.map(({ domain }) => domain);
-  const match = registered.find((domain) => page.host === domain || page.host.endsWith(`.${domain}`));
-  if (match) return pass(`${page.host} is covered by the registered domain ${match}`);
   return fail(
     `${page.host} is not a domain registered with App Store Connect, nor a subdomain of one; ` +
       `registered: ${registered.join(', ') || 'none'}`,

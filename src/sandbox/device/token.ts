@@ -1,81 +1,66 @@
+/** What the simulated device compares an install verification token with, and what it remembers of tokens. */
+
+import { createPublicKey } from 'node:crypto';
+import type { JsonObject, Known, KnownApp, KnownKey } from '../../install-token/verify/checks.ts';
+import { parseJws } from '../../install-token/verify/shape.ts';
+import type { Package, SandboxState } from '../state.ts';
+import { type CheckResult, pass, warn } from './check.ts';
+
+/** The package that a link names and the team that has registered the page's domain, as far as they are known. */
+export type LinkFacts = { readonly linked: Package | undefined; readonly team: string | undefined };
+
 /**
- * Parses an install verification token as a device would (docs/apple-facts.md §1; RFC 7515 §3.1), and looks up its key and
- * its app in the account.
+ * The facts that a token is compared with: apps and keys of the team that has registered the page's domain; for a token
+ * alone (null), of the team whose key `kid` names; of all teams if there is no such team.
  */
-
-import type { AccountApp, DistributionKey, Package, SandboxState } from '../state.ts';
-
-/** A JSON object. */
-export type Json = Readonly<Record<string, unknown>>;
-type Jws = { readonly header: Json; readonly payload: Json; readonly signature: Buffer; readonly signingInput: string };
-
-/** A parsed token, with what the account knows about it. */
-export type ExaminedToken = {
-  /** Undefined if it is not a compact JWS; `problem` then gives the reason. */
-  readonly jws: Jws | undefined;
-  readonly problem: string;
-  /** The package that the link names; undefined without a link. */
-  readonly linked: Package | undefined;
-  readonly isFromLink: boolean;
-  /** The registered key that `kid` names. */
-  readonly key: DistributionKey | undefined;
-  /** The app of this account that would be installed: by the link's package, else by `bid`, else by `iss`. */
-  readonly app: AccountApp | undefined;
-  readonly state: SandboxState;
-  readonly nowSeconds: number;
-};
-
-/** Parses a token. Never throws; what cannot be read is undefined. `link`: null without a link. */
-export function examineToken(
-  token: string,
-  link: { readonly linked: Package | undefined } | null,
-  state: SandboxState,
-  nowSeconds: number,
-): ExaminedToken {
-  const jws = readJws(token);
-  const base = { linked: link?.linked, isFromLink: link !== null, state, nowSeconds };
-  if (typeof jws === 'string') return { ...base, jws: undefined, problem: jws, key: undefined, app: undefined };
-  const { iss, bid } = jws.payload;
-  const named = state.apps.find(({ bundleId }) => bundleId === bid) ?? state.apps.find(({ id }) => id === iss);
-  const app = named && link?.linked ? state.apps.find(({ id }) => id === link.linked?.appleItemId) : named;
-  return { ...base, jws, problem: '', key: state.keys.find(({ id }) => id === jws.header['kid']), app };
-}
-
-function readJws(token: string): Jws | string {
-  const parts = token.split('.');
-  const [header = '', payload = '', signature = ''] = parts;
-  if (parts.length !== 3) return `it has ${parts.length} parts, not three`;
-  for (const [name, part] of Object.entries({ header, payload, signature })) {
-    if (part === '') return `the ${name} is empty`;
-    if (/^[\w+/-]+=+$/.test(part)) return `the ${name} is padded with '='; base64url in a JWS has no padding`;
-    if (/[+/]/.test(part)) return `the ${name} is in base64 with '+' or '/', not in base64url`;
-    if (!/^[\w-]+$/.test(part) || part.length % 4 === 1) return `the ${name} is not base64url`;
-  }
-  const [headerJson, payloadJson] = [readJson(header), readJson(payload)];
-  if (!headerJson || !payloadJson) return `the ${headerJson ? 'payload' : 'header'} is not a JSON object in UTF-8`;
+export function knownFor(link: LinkFacts | null, token: string, state: SandboxState, nowSeconds: number): Known {
+  const kid = link ? undefined : parseJws(token).jws?.header['kid'];
+  const owner = link ? link.team : state.keys.find(({ id }) => id === kid)?.team;
+  const isOfTeam = ({ team }: { team: string }) => owner === undefined || team === owner;
+  const apps = state.apps.filter(isOfTeam).map(({ id, bundleId }): KnownApp => {
+    const packages = state.packages.filter(({ appleItemId }) => appleItemId === id);
+    return { appleItemId: id, bundleId, appleVersionIds: packages.map(({ appleVersionId }) => appleVersionId) };
+  });
+  const linked = link?.linked;
   return {
-    header: headerJson,
-    payload: payloadJson,
-    signature: Buffer.from(signature, 'base64url'),
-    signingInput: `${header}.${payload}`,
+    apps,
+    linked: linked && { ...linked, appleVersionIds: [linked.appleVersionId] },
+    keys: state.keys.filter(isOfTeam).map(({ id, spki, appId, team }): KnownKey => {
+      const ofTeam = state.apps.filter((app) => app.team === team).map((app) => app.id);
+      return {
+        keyId: id,
+        publicKey: createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' }),
+        source: 'App Store Connect',
+        apps: appId === null ? ofTeam : [appId],
+      };
+    }),
+    isUsed: (kid, nonce) => state.device.nonces.includes(nonceRecord(kid, nonce)),
+    nowSeconds,
   };
 }
 
-function readJson(part: string): Json | undefined {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(part, 'base64url')));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
-  } catch {
-    return undefined; // the check `jws-shape` reports it
-  }
-}
+/** The form in which a nonce is stored, separately for each key. */
+export const nonceRecord = (kid: unknown, nonce: string): string => `${String(kid)} ${nonce.toUpperCase()}`;
 
-/** A UUID in any case. */
-const isUuid = (value: unknown): value is string =>
-  typeof value === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value);
+const HISTORY = { name: 'dtype history', line: 20 };
 
-/** The form in which a nonce is stored, separately for each key; undefined if it is not a UUID. */
-export function nonceRecord({ jws }: ExaminedToken): string | undefined {
-  const nonce = jws?.payload['nonce'];
-  return jws && isUuid(nonce) ? `${jws.header['kid']} ${nonce.toUpperCase()}` : undefined;
+/** Whether `dtype` agrees with what this device did before (docs/apple-facts.md §10 line 20): at most a warning. */
+export function historyCheck(
+  { dtype }: JsonObject,
+  appleItemId: string,
+  isFromLink: boolean,
+  { device }: SandboxState,
+): CheckResult | undefined {
+  if (dtype !== 'download' && dtype !== 'redownload') return undefined;
+  const install = device.installs.find(({ appId }) => appId === appleItemId);
+  if (install && !isFromLink && install.dtypeOfRestore === dtype)
+    return { ...HISTORY, ...pass(`the restore that follows the link has the same dtype, ${dtype}`) };
+  const had = install ? 'had' : 'never had';
+  const expected = install ? 'redownload' : 'download';
+  return {
+    ...HISTORY,
+    ...(dtype === expected
+      ? pass(`this device ${had} the app`)
+      : warn(`dtype is ${dtype}, but this device ${had} the app: expected ${expected}`)),
+  };
 }

@@ -4,7 +4,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'nod
 import { SignJWT } from 'jose';
 import t from 'tap';
 import { claimsFor } from '../../../src/install-token/claims.ts';
-import type { Known } from '../../../src/install-token/verify/checks.ts';
+import type { Known, KnownKey } from '../../../src/install-token/verify/checks.ts';
 import { verifyInstallToken } from '../../../src/install-token/verify/verify.ts';
 import { headerFor } from '../../../src/jws.ts';
 
@@ -95,10 +95,10 @@ const mistakes: readonly (readonly [what: string, token: () => string, name: str
   ['not JSON', () => `${tokenOf().split('.')[0]}.AAAA.AAAA`, 'shape', /encoded twice/],
   ['DER', () => tokenOf({ dsaEncoding: 'der' }), 'signature', /ieee-p1363/],
   ['the API key', () => tokenOf({ key: api.privateKey }), 'signature', /\.p8 of the API key was configured/],
-  ['the API key id', () => tokenOf({ header: { kid: '2X9R4HXF34' } }), 'signature', /the API key was used/],
-  ['the kid of another key', () => tokenOf({ header: { kid: 'second' } }), 'signature', new RegExp(`must be ${keyId}`)],
-  ['an unknown kid', () => tokenOf({ header: { kid: 'x' }, key: pair().privateKey }), 'signature', /thumbprint/],
-  ['no kid', () => tokenOf({ header: { kid: undefined } }), 'signature', new RegExp(`right id is ${keyId}`)],
+  ['the API key id', () => tokenOf({ header: { kid: '2X9R4HXF34' } }), 'kid', /the API key was used/],
+  ['the kid of another key', () => tokenOf({ header: { kid: 'second' } }), 'kid', new RegExp(`must be ${keyId}`)],
+  ['an unknown kid', () => tokenOf({ header: { kid: 'x' }, key: pair().privateKey }), 'kid', /thumbprint/],
+  ['no kid', () => tokenOf({ header: { kid: undefined } }), 'kid', new RegExp(`right id is ${keyId}`)],
   ['another private key', () => tokenOf({ key: pair().privateKey }), 'signature', /another private key/],
   [
     'a changed claim',
@@ -113,12 +113,7 @@ const mistakes: readonly (readonly [what: string, token: () => string, name: str
   ],
   ['typ', () => tokenOf({ header: { typ: 'at+jwt' } }), 'typ', /at\+jwt/],
   ['extra header', () => tokenOf({ header: { jwk: {} } }), 'header', /jwk/],
-  [
-    'iss of another app',
-    () => tokenOf({ claims: { iss: '6500000002', iid: '6500000002' } }),
-    'iss',
-    /another app, com\.example\.other/,
-  ],
+  ['iss of another app', () => tokenOf({ claims: { iss: '6500000002' } }), 'iss', /another app, com\.example\.other/],
   ['iss a number', () => tokenOf({ claims: { iss: 6500000001 } }), 'iss', /write "6500000001"/],
   ['iss the issuer id', () => tokenOf({ claims: { iss: keyId } }), 'iss', /issuer id of an API key/],
   ['milliseconds', () => tokenOf({ claims: { iat: 1_790_000_000_000 } }), 'iat', /divide by 1000/],
@@ -157,6 +152,37 @@ for (const [what, token, name, says] of mistakes)
     t.match(`${found[0]?.detail} ${found[0]?.cause}`, says);
     t.equal(verifyInstallToken(token(), known).accepted, warnings.includes(name));
   });
+
+t.test('the key of another app, and the version of another package', async (t) => {
+  const keysFor = (apps: KnownKey['apps']): Known => ({
+    ...known,
+    keys: [{ keyId, publicKey: own.publicKey, source: 'App Store Connect', apps }],
+  });
+  const withVersions = (...appleVersionIds: string[]): Known => ({ ...known, apps: [{ ...app, appleVersionIds }] });
+  for (const [what, given, names] of [
+    ['for all apps', keysFor('all'), []],
+    ['for the app', keysFor(['6500000001']), []],
+    ['for two apps', keysFor(['6500000009', '6500000001']), []],
+    ['for another app', keysFor(['6500000002']), ['kid']],
+    ['for an app that is not configured', keysFor([]), ['kid']],
+    ['not known', keysFor(undefined), []],
+    ['the version in the manifest', withVersions('2000000042'), []],
+    ['one of several', withVersions('2000000041', '2000000042'), []],
+    ['an older version', withVersions('2000000057'), ['vid']],
+    ['no version', withVersions(), ['vid']],
+    [
+      'another app’s link',
+      { ...known, linked: { appleItemId: '6500000002', bundleId: 'com.example.other' } },
+      ['iss', 'bid', 'iid'],
+    ],
+    ['no such app', { ...known, apps: [{ appleItemId: '1', bundleId: 'a.b' }] }, ['app']],
+  ] as const)
+    t.strictSame(
+      troubles(tokenOf(), given).map(({ name }) => name),
+      names,
+      what,
+    );
+});
 
 t.test('HS256 is two mistakes', async (t) => {
   t.strictSame(

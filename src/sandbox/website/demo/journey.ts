@@ -80,7 +80,10 @@ export async function judge(body: Tap | { readonly token: string }): Promise<Ver
     body: JSON.stringify(body),
   });
   if (answer.ok) return answer.json();
-  return { accepted: false, checks: [{ name: 'sandbox', ok: false, detail: `the sandbox answered ${answer.status}` }] };
+  return {
+    accepted: false,
+    checks: [{ name: 'sandbox', line: 0, ok: false, detail: `the sandbox answered ${answer.status}` }],
+  };
 }
 
 /** After a real install, the device requests a restore from the website's server; here the page does so. */
