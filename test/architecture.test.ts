@@ -5,7 +5,7 @@ import t from 'tap';
 import { cyclesAmong, importsOf } from './harness/imports.ts';
 
 /** What any folder may import: they know nothing themselves. */
-const everywhere = ['errors', 'environment', 'apple-id', 'version', 'batch', 'connection-problem'];
+const everywhere = ['errors', 'environment', 'apple-id', 'version', 'batch', 'connection-problem', 'outbound'];
 
 /** What a folder, or a file directly in `src`, may import besides; `type x` allows types only. */
 const rooms: Record<string, readonly string[]> = {
@@ -15,6 +15,7 @@ const rooms: Record<string, readonly string[]> = {
   environment: [],
   'apple-id': [],
   'connection-problem': [],
+  outbound: [],
   log: [],
   'log-output': [],
   'file-lock': [],
@@ -141,7 +142,7 @@ const packages: Record<string, readonly string[] | true> = {
   'ecdsa-sig-formatter': ['signer'],
   pkcs11js: ['signer'],
   jose: ['http', 'oauth', 'sandbox', 'service'],
-  ky: ['app-store-connect', 'packages', 'doctor', 'cli'],
+  ky: ['app-store-connect'],
   fflate: ['packages', 'sandbox'],
   '@aws-sdk/client-kms': ['signer'],
   '@aws-sdk/client-secrets-manager': ['secrets'],

@@ -107,7 +107,7 @@ export function openAppStoreConnect(options: AppStoreConnectOptions): AppStoreCo
     readDomain: async (id) => present(await api.read(readDomain, [DOMAINS, id], domainFields), 'domain', id),
     addDomain: ({ domain, referenceName }) => api.add(readDomain, DOMAINS, { attributes: { domain, referenceName } }),
     removeDomain: (id) => api.remove(DOMAINS, id),
-    packages: openPackages(api),
+    packages: openPackages(api, options.baseUrl),
     get clockOffsetSeconds() {
       return observations.clockOffsetSeconds;
     },

@@ -6,6 +6,7 @@
 import ky, { isHTTPError, isNetworkError, type RetryOptions } from 'ky';
 import type { Logger } from 'pino';
 import { WebdistError } from '../errors.ts';
+import { readBody, TooLongError } from '../outbound.ts';
 import type { ApiTokenSource } from './api-token.ts';
 import { ascError, classifyResponse, retryAfterSecondsOf } from './classify.ts';
 import type { Observations } from './observations.ts';
@@ -183,17 +184,12 @@ function rootCause(error: Error): Error {
 }
 
 async function readWhole(response: Response): Promise<Response> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length;
-    // Leaving the loop closes the connection.
-    if (bytes > MAX_BODY_BYTES)
-      throw ascError('asc_outage', `App Store Connect sent more than ${MAX_BODY_BYTES} bytes.`);
-    chunks.push(chunk);
-  }
+  const bytes = await readBody(response, MAX_BODY_BYTES).catch((error) => {
+    if (!(error instanceof TooLongError)) throw error;
+    throw ascError('asc_outage', `App Store Connect sent more than ${MAX_BODY_BYTES} bytes.`);
+  });
   const { status, headers } = response;
-  return new Response(bytes > 0 ? Buffer.concat(chunks) : null, { status, headers });
+  return new Response(bytes.length > 0 ? new Uint8Array(bytes) : null, { status, headers });
 }
 
 function parse(name: string, status: number, text: string): unknown {

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { isPrivateTarget } from '../outbound.ts';
 import { ascError } from './classify.ts';
 import type { JsonApi } from './json-api.ts';
 import { resourceReader } from './resources.ts';
@@ -75,7 +76,7 @@ const checksum = z
   .catch(undefined);
 const file = identified.extend({
   attributes: z.object({
-    url: z.string(),
+    url: z.url({ protocol: /^https?$/ }),
     urlExpirationDate: text,
     fileChecksum: checksum,
     version: text,
@@ -83,8 +84,16 @@ const file = identified.extend({
   }),
 });
 
-/** Takes the API that the client uses. */
-export function openPackages(api: JsonApi): AppPackages {
+/**
+ * Takes the API that the client uses, and its address. A file at a private address is refused, unless the API is at one,
+ * as the simulation is.
+ */
+export function openPackages(api: JsonApi, baseUrl: string): AppPackages {
+  const checked = async <T extends PackageFile>(file: T): Promise<T> => {
+    if ((await isPrivateTarget(file.url)) && !(await isPrivateTarget(baseUrl)))
+      throw ascError('asc_outage', 'App Store Connect named a file at a private address.');
+    return file;
+  };
   return {
     async storeVersions(appleItemId) {
       const read = await api.list(resourceReader(storeVersion), ['apps', appleItemId, 'appStoreVersions'], {
@@ -109,7 +118,7 @@ export function openPackages(api: JsonApi): AppPackages {
       const path = [PACKAGES, packageId, 'versions'];
       const versions = await api.list(resourceReader(file), path, { 'filter[state]': 'COMPLETED' });
       const newest = versions.toSorted((a, b) => Number(a.attributes.version) - Number(b.attributes.version)).at(-1);
-      return newest && { ...fileFrom(newest), version: newest.attributes.version ?? undefined };
+      return newest && checked({ ...fileFrom(newest), version: newest.attributes.version ?? undefined });
     },
     async files(packageVersionId, kind) {
       const path = [VERSIONS, packageVersionId, kind === 'variant' ? 'variants' : 'deltas'];
@@ -118,7 +127,7 @@ export function openPackages(api: JsonApi): AppPackages {
     async file(kind, publicId) {
       const found = await api.read(resourceReader(file), [resourceOf[kind], publicId]);
       if (found === null) throw ascError('asc_not_found', `App Store Connect has no ${kind} ${publicId}.`);
-      return fileFrom(found);
+      return checked(fileFrom(found));
     },
   };
 }

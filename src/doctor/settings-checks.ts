@@ -1,9 +1,10 @@
 /** Checks the settings themselves, and what they permit. */
 
-import ky from 'ky';
 import { z } from 'zod';
+import { readUrl } from '../outbound.ts';
 import { type Check, fail, info, ok, privateCheck, warn } from './check.ts';
 
+const JWKS_BOUNDS = { maxBytes: 1024 * 1024, timeoutMs: 5000 };
 const keySet = z.object({ keys: z.array(z.object({ kty: z.string() })).min(1) });
 
 export const settingsChecks: readonly Check[] = [
@@ -70,7 +71,7 @@ export const settingsChecks: readonly Check[] = [
       const { signIn } = config.callers;
       if (!signIn) return info('no sign-in is required');
       try {
-        const { keys } = keySet.parse(await ky(signIn.jwksUrl, { timeout: 5000, retry: 0 }).json());
+        const { keys } = keySet.parse(JSON.parse((await readUrl(signIn.jwksUrl, JWKS_BOUNDS)).bytes.toString('utf8')));
         return ok(`${keys.length} keys at WEBDIST_AUTH_JWKS_URL`);
       } catch {
         // The hint is the same for every error.

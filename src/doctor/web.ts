@@ -5,7 +5,6 @@
 
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { buffer } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
 
 export type WebRequest = {
@@ -60,7 +59,7 @@ export async function sendRequest(
         .end(body);
     });
     const certificate = isHttps ? certificateOf(answer.socket as TLSSocket) : {};
-    const read = Number(answer.headers['content-length'] ?? 0) > MAX_BYTES ? Buffer.alloc(0) : await buffer(answer);
+    const read = await beginningOf(answer);
     answer.destroy();
     const ms = Math.round(performance.now() - started);
     return { status: answer.statusCode ?? 0, headers: answer.headers, body: read, ms, ...certificate };
@@ -68,6 +67,18 @@ export async function sendRequest(
     const { code, name } = error as NodeJS.ErrnoException;
     return { failed: String(code ?? name), status: 0, headers: {}, body: Buffer.alloc(0), ms: 0 };
   }
+}
+
+/** The first 8 MiB of a body: what is longer is nothing that a check expects. */
+async function beginningOf(answer: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of answer) {
+    bytes += chunk.length;
+    if (bytes > MAX_BYTES) break;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 function certificateOf(socket: TLSSocket): Pick<WebAnswer, 'certificateProblem' | 'certificateEnds'> {

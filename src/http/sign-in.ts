@@ -4,9 +4,11 @@
  * cannot be fetched, the last known keys remain valid.
  */
 
-import { createLocalJWKSet, createRemoteJWKSet, type errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { createLocalJWKSet, createRemoteJWKSet, customFetch, type errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { z } from 'zod';
 import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
+import { type Bounds, readUrl } from '../outbound.ts';
 
 /** Verifies the JWTs of signed-in customers. */
 export interface SignIn {
@@ -42,19 +44,25 @@ export const signInDefaults = {
   refreshMs: 5 * 60 * 1000,
   /** A JWT with an unknown key id causes an immediate fetch of the JWKS, but not more often than this. */
   cooldownMs: 5000,
+  /** The longest pause after failed fetches. It doubles with each, from the second in a row on, and has jitter. */
+  maxPauseMs: 30_000,
 };
+
+const FIRST_PAUSE_MS = 500;
+const MAX_JWKS_BYTES = 256 * 1024;
 
 /** `issuer` and `audience` are what `iss` and `aud` must be. The keys are fetched when they are first needed. */
 export function openSignIn(
   { jwksUrl, issuer, audience }: NonNullable<Config['callers']['signIn']>,
   times: Partial<typeof signInDefaults> = {},
 ): SignIn {
-  const { fetchMs, refreshMs, cooldownMs } = { ...signInDefaults, ...times };
+  const { fetchMs, refreshMs, cooldownMs, maxPauseMs } = { ...signInDefaults, ...times };
   // jose's age limit is off, because it would make requests wait. `refreshInBackground` renews the JWKS.
   const remote = createRemoteJWKSet(new URL(jwksUrl), {
     timeoutDuration: fetchMs,
     cooldownDuration: cooldownMs,
     cacheMaxAge: Number.POSITIVE_INFINITY,
+    [customFetch]: jwksFetch({ maxBytes: MAX_JWKS_BYTES, timeoutMs: fetchMs }, maxPauseMs),
   });
   const options = { issuer, audience, algorithms: ALGORITHMS, requiredClaims: ['exp'] };
   const attempt = async (jwt: string, keys: JWTVerifyGetKey) => {
@@ -89,6 +97,29 @@ export function openSignIn(
     },
   };
 }
+
+/** A `fetch` for jose that is bounded, and that makes no request for a while after failures. */
+function jwksFetch(bounds: Bounds, maxPauseMs: number) {
+  let failures = 0;
+  let pausedUntilMs = 0;
+  return async (url: string): Promise<Response> => {
+    if (performance.now() < pausedUntilMs)
+      throw new Error('The last fetches failed; the next one comes after a pause.');
+    try {
+      const { bytes } = await readUrl(url, bounds);
+      const jwks = jwksShape.parse(JSON.parse(bytes.toString('utf8')));
+      failures = 0;
+      return Response.json(jwks);
+    } catch (error) {
+      failures += 1;
+      const pauseMs = failures < 2 ? 0 : Math.min(maxPauseMs, FIRST_PAUSE_MS * 2 ** (failures - 2));
+      pausedUntilMs = performance.now() + pauseMs * (0.5 + Math.random() / 2);
+      throw error;
+    }
+  };
+}
+
+const jwksShape = z.looseObject({ keys: z.array(z.looseObject({})) });
 
 const UNKNOWN_KEY = 'ERR_JWKS_NO_MATCHING_KEY';
 

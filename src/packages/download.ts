@@ -9,6 +9,7 @@ import https from 'node:https';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isWebdistError, WebdistError } from '../errors.ts';
+import { redirectTarget } from '../outbound.ts';
 import { openDigestCheck } from './digest-check.ts';
 import { bytesOf } from './file-bytes.ts';
 import type { Asset } from './manifest.ts';
@@ -130,9 +131,10 @@ async function get(
   const { location } = response.headers;
   if (!location || ![301, 302, 303, 307, 308].includes(response.statusCode ?? 0)) return response;
   response.destroy();
-  const next = new URL(location, url);
-  if (redirects === 0 || next.protocol !== new URL(url).protocol)
-    throw new Interrupted('too many redirects, or a redirect to another protocol');
+  if (redirects === 0) throw new Interrupted('too many redirects');
+  const next = await redirectTarget(new URL(url), location).catch((cause) => {
+    throw new Interrupted(cause.message, { cause });
+  });
   return get(next.href, headers, signal, redirects - 1);
 }
 

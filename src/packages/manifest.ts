@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { isAppleId } from '../apple-id.ts';
+import { readUrl } from '../outbound.ts';
 
 /**
  * Digests of a file in the form that Apple encrypted, one for each `chunkSize` bytes. The last chunk may be shorter.
@@ -136,11 +137,7 @@ export function readSummary(text: string, app: ManifestOptions['app']): Manifest
 /** Reads the text of a manifest at an `https:` or `file:` URL. Throws the error of reading. */
 export async function readManifestText(url: string): Promise<string> {
   if (url.startsWith('file:')) return readFile(new URL(url), 'utf8');
-  const { default: ky } = await import('ky');
-  const response = await ky(url, { timeout: TIMEOUT_MS, retry: 0, redirect: 'error' });
-  const text = await response.text();
-  if (text.length > MAX_BYTES) throw new Error('it is too large for a manifest');
-  return text;
+  return (await readUrl(url, { maxBytes: MAX_BYTES, timeoutMs: TIMEOUT_MS })).bytes.toString('utf8');
 }
 
 /** Reads a `manifest.json` on disk. Throws if it is missing or invalid. */

@@ -5,8 +5,10 @@
 
 import { link, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
 import { openFileLock } from '../file-lock.ts';
+import { readUrl } from '../outbound.ts';
 import { type Archive, readArchive } from './archive.ts';
 import { download, fullDisk, type Source } from './download.ts';
 import {
@@ -71,7 +73,7 @@ export async function pullPackage(options: PullOptions): Promise<Pulled> {
 }
 
 async function pull({ dir, app, source, keep, onFile, backoffMs }: PullOptions): Promise<Pulled> {
-  const archive = await fetchArchive(source);
+  const archive = await fetchArchive(source, backoffMs);
   const { appleItemId, bundleId, appleVersionId } = archive.manifest;
   if (appleItemId !== app.appleItemId || bundleId !== app.bundleId)
     throw new WebdistError(
@@ -106,19 +108,22 @@ async function pull({ dir, app, source, keep, onFile, backoffMs }: PullOptions):
   return { appleVersionId, isNew, isCurrent, removed };
 }
 
+/** A manifest and a signature. */
+const MAX_ARCHIVE_BYTES = 64 * 1024 * 1024;
+
 /** The archive is small. After a failure, it is fetched again from the start, from a new URL. */
-async function fetchArchive(source: PackageSource): Promise<Archive> {
+async function fetchArchive(source: PackageSource, backoffMs = 500): Promise<Archive> {
   for (let failures = 0; ; failures++) {
     const { url, checksum } = await source.archive();
     try {
-      const response = await fetch(url, { signal: AbortSignal.timeout(60_000) });
-      if (!response.ok) throw new Error(`status ${response.status}`);
-      return readArchive(new Uint8Array(await response.arrayBuffer()), checksum);
+      const { bytes } = await readUrl(url, { maxBytes: MAX_ARCHIVE_BYTES, timeoutMs: 60_000, maxRedirects: 3 });
+      return readArchive(bytes, checksum);
     } catch (cause) {
       if (failures === 2)
         throw cause instanceof WebdistError
           ? cause
           : new WebdistError('asc_outage', 'The package archive cannot be fetched.', { cause });
+      await delay(Math.random() * backoffMs * 2 ** failures);
     }
   }
 }

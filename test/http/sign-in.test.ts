@@ -1,12 +1,14 @@
 /** The website's own sign-in: JWTs verified with its JWKS (issuer, audience, expiry, rotation), also while it is down. */
 
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import t, { type Test } from 'tap';
 import { openSignIn } from '../../src/http/sign-in.ts';
 import { post } from '../harness/http.ts';
+import { listen } from '../harness/port.ts';
 import { settingsIn, startService } from '../harness/service.ts';
 import { until } from '../harness/until.ts';
 
@@ -147,7 +149,7 @@ t.test('unknown key ids do not cause unlimited fetches', async (test) => {
 
 t.test('the JWKS is down: the last known keys are valid, no request waits, and it is fetched again', async (test) => {
   const provider = await openIdentityProvider(test);
-  const signIn = openSignIn(provider.settings, { cooldownMs: 0, refreshMs: 0 });
+  const signIn = openSignIn(provider.settings, { cooldownMs: 0, refreshMs: 0, maxPauseMs: 50 });
   await signIn.verify(await provider.jwt());
   await provider.goAway();
   for (let count = 0; count < 5; count++) await signIn.verify(await provider.jwt());
@@ -172,4 +174,56 @@ t.test('a JWKS that never answered: every JWT is refused, with Retry-After', asy
   await test.rejects(signIn.verify(await provider.jwt()), { code: 'sign_in_unavailable', retryAfterSeconds: 5 });
   await provider.comeBack();
   await signIn.verify(await provider.jwt());
+});
+
+t.test('a JWKS that fails is not fetched for every request, and its body is bounded', async (t) => {
+  const failing: Readonly<Record<string, (response: ServerResponse) => void>> = {
+    'status 500': (response) => response.writeHead(500).end(),
+    'no JSON': (response) => response.end('nonsense'),
+    'no JWKS': (response) => response.end('{}'),
+    'an HTML page': (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('{"keys":[]}'),
+    'a redirect': (response) => response.writeHead(302, { location: '/jwks.json' }).end(),
+    'too much': (response) => response.end(`{"keys":[],"x":"${'x'.repeat(300_000)}"}`),
+    'too much after decompression': (response) =>
+      response
+        .writeHead(200, { 'content-encoding': 'gzip' })
+        .end(gzipSync(`{"keys":[],"x":"${'x'.repeat(9_000_000)}"}`)),
+  };
+  const provider = await openIdentityProvider(t as Test);
+  const jwt = await provider.jwt();
+  for (const [name, answer] of Object.entries(failing)) {
+    let fetches = 0;
+    const server = createServer((_request, response) => {
+      fetches += 1;
+      answer(response);
+    });
+    t.teardown(() => server.close());
+    const jwksUrl = `http://127.0.0.1:${await listen(server)}/jwks.json`;
+    const signIn = openSignIn({ ...provider.settings, jwksUrl });
+    for (let n = 0; n < 60; n++) await t.rejects(signIn.verify(jwt), { code: 'sign_in_unavailable' });
+    t.ok(fetches <= 3, `${name}: ${fetches} fetches for 60 requests`);
+  }
+});
+
+t.test('requests count against the limits before their credential is verified', async (t) => {
+  const provider = await openIdentityProvider(t as Test);
+  const settings = settingsIn(t.testdir(), {
+    WEBDIST_LEDGER: 'memory:',
+    WEBDIST_AUTH_JWKS_URL: provider.settings.jwksUrl,
+    WEBDIST_AUTH_ISSUER: issuer,
+    WEBDIST_AUTH_AUDIENCE: audience,
+    WEBDIST_RATE_LIMIT_ADDRESS: '5',
+  });
+  const { url } = await startService(t as Test, undefined, settings);
+  await provider.goAway();
+  for (const path of ['/install-token', '/installs', '/marketplace-kit/restore']) {
+    const statuses: number[] = [];
+    for (let n = 0; n < 4; n++)
+      statuses.push((await post(`${url}${path}`, {}, { authorization: `Bearer ${await provider.jwt()}` })).status);
+    t.ok(
+      statuses.every((status) => status === 503 || status === 429),
+      `${path}: ${statuses}`,
+    );
+  }
+  t.equal((await post(`${url}/install-token`, {})).status, 429, 'all of them counted');
 });

@@ -4,13 +4,13 @@
  */
 
 import { createPublicKey, type webcrypto } from 'node:crypto';
-import ky from 'ky';
 import { z } from 'zod';
 import type { AppConfig } from '../../config/apps.ts';
 import { apiKeySettings, knownAppSettings, only, processSettings } from '../../config/config.ts';
 import { isWebdistError, WebdistError } from '../../errors.ts';
 import type { Known, KnownApp, KnownKey } from '../../install-token/verify/checks.ts';
 import { fromSpki, isP256, readPublicKey } from '../../jws.ts';
+import { readUrl } from '../../outbound.ts';
 import { manifestUrlOf, readManifestText, readSummary } from '../../packages/manifest.ts';
 import { openFileRegistrationStore } from '../../registration/store-file.ts';
 import { openLocalSigner } from '../../signer/local.ts';
@@ -99,6 +99,7 @@ async function keyOfFile(path: string): Promise<KnownKey> {
   return { publicKey, source: `the file ${path}` };
 }
 
+const JWKS_BOUNDS = { maxBytes: 1024 * 1024, timeoutMs: 10_000 };
 const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.string().optional() })) });
 
 async function keysOfJwks(url: string): Promise<KnownKey[]> {
@@ -107,7 +108,7 @@ async function keysOfJwks(url: string): Promise<KnownKey[]> {
       hint: 'Use a URL such as https://example.com/.well-known/jwks.json.',
     });
   try {
-    const { keys } = keySet.parse(await ky(url, { timeout: 10_000, retry: 1 }).json());
+    const { keys } = keySet.parse(JSON.parse((await readUrl(url, JWKS_BOUNDS)).bytes.toString('utf8')));
     return keys.flatMap((jwk) => {
       if (jwk.kty !== 'EC') return [];
       const publicKey = createPublicKey({ key: jwk as webcrypto.JsonWebKey, format: 'jwk' });

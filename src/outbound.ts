@@ -1,0 +1,100 @@
+/**
+ * Reads what other servers send, within bounds: bytes after decompression, time, redirects and the kind of content. Who
+ * controls such a server, or its DNS, must not be able to fill this process's memory or to make it call private addresses.
+ */
+
+import { lookup } from 'node:dns/promises';
+import { BlockList, isIP, isIPv6 } from 'node:net';
+
+/** What one read may take. Without `maxRedirects`, none is followed. */
+export type Bounds = { readonly maxBytes: number; readonly timeoutMs: number; readonly maxRedirects?: number };
+
+/** The body of an answer is longer than the bound. */
+export class TooLongError extends Error {}
+
+/** A complete answer; `status` is 200 to 299. */
+export type Read = { readonly status: number; readonly headers: Headers; readonly bytes: Buffer };
+
+/**
+ * Reads a URL. Throws an Error with one sentence for a status other than 2xx, a redirect, an HTML page (the error page or
+ * login page of something in between) and a body beyond the bounds, and the error of `fetch` if there is no answer.
+ */
+export async function readUrl(url: string | URL, { maxBytes, timeoutMs, maxRedirects = 0 }: Bounds): Promise<Read> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  let response = await fetch(url, { redirect: 'manual', signal });
+  let from = new URL(url);
+  for (let hop = 0; hop < maxRedirects && response.headers.has('location'); hop++) {
+    await response.body?.cancel();
+    from = await redirectTarget(from, response.headers.get('location') ?? '');
+    response = await fetch(from, { redirect: 'manual', signal });
+  }
+  const { status, headers } = response;
+  const problem = problemIn(response);
+  if (problem !== undefined) {
+    await response.body?.cancel();
+    throw new Error(problem);
+  }
+  return { status, headers, bytes: await readBody(response, maxBytes) };
+}
+
+/** Where a redirect leads. Throws an Error for another protocol, and for a private address unless it comes from one. */
+export async function redirectTarget(from: URL, location: string): Promise<URL> {
+  const to = new URL(location, from);
+  if (to.protocol !== from.protocol) throw new Error('The server redirects to another protocol.');
+  if ((await isPrivateTarget(to)) && !(await isPrivateTarget(from)))
+    throw new Error('The server redirects to a private address.');
+  return to;
+}
+
+/** Reads a body of at most so many bytes, counted after decompression. Throws TooLongError for a longer one. */
+export async function readBody({ body }: Pick<Response, 'body'>, maxBytes: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body ?? []) {
+    bytes += chunk.length;
+    // Leaving the loop closes the connection.
+    if (bytes > maxBytes) throw new TooLongError(`The server sent more than ${maxBytes} bytes.`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function problemIn({ status, headers, type }: Response): string | undefined {
+  if (type === 'opaqueredirect' || (status >= 300 && status < 400)) return 'The server answered with a redirect.';
+  if (status < 200 || status > 299) return `The server answered with status ${status}.`;
+  return /^text\/html\b/i.test(headers.get('content-type') ?? '')
+    ? 'The server answered with an HTML page.'
+    : undefined;
+}
+
+/** This machine, private networks, link-local addresses such as those of cloud metadata (RFC 6890, RFC 4193, RFC 6598). */
+const privateRanges = new BlockList();
+for (const [address, prefix] of [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['224.0.0.0', 3],
+  ['::', 127],
+  ['64:ff9b::', 96],
+  ['fc00::', 7],
+  ['fe80::', 10],
+  ['ff00::', 8],
+] as const)
+  privateRanges.addSubnet(address, prefix, isIPv6(address) ? 'ipv6' : 'ipv4');
+
+/**
+ * Whether a URL leads to a private address, by its literal or by what DNS says. Ask it about URLs that another server
+ * chose; a host that the operator named may be private.
+ */
+export async function isPrivateTarget(url: string | URL): Promise<boolean> {
+  const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
+  // A name without an answer leads nowhere from here; behind a proxy, the proxy resolves it.
+  const found = isIP(host) > 0 ? [{ address: host }] : await lookup(host, { all: true }).catch(() => []);
+  return found.some(({ address }) => privateRanges.check(address, isIPv6(address) ? 'ipv6' : 'ipv4'));
+}
