@@ -1,4 +1,4 @@
-/** One app: its settings, the keys held for it, and the state of its registration, which has one owner. */
+/** One app: its settings, the keys held for it, and the state of its registration, which only its owner changes. */
 
 import type { Logger } from 'pino';
 import type { AppConfig } from '../config/config.ts';
@@ -12,22 +12,23 @@ export interface AppRegistration {
   readonly app: AppConfig;
   readonly candidates: readonly Candidate[];
   readonly state: RegistrationState;
-  /** Whether a key that is held here is registered for the app, and may sign. */
+  /** Whether a key held here is registered for the app and may sign. */
   readonly canSign: boolean;
   /** The candidate whose public half is registered. Throws `not_registered`. */
   currentKey(): SigningKey;
 }
 
-/** The same for its owner, who alone may change the state. */
+/** The same for its owner, the only code that may change the state. */
 export interface OwnedRegistration extends AppRegistration {
-  /** Applies an event to the state, and logs what that means for the operator. */
+  /** Applies an event to the state, and logs the change for the operator. */
   apply(event: RegistrationEvent): void;
 }
 
-/** Starts with nothing known about the registration. */
+/** Opens an app about whose registration nothing is known yet. */
 export function ownRegistration(app: AppConfig, candidates: readonly Candidate[], log: Logger): OwnedRegistration {
   let state = initialState(app.bundleId);
-  // Remade only when the registered key or its signer changes: the encoded header is the same for every token.
+  // Made again only when the registered key or its signer changes, because the encoded header is the same for every
+  // token.
   let key: SigningKey | undefined;
   const find = () => state.registered && candidateWith(candidates, state.registered.spki)?.signer;
   return {

@@ -1,4 +1,4 @@
-/** App Store Connect, opened with the API key as it is now. */
+/** The connection to App Store Connect with the current API key. */
 
 import type { Logger } from 'pino';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
@@ -11,9 +11,9 @@ import type { RegistrationObserver } from './observer.ts';
 export interface AppleConnection {
   /** App Store Connect's clock minus this machine's, in seconds; undefined before the first response. */
   readonly clockOffsetSeconds: number | undefined;
-  /** Returns the client; opens a new one when the API key has changed. Throws `key_*` when the key cannot be read. */
+  /** Returns the client, and opens a new one if the API key has changed. Throws `key_*` if the key cannot be read. */
   connect(): Promise<AppStoreConnect>;
-  /** Aborts requests in flight. The API key stays open: it is the caller's. */
+  /** Aborts requests in flight. Does not close the API key, which belongs to the caller. */
   close(): void;
 }
 
@@ -36,7 +36,7 @@ export function openAppleConnection(
       return asc?.clockOffsetSeconds;
     },
     async connect() {
-      // Loaded late: a server listens before the first check, and need not wait for these libraries.
+      // Loaded late, so that a server listens without waiting for these libraries; the first check comes after that.
       const { openAppStoreConnect } = await import('../app-store-connect/client.ts');
       await apiKey.refresh();
       const { signer, problem } = apiKey;

@@ -1,6 +1,6 @@
 /**
  * The private halves that a server holds for one app, in the operator's order. The registered one signs; the others are
- * for a rotation. Refreshing them takes over a changed secret, ignores one that is not a key, and stops signing with one
+ * for a rotation. A refresh adopts a changed secret, ignores a secret that is not a key, and stops signing with a key
  * that is gone. A key whose backend has trouble is opened again until that works.
  */
 
@@ -17,15 +17,20 @@ import { type Clock, systemClock } from './clock.ts';
 import { coalesced } from './coalesced.ts';
 import { nextCheckSeconds } from './next-check.ts';
 
-/** The key of one locator: a signer, or the problem. A signer with a problem still signs: only the last refresh failed. */
+/**
+ * The key of one locator: a signer, or the problem. A signer with a problem still signs; only its last refresh failed.
+ */
 export interface Candidate {
-  /** For logs and health, e.g. `file`. */
+  /** The name in logs and health, such as `file`. */
   readonly backend: string;
   readonly signer: Signer | undefined;
   readonly problem: WebdistError | undefined;
-  /** Whether a remote signer is not expected to sign now: it keeps failing, or its backend did not answer the last refresh. */
+  /** Whether a remote signer is not expected to sign now, because it keeps failing or did not answer the last refresh. */
   readonly isPaused: boolean;
-  /** Reads or opens the key again. One that has versions is pinned to the `registered` public half. Never throws. */
+  /**
+   * Reads or opens the key again. A key with versions is pinned to the version with the `registered` public half. Never
+   * throws.
+   */
   refresh(registered?: KeyObject): Promise<void>;
   close(): Promise<void>;
 }
@@ -41,7 +46,10 @@ export type CandidateOptions = OpenOptions & {
 /** Pauses between attempts to open a key whose backend has trouble grow up to this. */
 const MAX_RETRY_SECONDS = 60;
 
-/** Opens the key that a locator names. Throws only `config_invalid`; any other failure is the candidate's `problem`. */
+/**
+ * Opens the key that a locator names. Throws only `config_invalid`. Any other failure becomes the candidate's
+ * `problem`.
+ */
 export async function openCandidate(locator: string, options: CandidateOptions): Promise<Candidate> {
   const holder = isSecretLocator(locator)
     ? localHolder(await openSecret(locator, options.env, options), options)
@@ -52,15 +60,18 @@ export async function openCandidate(locator: string, options: CandidateOptions):
   return candidate;
 }
 
-/** The candidate that holds the private half of a public half, given as SPKI. */
+/** Returns the candidate with the private half that belongs to a public half, given as SPKI. */
 export const candidateWith = (candidates: readonly Candidate[], spkiBase64: string): Candidate | undefined =>
   candidates.find(({ signer }) => signer && spki(signer.publicKey) === spkiBase64);
 
-/** The public halves that are held, in order of preference. */
+/** Returns the public halves of the candidates, in order of preference. */
 export const publicHalves = (candidates: readonly Candidate[]): KeyObject[] =>
   candidates.flatMap(({ signer }) => (signer ? [signer.publicKey] : []));
 
-/** Refreshes all candidates; those with versions are pinned to the registered public half, given as SPKI. */
+/**
+ * Refreshes all candidates. Those with versions are pinned to the version with the registered public half, given as
+ * SPKI.
+ */
 export async function refreshAll(candidates: readonly Candidate[], registeredSpki: string | undefined): Promise<void> {
   const registered = registeredSpki === undefined ? undefined : fromSpki(registeredSpki);
   await Promise.all(candidates.map((candidate) => candidate.refresh(registered)));
@@ -144,7 +155,7 @@ function candidateOf<S extends Signer>(holder: Holder<S>, { log, onChange, clock
   };
 }
 
-/** A key whose private half is read into this process. */
+/** Opens a key whose private half is read into this process. */
 function localHolder(source: SecretSource, { log, onChange }: CandidateOptions): Holder<Signer> {
   const { backend } = source;
   const unwatch = onChange && source.watch?.(onChange);
@@ -171,7 +182,7 @@ function localHolder(source: SecretSource, { log, onChange }: CandidateOptions):
   };
 }
 
-/** A key that never leaves its backend. */
+/** Opens a key that never leaves its backend. */
 const remoteHolder = (locator: string, options: CandidateOptions): Holder<GuardedSigner> => ({
   backend: locator.slice(0, locator.indexOf(':')),
   open: (_, registered) => openSigner(locator, options.env, { ...options, registered }),
@@ -184,7 +195,7 @@ const remoteHolder = (locator: string, options: CandidateOptions): Holder<Guarde
 });
 
 /**
- * If a secret is gone or access to it is denied, the operator removed it: an emergency stop. An unreachable backend, or
+ * If a secret is gone, or access to it is denied, the operator removed it, so signing stops. An unreachable backend, or
  * a secret that is not a key, changes nothing.
  */
 const isGone = (problem: WebdistError) => hasCode(problem, 'key_absent', 'key_denied');

@@ -1,4 +1,4 @@
-/** Time and chance, passed in so that a simulation can supply its own. */
+/** Time and random numbers, passed in so that a simulation can replace them. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -7,9 +7,12 @@ export interface Clock {
   now(): number;
   /** Milliseconds that only go forward, for durations. */
   elapsed(): number;
-  /** From 0 up to, but not including, 1. */
+  /** Returns a number from 0 up to, but not including, 1. */
   random(): number;
-  /** Calls back once, after some milliseconds; returns how to cancel that. Does not keep the process running. */
+  /**
+   * Calls back once, after some milliseconds. Returns the function that cancels this. Does not keep the process
+   * running.
+   */
   after(ms: number, callback: () => void): () => void;
   /** Resolves after some milliseconds; keeps the process running. */
   sleep(ms: number): Promise<void>;

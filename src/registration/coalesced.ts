@@ -1,12 +1,12 @@
-/** Work that never runs twice at the same time. */
+/** Runs work so that it never runs twice at the same time. */
 
 export interface Coalesced {
   /**
-   * Starts the work. A call during a run starts one more run after it, which all such calls share: what changed in the
-   * meantime must be seen.
+   * Starts the work. A call during a run starts one more run after it, so that changes in the meantime are seen. All
+   * calls during a run share that next run.
    */
   run(): Promise<void>;
-  /** Resolves when the current run, if any, is over. */
+  /** Resolves when the current run, if there is one, is over. */
   idle(): Promise<void>;
 }
 

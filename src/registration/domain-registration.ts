@@ -1,4 +1,4 @@
-/** The state of the website's domain, which has one owner. */
+/** The state of the website's domain, which only its owner changes. */
 
 import type { Logger } from 'pino';
 import { type DomainEvent, type DomainState, initialDomainState, nextDomain } from './state.ts';
@@ -7,13 +7,13 @@ export interface DomainRegistration {
   readonly state: DomainState;
 }
 
-/** The same for its owner, who alone may change the state. */
+/** The same for its owner, the only code that may change the state. */
 export interface OwnedDomainRegistration extends DomainRegistration {
-  /** Applies an event to the state, and logs what that means for the operator. */
+  /** Applies an event to the state, and logs the change for the operator. */
   apply(event: DomainEvent): void;
 }
 
-/** Starts with nothing known about the registration. */
+/** Opens a domain about whose registration nothing is known yet. */
 export function ownDomainRegistration(domain: string, log: Logger): OwnedDomainRegistration {
   let state = initialDomainState(domain);
   return {

@@ -1,6 +1,6 @@
 /**
- * The keys of a service: opens the private halves of every app and the App Store Connect API key, refuses at start-up
- * what only an operator can fix, and starts the watch over the registration.
+ * The keys of a service. Opens the private halves of every app and the App Store Connect API key, stops the start if a
+ * key has a problem that only an operator can fix, and starts the watch over the registration.
  */
 
 import { bulkhead } from 'cockatiel';
@@ -28,11 +28,11 @@ export interface Keys {
   readonly domain: DomainRegistration;
   /** App Store Connect's clock minus this machine's, in seconds; undefined before the first response. */
   readonly clockOffsetSeconds: number | undefined;
-  /** The key that signs for an app, as far as known. Throws `not_registered`, `unknown_app`. */
+  /** Returns the key that signs for an app. Throws `not_registered`, `unknown_app`. */
   keyFor(app: { readonly appleItemId: string }): SigningKey;
   /** Resolves once it is known whether a rotation is in progress. Throws `not_registered`. */
   ensureFresh(): Promise<void>;
-  /** Checks all keys and the registration now; resolves when that is done. Never throws. */
+  /** Checks all keys and the registration now. Resolves when that is done. Never throws. */
   reconcile(): Promise<void>;
   close(): Promise<void>;
 }
@@ -41,7 +41,7 @@ export type KeysDeps = {
   readonly env: Environment;
   readonly log: Logger;
   readonly observer: RegistrationObserver;
-  /** False: nothing is checked until `reconcile` is called. */
+  /** If false, nothing is checked until `reconcile` is called. */
   readonly autoReconcile: boolean;
   readonly clock?: Clock;
 };
@@ -94,7 +94,7 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
   watch = watching;
   const notice = await watchNotice({ notices: store, follow: watching.follow, log, clock });
   opening.defer(async () => {
-    // Aborts requests first: a check that waits for a slow App Store Connect must not delay the shutdown.
+    // Aborts requests first, because a check that waits for a slow App Store Connect must not delay the shutdown.
     apple?.close();
     await Promise.all([watching.close(), notice.close()]);
   });

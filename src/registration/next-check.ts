@@ -1,4 +1,4 @@
-/** When to check the registration next. */
+/** Decides when to check the registration next. */
 
 /** After so many failures in a row, about a quarter of an hour, the cause will not pass by itself. */
 const FAILURES_UNTIL_PATIENT = 20;
@@ -7,13 +7,14 @@ const FAILURES_UNTIL_PATIENT = 20;
 const MAX_RETRY_AFTER_SECONDS = 600;
 
 /**
- * Seconds until the next check, with jitter so that replicas do not check at the same moment: the interval ±20 % when all
- * is well. After failures, from one second up to a minute and finally up to the interval, because Apple's hourly limit is
- * shared; never earlier than Apple's `Retry-After`. `random` returns a number from 0 up to 1.
+ * Returns the seconds until the next check. Jitter keeps replicas from checking at the same moment. If all is well, it
+ * is the interval ±20 %. After failures, it grows from one second up to a minute, and finally up to the interval,
+ * because all replicas share Apple's hourly limit. It is never earlier than Apple's `Retry-After`. `random` returns a
+ * number from 0 up to 1.
  */
 export function nextCheckSeconds(check: {
   readonly intervalSeconds: number;
-  /** Failed checks in a row. */
+  /** The number of failed checks in a row. */
   readonly failures: number;
   readonly retryAfterSeconds: number | undefined;
   readonly random: () => number;

@@ -1,4 +1,4 @@
-/** What the registration reports while it works, so that metrics and traces are added from outside. */
+/** The events that the registration reports, so that metrics and traces are added from outside. */
 
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import type { RequestAttempt } from '../app-store-connect/http.ts';

@@ -13,14 +13,17 @@ import type { DomainEvent, DomainState, RegistrationEvent } from './state.ts';
 
 type Settings = Pick<Config, 'keyScope' | 'register'>;
 
-/** What was ever registered (`RegistrationStore.everRegistered`); undefined while that cannot be read. */
+/** Everything that was ever registered (`RegistrationStore.everRegistered`); undefined while it cannot be read. */
 type EverRegistered = ReadonlySet<string> | undefined;
 
-/** Any failure of a check, as a problem. */
+/** Converts any failure of a check to a problem. */
 export const checkProblem = (error: unknown) =>
   toWebdistError(error, 'internal_error', 'The registration could not be checked.');
 
-/** Checks the key of one app; undefined in the middle of a rotation. `now` returns milliseconds since 1970. Never throws. */
+/**
+ * Checks the key of one app. Returns undefined in the middle of a rotation. `now` returns milliseconds since 1970.
+ * Never throws.
+ */
 export async function reconcileKey(
   registration: AppRegistration,
   asc: Account,
@@ -54,7 +57,9 @@ export async function reconcileDomain(
   }
 }
 
-/** A key that was rotated in its backend may still have the version that is registered; that version is opened then. */
+/**
+ * A key that was rotated in its backend may still have the registered version. In that case, this version is opened.
+ */
 async function ensureHeldKey(
   { app, candidates, state }: AppRegistration,
   asc: Account,
@@ -77,8 +82,8 @@ async function ensureHeldKey(
 }
 
 /**
- * Only what was never seen registered is created: what is missing later was removed by a person, or will be added by a
- * rotation, and a restart must not undo that.
+ * Creates only keys and domains that were never seen registered. A person removed one that is missing later, or a
+ * rotation will add it, and a restart must not undo that.
  */
 const mayCreate = (name: string, { register }: Settings, ever: EverRegistered) =>
   register === 'ensure' && ever !== undefined && !ever.has(name);

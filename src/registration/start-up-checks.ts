@@ -1,4 +1,4 @@
-/** Refuses at start-up the keys that no waiting will fix. */
+/** Stops the start if a key has a problem that does not pass by itself. */
 
 import type { Logger } from 'pino';
 import { appleKeyFile } from '../app-store-connect/key-file-name.ts';
@@ -9,7 +9,7 @@ import type { Candidate } from './candidates.ts';
 
 type AppKeys = { readonly app: AppConfig; readonly candidates: readonly Candidate[] };
 
-/** Throws `key_invalid` when a locator names a file as Apple names its own keys. */
+/** Throws `key_invalid` if a locator names a file with a name that Apple gives to its own keys. */
 export function refuseAppleKeyFiles({ bundleId, key }: AppConfig): void {
   for (const locator of key)
     if (appleKeyFile(locator))
@@ -21,8 +21,8 @@ export function refuseAppleKeyFiles({ bundleId, key }: AppConfig): void {
 }
 
 /**
- * Throws `key_invalid` for an invalid candidate, and `key_*` when no candidate can be used and none can become usable by
- * itself. One usable candidate is enough: another locator may be there for a later rotation.
+ * Throws `key_invalid` for an invalid candidate. Throws `key_*` if no candidate is usable or can become usable by
+ * itself. One usable candidate is enough, because the other locators may be for a later rotation.
  */
 export function refuseUnusableKeys({ app: { bundleId }, candidates }: AppKeys, log: Logger): void {
   for (const { problem } of candidates) {
@@ -35,12 +35,12 @@ export function refuseUnusableKeys({ app: { bundleId }, candidates }: AppKeys, l
     throw keyError(`The distribution key of ${bundleId}`, first);
 }
 
-/** Throws `key_*` when the App Store Connect API key cannot be used and will not become usable by itself. */
+/** Throws `key_*` if the App Store Connect API key is unusable and cannot become usable by itself. */
 export function refuseUnusableApiKey({ problem }: Candidate): void {
   if (problem && isPermanent(problem)) throw keyError('ASC_PRIVATE_KEY', problem);
 }
 
-/** Throws `key_invalid` when the App Store Connect API key is also an app's distribution key. */
+/** Throws `key_invalid` if the App Store Connect API key is also an app's distribution key. */
 export function refuseSameKey(apiKey: Candidate, apps: readonly AppKeys[]): void {
   const api = apiKey.signer && spki(apiKey.signer.publicKey);
   for (const { app, candidates } of apps)

@@ -1,6 +1,6 @@
 /**
- * What is known about the registration of one app's key, as a frozen value. Every change is an event: `next(state, event)`
- * returns the new state and does nothing else. The state of the website's domain works in the same way.
+ * The known state of the registration of one app's key, as a frozen value. Every change is an event: `next(state,
+ * event)` returns the new state, and has no side effects. The state of the website's domain works in the same way.
  */
 
 import { hasCode, WebdistError } from '../errors.ts';
@@ -20,18 +20,21 @@ export type RegistrationState = {
   readonly registered: RegisteredKey | undefined;
   /** True once App Store Connect has reported it in this run. */
   readonly confirmed: boolean;
-  /** Why the last check failed, or what it found to be wrong. */
+  /** Why the last check failed, or the problem that it found. */
   readonly problem: WebdistError | undefined;
-  /** The phase of a rotation in progress; `abandoned`: its command died before it was done. */
+  /** The phase of a rotation in progress. `abandoned` means that its command died before the end. */
   readonly rotation: 'announced' | 'switching' | 'abandoned' | undefined;
-  /** True while nothing may be signed, because the registered key is being replaced or the replacement is unfinished. */
+  /** True while signing must pause, because the registered key is being replaced or the replacement is unfinished. */
   readonly paused: boolean;
-  /** Grows with each step of a rotation. An answer of App Store Connect counts only in the generation of its question. */
+  /**
+   * Grows with each step of a rotation. A response of App Store Connect counts only in the generation in which its
+   * request was sent.
+   */
   readonly generation: number;
 };
 
 export type RegistrationEvent =
-  /** At start-up: the key known from an earlier run or from the settings. */
+  /** At start-up, the key is known from an earlier run or from the settings. */
   | { readonly type: 'remembered'; readonly key: RegisteredKey | undefined }
   /** A check found that a key held here is registered. `created`: by this check. */
   | ({ readonly type: 'confirmed'; readonly generation: number; readonly created: boolean } & RegisteredKey)
@@ -66,7 +69,9 @@ export const initialState = (bundleId: string): RegistrationState =>
     generation: 0,
   });
 
-/** Returns the state after an event; the same object when the event changes nothing, as a stale answer does. */
+/**
+ * Returns the state after an event. Returns the same object if the event changes nothing, for example a stale response.
+ */
 export function next(state: RegistrationState, event: RegistrationEvent): RegistrationState {
   const changes = changesOf(state, event);
   return changes ? Object.freeze({ ...state, ...changes }) : state;
@@ -116,11 +121,14 @@ function changesOf(state: RegistrationState, event: RegistrationEvent): Partial<
   }
 }
 
-/** The question was sent before the last step of a rotation, or in the middle of one. */
+/** The request was sent before the last step of a rotation, or in the middle of a step. */
 const isStale = (state: RegistrationState, event: { readonly generation: number }) =>
   event.generation !== state.generation || state.rotation === 'switching';
 
-/** After these nothing is signed under the old key id; after any other failure, the last known key still counts. */
+/**
+ * After these problems, nothing is signed under the old key id. After any other failure, the last known key still
+ * counts.
+ */
 const isDefinite = (problem: WebdistError) => hasCode(problem, 'different_key_registered', 'registration_missing');
 
 const keyOf = ({ keyId, spki, seenAt }: RegisteredKey): RegisteredKey => Object.freeze({ keyId, spki, seenAt });
@@ -130,12 +138,15 @@ const unfinished = ({ bundleId }: RegistrationState) =>
     hint: 'Run the same `webdist keys rotate` command again, or run it with --rollback.',
   });
 
-/** The website's domain at App Store Connect. Signing does not need it, but without it no device installs. */
+/**
+ * The website's domain at App Store Connect. Signing does not need it, but devices install only from a registered
+ * domain.
+ */
 export type DomainState = {
   readonly domain: string;
   /** True once App Store Connect has reported it in this run. */
   readonly confirmed: boolean;
-  /** Why the last check failed, or what it found to be wrong. */
+  /** Why the last check failed, or the problem that it found. */
   readonly problem: WebdistError | undefined;
 };
 

@@ -7,20 +7,21 @@ import type { RegisteredKey } from './state.ts';
 export type RegisteredKeys = Readonly<Record<string, RegisteredKey>>;
 
 /**
- * What App Store Connect last reported, kept over restarts so that a service can start and sign while Apple is down, and
- * the notice of a rotation. It holds public halves and ids, no secret.
+ * Keeps across restarts what App Store Connect last reported, so that a service can start and sign while Apple is down.
+ * Also keeps the notice of a rotation. It contains public halves and ids, but no secret.
  */
 export interface RegistrationStore extends Notices {
-  /** All keys that are stored; other services' keys may be among them. Throws `state_invalid`. */
+  /** Returns all stored keys. Keys of other services may be among them. Throws `state_invalid`. */
   load(): Promise<RegisteredKeys>;
   /** Replaces the keys of this service's apps. */
   save(keys: RegisteredKeys): Promise<void>;
   /**
-   * What App Store Connect has ever reported as registered: AppleItemIDs and domains. It only grows: whatever of it is
-   * missing was removed by a person, and is not registered again. Throws when it cannot be read: then nothing is known.
+   * Returns everything that App Store Connect has ever reported as registered: AppleItemIDs and domains. The list only
+   * grows. An entry that is no longer registered was removed by a person, and is not registered again. Throws if the
+   * list cannot be read, because nothing is known then.
    */
   everRegistered(): Promise<ReadonlySet<string>>;
-  /** Adds AppleItemIDs and domains to those. */
+  /** Adds AppleItemIDs and domains to that list. */
   addEverRegistered(names: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }

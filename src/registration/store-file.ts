@@ -1,6 +1,7 @@
 /**
  * The registration store of one machine: `registration.json` and `ever-registered.json` in the data folder, and
- * `rotation.json` once there was a rotation. All are small and always replaced as a whole, so that a reader never sees half of one.
+ * `rotation.json` once there was a rotation. All are small, and always replaced as a whole, so that a reader never sees
+ * an incomplete file.
  */
 
 import { readFile } from 'node:fs/promises';

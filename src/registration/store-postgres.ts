@@ -12,7 +12,10 @@ import type { RegisteredKeys, RegistrationStore } from './store-contract.ts';
 
 const RETRY_MS = 30_000;
 
-/** The newer report wins, also over a replica that could not reach the database for a while. */
+/**
+ * The newer report wins, even if the older one arrives later from a replica that could not reach the database for a
+ * while.
+ */
 const SAVE = `
   INSERT INTO webdist_registered_key AS known (apple_item_id, key_id, spki, seen_at)
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
@@ -20,12 +23,14 @@ const SAVE = `
     SET key_id = excluded.key_id, spki = excluded.spki, seen_at = excluded.seen_at
     WHERE known.seen_at < excluded.seen_at`;
 
-/** Apps whose key is no longer registered, unless another replica has seen it since. */
+/**
+ * Deletes the keys of apps that are no longer registered, unless another replica has seen them registered since then.
+ */
 const FORGET = `DELETE FROM webdist_registered_key WHERE apple_item_id = ANY ($1) AND seen_at < $2`;
 
 const ADD_EVER_REGISTERED = 'INSERT INTO webdist_ever_registered SELECT unnest($1::text[]) ON CONFLICT DO NOTHING';
 
-/** The only notice, unless another run has written one in the meantime. */
+/** Writes the only notice, unless another run has written one in the meantime. */
 const WRITE_NOTICE = `
   INSERT INTO webdist_rotation AS known (run, notice) SELECT $1::text, $2::text
   WHERE $3::text IS NULL OR EXISTS (SELECT FROM webdist_rotation WHERE run = $3)

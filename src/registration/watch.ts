@@ -1,7 +1,7 @@
 /**
- * Keeps what is known about the registration current: checks App Store Connect at start-up and again in the background
- * (docs/apple-facts.md §4.11), stores the result, and follows a rotation (docs/rotation.md). Signing stops when the
- * registered key is not one that is held here.
+ * Keeps the known state of the registration current: checks App Store Connect at start-up and then in the background
+ * (docs/apple-facts.md §4.11), stores the result, and follows a rotation (docs/rotation.md). Signing stops if the
+ * registered key is not held here.
  */
 
 import { bulkhead } from 'cockatiel';
@@ -40,20 +40,26 @@ export type WatchDeps = {
 
 /** A running watch over the registration. */
 export interface RegistrationWatch {
-  /** Checks everything now; resolves when that is done. Never throws: the outcome is in the states. */
+  /** Checks everything now. Resolves when that is done. Never throws, because the outcome is in the states. */
   reconcile(): Promise<void>;
   /** Follows the notice of a rotation. */
   follow(status: NoticeStatus): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Apps that are checked at the same time. */
+/** The number of apps that are checked at the same time. */
 const APPS_IN_PARALLEL = 8;
 
-/** Replicas that see at the same moment that a rotation was abandoned check within this time, each at a random moment. */
+/**
+ * When several replicas see at the same moment that a rotation was abandoned, each checks at a random moment within
+ * this time.
+ */
 const ABANDONED_CHECK_MS = 2000;
 
-/** Starts with what the store knows. Checks nothing before the first `reconcile`; from then on, again until `close`. */
+/**
+ * Starts with the state in the store. Checks nothing before the first `reconcile`. After that, checks regularly until
+ * `close`.
+ */
 export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWatch> {
   const { config, apps, log, clock } = deps;
   let failures = 0;
@@ -168,10 +174,10 @@ async function addEverRegistered(ever: ReadonlySet<string> | undefined, { apps, 
     .catch((err) => log.error({ event: 'registration_not_saved', err }, 'cannot store what is registered'));
 }
 
-/** Signs with the new key from now on, without a check: the command has verified the registration. */
+/** Signs with the new key from now on, without a check, because the command has verified the registration. */
 async function replace(concerned: readonly OwnedRegistration[], to: Notice['to'], deps: WatchDeps): Promise<void> {
   const { apps, domain, observer, clock } = deps;
-  // A replica that missed the earlier phases must not sign with the old key while it opens the new one.
+  // A replica that missed the earlier phases must not sign with the old key while it opens the new key.
   for (const one of concerned) one.apply({ type: 'replacing' });
   await Promise.all(
     concerned.map(async (one) => {
@@ -187,7 +193,7 @@ function eventOf(phase: 'announced' | 'switching' | undefined, isAbandoned: bool
   return isAbandoned ? { type: 'abandoned', phase } : { type: phase };
 }
 
-/** An app that uses a key of the account is concerned although the command may not know it. */
+/** A rotation also affects an app that uses a key of the account, although the command may not know this app. */
 const concerns = ({ appleItemIds, scope, from }: Notice, { app, state }: OwnedRegistration) =>
   appleItemIds.includes(app.appleItemId) ||
   (scope === 'account' && state.registered !== undefined && state.registered.spki === from?.spki);

@@ -1,6 +1,6 @@
 /**
- * The notice as the command that rotates a key writes it: taken over from a dead run, kept alive by a heartbeat, and given
- * up as soon as another run has it.
+ * Writes the notice for the command that rotates a key. The command takes it over from a dead run, keeps it alive with
+ * a heartbeat, and gives it up as soon as another run has taken over.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -8,26 +8,26 @@ import { WebdistError } from '../../errors.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { ABANDONED_MS, ALERT, CALM, HEARTBEAT_MS, type Notice, type Notices } from './notice.ts';
 
-/** One change of the registered key, without what belongs to the run that makes it. */
+/** One change of the registered key, without the data of the run that makes it. */
 export type Change = Omit<Notice, 'run' | 'beat' | 'phase'>;
 
-/** Every method but `close` throws `state_invalid` when another run has taken over, and what the store throws. */
+/** Every method but `close` throws `state_invalid` if another run has taken over, and what the store throws. */
 export interface Journal {
-  /** Writes the phase, and resolves when every replica that can read it has read it. */
+  /** Writes the phase. Resolves when every replica that can read it has read it. */
   enter(phase: 'announced' | 'switching', change: Change): Promise<void>;
-  /** To be called right before a change at Apple: ensures that replicas still know about this run. */
+  /** To be called right before a change at Apple. Ensures that replicas still know about this run. */
   renew(): Promise<void>;
-  /** Tells the replicas to sign with `change.to`; nothing can be written afterwards. */
+  /** Tells the replicas to sign with `change.to`. Nothing can be written afterwards. */
   finish(change: Change): Promise<void>;
   /** Ends the heartbeat. An unfinished change then counts as abandoned. */
   close(): Promise<void>;
 }
 
-/** Added to the allowed age of a replica's knowledge: the time to begin one more read. */
+/** The time to begin one more read. It is added to the allowed age of a replica's knowledge. */
 const MARGIN_MS = 500;
 const ALERT_MARGIN_MS = 100;
 
-/** Resolves when the run that left `notice` unfinished is certainly dead. Throws `state_invalid` when it is alive. */
+/** Resolves when the run that left `notice` unfinished is certainly dead. Throws `state_invalid` if it is alive. */
 export async function ensureAbandoned(notices: Notices, notice: Notice, clock: Clock = systemClock): Promise<void> {
   const end = clock.elapsed() + ABANDONED_MS;
   while (clock.elapsed() < end) {
@@ -49,7 +49,7 @@ export function openJournal(notices: Notices, previous: Notice | undefined, cloc
   let queue: Promise<void> = Promise.resolve();
   let cancelHeartbeat: (() => void) | undefined;
 
-  /** Writes are sequential, and each one counts as a heartbeat. */
+  /** Writes are sequential. Each counts as a heartbeat. */
   const write = (noticeOf: (beat: number) => Notice | undefined): Promise<void> => {
     const writing = queue.then(async () => {
       const notice = noticeOf((written?.beat ?? 0) + 1);
@@ -66,7 +66,7 @@ export function openJournal(notices: Notices, previous: Notice | undefined, cloc
   const rewrite = () => write((beat) => written && { ...written, beat });
   const keepAlive = () => {
     cancelHeartbeat = clock.after(HEARTBEAT_MS, () => {
-      // A failure to write is reported by the next step.
+      // The next step reports a failure to write.
       void rewrite().catch(() => undefined);
       keepAlive();
     });

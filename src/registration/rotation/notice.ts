@@ -1,17 +1,17 @@
 /**
  * The notice of a rotation: the command that rotates a key writes it to the registration store, and every replica reads
- * it there. It tells replicas when to stop and start signing, and it is the journal from which the next run continues if
- * this one is killed. It holds public halves and ids, no secret.
+ * it there. It tells replicas when to stop and start signing. It is also the journal from which the next run continues
+ * if this run is killed. It contains public halves and ids, but no secret.
  */
 
 import { z } from 'zod';
 
 const notice = z.object({
-  /** The run of the command that wrote it. Another run takes over only when that one is dead. */
+  /** The run of the command that wrote the notice. Another run takes over only if that run is dead. */
   run: z.string().min(1),
-  /** The heartbeat of that run: grows while it is alive. */
+  /** The heartbeat of that run, which grows while the run is alive. */
   beat: z.int(),
-  /** `announced`: nothing has changed yet, read often; `switching`: sign nothing; `done`: sign with `to`. */
+  /** `announced`: nothing has changed yet, so read often. `switching`: do not sign. `done`: sign with `to`. */
   phase: z.enum(['announced', 'switching', 'done']),
   /** Whether the key is registered for one app or for the whole account. */
   scope: z.enum(['app', 'account']),
@@ -19,31 +19,37 @@ const notice = z.object({
   /** SubjectPublicKeyInfo DER, base64. `from` is absent when no key was registered. */
   from: z.object({ spki: z.string() }).optional(),
   to: z.object({ spki: z.string(), keyId: z.string().optional() }),
-  /** Whether this puts back the key that an earlier rotation replaced. */
+  /** Whether this rotation restores the key that an earlier one replaced. */
   isRollback: z.boolean(),
 });
 
 /** The notice of one rotation, from its announcement to its end. */
 export type Notice = Readonly<z.output<typeof notice>>;
 
-/** True when the registration may be half changed. */
+/** True if the registration may be half changed. */
 export const isUnfinished = (notice: Notice | undefined): notice is Notice => notice?.phase === 'switching';
 
-/** Parses a stored notice. Throws when the text is not a notice. */
+/** Parses a stored notice. Throws if the text is not a notice. */
 export const parseNotice = (text: string): Notice => notice.parse(JSON.parse(text));
 
-/** Where the notice is stored. Both methods throw when the store cannot be reached. */
+/** The store of the notice. Both methods throw if the store cannot be reached. */
 export interface Notices {
   readNotice(): Promise<Notice | undefined>;
-  /** Writes the notice only if it replaces that of `replacedRun` (undefined: there is none); otherwise returns false. */
+  /**
+   * Writes the notice only if it replaces the notice of `replacedRun` (undefined: there is none). Otherwise returns
+   * false.
+   */
   writeNotice(notice: Notice, replacedRun: string | undefined): Promise<boolean>;
 }
 
-/** How often a replica reads the notice, and how old its last read may be when it signs; if it is older, it reads again. */
+/**
+ * How often a replica reads the notice, and how old its last read may be when it signs. If the last read is older, the
+ * replica reads again.
+ */
 export const CALM = { everyMs: 500, freshMs: 1000 } as const;
 /** The same intervals once a rotation is announced. */
 export const ALERT = { everyMs: 50, freshMs: 200 } as const;
 
-/** The interval of the heartbeat; a run without one for `ABANDONED_MS` counts as dead. */
+/** The interval of the heartbeat. A run without a heartbeat for `ABANDONED_MS` counts as dead. */
 export const HEARTBEAT_MS = 1000;
 export const ABANDONED_MS = 5000;

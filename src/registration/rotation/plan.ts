@@ -1,6 +1,6 @@
 /**
- * Plans a rotation: which registered key, of one app or of the account, is replaced by which, and whether an earlier
- * rotation must be finished first. Changes nothing.
+ * Plans a rotation: which registered key, of one app or of the account, is replaced by which key, and whether an
+ * earlier rotation must be finished first. Changes nothing.
  */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
@@ -23,9 +23,9 @@ export type Wanted = {
 };
 
 /**
- * Returns the change that registers the new key, or the rest of the previous change when that is the same; undefined when
- * the key is registered already. Throws `state_invalid` when another rotation is unfinished, `asc_conflict` when the key
- * is registered for something else, and what App Store Connect throws.
+ * Returns the change that registers the new key, or the rest of the previous change if that is the same change. Returns
+ * undefined if the key is already registered. Throws `state_invalid` if another rotation is unfinished, `asc_conflict`
+ * if the key is registered for something else, and what App Store Connect throws.
  */
 export async function planChange(
   wanted: Wanted,
@@ -59,8 +59,8 @@ export async function planChange(
 }
 
 /**
- * Returns the change that undoes the previous one, or the rest of the previous one when that is a rollback itself.
- * Throws `usage_invalid` when there is nothing to undo.
+ * Returns the change that undoes the previous change, or the rest of the previous change if that is itself a rollback.
+ * Throws `usage_invalid` if there is nothing to undo.
  */
 export function planRollback(previous: Notice | undefined): Change {
   if (isUnfinished(previous) && previous.isRollback) return previous;
@@ -69,7 +69,7 @@ export function planRollback(previous: Notice | undefined): Change {
   return reversed(previous, previous.from);
 }
 
-/** The change that undoes a change. */
+/** Returns the change that undoes a change. */
 export const reversed = (change: Change, from: { readonly spki: string }): Change => ({
   ...change,
   from: change.to,
@@ -90,7 +90,9 @@ function continuation(previous: Notice, { app, to }: Wanted): Notice {
   );
 }
 
-/** All apps of this configuration that sign with a key of the account: those without a key of their own. */
+/**
+ * Returns all apps of this configuration that sign with a key of the account, because they have no key of their own.
+ */
 async function usersOf(keyId: string | undefined, { config, app }: Wanted, asc: Apple): Promise<AppConfig[]> {
   const users = [app];
   for (const other of config.apps) {

@@ -1,7 +1,7 @@
 /**
- * Replaces one registered key by another while replicas are signing: they pause, the registration changes, they sign with
- * the new key. Every token verifies under the key that was registered when it was issued. If this run is killed at any
- * point, the next one continues.
+ * Replaces one registered key with another while replicas are signing. The replicas pause, the registration changes,
+ * and the replicas sign with the new key. Every token verifies with the key that was registered when it was issued. If
+ * this run is killed at any point, the next run continues.
  */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
@@ -28,13 +28,13 @@ export type RotateDeps = {
 
 type RunDeps = Required<RotateDeps> & { readonly journal: Journal };
 
-/** Pauses after failures that may pass; replicas do not sign during them. */
+/** Pauses after failures that may pass by themselves. Replicas do not sign during these pauses. */
 const PAUSES_MS = [300, 600, 1200, 2400, 4800];
 
 /**
- * Makes the change; returns the id under which the new key is registered. Throws `asc_outage` when App Store Connect keeps
- * failing, so that another run must continue; whatever else App Store Connect refuses with, after the old key is back;
- * and `state_invalid` when another run has taken over.
+ * Makes the change. Returns the id under which the new key is registered. Throws `asc_outage` if App Store Connect
+ * keeps failing, so that another run must continue. If App Store Connect refuses the change, restores the old key and
+ * throws the refusal. Throws `state_invalid` if another run has taken over.
  */
 export async function rotate(change: Change, options: RotateDeps): Promise<string> {
   const clock = options.clock ?? systemClock;
@@ -42,7 +42,7 @@ export async function rotate(change: Change, options: RotateDeps): Promise<strin
   const deps: RunDeps = { ...options, clock, journal };
   const { report } = options;
   try {
-    // A half changed registration must not look untouched, in case this run dies too.
+    // A half changed registration must not appear unchanged, in case this run dies too.
     if (!isUnfinished(options.previous)) {
       report('Announcing the change to the replicas.');
       await journal.enter('announced', change);
@@ -55,7 +55,7 @@ export async function rotate(change: Change, options: RotateDeps): Promise<strin
       return await exchangeAndFinish(change, { ...registered, refusals: 0 }, { ...deps, pausedAt });
     } catch (error) {
       if (change.from === undefined || change.isRollback || hasCode(error, 'asc_outage', 'state_invalid')) throw error;
-      report('App Store Connect refused the change; the old key stays or is put back.');
+      report('App Store Connect refused the change; the old key stays or is restored.');
       const back = reversed(change, change.from);
       await exchangeAndFinish(back, { ...(await readRegistered(back, deps)), refusals: 0 }, { ...deps, pausedAt });
       throw error;
@@ -79,7 +79,10 @@ async function exchangeAndFinish(
   return keyId;
 }
 
-/** Which of the two keys are registered. A key of the account is never taken for the app's own, whatever Apple reports. */
+/**
+ * Returns which of the two keys are registered. A key of the account is never treated as the app's own, whatever Apple
+ * reports.
+ */
 async function readRegistered(
   { scope, appleItemIds, from, to }: Change,
   { asc }: Pick<RunDeps, 'asc'>,
@@ -95,7 +98,7 @@ async function readRegistered(
   };
 }
 
-/** Goes step by step until only the new key is registered. Apple's responses are trusted, and verified at the end. */
+/** Takes steps until only the new key is registered. Apple's responses are trusted, and verified at the end. */
 async function exchange(change: Change, initial: Registered, deps: RunDeps): Promise<string> {
   const { asc, journal, report, clock } = deps;
   let registered = initial;
@@ -149,7 +152,7 @@ async function remove(keyId: string, asc: Apple): Promise<void> {
   }
 }
 
-/** Throws `asc_outage` when App Store Connect does not report the key that it accepted. */
+/** Throws `asc_outage` if App Store Connect does not report the key that it accepted. */
 async function verify(change: Change, keyId: string, asc: Apple): Promise<void> {
   const { scope, appleItemIds, to } = change;
   const [appleItemId = ''] = appleItemIds;
@@ -160,7 +163,7 @@ async function verify(change: Change, keyId: string, asc: Apple): Promise<void> 
   });
 }
 
-/** So that a replica that starts while Apple is down knows the new key id. */
+/** Stores the new key id, so that a replica that starts while Apple is down knows it. */
 async function storeKeyId({ appleItemIds, to: { spki } }: Change, keyId: string, deps: RunDeps): Promise<void> {
   const { store, clock } = deps;
   const seenAt = new Date(clock.now()).toISOString();

@@ -1,8 +1,8 @@
 /**
- * The next step of replacing one registered key by another. Apple only offers adding and removing, and does not document
- * whether two keys may be registered at once (docs/apple-facts.md §6.4). So adding comes first, and only if it is refused
- * is the old key removed first. The step depends on what is registered now, never on what was done before, so that after
- * a kill at any point the next run just reads what is registered and continues.
+ * Decides the next step of replacing one registered key with another. Apple only offers adding and removing, and does
+ * not document whether two keys may be registered at once (docs/apple-facts.md §6.4). So the new key is added first.
+ * Only if that is refused, the old key is removed first. The step depends only on the current registration, never on
+ * earlier steps. So after a kill at any point, the next run reads the registration and continues.
  */
 
 /** What is registered now. */
@@ -11,16 +11,16 @@ export type Registered = {
   readonly targetId: string | undefined;
   /** The ids of the registered keys that it replaces. */
   readonly otherIds: readonly string[];
-  /** How often adding was refused since the last removal. */
+  /** The number of refused additions since the last removal. */
   readonly refusals: number;
 };
 
-/** `isLast`: the next refusal is final. */
+/** `isLast` means that the next refusal is final. */
 export type Step =
   | { readonly act: 'add'; readonly isLast: boolean }
   | { readonly act: 'remove' | 'finish'; readonly keyId: string };
 
-/** After the removal, a key may still be refused until all of Apple's servers know that the old one is gone. */
+/** After the removal, Apple may still refuse a key until all of its servers know that the old one is gone. */
 const MAX_REFUSALS = 4;
 
 export function nextStep({ targetId, otherIds, refusals }: Registered): Step {

@@ -1,7 +1,8 @@
 /**
- * A replica's view of the notice: it reads the notice every half second, 20 times a second once a rotation is announced,
- * and before signing when the last read is too old. So the command knows that after a fixed time every replica has seen
- * what it wrote. Only this process's own clock is used: clocks of different machines are never compared.
+ * A replica's view of the notice. A replica reads the notice every half second, and 20 times a second after a rotation
+ * was announced. It also reads the notice before signing if the last read is too old. So the command knows that every
+ * replica has read a change after a fixed time. Only this process's own clock is used; clocks of different machines are
+ * never compared.
  */
 
 import type { Logger } from 'pino';
@@ -9,13 +10,13 @@ import { WebdistError } from '../../errors.ts';
 import type { Clock } from '../clock.ts';
 import { ABANDONED_MS, ALERT, CALM, type Notice, type Notices } from './notice.ts';
 
-/** What a replica knows: the notice, and whether the run that wrote it is dead. */
+/** The knowledge of a replica: the notice, and whether the run that wrote it is dead. */
 export type NoticeStatus = { readonly notice: Notice | undefined; readonly isAbandoned: boolean };
 
 export interface NoticeWatch {
   /**
-   * Resolves when this replica's knowledge is fresh enough to sign. Throws `not_registered` when a rotation is in progress
-   * and the notice cannot be read; without a rotation, an unreadable notice does not stop signing.
+   * Resolves when this replica's knowledge is fresh enough to sign. Throws `not_registered` if a rotation is in
+   * progress and the notice cannot be read. Without a rotation, an unreadable notice does not stop signing.
    */
   ensureFresh(): Promise<void>;
   close(): Promise<void>;
@@ -48,7 +49,8 @@ export async function watchNotice(deps: {
     const isAbandoned = notice !== undefined && notice.phase !== 'done' && clock.elapsed() - changedAt > ABANDONED_MS;
     if (!isNew && isAbandoned === status.isAbandoned) return;
     status = { notice, isAbandoned };
-    // A rotation that was done before this process started is in the store, and may have been undone since.
+    // A rotation that was completed before this process started is already in the store, and may have been undone since
+    // then.
     if (isFirst && notice?.phase === 'done') return;
     await follow(status);
   };
@@ -64,7 +66,8 @@ export async function watchNotice(deps: {
       if (!isUnreadable)
         log.warn({ event: 'rotation_watch_failed', err }, 'cannot read whether a key is being rotated');
       isUnreadable = true;
-      // A run whose heartbeat cannot be seen counts as dead, or an outage of the store would stop signing for good.
+      // A run whose heartbeat cannot be read counts as dead; otherwise an outage of the store would stop signing for
+      // good.
       await update(status.notice);
     }
   };
@@ -85,7 +88,7 @@ export async function watchNotice(deps: {
     async ensureFresh() {
       const isOld = () => clock.elapsed() - readAt > pace().freshMs;
       if (!isOld() || (isUnreadable && !isInProgress())) return;
-      // The read in progress may have begun too long ago, so a second one may be needed.
+      // The read in progress may have begun too long ago. In that case, a second read is needed.
       await read();
       if (isOld() && !isUnreadable) await read();
       if (isUnreadable && isInProgress())

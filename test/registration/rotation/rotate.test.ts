@@ -144,7 +144,7 @@ t.test('Apple keeps refusing the new key: the old one is restored', { buffered: 
   };
   const { code, output } = await rotate();
   t.equal(code, 1, output);
-  t.match(output, /the old key stays or is put back/);
+  t.match(output, /the old key stays or is restored/);
   const now = await asc.appKey(appleItemId);
   t.equal(now?.spki, held?.spki);
   await until(async () => (await keyIdOf(url)) === now?.id, 'signing again');
