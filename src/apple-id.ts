@@ -3,7 +3,7 @@
  * bits. They are never numbers, because JSON numbers lose precision.
  */
 
-/** The form alone, for schemas that are published as JSON Schema; it does not limit the number to 64 bits. */
+/** The form only, for schemas that are published as JSON Schema. It does not limit the number to 64 bits. */
 export const APPLE_ID = /^[1-9]\d{0,19}$/;
 
 export const isAppleId = (value: unknown): value is string =>

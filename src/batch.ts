@@ -1,12 +1,12 @@
 /**
- * Work of one event-loop tick, done together: requests that arrive in the same tick share one read or one transaction of
- * the ledger, or one call to a remote signer. A request that is alone does not wait for others. Callers see no difference.
+ * Combines the work of one event-loop tick. Requests that arrive in the same tick share one read or one transaction of
+ * the ledger, or one call to a remote signer. A single request does not wait for others. Callers see no difference.
  */
 
 type Waiting<In, Out> = { input: In; resolve: (output: Out) => void; reject: (error: unknown) => void };
 
 /**
- * Turns work on many inputs (one output each, in the same order) into a function of one input. When the work throws, all
+ * Turns work on many inputs (one output each, in the same order) into a function of one input. If the work throws, all
  * inputs of that tick fail.
  */
 export function batchPerTick<In, Out>(

@@ -1,2 +1,4 @@
-/** Environment variables, by name. Only `config/` reads those of this process; everything else is given them. */
+/**
+ * Environment variables, by name. Only `config/` reads the variables of this process, and passes them to other code.
+ */
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,7 +1,7 @@
 /**
- * Every way webdist can fail, in one table: a stable code, the HTTP status that a caller sees, and a title that is safe
- * to show. `detail` says what is wrong in this case; it is written for the same reader and never holds a secret.
- * `cause` is for the log only.
+ * The table of all errors of webdist: a stable code, the HTTP status for callers, and a title that is safe to show.
+ * `detail` says what is wrong in this case. It is written for the same reader, and never contains a secret. `cause` is
+ * for the log only.
  */
 
 type Entry = { readonly status: number; readonly title: string };
@@ -53,7 +53,7 @@ const codes = {
   asc_outage: { status: 502, title: 'App Store Connect is unreachable or failing' },
   asc_refused: { status: 502, title: 'App Store Connect refused the request' },
 
-  // Found while checking the registration, for the operator to decide (docs/apple-facts.md §4.11).
+  // Found by a check of the registration; an operator must decide (docs/apple-facts.md §4.11).
   registration_missing: { status: 503, title: 'The key or the domain is not registered' },
   different_key_registered: { status: 503, title: 'A different key is registered for this app' },
   rotation_unfinished: { status: 503, title: 'A rotation of the distribution key was not finished' },
@@ -62,7 +62,7 @@ const codes = {
 export type ErrorCode = keyof typeof codes;
 
 export type ErrorOptions = {
-  /** One next step for the reader of the message. */
+  /** The next step for the reader of the message. */
   readonly hint?: string;
   /** Seconds after which a retry makes sense; becomes `Retry-After`. */
   readonly retryAfterSeconds?: number;
@@ -70,11 +70,11 @@ export type ErrorOptions = {
   readonly cause?: unknown;
 };
 
-/** The one error class. `message` is `detail` and, when there is one, the hint. */
+/** The one error class. `message` is `detail`, followed by the hint if there is one. */
 export class WebdistError extends Error {
   override readonly name = 'WebdistError';
   readonly code: ErrorCode;
-  /** Safe to show: names the field or the object, never a value that could be secret. */
+  /** Safe to show. Names the field or the object, but never a value that could be secret. */
   readonly detail: string;
   readonly hint: string | undefined;
   readonly retryAfterSeconds: number | undefined;
@@ -92,7 +92,7 @@ export class WebdistError extends Error {
     return codes[this.code].status;
   }
 
-  /** The same for every error of this code. */
+  /** The title, which is the same for every error of this code. */
   get title(): string {
     return codes[this.code].title;
   }
@@ -105,6 +105,6 @@ export const isWebdistError = (error: unknown): error is WebdistError => error i
 export const hasCode = (error: unknown, ...wanted: readonly ErrorCode[]): boolean =>
   isWebdistError(error) && wanted.includes(error.code);
 
-/** Returns a WebdistError as it is, and wraps anything else into one with this code and detail, as its `cause`. */
+/** Returns a WebdistError unchanged. Wraps any other value, as the `cause`, into one with this code and detail. */
 export const toWebdistError = (error: unknown, code: ErrorCode, detail: string): WebdistError =>
   isWebdistError(error) ? error : new WebdistError(code, detail, { cause: error });

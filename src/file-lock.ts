@@ -1,13 +1,13 @@
 /**
- * A lock between processes of one machine: that of an SQLite file, the only one that Node has. The system releases it when
- * the process that holds it dies.
+ * A lock between processes of one machine. It uses the lock of an SQLite file, because Node has no other. The system
+ * releases it when its holder dies.
  */
 
 import { DatabaseSync } from 'node:sqlite';
 
-/** A lock that other processes may hold; opened without holding it. */
+/** An opened lock. Opening does not take the lock. */
 export type FileLock = {
-  /** Returns at once: whether this process holds the lock now. */
+  /** Tries to take the lock. Returns at once whether this process holds it now. */
   tryLock(): boolean;
   unlock(): void;
   /** Unlocks as well. */
@@ -16,7 +16,7 @@ export type FileLock = {
 
 const SQLITE_BUSY = 5;
 
-/** Creates the file if there is none. Throws SQLite's error when that is not possible. */
+/** Creates the file if there is none. Throws SQLite's error if that is not possible. */
 export function openFileLock(path: string): FileLock {
   const database = new DatabaseSync(path, { timeout: 0 });
   return {

@@ -1,20 +1,23 @@
 /**
- * ES256 compact JWS (RFC 7515, RFC 7518 §3.4) over any holder of a P-256 key, and the one way in which public keys are
+ * Makes ES256 compact JWS (RFC 7515, RFC 7518 §3.4) with any holder of a P-256 key. Also defines how public keys are
  * compared: by their SPKI DER bytes.
  */
 
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { WebdistError } from './errors.ts';
 
-/** Holder of one P-256 private half. Opening one (see `signer/`) has already proved that it can sign. */
+/** Holder of one P-256 private half. Opening it (see `signer/`) has already proved that it can sign. */
 export interface Signer {
-  /** The backend's name for logs and metrics, e.g. `file`, `awskms`. Never the locator: it can hold a path or an id. */
+  /**
+   * The backend's name for logs and metrics, such as `file` or `awskms`. Never the locator, which can contain a path or
+   * an id.
+   */
   readonly backend: string;
   /** The public half, a P-256 key. */
   readonly publicKey: KeyObject;
-  /** ECDSA with SHA-256 over `data`; returns the 64 bytes r‖s. Throws `signer_unavailable`. */
+  /** Signs `data` with ECDSA and SHA-256; returns the 64 bytes r‖s. Throws `signer_unavailable`. */
   sign(data: Uint8Array): Promise<Uint8Array> | Uint8Array;
-  /** Closes connections and sessions; the signer must not be used afterwards. */
+  /** Closes connections and sessions. The signer must not be used afterwards. */
   close(): Promise<void>;
 }
 
@@ -22,7 +25,7 @@ export interface Signer {
 export type SigningKey<S = Signer> = {
   readonly signer: S;
   readonly keyId: string;
-  /** The protected header as it appears in a compact JWS: the same for every token, so it is encoded once. */
+  /** The protected header in the form of a compact JWS. It is the same for every token, so it is encoded once. */
   readonly encodedHeader: string;
 };
 
@@ -31,10 +34,10 @@ export const ES256_SIGNATURE_BYTES = 64;
 
 const base64url = (text: string) => Buffer.from(text, 'utf8').toString('base64url');
 
-/** The protected header of every JWS made here, with exactly these members; `kid` is the key id that Apple assigned. */
+/** The protected header of every JWS made here, with exactly these members. `kid` is the key id that Apple assigned. */
 export const headerFor = (keyId: string) => ({ alg: 'ES256', kid: keyId, typ: 'JWT' }) as const;
 
-/** Joins a signer to its key id. Do this when a key is adopted, not for each token. */
+/** Combines a signer with its key id. Call it when a key is adopted, not for each token. */
 export const signingKey = <S>(signer: S, keyId: string): SigningKey<S> => ({
   signer,
   keyId,
@@ -43,8 +46,8 @@ export const signingKey = <S>(signer: S, keyId: string): SigningKey<S> => ({
 
 /**
  * Signs a payload as a JWS in compact serialization (RFC 7515 §3.1): `header.payload.signature`.
- * The payload is a plain JSON object; its members are written in the order given.
- * Throws `signer_unavailable` when the signer fails or returns anything but 64 bytes.
+ * The payload is a plain JSON object, whose members are written in the given order.
+ * Throws `signer_unavailable` if the signer fails, or returns anything but 64 bytes.
  */
 export async function signCompact(
   { signer, encodedHeader }: Pick<SigningKey<Pick<Signer, 'backend' | 'sign'>>, 'signer' | 'encodedHeader'>,
@@ -66,7 +69,7 @@ export function isP256(key: KeyObject): boolean {
 }
 
 /**
- * Reads a public key in PEM, with or without line breaks: Apple uses both forms (docs/apple-facts.md §6.3).
+ * Reads a public key in PEM, with or without line breaks, because Apple uses both forms (docs/apple-facts.md §6.3).
  * Throws `key_invalid` for anything but a P-256 public key.
  */
 export function readPublicKey(pem: string): KeyObject {
@@ -83,15 +86,18 @@ export function readPublicKey(pem: string): KeyObject {
   return key;
 }
 
-/** A public key in PEM with line breaks, which App Store Connect accepts (docs/apple-facts.md §6.3, form b). */
+/** Returns a public key in PEM with line breaks, which App Store Connect accepts (docs/apple-facts.md §6.3, form b). */
 export function publicKeyPem(key: KeyObject): string {
   return key.export({ format: 'pem', type: 'spki' }) as string;
 }
 
-/** Results of `spki`: exporting a key takes longer than signing with it, and every token compares public keys. */
+/**
+ * Caches the results of `spki`, because exporting a key takes longer than signing with it, and every token compares
+ * public keys.
+ */
 const spkiOf = new WeakMap<KeyObject, string>();
 
-/** The bytes by which public keys are compared: SubjectPublicKeyInfo DER (RFC 5280 §4.1.2.7), in base64. */
+/** Returns the bytes by which public keys are compared: SubjectPublicKeyInfo DER (RFC 5280 §4.1.2.7), in base64. */
 export function spki(key: KeyObject): string {
   const known = spkiOf.get(key);
   if (known !== undefined) return known;
@@ -100,14 +106,14 @@ export function spki(key: KeyObject): string {
   return base64;
 }
 
-/** The public key with these SPKI bytes; the inverse of `spki`. */
+/** Returns the public key with these SPKI bytes. This is the inverse of `spki`. */
 export function fromSpki(base64: string): KeyObject {
   return createPublicKey({ key: Buffer.from(base64, 'base64'), format: 'der', type: 'spki' });
 }
 
 /**
- * The readable form of a public half, given its SPKI in base64: `SHA256:` and the hex digest of its DER. The same as
- * `openssl pkey -pubin -in public.pem -outform DER | openssl dgst -sha256`.
+ * Returns the readable form of a public half, given its SPKI in base64: `SHA256:` and the hex digest of its DER. The
+ * same as `openssl pkey -pubin -in public.pem -outform DER | openssl dgst -sha256`.
  */
 export function fingerprint(spkiBase64: string): string {
   return `SHA256:${createHash('sha256').update(Buffer.from(spkiBase64, 'base64')).digest('hex')}`;

@@ -1,7 +1,7 @@
 /**
- * Locators: URIs that name a key or a secret (docs/keys/README.md). The scheme names the backend, and every scheme has
- * one row in the table below: a new backend is one file and one row. A backend, and its SDK, is loaded when one of its
- * locators is opened.
+ * Locators: URIs that name a key or a secret (docs/keys/README.md). The scheme selects the backend, and every scheme
+ * has one row in the table below. So a new backend is one file and one row. A backend and its SDK are loaded when one
+ * of its locators is opened.
  */
 
 import type { KeyObject } from 'node:crypto';
@@ -25,14 +25,14 @@ type Scheme =
   | 'azurekms'
   | 'pkcs11';
 
-/** A backend that hands out its secret, which is read and used in this process. */
+/** A backend that gives out its secret, which is read and used in this process. */
 type SecretBackend = {
   readonly purpose: 'secret';
-  /** What a locator looks like; settings are checked against it, and the backend checks the rest when it is opened. */
+  /** Matches the form of a locator, for settings. Opening a locator checks its details. */
   readonly form: RegExp;
   /** The form in words, for messages. */
   readonly example: string;
-  /** Gives the opener, which throws `config_invalid` for a malformed locator. It reads nothing yet. */
+  /** Loads the opener, which throws `config_invalid` for a malformed locator. It reads nothing yet. */
   readonly opener: () => Promise<(locator: string, env: Environment) => Promise<SecretSource> | SecretSource>;
 };
 
@@ -42,12 +42,12 @@ type SignerBackend = {
   readonly form: RegExp;
   readonly example: string;
   /**
-   * Gives the opener. Where one locator covers several keys or versions, it opens the one whose public half is
-   * `registered`. It throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, when the
-   * backend throttles, `signer_unavailable`.
+   * Loads the opener. If a locator covers several keys or versions, it opens the one whose public
+   * half is `registered`. It throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or,
+   * if the backend throttles, `signer_unavailable`.
    */
   readonly opener: () => Promise<(locator: string, env: Environment, registered?: KeyObject) => Promise<Signer>>;
-  /** Gives the function that creates a key and returns its locator; absent where `webdist keygen` cannot create one. */
+  /** Loads the function that creates a key and returns its locator. Absent if `webdist keygen` cannot create one. */
   readonly creator?: () => Promise<(locator: string, env: Environment) => Promise<string>>;
 };
 
@@ -137,7 +137,7 @@ export const CREATABLE_SCHEMES: readonly string[] = Object.entries(backends).fla
   'creator' in backend ? [scheme] : [],
 );
 
-/** The scheme that a text begins with, known or not, such as `awskms`; undefined for a path or a PEM. */
+/** Returns the scheme at the start of a text, known or not, such as `awskms`; undefined for a path or a PEM. */
 export const schemeOf = (text: string): string | undefined => /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
 
 const backendOf = (text: string) => rows.get(schemeOf(text) ?? '');
@@ -145,10 +145,10 @@ const backendOf = (text: string) => rows.get(schemeOf(text) ?? '');
 /** Whether a text has the form of a locator. */
 export const isLocator = (text: string): boolean => backendOf(text)?.form.test(text) ?? false;
 
-/** True for a locator whose secret is read and used here; false for one of a backend that keeps its key. */
+/** True for a locator whose secret is read and used here; false if the backend keeps its key. */
 export const isSecretLocator = (locator: string): boolean => backendOf(locator)?.purpose === 'secret';
 
-/** `limitMs`: how long one call to a backend may take. */
+/** `limitMs` is how long one call to a backend may take. */
 export type OpenOptions = { readonly limitMs?: number };
 
 /**
@@ -174,11 +174,11 @@ export async function openSecret(
 }
 
 /**
- * Opens the signer that a locator names and proves it: its public half is on P-256, and a first signature verifies under
- * it. `registered` is the public half that App Store Connect reports: a key that was rotated in its backend is pinned to
- * the version with it. Without such a version the newest is opened, so compare the public half.
- * Throws `config_invalid` for an unknown scheme or a malformed locator, `key_absent`, `key_denied`, `key_unreachable`,
- * `key_invalid` or, when the backend throttles, `signer_unavailable`. The message names the backend.
+ * Opens the signer that a locator names, and proves it with a first signature. `registered` is the public half that App
+ * Store Connect reports. A key with several versions is pinned to the version that has it. If none has it, the newest
+ * is opened, so the caller must compare the public half of the result with `registered`. Throws `config_invalid` for an
+ * unknown scheme or a malformed locator, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, if the
+ * backend throttles, `signer_unavailable`. The message names the backend.
  */
 export async function openSigner(
   locator: string,
@@ -202,9 +202,9 @@ const callOf = (locator: string, limitMs: number) => ({
 });
 
 /**
- * Creates the key that a locator describes, in its backend; returns the locator to use it by, and its public half. The
- * new key has signed once. A key that exists is never changed.
- * Throws `state_invalid` if one exists, `usage_invalid` where no key can be created, or what `openSigner` throws.
+ * Creates the key that a locator describes in its backend. Returns the locator of the new key, and its public half. The
+ * new key has signed once. An existing key is never changed. Throws `state_invalid` if the key exists, `usage_invalid`
+ * if the backend cannot create keys, or what `openSigner` throws.
  */
 export async function createKey(
   locator: string,
@@ -228,7 +228,7 @@ async function refuseExisting(locator: string, env: Environment): Promise<void> 
     await (await openSigner(locator, env)).close();
   } catch (error) {
     if (hasCode(error, 'key_absent')) return;
-    // A key that is not usable exists all the same.
+    // An unusable key exists, too.
     if (!hasCode(error, 'key_invalid')) throw error;
   }
   throw new WebdistError('state_invalid', 'This key exists already; it was not changed.', {
@@ -236,7 +236,7 @@ async function refuseExisting(locator: string, env: Environment): Promise<void> 
   });
 }
 
-/** The text itself may be a key, so only a scheme is repeated. */
+/** The text itself may be a key, so only its scheme is repeated in the message. */
 function notALocator(text: string, wanted: 'secret' | 'signer'): WebdistError {
   const scheme = schemeOf(text);
   if (scheme !== undefined && rows.has(scheme))

@@ -1,6 +1,6 @@
 /**
- * Where the log goes: stdout, without ever holding up the service. Lines that cannot be written wait in memory up to a limit;
- * any beyond that are lost, counted, and reported once the output works again.
+ * Writes the log to stdout without ever blocking the service. Lines that cannot be written wait in memory, up to a
+ * limit. Further lines are lost and counted, and the count is reported when the output works again.
  */
 
 import { write as writeFile, writeSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import type { DestinationStream } from 'pino';
 
 export type LossListener = {
-  /** Called with the number of lines that were lost just now, and once with those lost before. */
+  /** Called with the number of lines that were just lost. The first call includes those lost before. */
   count(lines: number): void;
   /** Called with the number of lines lost since the last report, once all waiting lines are written. */
   report(lines: number): void;
@@ -26,7 +26,10 @@ export type LogOutput = DestinationStream & {
 type Sink = {
   /** Resolves with the number of bytes written. Rejects with a system error. */
   write(chunk: Buffer): Promise<number>;
-  /** Writes a last chunk at once, as the process ends. `isWriting`: a `write` is under way. Throws a system error. */
+  /**
+   * Writes the last chunk synchronously, while the process ends. `isWriting` means that a `write` is in progress.
+   * Throws a system error.
+   */
   writeLast(chunk: Buffer, isWriting: boolean): void;
 };
 
@@ -40,7 +43,7 @@ const FLUSH_MS = 1000;
  */
 const GATHER_MS = 10;
 
-/** The log on stdout. Takes over stdout's errors, so that a closed pipe does not end the process. Open it only once. */
+/** The log on stdout. Handles stdout's errors, so that a closed pipe does not end the process. Open it only once. */
 export function openStdout(): LogOutput {
   process.stdout.removeAllListeners('error').on('error', () => undefined);
   const output = openOutput(process.stdout instanceof Socket ? pipeSink(process.stdout) : fileSink(1));
@@ -50,7 +53,7 @@ export function openStdout(): LogOutput {
 
 function openOutput(sink: Sink): LogOutput & { writeLast(): void } {
   let lines: string[] = [];
-  /** What is left of the chunk that is being written. */
+  /** The rest of the chunk that is being written. */
   let rest = Buffer.alloc(0);
   let waitingCharacters = 0;
   let lost = 0;
@@ -122,13 +125,13 @@ function openOutput(sink: Sink): LogOutput & { writeLast(): void } {
       try {
         sink.writeLast(isWriting ? waiting : Buffer.concat([rest, waiting]), isWriting);
       } catch {
-        // The process ends, and its log cannot be written.
+        // The process is ending, and its log cannot be written.
       }
     },
   };
 }
 
-/** The number of lines that end in a chunk. */
+/** Returns the number of lines that end in a chunk. */
 const linesIn = (chunk: Buffer): number => chunk.toString().split('\n').length - 1;
 
 /** Whether the waiting lines can never be written, because the reader of the pipe or socket is gone. */
@@ -142,8 +145,8 @@ const fileSink = (fd: number): Sink => ({
 });
 
 /**
- * Writes to a pipe, a socket or a terminal through Node's stream, which does not block when the reader is slow. A write
- * in the thread pool would block: it would occupy a thread, and the process could not end.
+ * Writes to a pipe, a socket or a terminal through Node's stream, which does not block if the reader is slow. A write
+ * in the thread pool would block a thread, and the process could not end.
  */
 const pipeSink = (stream: Socket & { fd: number }): Sink => ({
   write: (chunk) =>
@@ -151,7 +154,7 @@ const pipeSink = (stream: Socket & { fd: number }): Sink => ({
       stream.write(chunk, (error) => (error ? reject(error) : resolve(chunk.length)));
     }),
   writeLast(chunk, isWriting) {
-    // The pipe is full, in the middle of a line.
+    // The pipe is full in the middle of a line.
     if (!isWriting) writeAll(stream.fd, chunk);
   },
 });

@@ -3,8 +3,8 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
 
 /**
- * Opens a log at a level. `more` adds fields to every line. A service passes an output that never holds it up
- * (log-output.ts); the default is for what logs nothing or ends soon.
+ * Opens a log at a level. `more` adds fields to every line. A service passes an output that never blocks it
+ * (log-output.ts). The default is for commands, which log little and end soon.
  */
 export function openLog(level: string, destination: DestinationStream = process.stdout, more?: () => object): Logger {
   const options = { level, base: {}, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: safeError } };
@@ -12,8 +12,8 @@ export function openLog(level: string, destination: DestinationStream = process.
 }
 
 /**
- * An error as it is logged: its own message and those of its causes. Members that libraries attach to their errors, such as
- * requests with their headers and responses with their bodies, are omitted, because they hold credentials.
+ * The form in which an error is logged: its own message and those of its causes. Members that libraries attach to their
+ * errors, such as requests with headers and responses with bodies, are omitted, because they contain credentials.
  */
 function safeError(error: unknown, depth = 0): object | undefined {
   if (!(error instanceof Error)) return error === undefined ? undefined : { message: typeof error };

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S node --
 /**
- * Maps the command line to one command. Any error ends the process with one line on stderr and an exit code: 1 failed, 2 wrong
- * usage. The "--" above keeps Node.js from taking options of webdist, such as --env-file, as its own.
+ * Maps the command line to one command. Any error ends the process with one line on stderr and an exit code: 1 failed,
+ * 2 wrong usage. The "--" above prevents Node.js from reading webdist's options, such as --env-file, as its own.
  */
 
 import { failureOf } from './cli/failure.ts';
@@ -14,11 +14,11 @@ import { isDebugLevel } from './config/log-level.ts';
 process.on('uncaughtException', endUnlessInBackground);
 process.on('unhandledRejection', endUnlessInBackground);
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // The reader, such as `head`, has all that it wants.
+  // The reader, such as `head`, needs no more.
   if (error.code === 'EPIPE') process.exit(0);
   end(error);
 });
-// A pipe that is closed; see also writeStderr.
+// The pipe is closed; see also writeStderr.
 process.stderr.on('error', () => undefined);
 
 try {
@@ -28,8 +28,8 @@ try {
 }
 
 /**
- * What fails in the background of a backend's SDK ends nothing: the call to that backend fails too, or reaches its time
- * limit, and other keys may still sign. Anything else ends the process.
+ * A failure in the background of a backend's SDK does not end the process: the call to that backend fails too, or
+ * reaches its time limit, and other keys may still sign. Any other failure ends the process.
  */
 function endUnlessInBackground(thrown: unknown): void {
   const backend = backendAtWork();
@@ -39,7 +39,7 @@ function endUnlessInBackground(thrown: unknown): void {
   );
 }
 
-/** Exits at once: what was opened before the failure must not keep the process alive. */
+/** Exits at once, because nothing that was opened before the failure may keep the process alive. */
 function end(thrown: unknown): never {
   const { line, exitCode, frames } = failureOf(thrown);
   const stack = isDebugLevel() ? frames : [];

@@ -1,6 +1,6 @@
 /**
- * Every counter, gauge and histogram, declared once; docs/metrics.md is generated from this. Names follow Prometheus' rules.
- * Labels have few values (apps, codes, statuses) and never hold anything that a caller chooses.
+ * Declares every counter, gauge and histogram once; docs/metrics.md is generated from this file. Names follow
+ * Prometheus' rules. Labels have few values (apps, codes, statuses), and never contain text that a caller chooses.
  */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
@@ -8,14 +8,14 @@ import { version } from './version.ts';
 
 const PREFIX = 'webdist_';
 
-/** Gauges of Node's default metrics with names that Prometheus reserves for counters. */
+/** Gauges among Node's default metrics whose names Prometheus reserves for counters. */
 const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
-/** Buckets for what is in this process or near it, and for remote calls up to their time limits. */
+/** Buckets for durations in this process or near it, and for remote calls up to their time limits. */
 const NEAR_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 const FAR_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** Creates the metrics of one service, in a registry of their own. */
+/** Creates the metrics of one service, in their own registry. */
 export function openMetrics() {
   const registry = new Registry();
   const registers = [registry];
@@ -49,7 +49,7 @@ const tokenMetrics = (registers: Registry[]) => ({
   }),
   signSeconds: new Histogram({
     name: 'webdist_sign_duration_seconds',
-    help: 'Duration of a signature, failed attempts included, by backend.',
+    help: 'Duration of a signature, including failed attempts, by backend.',
     labelNames: ['signer'] as const,
     buckets: NEAR_SECONDS,
     registers,
@@ -89,7 +89,7 @@ const registrationMetrics = (registers: Registry[]) => ({
   }),
   keyProblem: new Gauge({
     name: 'webdist_key_problem',
-    help: '1 if a key could not be read or opened again, by app, backend and code; a key as last read may still sign.',
+    help: '1 if a key could not be read or opened again, by app, backend and code; the key as last read may still sign.',
     labelNames: ['app', 'backend', 'code'] as const,
     registers,
   }),
@@ -132,7 +132,7 @@ const dependencyMetrics = (registers: Registry[]) => ({
   }),
   dependencySeconds: new Histogram({
     name: 'webdist_dependency_duration_seconds',
-    help: 'Duration of a request to a dependency, failed ones included, by dependency.',
+    help: 'Duration of a request to a dependency, including failed ones, by dependency.',
     labelNames: ['dependency'] as const,
     buckets: NEAR_SECONDS,
     registers,

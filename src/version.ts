@@ -1,4 +1,4 @@
-/** The version of this webdist, as its package says. */
+/** The version of this webdist, from its package.json. */
 
 import { readFileSync } from 'node:fs';
 

@@ -3,10 +3,13 @@
 import type { AppConfig } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 
-/** The app with this bundle id or AppleItemID; without a name, the only one. Throws `unknown_app`, `invalid_request`. */
+/**
+ * Returns the app with this bundle id or AppleItemID; without a name, the only app. Throws `unknown_app`,
+ * `invalid_request`.
+ */
 export type AppNamed = (name: string | undefined) => AppConfig;
 
-/** A lookup among these apps. */
+/** Returns a lookup among these apps. */
 export function appsByName(apps: readonly AppConfig[]): AppNamed {
   const named = new Map(apps.flatMap((app) => [app.bundleId, app.appleItemId].map((name) => [name, app] as const)));
   const only = apps.length === 1 ? apps[0] : undefined;

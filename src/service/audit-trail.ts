@@ -1,11 +1,11 @@
-/** The audit file of the service, where one is configured (docs/audit.md). */
+/** The audit file of the service, if one is configured (docs/audit.md). */
 
 import type { Logger } from 'pino';
 import { openAudit } from '../audit/audit.ts';
 import type { Issued } from '../install-token/issue.ts';
 import type { Metrics } from '../metrics.ts';
 
-/** What is recorded about one token. */
+/** The record of one token. */
 type AuditRecord = {
   readonly app: { readonly bundleId: string };
   readonly issued: Issued;
@@ -20,10 +20,10 @@ export interface AuditTrail {
   close(): Promise<void>;
 }
 
-/** The log gets the file's last hash this often, so that the file can be checked against the log. */
+/** How often the last hash of the file is logged, so that the file can be checked against the log. */
 const HEAD_EVERY_MS = 60_000;
 
-/** Opens the file; undefined without a path. Throws `state_invalid`. */
+/** Opens the file; returns undefined without a path. Throws `state_invalid`. */
 export async function openAuditTrail(
   path: string | undefined,
   { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },

@@ -1,13 +1,13 @@
-/** Opens webdist's own authorization server for devices, when it is configured; its libraries load only then. */
+/** Opens webdist's own authorization server for devices, if it is configured. Its libraries are loaded only then. */
 
 import type { Config } from '../config/config.ts';
 import type { AuthorizationServer } from '../oauth/authorization-server.ts';
 import type { SharedRedis } from './redis.ts';
 
 type Deps = {
-  /** 32 bytes that encrypt what devices carry from a link to their requests. */
+  /** 32 bytes that encrypt the tokens that devices carry from a link to their requests. */
   readonly key: Buffer;
-  /** Where all replicas remember which codes were used; undefined: each remembers its own. */
+  /** The shared memory of used codes; if undefined, each replica remembers only its own. */
   readonly redis: SharedRedis | undefined;
   /** Milliseconds since 1970. */
   readonly now: () => number;

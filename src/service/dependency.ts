@@ -1,6 +1,6 @@
 /**
- * An optional dependency behind a timeout and a circuit breaker: while it keeps failing it gets no more requests than it
- * takes to notice its recovery. Its state is known to log, metrics and health.
+ * An optional dependency behind a timeout and a circuit breaker. While it keeps failing, it gets only as many requests
+ * as it takes to notice its recovery. Log, metrics and health show its state.
  */
 
 import { ConsecutiveBreaker, circuitBreaker, handleAll } from 'cockatiel';
@@ -9,7 +9,7 @@ import { isWebdistError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 
 export interface Dependency {
-  /** Runs work that uses it. Throws what the work throws, or a timeout error, within the time limit. */
+  /** Runs work that uses the dependency. Throws what the work throws, or a timeout error, within the time limit. */
   ask<T>(work: () => Promise<T>): Promise<T>;
   /** Why its last use failed, as one sentence; undefined if it did not. */
   readonly problem: string | undefined;
@@ -17,35 +17,35 @@ export interface Dependency {
 }
 
 export type DependencyDeps = {
-  /** For log and metrics; the events are `NAME_down` and `NAME_back`. */
+  /** The name in log and metrics. The events are `NAME_down` and `NAME_back`. */
   readonly name: 'ledger' | 'ledger_read' | 'ledger_evidence' | 'redis';
-  /** Rejects when it cannot answer. */
+  /** Rejects if the dependency cannot answer. */
   readonly ping: () => Promise<unknown>;
   /** The time limit of one use, in milliseconds. */
   readonly answerMs: number;
-  /** For the log: what happens while it is down. */
+  /** What happens while the dependency is down, for the log. */
   readonly meanwhile: string;
   readonly metrics: Pick<Metrics, 'dependencyUp' | 'dependencySeconds'>;
   readonly log: Logger;
 };
 
 /**
- * After this many failures in a row it is not used for a while. Then one request tries again, and requests that arrive
- * in the meantime wait for its outcome.
+ * After this many failures in a row, the dependency is not used for a while. Then one request tries it, and requests
+ * that arrive in the meantime wait for the outcome.
  */
 const FAILURES_IN_A_ROW = 5;
 const PAUSE_MS = 500;
-/** How often it is pinged, so that its state is known although no request uses it. */
+/** How often the dependency is pinged, so that its state is known even if no request uses it. */
 const PING_MS = 5000;
 
-/** Pings once, so that the state is known; then at intervals until `close`. */
+/** Pings the dependency once, so that its state is known, and then at intervals until `close`. */
 export async function watchDependency(deps: DependencyDeps): Promise<Dependency> {
   const { name, ping, answerMs, meanwhile, metrics, log } = deps;
   const breaker = circuitBreaker(handleAll, {
     breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
     halfOpenAfter: PAUSE_MS,
   });
-  // The outer limit is for requests that wait for the attempt of another one.
+  // The outer limit is for requests that wait for another request's attempt.
   const use = <T>(work: () => Promise<T>) => inTime(answerMs, () => breaker.execute(() => inTime(answerMs, work)));
   let problem: string | undefined;
   const note = (found: string | undefined) => {

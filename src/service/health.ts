@@ -1,4 +1,4 @@
-/** The answer of the health endpoints, from what is already known: nothing here makes a remote call. */
+/** Builds the answer of the health endpoints from known state; makes no remote call. */
 
 import type { Config } from '../config/config.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
@@ -11,7 +11,7 @@ import type { Records } from './records.ts';
 import type { SharedRedis } from './redis.ts';
 import type { TokenClock } from './token-clock.ts';
 
-/** `degraded`: something is wrong, but signing does not need it; `down`: signing needs it. */
+/** `degraded`: something is wrong, but signing does not need it. `down`: something is wrong, and signing needs it. */
 type State = {
   readonly state: 'ok' | 'degraded' | 'down' | 'off';
   readonly code?: string;
@@ -52,7 +52,7 @@ type Deps = {
 
 const STOPPED: State = { state: 'down', code: 'not_registered', detail: 'stopped by an operator (webdist keys stop)' };
 
-/** The health of the service as its parts last reported it. */
+/** Returns the health of the service, as last reported by its parts. */
 export function healthOf(config: Config, { keys, clock, records, redis, orders, manifests }: Deps): Health {
   const { problem } = clock;
   const isStopped = ({ app }: AppRegistration) => orders.of(app).isStopped;
@@ -108,7 +108,9 @@ function domainState({ register }: Config, { problem, confirmed }: Keys['domain'
   return confirmed ? { state: 'ok' } : { state: 'degraded', detail: 'not checked yet' };
 }
 
-/** A signer that is paused after failures (see `signer/guarded.ts`) comes before problems of other candidates. */
+/**
+ * A signer that is paused after failures (see `signer/guarded.ts`) takes precedence over problems of other candidates.
+ */
 function keyState({ candidates }: AppRegistration, severity: 'degraded' | 'down'): State {
   const paused = candidates.find((one) => one.isPaused);
   if (paused)
@@ -131,7 +133,7 @@ function registrationState(
   if (!signs) return { state: 'down', detail: 'not known yet' };
   return confirmed
     ? { state: 'ok' }
-    : { state: 'ok', detail: `as stored on ${registered?.seenAt}, not confirmed since` };
+    : { state: 'ok', detail: `stored on ${registered?.seenAt}, not confirmed since then` };
 }
 
 function packageState({ app }: AppRegistration, manifest: PackageManifest | undefined): State {

@@ -1,7 +1,4 @@
-/**
- * `issue` as the service offers it: it hashes the subject, fills in the version, counts each token and records it for
- * the audit.
- */
+/** The service's `issue`: hashes the subject, fills in the version, counts each token and records it for the audit. */
 
 import type { AppConfig, Config } from '../config/config.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
@@ -17,11 +14,11 @@ import { type Subject, type SubjectHash, tagText } from './subject.ts';
 import { timedSigners } from './timed-signer.ts';
 import type { TokenClock } from './token-clock.ts';
 
-/** One request for a token, as the caller sent it: the subject is not hashed yet. */
+/** One request for a token, as the caller sent it; the subject is not hashed yet. */
 export type IssueRequest = Omit<Install, 'subject' | 'app'> & {
   readonly app: AppConfig;
   readonly subject?: Subject | undefined;
-  /** For the audit: `page`, `device`, `command`, or `server:` and the name of its API key. */
+  /** The caller, for the audit: `page`, `device`, `command`, or `server:` and the name of its API key. */
   readonly caller: string;
 };
 

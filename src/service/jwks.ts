@@ -1,9 +1,9 @@
-/** The JWK Set (RFC 7517 §5) of the keys that sign now, for anyone who verifies tokens. */
+/** Builds the JWK Set (RFC 7517 §5) of the keys that currently sign, for anyone who verifies tokens. */
 
 import type { JWK } from 'jose';
 import type { Keys } from '../registration/keys.ts';
 
-/** The public halves of the apps that can sign now, each with its key id as `kid`. */
+/** Returns the public halves of the apps that can sign now, each with its key id as `kid`. */
 export const jwksOf = ({ apps }: Pick<Keys, 'apps'>): { keys: JWK[] } => ({
   keys: apps
     .filter(({ canSign }) => canSign)

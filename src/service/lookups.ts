@@ -1,4 +1,4 @@
-/** Where lookups go: to the read replica while it answers and is not too far behind, else to the ledger itself. */
+/** Sends lookups to the read replica while it answers and is not too far behind, else to the ledger itself. */
 
 import { WebdistError } from '../errors.ts';
 import type { LedgerEntry, LedgerReader, LedgerReplica } from '../ledger/contract.ts';
@@ -9,7 +9,10 @@ import type { Metrics } from '../metrics.ts';
 import { type DependencyDeps, watchDependency } from './dependency.ts';
 
 export interface Lookups {
-  /** One read for all entries: see `LedgerReader`. Throws within the time limit; a replica that hangs doubles it for five reads. */
+  /**
+   * Reads all entries at once; see `LedgerReader`. Throws within the time limit. A replica that hangs doubles the time
+   * limit for five reads.
+   */
   installedAt(entries: readonly LedgerEntry[]): Promise<readonly (number | undefined)[]>;
   /** Why the ledger itself failed to answer the last time, as one sentence; undefined if it did not. */
   readonly problem: string | undefined;
@@ -21,22 +24,25 @@ export interface Lookups {
 export type ReplicaState = {
   readonly problem: string | undefined;
   readonly lagSeconds: number;
-  /** Too far behind: it is not used. */
+  /** True if the replica is too far behind to be used. */
   readonly isStale: boolean;
 };
 
 type Settings = {
   readonly readUrl: string | undefined;
   readonly whenDown: 'issue' | 'refuse';
-  /** Of a token. Evidence changes a `dtype` only after this time, so a replica that is less behind is never wrong. */
+  /**
+   * Of a token. Lifetime of a token. Evidence changes a `dtype` only after this time, so a replica that is less behind
+   * is never wrong.
+   */
   readonly lifetimeSeconds: number;
-  /** The time limit of either, in milliseconds. */
+  /** The time limit of a read from the replica or the ledger, in milliseconds. */
   readonly answerMs: number;
 };
 
 type Deps = Pick<DependencyDeps, 'log'> & { readonly metrics: Metrics; readonly lag: ReplicaLag };
 
-/** Opens the read replica, if there is one, and watches both. Throws `config_invalid`. */
+/** Opens the read replica, if there is one, and watches the replica and the ledger. Throws `config_invalid`. */
 export async function openLookups(ledger: LedgerReader, settings: Settings, deps: Deps): Promise<Lookups> {
   const replica = settings.readUrl === undefined ? undefined : await openReplica(settings.readUrl, settings, deps);
   const withoutBoth =
@@ -94,7 +100,7 @@ async function openReplica(
       return lag.seconds;
     },
     get isStale() {
-      // The lag is known to 10 s, and a lifetime is at least 60 s.
+      // The lag is known with an accuracy of 10 s, and a lifetime is at least 60 s.
       return lag.seconds > lifetimeSeconds / 2;
     },
     async close() {

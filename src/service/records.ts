@@ -1,6 +1,6 @@
 /**
- * The ledger as the service uses it: one read for all requests of an event-loop tick, an answer in time also when the
- * ledger has none, and a write only for evidence.
+ * The service's access to the ledger. All requests of an event-loop tick share one read. An answer arrives in time even
+ * if the ledger does not answer. Only evidence causes a write.
  */
 
 import type { Logger } from 'pino';
@@ -26,29 +26,38 @@ import { watchDependency } from './dependency.ts';
 import { openLookups, type ReplicaState } from './lookups.ts';
 import type { Subject, SubjectHash } from './subject.ts';
 
-/** That a token was used: by its nonce (with the subject that it must belong to, when a page reports it), or by app and subject. */
+/**
+ * Evidence that a token was used. It names the token by its nonce (and by the subject it must belong to, if a page
+ * reports it), or by app and subject.
+ */
 export type Evidence =
   | { readonly nonce: string; readonly subject?: Subject | undefined }
   | { readonly appleItemId: string; readonly subject: Subject };
 
 export interface Records {
   /**
-   * Decides the `dtype` of one token, and whether its issue is evidence of an install that the ledger does not have yet.
-   * When the ledger is down: `redownload`, or throws `ledger_unavailable`, as configured.
+   * Decides the `dtype` of one token, and whether issuing it is evidence of an install that the ledger does not have
+   * yet. If the ledger is down, returns `redownload` or throws `ledger_unavailable`, as configured.
    */
   decide(entry: Entry): Promise<Decision>;
-  /** Adds an install that `decide` found to be new. When the ledger is down: does nothing, or throws `ledger_unavailable`, as configured. */
+  /**
+   * Adds an install that `decide` found to be new. If the ledger is down, does nothing or throws `ledger_unavailable`,
+   * as configured.
+   */
   addIssued(install: InstallRecord): Promise<void>;
-  /** Records evidence; `nowSeconds` is its time. What matches nothing or is too late changes nothing. Throws `ledger_unavailable`. */
+  /**
+   * Records evidence; `nowSeconds` is its time. Evidence that matches nothing, or that is too late, changes nothing.
+   * Throws `ledger_unavailable`.
+   */
   confirm(kind: EvidenceKind, evidence: Evidence, nowSeconds: number): Promise<void>;
-  /** What does not work at the moment, for health; undefined if nothing is wrong. */
+  /** The current problem of the ledger, for health; undefined if there is none. */
   readonly problem: string | undefined;
   /** The read replica; undefined without one. */
   readonly replica: ReplicaState | undefined;
   close(): Promise<void>;
 }
 
-/** No request waits longer for the ledger; that leaves 50 ms for the rest. */
+/** The longest that a request waits for the ledger. It leaves 50 ms for other work. */
 const ANSWER_MS = 200;
 const PRUNE_MS = 60 * 60 * 1000;
 const DAY_SECONDS = 86_400;
@@ -75,7 +84,8 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
     { readUrl, whenDown, lifetimeSeconds, answerMs: ANSWER_MS },
     { metrics, log, lag },
   );
-  // Watched separately from lookups: a ledger that cannot be written, for example on a full disk, still answers them.
+  // Storing is watched separately from lookups, because a ledger that cannot be written, for example on a full disk,
+  // still answers lookups.
   const storing = await watchDependency({
     name: 'ledger_evidence',
     ping: async () => lag.stored(await ledger.beat()),
@@ -90,9 +100,9 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
     read.join();
     return readTick(entry);
   };
-  // There is nothing to wait for, but this way the tokens of a tick are signed one after another, instead of each
-  // between the parsing of two requests, which would compete for the processor's caches: 0.58 of the CPU time at 64
-  // connections.
+  // There is nothing to wait for. But in this way, the tokens of a tick are signed one after another, and not each
+  // between the parsing of two requests, which would compete for the processor's caches. This takes 0.58 of the CPU
+  // time at 64 connections.
   const withTick = batchPerTick(async (decisions: readonly Decision[]) => decisions);
   const add = batchPerTick(async (installs: readonly InstallRecord[]) => {
     await storing.ask(() => ledger.addInstalls(installs));
@@ -110,7 +120,7 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
       return { dtype: entry.dtype ?? LEDGER_DOWN_DTYPE, isNewInstall: false };
     }
   };
-  /** Undefined if it is not evidence of an install. */
+  /** Returns undefined if it is not evidence of an install. */
   const installShownBy = (evidence: Evidence, nowSeconds: number): LedgerEntry | undefined => {
     const subject = evidence.subject && hash(evidence.subject).tag;
     if ('appleItemId' in evidence) return { appleItemId: evidence.appleItemId, subject: subject as number };
@@ -123,7 +133,7 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
     decide(entry) {
       const { app, subject, dtype, evidence = 'issue' } = entry;
       const isEvidence = subject !== undefined && counts(evidence, setting);
-      // A subject made up in this request has no installs, and a given `dtype` needs none.
+      // A subject that was generated for this request has no installs, and a given `dtype` needs no lookup.
       if (subject === undefined || entry.isNewSubject || (dtype !== undefined && !isEvidence))
         return withTick({ dtype: dtype ?? UNKNOWN_SUBJECT_DTYPE, isNewInstall: isEvidence });
       return span(
@@ -167,7 +177,7 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
 
 type Pruning = Pick<Deps, 'now' | 'log'> & { readonly retentionDays: number };
 
-/** Prunes now and every hour; 0 days keep installs for ever. Returns the function that stops it. */
+/** Prunes now and every hour; with 0 days, installs are kept for ever. Returns the function that stops pruning. */
 function startPruning(prune: (beforeSeconds: number) => Promise<void>, { retentionDays, now, log }: Pruning) {
   if (retentionDays === 0) return () => undefined;
   const pruneOld = () =>
@@ -179,7 +189,7 @@ function startPruning(prune: (beforeSeconds: number) => Promise<void>, { retenti
   return () => clearInterval(pruning);
 }
 
-/** The ledger's error, or that its time was up. */
+/** Returns the ledger's error, or one for the exceeded time limit. */
 const asUnavailable = (error: unknown): WebdistError =>
   isWebdistError(error)
     ? error

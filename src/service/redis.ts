@@ -1,6 +1,6 @@
 /**
- * The Redis in which all replicas count requests. No request waits for it: while it is down or slow, each replica counts
- * for itself (docs/settings.md, `WEBDIST_REDIS_URL`).
+ * The Redis server in which all replicas count requests. No request has to wait for it, because each replica counts for
+ * itself while Redis is down or slow (docs/settings.md, `WEBDIST_REDIS_URL`).
  */
 
 import { createHmac } from 'node:crypto';
@@ -10,9 +10,11 @@ import type { Metrics } from '../metrics.ts';
 import { openRedisConnection, type RedisConnection } from '../redis/connection.ts';
 import { watchDependency } from './dependency.ts';
 
-/** `count` and `setOnce` reject within a tenth of a second when Redis does not answer; that is counted. */
+/** `count` and `setOnce` reject within a tenth of a second if Redis does not answer. Such failures are counted. */
 export interface SharedRedis extends Pick<RedisConnection, 'count' | 'setOnce'> {
-  /** The key for a visitor or an address there: a keyed one-way hash, so that Redis holds no addresses. */
+  /**
+   * Returns the key for a visitor or an address in Redis: a keyed one-way hash, so that Redis contains no addresses.
+   */
   nameOf(text: string): string;
   /** Why its last use failed, as one sentence; undefined if it did not. */
   readonly problem: string | undefined;
@@ -22,8 +24,8 @@ export interface SharedRedis extends Pick<RedisConnection, 'count' | 'setOnce'> 
 const ANSWER_MS = 100;
 
 /**
- * Connects to a `redis://` or `rediss://` URL; when it cannot be reached, that is retried and no error. Throws
- * `config_invalid` for a server that webdist does not support.
+ * Connects to a `redis://` or `rediss://` URL. A server that cannot be reached is not an error; connecting is retried.
+ * Throws `config_invalid` for a server that webdist does not support.
  */
 export async function openRedis(
   url: string,
@@ -31,7 +33,7 @@ export async function openRedis(
 ): Promise<SharedRedis> {
   const connection = await openRedisConnection(url, { answerMs: ANSWER_MS });
   await connection.prove().catch((error) => {
-    // Everything else may pass; the first check below reports it.
+    // Any other failure may pass by itself. The first check below reports it.
     if (!hasCode(error, 'config_invalid')) return;
     connection.close();
     throw error;

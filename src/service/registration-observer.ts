@@ -1,4 +1,4 @@
-/** Metrics and traces of the registration, which itself contains neither. */
+/** Records metrics and traces of the registration, whose own code contains neither. */
 
 import type { RequestAttempt } from '../app-store-connect/http.ts';
 import type { Metrics } from '../metrics.ts';

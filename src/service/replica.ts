@@ -1,4 +1,4 @@
-/** What operators ordered, as the service's parts use it, and what this service reports to operators. */
+/** Gives operators' orders to the parts of the service, and reports the state of this service to operators. */
 
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -24,10 +24,13 @@ export function offersBy(apps: readonly AppConfig[], orders: Pick<FollowedOrders
 }
 
 const startedAt = new Date().toISOString();
-/** Names the process; the last part tells apart two processes with one id, such as before and after a restart in a container. */
+/**
+ * Names the process. The last part distinguishes two processes with the same id, such as before and after a restart in
+ * a container.
+ */
 const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`;
 
-/** What `webdist status` shows of this service. */
+/** The state of this service for `webdist status`. */
 export const replicaReport = (
   { ready }: Health,
   { apps }: Pick<Keys, 'apps'>,

@@ -1,7 +1,7 @@
 /**
- * The ledger's secret: it keys the hash of subjects, signs the device cookie and encrypts nonces. Given by the operator,
- * or generated once into the data folder. Without it every device is new, so it is stored before it is used and never
- * replaced.
+ * The ledger's secret: it keys the hash of subjects, signs the device cookie and encrypts nonces. The operator sets it,
+ * or webdist generates it once into the data folder. If it is lost, every device counts as new. So it is stored before
+ * it is used, and never replaced.
  */
 
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
@@ -11,7 +11,10 @@ import { WebdistError } from '../errors.ts';
 
 const pathIn = (dataDir: string) => join(dataDir, 'ledger-secret');
 
-/** The secret of a data folder, generated when there is none; processes that start together get the same one. */
+/**
+ * Returns the secret of a data folder, and generates it if there is none. Processes that start together get the same
+ * secret.
+ */
 export async function ledgerSecret(dataDir: string): Promise<string> {
   const existing = await existingLedgerSecret(dataDir);
   if (existing) return existing;
@@ -24,7 +27,7 @@ export async function ledgerSecret(dataDir: string): Promise<string> {
     await file.sync();
   }
   try {
-    // A link is created completely or not at all, and never over what another process created first.
+    // A link is created completely or not at all. It never replaces a file that another process created first.
     await link(draft, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
@@ -34,7 +37,7 @@ export async function ledgerSecret(dataDir: string): Promise<string> {
   return (await existingLedgerSecret(dataDir)) ?? unusable(path);
 }
 
-/** The secret of a data folder, or undefined when none was generated yet. Throws `state_invalid`. */
+/** Returns the secret of a data folder, or undefined if none was generated yet. Throws `state_invalid`. */
 export async function existingLedgerSecret(dataDir: string): Promise<string | undefined> {
   const path = pathIn(dataDir);
   try {
@@ -46,12 +49,12 @@ export async function existingLedgerSecret(dataDir: string): Promise<string | un
   }
 }
 
-/** A key of 32 bytes for one purpose, derived from the secret (HMAC-SHA256), so that no two purposes share one. */
+/** Derives from the secret a key of 32 bytes for one purpose (HMAC-SHA256), so that no two purposes share a key. */
 export const derivedKey = (secret: string, purpose: 'subject' | 'nonce' | 'rate limit' | 'device oauth'): Buffer =>
   createHmac('sha256', secret).update(`webdist ${purpose}`).digest();
 
 function unusable(path: string): never {
   throw new WebdistError('state_invalid', `${path} does not hold a secret of at least 32 characters.`, {
-    hint: 'Restore it from a backup, or delete it: then every device counts as new.',
+    hint: 'Restore it from a backup. If there is none, delete it; every device then counts as new.',
   });
 }

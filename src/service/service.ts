@@ -1,4 +1,4 @@
-/** The composition root: opens everything that a running service consists of and wires it together; decides nothing. */
+/** The composition root: opens all parts of a running service and connects them. It makes no decisions. */
 
 import type { JWK } from 'jose';
 import type { Logger } from 'pino';
@@ -27,7 +27,7 @@ import { derivedKey, ledgerSecret } from './secret.ts';
 import { type Subject, type SubjectHash, subjectHashes } from './subject.ts';
 import { openTokenClock } from './token-clock.ts';
 
-/** The opened service: what it does, and none of its parts. */
+/** The opened service: its operations, but not its parts. */
 export interface Service {
   /** Issues one install verification token. Throws `not_registered`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
   issue(request: IssueRequest): Promise<IssuedInstall>;
@@ -36,28 +36,28 @@ export interface Service {
    * nothing. Throws `ledger_unavailable`.
    */
   confirm(kind: EvidenceKind, evidence: Evidence): Promise<void>;
-  /** The public halves that are registered and held here, with their key ids (RFC 7517). */
+  /** Returns the public halves that are registered and held here, with their key ids (RFC 7517). */
   jwks(): { keys: JWK[] };
-  /** The state of each app and each dependency as last seen; makes no remote call. */
+  /** Returns the last known state of each app and each dependency; makes no remote call. */
   health(): Health;
   /** Checks keys, registration and package manifests now; resolves when that is done. */
   reconcile(): Promise<void>;
-  /** Closes everything that `openService` opened. Throws `state_invalid` when audit lines could not be written. */
+  /** Closes everything that `openService` opened. Throws `state_invalid` if audit lines could not be written. */
   close(): Promise<void>;
 }
 
-/** What the HTTP server is built from. */
+/** The parts that the HTTP server is built from. */
 export type ServerDeps = {
   readonly service: Service;
   readonly config: Config;
   readonly metrics: Metrics;
-  /** The versions for which each app has a package. */
+  /** The versions of each app that have a package. */
   readonly catalogue: Catalogue;
-  /** Where all replicas count requests; undefined: each counts alone. */
+  /** The counters that all replicas share; if undefined, each replica counts for itself. */
   readonly redis: SharedRedis | undefined;
-  /** webdist's own authorization server for devices, when it is configured. */
+  /** webdist's own authorization server for devices, if it is configured. */
   readonly authorizationServer: AuthorizationServer | undefined;
-  /** Signs device cookies, and identifies subjects; keyed by the ledger's secret. */
+  /** Signs device cookies and identifies subjects, with the ledger's secret. */
   readonly hashSubject: (subject: Subject) => SubjectHash;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -65,13 +65,13 @@ export type ServerDeps = {
   readonly log: Logger;
 };
 
-/** What the service gets from the process that runs it. */
+/** The inputs that the service gets from the process that runs it. */
 export type ServiceDeps = {
   readonly env: Environment;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
-  /** False: nothing is checked until `reconcile` is called, for a command that ends soon. Default: true. */
+  /** False for a command that ends soon: nothing is checked until `reconcile` is called. Default: true. */
   readonly autoReconcile?: boolean;
   readonly tracing?: Tracing | undefined;
 };

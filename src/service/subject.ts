@@ -1,12 +1,15 @@
-/** What stands for a device: an id, and the keyed hash by which cookie, ledger, log and audit file know it. */
+/**
+ * A subject stands for a device. It is an id, whose keyed hash is used in the cookie, the ledger, the log and the audit
+ * file.
+ */
 
 import { hash } from 'node:crypto';
 import { SUBJECT_BITS } from '../install-token/nonce.ts';
 
-/** Who an install is for, in the clear: the id of a device cookie, or an id that an authenticated caller sent. */
+/** The subject of an install, not hashed: the id of a device cookie, or an id that an authenticated caller sent. */
 export type Subject = { readonly kind: 'device' | 'caller'; readonly id: string };
 
-/** Both are parts of one keyed hash and share no bit. */
+/** Two separate parts of one keyed hash, which share no bits. */
 export type SubjectHash = {
   /** Signs a device cookie: 256 bits, base64url. */
   readonly signature: string;
@@ -17,10 +20,11 @@ export type SubjectHash = {
 const SIGNATURE_BYTES = 32;
 
 /**
- * Returns the hash function of a 32-byte key: SHA3-512 over the key and then the subject. SHA-3 needs no HMAC around it: its
- * state cannot be continued from its output, which is what HMAC guards against (https://keccak.team/keccak_strengths.html).
- * One call instead of HMAC's object: 0.95 of the CPU time of a returning device's token, in five paired runs of a server
- * (0.92 to 0.98). A subject object is hashed once, however many apps a request names.
+ * Returns the hash function for a 32-byte key: SHA3-512 over the key and then the subject. SHA-3 does not need HMAC,
+ * which protects against continuing a hash from its output; with SHA-3 that is impossible
+ * (https://keccak.team/keccak_strengths.html). One call instead of HMAC's object takes 0.95 of the CPU time of a
+ * returning device's token, in five paired runs of a server (0.92 to 0.98). A subject object is hashed once, however
+ * many apps are in a request.
  */
 export function subjectHashes(key: Buffer): (subject: Subject) => SubjectHash {
   const keyText = key.toString('hex');
@@ -38,5 +42,5 @@ export function subjectHashes(key: Buffer): (subject: Subject) => SubjectHash {
   };
 }
 
-/** A subject tag as logs, the audit file and `webdist ledger export` show it: 12 hex digits. */
+/** Formats a subject tag for logs, the audit file and `webdist ledger export`: 12 hex digits. */
 export const tagText = (tag: number): string => tag.toString(16).padStart(12, '0');

@@ -5,8 +5,8 @@ import type { Metrics } from '../metrics.ts';
 import { span } from '../tracing/tracing.ts';
 
 /**
- * Wraps a signer, which signs under `keyId`, with tracing and with metrics by its backend's name; errors pass through. The
- * wrapper of a signer is reused.
+ * Wraps a signer, which signs under `keyId`, with tracing and with metrics by its backend's name. Errors pass through.
+ * A signer is wrapped only once.
  */
 export function timedSigners(
   metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>,

@@ -1,23 +1,32 @@
-/** The clock by which tokens, and the evidence of their use, are dated; and whether it is right enough to sign at all. */
+/**
+ * The clock that dates tokens and the evidence of their use. It also decides whether the clock is accurate enough to
+ * sign.
+ */
 
 import type { Logger } from 'pino';
 import { WebdistError } from '../errors.ts';
 import { IAT_MARGIN_SECONDS } from '../install-token/times.ts';
 import { formatSeconds } from '../install-token/verify/duration.ts';
 
-/** `iat` is never further in the past than this, by this machine's clock. */
+/** By this machine's clock, `iat` is never further in the past than this. */
 const MAX_BACKDATING_SECONDS = 60;
 
-/** How far this machine's clock may be ahead of Apple's before it is corrected: less cannot be measured. */
+/**
+ * This machine's clock is corrected if it is further ahead of Apple's than this. A smaller difference cannot be
+ * measured.
+ */
 const TOLERANCE_SECONDS = 2;
 
 export interface TokenClock {
   /**
-   * Milliseconds since 1970, set back by as much as this machine's clock is ahead of Apple's, within the limit of `iat`:
-   * a device may refuse a token from the future.
+   * Returns milliseconds since 1970. If this machine's clock is ahead of Apple's, the difference is subtracted, within
+   * the limit of `iat`, because a device may refuse a token from the future.
    */
   now(): number;
-  /** `clock_off` while the clocks differ by more than can be corrected; a token might be expired before it is used. */
+  /**
+   * The error `clock_off` while the clocks differ by more than can be corrected. A token might otherwise expire before
+   * it is used.
+   */
   readonly problem: WebdistError | undefined;
 }
 
@@ -32,7 +41,7 @@ type Deps = {
 
 /** Logs once when the problem begins, and once when it ends. */
 export function openTokenClock({ keys, now, lifetimeSeconds, log }: Deps): TokenClock {
-  // Whichever of the two clocks is right, at least half of the lifetime is left.
+  // At least half of the lifetime must be left, whichever of the two clocks is right.
   const maxOffsetSeconds = Math.min(MAX_BACKDATING_SECONDS, lifetimeSeconds / 2);
   let wasOff = false;
   return {
@@ -59,7 +68,7 @@ function clockOff(offsetSeconds: number): WebdistError {
     'clock_off',
     `This machine's clock is ${difference} App Store Connect's, so devices might refuse every token.`,
     {
-      hint: 'Turn on NTP. If the clock is right, a proxy changes the Date of the responses: check ASC_BASE_URL and the proxy.',
+      hint: 'Turn on NTP. If the clock is right, a proxy changes the Date of the responses; check ASC_BASE_URL and the proxy.',
       retryAfterSeconds: 60,
     },
   );
