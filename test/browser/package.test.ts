@@ -1,6 +1,4 @@
-import { execFileSync } from 'node:child_process';
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -17,6 +15,7 @@ import t from 'tap';
 import { InstallButton } from '../../src/browser/install-button.ts';
 import { english } from '../../src/browser/install-button-english.ts';
 import { texts } from '../../src/browser/install-button-texts.ts';
+import { builtPackage, pack, runProgram } from '../harness/package.ts';
 
 const BUTTON_BYTES = 5000;
 const PACKAGE_BYTES = 60_000;
@@ -28,36 +27,18 @@ const machinesNode = (process.env['PATH'] ?? '')
   .map((path) => join(path, 'node'))
   .find((path) => existsSync(path));
 
-/** The build, in a folder of its own: dist/ and the other files of the server's package. */
-const folder = mkdtempSync(join(tmpdir(), 'webdist-build-'));
-const dist = join(folder, 'dist');
-/** Runs a program without what the test runner preloads into Node.js; the runner would add it to `env` again. */
-const run = (command: string, args: string[], cwd = root) =>
-  execFileSync('/usr/bin/env', ['-u', 'NODE_OPTIONS', command, ...args], {
-    cwd,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-run(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', dist, '--noCheck']);
-run(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/browser/package/build.ts', dist]);
-for (const name of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md'])
-  cpSync(join(root, name), join(folder, name));
+const built = await builtPackage();
+const dist = join(built, 'dist');
+const folder = mkdtempSync(join(tmpdir(), 'webdist-packed-'));
 t.teardown(() => rmSync(folder, { recursive: true }));
 
-type Packed = { readonly filename: string; readonly unpackedSize: number; readonly files: { readonly path: string }[] };
-/** npm 11 returns a list, later versions may return an object by name. */
-const pack = (of: string): Packed => {
-  const answer = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], of));
-  return Object.values(answer)[0] as Packed;
-};
-
 t.test('the package webdist-button', async (t) => {
-  const { filename, unpackedSize, files } = pack(join(dist, 'button-package'));
+  const { filename, unpackedSize, files } = pack(join(dist, 'button-package'), folder);
   t.ok(unpackedSize <= PACKAGE_BYTES, `${unpackedSize} bytes unpacked`);
   const home = join(folder, 'installed');
   mkdirSync(home);
   writeFileSync(join(home, 'package.json'), '{"private":true,"type":"module"}');
-  run('npm', ['install', '--offline', '--no-audit', '--no-fund', join(folder, filename)], home);
+  runProgram('npm', ['install', '--offline', '--no-audit', '--no-fund', join(folder, filename)], home);
   t.strictSame(
     readdirSync(join(home, 'node_modules')).filter((name) => !name.startsWith('.')),
     ['webdist-button'],
@@ -86,11 +67,11 @@ t.test('the package webdist-button', async (t) => {
     console.log(typeof button.InstallButton, typeof installClient, Object.keys(texts).length, globalThis.customElements);`;
   writeFileSync(join(home, 'program.mjs'), program);
   const expected = `function function ${Object.keys(texts).length} undefined`;
-  t.equal(run(process.execPath, ['program.mjs'], home).trim(), expected, process.version);
+  t.equal(runProgram(process.execPath, ['program.mjs'], home).trim(), expected, process.version);
   t.test('on the machine’s own Node.js', { skip: !machinesNode && 'no other Node.js is installed' }, async (t) => {
     if (!machinesNode) return;
-    const version = run(machinesNode, ['--version']).trim();
-    t.equal(run(machinesNode, ['program.mjs'], home).trim(), expected, version);
+    const version = runProgram(machinesNode, ['--version']).trim();
+    t.equal(runProgram(machinesNode, ['program.mjs'], home).trim(), expected, version);
   });
 });
 
@@ -112,7 +93,7 @@ t.test('its manifest of custom elements', async (t) => {
 });
 
 t.test('the package webdist', async (t) => {
-  const { filename, files } = pack(folder);
+  const { filename, files } = pack(built, folder);
   const paths = files.map(({ path }) => path);
   t.strictSame(
     paths.filter((path) => path.startsWith('dist/button-package')),
@@ -125,14 +106,14 @@ t.test('the package webdist', async (t) => {
   );
   const home = join(folder, 'server');
   mkdirSync(home);
-  run('tar', ['-xzf', join(folder, filename), '-C', home]);
+  runProgram('tar', ['-xzf', join(folder, filename), '-C', home]);
   symlinkSync(join(root, 'node_modules'), join(home, 'node_modules'));
-  t.match(run(process.execPath, ['package/dist/main.js', '--help'], home), 'Usage: webdist');
+  t.match(runProgram(process.execPath, ['package/dist/main.js', '--help'], home), 'Usage: webdist');
   const program = `
     import { buttonModules } from './package/dist/browser/package/modules.js';
     console.log(JSON.stringify(buttonModules()));`;
   writeFileSync(join(home, 'program.mjs'), program);
-  const modules: Record<string, string> = JSON.parse(run(process.execPath, ['program.mjs'], home));
+  const modules: Record<string, string> = JSON.parse(runProgram(process.execPath, ['program.mjs'], home));
   t.equal(modules['install-button.js']?.match(/import\.meta\.url/g)?.length, 1);
   t.equal(modules['install-button.js']?.match(/WEBDIST_BUTTON_ERRORS/g)?.length, 1);
   const bytes = gzipSync(modules['install-button.js'] ?? '', { level: 9 }).length;

@@ -1,34 +1,19 @@
 /** The built program: `dist/main.js` runs as the npm package installs it, and as `node dist/main.js`. */
 
-import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { temporaryFolder } from '../harness/folder.ts';
+import { builtPackage } from '../harness/package.ts';
 import { until } from '../harness/until.ts';
 
-/** For `env`: tap passes its modules to every process in NODE_OPTIONS, and tsc does not run with them. */
+/** For `env`: tap passes its modules to every process in NODE_OPTIONS. */
 const withoutTap = ['-u', 'NODE_OPTIONS'];
 
-/** Builds into a folder of its own, with the files next to it that the program needs. */
-function build(t: Test): string {
-  const folder = join(temporaryFolder(t), 'package');
-  mkdirSync(folder);
-  copyFileSync('package.json', join(folder, 'package.json'));
-  symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
-  const dist = join(folder, 'dist');
-  const tsc = ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', '--outDir', dist];
-  const { status, stdout, stderr } = spawnSync('env', [...withoutTap, process.execPath, ...tsc], { encoding: 'utf8' });
-  t.equal(status, 0, stdout + stderr);
-  const main = join(dist, 'main.js');
-  // npm does this to the files in `bin`.
-  chmodSync(main, 0o755);
-  return main;
-}
-
 t.test('from a build', async (t) => {
-  const main = build(t);
+  const main = join(await builtPackage(), 'dist/main.js');
   const start = (command: string, args: readonly string[]) => {
     const child = spawn('env', [...withoutTap, command, ...args], {
       env: {

@@ -1,12 +1,13 @@
 /**
- * Keeps one server for a run of the tests: `keeper.ts KIND FOLDER PID`. Opens it, writes its address to the file
- * FOLDER/KIND, and closes it when the process PID, which is that of the run, has ended.
+ * Keeps one server, or the built package, for a run of the tests: `keeper.ts KIND FOLDER PID`. Opens it, writes its
+ * address to the file FOLDER/KIND, and closes it when the process PID, which is that of the run, has ended.
  */
 
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openBrowserServer } from './chromium.ts';
+import { openPackage } from './package.ts';
 import { openPostgresServer } from './postgres.ts';
 import { openRedisServer } from './redis.ts';
 import { startedAt } from './shared.ts';
@@ -24,6 +25,7 @@ const openers: Record<string, () => Promise<{ readonly address: string; close():
     const server = await openBrowserServer();
     return { address: server.wsEndpoint(), close: () => server.close() };
   },
+  package: openPackage,
 };
 
 const [, , kind = '', folder = '', pid] = process.argv;

@@ -1,4 +1,4 @@
-/** Servers that all test files of a run share. The first file that needs one starts its keeper (keeper.ts), a process of its own. */
+/** Servers, and the built package, that all test files of a run share. The first file that needs one starts its keeper (keeper.ts), a process of its own. */
 
 import { existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ export function startedAt(pid: number): string {
 }
 
 /** The address of the run's server of a kind. */
-export async function sharedServer(kind: 'postgres' | 'redis' | 'chromium'): Promise<string> {
+export async function sharedServer(kind: 'postgres' | 'redis' | 'chromium' | 'package'): Promise<string> {
   const folder = join(tmpdir(), `webdist-test-run-${run}-${startedAt(run)}`);
   const [address, log] = [join(folder, kind), join(folder, `${kind}.log`)];
   mkdirSync(folder, { recursive: true });
@@ -35,6 +35,7 @@ export async function sharedServer(kind: 'postgres' | 'redis' | 'chromium'): Pro
   return until(
     () => existsSync(address) && readFileSync(address, 'utf8'),
     () => `the ${kind} of this run\n${readFileSync(log, 'utf8')}`,
+    180,
   );
 }
 

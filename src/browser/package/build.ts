@@ -5,16 +5,14 @@
 
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
-import { resolve } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { minify } from 'terser';
 import { buttonModules } from './modules.ts';
 
 const root = new URL('../../../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
 
-/** The folder with tsc's output: `dist`, or the first argument. */
-const dist = pathToFileURL(`${resolve(process.argv[2] ?? fileURLToPath(new URL('dist', root)))}/`);
+/** The folder with tsc's output. */
+const dist = new URL('dist/', root);
 const served = new URL('browser/', dist);
 const packed = new URL('button-package/', dist);
 const declarations = new Map(

@@ -15,7 +15,9 @@ import type { Browser } from 'playwright-core';
 import t, { type Test } from 'tap';
 import { claimsIn, complaintsOf, iPhone, openStage } from '../../harness/browser.ts';
 import { noChromium, openChromium } from '../../harness/chromium.ts';
+import { builtPackage, pack } from '../../harness/package.ts';
 import { freePort, listen, untilListening } from '../../harness/port.ts';
+import { noRegistry } from '../../harness/registry.ts';
 
 const root = new URL('../../../', import.meta.url).pathname;
 const APP = 'com.example.trailmap';
@@ -92,12 +94,9 @@ const quiet = {
   ASTRO_TELEMETRY_DISABLED: '1',
 };
 
-const registry = spawnSync('npm', ['ping', '--fetch-retries=0', '--fetch-timeout=10000'], { timeout: 20_000 });
-const view = () => spawnSync('npm', ['view', 'vite', 'version', '--fetch-retries=0'], { timeout: 20_000 }).status === 0;
-const noRegistry = registry.status === 0 || view() ? false : 'the npm registry cannot be reached';
-
 t.test('the examples', { skip: noChromium, timeout: 3_600_000 }, async (t) => {
-  const tarball = await packButton();
+  const { filename } = pack(join(await builtPackage(), 'dist/button-package'), folder);
+  const tarball = join(folder, filename);
   const apiKey = randomBytes(24).toString('base64url');
   const stage = await openStage(t, {
     WEBDIST_RATE_LIMIT: '100000',
@@ -148,14 +147,6 @@ t.test('the examples', { skip: noChromium, timeout: 3_600_000 }, async (t) => {
     });
   }
 });
-
-async function packButton(): Promise<string> {
-  const dist = join(folder, 'dist');
-  await run([join(root, 'node_modules/.bin/tsc'), '-p', 'tsconfig.build.json', '--outDir', dist, '--noCheck'], root);
-  await run([process.execPath, '--disable-warning=ExperimentalWarning', 'src/browser/package/build.ts', dist], root);
-  const packed = await run(['npm', 'pack', '--silent', '--pack-destination', folder], join(dist, 'button-package'));
-  return join(folder, packed.trim().split('\n').at(-1) ?? '');
-}
 
 /** Starts the website; stopped with the test. Gives its origin. */
 async function serve(t: Test, home: string, command: readonly string[] | undefined, env: Record<string, string>) {
