@@ -15,7 +15,7 @@ import { startReady } from '../harness/service.ts';
 import { type Known, requestsAnywhere, requestsTo, requestsToSandbox, type Sent } from './requests.ts';
 import { HANG_MS, SUSPICIOUS_MS } from './rules.ts';
 
-const numRuns = Number(process.env['FUZZ_RUNS'] ?? 200);
+const numRuns = Number(process.env['FUZZ_RUNS'] ?? 50);
 const API_KEY = randomBytes(24).toString('base64url');
 const LEDGER_SECRET = randomBytes(32).toString('base64url');
 

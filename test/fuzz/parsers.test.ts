@@ -8,7 +8,7 @@ import t from 'tap';
 import { check, noFigures } from './rules.ts';
 import { SECRET, type Target, targets } from './targets.ts';
 
-const numRuns = Number(process.env['FUZZ_RUNS'] ?? 200);
+const numRuns = Number(process.env['FUZZ_RUNS'] ?? 50);
 
 /**
  * Typical troublemakers for parsers: line ends and terminators, special values of JSON and JavaScript, long and deeply

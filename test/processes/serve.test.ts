@@ -14,26 +14,6 @@ import { until } from '../harness/until.ts';
 
 const generous = { WEBDIST_RATE_LIMIT: '1000000', WEBDIST_RATE_LIMIT_ADDRESS: '1000000' };
 
-t.test('ten services started at once register one key and one domain, and sign with that key', async (t) => {
-  const sandbox = await startSandbox(t);
-  const services = await Promise.all(
-    Array.from({ length: 10 }, () => startProcess(t, { ...sandbox.settings, WEBDIST_DATA_DIR: temporaryFolder(t) })),
-  );
-  await Promise.all(services.map(({ url }) => isReady(url)));
-  const answers = await Promise.all(
-    services.map(async ({ url }) => (await (await askToken(url)).json()) as { keyId: string; token: string }),
-  );
-  t.equal(new Set(answers.map((answer) => answer.keyId)).size, 1, 'one key id');
-  const log = (await (await fetch(`${sandbox.baseUrl}/_sandbox/requests`)).json()) as {
-    method: string;
-    path: string;
-    status: number;
-  }[];
-  const created = log.filter(({ method, status }) => method === 'POST' && status === 201).map(({ path }) => path);
-  t.strictSame(created.sort(), ['/v1/alternativeDistributionDomains', '/v1/alternativeDistributionKeys']);
-  for (const { token } of answers) t.equal((await sandbox.device({ token })).accepted, true);
-});
-
 t.test('a restart creates nothing; killed between POST and response, it finds what was created', async (t) => {
   const sandbox = await startSandbox(t);
   const env = { ...sandbox.settings, WEBDIST_DATA_DIR: temporaryFolder(t) };
