@@ -83,7 +83,16 @@ export function readPublicKey(pem: string): KeyObject {
     throw new WebdistError('key_invalid', 'The key in the PUBLIC KEY block cannot be read.', { cause });
   }
   if (!isP256(key)) throw new WebdistError('key_invalid', 'The public key is not on the curve P-256.');
-  return key;
+  return canonical(key);
+}
+
+/**
+ * The same P-256 public key as a named curve and an uncompressed point (RFC 5480 §2.1.1, §2.2): one key has one encoding,
+ * whatever it was read from. Keys from outside pass through here before they are compared or sent.
+ */
+export function canonical(publicKey: KeyObject): KeyObject {
+  const { kty, crv, x, y } = publicKey.export({ format: 'jwk' });
+  return createPublicKey({ key: { kty: kty ?? '', crv: crv ?? 'P-256', x: x ?? '', y: y ?? '' }, format: 'jwk' });
 }
 
 /** Returns a public key in PEM with line breaks, which App Store Connect accepts (docs/apple-facts.md §6.3, form b). */

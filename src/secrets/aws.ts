@@ -8,6 +8,7 @@ import type { GetSecretValueCommandOutput } from '@aws-sdk/client-secrets-manage
 import { awsClientSettings, awsRefusal } from '../cloud/aws.ts';
 import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
+import { decodeSecret } from '../cloud/text.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import type { SecretSource } from './secret-source.ts';
@@ -67,7 +68,7 @@ async function loadClient(secretId: string, env: Environment): Promise<() => Sec
 
 function textOf(thing: string, response: GetSecretValueCommandOutput, field: string | undefined): string {
   if (response.Name === undefined) throw refused(thing, unreadable);
-  const text = response.SecretString ?? Buffer.from(response.SecretBinary ?? []).toString('utf8');
+  const text = response.SecretString ?? decodeSecret(Buffer.from(response.SecretBinary ?? []));
   if (text === '') throw refused(thing, { kind: 'absent', why: 'is empty.' });
   return field === undefined ? text : memberOf(thing, text, field);
 }

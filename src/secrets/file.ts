@@ -6,6 +6,7 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { readSmallFile } from '../cloud/files.ts';
+import { decodeSecret } from '../cloud/text.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import type { SecretSource } from './secret-source.ts';
@@ -21,7 +22,7 @@ export function openFile(locator: string, _env: Environment): SecretSource {
   const path = parse(locator);
   return {
     backend: 'file',
-    read: async () => (await readSmallFile(path)).toString('utf8'),
+    read: async () => decodeSecret(await readSmallFile(path)),
     watch(changed) {
       // Node keeps one watcher per path, and any number of apps may share the key at that path.
       watchFile(path, { interval: POLL_MS, persistent: false }, changed).setMaxListeners(0);

@@ -16,6 +16,7 @@ import {
 } from '../cloud/google.ts';
 import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
+import { decodeSecret } from '../cloud/text.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import type { SecretSource } from './secret-source.ts';
@@ -89,5 +90,5 @@ function textOf(thing: string, { payload }: SecretVersion): string {
   const data = Buffer.from(payload.data ?? '');
   if (!matchesCrc32c(data, payload.dataCrc32c)) throw refused(thing, damaged);
   if (data.length === 0) throw refused(thing, { kind: 'absent', why: 'is empty.' });
-  return data.toString('utf8');
+  return decodeSecret(data);
 }

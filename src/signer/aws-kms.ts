@@ -12,7 +12,7 @@ import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import { isP256, type Signer } from '../jws.ts';
+import { canonical, isP256, type Signer } from '../jws.ts';
 import { derToRaw } from './der.ts';
 
 /** The calls of the SDK that are used. */
@@ -115,5 +115,5 @@ function publicHalf(thing: string, { PublicKey, KeyUsage }: GetPublicKeyCommandO
       kind: 'invalid',
       hint: 'Use a key with the spec ECC_NIST_P256 and the usage SIGN_VERIFY.',
     });
-  return key;
+  return canonical(key);
 }

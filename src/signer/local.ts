@@ -2,7 +2,7 @@
 
 import { createPublicKey, sign } from 'node:crypto';
 import { WebdistError } from '../errors.ts';
-import type { Signer } from '../jws.ts';
+import { canonical, type Signer } from '../jws.ts';
 import { readPrivateKey } from './pem.ts';
 import { isSignatureOf, PROBE } from './proof.ts';
 
@@ -12,7 +12,7 @@ import { isSignatureOf, PROBE } from './proof.ts';
  */
 export function openLocalSigner(pem: string, backend: string): { signer: Signer; repairs: readonly string[] } {
   const { key, repairs } = readPrivateKey(pem);
-  const publicKey = createPublicKey(key);
+  const publicKey = canonical(createPublicKey(key));
   const es256 = (data: Uint8Array) => sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' });
   // A PEM can contain the public half of another key. It must be found now, not by a device.
   if (!isSignatureOf(publicKey, PROBE, es256(PROBE)))

@@ -4,8 +4,10 @@
  */
 
 import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { decodeSecret, isDerSequence } from '../cloud/text.ts';
 import { WebdistError } from '../errors.ts';
 import { isP256 } from '../jws.ts';
+import { derToPem, jwkToPem } from './key-formats.ts';
 
 /** A private key, and what was repaired in its text, for the log. */
 export type PrivateKeyText = { readonly key: KeyObject; readonly repairs: readonly string[] };
@@ -31,21 +33,35 @@ function repair(text: string): { pem: string; repairs: string[] } {
   };
   apply('removed a byte order mark', pem.replace(/^\uFEFF/, ''));
   pem = pem.trim();
-  // A PEM in base64 may itself contain quotes or literal \n, so the text is repaired before and after decoding.
-  for (let pass = 0; pass < 2; pass++) {
+  // What is in base64 may itself hold quotes, literal \n or base64, so each layer is repaired.
+  for (let layer = 0; layer <= MAX_BASE64_LAYERS; layer++) {
     apply('removed quotes around the key', pem.replace(/^(["'])([\s\S]*)\1$/, '$2').trim());
+    if (pem.startsWith('{')) apply('read a JWK', jwkToPem(pem).trim());
     apply('turned literal \\n into line breaks', pem.replace(/(?:\\r)?\\n/g, '\n').trim());
-    if (pass === 0 && !pem.includes('-----')) apply('decoded base64 around the key', unwrapBase64(pem));
+    if (pem.includes('-----') || layer === MAX_BASE64_LAYERS) break;
+    const decoded = decodeBase64(pem);
+    if (!decoded) break;
+    if (isDerSequence(decoded)) apply('read DER', derToPem(decoded).trim());
+    else apply('decoded base64 around the key', decodeSecret(decoded).trim());
   }
   if (/-----BEGIN [^\n\r]*-----[ \t]*[A-Za-z0-9+/=]/.test(pem)) repairs.push('restored missing line breaks');
   return { pem, repairs };
 }
 
-function unwrapBase64(text: string): string {
-  if (!/^[A-Za-z0-9+/=_\s-]+$/.test(text)) return text;
-  const decoded = Buffer.from(text, 'base64').toString('utf8').trim();
-  return decoded.includes('-----BEGIN') ? decoded : text;
+/** Base64 around base64 around the key; more is no accident. */
+const MAX_BASE64_LAYERS = 2;
+
+/** The bytes in base64 (also base64url); undefined when the text is not that, or the bytes are no form of a key. */
+function decodeBase64(text: string): Buffer | undefined {
+  if (!BASE64.test(text)) return undefined;
+  const bytes = Buffer.from(text, 'base64');
+  const inner = decodeSecret(bytes).trim();
+  return isDerSequence(bytes) || inner.includes('-----BEGIN') || /^[{"']/.test(inner) || BASE64.test(inner)
+    ? bytes
+    : undefined;
 }
+
+const BASE64 = /^[A-Za-z0-9+/=_\s-]{40,}$/;
 
 function findBlock(pem: string): { label: string; body: string } {
   const blocks = [...pem.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----([\s\S]*?)-----END \1-----/g)]

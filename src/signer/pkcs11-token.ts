@@ -4,7 +4,7 @@ import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { Attribute, Handle } from 'pkcs11js';
 import { refused } from '../cloud/refusal.ts';
 import { WebdistError } from '../errors.ts';
-import { isP256, spki } from '../jws.ts';
+import { canonical, isP256, spki } from '../jws.ts';
 import { isSessionGone, type Library } from './pkcs11-library.ts';
 import type { Pkcs11Uri } from './pkcs11-uri.ts';
 
@@ -149,7 +149,7 @@ function publicHalf({ thing, library }: Search, session: Handle, id: Buffer): Ke
     throw invalid('has a public half that cannot be parsed.', cause);
   }
   if (!key || !isP256(key)) throw invalid('is not on the curve P-256.');
-  return key;
+  return canonical(key);
 }
 
 /** CKA_EC_POINT is a DER octet string of the uncompressed point; some tokens omit the octet string. */

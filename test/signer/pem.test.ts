@@ -1,13 +1,17 @@
 /** The PEM reader: every form it accepts, every repair and several at once, every refusal, and random input. */
 
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
+import { decodeSecret } from '../../src/cloud/text.ts';
 import { isWebdistError } from '../../src/errors.ts';
-import { spki } from '../../src/jws.ts';
+import { publicKeyPem, readPublicKey, spki } from '../../src/jws.ts';
+import { openLocalSigner } from '../../src/signer/local.ts';
 import { readPrivateKey } from '../../src/signer/pem.ts';
 
+const withoutOpenssl = spawnSync('openssl', ['version']).error ? 'openssl is not installed' : false;
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const pem = (key: KeyObject, type: 'pkcs8' | 'sec1' | 'spki') => key.export({ format: 'pem', type }).toString();
 const block = (label: string, body: string) => `-----BEGIN ${label}-----\n${body}\n-----END ${label}-----\n`;
@@ -76,11 +80,63 @@ t.test('several repairs at once', async () => {
   }
 });
 
+const der = (key: KeyObject, type: 'pkcs8' | 'sec1') => key.export({ format: 'der', type });
+const utf16 = (text: string) => Buffer.from(`\uFEFF${text}`, 'utf16le');
+
+t.test('other forms of the same key: DER, JWK, UTF-16, base64 twice', async () => {
+  const jwk = JSON.stringify(privateKey.export({ format: 'jwk' }));
+  for (const type of ['pkcs8', 'sec1'] as const) {
+    holds(der(privateKey, type).toString('base64'), ['read DER']);
+    holds(base64(der(privateKey, type).toString('base64')), [BASE64, 'read DER']);
+    holds(decodeSecret(der(privateKey, type)), ['read DER']);
+  }
+  holds(jwk, ['read a JWK']);
+  holds(JSON.stringify(JSON.parse(jwk), null, 2), ['read a JWK']);
+  holds(base64(jwk), [BASE64, 'read a JWK']);
+  for (const text of [pkcs8, sec1]) {
+    holds(base64(base64(text)), [BASE64, BASE64]);
+    holds(base64(quoted(base64(text))), [BASE64, QUOTES, BASE64]);
+    holds(decodeSecret(utf16(text)), ['removed a byte order mark']);
+    holds(decodeSecret(Buffer.from(text, 'utf16le')), []);
+    holds(decodeSecret(Buffer.from(text, 'utf16le').swap16()), []);
+    holds(utf16(text).toString('base64'), [BASE64]);
+  }
+});
+
+t.test('one key, whatever its encoding', { skip: withoutOpenssl }, async (t) => {
+  const folder = t.testdir({ 'key.pem': pkcs8 });
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' }).toString();
+  const encodings = [
+    ['-ec_param_enc', 'explicit'],
+    ['-ec_conv_form', 'compressed'],
+    ['-ec_conv_form', 'hybrid'],
+    ['-ec_param_enc', 'explicit', '-ec_conv_form', 'compressed'],
+  ];
+  for (const encoding of encodings) {
+    const name = encoding.join(' ');
+    const { signer } = openLocalSigner(openssl('pkey', '-in', 'key.pem', ...encoding), 'file');
+    t.equal(spki(signer.publicKey), spki(publicKey), `private half, ${name}`);
+    t.equal(
+      publicKeyPem(signer.publicKey),
+      pem(publicKey, 'spki'),
+      'Apple is sent a named curve and an uncompressed point',
+    );
+    const half = openssl('pkey', '-in', 'key.pem', '-pubout', ...encoding);
+    t.equal(spki(readPublicKey(half)), spki(publicKey), `public half, ${name}`);
+  }
+});
+
 const passphrase = randomBytes(8).toString('hex');
 const encrypted = { format: 'pem', cipher: 'aes-256-cbc', passphrase } as const;
 const certificate = block('CERTIFICATE', randomBytes(300).toString('base64'));
 const other = (namedCurve: string) => generateKeyPairSync('ec', { namedCurve }).privateKey;
 const damaged = (text: string) => text.replace(/\n.{8}/, '\nAAAAAAAA');
+
+/** The outer structure of a PKCS#12 file: PFX ::= SEQUENCE { version INTEGER 3, … } (RFC 7292 §4). */
+function pkcs12(): Buffer {
+  const content = Buffer.concat([Buffer.from('020103', 'hex'), Buffer.from([0x04, 60]), randomBytes(60)]);
+  return Buffer.concat([Buffer.from([0x30, content.length]), content]);
+}
 
 const refusals: Record<string, [text: string, message: RegExp]> = {
   empty: ['', /no PEM block/],
@@ -104,6 +160,21 @@ const refusals: Record<string, [text: string, message: RegExp]> = {
   'PKCS#8 damaged': [damaged(pkcs8), /damaged/],
   'SEC1 damaged': [damaged(sec1), /damaged/],
   'the wrong label': [sec1.replaceAll('EC PRIVATE', 'PRIVATE'), /damaged/],
+  'PKCS#12': [pkcs12().toString('base64'), /PKCS#12 file.*openssl pkcs12/],
+  'a JWK of a public key': [JSON.stringify(publicKey.export({ format: 'jwk' })), /a JWK without its private half/],
+  'a JWK on P-384': [JSON.stringify(other('P-384').export({ format: 'jwk' })), /secp384r1.*P-256/],
+  'a set of JWKs': [JSON.stringify({ keys: [privateKey.export({ format: 'jwk' })] }), /a set of JWKs/],
+  'a damaged JWK': [JSON.stringify({ ...privateKey.export({ format: 'jwk' }), x: 'AAAA' }), /JWK is damaged/],
+  'cut off JSON': [JSON.stringify(privateKey.export({ format: 'jwk' })).slice(0, 90), /not JSON/],
+  'credentials of Google': [JSON.stringify({ type: 'service_account', private_key: pkcs8 }), /service account/],
+  'DER of a public key': [
+    publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
+    /a public key, not a private/,
+  ],
+  'encrypted DER': [
+    privateKey.export({ format: 'der', type: 'pkcs8', cipher: 'aes-256-cbc', passphrase }).toString('base64'),
+    /encrypted/,
+  ],
   'parameters alone': [parameters, /Expected a block that begins with -----BEGIN PRIVATE KEY/],
 };
 
@@ -139,9 +210,9 @@ const mangled = fc
     return wraps.reduce((inner, wrap) => wrap(inner), cut);
   });
 
-const der = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('base64'));
+const randomDer = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('base64'));
 const blocks = fc
-  .tuple(fc.constantFrom('PRIVATE KEY', 'EC PRIVATE KEY', 'ENCRYPTED PRIVATE KEY', 'EC PARAMETERS', 'X'), der)
+  .tuple(fc.constantFrom('PRIVATE KEY', 'EC PRIVATE KEY', 'ENCRYPTED PRIVATE KEY', 'EC PARAMETERS', 'X'), randomDer)
   .map(([label, body]) => block(label, body));
 
 t.test('random input is refused as a key, and never shown', async (t) => {
