@@ -19,6 +19,8 @@ export type Load = {
    * it has a response.
    */
   readonly perSecond?: number;
+  /** Every request comes from a new device: cookies are not sent back. */
+  readonly isFirstVisit?: boolean;
   /** The first seconds are not counted, because connections open and code is compiled on both sides. Default: 0. */
   readonly settleSeconds?: number;
 };
@@ -126,7 +128,7 @@ async function openConnection(load: Load): Promise<Connection> {
   let message = requestOf(load);
   let done: (status: number) => void = () => undefined;
   let status = 0;
-  let hasCookie = false;
+  let keepsCookie = load.isFirstVisit !== true;
   let left = 0;
   const read = (bytes: number, buffer: Uint8Array): boolean => {
     const chunk = Buffer.from(buffer.buffer, buffer.byteOffset, bytes);
@@ -134,9 +136,9 @@ async function openConnection(load: Load): Promise<Connection> {
       const head = chunk.toString('latin1', 0, chunk.indexOf('\r\n\r\n'));
       status = Number(head.slice(9, 12));
       left = head.length + 4 + Number(/content-length: (\d+)/i.exec(head)?.[1]);
-      const cookie = hasCookie ? undefined : /webdist_device=[^;]+/.exec(head)?.[0];
+      const cookie = keepsCookie ? /webdist_device=[^;]+/.exec(head)?.[0] : undefined;
       if (cookie) message = requestOf(load, cookie);
-      hasCookie ||= cookie !== undefined;
+      keepsCookie &&= cookie === undefined;
     }
     left -= bytes;
     if (left === 0) done(status);

@@ -10,6 +10,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchCapacity, benchRefusals } from './capacity.ts';
+import { benchDevices, benchWritten } from './devices.ts';
 import { writeFlameGraph } from './flame.ts';
 import { benchLedger } from './ledger.ts';
 import { benchBatches, benchMemory, benchStart, benchTwins } from './life.ts';
@@ -47,6 +48,19 @@ table('Servers: CPU a token, of the limit L; latency', servers, (row) => ({
   'p99.9 µs': row.p999.median,
   refused: row.refused,
 }));
+
+const devices = await benchDevices({ rounds, seconds });
+table('Who asks, and where the ledger is, CPU a token', devices, (row) => ({
+  what: row.name,
+  connections: row.connections,
+  µs: shown(row.microseconds),
+  'of a first visit': shown(row.ofFirstVisit, 2),
+  'p50 µs': shown(row.p50, 0),
+  'p99 µs': shown(row.p99, 0),
+}));
+
+const written = await benchWritten(quick ? 20_000 : full ? 1_000_000 : 100_000);
+table('Written by a million first visits, scaled from fewer', written, (row) => row);
 
 const batches = await benchBatches({ rounds: quick ? 1 : Math.ceil(rounds / 2), seconds });
 table('Many apps, CPU a call', batches, (row) => ({
@@ -98,13 +112,27 @@ table('Ledger by size', ledger, (row) => row);
 const figures: Record<string, Figure> = Object.fromEntries([
   ...micro.map((row) => [row.name, row.microseconds]),
   ...servers.map((row) => [`${row.name} at ${row.connections}, L`, row.ofLimit]),
+  ...devices.map((row) => [`${row.name} at ${row.connections}, of a first visit`, row.ofFirstVisit]),
   ...batches.map((row) => [`${row.path} with ${row.apps} apps, of one`, row.ofSingle]),
 ]);
 if (existsSync(BASELINE)) compare(JSON.parse(readFileSync(BASELINE, 'utf8')));
 const machine = `${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}`;
 const result = { date: new Date().toISOString(), machine, quick, figures };
 if (given.json)
-  write(given.json, { ...result, micro, servers, batches, capacity, refusals, start, twins, memory, ledger });
+  write(given.json, {
+    ...result,
+    micro,
+    servers,
+    devices,
+    written,
+    batches,
+    capacity,
+    refusals,
+    start,
+    twins,
+    memory,
+    ledger,
+  });
 if (given.flame) await writeFlameGraph(mkdtempSync(join(tmpdir(), 'webdist-profile-')), given.flame, seconds * 5);
 if (given.save) write(BASELINE, result);
 

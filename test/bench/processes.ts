@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
+import type { Environment } from '../../src/environment.ts';
 import type { Load, Loaded } from './load.ts';
 import type { Kind, Used } from './server.ts';
 
@@ -19,6 +20,8 @@ export type ServerProcess = {
   readonly url: string;
   /** What it has used so far; with `sign`, it also measures a bare signature. */
   used(what?: 'sign'): Promise<Used>;
+  /** Where it keeps its data (`data`) and its log (`log`). */
+  readonly folder: string;
   stop(): Promise<void>;
 };
 
@@ -41,6 +44,8 @@ const pinned = (core: string | undefined, command: readonly string[]): [string, 
   return [program, args];
 };
 
+type ServerOptions = { readonly core?: string; readonly profile?: string; readonly settings?: Environment };
+
 /** Builds the Go program once; returns its path. */
 export function buildGo(): string {
   const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-go-'));
@@ -58,11 +63,11 @@ export function buildRust(): string {
 
 /**
  * Starts a server of a kind, or a built program with the same protocol; resolves once it listens. `profile`: where V8
- * writes a CPU profile.
+ * writes a CPU profile. `settings`: for the full server.
  */
 export async function startServer(
   kind: Kind | { readonly program: string },
-  { core = '0', profile }: { readonly core?: string; readonly profile?: string } = {},
+  { core = '0', profile, settings = {} }: ServerOptions = {},
 ): Promise<ServerProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-'));
   const command =
@@ -81,6 +86,7 @@ export async function startServer(
     env: {
       PATH: process.env['PATH'],
       NODE_ENV: 'production',
+      BENCH_SETTINGS: JSON.stringify(settings),
       BENCH_API_KEY_SHA256: createHash('sha256').update(API_KEY).digest('hex'),
     },
   });
@@ -95,6 +101,7 @@ export async function startServer(
   const { url } = (await next()) as { url: string };
   return {
     url,
+    folder,
     async used(what) {
       stdin.write(`${what ?? 'used'}\n`);
       return (await next()) as Used;

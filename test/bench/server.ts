@@ -103,9 +103,14 @@ const kinds = {
       return { token: installToken, expiresAt: expiresAt(expiresAtSeconds), dtype, keyId, nonce };
     });
   },
-  /** webdist as `webdist serve` runs it, with all defaults except the limits. */
+  /** webdist as `webdist serve` runs it, with all defaults except the limits and what the benchmark sets. */
   full: (folder: string) =>
-    listenFull(settingsIn(folder, { WEBDIST_API_KEYS: `bench:${process.env['BENCH_API_KEY_SHA256']}` })),
+    listenFull(
+      settingsIn(folder, {
+        WEBDIST_API_KEYS: `bench:${process.env['BENCH_API_KEY_SHA256']}`,
+        ...JSON.parse(process.env['BENCH_SETTINGS'] ?? '{}'),
+      }),
+    ),
   /** The same, refusing every request as it does when it is overloaded. */
   refusing: (folder: string) =>
     listenFull(settingsIn(folder), { overloadLimits: { maxLagMs: Infinity, maxUnderWay: 0, leastUnderWay: 0 } }),
