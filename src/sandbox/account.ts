@@ -1,4 +1,7 @@
-/** What the simulated account holds: its teams with their API keys, its apps with a first version, and an app's settings. */
+/**
+ * The contents of the simulated account: teams with their API keys, apps with a first version, and the settings for an
+ * app.
+ */
 
 import { generateKeyPairSync, type KeyObject, randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -8,7 +11,7 @@ import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
 import { type AccountApp, type ApiKey, newDeviceState, type SandboxState } from './state.ts';
 
-/** An app to add, as posted to `/_sandbox/apps`. Its team is created with it. */
+/** An app to add, as posted to `/_sandbox/apps`. Its team is created too. */
 export const appSeedSchema = z.strictObject({
   bundleId: z.string().regex(/^[A-Za-z0-9.-]+$/),
   name: z.string().min(1).default('Another App'),
@@ -22,7 +25,7 @@ export const appSeedSchema = z.strictObject({
 
 const FIRST_APP = { bundleId: 'com.example.trailmap', name: 'Trail Map', team: 'first', host: 'example.com' };
 
-/** A new account: one team with an API key of each kind, one app, one version with a package. */
+/** Returns a new account: one team with an API key of each kind, one app, and one version with a package. */
 export function newAccount(): SandboxState {
   const state = {
     version: 1 as const,
@@ -37,7 +40,7 @@ export function newAccount(): SandboxState {
   return state;
 }
 
-/** Adds an app with one version, and its team; returns the app with this bundle id if there is one. */
+/** Adds an app with one version, and its team. If there already is an app with this bundle id, returns that app. */
 export function seedApp(
   state: SandboxState,
   { bundleId, name, team, host }: z.output<typeof appSeedSchema>,
@@ -74,14 +77,14 @@ function newApiKeys(team: string): ApiKey[] {
   ];
 }
 
-/** The team's API key of this kind. Throws `state_invalid`. */
+/** Returns the team's API key of this kind. Throws `state_invalid`. */
 export function apiKeyOf(state: SandboxState, team: string, kind: ApiKey['kind']): ApiKey {
   const key = state.apiKeys.find((apiKey) => apiKey.team === team && apiKey.kind === kind);
   if (!key) throw new WebdistError('state_invalid', `The sandbox’s team ${team} has no ${kind} API key.`);
   return key;
 }
 
-/** The settings of a service for this app; creates the app's distribution key. Throws `state_invalid`. */
+/** Returns the settings of a service for this app. Creates the app's distribution key. Throws `state_invalid`. */
 export function settingsFor(
   baseUrl: string,
   dataDir: string,

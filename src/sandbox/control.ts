@@ -14,18 +14,21 @@ import type { openRequestLog } from './requests.ts';
 import { type AccountApp, newDeviceState, type SandboxStore } from './state.ts';
 import { addLicenceStub } from './website/licence-stub.ts';
 
-/** What the paths need; `now` returns milliseconds since 1970. */
+/** The dependencies of the paths. `now` returns milliseconds since 1970. */
 export type ControlDeps = {
   readonly store: SandboxStore;
   readonly cdn: Cdn;
   readonly faults: Faults;
   readonly requests: ReturnType<typeof openRequestLog>;
   readonly now: () => number;
-  /** The settings of a service for an app of the account, after creating the app's distribution key if it has none. */
+  /**
+   * Creates the distribution key of an app of the account if it has none. Returns the settings of a service for the
+   * app.
+   */
   readonly settingsOf: (app: AccountApp) => Readonly<Record<string, string>>;
 };
 
-/** Adds the paths to a server that passes request bodies on as text. */
+/** Adds the paths to a server that passes request bodies as text. */
 export function addControl(server: FastifyInstance, deps: ControlDeps): void {
   const { store, cdn, faults, requests, now } = deps;
   server.get('/_sandbox/requests', () => requests.list());

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { type AppleAnswer, errorAnswer } from './apple/json-api.ts';
 
-/** The code of a fault for which only a status is given. */
+/** The code of a fault that has only a status. */
 const usualCodes: Readonly<Record<number, string>> = {
   400: 'PARAMETER_ERROR.INVALID',
   401: 'NOT_AUTHORIZED',
@@ -49,8 +49,8 @@ export const faultSchema = z
   .refine(({ status, html }) => status === undefined || status >= 400 || (html && status === 200), {
     error: 'status must be 400 to 599, or 200 with html',
   })
-  .refine(({ status, drop }) => status === undefined || !drop, { error: 'status and drop exclude each other' })
-  .refine(({ code, html }) => code === undefined || !html, { error: 'code and html exclude each other' });
+  .refine(({ status, drop }) => status === undefined || !drop, { error: 'give status or drop, not both' })
+  .refine(({ code, html }) => code === undefined || !html, { error: 'give code or html, not both' });
 
 type Fault = z.infer<typeof faultSchema>;
 
@@ -76,7 +76,7 @@ export interface Faults {
   add(fault: Fault): void;
   clear(): void;
   /**
-   * The effect on one request: that of the newest matching fault that changes the answer, and the newest matching
+   * Returns the effect on one request: the newest matching fault that changes the answer, and the newest matching
    * `clockSkewSeconds`. Counts down `times` of both.
    */
   take(method: string, path: string): FaultEffect;

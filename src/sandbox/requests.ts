@@ -1,4 +1,4 @@
-/** An in-memory log of the requests that the simulated App Store Connect received. */
+/** A log, in memory, of the requests that the simulated App Store Connect received. */
 
 /** `path` excludes the query. `status` is 0 if the connection was dropped without an answer. */
 export type LoggedRequest = { readonly method: string; readonly path: string; readonly status: number };

@@ -1,6 +1,6 @@
 /**
  * The sandbox: a real HTTP server that simulates App Store Connect, and a simulated device, for trials and tests
- * (docs/sandbox.md). A service uses it through `settings`: to webdist it is only a base URL.
+ * (docs/sandbox.md). A service uses it through `settings`. To webdist, it is only a base URL.
  */
 
 import type { AddressInfo } from 'node:net';
@@ -23,10 +23,10 @@ export type SandboxOptions = {
   readonly port?: number;
   /** Default 127.0.0.1. */
   readonly host?: string;
-  /** URL at which the service reaches it, without a trailing slash; default: host and port. */
+  /** URL at which the service reaches the sandbox, without a trailing slash; default: host and port. */
   readonly baseUrl?: string;
   readonly log?: Logger;
-  /** Milliseconds since 1970; default the real clock. */
+  /** Returns milliseconds since 1970; default: the real clock. */
   readonly now?: () => number;
   /** Requests per API key in a rolling hour; default 3500, as in Apple's example. */
   readonly requestsPerHour?: number;
@@ -41,12 +41,12 @@ type SandboxKey = {
 
 /** A running sandbox. */
 export interface Sandbox {
-  /** URL at which the service reaches it, without a trailing slash. */
+  /** URL at which the service reaches the sandbox, without a trailing slash. */
   readonly baseUrl: string;
-  /** The settings that a service needs to use it, by name. They include a private key: never log them. */
+  /** The settings that a service needs to use the sandbox, by name. They include a private key, so never log them. */
   readonly settings: Readonly<Record<string, string>>;
   readonly individualKey: SandboxKey;
-  /** A key whose JWTs are refused: it is not valid for this API. */
+  /** An API key whose JWTs are refused, because it is not valid for this API. */
   readonly inAppPurchaseKey: SandboxKey;
   /** The simulated device's verdict, as from `POST /_sandbox/device`. */
   device(request: JudgeRequest): Promise<Verdict>;

@@ -20,13 +20,13 @@ export type SandboxServerDeps = AppleDeps &
     readonly closing: AbortSignal;
   };
 
-/** A longer body is truncated, and is then no longer valid JSON. */
+/** The largest body. A longer one is truncated, and is then no longer valid JSON. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** Long, so that no client reuses a connection that is just being closed. */
+/** The limit is long, so that no client reuses a connection that is just being closed. */
 const KEEP_ALIVE_MS = 72_000;
 
-/** Returns a server that is not listening yet. */
+/** Returns a server; the caller makes it listen. */
 export function buildSandboxServer(deps: SandboxServerDeps): FastifyInstance {
   const server = Fastify({
     forceCloseConnections: true,
@@ -36,7 +36,7 @@ export function buildSandboxServer(deps: SandboxServerDeps): FastifyInstance {
         else void serveApple(request, response, deps);
       }),
   });
-  // Any content type, as text: `curl -d` labels its body a form.
+  // Reads any content type as text, because `curl -d` labels its body as a form.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', { parseAs: 'string' }, (_, body, done) => done(null, body));
   addControl(server, deps);
@@ -73,7 +73,7 @@ async function serveApple(request: IncomingMessage, response: ServerResponse, de
   }
 }
 
-/** As the caller sees it, behind a proxy that terminates TLS too. */
+/** The origin as the caller sees it, also behind a TLS-terminating proxy. */
 function originOf({ headers }: IncomingMessage): string {
   return `${headers['x-forwarded-proto'] === 'https' ? 'https' : 'http'}://${headers.host}`;
 }

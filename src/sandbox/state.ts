@@ -35,7 +35,7 @@ const keySchema = z.strictObject({
   id: z.string(),
   /** SubjectPublicKeyInfo DER, base64. */
   spki: z.string(),
-  /** AppleItemID of its app; null: the key is for all apps of the account. */
+  /** AppleItemID of the key's app; null if the key is for all apps of the account. */
   appId: z.string().nullable(),
 });
 const domainSchema = z.strictObject({
@@ -55,7 +55,7 @@ const packageSchema = z.strictObject({
   url: z.string(),
   /** Random content of the file `signature`, base64. */
   signature: z.string(),
-  /** False: the version exists, but its package has not been created. */
+  /** False if the version exists, but its package has not been created. */
   isMade: z.boolean().default(true),
   /** Changes of the App Store version. */
   changes,
@@ -73,7 +73,10 @@ const stateSchema = z.strictObject({
   device: z.strictObject({
     /** Each entry is a key id, a space and a nonce in upper case. */
     nonces: z.array(z.string()),
-    /** Apps that this device installed. An install from a link is followed by one restore, whose token has the same `dtype`. */
+    /**
+     * Apps that this device installed. After an install from a link, the device sends one restore, whose token has the
+     * same `dtype`.
+     */
     installs: z.array(
       z.strictObject({ appId: z.string(), dtypeOfRestore: z.enum(['download', 'redownload']).nullable() }),
     ),
@@ -86,12 +89,12 @@ export type DistributionKey = z.infer<typeof keySchema>;
 export type Package = z.infer<typeof packageSchema>;
 export type SandboxState = z.infer<typeof stateSchema>;
 
-/** The state, and the only way to change it. */
+/** The state, and the only function that changes it. */
 export interface SandboxStore {
   /** The current state; read-only. */
   readonly state: SandboxState;
   /**
-   * Runs `act` on a copy, writes the copy to disk, then makes it current, all in one tick. If `act` throws, nothing
+   * Runs `act` on a copy, writes the copy to disk, and makes it current, all in one tick. If `act` throws, nothing
    * changes. Throws `state_invalid` if the file cannot be written.
    */
   change<T>(act: (draft: SandboxState) => T): T;
@@ -131,7 +134,7 @@ function readState(file: string): SandboxState | undefined {
   try {
     return stateSchema.parse(JSON.parse(text));
   } catch {
-    // No cause: messages from zod and JSON.parse can quote the file, which holds private keys.
+    // The cause is not kept, because messages from zod and JSON.parse can quote the file, which contains private keys.
     throw new WebdistError('state_invalid', `The file ${file} is not a state file of this version of the sandbox.`, {
       hint: 'Delete it to start with a new account.',
     });
@@ -154,5 +157,5 @@ function writeState(file: string, state: SandboxState): void {
   }
 }
 
-/** The state of a device that has seen no token and installed no app. */
+/** Returns the state of a device that has received no token and installed no app. */
 export const newDeviceState = (): SandboxState['device'] => ({ nonces: [], installs: [] });

@@ -1,5 +1,5 @@
 /**
- * The simulated App Store Connect API: every path and method it offers, and the order in which a request is refused
+ * The simulated App Store Connect API: its paths and methods, and the order of the checks that can refuse a request
  * (docs/apple-facts.md §4).
  */
 
@@ -16,7 +16,7 @@ import { addPackage, refuseVersionRemoval, updateApp, updateVersion } from './pa
 import { listRules, pageRules, type QueryRules, readQuery, resourceRules } from './query.ts';
 import { type Relationship, type ResourceType, resourceTypes, type TypeName } from './resource-types.ts';
 
-/** Without rules for its query, a path accepts every parameter. */
+/** A path without rules for its query accepts every parameter. */
 type Route = readonly [
   method: string,
   path: string,
@@ -40,7 +40,7 @@ const routes: readonly Route[] = [
   ...(Object.entries(resourceTypes) as [TypeName, ResourceType][]).flatMap(([type, row]) => readsOf(type, row)),
 ];
 
-/** Reading one resource of a type, all of them, and what they are related to. */
+/** The routes that read one resource of a type, all of them, and their relationships. */
 function readsOf(type: TypeName, { isListed, relationships, empty }: ResourceType): Route[] {
   const one: Route = ['GET', `/v1/${type}/{id}`, resourceRules(type), (call) => single(call, named(call, type))];
   const all: Route = ['GET', `/v1/${type}`, listRules(type, true), (call) => list(call, entitiesOf(call, type))];
@@ -54,7 +54,7 @@ function readsOf(type: TypeName, { isListed, relationships, empty }: ResourceTyp
   ];
 }
 
-/** A relationship to resources that this sandbox does not have. */
+/** The route of a relationship to resources that this sandbox does not have. */
 function emptyReads(type: TypeName, name: string, answer: (call: Call, what: string) => AppleAnswer): Route[] {
   const read = existing(type, (call) => answer(call, name));
   return [
@@ -103,7 +103,7 @@ export type AppleRequest = {
   readonly nowMs: number;
 };
 
-/** The header that reports what Apple accepts although its documentation demands otherwise. */
+/** The header with warnings about requests that Apple accepts although its documentation requires something else. */
 export const WARNING_HEADER = 'x-sandbox-warning';
 
 /** What `answerApple` needs. */
@@ -113,12 +113,12 @@ export type AppleDeps = {
   readonly limit: ReturnType<typeof openHourlyLimit>;
 };
 
-/** An answer, with the rest of the caller's hourly limit once the caller is known. */
+/** An answer, with the rest of the caller's hourly limit if the caller is known. */
 export type MeteredAnswer = AppleAnswer & { readonly allowance?: Allowance | undefined };
 
 /**
- * Answers one request. Refusals are answers, checked in this order: 401, 403, 429, 404, 405, 406, 415, then those of the
- * path itself. Throws only when the sandbox itself fails.
+ * Answers one request. Refusals are answers, in this order: 401, 403, 429, 404, 405, 406, 415, then those of the path
+ * itself. Throws only if the sandbox itself fails.
  */
 export async function answerApple(request: AppleRequest, { limit, ...deps }: AppleDeps): Promise<MeteredAnswer> {
   let allowance: Allowance | undefined;

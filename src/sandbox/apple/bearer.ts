@@ -1,6 +1,6 @@
 /**
- * Authorization at the simulated App Store Connect: the check of the bearer JWT (docs/apple-facts.md §4.1, §7) and the
- * hourly limit of each API key (§4.10).
+ * Authorization at the simulated App Store Connect: checks the bearer JWT (docs/apple-facts.md §4.1, §7) and the hourly
+ * limit of each API key (§4.10).
  */
 
 import { createPublicKey } from 'node:crypto';
@@ -9,7 +9,7 @@ import { z } from 'zod';
 import type { ApiKey } from '../state.ts';
 import { AppleRefusal } from './json-api.ts';
 
-/** Longest `exp - iat` that Apple accepts. */
+/** The longest `exp - iat` that Apple accepts. */
 const MAX_LIFETIME_SECONDS = 20 * 60;
 
 const AUDIENCE = 'appstoreconnect-v1';
@@ -38,8 +38,9 @@ export type BearerCheck = {
 };
 
 /**
- * Returns the API key that signed the JWT, and a warning about what Apple accepts against its documentation. Throws 401 `NOT_AUTHORIZED` with the reason in `detail`, or 403
- * `FORBIDDEN_ERROR` for a scoped JWT that does not cover the request.
+ * Returns the API key that signed the JWT, and a warning if Apple accepts the JWT although its documentation excludes
+ * it. Throws 401 `NOT_AUTHORIZED` with the reason in `detail`, or 403 `FORBIDDEN_ERROR` for a scoped JWT that does not
+ * cover the request.
  */
 export async function checkBearer(check: BearerCheck, apiKeys: readonly ApiKey[]) {
   const jwt = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(check.authorization ?? '')?.[1];
@@ -52,14 +53,14 @@ export async function checkBearer(check: BearerCheck, apiKeys: readonly ApiKey[]
   if (claims.exp <= iat) throw unauthorized('exp is not after iat');
   if (claims.exp - iat > MAX_LIFETIME_SECONDS)
     throw unauthorized(`exp - ${claims.iat === undefined ? 'now' : 'iat'} is more than 20 minutes`);
-  // A client that rounds to whole seconds is up to one second ahead.
+  // The clock of a client that rounds to whole seconds is up to one second ahead.
   if (iat > Math.ceil(nowSeconds)) throw unauthorized('iat is in the future');
   if (claims.scope && !claims.scope.some((entry) => covers(entry, check)))
     throw new AppleRefusal(403, 'FORBIDDEN_ERROR', 'No entry of the token’s scope matches this request.');
   return { key, warning: warningOf(claims) };
 }
 
-/** What widely used clients send and Apple accepts, although its documentation describes something else (§4.1). */
+/** Finds deviations from Apple's documentation that widely used clients send and Apple accepts (§4.1). */
 function warningOf({ iat, exp, aud }: z.output<typeof claimsSchema>): string | undefined {
   const unusual = [
     iat === undefined && 'no iat',
@@ -114,7 +115,7 @@ const unauthorized = (reason: string) =>
       `Simulated App Store Connect: ${reason}.`,
   );
 
-/** Apple ignores these parameters, and the order of the others, when it compares a scope entry with a request. */
+/** When Apple compares a scope entry with a request, it ignores these parameters, and the order of the others. */
 const ignoredInScope = ['limit', 'cursor', 'sort'];
 
 function covers(entry: string, check: BearerCheck): boolean {
@@ -138,7 +139,7 @@ export type Allowance = { readonly limit: number; readonly remaining: number };
 export function openHourlyLimit(limit: number, now: () => number) {
   const taken = new Map<string, number[]>();
   return {
-    /** Counts one request. Throws 429 `RATE_LIMIT_EXCEEDED`, which does not count. */
+    /** Counts one request. Throws 429 `RATE_LIMIT_EXCEEDED`. Such a refusal does not count. */
     take(keyId: string): Allowance {
       const since = now() - 60 * 60 * 1000;
       const times = (taken.get(keyId) ?? []).filter((time) => time > since);

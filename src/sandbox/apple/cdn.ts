@@ -1,6 +1,6 @@
 /**
- * The file server of the simulated App Store Connect: package files at URLs that need no credential and expire
- * (docs/apple-facts.md §5.2), with range requests, and as slow as a test needs.
+ * The file server of the simulated App Store Connect. It serves package files at URLs that need no credential and
+ * expire (docs/apple-facts.md §5.2), supports range requests, and can be slowed down for tests.
  */
 
 import { createHmac, randomBytes } from 'node:crypto';
@@ -13,14 +13,14 @@ import { archiveOf, filesOf, idOf, nextPackage } from './packages.ts';
 
 const PART_BYTES = 16_384;
 
-/** The signed file URLs of one sandbox, and how fast files are sent. */
+/** The signed file URLs of one sandbox, and the speed at which files are sent. */
 export interface Cdn {
   bytesPerSecond: number;
-  /** The path of a file, valid until `endsAtMs` (milliseconds since 1970). */
+  /** Returns the path of a file, valid until `endsAtMs` (milliseconds since 1970). */
   pathOf(kind: string, id: string, endsAtMs: number): string;
   /** Whether a path made by `pathOf`, with this query, is still valid. */
   accepts(kind: string, id: string, given: unknown, nowMs: number): boolean;
-  /** Invalidates every URL handed out so far. */
+  /** Invalidates every URL that was given out so far. */
   endAll(): void;
 }
 
@@ -45,7 +45,10 @@ export function openCdn(): Cdn {
 const query = z.object({ ends: z.string(), key: z.string() });
 const speed = z.strictObject({ bytesPerSecond: z.int().positive().nullable() });
 
-/** `app` is an AppleItemID, by default of the first app. `isMade` false: approved, but its package does not exist yet. */
+/**
+ * `app` is an AppleItemID; default: the first app. With `isMade` false, the version is approved, but its package does
+ * not exist yet.
+ */
 const release = z.strictObject({ app: z.string().optional(), isMade: z.boolean().default(true) });
 
 type Params = { Params: { kind: string; id: string } };

@@ -14,7 +14,9 @@ import {
   USUAL_INCLUDED,
 } from './resource-types.ts';
 
-/** A response with one resource. `path` is that of the request, unless the resource has just been created. */
+/**
+ * Returns a response with one resource. `path` is the path of the request, unless the resource has just been created.
+ */
 export function single(call: Call, entity: Entity, path = call.target): AppleAnswer {
   return {
     status: 200,
@@ -22,25 +24,28 @@ export function single(call: Call, entity: Entity, path = call.target): AppleAns
   };
 }
 
-/** The response to a `POST` that created the resource. */
+/** Returns the response to a `POST` that created the resource. */
 export function created(call: Call, type: TypeName, id: string): AppleAnswer {
   const path = pathOf({ type, id });
   const { body } = single(call, named({ ...call, id }, type), path);
   return { status: 201, headers: { location: call.origin + path }, body: body ?? {} };
 }
 
-/** The resource with the id in the path. Throws 404. */
+/** Returns the resource with the id in the path. Throws 404. */
 export const named = (call: Call, type: TypeName): Entity =>
   entitiesOf(call, type).find(({ id }) => id === call.id) ?? notFound(call, type);
 
-/** A response with one page of these resources, filtered and sorted. Throws 400 for a bad cursor. */
+/** Returns a response with one page of these resources, filtered and sorted. Throws 400 for a bad cursor. */
 export function list(call: Call, entities: readonly Entity[]): AppleAnswer {
   const { items, ...rest } = pageOf(call, select(call.query, entities));
   const data = items.map((entity) => resourceOf(call, entity));
   return { status: 200, body: { data, ...included(call, items), ...rest } };
 }
 
-/** The response of `/v1/TYPE/{id}/relationships/NAME`. Throws 404 if the one resource that it would name does not exist. */
+/**
+ * Returns the response of `/v1/TYPE/{id}/relationships/NAME`. Throws 404 if it would name one resource and that does
+ * not exist.
+ */
 export function linkage(call: Call, entity: Entity, name: string, { isMany }: Relationship): AppleAnswer {
   const { links } = linksOf(call, entity, name);
   const found = entity.related(name).map(identifierOf);
@@ -79,7 +84,7 @@ function resourceOf(call: Call, entity: Entity) {
   };
 }
 
-/** All relationships of a type, those without resources here too: clients expect their links. */
+/** Returns all relationships of a type, including those without resources here, because clients expect their links. */
 function relationshipsOf({
   relationships,
   empty,
@@ -92,7 +97,7 @@ function relationshipsOf({
   };
 }
 
-/** Links where there is a path, and identifiers where the request includes the relationship. */
+/** A relationship has links if there is a path for it, and identifiers if the request includes it. */
 function relationshipOf(
   call: Call,
   entity: Entity,

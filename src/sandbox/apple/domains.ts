@@ -10,7 +10,7 @@ const TYPE = 'alternativeDistributionDomains';
 const newDomain = z.strictObject({
   data: z.strictObject({
     type: z.literal(TYPE),
-    /** Absent from Apple's schema, present in its samples. */
+    /** Apple's schema does not have this member, but its samples do. */
     id: z.null().optional(),
     attributes: z.strictObject({ domain: z.string(), referenceName: z.string() }),
   }),
@@ -52,7 +52,7 @@ const refusal = (
   detail: string,
 ) => new AppleRefusal(409, code, detail, { pointer: `/data/attributes/${name}` });
 
-/** At least two labels, in A-label form. An IP address is refused: the last label must not be a number. */
+/** Matches at least two labels, in A-label form. The last label must not be a number, which refuses IP addresses. */
 function isDomain(text: string): boolean {
   const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
   return text.length <= 253 && new RegExp(`^(?:${label}\\.)+(?![0-9]+$)${label}$`).test(text);

@@ -1,4 +1,4 @@
-/** The resources that a team of the simulated account has, as the table in `resource-types.ts` names them. */
+/** The resources of a team of the simulated account, with the names in the table of `resource-types.ts`. */
 
 import { createHash, createPublicKey } from 'node:crypto';
 import { publicKeyPem } from '../../jws.ts';
@@ -7,22 +7,22 @@ import type { Call } from './json-api.ts';
 import { archiveOf, type FileKind, filesOf, idOf, type PackagedFile } from './packages.ts';
 import type { TypeName } from './resource-types.ts';
 
-/** One resource. Attributes are computed on demand: a checksum needs the bytes of a file. */
+/** One resource. Attributes are computed on demand, because a checksum needs the bytes of a file. */
 export type Entity = {
   readonly type: TypeName;
   readonly id: string;
   readonly attributes: () => Readonly<Record<string, unknown>>;
-  /** The resources of a relationship; none for an unknown name. */
+  /** Returns the resources of a relationship; none for an unknown name. */
   readonly related: (name: string) => readonly Entity[];
 };
 
-/** What resources are made from. Only those of the caller's team exist for the caller. */
+/** The source of the resources. To a caller, only those of its team exist. */
 type World = Pick<Call, 'store' | 'team' | 'origin' | 'nowMs' | 'cdn'>;
 
 /** Download URLs expire after an hour, or on `DELETE /_sandbox/cdn`. */
 const URL_LIFETIME_MS = 60 * 60 * 1000;
 
-/** Every resource of a type that the team has, oldest first. */
+/** Returns all resources of a type that the team has, oldest first. */
 export const entitiesOf = (world: World, type: TypeName): Entity[] => sources[type](world);
 
 const sources: Readonly<Record<TypeName, (world: World) => Entity[]>> = {
@@ -45,7 +45,7 @@ const sources: Readonly<Record<TypeName, (world: World) => Entity[]>> = {
 
 const appsOf = ({ store, team }: World) => store.state.apps.filter((app) => app.team === team);
 
-/** Packages stand for App Store versions too; one that is not made is a version without a package. */
+/** A stored package is also an App Store version. If it is not made, it is a version without a package. */
 const versionsOf = (world: World) =>
   world.store.state.packages.filter(({ appleItemId }) => appsOf(world).some(({ id }) => id === appleItemId));
 const madeOf = (world: World) => versionsOf(world).filter(({ isMade }) => isMade);

@@ -1,4 +1,4 @@
-/** What all of Apple's answers have in common: error bodies, and how a request's body is read (docs/apple-facts.md §4.9). */
+/** Shared by all of Apple's answers: error bodies, and the reading of request bodies (docs/apple-facts.md §4.9). */
 
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
@@ -60,8 +60,8 @@ type AppleCode = keyof typeof titles;
 type Source = { readonly pointer: string } | { readonly parameter: string };
 
 /**
- * A refusal by the simulated Apple; thrown by handlers, converted to a response in one place. Not a `WebdistError`: it is
- * part of the simulation, not a failure of webdist.
+ * A refusal by the simulated Apple. Handlers throw it, and one place converts it to a response. It is not a
+ * `WebdistError`, because it is part of the simulation and not a failure of webdist.
  */
 export class AppleRefusal extends Error {
   readonly status: number;
@@ -76,7 +76,10 @@ export class AppleRefusal extends Error {
   }
 }
 
-/** A response with Apple's error body (docs/apple-facts.md §4.9); `code` may be one that this sandbox never returns itself. */
+/**
+ * Returns a response with Apple's error body (docs/apple-facts.md §4.9). `code` may be one that this sandbox never
+ * returns itself.
+ */
 export function errorAnswer(status: number, code: string, detail: string, source?: Source): AppleAnswer {
   const title = Object.hasOwn(titles, code) ? titles[code as AppleCode] : 'The request could not be processed.';
   const error = { id: randomUUID(), status: String(status), code, title, detail, ...(source && { source }) };
@@ -98,7 +101,7 @@ export function readEntity<T>(text: string, schema: z.ZodType<T>): T {
   });
 }
 
-/** The JSON pointer to the first problem (RFC 6901 §3, §4); an unknown member is named itself. */
+/** Returns the JSON pointer to the first problem (RFC 6901 §3, §4). For an unknown member, it points to the member. */
 function pointerTo({ issues: [issue] }: z.ZodError): string {
   const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
   const tokens = [...(issue?.path ?? []), ...unknown].map(String);

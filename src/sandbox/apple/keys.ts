@@ -1,6 +1,6 @@
 /**
- * Alternative distribution keys of the simulated account (docs/apple-facts.md §4.4). Where Apple's behaviour is unknown,
- * the simulation is strict; the assumptions are named below.
+ * Alternative distribution keys of the simulated account (docs/apple-facts.md §4.4). Where Apple's behaviour is
+ * unknown, the simulation is strict, and a comment states the assumption.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -13,13 +13,13 @@ import { type AppleAnswer, AppleRefusal, type Call, readEntity } from './json-ap
 
 const TYPE = 'alternativeDistributionKeys';
 
-/** The code that refuses a second key for an app (an assumption: Apple may instead replace the first). */
+/** The code that refuses a second key for an app. This is an assumption; Apple may instead replace the first key. */
 const SECOND_APP_KEY = 'ENTITY_ERROR.RELATIONSHIP.INVALID';
 
 const newKey = z.strictObject({
   data: z.strictObject({
     type: z.literal(TYPE),
-    /** Absent from Apple's schema, present in its samples. */
+    /** Apple's schema does not have this member, but its samples do. */
     id: z.null().optional(),
     attributes: z.strictObject({ publicKey: z.string() }),
     relationships: z

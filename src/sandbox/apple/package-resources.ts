@@ -1,5 +1,5 @@
 /**
- * What clients can change about apps, App Store versions and packages of the simulated account (docs/apple-facts.md §5.1,
+ * The requests that change apps, App Store versions and packages of the simulated account (docs/apple-facts.md §5.1,
  * §5.2).
  */
 
@@ -22,7 +22,9 @@ const newPackage = z.strictObject({
   }),
 });
 
-/** `POST /v1/alternativeDistributionPackages`: exactly one for each version. Throws 400, 409 and 422. */
+/**
+ * `POST /v1/alternativeDistributionPackages`: creates a package; each version has exactly one. Throws 400, 409 and 422.
+ */
 export function addPackage(call: Call): AppleAnswer {
   const { id } = readEntity(call.body, newPackage).data.relationships.appStoreVersion.data;
   const refusal = (why: string) =>
@@ -115,7 +117,10 @@ export function updateVersion(call: Call): AppleAnswer {
   return single(call, named(call, 'appStoreVersions'));
 }
 
-/** `DELETE /v1/appStoreVersions/{id}`: every version here has been approved, and such a version stays. Throws 409. */
+/**
+ * `DELETE /v1/appStoreVersions/{id}`: always refuses, because every version here is approved, and an approved version
+ * cannot be deleted. Throws 409.
+ */
 export function refuseVersionRemoval(call: Call): never {
   throw new AppleRefusal(409, 'ENTITY_ERROR', `The App Store version '${call.id}' has been approved.`);
 }
@@ -127,5 +132,5 @@ function versionNamed({ team }: Call, { apps, packages }: SandboxState, id: stri
 
 function refuseOtherId(call: Call, id: string): void {
   if (id !== call.id)
-    throw new AppleRefusal(409, 'ENTITY_ERROR', `The id '${id}' is not that of the path.`, { pointer: '/data/id' });
+    throw new AppleRefusal(409, 'ENTITY_ERROR', `The id '${id}' is not the id in the path.`, { pointer: '/data/id' });
 }

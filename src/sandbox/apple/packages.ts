@@ -1,6 +1,6 @@
 /**
- * The sandbox's packages (docs/apple-facts.md §5.3, §5.4): small but real files with real digests, generated from the
- * state on every request, so that none has to be stored.
+ * The sandbox's packages (docs/apple-facts.md §5.3, §5.4): small but real files with real digests. They are generated
+ * from the state on every request, so that they need not be stored.
  */
 
 import { createHash } from 'node:crypto';
@@ -12,25 +12,25 @@ const CHUNK_BYTES = 65_536;
 const FILE_BYTES = 2 * CHUNK_BYTES + 12_345;
 
 export type FileKind = 'variant' | 'delta';
-/** A file of a package; its bytes are generated on demand. */
+/** A file of a package. Its bytes are generated on demand. */
 export type PackagedFile = {
   readonly kind: FileKind;
   readonly publicId: string;
   readonly path: string;
-  /** The device model that it is for. */
+  /** The device model that the file is for. */
   readonly device: string;
   readonly bytes: () => Buffer;
 };
 
 const devices = ['iPhone14,5', 'iPad14,3'];
 
-/** The UUID of a resource that belongs to a package; always the same for the same input. */
+/** Returns the UUID of a resource that belongs to a package. The same input always gives the same UUID. */
 export function idOf(found: Pick<Package, 'appleItemId' | 'appleVersionId'>, what: string): string {
   const digest = createHash('sha256').update(`${found.appleItemId} ${found.appleVersionId} ${what}`).digest('hex');
   return digest.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-/** A variant for each device model and, if there was an earlier version, a delta from it for each model. */
+/** Returns a variant for each device model, and a delta for each model if there was an earlier version. */
 export function filesOf(found: Package, packages: readonly Package[]): PackagedFile[] {
   const kinds: readonly FileKind[] = packageBefore(found, packages) ? ['variant', 'delta'] : ['variant'];
   return kinds.flatMap((kind) =>
@@ -79,7 +79,7 @@ function manifestOf(found: Package, packages: readonly Package[]) {
   };
 }
 
-/** One file of a package by its path, as a website serves it; undefined if there is none. */
+/** Returns one file of a package by its path on a website; undefined if there is none. */
 export function fileAt(found: Package, packages: readonly Package[], path: string): Buffer | undefined {
   if (path === 'manifest.json') return Buffer.from(JSON.stringify(manifestOf(found, packages), null, 2));
   if (path === 'signature') return Buffer.from(found.signature, 'base64');
@@ -88,18 +88,18 @@ export function fileAt(found: Package, packages: readonly Package[], path: strin
     ?.bytes();
 }
 
-/** `alternative-distribution-package.zip`; the same bytes each time. */
+/** Returns `alternative-distribution-package.zip`, with the same bytes each time. */
 export function archiveOf(found: Package, packages: readonly Package[]): Buffer {
   const entry = (path: string) => fileAt(found, packages, path) ?? Buffer.alloc(0);
   const files = { 'manifest.json': entry('manifest.json'), signature: entry('signature') };
   return Buffer.from(zipSync(files, { mtime: new Date(2026, 0, 1) }));
 }
 
-/** The newest package of an app that exists. */
+/** Returns the newest existing package of an app. */
 export const newestOf = (packages: readonly Package[], appleItemId: string): Package | undefined =>
   packages.findLast((one) => one.appleItemId === appleItemId && one.isMade);
 
-/** The next release of the app. */
+/** Returns the next release of the app. */
 export function nextPackage(found: Package): Package {
   const [major = '1', minor = '0'] = found.shortVersionString.split('.');
   const bundleVersion = Number(found.bundleVersion) + 15;

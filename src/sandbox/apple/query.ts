@@ -13,10 +13,10 @@ const isList = (value: string) => value !== '' && value.split(',').every((member
 const isListOf = (allowed: readonly string[]) => (value: string) =>
   value.split(',').every((member) => allowed.includes(member));
 
-/** Parameters of a page: a whole number up to 200, and the opaque place where it begins. */
+/** Parameters of a page: its size, a whole number up to 200, and an opaque cursor. */
 export const pageRules: QueryRules = { limit: isLimitUpTo(200), cursor: isList };
 
-/** Parameters of every response that holds resources of this type: `fields`, `include` and `limit[…]`. */
+/** Parameters of every response with resources of this type: `fields`, `include` and `limit[…]`. */
 export function resourceRules(type: TypeName): QueryRules {
   const row = resourceTypes[type];
   const included = Object.entries(row.relationships).filter(([, { isIncludable }]) => isIncludable);
@@ -24,7 +24,7 @@ export function resourceRules(type: TypeName): QueryRules {
   const many = [...included.filter(([, { isMany }]) => isMany).map(([name]) => name), ...(row.empty?.many ?? [])];
   const types = new Set([type, ...included.map(([, relationship]) => relationship.type)]);
   return {
-    // A field of a type without resources here selects nothing, so its name does not matter.
+    // `fields` of a type without resources here selects nothing, so any name is accepted.
     ...Object.fromEntries((row.empty?.types ?? []).map((name) => [`fields[${name}]`, isList])),
     ...Object.fromEntries([...types].map((name) => [`fields[${name}]`, isListOf(fieldsOf(resourceTypes[name]))])),
     ...Object.fromEntries(many.map((name) => [`limit[${name}]`, isLimitUpTo(MAX_INCLUDED)])),
@@ -76,7 +76,7 @@ export function readQuery(parameters: URLSearchParams, rules: QueryRules): Query
   return query;
 }
 
-/** The resources that `filter[…]` and `exists[…]` select, in the order of `sort`. */
+/** Returns the resources that `filter[…]` and `exists[…]` select, in the order of `sort`. */
 export function select(query: Query, entities: readonly Entity[]): Entity[] {
   let selected = [...entities];
   for (const [parameter, value] of query) {
@@ -98,7 +98,10 @@ export function select(query: Query, entities: readonly Entity[]): Entity[] {
   });
 }
 
-/** The values that a filter compares: an attribute, `id`, the ids of a relationship, or attributes behind one. */
+/**
+ * Returns the values that a filter compares: an attribute, `id`, the ids of a relationship, or attributes of related
+ * resources.
+ */
 function valuesOf(entity: Entity, name: string): string[] {
   const [first = '', behind] = name.split('.');
   if (behind !== undefined) return entity.related(first).map((one) => textOf(one, behind));

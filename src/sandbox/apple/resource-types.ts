@@ -30,14 +30,17 @@ export type ResourceType = {
   readonly empty?: {
     readonly one: readonly string[];
     readonly many: readonly string[];
-    /** `fields` accepts these, `include` does not. */
+    /** Names that `fields` accepts, but `include` does not. */
     readonly unlisted: readonly string[];
     /** The types that the relationships above lead to. */
     readonly types: readonly string[];
   };
   /** `/v1/TYPE` lists all. */
   readonly isListed?: true;
-  /** For each `filter[…]`, the values that it accepts; undefined: any. A name with a dot is an attribute of a relationship. */
+  /**
+   * The values that each `filter[…]` accepts; undefined means any value. A name with a dot is an attribute of a
+   * relationship.
+   */
   readonly filters?: Readonly<Record<string, readonly string[] | undefined>>;
   /** The relationships that `exists[…]` accepts. */
   readonly exists?: readonly string[];
@@ -45,7 +48,7 @@ export type ResourceType = {
   readonly sort?: readonly string[];
 };
 
-/** The longest `limit[…]` of an included relationship, and the usual one. */
+/** The largest `limit[…]` of an included relationship, and the default. */
 export const MAX_INCLUDED = 50;
 export const USUAL_INCLUDED = 10;
 

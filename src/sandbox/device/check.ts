@@ -1,13 +1,13 @@
-/** One check of the simulated device, and how a table of checks is run. */
+/** The type of a check of the simulated device, and the function that runs a table of checks. */
 
-/** The result of a check. A warning is ok: a device would install, but the operator should look into it. */
+/** The result of a check. A warning is ok: a device would install, but the operator should examine it. */
 export type Outcome = { readonly ok: boolean; readonly detail: string; readonly warning?: true };
-/** `line` is that in the rejection checklist (docs/apple-facts.md §10). */
+/** `line` is the line of the rejection checklist (docs/apple-facts.md §10). */
 export type CheckResult = { readonly name: string; readonly line: number } & Outcome;
 
 /**
- * Name, line in the rejection checklist (docs/apple-facts.md §10), and the check. A check returns undefined, and is left
- * out of the verdict, if its input is missing; another check reports that.
+ * Name, line in the rejection checklist (docs/apple-facts.md §10), and the check. If the input of a check is missing,
+ * it returns undefined and does not appear in the verdict; another check reports the missing input.
  */
 export type DeviceCheck<Input> = readonly [name: string, line: number, run: (input: Input) => Outcome | undefined];
 
@@ -23,7 +23,7 @@ export function runChecks<Input>(checks: readonly DeviceCheck<Input>[], input: I
   });
 }
 
-/** A value from outside, shortened for a `detail`; `nothing` if it is absent. */
+/** Formats a value from outside for a `detail`, shortened; returns `nothing` if it is absent. */
 export function quoted(value: unknown): string {
   if (value === undefined) return 'nothing';
   const text = JSON.stringify(value);

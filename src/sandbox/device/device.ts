@@ -1,7 +1,7 @@
 /**
- * The simulated device as a user drives it: install from a link, update, delete and reinstall, restore from a backup
- * (docs/apple-facts.md §2, §3, §5.4, §10). It fetches everything over HTTP, as a device does; `judge.ts` judges links and
- * install tokens. Written from those facts alone.
+ * The simulated device, with the actions of its user: install from a link, update, delete and reinstall, restore from a
+ * backup (docs/apple-facts.md §2, §3, §5.4, §10). Like a device, it fetches everything over HTTP. `judge.ts` judges
+ * links and install tokens. The code is written from those facts alone.
  */
 
 import { type DeviceProfile, fetchPackage } from './fetch-package.ts';
@@ -11,7 +11,7 @@ import { type AppIds, openSession, type RestoreEntry } from './session.ts';
 import { openWebsiteClient } from './website-client.ts';
 
 export type DeviceOptions = {
-  /** URL at which the website is reachable from here; every request for the website's host goes there. */
+  /** URL at which the website can be reached from here. Every request for the website's host is sent to it. */
   readonly website: string;
   /** The website's domain. */
   readonly domain: string;
@@ -32,8 +32,8 @@ const defaultProfile: DeviceProfile = {
 };
 
 /**
- * Opens a device without apps. Run the journeys of one device one after the other: each returns its steps, and a refusal is
- * a result, not an error.
+ * Opens a device without apps. Do not run two journeys of one device at the same time. Each returns its steps. A
+ * refusal is a result, not an error.
  */
 export function openDevice(options: DeviceOptions) {
   const profile = { ...defaultProfile, ...options.profile };
@@ -92,7 +92,7 @@ export function openDevice(options: DeviceOptions) {
   };
 
   return {
-    /** A tap on a link. As on a device, the linked package determines the app and the version to request. */
+    /** Taps a link. As on a device, the linked package determines the app and the version to request. */
     install: (installUrl: string, pageUrl = `https://${options.domain}/`) =>
       record(async (journey) => {
         const parameters = parametersOf(installUrl);
@@ -143,7 +143,7 @@ export function openDevice(options: DeviceOptions) {
       }),
     /** Deletes an app from the device. */
     remove: (appleItemId: string) => installed.delete(appleItemId),
-    /** Restores a backup: every app that was installed is requested again. */
+    /** Restores a backup by requesting every installed app again. */
     restoreFromBackup: () =>
       record(async (journey) => {
         const backup = [...installed.values()];
@@ -171,7 +171,7 @@ function parametersOf(installUrl: string): ReadonlyMap<string, string> {
   return new Map(pairs.map(([name = '', value = '']) => [name, decoded(value)]));
 }
 
-/** Invalid percent-encoding is left as it is: the check `link-query` refuses it. */
+/** Invalid percent-encoding is left unchanged; the check `link-query` refuses it. */
 function decoded(value: string): string {
   try {
     return decodeURIComponent(value);

@@ -1,6 +1,6 @@
 /**
- * Fetches and checks a package as the simulated device needs it: manifest, signature, the variant for this device, and the
- * digest of every chunk (docs/apple-facts.md §5.3, §5.4, §10 lines 32 and 33).
+ * Fetches and checks the parts of a package that the simulated device needs: manifest, signature, the variant for this
+ * device, and the digest of every chunk (docs/apple-facts.md §5.3, §5.4, §10 lines 32 and 33).
  */
 
 import { createHash } from 'node:crypto';

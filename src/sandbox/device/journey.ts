@@ -3,7 +3,7 @@
 /** One step; `line` is the line of the rejection checklist (docs/apple-facts.md §10) if it was refused. */
 type Step = { readonly name: string; readonly ok: boolean; readonly detail: string; readonly line?: number };
 
-/** An install token that was accepted on the way. */
+/** An install token that was accepted in this step. */
 export type AcceptedToken = {
   readonly place: 'link' | 'restore' | 'update';
   readonly dtype: string;
@@ -38,7 +38,7 @@ export type Recorder = {
   step(name: string, run: () => Promise<string>): Promise<undefined>;
 };
 
-/** Runs a journey and returns its steps. Throws only what is not a refusal. */
+/** Runs a journey, and returns its steps. Throws only errors that are not refusals. */
 export async function record(run: (journey: Recorder) => Promise<void>): Promise<Journey> {
   const steps: Step[] = [];
   const tokens: AcceptedToken[] = [];

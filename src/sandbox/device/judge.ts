@@ -1,6 +1,6 @@
 /**
- * The simulated device's verdict on an install link or on a token alone, and what it remembers of both. It compares them
- * with the account in the simulated App Store Connect and with its own clock, to which faults do not apply.
+ * The simulated device's verdict on an install link or on a token alone, and its memory of them. It compares them with
+ * the account in the simulated App Store Connect and with its own clock, which faults do not change.
  */
 
 import { z } from 'zod';
@@ -12,8 +12,8 @@ import { linkChecks, linkedToken, readLink } from './link-checks.ts';
 import { historyCheck, knownFor, nonceRecord } from './token.ts';
 
 /**
- * A link and the URL of the page on which it is tapped (the top frame), or a token alone, as in a restore. All plain
- * strings with any content.
+ * A link and the URL of the page on which it is tapped (the top frame), or a token alone, as in a restore. The strings
+ * may have any content.
  */
 export const judgeRequestSchema = z.union([
   z.strictObject({ installUrl: z.string(), pageUrl: z.string() }),
@@ -21,11 +21,11 @@ export const judgeRequestSchema = z.union([
 ]);
 export type JudgeRequest = z.infer<typeof judgeRequestSchema>;
 
-/** `accepted` is false exactly when a check is not ok; a warning is ok. */
+/** `accepted` is false if and only if a check is not ok. A warning is ok. */
 export type Verdict = { readonly accepted: boolean; readonly checks: readonly CheckResult[] };
 
 /**
- * Judges a request; the checks are in the order of the checklist. Remembers the nonce of every token whose signature
+ * Judges a request. The checks are in the order of the checklist. Remembers the nonce of every token whose signature
  * verifies, accepted or not, and the app once a request is accepted. Throws `state_invalid` if it cannot store them.
  */
 export function judge(request: JudgeRequest, store: SandboxStore, nowMs: number): Verdict {
@@ -51,7 +51,7 @@ function resultOf({ name, line, result, detail }: TokenCheck): CheckResult {
   return { name, line, ...outcome };
 }
 
-/** `appId`: the app that is installed now; undefined if the token was refused. */
+/** `appId` is the app that is now installed; undefined if the token was refused. */
 function remember(
   { header, claims }: TokenVerdict,
   appId: string | undefined,

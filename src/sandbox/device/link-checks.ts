@@ -20,7 +20,7 @@ export type ReadLink = {
   readonly state: SandboxState;
 };
 
-/** Parses a link. Never throws; what cannot be read is undefined. */
+/** Parses a link. Never throws. A part that cannot be read is undefined. */
 export function readLink(installUrl: string, pageUrl: string, state: SandboxState): ReadLink {
   const url = /\s/.test(installUrl) ? undefined : (URL.parse(installUrl) ?? undefined);
   const parameters = url && readParameters(url.search.slice(1));
@@ -30,11 +30,11 @@ export function readLink(installUrl: string, pageUrl: string, state: SandboxStat
   return { url, parameters, packageUrl, page, linked, team: page && domainOver(page.host, state)?.team, state };
 }
 
-/** The registered domain that covers a host (docs/apple-facts.md §2.3). */
+/** Returns the registered domain that covers a host (docs/apple-facts.md §2.3). */
 const domainOver = (host: string, { domains }: SandboxState) =>
   domains.find(({ domain }) => host === domain || host.endsWith(`.${domain}`));
 
-/** A website may serve the newest package at one URL, or each version at a URL of its own below that. */
+/** A website may serve the newest package at one URL, or each version at its own URL below that. */
 function packageAt(address: string, { packages }: SandboxState): Package | undefined {
   return (
     packages.findLast(({ url, isMade }) => isMade && (url === address || `${url}/current` === address)) ??
@@ -42,7 +42,7 @@ function packageAt(address: string, { packages }: SandboxState): Package | undef
   );
 }
 
-/** The token in the link, if there is exactly one. */
+/** Returns the token in the link, if there is exactly one. */
 export const linkedToken = ({ parameters }: ReadLink): string | undefined =>
   only(parameters, 'installVerificationToken') || undefined;
 
@@ -65,9 +65,9 @@ function only(parameters: ReadLink['parameters'], name: string): string | undefi
   return values.length === 1 ? values[0] : undefined;
 }
 
-/** An absolute https URL on the default port, without credentials; otherwise undefined. */
+/** Parses an absolute https URL on the default port, without credentials; returns undefined for anything else. */
 function readHttpsUrl(text: string | undefined): URL | undefined {
-  // As Foundation reads it, the host is what is written (docs/apple-facts.md §2.7).
+  // Like Foundation, uses the host exactly as written (docs/apple-facts.md §2.7).
   if (!text || !/^https:\/\/[a-z0-9.-]+(:\d+)?([/?#][^\s\\]*)?$/i.test(text)) return undefined;
   const url = URL.parse(text);
   return url && url.port === '' && url.username === '' && url.password === '' ? url : undefined;

@@ -65,7 +65,7 @@ export function openSession(site: WebsiteClient, { platform, osVersion }: Device
   };
 
   return {
-    /** The token exchange of RFC 8693 as iOS sends it (docs/apple-facts.md §3.5). */
+    /** Exchanges a token as iOS does, by RFC 8693 (docs/apple-facts.md §3.5). */
     exchange: (subjectToken: string) =>
       fetchTokens({
         grant_type: EXCHANGE,
@@ -73,7 +73,7 @@ export function openSession(site: WebsiteClient, { platform, osVersion }: Device
         subject_token: subjectToken,
         subject_token_type: ACCESS_TOKEN,
       }),
-    /** Sends a restore or updates request; refreshes the access token once if it is refused. */
+    /** Sends a restore or updates request. If the access token is refused, refreshes it once. */
     async request(kind: 'restore' | 'updates', apps: readonly AppIds[], url: string) {
       const send = () => {
         const headers = accessToken ? { authorization: `Bearer ${accessToken}` } : {};

@@ -1,4 +1,4 @@
-/** What the simulated device compares an install verification token with, and what it remembers of tokens. */
+/** The facts that the simulated device compares an install verification token with, and its memory of tokens. */
 
 import { createPublicKey } from 'node:crypto';
 import type { JsonObject, Known, KnownApp, KnownKey } from '../../install-token/verify/checks.ts';
@@ -6,7 +6,7 @@ import { parseJws } from '../../install-token/verify/shape.ts';
 import type { Package, SandboxState } from '../state.ts';
 import { type CheckResult, pass, warn } from './check.ts';
 
-/** The package that a link names and the team that has registered the page's domain, as far as they are known. */
+/** The package that a link names, and the team that has registered the page's domain, if they are known. */
 export type LinkFacts = { readonly linked: Package | undefined; readonly team: string | undefined };
 
 /**
@@ -44,7 +44,10 @@ export const nonceRecord = (kid: unknown, nonce: string): string => `${String(ki
 
 const HISTORY = { name: 'dtype history', line: 20 };
 
-/** Whether `dtype` agrees with what this device did before (docs/apple-facts.md §10 line 20): at most a warning. */
+/**
+ * Whether `dtype` agrees with the history of this device (docs/apple-facts.md §10 line 20). A disagreement is only a
+ * warning.
+ */
 export function historyCheck(
   { dtype }: JsonObject,
   appleItemId: string,

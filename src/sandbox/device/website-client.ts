@@ -1,6 +1,6 @@
 /**
- * The website as the simulated device reaches it: its configuration, its licence server and its files
- * (docs/apple-facts.md §3.1, §3.4).
+ * The simulated device's client of a website: its configuration, its licence server and its files (docs/apple-facts.md
+ * §3.1, §3.4).
  */
 
 import { z } from 'zod';
@@ -27,12 +27,12 @@ type WebsiteClientOptions = {
 };
 export type WebsiteClient = ReturnType<typeof openWebsiteClient>;
 
-/** What to report when a request fails: the line of the checklist and the signal. */
+/** The line of the checklist and the signal to report if a request fails. */
 type Blame = { readonly line: number; readonly signal: string };
 
 /** Opens a client of the website `domain`, which is reached at the URL `website`. Its methods throw refusals. */
 export function openWebsiteClient({ website, domain, fetch: send = fetch, licenseSeconds = 60 }: WebsiteClientOptions) {
-  /** Sends a request for a URL of the website to where the website is reached from here. */
+  /** Sends a request for a URL of the website to the address at which the website is reached from here. */
   const request = async (url: string, init: RequestInit, { line, signal }: Blame): Promise<Response> => {
     const { protocol, hostname, pathname, search } = (/\s/.test(url) ? null : URL.parse(url)) ?? {};
     if (protocol !== 'https:') throw refusal(line, 'invalidURL', `${url} is not an absolute https URL`);
@@ -65,9 +65,9 @@ export function openWebsiteClient({ website, domain, fetch: send = fetch, licens
     getJson,
     post,
     postJson,
-    /** The URL of a path on the website. */
+    /** Returns the URL of a path on the website. */
     urlOf: (path: string): string => `https://${domain}${path}`,
-    /** `.well-known/marketplace-kit`, with the overrides for this app if there are any. */
+    /** Fetches `.well-known/marketplace-kit`, and applies the overrides for this app if there are any. */
     async configuration(appleItemId: string): Promise<Configuration> {
       const url = `https://${domain}/.well-known/marketplace-kit`;
       const document = await getJson(url, configurationDocument, { line: 27, signal: 'invalidLicense' });
@@ -88,7 +88,7 @@ export function openWebsiteClient({ website, domain, fetch: send = fetch, licens
         throw refusal(29, 'invalidLicense', `${url} grants no licence for ${appleItemId}`);
       return 'granted (the sandbox’s licence server grants everything; yours needs Apple’s SDK)';
     },
-    /** The app and the version of the package at a URL. */
+    /** Returns the app and the version of the package at a URL. */
     manifestIds: (packageUrl: string) =>
       getJson(`${packageUrl.replace(/\/$/, '')}/manifest.json`, manifestIds, { line: 32, signal: 'invalidManifest' }),
     /** Checks the package URL in an answer (docs/apple-facts.md §2.3 rule 5). */
@@ -104,7 +104,7 @@ export function openWebsiteClient({ website, domain, fetch: send = fetch, licens
 
 const jsonOf = (answer: Response): Promise<unknown> => answer.json().catch(() => undefined);
 
-/** Parses a JSON body; undefined stands for a body that is not JSON. Throws a refusal. */
+/** Parses a JSON body; returns undefined for a body that is not JSON. Throws a refusal. */
 export function parsedAs<T>(schema: z.ZodType<T>, body: unknown, url: string, { line, signal }: Blame): T {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;

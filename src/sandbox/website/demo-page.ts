@@ -1,6 +1,6 @@
 /**
- * The demo page of sandbox mode, at `/`: the install button, and the simulated device that handles the tap. The page calls
- * only its own origin, so the paths of the sandbox that it needs are available here too, under `/_sandbox`.
+ * The demo page of sandbox mode, at `/`: the install button, and the simulated device that handles the tap. The page
+ * calls only its own origin, so the sandbox paths that it needs are also available here, under `/_sandbox`.
  */
 
 import { createHash } from 'node:crypto';
@@ -14,7 +14,7 @@ import { agedInstallUrl } from './aged-install-url.ts';
 
 export type DemoOptions = {
   readonly sandbox: Sandbox;
-  /** The registered domain; the device is given `https://<domain>/` as the page's URL. */
+  /** The registered domain. The device gets `https://<domain>/` as the page's URL. */
   readonly domain: string;
   /** Called after the next version of the app is released; the response waits for it. */
   readonly released: () => Promise<void>;
@@ -23,7 +23,7 @@ export type DemoOptions = {
 const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** A token alone, or a link; optionally the URL of another page, and by how much to age the token. */
+/** A token alone, or a link. Optionally also the URL of another page, and the age to give the token. */
 const tapBody = z.union([
   z.strictObject({ token: z.string() }),
   z.strictObject({
@@ -57,7 +57,7 @@ export function demoPage({ sandbox, domain, released }: DemoOptions): FastifyPlu
         pageUrl: body.pageUrl ?? pageUrl,
       });
     });
-    // A new device has neither the memory nor the cookie of this one.
+    // A new device has neither the memory nor the cookie of the current device.
     app.delete('/_sandbox/device', async (_, reply) => {
       reply.header('set-cookie', 'webdist_device=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax');
       return forward(sandbox, reply, 'DELETE', 'device');
@@ -76,7 +76,7 @@ export function demoPage({ sandbox, domain, released }: DemoOptions): FastifyPlu
 function assets(domain: string): Map<string, { type: string; text: string }> {
   const isSource = import.meta.url.endsWith('.ts');
   const read = (name: string) => readFileSync(new URL(`./demo/${name}`, import.meta.url), 'utf8');
-  // In a checkout, do what the build does: strip types, and import `.js`.
+  // In a checkout, strips types and imports `.js`, as the build does.
   const script = (name: string) =>
     isSource
       ? stripTypeScriptTypes(read(`${name}.ts`)).replace(/(from '\.\/[\w-]+)\.ts'/g, "$1.js'")

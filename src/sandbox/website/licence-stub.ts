@@ -5,7 +5,7 @@
 
 import type { FastifyInstance } from 'fastify';
 
-/** Marks every answer as a stub's. */
+/** Marks every answer as the answer of a stub. */
 const STUB = { 'x-webdist-sandbox': 'stub licence server: grants every request' };
 
 const license = Buffer.from('not a licence: from the stub in the sandbox').toString('base64');

@@ -1,12 +1,12 @@
 /**
- * The parts of a website other than webdist, for the simulated device: packages and a licence server. The sandbox's server
- * provides both; this makes them available under the website's paths.
+ * The parts of a website other than webdist, for the simulated device: packages and a licence server. The sandbox's
+ * server provides both. This plugin makes them available under the website's paths.
  */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Sandbox } from '../sandbox.ts';
 
-/** The path on the sandbox's server for a path of the website; undefined for webdist's own paths. */
+/** Returns the path on the sandbox's server for a path of the website; undefined for webdist's own paths. */
 export function sandboxPath(path: string): string | undefined {
   if (path.startsWith('/adp/')) return path.replace('/adp/', '/_sandbox/packages/');
   if (path.startsWith('/ald/')) return path.replace('/ald/', '/_sandbox/ald/');

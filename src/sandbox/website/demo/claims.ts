@@ -22,7 +22,7 @@ export const purposes: Readonly<Record<string, string>> = {
   typ: 'The type: JWT.',
   iss: 'The distributor: for an app from a website, its own AppleItemID, as a string.',
   iat: 'When the token was issued. Never in the future.',
-  exp: 'When the token expires. The button fetches a new one well before.',
+  exp: 'When the token expires. The button fetches a new token well before that.',
   aud: 'The audience. Always this constant.',
   bid: 'The bundle id of the app to install.',
   dtype:
@@ -33,7 +33,7 @@ export const purposes: Readonly<Record<string, string>> = {
   ccode: 'The country of the install, if a trusted proxy reports it.',
 };
 
-/** A value for people; times also as local time. */
+/** Formats a value for people, and adds the local time to a time. */
 export function displayed(name: string, value: unknown): string {
   if ((name === 'iat' || name === 'exp') && typeof value === 'number')
     return `${value} (${new Date(value * 1000).toLocaleTimeString()})`;

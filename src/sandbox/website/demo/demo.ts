@@ -83,7 +83,7 @@ function tapOf(scenario: string, installUrl: string): Tap {
   return { installUrl: scenario === 'changed' ? changed(installUrl) : installUrl };
 }
 
-/** The link with a different `dtype` and the same signature. */
+/** Returns the link with a different `dtype` and the same signature. */
 function changed(installUrl: string): string {
   const [header, payload = '', signature] = tokenIn(installUrl).split('.');
   const json = atob(payload.replaceAll('-', '+').replaceAll('_', '/'));
@@ -124,7 +124,7 @@ appleDown.addEventListener('change', async () => {
   button.refresh();
 });
 
-/** Read from the server, because a fault outlives a reload of the page. */
+/** Read from the server, because a fault persists when the page is reloaded. */
 async function showReadiness(): Promise<void> {
   const [health, faults] = await Promise.all([fetch('/health/ready'), fetch('/_sandbox/faults').then((a) => a.json())]);
   appleDown.checked = faults.length > 0;

@@ -5,7 +5,7 @@ import { decodeToken, tokenIn } from './claims.ts';
 
 type Checks = Verdict['checks'];
 
-/** A tap as the device sees it: from another page than this one, or with an older token. */
+/** A variation of a tap for the device: from a different page, or with an older token. */
 export type Tap = { readonly installUrl: string; readonly pageUrl?: string; readonly ageSeconds?: number };
 
 const linkChecks = /^(link-|token-present|package-|page-url|registered-domain)/;
@@ -13,10 +13,10 @@ const linkChecks = /^(link-|token-present|package-|page-url|registered-domain)/;
 type StepId = 'fetched' | 'tapped' | 'link' | 'token' | 'restore' | 'installed';
 type Outcome = 'idle' | 'done' | 'failed' | 'skipped';
 
-/** Shows the outcome of a step; without a text, the initial text of the page. */
+/** Shows the outcome of a step. Without a text, shows the initial text of the page. */
 type Show = (step: StepId, outcome: Outcome, text?: string, checks?: Checks) => void;
 
-/** Takes the page's list of steps, each with `data-step`; returns the functions that update it. */
+/** Takes the page's list of steps, each with `data-step`. Returns the functions that update it. */
 export function openJourney(list: HTMLElement) {
   const initialTexts = new Map<string, string>();
   for (const item of list.querySelectorAll('li'))
@@ -46,7 +46,11 @@ export function openJourney(list: HTMLElement) {
 }
 
 async function showTap(tap: Tap, show: Show): Promise<void> {
-  show('tapped', 'done', 'A navigation to marketplace-kit: in the main frame. Here it goes to the simulated iPhone.');
+  show(
+    'tapped',
+    'done',
+    'Handles a navigation to marketplace-kit: in the main frame. Here it is passed to the simulated device.',
+  );
   for (const step of ['link', 'token', 'restore', 'installed'] as const) show(step, 'idle');
   const verdict = await judge(tap);
   const ofLink = verdict.checks.filter(({ name }) => linkChecks.test(name));
