@@ -6,6 +6,7 @@
 
 import { resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
+import type { LedgerAddress } from '../ledger/contract.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
 import { apiKeyIn, appStoreConnectNames, appStoreConnectOf } from './app-store-connect.ts';
 import { type AppConfig, appNames, appsOf, knownApps, packageUrlWarnings } from './apps.ts';
@@ -84,6 +85,7 @@ export function ledgerSettings(read: Read) {
 const ledgerNames: readonly SettingName[] = [
   'WEBDIST_LEDGER',
   'WEBDIST_LEDGER_READ',
+  'PGPASSWORD',
   'WEBDIST_LEDGER_SECRET',
   'WEBDIST_LEDGER_DOWN',
   'WEBDIST_LEDGER_RETENTION_DAYS',
@@ -190,7 +192,16 @@ function signInOf({ values, given }: Read, problems: Problem[]) {
   return { jwksUrl: jwksUrl ?? '', issuer: issuer ?? '', audience: audience ?? '' };
 }
 
-function ledgerOf({ values, given }: Read, problems: Problem[]) {
+type LedgerSettings = LedgerAddress & {
+  /** The read replica. */
+  readonly read?: LedgerAddress | undefined;
+  readonly secret: string | undefined;
+  readonly whenDown: Values['WEBDIST_LEDGER_DOWN'];
+  readonly evidence: Values['WEBDIST_INSTALL_EVIDENCE'];
+  readonly retentionDays: number;
+};
+
+function ledgerOf({ values, given, files }: Read, problems: Problem[]): LedgerSettings {
   const url = values.WEBDIST_LEDGER ?? `sqlite://${resolve(values.WEBDIST_DATA_DIR, 'ledger.sqlite')}`;
   const { isShared, name, loadReplica } = ledgerBackend(url);
   if (isShared && !given.has('WEBDIST_LEDGER_SECRET'))
@@ -203,9 +214,16 @@ function ledgerOf({ values, given }: Read, problems: Problem[]) {
       variable: 'WEBDIST_LEDGER_READ',
       message: `needs WEBDIST_LEDGER=postgres://…, because it must be a replica of that database`,
     });
+  const login = { password: values.PGPASSWORD, passwordFile: files.get('PGPASSWORD') };
+  const readUrl = values.WEBDIST_LEDGER_READ;
+  const read: LedgerAddress | undefined = readUrl
+    ? { url: readUrl, urlFile: files.get('WEBDIST_LEDGER_READ'), ...login }
+    : undefined;
   return {
     url,
-    readUrl: values.WEBDIST_LEDGER_READ,
+    urlFile: files.get('WEBDIST_LEDGER'),
+    ...login,
+    read,
     secret: values.WEBDIST_LEDGER_SECRET,
     whenDown: values.WEBDIST_LEDGER_DOWN,
     evidence: values.WEBDIST_INSTALL_EVIDENCE,

@@ -19,19 +19,26 @@ export type Read = {
   readonly values: Values;
   /** The settings that were given, including those with a problem, each with its variable: `NAME` or `NAME_FILE`. */
   readonly given: ReadonlyMap<SettingName, string>;
+  /** The path of the file that each setting came from, for those that came from one. */
+  readonly files: ReadonlyMap<SettingName, string>;
   readonly problems: readonly Problem[];
   /** The variables that were ignored, each with the reason. */
   readonly warnings: readonly Problem[];
 };
 
-type Notes = { readonly given: Map<SettingName, string>; readonly problems: Problem[]; readonly warnings: Problem[] };
+type Notes = {
+  readonly given: Map<SettingName, string>;
+  readonly files: Map<SettingName, string>;
+  readonly problems: Problem[];
+  readonly warnings: Problem[];
+};
 type Text = { readonly value: string; readonly file?: string };
 
 const names = Object.keys(settings) as SettingName[];
 
 /** Reads every setting. Never throws; problems are listed in `problems`. */
 export function readSettings(env: Environment): Read {
-  const notes: Notes = { given: new Map(), problems: [], warnings: [] };
+  const notes: Notes = { given: new Map(), files: new Map(), problems: [], warnings: [] };
   const values = Object.fromEntries(
     names.map((name) => [name, parse(name, textOf(name, env, notes), notes)]),
   ) as Values;
@@ -62,6 +69,7 @@ export function withSandbox(read: Read, sandbox: Environment): Read {
       ...[...read.given].filter(([name]) => !isFromSandbox(name)),
       ...[...below.given].filter(([name]) => isFromSandbox(name)),
     ]),
+    files: read.files,
     problems: [
       ...read.problems.filter((problem) => !names.some((name) => isReplaced(name) && concerns(problem, name))),
       ...below.problems,
@@ -84,7 +92,7 @@ function usualMode(given: Read['given'], env: Environment): Read['mode'] {
 }
 
 /** Returns the text of one setting. An empty value counts as not set, so that a template may leave a variable empty. */
-function textOf(name: SettingName, env: Environment, { given, problems, warnings }: Notes): Text | undefined {
+function textOf(name: SettingName, env: Environment, { given, files, problems, warnings }: Notes): Text | undefined {
   const inline = trimmed(env[name]);
   const file = trimmed(env[`${name}_FILE`]);
   // For a Service named webdist-operator, Kubernetes sets WEBDIST_OPERATOR_PORT=tcp://….
@@ -103,6 +111,7 @@ function textOf(name: SettingName, env: Environment, { given, problems, warnings
       return undefined;
     }
     given.set(name, variable);
+    files.set(name, resolve(file));
     return { value: text, file };
   } catch (error) {
     given.set(name, variable);

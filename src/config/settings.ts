@@ -33,7 +33,11 @@ const ledgerUrl = z
   .string()
   .refine(isLedgerUrl, { message: `expected ${LEDGER_FORMS}`, abort: true })
   // The URL of a server has a host and a login, which the URL of a file does not have.
-  .refine((text) => !/^[a-z]+:\/\/[^/]/.test(text) || isConnectionUrl(text), ESCAPING_HINT);
+  .refine((text) => !/^[a-z]+:\/\/[^/]/.test(text) || isConnectionUrl(text), { message: ESCAPING_HINT, abort: true })
+  .superRefine((text, context) => {
+    const message = ledgerBackend(text).problemOf?.(text);
+    if (message !== undefined) context.addIssue({ code: 'custom', message });
+  });
 
 const milliseconds = whole(0, 86_400_000);
 const spans = whole(1, 1_000_000);
@@ -123,6 +127,11 @@ export const settings = {
   WEBDIST_LEDGER_READ: {
     form: ledgerUrl.refine((text) => ledgerBackend(text).loadReplica !== undefined, 'expected postgres://…'),
     about: '`postgres://…` of a read replica of the ledger; lookups go to it, evidence goes to `WEBDIST_LEDGER`',
+  },
+  PGPASSWORD: {
+    form: line,
+    isSecret: true,
+    about: 'password for PostgreSQL, where the URL has none; a `PGPASSWORD_FILE` is read again when a login is refused',
   },
   WEBDIST_LEDGER_SECRET: {
     form: line.min(32, 'expected at least 32 characters (openssl rand -base64 32)'),

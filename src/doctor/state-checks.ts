@@ -85,10 +85,11 @@ export const stateChecks: readonly Check[] = [
       const path = backend.fileOf?.(url);
       if (path !== undefined && !existsSync(path)) return info(`${path} is created at the first start`);
       try {
-        const ledger = await openLedger(url);
+        const ledger = await openLedger(config.ledger);
         try {
           await within(ledger.ping());
-          return ok('it answers');
+          await within(ledger.beat());
+          return ok('it answers and can store');
         } finally {
           await ledger.close();
         }

@@ -13,6 +13,16 @@ export type InstallRecord = LedgerEntry & { readonly installedAtSeconds: number 
 /** One install of a subject, in the form that is exported on request of that person. */
 type SubjectInstall = Omit<InstallRecord, 'subject'>;
 
+/** Where a ledger is. Contains secrets; never log it. */
+export type LedgerAddress = {
+  readonly url: string;
+  /** The file that the URL came from; a database server that refuses a login has it read again. */
+  readonly urlFile?: string | undefined;
+  /** For a URL without a password: the password, or its file, which is read again in the same way. */
+  readonly password?: string | undefined;
+  readonly passwordFile?: string | undefined;
+};
+
 /** The number of entries in a ledger. */
 type LedgerStats = { readonly installs: number };
 

@@ -1,7 +1,8 @@
 /** The table of ledger backends. The scheme of a URL selects one. */
 
 import { WebdistError } from '../errors.ts';
-import type { Ledger, LedgerReplica } from './contract.ts';
+import type { Ledger, LedgerAddress, LedgerReplica } from './contract.ts';
+import { postgresUrlProblem } from './postgres-url.ts';
 
 /** The properties of a backend, which the rest of the service uses instead of the scheme. */
 export type LedgerBackend = {
@@ -10,6 +11,8 @@ export type LedgerBackend = {
   /** A valid URL, for messages. */
   readonly example: string;
   readonly form: RegExp;
+  /** What else is wrong with a URL of that form, without its values; undefined if nothing is. */
+  readonly problemOf?: (url: string) => string | undefined;
   /** Replicas on different machines can share it. They then share their registration store, too. */
   readonly isShared: boolean;
   /** Its installs survive a restart. */
@@ -19,9 +22,9 @@ export type LedgerBackend = {
   /** Returns the path in a URL, for a backend that is one file. */
   readonly fileOf?: (url: string) => string;
   /** Loads the backend's module, and returns the function that opens a ledger. */
-  readonly load: () => Promise<(url: string) => Promise<Ledger> | Ledger>;
+  readonly load: () => Promise<(address: LedgerAddress) => Promise<Ledger> | Ledger>;
   /** The same for a read replica; undefined if the backend has none. */
-  readonly loadReplica?: () => Promise<(url: string) => Promise<LedgerReplica>>;
+  readonly loadReplica?: () => Promise<(address: LedgerAddress) => Promise<LedgerReplica>>;
 };
 
 type Scheme = 'sqlite' | 'memory' | 'postgres' | 'postgresql' | 'off';
@@ -30,6 +33,7 @@ const postgres: LedgerBackend = {
   name: 'PostgreSQL',
   example: 'postgres://…',
   form: /^postgres(ql)?:\/\/./,
+  problemOf: postgresUrlProblem,
   isShared: true,
   isDurable: true,
   isOn: true,
@@ -94,7 +98,8 @@ export function ledgerBackend(url: string): LedgerBackend {
  * as soon as the server is back. Throws `config_invalid` for an unknown scheme or a server that refuses the login, and
  * `state_invalid` for a ledger that this version cannot use.
  */
-export async function openLedger(url: string): Promise<Ledger> {
-  const open = await ledgerBackend(url).load();
-  return open(url);
+export async function openLedger(where: LedgerAddress | string): Promise<Ledger> {
+  const address = typeof where === 'string' ? { url: where } : where;
+  const open = await ledgerBackend(address.url).load();
+  return open(address);
 }

@@ -8,9 +8,11 @@
  */
 
 import { createHash } from 'node:crypto';
-import { DatabaseError, Pool, type QueryConfig } from 'pg';
-import { WebdistError } from '../errors.ts';
+import type { Pool, QueryConfig } from 'pg';
+import type { LedgerAddress } from './contract.ts';
 import { migrationsAfter } from './migrations.ts';
+import { type OpenedPool, openPool } from './postgres-pool.ts';
+import { forPerson, isDisconnected, isMixedUp, isMoved, unavailable } from './postgres-problems.ts';
 
 /** Each entry brings the schema from its index to the next version; never edit one that was released. */
 const migrations = [
@@ -34,13 +36,6 @@ const migrations = [
 /** Any number, the same in every replica: the advisory lock under which one of them migrates. */
 const MIGRATION_LOCK = 0x77646973;
 
-const CONNECTIONS = 10;
-
-/** Limits of a request's statement: first the server cancels it, soon after the client gives up. */
-const STATEMENT_MS = 150;
-const QUERY_MS = 200;
-/** A new connection may take longer than the request waits that needs it; it then serves the next request. */
-const CONNECT_MS = 1000;
 /** The limit of a transaction that no visitor waits for. */
 const PATIENT_MS = 15_000;
 
@@ -56,76 +51,70 @@ export interface PostgresDatabase {
 }
 
 /**
- * Opens the database of a `postgres://` URL and brings its schema to this version (a read replica's is left alone), now
- * or, when it cannot be reached, before the first statement that reaches it. TLS as the URL's `sslmode` says.
- * Throws `config_invalid` when the server refuses the login or the tables, `state_invalid` for a newer schema.
+ * Opens the database of a `postgres://` address and brings its schema to this version (a read replica's is left alone), now
+ * or, when it cannot be reached, before the first statement that reaches it. After a failover, and when a login is refused,
+ * the address is read and its hosts are tried again.
+ * Throws `config_invalid` for what only a person can fix, such as a refused login, and `state_invalid` for a newer schema.
  */
-export async function openPostgresDatabase(url: string, { isReplica = false } = {}): Promise<PostgresDatabase> {
-  let pool = openPool(url, STATEMENT_MS);
-  let migrated: Promise<void> | undefined;
-  // Named statements are planned once per connection instead of once per request: a fifth of the time.
-  let named = true;
-  const ready = () => {
-    migrated ??= prepare().catch((error) => {
-      migrated = undefined;
+export async function openPostgresDatabase(
+  address: LedgerAddress,
+  { isReplica = false } = {},
+): Promise<PostgresDatabase> {
+  let opening: Promise<OpenedPool> | undefined;
+  const open = async () => {
+    const opened = await openPool(address);
+    try {
+      // A read replica has its schema from the ledger that it follows.
+      if (!isReplica) await migrate(opened.pool);
+      return opened;
+    } catch (error) {
+      await opened.pool.end();
+      throw error;
+    }
+  };
+  const opened = () => {
+    opening ??= open().catch((error) => {
+      opening = undefined;
       throw error;
     });
-    return migrated;
+    return opening;
   };
-  const connect = isReplica ? reach : migrate;
-  const prepare = () =>
-    connect(pool).catch(async (error) => {
-      if (!isPgBouncerRefusal(error)) throw error;
-      // Without the start-up parameter, only the role can limit its statements (docs/ledger.md).
-      await pool.end();
-      pool = openPool(url, false);
-      named = false;
-      await connect(pool);
-    });
-  await ready().catch((error) => {
+  await opened().catch((error) => {
     const refusal = forPerson(error, isReplica ? 'WEBDIST_LEDGER_READ' : 'WEBDIST_LEDGER');
-    if (refusal) return pool.end().then(() => Promise.reject(refusal));
+    if (refusal) throw refusal;
   });
+  /** Runs work. What another connection may fix closes this pool; requests under way on it still end. */
+  const during = async <T>(work: (on: OpenedPool) => Promise<T>): Promise<T> => {
+    try {
+      const on = await opened();
+      return await work(on).catch((error) => {
+        if (isMoved(error) || (on.hasSeveralHosts && isDisconnected(error))) {
+          opening = undefined;
+          void on.pool.end().catch(() => undefined);
+        }
+        throw error;
+      });
+    } catch (error) {
+      throw unavailable(error);
+    }
+  };
   return {
     query: (text, values = []) =>
-      answered(async () => {
-        await ready();
+      during(async (on) => {
         const run = async () =>
-          (await pool.query<Row>({ text, values: [...values], ...(named && { name: nameOf(text) }) })).rows;
+          (await on.pool.query<Row>({ text, values: [...values], ...(on.named && { name: nameOf(text) }) })).rows;
         return await run().catch((error) => {
           if (!isMixedUp(error)) throw error;
-          named = false;
+          on.named = false;
           return run();
         });
       }),
-    transaction: (work) =>
-      answered(async () => {
-        await ready();
-        return inTransaction(pool, work);
-      }),
-    close: () => pool.end(),
+    transaction: (work) => during(({ pool }) => inTransaction(pool, work)),
+    async close() {
+      const last = await opening?.catch(() => undefined);
+      await last?.pool.end();
+    },
   };
-}
-
-function openPool(connectionString: string, statementMs: number | false): Pool {
-  const pool = new Pool({
-    connectionString,
-    max: CONNECTIONS,
-    connectionTimeoutMillis: CONNECT_MS,
-    query_timeout: QUERY_MS,
-    statement_timeout: statementMs,
-    keepAlive: true,
-    application_name: 'webdist',
-  });
-  pool.on('error', () => {
-    // A connection that ended while idle has left the pool already; the next statement opens another.
-  });
-  return pool;
-}
-
-/** A read replica has its schema from the ledger that it follows. */
-async function reach(pool: Pool): Promise<void> {
-  await pool.query('SELECT 1');
 }
 
 /** One replica migrates; the others wait for it and then have nothing to do. */
@@ -172,32 +161,3 @@ async function inTransaction<T>(pool: Pool, work: (query: Query) => Promise<T>):
 
 /** Derived from the text, so that two versions of webdist behind one PgBouncer never use one name for two statements. */
 const nameOf = (text: string) => `webdist_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
-
-/** A pooler between us and the server mixed up named statements (invalid_sql_statement_name, duplicate_prepared_statement): nothing was run. */
-const isMixedUp = (error: unknown) =>
-  error instanceof DatabaseError && (error.code === '26000' || error.code === '42P05');
-
-async function answered<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    throw new WebdistError('ledger_unavailable', 'The PostgreSQL ledger cannot answer.', {
-      cause,
-      retryAfterSeconds: 1,
-    });
-  }
-}
-
-/** PgBouncer refuses start-up parameters that it was not told to ignore. */
-const isPgBouncerRefusal = (error: unknown) =>
-  error instanceof Error && /unsupported startup parameter/.test(error.message);
-
-/** Login, database or privilege refused (PostgreSQL's error codes, classes 28, 3D, 3F, 42): waiting fixes none of them. */
-function forPerson(error: unknown, setting: string): WebdistError | undefined {
-  if (error instanceof WebdistError) return error;
-  if (!(error instanceof DatabaseError) || !/^(28|3D|3F|42)/.test(error.code ?? '')) return undefined;
-  return new WebdistError('config_invalid', `${setting}: PostgreSQL refuses (${error.code}).`, {
-    hint: 'Check user, password and database of the URL, and that the user may create tables there.',
-    cause: error,
-  });
-}

@@ -6,7 +6,7 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import type { Ledger, LedgerReader, LedgerReplica } from './contract.ts';
+import type { Ledger, LedgerAddress, LedgerReader, LedgerReplica } from './contract.ts';
 import { openPostgresDatabase, type Query } from './postgres-database.ts';
 
 /** Rows deleted by one statement. More would exceed the statement's time limit. */
@@ -39,8 +39,8 @@ const LAST_BEAT = `SELECT extract(epoch FROM beat_at) AS seconds FROM webdist_he
  * Opens the ledger of a `postgres://` URL. If the server cannot be reached, the ledger answers as soon as it is back.
  * Throws `config_invalid`, `state_invalid`.
  */
-export async function openPostgres(url: string): Promise<Ledger> {
-  const { query, transaction, close } = await openPostgresDatabase(url);
+export async function openPostgres(address: LedgerAddress): Promise<Ledger> {
+  const { query, transaction, close } = await openPostgresDatabase(address);
   return {
     ...readerOf(query),
     async addInstalls(installs) {
@@ -81,8 +81,8 @@ export async function openPostgres(url: string): Promise<Ledger> {
  * Opens a read replica of such a ledger. If it cannot be reached, it answers as soon as it is back. Throws
  * `config_invalid`.
  */
-export async function openPostgresReplica(url: string): Promise<LedgerReplica> {
-  const { query, close } = await openPostgresDatabase(url, { isReplica: true });
+export async function openPostgresReplica(address: LedgerAddress): Promise<LedgerReplica> {
+  const { query, close } = await openPostgresDatabase(address, { isReplica: true });
   return { ...readerOf(query), lastBeat: async () => secondsOf(await query(LAST_BEAT)), close };
 }
 

@@ -7,7 +7,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
-import type { Ledger } from './contract.ts';
+import type { Ledger, LedgerAddress } from './contract.ts';
 import { inTransaction, openSqliteFile, whileBusy } from './sqlite-file.ts';
 
 /**
@@ -21,7 +21,7 @@ const RETRY_MS = 2;
 const PRUNED_AT_ONCE = 500;
 
 /** Opens the file and creates its tables if it is new. Throws `state_invalid`. */
-export async function openSqlite(url: string): Promise<Ledger> {
+export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
   const database = await openSqliteFile(url);
   const sql = prepare(database);
   return {

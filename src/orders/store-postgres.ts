@@ -3,6 +3,7 @@
  * in its data folder, to start with when the database is down.
  */
 
+import type { LedgerAddress } from '../ledger/contract.ts';
 import { openPostgresDatabase } from '../ledger/postgres-database.ts';
 import { NO_ORDERS, type Orders, obey, parseOrders } from './orders.ts';
 import { FORGET_SECONDS, type OrderStore, parseReport } from './store-contract.ts';
@@ -21,8 +22,8 @@ const REPLICAS =
 const LOCK = 0x77646f72;
 
 /** Throws `config_invalid` or `state_invalid` as opening the database does. */
-export async function openPostgresOrderStore(url: string, file: FileOrderStore): Promise<OrderStore> {
-  const database = await openPostgresDatabase(url);
+export async function openPostgresOrderStore(address: LedgerAddress, file: FileOrderStore): Promise<OrderStore> {
+  const database = await openPostgresDatabase(address);
   let copied = -1;
   /** A copy that cannot be written must not keep the orders from being followed. */
   const withCopy = async (orders: Orders) => {

@@ -1,6 +1,7 @@
 /** Opens the order store that fits the ledger: where replicas share the ledger, they share this too. */
 
 import type { Config } from '../config/config.ts';
+import type { LedgerAddress } from '../ledger/contract.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
 import type { OrderStore } from './store-contract.ts';
 import { openFileOrderStore } from './store-file.ts';
@@ -9,9 +10,9 @@ import { openFileOrderStore } from './store-file.ts';
 export async function openOrderStore({
   dataDir,
   ledger,
-}: Pick<Config, 'dataDir'> & { readonly ledger: { readonly url: string } }): Promise<OrderStore> {
+}: Pick<Config, 'dataDir'> & { readonly ledger: LedgerAddress }): Promise<OrderStore> {
   const file = openFileOrderStore(dataDir);
   if (!ledgerBackend(ledger.url).isShared) return file;
   const { openPostgresOrderStore } = await import('./store-postgres.ts');
-  return openPostgresOrderStore(ledger.url, file);
+  return openPostgresOrderStore(ledger, file);
 }

@@ -6,6 +6,7 @@
  */
 
 import type { Logger } from 'pino';
+import type { LedgerAddress } from '../ledger/contract.ts';
 import { openPostgresDatabase, type Query } from '../ledger/postgres-database.ts';
 import { parseNotice } from './rotation/notice.ts';
 import type { RegisteredKeys, RegistrationStore } from './store-contract.ts';
@@ -42,11 +43,11 @@ const WRITE_NOTICE = `
  * what was ever registered, need the database. Throws `config_invalid` or `state_invalid` as the database does.
  */
 export async function openPostgresRegistrationStore(
-  url: string,
+  address: LedgerAddress,
   deps: { readonly appleItemIds: readonly string[]; readonly file: RegistrationStore; readonly log: Logger },
 ): Promise<RegistrationStore> {
   const { appleItemIds, file, log } = deps;
-  const database = await openPostgresDatabase(url);
+  const database = await openPostgresDatabase(address);
   let unsaved: { readonly keys: RegisteredKeys; readonly at: Date } | undefined;
   const saveUnsaved = async () => {
     const saving = unsaved;

@@ -14,5 +14,5 @@ export async function openRegistrationStore(
   const file = openFileRegistrationStore(dataDir);
   if (!ledgerBackend(ledger.url).isShared) return file;
   const { openPostgresRegistrationStore } = await import('./store-postgres.ts');
-  return openPostgresRegistrationStore(ledger.url, { appleItemIds: apps.map((app) => app.appleItemId), file, log });
+  return openPostgresRegistrationStore(ledger, { appleItemIds: apps.map((app) => app.appleItemId), file, log });
 }

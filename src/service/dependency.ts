@@ -35,8 +35,9 @@ export type DependencyDeps = {
  */
 const FAILURES_IN_A_ROW = 5;
 const PAUSE_MS = 500;
-/** How often the dependency is pinged, so that its state is known even if no request uses it. */
+/** How often the dependency is pinged, so that its state is known even if no request uses it, and its recovery soon. */
 const PING_MS = 5000;
+const PING_DOWN_MS = 1000;
 
 /** Pings the dependency once, so that its state is known, and then at intervals until `close`. */
 export async function watchDependency(deps: DependencyDeps): Promise<Dependency> {
@@ -69,14 +70,23 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
     }
   };
   const check = () => ask(ping).catch(() => undefined);
-  await check();
-  const checking = setInterval(check, PING_MS).unref();
+  let isClosed = false;
+  const checkFromNowOn = async () => {
+    await check();
+    if (isClosed) return;
+    timer = setTimeout(checkFromNowOn, problem === undefined ? PING_MS : PING_DOWN_MS).unref();
+  };
+  let timer: NodeJS.Timeout | undefined;
+  await checkFromNowOn();
   return {
     ask,
     get problem() {
       return problem;
     },
-    close: () => clearInterval(checking),
+    close() {
+      isClosed = true;
+      clearTimeout(timer);
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 /** Sends lookups to the read replica while it answers and is not too far behind, else to the ledger itself. */
 
 import { WebdistError } from '../errors.ts';
-import type { LedgerEntry, LedgerReader, LedgerReplica } from '../ledger/contract.ts';
+import type { LedgerAddress, LedgerEntry, LedgerReader, LedgerReplica } from '../ledger/contract.ts';
 import type { ReplicaLag } from '../ledger/lag.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
 import { LEDGER_DOWN_DTYPE } from '../ledger/rule.ts';
@@ -29,7 +29,8 @@ export type ReplicaState = {
 };
 
 type Settings = {
-  readonly readUrl: string | undefined;
+  /** The read replica. */
+  readonly read: LedgerAddress | undefined;
   readonly whenDown: 'issue' | 'refuse';
   /**
    * Of a token. Lifetime of a token. Evidence changes a `dtype` only after this time, so a replica that is less behind
@@ -44,7 +45,7 @@ type Deps = Pick<DependencyDeps, 'log'> & { readonly metrics: Metrics; readonly 
 
 /** Opens the read replica, if there is one, and watches the replica and the ledger. Throws `config_invalid`. */
 export async function openLookups(ledger: LedgerReader, settings: Settings, deps: Deps): Promise<Lookups> {
-  const replica = settings.readUrl === undefined ? undefined : await openReplica(settings.readUrl, settings, deps);
+  const replica = settings.read && (await openReplica(settings.read, settings, deps));
   const withoutBoth =
     settings.whenDown === 'refuse' ? 'tokens are refused' : `tokens are issued as ${LEDGER_DOWN_DTYPE}`;
   const own = await watchDependency({
@@ -72,11 +73,11 @@ export async function openLookups(ledger: LedgerReader, settings: Settings, deps
 type Replica = ReplicaState & Pick<LedgerReader, 'installedAt' | 'close'>;
 
 async function openReplica(
-  url: string,
+  address: LedgerAddress,
   { lifetimeSeconds, answerMs }: Settings,
   { lag, metrics, log }: Deps,
 ): Promise<Replica> {
-  const replica = await openLedgerReplica(url);
+  const replica = await openLedgerReplica(address);
   const watched = await watchDependency({
     name: 'ledger_read',
     async ping() {
@@ -110,8 +111,8 @@ async function openReplica(
   };
 }
 
-async function openLedgerReplica(url: string): Promise<LedgerReplica> {
-  const { loadReplica, name } = ledgerBackend(url);
+async function openLedgerReplica(address: LedgerAddress): Promise<LedgerReplica> {
+  const { loadReplica, name } = ledgerBackend(address.url);
   if (!loadReplica) throw new WebdistError('config_invalid', `WEBDIST_LEDGER_READ: ${name} has no read replicas.`);
-  return (await loadReplica())(url);
+  return (await loadReplica())(address);
 }

@@ -6,7 +6,7 @@
 import type { Logger } from 'pino';
 import { batchPerTick } from '../batch.ts';
 import type { Config } from '../config/config.ts';
-import { isWebdistError, WebdistError } from '../errors.ts';
+import { WebdistError } from '../errors.ts';
 import type { Decision, Entry } from '../install-token/issue.ts';
 import type { Nonces } from '../install-token/nonce.ts';
 import type { InstallRecord, LedgerEntry } from '../ledger/contract.ts';
@@ -74,14 +74,14 @@ type Deps = {
 
 /** Opens the ledger of the settings. Throws `config_invalid` or `state_invalid`. */
 export async function openRecords(settings: Settings, { nonces, hash, metrics, log, now }: Deps): Promise<Records> {
-  const { url, readUrl, evidence: setting, whenDown, retentionDays } = settings.ledger;
+  const { evidence: setting, whenDown, retentionDays } = settings.ledger;
   const lifetimeSeconds = settings.tokenLifetimeSeconds;
-  const ledger = await openLedger(url);
+  const ledger = await openLedger(settings.ledger);
   const watched = { answerMs: ANSWER_MS, metrics, log };
   const lag = trackLag();
   const lookups = await openLookups(
     ledger,
-    { readUrl, whenDown, lifetimeSeconds, answerMs: ANSWER_MS },
+    { read: settings.ledger.read, whenDown, lifetimeSeconds, answerMs: ANSWER_MS },
     { metrics, log, lag },
   );
   // Storing is watched separately from lookups, because a ledger that cannot be written, for example on a full disk,
@@ -189,8 +189,6 @@ function startPruning(prune: (beforeSeconds: number) => Promise<void>, { retenti
   return () => clearInterval(pruning);
 }
 
-/** Returns the ledger's error, or one for the exceeded time limit. */
-const asUnavailable = (error: unknown): WebdistError =>
-  isWebdistError(error)
-    ? error
-    : new WebdistError('ledger_unavailable', 'The ledger does not answer.', { cause: error, retryAfterSeconds: 1 });
+/** For a caller; why is for the operator, in the log and in health. */
+const asUnavailable = (cause: unknown): WebdistError =>
+  new WebdistError('ledger_unavailable', 'The ledger does not answer.', { cause, retryAfterSeconds: 1 });

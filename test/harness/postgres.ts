@@ -5,7 +5,17 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  existsSync,
+  globSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -46,11 +56,32 @@ export type PostgresServer = Databases &
 /** The cluster of this run, for tests that leave it running. */
 export const sharedPostgres = async (): Promise<Databases> => databasesOf(await sharedServer('postgres'));
 
+type Setup = {
+  /** Lines of pg_hba.conf instead of "everyone, without a password". */
+  readonly hba?: readonly string[];
+  /** Files for TLS. */
+  readonly tls?: { readonly key: string; readonly certificate: string };
+  /** Lines of postgresql.conf. */
+  readonly config?: readonly string[];
+};
+
 /** Initializes and starts a cluster. fsync is off: these tests kill processes, not the machine. */
-export async function openPostgresServer(): Promise<PostgresServer> {
-  const cluster = await openCluster((data, run) =>
-    run('initdb', '-D', data, '-U', 'webdist', '--auth=trust', '--no-sync', '--encoding=UTF8', '--locale=C'),
-  );
+export async function openPostgresServer({ hba, tls, config = [] }: Setup = {}): Promise<PostgresServer> {
+  const cluster = await openCluster((data, run) => {
+    run('initdb', '-D', data, '-U', 'webdist', '--auth=trust', '--no-sync', '--encoding=UTF8', '--locale=C');
+    if (hba) writeFileSync(join(data, 'pg_hba.conf'), `${hba.join('\n')}\n`);
+    const lines = [...config];
+    if (tls) {
+      for (const [name, path] of Object.entries({ 'server.key': tls.key, 'server.crt': tls.certificate })) {
+        const copy = join(data, name);
+        writeFileSync(copy, readFileSync(path), { mode: 0o600 });
+        const owner = serverUser();
+        if (owner) chownSync(copy, owner.uid, owner.gid);
+      }
+      lines.push('ssl = on', "ssl_ca_file = 'server.crt'");
+    }
+    appendFileSync(join(data, 'postgresql.conf'), `${lines.join('\n')}\n`);
+  });
   const { port } = new URL(cluster.url);
   return {
     ...cluster,

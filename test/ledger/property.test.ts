@@ -106,7 +106,7 @@ async function open(url: string, evidence: EvidenceKind) {
     // A request that cannot be answered in time is refused, and retried.
     {
       apps: [],
-      ledger: { url, readUrl: undefined, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
+      ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,
     },
     { nonces, hash, metrics, log, now: () => NOW * 1000 },

@@ -31,7 +31,7 @@ async function openRecordsIn(test: Test, evidence: EvidenceKind = 'tap') {
   const records = await openRecords(
     {
       apps: [],
-      ledger: { url, readUrl: undefined, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
+      ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,
     },
     { nonces, hash, metrics, log: pino({ level: 'silent' }), now: () => NOW * 1000 },

@@ -104,7 +104,7 @@ await t.test('a read replica', { skip: noPostgres }, async (t) => {
     const lag = trackLag(() => nowMs);
     const lookups = await openLookups(
       ledger,
-      { readUrl: replica.through(url), whenDown: 'refuse', lifetimeSeconds: LIFETIME, answerMs: 200 },
+      { read: { url: replica.through(url) }, whenDown: 'refuse', lifetimeSeconds: LIFETIME, answerMs: 200 },
       { metrics: openMetrics(), log: pino({ level: 'silent' }), lag },
     );
     test.teardown(async () => {

@@ -55,7 +55,7 @@ async function withLedger<T>(work: (ledger: Ledger, tagOf: (subject: Subject) =>
       hint: 'Give this command the same WEBDIST_LEDGER and WEBDIST_DATA_DIR as the service.',
     });
   const hash = subjectHashes(derivedKey(secret ?? (await ledgerSecret(dataDir)), 'subject'));
-  const ledger = await openLedger(url);
+  const ledger = await openLedger(settings);
   try {
     return await work(ledger, (subject) => hash(subject).tag);
   } finally {
