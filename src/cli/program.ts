@@ -5,6 +5,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.ts';
+import { apiKeysCommand } from './api-keys/command.ts';
 import { apiTokenCommand } from './api-token/command.ts';
 import { appsCommand } from './apps/command.ts';
 import { auditCommand } from './audit/command.ts';
@@ -39,6 +40,7 @@ export function buildProgram(): Command {
     appsCommand(),
     packagesCommand(),
     tokenCommand(),
+    apiKeysCommand(),
     apiTokenCommand(),
     whoamiCommand(),
     ledgerCommand(),

@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { z } from 'zod';
-import { marketplaceKitOverride, versionRules } from './device-side.ts';
-import { absoluteUrl, appleId, bundleId, domainName, locators, readableUrl } from './forms.ts';
+import { marketplaceKitOverride, versionRules, wholeNumber } from './device-side.ts';
+import { absoluteUrl, appleId, bundleId, domainName, isDate, locators, readableUrl } from './forms.ts';
 import type { Problem } from './problems.ts';
 
 /** YAML reads an unquoted id as a number. As a bigint, it keeps every digit. */
@@ -25,10 +25,22 @@ const appEntry = z.strictObject({
   marketplaceKit: marketplaceKitOverride.optional(),
 });
 
+const apiKeyEntry = z.strictObject({
+  name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected letters, digits, "_", "." and "-"'),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, 'expected the SHA-256 of the key (printf %s "$KEY" | sha256sum)'),
+  tokensPerMinute: wholeNumber(1, 999_999_999).optional(),
+  until: z.string().refine(isDate, 'expected a date, such as "2027-12-31"').optional(),
+  apps: z.array(z.string()).min(1, 'expected at least one app').optional(),
+});
+
 const configFile = z.strictObject({
   domain: domainName.optional(),
+  apiKeys: z.array(apiKeyEntry).optional(),
   apps: z.array(appEntry).min(1, 'expected at least one app'),
 });
+
+/** One API key, as the operator describes it. */
+export type ApiKeyEntry = Readonly<z.output<typeof apiKeyEntry>>;
 
 /** One entry of `apps`. */
 export type AppEntry = { readonly [K in keyof z.output<typeof appEntry>]: z.output<typeof appEntry>[K] };
@@ -59,6 +71,10 @@ export function readConfigFile(path: string, problems: Problem[]): z.output<type
   for (const member of ['bundleId', 'appleItemId'] as const)
     if (new Set(result.data.apps.map((app) => app[member])).size < result.data.apps.length)
       report(`apps: two apps have the same ${member}`);
+  const names = result.data.apps.flatMap((app) => [app.bundleId, app.appleItemId]);
+  for (const { name, apps = [] } of result.data.apiKeys ?? [])
+    for (const app of apps.filter((one) => !names.includes(one)))
+      report(`apiKeys: the key ${name} is for "${app}", which is none of the apps`);
   return result.data;
 }
 

@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type AppEntry, readConfigFile } from './apps-file.ts';
+import { type ApiKeyEntry, type AppEntry, readConfigFile } from './apps-file.ts';
 import { packagesIn } from './device-side.ts';
 import type { Problem } from './problems.ts';
 import type { Read } from './read.ts';
@@ -12,6 +12,7 @@ import { type SettingName, settings, type Values } from './settings.ts';
 export type AppConfig = Readonly<AppEntry>;
 
 type Apps = { readonly domain: string; readonly apps: readonly AppConfig[] };
+type AppsAndKeys = Apps & { readonly apiKeysInFile: readonly ApiKeyEntry[] | undefined };
 
 const required = ['WEBDIST_DOMAIN', 'WEBDIST_APPLE_ITEM_ID', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY'] as const;
 
@@ -30,21 +31,25 @@ const ofOneApp = [
 export const appNames: readonly SettingName[] = ['WEBDIST_CONFIG', 'WEBDIST_DOMAIN', ...ofOneApp];
 
 /** Returns the domain and the apps. Adds a problem to `problems` for each missing value. */
-export function appsOf(read: Read, problems: Problem[]): Apps {
+export function appsOf(read: Read, problems: Problem[]): AppsAndKeys {
   const { values, given } = read;
   if (values.WEBDIST_CONFIG === undefined) {
     // A malformed value already has a problem.
     for (const name of required.filter((name) => !given.has(name)))
       problems.push({ variable: name, message: `is required: ${settings[name].about}` });
-    return { domain: values.WEBDIST_DOMAIN ?? '', apps: [withPulledPackage(appIn(values), values)] };
+    return {
+      domain: values.WEBDIST_DOMAIN ?? '',
+      apps: [withPulledPackage(appIn(values), values)],
+      apiKeysInFile: undefined,
+    };
   }
-  const { domain, apps } = appsInFile(values.WEBDIST_CONFIG, read, problems);
+  const { domain, apps, apiKeysInFile } = appsInFile(values.WEBDIST_CONFIG, read, problems);
   if (domain === undefined && !given.has('WEBDIST_DOMAIN'))
     problems.push({
       variable: 'WEBDIST_DOMAIN',
       message: 'is required, as a variable or as "domain" in the file of WEBDIST_CONFIG',
     });
-  return { domain: domain ?? '', apps: apps.map((app) => withPulledPackage(app, values)) };
+  return { domain: domain ?? '', apps: apps.map((app) => withPulledPackage(app, values)), apiKeysInFile };
 }
 
 /** Returns the domain and the apps, if they are set. An app has at least an AppleItemID and a bundle id. */
@@ -68,7 +73,11 @@ function appsInFile(path: string, { values, given }: Read, problems: Problem[]) 
       message: 'is also set in the file of WEBDIST_CONFIG; set one of them',
     });
   // A file that cannot be read already has a problem.
-  return { domain: values.WEBDIST_DOMAIN ?? (file ? file.domain : ''), apps: file?.apps ?? [] };
+  return {
+    domain: values.WEBDIST_DOMAIN ?? (file ? file.domain : ''),
+    apps: file?.apps ?? [],
+    apiKeysInFile: file?.apiKeys,
+  };
 }
 
 const appIn = (values: Values): AppConfig => ({

@@ -8,6 +8,7 @@ import { resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
 import type { LedgerAddress } from '../ledger/contract.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
+import { apiKeysOf } from './api-keys.ts';
 import { apiKeyIn, appStoreConnectNames, appStoreConnectOf } from './app-store-connect.ts';
 import { type AppConfig, appNames, appsOf, knownApps, packageUrlWarnings } from './apps.ts';
 import { deviceSideOf, packagesIn } from './device-side.ts';
@@ -124,7 +125,7 @@ function need<T>(names: readonly SettingName[], read: Read, work: (problems: Pro
 
 function assemble(read: Read, problems: Problem[]) {
   const { mode, values } = read;
-  const { domain, apps } = appsOf(read, problems);
+  const { domain, apps, apiKeysInFile } = appsOf(read, problems);
   return {
     mode,
     warnings: [...read.warnings, ...packageUrlWarnings({ domain, apps }, read.given)],
@@ -143,7 +144,7 @@ function assemble(read: Read, problems: Problem[]) {
       allowedOrigins: [`https://${domain}`, ...(values.WEBDIST_ALLOWED_ORIGINS ?? [])],
       anonymous:
         mode === 'sandbox' && !read.given.has('WEBDIST_ANONYMOUS') ? ('any' as const) : values.WEBDIST_ANONYMOUS,
-      apiKeys: apiKeysOf(values, problems),
+      apiKeys: apiKeysOf(read, apiKeysInFile, problems),
       signIn: signInOf(read, problems),
     },
     ledger: ledgerOf(read, problems),
@@ -162,24 +163,6 @@ function assemble(read: Read, problems: Problem[]) {
     packages: packagesIn(values),
     tracing: tracingOf(values),
   };
-}
-
-const DAY_MS = 24 * 60 * 60 * 1000;
-
-function apiKeysOf(values: Values, problems: Problem[]) {
-  const keys = (values.WEBDIST_API_KEYS ?? []).map((entry) => {
-    const [name = '', sha256 = '', tokens = '', endDate] = entry.split(':');
-    return {
-      name,
-      sha256,
-      ...(tokens !== '' && { tokensPerMinute: Number(tokens) }),
-      // The key is valid until the end of that day.
-      ...(endDate !== undefined && { expiresAtMs: Date.parse(`${endDate}T00:00:00Z`) + DAY_MS }),
-    };
-  });
-  if (new Set(keys.map((key) => key.name)).size < keys.length)
-    problems.push({ variable: 'WEBDIST_API_KEYS', message: 'two keys have the same name' });
-  return keys;
 }
 
 function signInOf({ values, given }: Read, problems: Problem[]) {

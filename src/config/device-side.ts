@@ -20,7 +20,7 @@ const licenseUrls = z.strictObject({
 });
 
 /** YAML integers arrive as bigints. */
-const wholeNumber = (min: number, max: number) =>
+export const wholeNumber = (min: number, max: number) =>
   z
     .union([z.number(), z.bigint()], `expected a whole number from ${min} to ${max}`)
     .transform(Number)

@@ -140,7 +140,8 @@ export const apiKey = z
     return endDate === undefined || isDate(endDate);
   }, 'expected an end date that exists, such as 2027-12-31');
 
-const isDate = (text: string) => {
+/** A calendar date that exists, `YYYY-MM-DD`. */
+export const isDate = (text: string) => {
   const date = new Date(`${text}T00:00:00Z`);
   return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
 };

@@ -5,12 +5,14 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
+import type { ApiKey } from '../config/api-keys.ts';
 import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 import type { SignIn } from './sign-in.ts';
 
 /** A `server` has an API key and may set claims. A `page` is a visitor's browser, signed in or not. */
-export type Caller = { readonly kind: 'server'; readonly name: string } | { readonly kind: 'page' };
+export type Caller = ServerCaller | { readonly kind: 'page' };
+export type ServerCaller = { readonly kind: 'server'; readonly key: ApiKey };
 
 /** The caller with the fewest rights. */
 export const PAGE: Caller = { kind: 'page' };
@@ -39,17 +41,11 @@ export const bearerIn = ({ headers }: FastifyRequest): string | undefined =>
   /^Bearer +([\x21-\x7e]+)$/i.exec(headers.authorization ?? '')?.[1];
 
 /** Returns the server whose API key is in the request; undefined for any other caller. */
-export function serverIn(
-  request: FastifyRequest,
-  apiKeys: Callers['apiKeys'],
-  nowMs: number,
-): Extract<Caller, { kind: 'server' }> | undefined {
+export function serverIn(request: FastifyRequest, apiKeys: readonly ApiKey[], nowMs: number): ServerCaller | undefined {
   if (request.headers.authorization === undefined) return undefined;
   const credential = bearerIn(request);
   const key = credential && keyOf(credential, apiKeys);
-  return key && (key.expiresAtMs === undefined || nowMs < key.expiresAtMs)
-    ? { kind: 'server', name: key.name }
-    : undefined;
+  return key && (key.expiresAtMs === undefined || nowMs < key.expiresAtMs) ? { kind: 'server', key } : undefined;
 }
 
 /** Identifies a caller that is not a server. Throws `unauthorized`, `origin_not_allowed` or `sign_in_unavailable`. */
@@ -83,9 +79,15 @@ function pageOf(request: FastifyRequest, callers: Callers): Caller {
 }
 
 /** Compares with every digest, each in constant time, so that timing reveals nothing about the keys. */
-function keyOf(credential: string, apiKeys: Callers['apiKeys']): Callers['apiKeys'][number] | undefined {
+function keyOf(credential: string, apiKeys: readonly ApiKey[]): ApiKey | undefined {
   const given = createHash('sha256').update(credential).digest();
-  let found: Callers['apiKeys'][number] | undefined;
+  let found: ApiKey | undefined;
   for (const key of apiKeys) if (timingSafeEqual(given, Buffer.from(key.sha256, 'hex'))) found = key;
   return found;
+}
+
+/** Throws `forbidden` unless the API key may be used for the app. */
+export function refuseForeignApp({ apps }: ApiKey, app: { readonly bundleId: string; readonly appleItemId: string }) {
+  if (apps && !apps.includes(app.bundleId) && !apps.includes(app.appleItemId))
+    throw new WebdistError('forbidden', 'app: this API key is for other apps.');
 }

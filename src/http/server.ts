@@ -12,6 +12,7 @@ import {
   LogController,
 } from 'fastify';
 import { type FastifyPluginAsyncZod, validatorCompiler } from 'fastify-type-provider-zod';
+import type { ApiKey } from '../config/api-keys.ts';
 import type { ServerDeps } from '../service/service.ts';
 import { addressesBehind, proxiesIn } from './address.ts';
 import { corsHeaders } from './cors.ts';
@@ -62,6 +63,8 @@ const SECURITY_HEADERS = {
 export type ServerOptions = ServerDeps & {
   /** Extra plugins, e.g. the sandbox's pages. */
   readonly pages?: FastifyPluginAsyncZod;
+  /** The API keys that are valid now. Default: those of the configuration, for as long as the server runs. */
+  readonly apiKeys?: () => readonly ApiKey[];
   /** The thresholds for refusing requests when overloaded. Default: see limits/overload.ts. */
   readonly overloadLimits?: OverloadLimits;
 };
@@ -81,6 +84,7 @@ export type Server = {
 /** Builds the server; the caller makes it listen. */
 export async function buildServer({ pages, overloadLimits, ...deps }: ServerOptions): Promise<Server> {
   const { config, metrics, tracing, log } = deps;
+  const { apiKeys = () => config.callers.apiKeys } = deps;
   let draining = false;
   let closing = false;
   const headersFor = (request?: IncomingMessage) => ({
@@ -131,7 +135,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   const limitRequests = (scope: FastifyInstance, max = config.rateLimit.perAddress) =>
     limitDocuments(scope, max, addressOf);
   const limits = openRateLimits({ ...deps, addressOf });
-  const scopeDeps = { ...deps, signIn, limits, limitRequests, addressOf, refuseOverload: overload.protect };
+  const scopeDeps = { ...deps, apiKeys, signIn, limits, limitRequests, addressOf, refuseOverload: overload.protect };
   const api: FastifyPluginAsyncZod = async (scope) => {
     await scope.register(operatorScope({ ...deps, limitRequests, isShuttingDown: () => draining }));
     await scope.register(pageScope(scopeDeps));

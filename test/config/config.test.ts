@@ -128,7 +128,9 @@ t.test('contradictory combinations', async (t) => {
   ]);
   t.match(problemsOf({ ...minimal, WEBDIST_KEY: 'env://A env://A' }), [/^WEBDIST_KEY: the same locator/]);
   const digest = 'a'.repeat(64);
-  t.match(problemsOf({ ...minimal, WEBDIST_API_KEYS: `a:${digest},a:${digest}` }), [/^WEBDIST_API_KEYS: two keys/]);
+  t.match(problemsOf({ ...minimal, WEBDIST_API_KEYS: `a:${digest},a:${digest}` }), [
+    /^WEBDIST_API_KEYS: two API keys have the same name/,
+  ]);
   for (const rest of [':0', ':x', ':1:', ':1:2027', '::2027-02-30', ':1:2027-01-01:x', '::2027-13-01'])
     t.match(problemsOf({ ...minimal, WEBDIST_API_KEYS: `a:${digest}${rest}` }), [/^WEBDIST_API_KEYS: /], rest);
   const keys = [`a:${digest}`, `b:${digest}:60`, `c:${digest}:60:2027-12-31`, `d:${digest}::2028-02-29`].join();

@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
+import { watchApiKeys } from '../../config/api-keys.ts';
 import { type Config, configOf, dataDirOf, processEnvironment, processSettings } from '../../config/config.ts';
 import { withSandbox } from '../../config/read.ts';
 import type { Environment } from '../../environment.ts';
@@ -38,8 +39,18 @@ export async function serve(signals: Signals): Promise<void> {
   const tracing = config.tracing && (await openTracing(config.tracing, log));
   const { service, serverDeps } = await openService(config, { env, log, tracing });
   output?.listen(lossListener(serverDeps.metrics, log));
+  let { apiKeys } = config.callers;
+  watchApiKeys(sandbox ? { ...env, WEBDIST_CONFIG: undefined } : env, {
+    changed(keys) {
+      apiKeys = keys;
+      log.info({ event: 'api_keys_changed', names: keys.map(({ name }) => name) }, 'the API keys were read again');
+    },
+    invalid: (problems) =>
+      log.error({ event: 'api_keys_invalid', problems }, 'the API keys cannot be read; they stay as they were'),
+  });
   const server = await buildServer({
     ...serverDeps,
+    apiKeys: () => apiKeys,
     ...(sandbox && { pages: await demoPages(sandbox, config, service) }),
   });
   const address = await listen(server, config);

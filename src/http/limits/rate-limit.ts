@@ -7,6 +7,7 @@
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { ApiKey } from '../../config/api-keys.ts';
 import type { Config } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import type { ServerDeps } from '../../service/service.ts';
@@ -36,12 +37,12 @@ type Counted = Charge & { readonly key: string };
 export type RateLimits = ReturnType<typeof openRateLimits>;
 
 type Deps = Pick<ServerDeps, 'metrics' | 'redis'> & {
-  readonly config: { readonly rateLimit: Config['rateLimit']; readonly callers: Pick<Config['callers'], 'apiKeys'> };
+  readonly config: Pick<Config, 'rateLimit'>;
   readonly addressOf: AddressOf;
 };
 
 /** Opens every limit that is configured. */
-export function openRateLimits({ config: { rateLimit, callers }, addressOf, metrics, redis }: Deps) {
+export function openRateLimits({ config: { rateLimit }, addressOf, metrics, redis }: Deps) {
   const windowMs = WINDOW_SECONDS * 1000;
   const limit = (name: string, max: number): Limit => ({
     name,
@@ -54,11 +55,13 @@ export function openRateLimits({ config: { rateLimit, callers }, addressOf, metr
   const addresses = limit('address', rateLimit.perAddress);
   const apps = unlessZero('app', rateLimit.perApp);
   const total = unlessZero('total', rateLimit.total);
-  const apiKeys = new Map(
-    callers.apiKeys.flatMap(({ name, tokensPerMinute }) =>
-      tokensPerMinute === undefined ? [] : [[name, limit('api-key', tokensPerMinute)] as const],
-    ),
-  );
+  /** By the tokens per minute; API keys can change while the service runs. */
+  const apiKeys = new Map<number, Limit>();
+  const apiKeyLimit = (max: number): Limit => {
+    const known = apiKeys.get(max) ?? limit('api-key', max);
+    apiKeys.set(max, known);
+    return known;
+  };
 
   const count = async (charges: readonly Counted[]): Promise<readonly Count[]> => {
     const here = () => charges.map((charge) => charge.limit.countHere(charge.key, charge.tokens));
@@ -81,10 +84,8 @@ export function openRateLimits({ config: { rateLimit, callers }, addressOf, metr
       { limit: addresses, key: addressOf(request.raw), tokens },
     ],
     /** For a server: its API key, if that has a limit. */
-    apiKey(name: string, tokens: number): Charge[] {
-      const own = apiKeys.get(name);
-      return own === undefined ? [] : [{ limit: own, key: name, tokens }];
-    },
+    apiKey: ({ name, tokensPerMinute }: ApiKey, tokens: number): Charge[] =>
+      tokensPerMinute === undefined ? [] : [{ limit: apiKeyLimit(tokensPerMinute), key: name, tokens }],
     /**
      * The charges that apply to every caller: one token for each of these apps, by bundle id, if there are limits for
      * apps or for the total.

@@ -12,7 +12,7 @@ import { installUrl } from '../../install-token/install-url.ts';
 import type { AppNamed } from '../../service/app-named.ts';
 import type { IssuedInstall, IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
-import type { Caller } from '../authorize.ts';
+import { type Caller, refuseForeignApp, type ServerCaller } from '../authorize.ts';
 import type { CountryOf } from '../country.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
 import type { RateLimits } from '../limits/rate-limit.ts';
@@ -67,7 +67,7 @@ export const installTokensRoute =
       body: installsBody,
       response: { 200: installsAnswer, default: problemSchema },
     };
-    const serverOf = (request: FastifyRequest): Server => {
+    const serverOf = (request: FastifyRequest): ServerCaller => {
       const caller = deps.callerOf(request);
       if (caller.kind === 'server') return caller;
       throw new WebdistError('unauthorized', 'authorization: an API key is required.');
@@ -76,7 +76,7 @@ export const installTokensRoute =
     app.addHook('onRequest', async (request) => void serverOf(request));
     app.post('/install-tokens', { schema }, async (request, reply) => {
       const caller = serverOf(request);
-      await deps.limits.charge(deps.limits.apiKey(caller.name, request.body.requests.length), reply);
+      await deps.limits.charge(deps.limits.apiKey(caller.key, request.body.requests.length), reply);
       const results = await Promise.all(
         request.body.requests.map((entry, index) => answerEntry(deps, { entry, index, caller }, request)),
       );
@@ -96,7 +96,7 @@ async function answerOne(
   if (caller.kind === 'server') {
     const install = serverRequest(deps, fields, caller);
     await deps.limits.charge(
-      [...deps.limits.apiKey(caller.name, 1), ...deps.limits.apps([install.app.bundleId])],
+      [...deps.limits.apiKey(caller.key, 1), ...deps.limits.apps([install.app.bundleId])],
       reply,
     );
     return answerFor(deps, install, fields, request);
@@ -110,8 +110,7 @@ async function answerOne(
   return answerFor(deps, install, fields, request);
 }
 
-type Server = Extract<Caller, { kind: 'server' }>;
-type Entry = { readonly entry: unknown; readonly index: number; readonly caller: Server };
+type Entry = { readonly entry: unknown; readonly index: number; readonly caller: ServerCaller };
 
 async function answerEntry(deps: Deps, { entry, index, caller }: Entry, request: FastifyRequest) {
   try {
@@ -134,10 +133,12 @@ async function answerEntry(deps: Deps, { entry, index, caller }: Entry, request:
   }
 }
 
-function serverRequest({ appNamed }: Deps, fields: InstallFields, { name }: Server): IssueRequest {
+function serverRequest({ appNamed }: Deps, fields: InstallFields, { key }: ServerCaller): IssueRequest {
+  const app = appNamed(appNameIn(fields));
+  refuseForeignApp(key, app);
   return {
-    caller: `server:${name}`,
-    app: appNamed(appNameIn(fields)),
+    caller: `server:${key.name}`,
+    app,
     subject: fields.subject === undefined ? undefined : { kind: 'caller', id: fields.subject },
     dtype: dtypeIn(fields),
     country: fields.country,

@@ -33,7 +33,7 @@ export const pageScope =
     addCors(scope, callers);
     // Added after CORS, so that a page can read the refusal.
     const identityOf = addGuard(scope, async (request, reply) => {
-      const server = serverIn(request, callers.apiKeys, now());
+      const server = serverIn(request, deps.apiKeys(), now());
       if (!server)
         await limits.charge([...limits.visitor(devices.deviceIn(request)?.id), ...limits.address(request)], reply);
       return authorizeSpan(request, async () => server ?? (await authorize(request, callers, signIn)));
