@@ -4,6 +4,7 @@
  */
 
 import { InvalidArgumentError } from 'commander';
+import { isCountryCode } from '../install-token/country-codes.ts';
 
 export function portNumber(text: string): number {
   const port = Number(text);
@@ -20,6 +21,21 @@ export function webUrl(text: string): URL {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
     throw new InvalidArgumentError('Expected a URL such as https://example.com/camping.');
   return new URL(text);
+}
+
+export function platformName(text: string): 'iOS' | 'iPadOS' {
+  if (text !== 'iOS' && text !== 'iPadOS') throw new InvalidArgumentError('Expected iOS or iPadOS.');
+  return text;
+}
+
+export function dottedVersion(text: string): string {
+  if (!/^\d{1,3}(\.\d{1,3}){0,2}$/.test(text)) throw new InvalidArgumentError('Expected a version such as 17.5.');
+  return text;
+}
+
+export function countryCode(text: string): string {
+  if (!isCountryCode(text)) throw new InvalidArgumentError('Expected an ISO 3166-1 code in upper case, such as IE.');
+  return text;
 }
 
 /** Collects the values of an option that may be repeated. */

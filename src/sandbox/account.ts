@@ -60,7 +60,7 @@ export function seedApp(
     shortVersionString: '1.3.0',
     bundleVersion: '42',
     url: `https://${host}/adp/${id}`,
-    signature: randomBytes(256).toString('base64'),
+    seed: randomBytes(32).toString('base64'),
     isMade: true,
     changes: {},
   });

@@ -53,8 +53,8 @@ const packageSchema = z.strictObject({
   bundleVersion: z.string().default('42'),
   /** Base URL on the website. */
   url: z.string(),
-  /** Random content of the file `signature`, base64. */
-  signature: z.string(),
+  /** Random; the content of the package's files is derived from it. */
+  seed: z.string(),
   /** False if the version exists, but its package has not been created. */
   isMade: z.boolean().default(true),
   /** Changes of the App Store version. */

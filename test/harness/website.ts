@@ -15,11 +15,11 @@ import { until } from './until.ts';
 export const APP = '6500000001';
 const NO_LIMIT = '100000';
 
-export async function startWebsite(t: Test) {
+export async function startWebsite(t: Test, more: Record<string, string> = {}) {
   const clock = { now: Date.now() };
   const now = () => clock.now;
   const sandbox = await startSandbox(t, { now });
-  const settings = { WEBDIST_RATE_LIMIT: NO_LIMIT, WEBDIST_RATE_LIMIT_ADDRESS: NO_LIMIT };
+  const settings = { WEBDIST_RATE_LIMIT: NO_LIMIT, WEBDIST_RATE_LIMIT_ADDRESS: NO_LIMIT, ...more };
   const options = { now, pages: sandboxWebsite(sandbox) };
   const { service, serverDeps, url } = await startReady(t, sandbox, settings, options);
   const app = appsByName(serverDeps.config.apps)(APP);

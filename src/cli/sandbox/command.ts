@@ -1,7 +1,7 @@
 /** The command line of `webdist sandbox`. */
 
 import { Command } from 'commander';
-import { portNumber, wholeSeconds } from '../option-values.ts';
+import { countryCode, dottedVersion, platformName, portNumber, webUrl, wholeSeconds } from '../option-values.ts';
 
 const work = () => import('./run.ts');
 const deviceWork = () => import('./device.ts');
@@ -35,6 +35,11 @@ function sandboxDeviceCommand(): Command {
         'seconds to wait before the reinstall; after one token lifetime it counts as a redownload',
         wholeSeconds,
       )
+      .option('--page <address>', 'URL of the page with the link (default: the registered domain)', webUrl)
+      .option('--platform <name>', 'iOS or iPadOS', platformName)
+      .option('--os <version>', 'version of the system, such as 17.4', dottedVersion)
+      .option('--model <name>', 'model, such as iPad14,3')
+      .option('--region <code>', 'where the device is, such as IE', countryCode)
       .option('--once', 'install only')
       .option('--json', 'print JSON')
       .addHelpText('after', '\nExample:\n  $ webdist sandbox device install http://localhost:8080')

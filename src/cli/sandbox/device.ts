@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
 import { openDevice } from '../../sandbox/device/device.ts';
 import type { Journey } from '../../sandbox/device/journey.ts';
+import type { DeviceProfile } from '../../sandbox/device/profile.ts';
 import { sandboxPath } from '../../sandbox/website/website.ts';
 import { type JsonOption, print, resultWord, say } from '../terminal.ts';
 
@@ -17,6 +18,11 @@ type Options = JsonOption & {
   readonly app?: string;
   readonly pause?: number;
   readonly once?: boolean;
+  readonly page?: URL;
+  readonly platform?: DeviceProfile['platform'];
+  readonly os?: string;
+  readonly model?: string;
+  readonly region?: string;
 };
 
 /** A service re-reads its package's manifest about every five minutes. */
@@ -40,15 +46,21 @@ const verdict = z.object({
 });
 
 export async function install(address: string, options: Options): Promise<void> {
-  const { app, once, pause, json } = options;
+  const { app, once, pause, json, page, platform, os: osVersion, model, region } = options;
   const website = originOf(address);
   const sandbox = options.sandbox === undefined ? website : originOf(options.sandbox);
   const domain = await domainOf(website);
   await ask(`${sandbox}/_sandbox/device`, { method: 'DELETE' });
-  const link = openPage(website, domain, app);
+  const link = openPage(website, page?.origin ?? `https://${domain}`, app);
   const device = openDevice({
     website,
     domain,
+    profile: {
+      ...(platform && { platform }),
+      ...(osVersion && { osVersion }),
+      ...(model && { model }),
+      ...(region && { region }),
+    },
     ...(sandbox !== website && { fetch: besideWebsite(sandbox) }),
     async judge(request) {
       const { accepted, checks } = verdict.parse(await post(`${sandbox}/_sandbox/device`, request));
@@ -70,10 +82,10 @@ export async function install(address: string, options: Options): Promise<void> 
   const reinstall = async () => {
     await delay((pause ?? 0) * 1000);
     for (const { appleItemId } of device.apps()) device.remove(appleItemId);
-    return device.install(await link());
+    return device.install(await link(), page?.href);
   };
   const accepted =
-    (await show('install', device.install(await link()))) &&
+    (await show('install', device.install(await link(), page?.href))) &&
     (once ||
       ((await show('update', update())) &&
         (await show('delete and reinstall', reinstall())) &&
@@ -98,10 +110,10 @@ async function updated(update: () => Promise<Journey>, version: string): Promise
 }
 
 /** Opens the website's page; returns a function that fetches a new link, with the device cookie. */
-function openPage(website: string, domain: string, app: string | undefined): () => Promise<string> {
+function openPage(website: string, origin: string, app: string | undefined): () => Promise<string> {
   let cookie = '';
   return async () => {
-    const headers = { origin: `https://${domain}`, ...(cookie && { cookie }) };
+    const headers = { origin, ...(cookie && { cookie }) };
     const { body, cookies } = await sent(`${website}/install-token`, app === undefined ? {} : { app }, headers);
     cookie ||= cookies[0]?.split(';')[0] ?? '';
     return linkAnswer.parse(body).installUrl;

@@ -5,6 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { zipSync } from 'fflate';
+import { packageSignature } from '../package-signature.ts';
 import type { Package } from '../state.ts';
 
 /** Three chunks, the last one short. */
@@ -37,7 +38,7 @@ export function filesOf(found: Package, packages: readonly Package[]): PackagedF
     devices.map((device) => {
       const publicId = idOf(found, `${kind} ${device}`);
       const bytes = () =>
-        createHash('shake256', { outputLength: FILE_BYTES }).update(found.signature).update(publicId).digest();
+        createHash('shake256', { outputLength: FILE_BYTES }).update(found.seed).update(publicId).digest();
       return { kind, publicId, path: `${kind}/${publicId}.ipa`, device, bytes };
     }),
   );
@@ -79,10 +80,13 @@ function manifestOf(found: Package, packages: readonly Package[]) {
   };
 }
 
+const manifestBytes = (found: Package, packages: readonly Package[]) =>
+  Buffer.from(JSON.stringify(manifestOf(found, packages), null, 2));
+
 /** Returns one file of a package by its path on a website; undefined if there is none. */
 export function fileAt(found: Package, packages: readonly Package[], path: string): Buffer | undefined {
-  if (path === 'manifest.json') return Buffer.from(JSON.stringify(manifestOf(found, packages), null, 2));
-  if (path === 'signature') return Buffer.from(found.signature, 'base64');
+  if (path === 'manifest.json') return manifestBytes(found, packages);
+  if (path === 'signature') return packageSignature(manifestBytes(found, packages));
   return filesOf(found, packages)
     .find((file) => file.path === path)
     ?.bytes();
@@ -108,7 +112,7 @@ export function nextPackage(found: Package): Package {
     appleVersionId: String(BigInt(found.appleVersionId) + 15n),
     shortVersionString: `${major}.${Number(minor) + 1}.0`,
     bundleVersion: String(bundleVersion),
-    signature: createHash('sha512').update(found.signature).digest('base64'),
+    seed: createHash('sha512').update(found.seed).digest('base64'),
   };
 }
 

@@ -4,16 +4,17 @@
  * links and install tokens. The code is written from those facts alone.
  */
 
-import { type DeviceProfile, fetchPackage } from './fetch-package.ts';
+import { type ComparedClaims, compareClaims, fetchPackage } from './fetch-package.ts';
 import { type AcceptedToken, type Recorder, record, refusal } from './journey.ts';
 import type { JudgeRequest, Verdict } from './judge.ts';
+import { type DeviceProfile, defaultProfile, eligibility } from './profile.ts';
 import { type AppIds, openSession, type RestoreEntry } from './session.ts';
 import { openWebsiteClient } from './website-client.ts';
 
 export type DeviceOptions = {
   /** URL at which the website can be reached from here. Every request for the website's host is sent to it. */
   readonly website: string;
-  /** The website's domain. */
+  /** The domain registered at App Store Connect; pages and packages may be on a subdomain of it. */
   readonly domain: string;
   /** Returns the verdict on a link or a token. */
   readonly judge: (request: JudgeRequest) => Promise<Verdict>;
@@ -21,14 +22,6 @@ export type DeviceOptions = {
   readonly profile?: Partial<DeviceProfile>;
   /** Time limit for the licence request; Apple's is 60. */
   readonly licenseSeconds?: number;
-};
-
-const defaultProfile: DeviceProfile = {
-  platform: 'iOS',
-  osVersion: '18.5',
-  model: 'iPhone14,5',
-  capabilities: ['arm64'],
-  isInEligibleRegion: true,
 };
 
 /**
@@ -60,7 +53,7 @@ export function openDevice(options: DeviceOptions) {
       return judgeToken(journey, place, { token }, token);
     });
     await journey.step('package address', async () => site.checkPackageUrl(entry.alternativeDistributionPackage));
-    await journey.step('package', () => fetchPackage(site, entry, profile, appleIdsIn(token)));
+    await journey.step('package', () => fetchPackage(site, entry, profile, claimsIn(token)));
     installed.set(appleItemId, { appleItemId, appleVersionId });
     await journey.step('installed', async () => `${appleItemId}, version ${appleVersionId}, is on the device`);
   };
@@ -103,6 +96,7 @@ export function openDevice(options: DeviceOptions) {
         const base = parameters.get('alternativeDistributionPackage') ?? '';
         const wanted = await journey.step('linked manifest', async () => {
           const ids = await site.manifestIds(base);
+          compareClaims(claimsIn(parameters.get('installVerificationToken') ?? ''), ids);
           return [`${ids.appleItemId}, version ${ids.appleVersionId}`, ids] as const;
         });
         await journey.step('configuration', async () => {
@@ -158,14 +152,6 @@ export function openDevice(options: DeviceOptions) {
   };
 }
 
-function eligibility({ platform, osVersion, isInEligibleRegion }: DeviceProfile): string {
-  const [major = 0, minor = 0] = osVersion.split('.').map(Number);
-  const isNew = platform === 'iPadOS' ? major >= 18 : major > 17 || (major === 17 && minor >= 5);
-  if (!isNew) throw refusal(35, 'featureUnavailable', `${platform} ${osVersion} cannot install apps from websites`);
-  if (!isInEligibleRegion) throw refusal(35, 'featureUnavailable', 'the device is not in the European Union');
-  return `${platform} ${osVersion} in an eligible region`;
-}
-
 function parametersOf(installUrl: string): ReadonlyMap<string, string> {
   const pairs = (installUrl.split('?')[1] ?? '').split('&').map((part) => part.split('='));
   return new Map(pairs.map(([name = '', value = '']) => [name, decoded(value)]));
@@ -180,7 +166,5 @@ function decoded(value: string): string {
   }
 }
 
-/** The claims that let a device take the faster path if both are present (docs/apple-facts.md §1.7). */
-function appleIdsIn(token: string): { iid?: string; vid?: string } {
-  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
-}
+const claimsIn = (token: string): ComparedClaims =>
+  JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());

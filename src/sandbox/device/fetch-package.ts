@@ -5,17 +5,10 @@
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { packageSignature } from '../package-signature.ts';
 import { refusal } from './journey.ts';
+import { type DeviceProfile, isOlder } from './profile.ts';
 import type { WebsiteClient } from './website-client.ts';
-
-/** Platform, system version, model and location of the device. */
-export type DeviceProfile = {
-  readonly platform: 'iOS' | 'iPadOS';
-  readonly osVersion: string;
-  readonly model: string;
-  readonly capabilities: readonly string[];
-  readonly isInEligibleRegion: boolean;
-};
 
 const hashes = z.object({
   algorithm: z.literal('sha256'),
@@ -45,43 +38,60 @@ type Entry = {
   readonly alternativeDistributionPackage: string;
 };
 
+/** The claims that are compared with the manifest. */
+export type ComparedClaims = { readonly bid?: unknown; readonly iid?: unknown; readonly vid?: unknown };
+
 /** Fetches and checks the parts of a package that the device needs; returns a summary. Throws a refusal. */
-export async function fetchPackage(
-  site: WebsiteClient,
-  entry: Entry,
-  profile: DeviceProfile,
-  claims: { iid?: string; vid?: string },
-) {
+export async function fetchPackage(site: WebsiteClient, entry: Entry, profile: DeviceProfile, claims: ComparedClaims) {
   const base = entry.alternativeDistributionPackage.replace(/\/$/, '');
-  const parsed = manifestSchema.safeParse(
-    await (await site.get(`${base}/manifest.json`, 32)).json().catch(() => undefined),
-  );
-  if (!parsed.success)
-    throw refusal(
-      32,
-      'invalidManifest',
-      `${base}/manifest.json: ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ')}`,
-    );
-  const manifest = parsed.data;
+  const bytesAt = async (path: string) => Buffer.from(await (await site.get(`${base}/${path}`, 32)).arrayBuffer());
+  const manifestBytes = await bytesAt('manifest.json');
+  const manifest = manifestIn(manifestBytes, base);
   if (manifest.appleItemId !== entry.appleItemId || manifest.appleVersionId !== entry.appleVersionId)
     throw refusal(
       30,
       'invalidManifest',
       `the manifest is for version ${manifest.appleVersionId}, the answer for ${entry.appleVersionId}`,
     );
-  if (claims.vid !== undefined && claims.vid !== manifest.appleVersionId)
-    throw refusal(
-      23,
-      'token-invalid',
-      `vid is ${claims.vid}, the version in the manifest is ${manifest.appleVersionId}`,
-    );
-  const signature = Buffer.from(await (await site.get(`${base}/signature`, 32)).arrayBuffer());
-  if (signature.length === 0)
-    throw refusal(32, 'invalidAlternativeDistributionPackageSignature', `${base}/signature is empty`);
+  compareClaims(claims, manifest);
   const variant = variantFor(manifest, profile);
-  const bytes = Buffer.from(await (await site.get(`${base}/${variant.assetPath}`, 32)).arrayBuffer());
+  if (!(await bytesAt('signature')).equals(packageSignature(manifestBytes)))
+    throw refusal(
+      32,
+      'invalidAlternativeDistributionPackageSignature',
+      `${base}/signature is not the signature of ${base}/manifest.json; serve both byte for byte as downloaded`,
+    );
+  const bytes = await bytesAt(variant.assetPath);
   checkChunks(bytes, variant, `${base}/${variant.assetPath}`);
   return `version ${manifest.appleVersionId}, ${bytes.length} bytes for ${profile.model}, every chunk matches the manifest`;
+}
+
+function manifestIn(bytes: Buffer, base: string): Manifest {
+  let content: unknown;
+  try {
+    content = JSON.parse(bytes.toString('utf8'));
+  } catch {
+    throw refusal(32, 'invalidManifest', `${base}/manifest.json is not JSON`);
+  }
+  const parsed = manifestSchema.safeParse(content);
+  if (parsed.success) return parsed.data;
+  const why = z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ');
+  throw refusal(32, 'invalidManifest', `${base}/manifest.json: ${why}`);
+}
+
+/** `bid`, `iid` and `vid` must be those of the manifest that is served (docs/apple-facts.md §10 lines 14, 22, 23). */
+export function compareClaims(
+  { bid, iid, vid }: ComparedClaims,
+  manifest: { readonly bundleId: string; readonly appleItemId: string; readonly appleVersionId: string },
+): void {
+  const compared = [
+    [14, 'bid', bid, manifest.bundleId],
+    [22, 'iid', iid ?? manifest.appleItemId, manifest.appleItemId],
+    [23, 'vid', vid ?? manifest.appleVersionId, manifest.appleVersionId],
+  ] as const;
+  for (const [line, name, claim, expected] of compared)
+    if (claim !== expected)
+      throw refusal(line, 'token-invalid', `${name} is ${claim}, in the manifest that is served it is ${expected}`);
 }
 
 function variantFor(manifest: Manifest, { platform, osVersion, model, capabilities }: DeviceProfile) {
@@ -94,18 +104,13 @@ function variantFor(manifest: Manifest, { platform, osVersion, model, capabiliti
     throw refusal(33, 'minimumPlatformVersionNotSatisfied', `the app needs ${minimum}, this device has ${osVersion}`);
   const lacking = manifest.requiredDeviceCapabilities.filter((one) => !capabilities.includes(one));
   if (lacking.length > 0) throw refusal(33, 'missingCapabilities', `this device lacks ${lacking.join(', ')}`);
-  const variant = manifest.variants.find(({ installTargets }) => installTargets.some(({ device }) => device === model));
-  if (!variant) throw refusal(33, 'noSupportedVariant', `the package has no variant for ${model}`);
+  const variant = manifest.variants.find(({ installTargets }) =>
+    installTargets.some(({ device, os }) => device === model && !isOlder(osVersion, os)),
+  );
+  if (!variant) throw refusal(33, 'noSupportedVariant', `the package has no variant for ${model} with ${osVersion}`);
+  const useless = manifest.variants.find(({ installTargets }) => installTargets.length === 0);
+  if (useless) throw refusal(33, 'invalidManifest', `the variant ${useless.assetPath} is for no device`);
   return variant;
-}
-
-function isOlder(version: string, minimum: string): boolean {
-  const [own, least] = [version, minimum].map((text) => text.split('.').map(Number));
-  for (const [index, part] of (least ?? []).entries()) {
-    const difference = (own?.[index] ?? 0) - part;
-    if (difference !== 0) return difference < 0;
-  }
-  return false;
 }
 
 function checkChunks(bytes: Buffer, { variantDetails }: Manifest['variants'][number], address: string): void {

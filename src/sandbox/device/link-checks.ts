@@ -25,7 +25,7 @@ export function readLink(installUrl: string, pageUrl: string, state: SandboxStat
   const url = /\s/.test(installUrl) ? undefined : (URL.parse(installUrl) ?? undefined);
   const parameters = url && readParameters(url.search.slice(1));
   const packageUrl = readHttpsUrl(only(parameters, 'alternativeDistributionPackage'));
-  const linked = packageUrl && packageAt(packageUrl.href.replace(/\/$/, ''), state);
+  const linked = packageUrl && packageAt(packageUrl, state);
   const page = readHttpsUrl(pageUrl);
   return { url, parameters, packageUrl, page, linked, team: page && domainOver(page.host, state)?.team, state };
 }
@@ -34,11 +34,16 @@ export function readLink(installUrl: string, pageUrl: string, state: SandboxStat
 const domainOver = (host: string, { domains }: SandboxState) =>
   domains.find(({ domain }) => host === domain || host.endsWith(`.${domain}`));
 
-/** A website may serve the newest package at one URL, or each version at its own URL below that. */
-function packageAt(address: string, { packages }: SandboxState): Package | undefined {
+/**
+ * The package of the account at an address: a website may serve the newest one at one URL, or each version at a URL of its
+ * own below that. The host does not matter here: a subdomain of the registered domain can serve it too.
+ */
+function packageAt(address: URL, { packages }: SandboxState): Package | undefined {
+  const path = address.pathname.replace(/\/$/, '');
+  const basePath = ({ url }: Package) => new URL(url).pathname;
   return (
-    packages.findLast(({ url, isMade }) => isMade && (url === address || `${url}/current` === address)) ??
-    packages.find(({ url, appleVersionId }) => `${url}/versions/${appleVersionId}` === address)
+    packages.findLast((one) => one.isMade && [basePath(one), `${basePath(one)}/current`].includes(path)) ??
+    packages.find((one) => `${basePath(one)}/versions/${one.appleVersionId}` === path)
   );
 }
 

@@ -5,8 +5,8 @@
 
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import type { DeviceProfile } from './fetch-package.ts';
 import { refusal } from './journey.ts';
+import type { DeviceProfile } from './profile.ts';
 import { parsedAs, type WebsiteClient } from './website-client.ts';
 
 export type AppIds = { readonly appleItemId: string; readonly appleVersionId: string };

@@ -6,8 +6,16 @@
 import { z } from 'zod';
 import { refusal } from './journey.ts';
 
+const httpsUrl = z.url({ protocol: /^https$/, error: 'expected an absolute https URL' });
+/** Every member is required (docs/apple-facts.md §3.1). */
 const configuration = z.object({
-  license: z.object({ dynamicLicenseURL: z.string() }),
+  license: z.object({
+    dynamicLicenseURL: httpsUrl,
+    licenseRenewalURL: httpsUrl,
+    licenseResolutionURL: httpsUrl,
+    signingCertificateURL: httpsUrl,
+    encryptionCertificateURL: httpsUrl,
+  }),
   restore: z.string(),
   updates: z.object({ url: z.string(), pollingInterval: z.number().positive() }),
 });
@@ -17,7 +25,7 @@ const configurationDocument = configuration.extend({
 type Configuration = z.output<typeof configuration>;
 
 const licenseAnswer = z.object({ license: z.base64().min(1), unlicensedApps: z.array(z.string()).default([]) });
-const manifestIds = z.object({ appleItemId: z.string(), appleVersionId: z.string() });
+const manifestIds = z.object({ appleItemId: z.string(), appleVersionId: z.string(), bundleId: z.string() });
 
 type WebsiteClientOptions = {
   readonly website: string;
@@ -36,7 +44,8 @@ export function openWebsiteClient({ website, domain, fetch: send = fetch, licens
   const request = async (url: string, init: RequestInit, { line, signal }: Blame): Promise<Response> => {
     const { protocol, hostname, pathname, search } = (/\s/.test(url) ? null : URL.parse(url)) ?? {};
     if (protocol !== 'https:') throw refusal(line, 'invalidURL', `${url} is not an absolute https URL`);
-    if (hostname !== domain) throw refusal(line, 'networkError', `${hostname} is not the website ${domain}`);
+    if (!isOnDomain(hostname, domain))
+      throw refusal(line, 'networkError', `${hostname} is neither ${domain} nor a subdomain of it`);
     return send(new URL(`${pathname}${search}`, website).href, init).catch((error: Error) => {
       throw refusal(line, signal, `${url} cannot be reached (${error.message})`);
     });
@@ -95,12 +104,16 @@ export function openWebsiteClient({ website, domain, fetch: send = fetch, licens
     checkPackageUrl(text: string): string {
       const url = /\s/.test(text) ? null : URL.parse(text);
       const isPlain = url?.protocol === 'https:' && url.search === '' && url.hash === '' && url.port === '';
-      if (!isPlain || url.hostname !== domain)
+      if (!isPlain || !isOnDomain(url.hostname, domain))
         throw refusal(31, 'invalidAlternativeDistributionPackageURL', `${text} is not an https URL on ${domain}`);
       return text;
     },
   };
 }
+
+/** The registered domain or a subdomain of it (docs/apple-facts.md §2.3). */
+const isOnDomain = (hostname: string | undefined, domain: string) =>
+  hostname === domain || Boolean(hostname?.endsWith(`.${domain}`));
 
 const jsonOf = (answer: Response): Promise<unknown> => answer.json().catch(() => undefined);
 

@@ -64,6 +64,7 @@ const answers = (path: string, answer: () => Response | Promise<Response>): Brok
   fetch: async (input, init) => (String(input).includes(path) ? answer() : fetch(input, init)),
 });
 const status = (path: string, code: number): Broken => answers(path, () => new Response('', { status: code }));
+const CONFIGURATION = '.well-known/marketplace-kit';
 /** Changes a JSON answer of the website. */
 const changes = (path: string, change: (body: Record<string, never>) => unknown): Broken => ({
   fetch: async (input, init) => {
@@ -71,11 +72,23 @@ const changes = (path: string, change: (body: Record<string, never>) => unknown)
     return String(input).includes(path) ? Response.json(change((await answer.json()) as never)) : answer;
   },
 });
+/** Changes the `license` block of the configuration. */
+const configured = (license: object): Broken =>
+  changes(CONFIGURATION, ({ license: own, ...body }: { license?: object }) => ({
+    ...body,
+    license: { ...own, ...license },
+  }));
 /** Changes the entries in a restore or updates answer. */
 const entry = (change: object): Broken =>
   changes('/marketplace-kit/', ({ restores, updates }: { restores?: object[]; updates?: object[] }) => ({
     ...(restores && { restores: restores.map((one) => ({ ...one, ...change })) }),
     ...(updates && { updates: updates.map((one) => ({ ...one, ...change })) }),
+  }));
+/** Changes the devices that the variants of a package are for. */
+const targets = (change: (target: { device: string; os: string }) => object[]): Broken =>
+  changes('manifest.json', ({ variants, ...body }: { variants?: { installTargets: never[] }[] }) => ({
+    ...body,
+    variants: variants?.map((one) => ({ ...one, installTargets: one.installTargets.flatMap(change) })),
   }));
 /** Does not answer until the caller aborts. */
 const silent =
@@ -86,7 +99,6 @@ const silent =
       : fetch(input, init);
 const timeout = () => Promise.reject(new DOMException('The operation was aborted due to timeout', 'TimeoutError'));
 
-const CONFIGURATION = '.well-known/marketplace-kit';
 const OTHER_KID = '0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11';
 
 const rows: readonly Row[] = [
@@ -156,6 +168,13 @@ const rows: readonly Row[] = [
     everywhere,
     claims({ bid: 'com.Example.trailmap', iss: APP }),
   ],
+  [
+    14,
+    'the manifest of another bundle id',
+    /bid is com.example.trailmap, in the manifest .* org.example.other/,
+    everywhere,
+    changes('manifest.json', (body) => ({ ...body, bundleId: 'org.example.other' })),
+  ],
   [15, 'milliseconds', /in milliseconds, expected seconds/, everywhere, times((iat) => ({ iat: iat * 1000 }))],
   [16, 'expired', /expired .* ago/, everywhere, times((iat) => ({ iat: iat - 3600, exp: iat - 1 }))],
   [16, 'not yet', /iat: .* in the future/, everywhere, times((iat) => ({ iat: iat + 600, exp: iat + 1200 }))],
@@ -218,6 +237,17 @@ const rows: readonly Row[] = [
     /dynamicLicenseURL/,
     everywhere,
     changes(CONFIGURATION, (body) => ({ ...body, license: {} })),
+  ],
+  ...['licenseRenewalURL', 'licenseResolutionURL', 'signingCertificateURL', 'encryptionCertificateURL'].map(
+    (name): Row => [27, `no ${name}`, new RegExp(name), ['install', 'update'], configured({ [name]: undefined })],
+  ),
+  [27, 'a path instead of a URL', /licenseRenewalURL/, ['install'], configured({ licenseRenewalURL: '/renew' })],
+  [
+    27,
+    'a certificate without TLS',
+    /signingCertificateURL/,
+    ['install'],
+    configured({ signingCertificateURL: 'http://example.com/signing.cer' }),
   ],
   [28, 'no metadata', /oauth-authorization-server.*404/, withLink, status('oauth-authorization-server', 404)],
   [
@@ -291,7 +321,27 @@ const rows: readonly Row[] = [
     answers('manifest.json', () => new Response('<html>')),
   ],
   [32, 'no signature', /signature answered 404/, everywhere, status('/signature', 404)],
-  [32, 'an empty signature', /PackageSignature.*empty/, everywhere, answers('/signature', () => new Response(''))],
+  [
+    32,
+    'an empty signature',
+    /PackageSignature.*is not the signature/,
+    everywhere,
+    answers('/signature', () => new Response('')),
+  ],
+  [
+    32,
+    'a signature of something else',
+    /PackageSignature.*is not the signature/,
+    everywhere,
+    answers('/signature', () => new Response(new Uint8Array(256).fill(7))),
+  ],
+  [
+    32,
+    'a manifest written again',
+    /PackageSignature.*byte for byte/,
+    everywhere,
+    changes('manifest.json', (body) => body),
+  ],
   [
     32,
     'a changed file',
@@ -337,6 +387,27 @@ const rows: readonly Row[] = [
       variants: variants?.map((one) => ({ ...one, installTargets: [] })),
     })),
   ],
+  [
+    33,
+    'a variant for another model',
+    /noSupportedVariant/,
+    everywhere,
+    targets(() => [{ device: 'iPhone99,9', os: '17.5' }]),
+  ],
+  [
+    33,
+    'a variant for a newer system',
+    /noSupportedVariant.*with 18.5/,
+    everywhere,
+    targets((one) => [{ ...one, os: '26.0' }]),
+  ],
+  [
+    33,
+    'one variant for no device',
+    /is for no device/,
+    everywhere,
+    targets((one) => (one.device === 'iPhone14,5' ? [one] : [])),
+  ],
   [34, 'an update to what is there', /mismatchedInstallType.*not newer/, ['update'], entry({ appleVersionId: '1' })],
   [
     34,
@@ -346,7 +417,9 @@ const rows: readonly Row[] = [
     entry({ appleItemId: '6500000002' }),
   ],
   [35, 'an old system', /featureUnavailable: iOS 17.4/, ['install'], { options: { profile: { osVersion: '17.4' } } }],
-  [35, 'outside the EU', /European Union/, ['install'], { options: { profile: { isInEligibleRegion: false } } }],
+  [35, 'an old iPad', /iPadOS 17.7/, ['install'], { options: { profile: { platform: 'iPadOS', osVersion: '17.7' } } }],
+  [35, 'a region with marketplaces only', /in JP/, ['install'], { options: { profile: { region: 'JP' } } }],
+  [35, 'outside the EU', /European Union/, ['install'], { options: { profile: { region: 'US' } } }],
 ];
 
 /** Lines that do not stop an install: the step is ok, with a warning. */

@@ -71,6 +71,24 @@ t.test('install, update, delete and reinstall, restore from a backup', async (t)
   t.strictSame(warnings, []);
 });
 
+t.test('Apple’s own example: the parent domain is registered, page and package are on a subdomain', async (t) => {
+  const page = 'https://get.example.com';
+  const website = await startWebsite(t, {
+    WEBDIST_PACKAGE_URL: `${page}/adp/${APP}`,
+    WEBDIST_ALLOWED_ORIGINS: page,
+  });
+  const device = deviceFor(website);
+  const { installUrl } = await linkOf(website, { origin: page });
+  t.match(decodeURIComponent(installUrl), `alternativeDistributionPackage=${page}/adp/${APP}`);
+  const installed = await device.install(installUrl, `${page}/trailmap`);
+  t.ok(installed.accepted, JSON.stringify(refusalOf(installed)));
+  await website.release();
+  t.ok((await device.update()).accepted);
+  t.ok((await device.restoreFromBackup()).accepted);
+  const elsewhere = await deviceFor(website).install((await linkOf(website, { origin: page })).installUrl);
+  t.match(refusalOf(elsewhere), { line: 5 }, 'the page is on the parent domain, the package is not');
+});
+
 const journeys = ['install', 'update', 'delete and reinstall', 'restore from backup'] as const;
 
 t.test('webdist sandbox device install prints every journey, with npm start', async (t) => {
@@ -83,6 +101,17 @@ t.test('webdist sandbox device install prints every journey, with npm start', as
   const once = runWebdist(t, ['sandbox', 'device', 'install', '--once', service.url]);
   t.equal(await once.exited, 0, once.output());
   t.match(once.output(), /^install\n( {2}ok .*\n)+$/, 'a new device each time');
+  for (const [options, says] of [
+    [['--os', '17.4'], /featureUnavailable: iOS 17\.4/],
+    [['--platform', 'iPadOS', '--os', '17.7'], /featureUnavailable: iPadOS 17\.7/],
+    [['--region', 'BR'], /featureUnavailable: the device is in BR/],
+    [['--model', 'iPhone99,9'], /noSupportedVariant/],
+    [['--page', 'https://shop.example.com/'], /on the same host/],
+  ] as const) {
+    const refused = runWebdist(t, ['sandbox', 'device', 'install', '--once', ...options, service.url]);
+    t.equal(await refused.exited, 1, options.join(' '));
+    t.match(refused.output(), says);
+  }
   const nobody = runWebdist(t, ['sandbox', 'device', 'install', 'http://127.0.0.1:9']);
   t.equal(await nobody.exited, 2);
   t.match(nobody.output(), /Nothing answers/);
