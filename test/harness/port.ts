@@ -22,6 +22,14 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** Whether nothing listens on a port. */
+export const isFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer()
+      .once('error', () => resolve(false))
+      .listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+
 /** Resolves once something listens on the port. */
 export const untilListening = (port: number) =>
   until(
