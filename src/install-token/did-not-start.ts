@@ -96,9 +96,24 @@ const button = (
       'The button waits as long as the service requires. If many people share an address, raise `WEBDIST_RATE_LIMIT_ADDRESS`. Behind a proxy, set `WEBDIST_TRUST_PROXY`.',
     ],
     [
+      'request_timeout',
+      'The request did not reach the service completely within ten seconds.',
+      'Load the page again. If the network is not the cause, check the proxies in front of the service.',
+    ],
+    [
+      'headers_too_large',
+      'The browser sends more than 16 KiB of header fields, most of them usually cookies of the website.',
+      'Set fewer cookies, or give the service a host of its own, which does not get them.',
+    ],
+    [
       'not_registered',
       'App Store Connect does not have the public half of any key that this service holds.',
       'Run `webdist doctor`; it compares the keys.',
+    ],
+    [
+      'version_held',
+      'An operator has put this version of the app on hold, and there is no other.',
+      'Run `webdist packages list`. `webdist packages resume` ends a hold.',
     ],
     [
       'signer_unavailable',

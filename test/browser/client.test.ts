@@ -7,7 +7,7 @@ import { hasDomain } from '../harness/website.ts';
 t.test('the typed client, on a website’s own server', async (t) => {
   const apiKey = randomBytes(24).toString('base64url');
   const sha256 = createHash('sha256').update(apiKey).digest('hex');
-  const stage = await openStage(t, { WEBDIST_API_KEYS: `website:${sha256}`, WEBDIST_RATE_LIMIT: '2' });
+  const stage = await openStage(t, { WEBDIST_API_KEYS: `website:${sha256}`, WEBDIST_RATE_LIMIT_ADDRESS: '2' });
   const client = installClient({ server: stage.service, apiKey });
   await hasDomain(stage.sandbox);
 

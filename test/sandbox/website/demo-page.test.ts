@@ -85,7 +85,7 @@ t.test('the demo page', { skip: noChromium }, async (t) => {
     await page.context().close();
   });
 
-  const refused = { late: 'validity', twice: 'nonce', elsewhere: 'package-host', changed: 'signature' };
+  const refused = { late: 'exp', twice: 'nonce', elsewhere: 'package-host', changed: 'signature' };
   for (const [scenario, check] of Object.entries(refused))
     await t.test(`${scenario}: refused, and the failing check says why`, async (t) => {
       const { page } = await open({ viewport: { width: 1280, height: 900 } });
