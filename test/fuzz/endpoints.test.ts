@@ -68,7 +68,11 @@ function send(url: string, { method, path, headers, body }: Sent): Promise<{ sta
     };
     const sent = request({ protocol, hostname, port, method, path, headers: all, agent, timeout: 30_000 }, answered);
     sent.on('timeout', () => sent.destroy(new Error('no answer in 30 s')));
-    sent.on('error', reject);
+    sent.on('error', (error: NodeJS.ErrnoException) => {
+      // On a busy machine, the server may just have closed a connection that was idle for too long.
+      if (sent.reusedSocket && error.code === 'ECONNRESET') resolve(send(url, { method, path, headers, body }));
+      else reject(error);
+    });
     sent.end(bytes);
   });
 }

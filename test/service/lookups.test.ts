@@ -12,10 +12,10 @@ import { type Running, settingsIn, startService } from '../harness/service.ts';
 import { until } from '../harness/until.ts';
 import { entryOf, installOf, LIFETIME, NOW, subjectOf } from '../ledger/contract.ts';
 
-t.setTimeout(120_000);
-
 /** How long the primary is away under load; a minute in the run that docs/ledger.md reports. */
 const AWAY_MS = Number(process.env['PRIMARY_AWAY_MS'] ?? 1500);
+
+t.setTimeout(120_000 + AWAY_MS);
 
 type Server = Awaited<ReturnType<typeof openPostgresServer>>;
 type Replica = Awaited<ReturnType<Server['openReplica']>>;

@@ -17,11 +17,13 @@ t.test('2,700 SIGHUPs in ten seconds cause a few checks, the first one at once',
     'the first check',
   );
   await fetch(`${sandbox.baseUrl}/_sandbox/requests`, { method: 'DELETE' });
+  const startedAt = performance.now();
   for (let sent = 0; sent < 2700; sent += 27) {
     for (let index = 0; index < 27; index += 1) service.child.kill('SIGHUP');
     await delay(100);
   }
   t.equal((await fetch(`${service.url}/health/ready`)).status, 200);
   const seen = await requestsSeen(sandbox);
-  t.ok(seen.length >= 1 && seen.length <= 15, `${seen.length} requests to Apple`);
+  const seconds = (performance.now() - startedAt) / 1000;
+  t.ok(seen.length >= 1 && seen.length <= 1.5 * seconds, `${seen.length} requests to Apple in ${seconds} s`);
 });
