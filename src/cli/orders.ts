@@ -30,6 +30,13 @@ export async function withOrders<T>(work: (store: OrderStore) => Promise<T>): Pr
   }
 }
 
+/** The orders in force. */
+export const readOrders = (): Promise<Orders> => withOrders((store) => store.read());
+
+/** Gives an order, and waits until every running service follows it. */
+export const changeOrders = (order: Order): Promise<void> =>
+  withOrders(async (store) => void (await followers(store, await store.change(order))));
+
 /** Gives the order that `orderFor` makes for the app named, and prints what came of it. Throws `state_invalid` when a running service does not follow it in time. */
 export async function giveOrder(
   { app: name, wait, json }: OrderOptions,

@@ -59,7 +59,8 @@ function changeOf({ held }: AppOrders, order: Order): Partial<AppOrders> {
     case 'release':
       return { held: held.filter((id) => id !== order.appleVersionId) };
     case 'use':
-      return { used: order.appleVersionId };
+      // Who wants every device to get a version does not want it on hold.
+      return { used: order.appleVersionId, held: held.filter((id) => id !== order.appleVersionId) };
   }
 }
 

@@ -47,6 +47,10 @@ export type PullOptions = {
   readonly source: PackageSource;
   /** The number of versions to keep, including this one. */
   readonly keep: number;
+  /** An AppleVersionID that is never removed: the one that services were ordered to use. */
+  readonly used?: string | undefined;
+  /** Called before the package is in its place; then `current` keeps pointing to the version that it points to. */
+  readonly stage?: ((appleVersionId: string) => Promise<void>) | undefined;
   readonly onFile?: (asset: Asset, bytes: number, total: number | undefined) => void;
   readonly backoffMs?: number;
 };
@@ -72,7 +76,7 @@ export async function pullPackage(options: PullOptions): Promise<Pulled> {
   }
 }
 
-async function pull({ dir, app, source, keep, onFile, backoffMs }: PullOptions): Promise<Pulled> {
+async function pull({ dir, app, source, keep, used, stage, onFile, backoffMs }: PullOptions): Promise<Pulled> {
   const archive = await fetchArchive(source, backoffMs);
   const { appleItemId, bundleId, appleVersionId } = archive.manifest;
   if (appleItemId !== app.appleItemId || bundleId !== app.bundleId)
@@ -101,9 +105,10 @@ async function pull({ dir, app, source, keep, onFile, backoffMs }: PullOptions):
       });
     }
     await syncTree(folder);
+    await stage?.(appleVersionId);
     await finish(dir, target);
   }
-  const removed = await tidy(dir, appleItemId, keep);
+  const removed = await tidy(dir, appleItemId, { keep, used, isStaged: stage !== undefined });
   const isCurrent = (await currentIn(dir, appleItemId)) === appleVersionId;
   return { appleVersionId, isNew, isCurrent, removed };
 }
@@ -155,14 +160,24 @@ async function syncTree(folder: string): Promise<void> {
   await syncFolder(folder);
 }
 
-/** Points `current` to the newest version, and removes all versions but the newest `keep`. Returns the removed ones. */
-async function tidy(dir: string, appleItemId: string, keep: number): Promise<string[]> {
+type Tidy = { readonly keep: number; readonly used: string | undefined; readonly isStaged: boolean };
+
+/**
+ * Points `current` to the newest version, unless that is staged, and removes all versions but the newest `keep` and those in
+ * use. Returns the removed ones.
+ */
+async function tidy(dir: string, appleItemId: string, { keep, used, isStaged }: Tidy): Promise<string[]> {
   const ids = await versionsIn(dir, appleItemId);
   const versions = await Promise.all(ids.map((id) => versionInfo(dir, appleItemId, id)));
   const newestFirst = versions.toSorted(compareVersions).reverse();
   const newest = newestFirst[0]?.appleVersionId;
-  if (newest && (await currentIn(dir, appleItemId)) !== newest) await switchTo(dir, appleItemId, newest);
-  const removed = newestFirst.slice(keep).map(({ appleVersionId }) => appleVersionId);
+  const before = await currentIn(dir, appleItemId);
+  const current = isStaged && before !== undefined ? before : newest;
+  if (current !== undefined && current !== before) await switchTo(dir, appleItemId, current);
+  const removed = newestFirst
+    .slice(keep)
+    .map(({ appleVersionId }) => appleVersionId)
+    .filter((id) => id !== current && id !== used);
   for (const id of removed) await removeVersion(dir, appleItemId, id);
   await removeLeftovers(dir, appleItemId);
   return removed;

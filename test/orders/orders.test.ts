@@ -22,6 +22,7 @@ const table: readonly [string, Order[], object, number][] = [
   ['release what is not held', [release('1')], { isStopped: false, held: [] }, 0],
   ['use', [use('1')], { isStopped: false, held: [], used: '1' }, 1],
   ['use another one', [use('1'), use('2')], { isStopped: false, held: [], used: '2' }, 2],
+  ['use what is on hold', [hold('1'), hold('2'), use('1')], { isStopped: false, held: ['2'], used: '1' }, 3],
   ['use the newest again', [use('1'), use(undefined)], { isStopped: false, held: [], used: undefined }, 2],
   ['each order leaves the others', [stop, hold('1'), use('2')], { isStopped: true, held: ['1'], used: '2' }, 3],
 ];

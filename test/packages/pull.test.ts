@@ -333,3 +333,43 @@ async function startProxy(t: Test, sandbox: Sandbox, { before, change }: Interfe
   t.teardown(() => server.close());
   return `http://127.0.0.1:${await listen(server)}`;
 }
+
+t.test('--stage: no device gets the new version until it is used; what is in use is never removed', async (t) => {
+  const setting = await start(t, {
+    WEBDIST_PACKAGES_KEEP: '1',
+    WEBDIST_PACKAGES_URL: 'https://example.com/adp',
+    WEBDIST_DATA_DIR: temporaryFolder(t),
+  });
+  const { WEBDIST_PACKAGE_URL: _, WEBDIST_PACKAGE_MANIFEST: __, ...settings } = setting.env;
+  t.match(await run(t, setting, 'pull', '--stage'), { code: 0, output: /2000000042 {2}pulled and checked, current/ });
+  t.match(await run(t, setting, 'use', '2000000042'), { code: 0 }, 'the first version has nothing before it');
+  t.match(await run(t, setting, 'use', 'newest'), { code: 0 });
+  const { url, service } = await startReady(t, setting.sandbox, {
+    ...settings,
+    WEBDIST_PACKAGE_URL: undefined,
+    WEBDIST_PACKAGE_MANIFEST: undefined,
+  });
+  const linked = async () => {
+    await service.reconcile();
+    const answer = await fetch(`${url}/install-token`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', origin: 'https://example.com' },
+      body: '{}',
+    });
+    return ((await answer.json()) as { installUrl: string }).installUrl.match(/versions%2F(\d+)/)?.[1];
+  };
+  t.equal(await linked(), '2000000042');
+
+  await release(setting);
+  const pulled = await run(t, setting, 'pull', '--stage');
+  t.match(pulled, { code: 0, output: /\d+ {2}pulled and checked$/m }, 'it is not current');
+  t.equal(await versionOf(setting.dir), '2000000042', 'and the version in use was not removed');
+  const [staged = ''] = pulled.output.match(/\d{6,}/) ?? [];
+  t.equal(await linked(), '2000000042');
+  t.match(await run(t, setting, 'use', staged, '--wait'), { code: 0 });
+  t.equal(await linked(), staged);
+  t.match(await run(t, setting, 'use', '2000000042', '--wait'), { code: 0 });
+  t.equal(await linked(), '2000000042', 'and back');
+  t.match(await run(t, setting, 'pull'), { code: 0, output: /already here, current/ });
+  t.equal(await linked(), '2000000042', 'an order is stronger than what is current');
+});

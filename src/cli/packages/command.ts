@@ -24,6 +24,7 @@ export function packagesCommand(): Command {
           '--version-id <id>',
           'fetch the version with this id at App Store Connect; use it if versions cannot be listed',
         )
+        .option('--stage', 'put a new version on hold before any device can get it, until `packages use` or `resume`')
         .option('--json', 'print JSON')
         .action(async (options) => (await work()).pullPackages(options)),
     )

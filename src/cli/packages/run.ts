@@ -6,11 +6,13 @@
 import { join } from 'node:path';
 import { type AppConfig, knownAppSettings, only, packagesSettings, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
+import { ordersFor } from '../../orders/orders.ts';
 import { currentIn, versionFolder, versionsIn } from '../../packages/layout.ts';
 import { type Asset, readManifestFile } from '../../packages/manifest.ts';
 import { pullPackage } from '../../packages/pull.ts';
 import { verifyPackage } from '../../packages/verify.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';
+import { changeOrders, readOrders } from '../orders.ts';
 import { type JsonOption, print, resultWord, say, table } from '../terminal.ts';
 import { packageSource, storeVersions } from './source.ts';
 
@@ -71,9 +73,14 @@ async function localVersions(dir: string, appleItemId: string) {
   );
 }
 
-type PullOptions = JsonOption & { readonly app?: string; readonly release?: string; readonly versionId?: string };
+type PullOptions = JsonOption & {
+  readonly app?: string;
+  readonly release?: string;
+  readonly versionId?: string;
+  readonly stage?: boolean;
+};
 
-async function pullAll({ app: name, release, versionId, json }: PullOptions): Promise<void> {
+async function pullAll({ app: name, release, versionId, stage, json }: PullOptions): Promise<void> {
   const apps = appsOf(name);
   if (release !== undefined && versionId !== undefined)
     throw new WebdistError('usage_invalid', 'Use --release or --version-id, not both.');
@@ -89,7 +96,10 @@ async function pullAll({ app: name, release, versionId, json }: PullOptions): Pr
     const pulled = await withAppStoreConnect('Fetching the package', async (asc, _, show) => {
       const source = await packageSource(asc, { app, release, versionId, mayCreate });
       const onFile = (asset: Asset, bytes: number, total: number | undefined) => show(progressOf(asset, bytes, total));
-      return pullPackage({ dir, app, source, keep, onFile });
+      const { appleItemId } = app;
+      const hold = (appleVersionId: string) => changeOrders({ act: 'hold', appleItemId, appleVersionId });
+      const used = ordersFor(await readOrders(), appleItemId).used;
+      return pullPackage({ dir, app, source, keep, used, ...(stage && { stage: hold }), onFile });
     });
     results.push({ app: app.bundleId, ...pulled });
     lines.push(
