@@ -21,7 +21,7 @@ import type { Grant } from '../../oauth/sealed.ts';
 import type { IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import type { AddressOf } from '../address.ts';
-import { fixedDocument } from '../fixed-document.ts';
+import { fixedDocument } from '../fixed-content.ts';
 import { type RateLimits, removeRateFields } from '../limits/rate-limit.ts';
 import { logIssued } from './install-token.ts';
 

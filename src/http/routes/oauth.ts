@@ -12,7 +12,7 @@ import { type AuthorizationServer, oauthMetadata } from '../../oauth/authorizati
 import { OAuthRefusal } from '../../oauth/refusal.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
-import { fixedDocument } from '../fixed-document.ts';
+import { fixedDocument } from '../fixed-content.ts';
 import { problemSchema } from '../problems.ts';
 
 /**
