@@ -131,6 +131,11 @@ function assemble(read: Read, problems: Problem[]) {
     warnings: [...read.warnings, ...packageUrlWarnings({ domain, apps }, read.given)],
     dataDir: dataDirOf(values),
     listen: { host: values.HOST, port: values.PORT },
+    operator:
+      values.WEBDIST_OPERATOR_PORT === undefined
+        ? undefined
+        : { host: values.WEBDIST_OPERATOR_HOST ?? values.HOST, port: values.WEBDIST_OPERATOR_PORT },
+    docs: values.WEBDIST_DOCS === 'on',
     drainSeconds: values.WEBDIST_DRAIN_SECONDS,
     logLevel: values.LOG_LEVEL,
     domain,

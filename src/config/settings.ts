@@ -54,6 +54,13 @@ export type Setting = {
 export const settings = {
   HOST: { form: line, default: '127.0.0.1', about: 'address to listen on (image: `0.0.0.0`)' },
   PORT: { form: whole(0, 65535), default: '8080', about: 'port to listen on' },
+  WEBDIST_OPERATOR_PORT: {
+    form: whole(0, 65535),
+    about:
+      'second port, for metrics, health with its body, and the description of the API, which the first port then lacks',
+  },
+  WEBDIST_OPERATOR_HOST: { form: line, about: 'address to listen on for WEBDIST_OPERATOR_PORT (default: HOST)' },
+  WEBDIST_DOCS: { form: oneOf('on', 'off'), default: 'on', about: 'whether `/docs` and `/openapi.json` are served' },
   LOG_LEVEL: {
     form: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
     default: 'info',

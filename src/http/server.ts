@@ -27,7 +27,7 @@ import { jwksRoute } from './routes/jwks.ts';
 import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
 import { oauthDocument } from './routes/oauth.ts';
 import { deviceScope } from './scopes/devices.ts';
-import { docsScope, operatorScope } from './scopes/operators.ts';
+import { docsScope, healthScope, metricsScope } from './scopes/operators.ts';
 import { pageScope } from './scopes/pages.ts';
 import { traceRequests } from './trace-requests.ts';
 
@@ -72,6 +72,8 @@ export type ServerOptions = ServerDeps & {
 /** A server that may not listen yet. */
 export type Server = {
   readonly app: FastifyInstance;
+  /** What the operator port serves; undefined without one. */
+  readonly operators: FastifyInstance | undefined;
   /**
    * Reports "not ready" from now on, but still answers. This is the first step of shutting down, so that load balancers
    * notice.
@@ -94,21 +96,6 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   const addressOf = addressesBehind(config.trustProxy);
   const connections = openConnections({ metrics, addressOf, isProxy: proxiesIn(config.trustProxy), headersFor });
   const overload = openOverload({ metrics, log, headersFor }, overloadLimits);
-  const app = fastify({
-    loggerInstance: log as FastifyBaseLogger,
-    logController: new LogController({ disableRequestLogging: true }),
-    genReqId,
-    trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
-    bodyLimit: BODY_LIMIT_BYTES,
-    return503OnClosing: false,
-    serverFactory(handler) {
-      const server = createServer(CONNECTIONS, connections.wrap(overload.wrap(handler as RequestListener)));
-      connections.watch(server);
-      answerParserErrors(server, headersFor);
-      return server;
-    },
-    frameworkErrors: (error, request, reply) => answerFrameworkError(error, request, addHeaders(request, reply)),
-  });
   const prepare = (instance: FastifyInstance): FastifyInstance => {
     instance.setValidatorCompiler(validatorCompiler);
     instance.setSerializerCompiler(() => JSON.stringify);
@@ -122,22 +109,39 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     });
     return instance;
   };
-  app.addHook('onClose', async () => overload.close());
-  if (tracing) traceRequests(app, tracing);
-  prepare(app);
-  app.addHook('onResponse', (request, reply, done) => {
-    const labels = { route: request.routeOptions.url ?? 'none', status: reply.statusCode };
-    metrics.httpSeconds.observe(labels, reply.elapsedTime / 1000);
-    done();
-  });
+  const openInstance = (): FastifyInstance => {
+    const instance = fastify({
+      loggerInstance: log as FastifyBaseLogger,
+      logController: new LogController({ disableRequestLogging: true }),
+      genReqId,
+      trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
+      bodyLimit: BODY_LIMIT_BYTES,
+      return503OnClosing: false,
+      serverFactory(handler) {
+        const server = createServer(CONNECTIONS, connections.wrap(overload.wrap(handler as RequestListener)));
+        connections.watch(server);
+        answerParserErrors(server, headersFor);
+        return server;
+      },
+      frameworkErrors: (error, request, reply) => answerFrameworkError(error, request, addHeaders(request, reply)),
+    });
+    if (tracing) traceRequests(instance, tracing);
+    prepare(instance);
+    instance.addHook('onResponse', (request, reply, done) => {
+      const labels = { route: request.routeOptions.url ?? 'none', status: reply.statusCode };
+      metrics.httpSeconds.observe(labels, reply.elapsedTime / 1000);
+      done();
+    });
+    return instance;
+  };
   const { signIn: settings } = config.callers;
   const signIn = settings && (await import('./sign-in.ts')).openSignIn(settings);
   const limitRequests = (scope: FastifyInstance, max = config.rateLimit.perAddress) =>
     limitDocuments(scope, max, addressOf);
   const limits = openRateLimits({ ...deps, addressOf });
   const scopeDeps = { ...deps, apiKeys, signIn, limits, limitRequests, addressOf, refuseOverload: overload.protect };
+  const health = (hasBody: boolean) => healthScope({ ...deps, limitRequests, hasBody, isShuttingDown: () => draining });
   const api: FastifyPluginAsyncZod = async (scope) => {
-    await scope.register(operatorScope({ ...deps, limitRequests, isShuttingDown: () => draining }));
     await scope.register(pageScope(scopeDeps));
     await scope.register(deviceScope(scopeDeps));
     await scope.register(async (documents) => {
@@ -148,21 +152,40 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
       await documents.register(oauthDocument(deps));
     });
   };
+  const operations: FastifyPluginAsyncZod = async (scope) => {
+    await scope.register(health(true));
+    await scope.register(metricsScope({ metrics, limitRequests }));
+  };
+  const docs: FastifyPluginAsyncZod = async (scope) => {
+    if (!config.docs) return;
+    await limitRequests(scope);
+    const described: FastifyPluginAsyncZod = async (all) => {
+      await all.register(operations);
+      await all.register(api);
+    };
+    await scope.register(docsScope(described, () => prepare(fastify({ genReqId }))));
+  };
+  const app = openInstance();
+  // The operator port takes what visitors need not see off the first one.
+  const operators = config.operator && openInstance();
+  app.addHook('onClose', async () => overload.close());
   await app.register(api);
-  await app.register(async (docs) => {
-    await limitRequests(docs);
-    await docs.register(docsScope(api, () => prepare(fastify({ genReqId }))));
-  });
+  if (operators) await app.register(health(false));
+  const forOperators = operators ?? app;
+  await forOperators.register(operations);
+  await forOperators.register(docs);
   if (pages) await app.register(pages);
   return {
     app,
+    operators,
     drain() {
       draining = true;
     },
     async close() {
       closing = true;
-      await stopListening(app);
-      await app.close();
+      const instances = operators ? [app, operators] : [app];
+      await Promise.all(instances.map(stopListening));
+      await Promise.all(instances.map((instance) => instance.close()));
     },
   };
 }

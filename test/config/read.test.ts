@@ -14,6 +14,9 @@ import { minimal, problemsOf } from './problems-of.ts';
 const samples: Readonly<Record<SettingName, string>> = {
   HOST: '::',
   PORT: '8081',
+  WEBDIST_OPERATOR_PORT: '8082',
+  WEBDIST_OPERATOR_HOST: '127.0.0.2',
+  WEBDIST_DOCS: 'off',
   LOG_LEVEL: 'warn',
   WEBDIST_DRAIN_SECONDS: '5',
   WEBDIST_MODE: 'sandbox',

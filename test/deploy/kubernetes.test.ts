@@ -146,17 +146,20 @@ t.test('the variables that Kubernetes adds for the Services beside it are not se
 });
 
 t.test('the probes and Prometheus use paths that the service has', async (t) => {
-  const { url } = await startReady(t, await startSandbox(t));
+  const operatorPort = named('ConfigMap', all).data?.['WEBDIST_OPERATOR_PORT'] ?? '';
+  const { url, operators } = await startReady(t, await startSandbox(t), { WEBDIST_OPERATOR_PORT: operatorPort });
   const probes = [container.startupProbe, container.livenessProbe, container.readinessProbe];
   for (const { httpGet } of probes) {
     t.equal((await fetch(url + httpGet.path)).status, 200, httpGet.path);
     t.equal(httpGet.port, container.ports[0]?.name);
   }
-  t.equal((await fetch(url + annotations['prometheus.io/path'])).status, 200);
+  t.equal((await operators?.inject({ url: annotations['prometheus.io/path'] ?? '' }))?.statusCode, 200);
   t.equal(String(container.ports[0]?.containerPort), env('PORT'));
-  t.equal(annotations['prometheus.io/port'], env('PORT'));
+  t.equal(annotations['prometheus.io/port'], operatorPort);
+  t.equal(String(container.ports[1]?.containerPort), operatorPort);
   t.equal(named('Service', all).spec.ports[0].targetPort, container.ports[0]?.name);
   t.strictSame(named('NetworkPolicy', all).spec.ingress[0].ports, [{ port: container.ports[0]?.name }]);
+  t.strictSame(named('NetworkPolicy', all).spec.ingress[1].ports, [{ port: container.ports[1]?.name }]);
 });
 
 t.test('the settings exist, and every secret that they name is mounted', async (t) => {

@@ -53,7 +53,11 @@ export async function serve(signals: Signals): Promise<void> {
     apiKeys: () => apiKeys,
     ...(sandbox && { pages: await demoPages(sandbox, config, service) }),
   });
-  const address = await listen(server, config);
+  const address = await listen(server.app, config.listen, 'PORT');
+  if (server.operators && config.operator) {
+    const operators = await listen(server.operators, config.operator, 'WEBDIST_OPERATOR_PORT');
+    log.info({ event: 'operator_port', address: operators }, `operators: listening on ${operators}`);
+  }
   announce(config, address, log);
   const running = { server, service, sandbox, tracing, log, output, drainMs: config.drainSeconds * 1000 };
   signals.shutDownWith((signal) => void shutDown(signal, running));
@@ -85,13 +89,16 @@ const lossListener = (metrics: Metrics, log: Logger): LossListener => ({
     ),
 });
 
-async function listen({ app }: Server, { listen: { host, port } }: Config): Promise<string> {
+async function listen(app: Server['app'], { host, port }: Config['listen'], setting: string): Promise<string> {
   try {
     return await app.listen({ host, port });
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
-    throw new WebdistError('config_invalid', `PORT: cannot listen on ${host} port ${port} (${code}).`, {
-      hint: code === 'EADDRINUSE' ? 'Another process listens there: choose another PORT.' : 'Check HOST and PORT.',
+    throw new WebdistError('config_invalid', `${setting}: cannot listen on ${host} port ${port} (${code}).`, {
+      hint:
+        code === 'EADDRINUSE'
+          ? `Another process listens there: choose another ${setting}.`
+          : `Check ${setting} and the host.`,
       cause,
     });
   }

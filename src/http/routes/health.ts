@@ -3,18 +3,22 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { ServerDeps } from '../../service/service.ts';
 
-/** `isShuttingDown`: reports "not ready" although the service could sign. */
-export type HealthDeps = Pick<ServerDeps, 'service' | 'config'> & { readonly isShuttingDown: () => boolean };
+/** What health is made from. */
+export type HealthDeps = Pick<ServerDeps, 'service' | 'config'> & {
+  /** Reports "not ready" although the service could sign. */
+  readonly isShuttingDown: () => boolean;
+  /** False where anyone can ask: the status says enough for a load balancer. */
+  readonly hasBody: boolean;
+};
 
 /** `/health/live` and `/livez`; `/health/ready` and `/readyz`, with 503 while not ready. */
 export const healthRoutes =
-  ({ service, config, isShuttingDown }: HealthDeps): FastifyPluginAsyncZod =>
+  ({ service, config, isShuttingDown, hasBody }: HealthDeps): FastifyPluginAsyncZod =>
   async (app) => {
     for (const url of ['/health/live', '/livez'])
-      app.get(url, { schema: { summary: 'Whether the process can answer' } }, async () => ({
-        live: true,
-        mode: config.mode,
-      }));
+      app.get(url, { schema: { summary: 'Whether the process can answer' } }, async (_request, reply) =>
+        reply.send(hasBody ? { live: true, mode: config.mode } : undefined),
+      );
     for (const url of ['/health/ready', '/readyz'])
       app.get(
         url,
@@ -23,7 +27,7 @@ export const healthRoutes =
           const health = service.health();
           const shuttingDown = isShuttingDown();
           const ready = health.ready && !shuttingDown;
-          return reply.code(ready ? 200 : 503).send({ ...health, ready, shuttingDown });
+          return reply.code(ready ? 200 : 503).send(hasBody ? { ...health, ready, shuttingDown } : undefined);
         },
       );
   };

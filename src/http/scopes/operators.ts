@@ -7,30 +7,33 @@ import { docsRoutes } from '../docs.ts';
 import { type HealthDeps, healthRoutes } from '../routes/health.ts';
 import { metricsRoute } from '../routes/metrics.ts';
 
-type Deps = HealthDeps & {
-  readonly metrics: Metrics;
-  readonly limitRequests: (scope: FastifyInstance, max?: number) => Promise<void>;
-};
+type Limits = { readonly limitRequests: (scope: FastifyInstance, max?: number) => Promise<void> };
 
 /** A load balancer must never be refused, and its probes come from few addresses. */
 const HEALTH_REQUESTS_A_MINUTE = 6000;
 
-/** Health and metrics: no credential, so a proxy must not expose them. No response is cached. */
-export const operatorScope =
-  ({ metrics, limitRequests, ...deps }: Deps): FastifyPluginAsyncZod =>
+/** Health. It needs no credential, and no response is cached. */
+export const healthScope =
+  ({ limitRequests, ...deps }: HealthDeps & Limits): FastifyPluginAsyncZod =>
   async (scope) => {
-    scope.addHook('onRequest', async (_request, reply) => {
-      reply.header('cache-control', 'no-store');
-    });
-    await scope.register(async (health) => {
-      await limitRequests(health, HEALTH_REQUESTS_A_MINUTE);
-      await health.register(healthRoutes(deps));
-    });
-    await scope.register(async (limited) => {
-      await limitRequests(limited);
-      await limited.register(metricsRoute(metrics));
-    });
+    neverCached(scope);
+    await limitRequests(scope, HEALTH_REQUESTS_A_MINUTE);
+    await scope.register(healthRoutes(deps));
   };
+
+/** Metrics. They need no credential either, so a proxy must not expose them where there is no operator port. */
+export const metricsScope =
+  ({ limitRequests, metrics }: Limits & { readonly metrics: Metrics }): FastifyPluginAsyncZod =>
+  async (scope) => {
+    neverCached(scope);
+    await limitRequests(scope);
+    await scope.register(metricsRoute(metrics));
+  };
+
+const neverCached = (scope: FastifyInstance) =>
+  scope.addHook('onRequest', async (_request, reply) => {
+    reply.header('cache-control', 'no-store');
+  });
 
 /** `/openapi.json` and `/docs`, which describe `api`. `newInstance` makes the Fastify instance that answers there. */
 export const docsScope = (api: FastifyPluginAsyncZod, newInstance: () => FastifyInstance): FastifyPluginAsyncZod =>
