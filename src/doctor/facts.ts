@@ -63,7 +63,8 @@ export function openFacts(options: DoctorOptions): Facts {
   const { config, configProblem } = settingsOf(env);
   const opened: HeldKey[] = [];
   const hold = async (locator: string) => {
-    const key = await openKey(locator, env);
+    // A backend may keep state in the data folder, wherever that was set.
+    const key = await openKey(locator, { ...env, ...(config && { WEBDIST_DATA_DIR: config.dataDir }) });
     opened.push(key);
     return key;
   };

@@ -51,8 +51,15 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
   const { env, log, observer, autoReconcile, clock = systemClock } = deps;
   await using opening = new AsyncDisposableStack();
   let watch: RegistrationWatch | undefined;
+  // A backend may keep state in the data folder, wherever that was set.
+  const keysEnv = { ...env, WEBDIST_DATA_DIR: config.dataDir };
   const open = async (locator: string) => {
-    const candidate = await openCandidate(locator, { env, log, clock, onChange: () => void watch?.reconcile() });
+    const candidate = await openCandidate(locator, {
+      env: keysEnv,
+      log,
+      clock,
+      onChange: () => void watch?.reconcile(),
+    });
     opening.defer(() => candidate.close());
     return candidate;
   };

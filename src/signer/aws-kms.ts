@@ -87,7 +87,10 @@ function parse(locator: string): { keyId: string; thing: string; endpoint: strin
 
 async function connect(keyId: string, endpoint: string | undefined, env: Environment): Promise<Kms> {
   const sdk = await loadSdk('@aws-sdk/client-kms', 'awskms', () => import('@aws-sdk/client-kms'));
-  const client = new sdk.KMSClient({ ...awsClientSettings(keyId, env), ...(endpoint !== undefined && { endpoint }) });
+  const client = new sdk.KMSClient({
+    ...(await awsClientSettings(keyId, env)),
+    ...(endpoint !== undefined && { endpoint }),
+  });
   return {
     publicKey: (KeyId) => client.send(new sdk.GetPublicKeyCommand({ KeyId })),
     sign: (KeyId, Message) =>

@@ -19,7 +19,7 @@ export async function createPkcs11(locator: string, env: Environment): Promise<s
       throw new WebdistError('config_invalid', 'A new key needs a label.', {
         hint: 'Add ;object=NAME to the locator.',
       });
-    const session = openLoggedIn(search, { isReadWrite: true });
+    const { handle: session } = openLoggedIn(search, { isReadWrite: true });
     const both = [
       { type: js.CKA_TOKEN, value: true },
       { type: js.CKA_LABEL, value: uri.object },

@@ -1,129 +1,139 @@
 /**
- * The PKCS#11 libraries of this process. Each is loaded and initialised once, however many signers use it, and
- * finalised when the last of them closes. This file also classifies a library's return values.
+ * The PKCS#11 libraries of this process. Each is loaded and initialised once, however many signers use it, and finalised
+ * with the last of them, or in between when its HSM was away: many libraries find an HSM again only after that.
  */
 
-import { createHash } from 'node:crypto';
 import type * as sdk from 'pkcs11js';
-import type { Refusal } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
+import { vendorError } from '../cloud/vendor-error.ts';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-
-/** The package `pkcs11js`. */
-export type Pkcs11Js = typeof sdk;
+import { refusedPins } from './pkcs11-pins.ts';
+import { codeOf, PinRefused } from './pkcs11-refusal.ts';
 
 export interface Library {
-  readonly js: Pkcs11Js;
+  readonly js: typeof sdk;
+  /** Initialises the library again if a reload could not. Throws `key_unreachable`. */
   readonly cryptoki: sdk.PKCS11;
-  /**
-   * Logs a session in, unless it is already logged in. A refused PIN is not tried again, because tokens lock after a
-   * few attempts.
-   */
-  logIn(session: sdk.Handle, tokenSerial: string, pin: string): void;
-  /** Releases the library. The last release finalises it. Opening it later initialises it again. */
+  /** Grows with each reload: handles of an earlier generation are invalid, or belong to something else. */
+  readonly generation: number;
+  /** Logs a session in, unless it is. A PIN that was refused is not tried again: tokens lock after a few attempts. */
+  logIn(session: sdk.Handle, tokenSerial: string, pin: string, userType?: number): void;
+  /** Runs an asynchronous call, during which the library is not reloaded: finalising it then would crash. */
+  during<T>(call: () => Promise<T>): Promise<T>;
+  /** Registers a test of a signer; returns how to remove it. While one succeeds, the HSM is there, and nothing is reloaded. */
+  addProbe(works: () => boolean): () => void;
+  /** Finalises the library and initialises it again; false if it is in use. Throws `key_unreachable`. */
+  reload(): boolean;
+  /** Releases the library; the last release finalises it, and opening it later initialises it again. */
   release(): void;
 }
 
-const loaded = new Map<string, { cryptoki: sdk.PKCS11; users: number }>();
-const refusedPins = new Set<string>();
+type Loaded = {
+  cryptoki: sdk.PKCS11 | undefined;
+  generation: number;
+  users: number;
+  calls: number;
+  probes: Set<() => boolean>;
+};
+
+const loaded = new Map<string, Loaded>();
 
 /**
- * Opens the library with this path or file name. Throws `config_invalid` if the library or the package cannot be
- * loaded.
+ * Opens the library with this path or file name. Throws `config_invalid` when it or the package cannot be loaded, and
+ * `key_unreachable` when it cannot be initialised.
  */
-export async function openLibrary(path: string): Promise<Library> {
+export async function openLibrary(path: string, env: Environment): Promise<Library> {
   const js = (await loadSdk('pkcs11js', 'pkcs11', () => import('pkcs11js'))).default;
-  const entry = loaded.get(path) ?? { cryptoki: initialise(js, path), users: 0 };
+  const entry = loaded.get(path) ?? { cryptoki: undefined, generation: 0, users: 0, calls: 0, probes: new Set() };
+  entry.cryptoki ??= initialise(js, path);
   entry.users++;
   loaded.set(path, entry);
-  const { cryptoki } = entry;
-  return {
+  const library: Library = {
     js,
-    cryptoki,
-    logIn(session, tokenSerial, pin) {
-      const attempt = createHash('sha256').update(`${path}\0${tokenSerial}\0${pin}`).digest('base64');
-      if (refusedPins.has(attempt)) throw new PinRefused();
+    get cryptoki() {
+      entry.cryptoki ??= initialise(js, path);
+      return entry.cryptoki;
+    },
+    get generation() {
+      return entry.generation;
+    },
+    logIn(session, tokenSerial, pin, userType = js.CKU_USER) {
+      const pins = refusedPins(env);
+      if (pins.has(tokenSerial, pin)) throw new PinRefused(pins.file);
       try {
-        cryptoki.C_Login(session, js.CKU_USER, pin);
+        library.cryptoki.C_Login(session, userType, pin);
       } catch (error) {
         const code = codeOf(error);
         if (code === js.CKR_USER_ALREADY_LOGGED_IN) return;
-        if (code === js.CKR_PIN_INCORRECT) refusedPins.add(attempt);
+        if (code === js.CKR_PIN_INCORRECT) pins.add(tokenSerial, pin);
         throw error;
       }
+    },
+    async during(call) {
+      entry.calls++;
+      try {
+        return await call();
+      } finally {
+        entry.calls--;
+      }
+    },
+    addProbe(works) {
+      entry.probes.add(works);
+      return () => entry.probes.delete(works);
+    },
+    reload() {
+      if (entry.calls > 0 || [...entry.probes].some((works) => works())) return false;
+      finalise(js, entry);
+      entry.generation++;
+      entry.cryptoki = initialise(js, path);
+      return true;
     },
     release() {
       if (--entry.users > 0) return;
       loaded.delete(path);
-      try {
-        cryptoki.C_Finalize();
-      } catch (error) {
-        // A library that has lost its HSM may fail here, because nothing is left to finalise.
-        if (!(error instanceof js.Pkcs11Error)) throw error;
-      }
-      cryptoki.close();
+      finalise(js, entry);
     },
   };
+  return library;
 }
 
-function initialise(js: Pkcs11Js, path: string): sdk.PKCS11 {
+function initialise(js: typeof sdk, path: string): sdk.PKCS11 {
   const cryptoki = new js.PKCS11();
   try {
     cryptoki.load(path);
-    // Signing runs in libuv's threads, several calls at a time.
-    cryptoki.C_Initialize({ flags: js.CKF_OS_LOCKING_OK });
   } catch (cause) {
     throw new WebdistError('config_invalid', `The PKCS#11 library ${path} cannot be loaded.`, {
       hint: 'Check module-path in the locator, and that the library is built for this system.',
-      cause,
+      cause: vendorError(cause),
+    });
+  }
+  try {
+    // Signing runs in libuv's threads, several at a time.
+    cryptoki.C_Initialize({ flags: js.CKF_OS_LOCKING_OK });
+  } catch (cause) {
+    cryptoki.close();
+    if (codeOf(cause) === js.CKR_ARGUMENTS_BAD)
+      throw new WebdistError('config_invalid', `The PKCS#11 library ${path} needs arguments to be initialised.`, {
+        hint: 'Modules such as the softoken of NSS are not supported; use SoftHSM, or the library of the HSM.',
+        cause: vendorError(cause),
+      });
+    throw new WebdistError('key_unreachable', `The PKCS#11 library ${path} cannot be initialised.`, {
+      hint: 'Check the HSM, its connection and the configuration of the library.',
+      cause: vendorError(cause),
     });
   }
   return cryptoki;
 }
 
-/** This PIN was refused earlier. */
-class PinRefused extends Error {
-  override readonly name = 'PinRefused';
-}
-
-const codeOf = (error: unknown) => (error as Partial<sdk.Pkcs11Error>).code;
-
-/** Classifies what a call threw (PKCS#11 v2.40 §5.1, return values). */
-export function pkcs11Refusal(js: Pkcs11Js, thrown: unknown): Refusal {
-  const code = codeOf(thrown);
-  if (thrown instanceof PinRefused) return pinRefusedBefore;
-  if (code === js.CKR_PIN_INCORRECT || code === js.CKR_PIN_LEN_RANGE) return wrongPin;
-  if (code === js.CKR_PIN_LOCKED || code === js.CKR_PIN_EXPIRED)
-    return { kind: 'denied', why: 'cannot be used: the PIN is locked or has expired.', hint: 'Set a new one.' };
-  if (code === js.CKR_USER_NOT_LOGGED_IN || code === js.CKR_KEY_FUNCTION_NOT_PERMITTED) return { kind: 'denied' };
-  if (code === js.CKR_MECHANISM_INVALID || code === js.CKR_KEY_TYPE_INCONSISTENT) return { kind: 'invalid' };
-  return { kind: 'unreachable', hint: 'Check the HSM and its connection.' };
-}
-
-const wrongPin: Refusal = {
-  kind: 'denied',
-  why: 'cannot be used: the token refuses the PIN.',
-  hint: 'Check pin-source in the locator.',
-};
-const pinRefusedBefore: Refusal = {
-  kind: 'denied',
-  why: 'cannot be used: the token refused this PIN before, so it is not tried again, because tokens lock after a few attempts.',
-  hint: 'Check pin-source in the locator; restart webdist after a change on the token.',
-};
-
-/** True if the session, or an object found in it, is no longer valid, so that a new session may help. */
-export function isSessionGone(js: Pkcs11Js, thrown: unknown): boolean {
-  const gone = [
-    js.CKR_SESSION_HANDLE_INVALID,
-    js.CKR_SESSION_CLOSED,
-    js.CKR_KEY_HANDLE_INVALID,
-    js.CKR_OBJECT_HANDLE_INVALID,
-    js.CKR_USER_NOT_LOGGED_IN,
-    js.CKR_DEVICE_REMOVED,
-    js.CKR_DEVICE_ERROR,
-    js.CKR_TOKEN_NOT_PRESENT,
-    js.CKR_OPERATION_ACTIVE,
-  ];
-  const code = codeOf(thrown);
-  return code !== undefined && gone.includes(code);
+function finalise(js: typeof sdk, entry: Loaded): void {
+  const { cryptoki } = entry;
+  entry.cryptoki = undefined;
+  try {
+    cryptoki?.C_Finalize();
+  } catch (error) {
+    // A library that has lost its HSM may have nothing left to finalise.
+    if (!(error instanceof js.Pkcs11Error)) throw error;
+  }
+  cryptoki?.close();
 }

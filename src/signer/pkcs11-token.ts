@@ -5,15 +5,21 @@ import type { Attribute, Handle } from 'pkcs11js';
 import { refused } from '../cloud/refusal.ts';
 import { WebdistError } from '../errors.ts';
 import { canonical, isP256, spki } from '../jws.ts';
-import { isSessionGone, type Library } from './pkcs11-library.ts';
+import type { Library } from './pkcs11-library.ts';
+import { isSessionGone } from './pkcs11-refusal.ts';
 import type { Pkcs11Uri } from './pkcs11-uri.ts';
 
 /** CKA_EC_PARAMS of P-256: `ECParameters`, the DER of the object identifier 1.2.840.10045.3.1.7. */
 export const P256 = Buffer.from('06082a8648ce3d030107', 'hex');
 
-type Pair = { readonly privateKey: Handle; readonly publicKey: KeyObject };
-/** An open session and its key. They belong together, because object handles are valid only in their session. */
-export type Session = Pair & { readonly handle: Handle };
+type Pair = {
+  readonly privateKey: Handle;
+  readonly publicKey: KeyObject;
+  /** The serial number of the token if the key needs the PIN for each signature (CKA_ALWAYS_AUTHENTICATE). */
+  readonly needsPin: string | undefined;
+};
+/** An open session and its key. Object handles are valid only in their session, and both only in their generation. */
+export type Session = Pair & { readonly handle: Handle; readonly generation: number };
 
 /** The key to find, and its token. `thing` is the subject of messages about the key. */
 export type Search = {
@@ -24,16 +30,16 @@ export type Search = {
 };
 
 /** The public half that selects a key, if there is one. `isRequired` means that no other key is acceptable. */
-type Wanted = { readonly publicKey: KeyObject | undefined; readonly isRequired: boolean };
+export type Wanted = { readonly publicKey: KeyObject | undefined; readonly isRequired: boolean };
 
 /**
  * Opens a session on the token, logs in, and finds the key. Of several matching keys, returns the wanted one. Throws
  * `key_absent`, `key_unreachable`, `key_invalid`, or what the library throws.
  */
 export function openSession(search: Search, wanted: Wanted): Session {
-  const handle = openLoggedIn(search);
+  const { handle, serial } = openLoggedIn(search);
   try {
-    const pairs = findKeys(search, handle);
+    const pairs = findKeys(search, handle, serial);
     const half = wanted.publicKey && spki(wanted.publicKey);
     const same = pairs.find(({ publicKey }) => spki(publicKey) === half);
     const [pair, ...others] = same || wanted.isRequired ? [same] : pairs;
@@ -41,7 +47,7 @@ export function openSession(search: Search, wanted: Wanted): Session {
       throw refused(search.thing, { kind: 'absent', hint: 'Check object and id in the locator, and the PIN.' });
     if (others.length > 0)
       throw refused(search.thing, { kind: 'invalid', why: 'matches several keys.', hint: 'Add id= to the locator.' });
-    return { handle, ...pair };
+    return { handle, generation: search.library.generation, ...pair };
   } catch (cause) {
     closeSession(search.library, handle);
     throw cause;
@@ -51,13 +57,16 @@ export function openSession(search: Search, wanted: Wanted): Session {
 /**
  * Opens a session on the token and logs in. A read-write session may create objects. Throws what `openSession` throws.
  */
-export function openLoggedIn({ library, pin, ...search }: Search, { isReadWrite = false } = {}): Handle {
+export function openLoggedIn(
+  { library, pin, ...search }: Search,
+  { isReadWrite = false } = {},
+): { handle: Handle; serial: string } {
   const { cryptoki, js, logIn } = library;
   const { slot, serial } = findToken({ library, ...search });
   const handle = cryptoki.C_OpenSession(slot, js.CKF_SERIAL_SESSION | (isReadWrite ? js.CKF_RW_SESSION : 0));
   try {
     if (pin !== undefined) logIn(handle, serial, pin);
-    return handle;
+    return { handle, serial };
   } catch (cause) {
     closeSession(library, handle);
     throw cause;
@@ -105,7 +114,7 @@ function findToken({ thing, uri, library: { cryptoki, js } }: Search): { slot: H
   return { slot: token.slot, serial: token.attributes.serial };
 }
 
-function findKeys(search: Search, session: Handle): Pair[] {
+function findKeys(search: Search, session: Handle, serial: string): Pair[] {
   const { js, cryptoki } = search.library;
   const { object, id } = search.uri;
   const found = findObjects(search.library, session, [
@@ -117,8 +126,21 @@ function findKeys(search: Search, session: Handle): Pair[] {
     const [keyType, keyId] = values(cryptoki, session, privateKey, [js.CKA_KEY_TYPE, js.CKA_ID]);
     if (keyType?.readUIntLE(0, 4) !== js.CKK_EC)
       throw refused(search.thing, { kind: 'invalid', hint: 'Use an EC key on the curve P-256.' });
-    return { privateKey, publicKey: publicHalf(search, session, keyId ?? Buffer.alloc(0)) };
+    return {
+      privateKey,
+      publicKey: publicHalf(search, session, keyId ?? Buffer.alloc(0)),
+      needsPin: isAlwaysAuthenticated(search.library, session, privateKey) ? serial : undefined,
+    };
   });
+}
+
+/** CKA_ALWAYS_AUTHENTICATE, which not every token knows. */
+function isAlwaysAuthenticated({ js, cryptoki }: Library, session: Handle, key: Handle): boolean {
+  try {
+    return values(cryptoki, session, key, [js.CKA_ALWAYS_AUTHENTICATE])[0]?.[0] === 1;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -10,10 +10,11 @@ import pLimit from 'p-limit';
 import { readCredential } from '../cloud/files.ts';
 import { refused } from '../cloud/refusal.ts';
 import type { Environment } from '../environment.ts';
-import { WebdistError } from '../errors.ts';
+import { hasCode, WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
-import { isSessionGone, openLibrary, pkcs11Refusal } from './pkcs11-library.ts';
-import { closeSession, openSession, type Search, type Session } from './pkcs11-token.ts';
+import { openLibrary } from './pkcs11-library.ts';
+import { isSessionGone, pkcs11Refusal } from './pkcs11-refusal.ts';
+import { closeSession, openSession, type Search, type Session, type Wanted } from './pkcs11-token.ts';
 import { parsePkcs11Uri } from './pkcs11-uri.ts';
 
 /**
@@ -29,7 +30,7 @@ const SESSIONS = 2;
 export async function openPkcs11(locator: string, env: Environment, registered?: KeyObject): Promise<Signer> {
   const search = await openSearch(locator, env);
   try {
-    return signerOf(search, openSession(search, { publicKey: registered, isRequired: false }));
+    return signerOf(search, findAgain(search, { publicKey: registered, isRequired: false }));
   } catch (cause) {
     search.library.release();
     throw asRefusal(search, cause);
@@ -50,30 +51,60 @@ export async function openSearch(locator: string, env: Environment): Promise<Sea
   const thing = `The PKCS#11 key ${uri.object ?? uri.id?.toString('hex') ?? ''} of the token ${uri.match.token ?? '(any)'}`;
   const pin =
     uri.pinSource === undefined ? uri.pinValue : await readCredential(uri.pinSource, 'the PIN of the PKCS#11 token');
-  const library = await openLibrary(path);
+  const library = await openLibrary(path, env);
   return { thing, uri, library, ...(pin !== undefined && { pin }) };
 }
 
-function signerOf(search: Search, first: Session): Signer {
-  const { js, cryptoki, release } = search.library;
-  const turn = pLimit(SESSIONS);
-  const idle = [first];
+/** Opens a session; if the HSM seems to be away, once more after a reload of the library, which may have lost it. */
+function findAgain(search: Search, wanted: Wanted): Session {
+  try {
+    return openSession(search, wanted);
+  } catch (error) {
+    const isAway = hasCode(asRefusal(search, error), 'key_unreachable', 'key_absent');
+    if (!isAway || !search.library.reload()) throw error;
+    return openSession(search, wanted);
+  }
+}
 
+function signerOf(search: Search, first: Session): Signer {
+  const { library } = search;
+  const { js } = library;
+  const turn = pLimit(SESSIONS);
+  let idle = [first];
+
+  const startSigning = ({ handle, privateKey, needsPin }: Session) => {
+    library.cryptoki.C_SignInit(handle, { mechanism: js.CKM_ECDSA }, privateKey);
+    if (needsPin && search.pin !== undefined) library.logIn(handle, needsPin, search.pin, js.CKU_CONTEXT_SPECIFIC);
+  };
   const signOnce = async (digest: Buffer) => {
-    const session = idle.pop() ?? openSession(search, { publicKey: first.publicKey, isRequired: true });
+    idle = idle.filter(isCurrent);
+    const session = idle.pop() ?? findAgain(search, { publicKey: first.publicKey, isRequired: true });
     try {
-      cryptoki.C_SignInit(session.handle, { mechanism: js.CKM_ECDSA }, session.privateKey);
-      const signature = await cryptoki.C_SignAsync(session.handle, digest, Buffer.alloc(64));
+      startSigning(session);
+      const signature = await library.during(() =>
+        library.cryptoki.C_SignAsync(session.handle, digest, Buffer.alloc(64)),
+      );
       idle.push(session);
       return signature;
     } catch (error) {
-      closeSession(search.library, session.handle);
+      if (isCurrent(session)) closeSession(library, session.handle);
       throw error;
     }
   };
+  const isCurrent = ({ generation }: Session) => generation === library.generation;
   const closeIdle = () => {
-    for (const { handle } of idle.splice(0)) closeSession(search.library, handle);
+    for (const session of idle.splice(0)) if (isCurrent(session)) closeSession(library, session.handle);
   };
+  const removeProbe = library.addProbe(() => {
+    const session = idle.find(isCurrent);
+    if (!session) return false;
+    try {
+      startSigning(session);
+      return library.cryptoki.C_Sign(session.handle, Buffer.alloc(32, 1), Buffer.alloc(64)).length > 0;
+    } catch {
+      return false;
+    }
+  });
 
   const signAgain = async (digest: Buffer) => {
     try {
@@ -103,8 +134,9 @@ function signerOf(search: Search, first: Session): Signer {
     },
     async close() {
       const released = Promise.allSettled(running).then(() => {
+        removeProbe();
         closeIdle();
-        release();
+        library.release();
       });
       // A call that hangs in the library must not block closing. Finalising the library during the call would crash.
       if (running.size === 0) await released;

@@ -134,7 +134,7 @@ function choose(thing: string, place: Place, key: Key, registered: KeyObject | u
     throw refused(thing, {
       kind: 'absent',
       why: `has no version ${place.version ?? key.latest_version} that may sign.`,
-      hint: 'Check the version in the locator, and min_encryption_version of the key.',
+      hint: 'Check the version in the locator, and min_encryption_version and min_decryption_version of the key.',
     });
   return chosen;
 }

@@ -1,14 +1,15 @@
 /** PKCS#11 with SoftHSM2: the contract, how a key is found, and lost sessions. */
 
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import t from 'tap';
 import { spki } from '../../src/jws.ts';
 import { openSigner } from '../../src/locators.ts';
-import { guard } from '../../src/signer/guarded.ts';
+import { type GuardedSigner, guard } from '../../src/signer/guarded.ts';
 import { openPkcs11 } from '../../src/signer/pkcs11.ts';
+import { temporaryFolder } from '../harness/folder.ts';
 import { setUpSoftHsm, withoutSoftHsm } from '../harness/stand-ins/softhsm.ts';
 import { signerContract } from './contract.ts';
 
@@ -122,6 +123,73 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
     await signer.sign(Buffer.from('a'));
     loseSessions(hsm.library);
     t.equal((await signer.sign(Buffer.from('b'))).length, 64);
+  });
+
+  await t.test('a key that needs the PIN for every signature (CKA_ALWAYS_AUTHENTICATE)', async (t) => {
+    const as = ['--key-type', 'EC:prime256v1', '--label', 'careful', '--id', '09'];
+    hsm.tool('shop', '--keypairgen', '--always-auth', ...as);
+    t.match(hsm.tool('shop', '--list-objects', '--type', 'privkey').toString(), /always authenticate/i);
+    const signer = guard(await open('token=shop;object=careful'));
+    t.teardown(() => signer.close());
+    const signed = await Promise.all(Array.from({ length: 10 }, () => signer.sign(Buffer.from('a'))));
+    t.ok(signed.every(({ length }) => length === 64));
+  });
+
+  await t.test('an HSM that was away comes back, although its signers held the library', async (t) => {
+    const away = async (signer: GuardedSigner, meanwhile: () => Promise<void>) => {
+      const tokens = join(hsm.folder, 'tokens');
+      renameSync(tokens, `${tokens}.away`);
+      try {
+        await t.rejects(signer.sign(Buffer.from('a')), { code: 'signer_unavailable' });
+        await meanwhile();
+      } finally {
+        renameSync(`${tokens}.away`, tokens);
+      }
+    };
+    const signer = guard(await open('token=shop;object=good'));
+    t.teardown(() => signer.close());
+    await away(signer, async () => undefined);
+    t.equal((await signer.sign(Buffer.from('b'))).length, 64, 'the next signature');
+    await away(signer, async () => {
+      await t.rejects(open('token=shop;object=good'), { code: 'key_unreachable' }, 'not absent: nothing is dropped');
+    });
+    const again = guard(await open('token=shop;object=good'));
+    t.equal((await again.sign(Buffer.from('c'))).length, 64, 'opened again');
+    t.equal((await signer.sign(Buffer.from('d'))).length, 64, 'and so does the signer of before');
+    await again.close();
+    t.equal((await first.sign(Buffer.from('e'))).length, 64, 'and one that noticed nothing');
+  });
+
+  await t.test('a token that is not connected does not disturb the signers of another', async (t) => {
+    const signer = guard(await open('token=shop;object=good'));
+    t.teardown(() => signer.close());
+    const signing = Promise.all(Array.from({ length: 20 }, () => signer.sign(Buffer.from('a'))));
+    await t.rejects(open('token=elsewhere;object=good'), { code: 'key_unreachable' });
+    t.equal((await signing).length, 20);
+  });
+
+  await t.test('a refused PIN is not tried again, not even by the next process', async (t) => {
+    hsm.addToken('locked');
+    const dataDir = temporaryFolder(t);
+    const script = `import { openPkcs11 } from './src/signer/pkcs11.ts';
+      const env = { WEBDIST_DATA_DIR: '${dataDir}' };
+      await openPkcs11('pkcs11:token=locked;object=a?module-path=${hsm.library}&pin-value=' + process.argv[1], env)
+        .catch((error) => console.log(error.code + ' ' + error.message));`;
+    const start = (pin: string) =>
+      execFileSync(process.execPath, ['--input-type=module', '--eval', script, pin], { encoding: 'utf8' });
+    t.match(start('11112222'), /^key_denied .*refuses the PIN/);
+    t.match(
+      start('11112222'),
+      new RegExp(`^key_denied .*refused this PIN before.*delete ${dataDir}/refused-pins\\.json`),
+    );
+    t.match(start('33334444'), /^key_denied .*refuses the PIN/, 'another one is tried');
+    t.match(start('11112222'), /refused this PIN before/);
+    t.match(start(hsm.pin), /^key_absent/, 'the right one works');
+    const file = join(dataDir, 'refused-pins.json');
+    t.equal(statSync(file).mode & 0o777, 0o600);
+    t.notMatch(readFileSync(file, 'utf8'), /11112222|33334444/);
+    rmSync(file);
+    t.match(start('11112222'), /^key_denied .*refuses the PIN/, 'tried again on request');
   });
 
   await t.test('a deleted key is absent when opened again, and stops signing', async (t) => {
