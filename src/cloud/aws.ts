@@ -4,6 +4,8 @@
  */
 
 import type { Environment } from '../environment.ts';
+import { WebdistError } from '../errors.ts';
+import { MAX_CERTIFICATES_BYTES, readSmallFile } from './files.ts';
 import { connectionRefusal, foreign, type Refusal } from './refusal.ts';
 import { httpStatus, responseHeader } from './vendor-error.ts';
 
@@ -16,8 +18,9 @@ const ANSWER_TIMEOUT_MS = 5000;
  * Settings for any AWS client. The region of an ARN takes precedence over AWS_REGION and AWS_DEFAULT_REGION; without any
  * of them the SDK reads the shared config file.
  */
-export function awsClientSettings(nameOrArn: string, env: Environment) {
+export async function awsClientSettings(nameOrArn: string, env: Environment) {
   const region = /^arn:[^:]+:[^:]+:([^:]+):/.exec(nameOrArn)?.[1] || env['AWS_REGION'] || env['AWS_DEFAULT_REGION'];
+  const ca = await readAuthorities(env['AWS_CA_BUNDLE']);
   return {
     maxAttempts: MAX_ATTEMPTS,
     // Reads the shared config and credentials files again; otherwise a corrected file has no effect until a restart.
@@ -28,9 +31,20 @@ export function awsClientSettings(nameOrArn: string, env: Environment) {
       // This limit also ends a response whose body stops arriving.
       socketTimeout: ANSWER_TIMEOUT_MS,
       throwOnRequestTimeout: true,
+      ...(ca && { httpsAgent: { ca } }),
     },
     ...(region && { region }),
   };
+}
+
+/** The PEM file of AWS_CA_BUNDLE, as in AWS's own tools. Throws `config_invalid`. */
+async function readAuthorities(path: string | undefined): Promise<Buffer | undefined> {
+  if (!path) return undefined;
+  try {
+    return await readSmallFile(path, MAX_CERTIFICATES_BYTES);
+  } catch (cause) {
+    throw new WebdistError('config_invalid', `AWS_CA_BUNDLE: the file ${path} cannot be read.`, { cause });
+  }
 }
 
 /** The parts of an SDK error (`ServiceException` of smithy) that are read. */

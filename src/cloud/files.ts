@@ -8,6 +8,9 @@ import { vendorError } from './vendor-error.ts';
 /** A private key in PEM has about 250 bytes; a far larger file is another file. */
 const MAX_KEY_BYTES = 64 * 1024;
 
+/** For certificates: a bundle of all public authorities has about 200 KiB. */
+export const MAX_CERTIFICATES_BYTES = 1024 * 1024;
+
 /**
  * Reads a regular file. Anything but a regular file is refused, because opening a FIFO for reading blocks a thread
  * until another process writes to it. Throws `key_absent`, `key_denied`, `key_invalid` (not a regular file, too large)

@@ -56,7 +56,7 @@ async function loadClient(secretId: string, env: Environment): Promise<() => Sec
     'awssecrets',
     () => import('@aws-sdk/client-secrets-manager'),
   );
-  const settings = awsClientSettings(secretId, env);
+  const settings = await awsClientSettings(secretId, env);
   return () => {
     const client = new sdk.SecretsManagerClient(settings);
     return {

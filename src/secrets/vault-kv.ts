@@ -6,8 +6,8 @@
 import { z } from 'zod';
 import { refused } from '../cloud/refusal.ts';
 import type { Environment } from '../environment.ts';
-import { WebdistError } from '../errors.ts';
-import { openVault } from '../vault/vault.ts';
+import { hasCode, WebdistError } from '../errors.ts';
+import { openVault, type Vault } from '../vault/vault.ts';
 import type { SecretSource } from './secret-source.ts';
 
 /** The response to GET MOUNT/data/PATH; the inner `data` is null for a version that was deleted. */
@@ -21,7 +21,11 @@ export async function openVaultKv(locator: string, env: Environment): Promise<Se
   return {
     backend: 'vault+kv',
     async read() {
-      const response = await vault.call(thing, { method: 'GET', path }, secretForm);
+      const response = await vault.call(thing, { method: 'GET', path }, secretForm).catch(async (error) => {
+        throw hasCode(error, 'key_absent', 'key_denied', 'key_invalid')
+          ? ((await mistakeIn(vault, thing, path)) ?? error)
+          : error;
+      });
       const value = response.data.data?.[field];
       if (value === undefined || value === null || value === '')
         throw refused(thing, {
@@ -37,6 +41,30 @@ export async function openVaultKv(locator: string, env: Environment): Promise<Se
       vault.close();
     },
   };
+}
+
+/** The response to GET sys/internal/ui/mounts/MOUNT, which every token may read for a mount in its policy. */
+const mountForm = z.object({
+  data: z.object({ type: z.string(), options: z.record(z.string(), z.string()).nullable() }),
+});
+
+/** The usual mistakes in a locator that Vault reports as absent or denied; undefined when it is none of them. */
+async function mistakeIn(vault: Vault, thing: string, path: string): Promise<WebdistError | undefined> {
+  const [, mount = '', name = ''] = /^([^/]+)\/data\/(.+)$/.exec(path) ?? [];
+  if (name.startsWith('data/'))
+    return refused(thing, {
+      kind: 'absent',
+      why: 'does not exist, and its path begins with "data/".',
+      hint: 'Remove "data/" from the locator: Vault\'s API has it in its paths, and webdist adds it.',
+    });
+  const request = { method: 'GET', path: `sys/internal/ui/mounts/${mount}` } as const;
+  const engine = await vault.call(thing, request, mountForm).catch(() => undefined);
+  if (!engine || engine.data.options?.['version'] === '2') return undefined;
+  return refused(thing, {
+    kind: 'invalid',
+    why: engine.data.type === 'kv' ? 'is in a KV engine of version 1.' : 'is not in a KV engine.',
+    hint: 'Use a KV version 2 engine: vault kv enable-versioning MOUNT, or vault secrets enable -version=2 kv.',
+  });
 }
 
 function parse(locator: string): { path: string; field: string; name: string } {

@@ -5,7 +5,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
-import { readSmallFile } from '../cloud/files.ts';
+import { MAX_CERTIFICATES_BYTES, readSmallFile } from '../cloud/files.ts';
 import type { Environment } from '../environment.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { vaultVariable } from './variables.ts';
@@ -21,9 +21,6 @@ export type VaultAddress = {
   readonly tls: { readonly ca?: (string | Buffer)[]; cert?: Buffer; key?: Buffer; servername?: string };
   readonly namespace: string | undefined;
 };
-
-/** A bundle of all public authorities has about 200 KiB. */
-const MAX_CERTIFICATES_BYTES = 1024 * 1024;
 
 /** Reads the address, the certificates and the namespace. Throws `config_invalid`. */
 export async function vaultAddress(env: Environment): Promise<VaultAddress> {

@@ -3,9 +3,12 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer, request } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openVaultKv } from '../../src/secrets/vault-kv.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { listen } from '../harness/port.ts';
 import type { Fault } from '../harness/stand-ins/fault.ts';
 import { administer, realVault, startVault, type VaultStandIn } from '../harness/stand-ins/vault.ts';
 import { type SecretSubject, secretsContract } from './contract.ts';
@@ -95,6 +98,77 @@ t.test('the stand-in', async (t) => {
     t.equal(await source.read(), subject.text);
     await source.close();
     vault.namespace = undefined;
+  });
+
+  await t.test('usual mistakes that Vault reports as "absent" are named', async (t) => {
+    await administer(vault.url, vault.rootToken, 'POST', 'sys/mounts/old', { type: 'kv', options: { version: '1' } });
+    await administer(vault.url, vault.rootToken, 'POST', 'sys/mounts/transit', { type: 'transit' });
+    for (const [locator, code, message] of [
+      ['vault+kv://old/shop#key', 'key_invalid', /is in a KV engine of version 1\. .*enable-versioning/],
+      ['vault+kv://transit/shop#key', 'key_invalid', /is not in a KV engine/],
+      [`vault+kv://${mount}/data/web/camping#key`, 'key_absent', /path begins with "data\/"\. Remove/],
+      [`vault+kv://${mount}/none#key`, 'key_absent', /does not exist\. Check the mount/],
+      ['vault+kv://none/shop#key', 'key_absent', /does not exist\. Check the mount/],
+    ] as const) {
+      const source = await openVaultKv(locator, env);
+      await t.rejects(source.read(), { code, message }, locator);
+      await source.close();
+    }
+  });
+
+  await t.test("OpenBao's names, files, white space, and agents that log in", async (t) => {
+    const folder = temporaryFolder(t);
+    const [tokenFile, addressFile, socket] = ['token', 'address', 'agent'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(tokenFile, `${vault.rootToken}\n`);
+    writeFileSync(addressFile, ` ${vault.url}\r\n`);
+    // As a Vault Agent with use_auto_auth_token does: adds its token to requests without one.
+    const agent = createServer((incoming, outgoing) => {
+      const headers = { 'x-vault-token': vault.rootToken, ...incoming.headers };
+      const { method, url } = incoming;
+      incoming.pipe(
+        request(`${vault.url}${url}`, { method, headers }, (answer) => {
+          outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+          answer.pipe(outgoing);
+        }),
+      );
+    });
+    await new Promise<void>((done) => agent.listen(socket, done));
+    t.teardown(() => agent.close());
+    const tcp = createServer((incoming, outgoing) => agent.emit('request', incoming, outgoing));
+    const port = await listen(tcp);
+    t.teardown(() => tcp.close());
+    for (const variables of [
+      { BAO_ADDR: vault.url, BAO_TOKEN: vault.rootToken, VAULT_ADDR: 'https://vault.invalid' },
+      { BAO_ADDR: vault.url, VAULT_TOKEN: `  ${vault.rootToken}\n` },
+      { VAULT_ADDR_FILE: addressFile, VAULT_TOKEN_FILE: tokenFile },
+      { VAULT_ADDR: `unix://${socket}` },
+      { VAULT_AGENT_ADDR: `unix://${socket}`, VAULT_ADDR: 'https://vault.invalid' },
+      { VAULT_ADDR: `http://127.0.0.1:${port}` },
+    ]) {
+      const source = await openVaultKv(locator, variables);
+      t.equal(await source.read(), subject.text, Object.keys(variables).join(' '));
+      await source.close();
+    }
+    const source = await openVaultKv(locator, { VAULT_ADDR: vault.url });
+    await t.rejects(source.read(), {
+      code: 'key_unreachable',
+      message: /no VAULT_TOKEN, and no Vault Agent added one/,
+    });
+    await source.close();
+  });
+
+  await t.test('a token file that is renewed replaces a token that Vault no longer knows', async (t) => {
+    const file = join(temporaryFolder(t), 'token');
+    writeFileSync(file, 'hvs.outdated');
+    const source = await openVaultKv(locator, { VAULT_ADDR: vault.url, VAULT_TOKEN_FILE: file });
+    await t.rejects(source.read(), { code: 'key_denied', message: /does not accept VAULT_TOKEN/ });
+    writeFileSync(file, vault.rootToken);
+    t.equal(await source.read(), subject.text);
+    await source.close();
   });
 
   await t.test('missing or wrong variables', async (t) => {

@@ -45,7 +45,7 @@ const curves: Record<string, string> = { 'ecdsa-p256': 'P-256', 'ecdsa-p384': 'P
 
 /** Starts a Vault with a root token and nothing mounted; `tls` makes it https. */
 export async function startVault(tls?: { key: string; cert: string }): Promise<VaultStandIn> {
-  const mounts = new Map<string, 'transit' | 'kv'>();
+  const mounts = new Map<string, 'transit' | 'kv' | 'kv1'>();
   const keys = new Map<string, TransitKey>();
   const secrets = new Map<string, Body | null>();
   const rootToken = `hvs.${randomUUID()}`;
@@ -79,10 +79,14 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
   };
 
   const admin = (method: string, path: string, body: Body): Reply | undefined => {
+    const shown = mounts.get(/^sys\/internal\/ui\/mounts\/([\w-]+)$/.exec(path)?.[1] ?? '');
+    if (shown === 'transit') return [200, { data: { type: 'transit', options: null } }];
+    if (shown) return [200, { data: { type: 'kv', options: { version: shown === 'kv' ? '2' : '1' } } }];
     if (method !== 'POST') return undefined;
     const mount = /^sys\/mounts\/([\w-]+)$/.exec(path)?.[1];
     if (mount) {
-      mounts.set(mount, body['type'] === 'transit' ? 'transit' : 'kv');
+      const version = (body['options'] as Body | undefined)?.['version'];
+      mounts.set(mount, body['type'] === 'transit' ? 'transit' : version === '1' ? 'kv1' : 'kv');
       return [204];
     }
     if (path === 'auth/token/create') return [200, newToken({ may: 'nothing', ttlSeconds: 3600, renewable: true })];
