@@ -30,6 +30,13 @@ const byPrefix: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['METHOD_NOT_ALLOWED', 'asc_refused'],
 ];
 
+/**
+ * Apple reports a missing agreement under a plain `FORBIDDEN` too: then its title or detail names the agreement and that it
+ * is not in effect, or who has to accept it.
+ */
+const AGREEMENT =
+  /\b(agreements?|addendum|contracts?|terms|attachment \d+)\b.*\b(accept|agree|sign|review|expire|missing|in[- ]effect|updated?|pending|latest)|\b(accept|agree|sign|review)\w*\b.*\b(agreements?|addendum|contracts?|terms|attachment \d+)\b/is;
+
 const byStatus: Readonly<Record<number, ErrorCode>> = {
   401: 'asc_credentials',
   403: 'asc_role',
@@ -128,6 +135,9 @@ function parsedJson(body: string): unknown {
 
 function codeOf(status: number, entries: readonly ErrorEntry[]): ErrorCode {
   const row = byPrefix.find(([prefix]) => entries.some((entry) => entry.code?.startsWith(prefix)));
+  const isForbidden = row ? row[1] === 'asc_role' : status === 403;
+  if (isForbidden && entries.some(({ title, detail }) => AGREEMENT.test(`${title ?? ''} ${detail ?? ''}`)))
+    return 'asc_agreement';
   return row?.[1] ?? byStatus[status] ?? (status >= 500 ? 'asc_outage' : 'asc_refused');
 }
 

@@ -6,12 +6,29 @@ import { WebdistError } from '../errors.ts';
 
 const looksLikeBundleId = (text: string) => /^[\w-]+(\.[\w-]+)+$/.test(text);
 
-/** The app with this bundle id, AppleItemID or name. Throws `asc_not_found`, or what the client throws. */
+/**
+ * The app with this bundle id, AppleItemID or name; a name also in other letters, if only one app has it. Throws
+ * `asc_not_found`, `usage_invalid` if several apps have the name, or what the client throws.
+ */
 export async function findApp(asc: Pick<AppStoreConnect, 'findApps' | 'listApps'>, wanted: string): Promise<App> {
-  const apps = looksLikeBundleId(wanted) ? await asc.findApps(wanted) : await asc.listApps();
-  const app = apps.find(({ appleItemId, bundleId, name }) => [appleItemId, bundleId, name].includes(wanted));
-  if (app) return app;
-  throw new WebdistError('asc_not_found', `App Store Connect has no app "${wanted}" for this API key.`, {
-    hint: 'Check the name (case matters), and that the API key belongs to the right account (webdist whoami).',
-  });
+  const exactIn = (apps: readonly App[]) =>
+    apps.find(({ appleItemId, bundleId }) => [appleItemId, bundleId].includes(wanted));
+  const byBundleId = looksLikeBundleId(wanted) ? exactIn(await asc.findApps(wanted)) : undefined;
+  if (byBundleId) return byBundleId;
+  const apps = await asc.listApps();
+  const sameName = apps.filter(({ name }) => name === wanted);
+  const named = sameName.length > 0 ? sameName : apps.filter(({ name }) => folded(name) === folded(wanted));
+  const app = exactIn(apps) ?? named[0];
+  if (!app)
+    throw new WebdistError('asc_not_found', `App Store Connect has no app "${wanted}" for this API key.`, {
+      hint: 'Check the spelling with `webdist apps list` (in bundle ids, case matters), and that the API key belongs to the right account (webdist whoami).',
+    });
+  if (!exactIn(apps) && named.length > 1)
+    throw new WebdistError('usage_invalid', `${named.length} apps are called "${wanted}".`, {
+      hint: `Use one of the bundle ids ${named.map(({ bundleId }) => bundleId).join(', ')}.`,
+    });
+  return app;
 }
+
+/** A name without the differences that people overlook. */
+const folded = (name: string | undefined) => name?.normalize('NFKC').trim().replace(/\s+/g, ' ').toLowerCase();

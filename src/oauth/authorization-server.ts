@@ -6,7 +6,7 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
-import { OAuthRefusal } from './refusal.ts';
+import { type OAuthErrorCode, OAuthRefusal } from './refusal.ts';
 import type { Grant, Seals } from './sealed.ts';
 import type { UsedOnce } from './used-once.ts';
 
@@ -41,7 +41,13 @@ const tokenType = z
   .string()
   .regex(/^(urn:)?ietf:params:oauth:token-type:(access_token|jwt)$/, 'must be …:token-type:access_token')
   .optional();
-const exchange = z.object({ subject_token: text, subject_token_type: tokenType });
+const exchange = z.object({
+  subject_token: text,
+  subject_token_type: tokenType,
+  requested_token_type: tokenType,
+  audience: z.unknown().optional(),
+  resource: z.unknown().optional(),
+});
 const refresh = z.object({ refresh_token: text });
 const codeExchange = z.object({
   code: text,
@@ -81,16 +87,23 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
   });
   const grants: Readonly<Record<string, (parameters: unknown) => Promise<Grant>>> = {
     async 'token-exchange'(parameters) {
-      const { subject_token } = read(exchange, parameters);
-      return seals.open('link', subject_token).catch(invalidGrant('subject_token: is invalid or expired.'));
+      const { subject_token, audience, resource } = read(exchange, parameters);
+      if (audience !== undefined || resource !== undefined)
+        throw new OAuthRefusal('invalid_target', 'audience, resource: access tokens are for this website alone.');
+      // RFC 8693 §2.2.2 requires this code; §5.2 of RFC 6749 has another one for the other grants.
+      return seals
+        .open('link', subject_token)
+        .catch(refused('invalid_request', 'subject_token: is invalid or expired.'));
     },
     async refresh_token(parameters) {
       const { refresh_token } = read(refresh, parameters);
-      return seals.open('refresh', refresh_token).catch(invalidGrant('refresh_token: is invalid or expired.'));
+      return seals
+        .open('refresh', refresh_token)
+        .catch(refused('invalid_grant', 'refresh_token: is invalid or expired.'));
     },
     async authorization_code(parameters) {
       const given = read(codeExchange, parameters);
-      const code = await seals.open('code', given.code).catch(invalidGrant('code: is invalid or expired.'));
+      const code = await seals.open('code', given.code).catch(refused('invalid_grant', 'code: is invalid or expired.'));
       if (code.clientId !== given.client_id)
         throw new OAuthRefusal('invalid_grant', 'client_id: the code was issued to another client.');
       if (given.redirect_uri !== undefined && given.redirect_uri !== code.redirectUri)
@@ -130,7 +143,7 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
       const parsed = authorizeQuery.safeParse(query);
       if (!parsed.success)
         return callback(redirectUri, {
-          error: 'invalid_request',
+          error: isOtherFlow(query['response_type']) ? 'unsupported_response_type' : 'invalid_request',
           error_description: describeIssues(parsed.error),
           state,
         });
@@ -185,9 +198,12 @@ const describeIssues = (error: z.ZodError): string =>
     .join('; ')
     .replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '.');
 
-const invalidGrant = (description: string) => (cause: unknown) => {
-  throw new OAuthRefusal('invalid_grant', description, cause);
+const refused = (code: OAuthErrorCode, description: string) => (cause: unknown) => {
+  throw new OAuthRefusal(code, description, cause);
 };
+
+/** A flow of OAuth other than the authorization code (RFC 6749 §4.1.2.1). */
+const isOtherFlow = (responseType: unknown) => typeof responseType === 'string' && responseType !== 'code';
 
 /** RFC 7636 §4.6. */
 function isChallengeMet(challenge: string, codeVerifier: string): boolean {

@@ -1,7 +1,7 @@
 /** The error of an authorization server (RFC 6749 §5.2). Its message is for developers and holds no secret. */
 
-/** The codes of RFC 6749 §5.2 that occur here. */
-export type OAuthErrorCode = 'invalid_request' | 'invalid_grant' | 'unsupported_grant_type';
+/** The codes of RFC 6749 §5.2 and RFC 8693 §2.2.2 (`invalid_target`) that occur here. */
+export type OAuthErrorCode = 'invalid_request' | 'invalid_grant' | 'invalid_target' | 'unsupported_grant_type';
 
 /**
  * The response is `{ error, error_description }` with status 400, as the RFC requires. So this is not a `WebdistError`.

@@ -62,6 +62,33 @@ for (const { status, codes, body, offset, is } of cases) {
   });
 }
 
+t.test('an agreement is told apart from a role by Apple’s text', async (t) => {
+  const codeOf = (code: string | undefined, title: string, detail?: string) =>
+    classifyResponse(
+      'POST /v1/alternativeDistributionKeys',
+      { status: 403, headers: new Headers(), body: { errors: [{ status: '403', code, title, detail }] } },
+      undefined,
+    ).code;
+  for (const [detail, is] of [
+    ['This request requires an in-effect agreement that has not been signed or has expired.', 'asc_agreement'],
+    ['A required agreement is missing or has expired.', 'asc_agreement'],
+    ['The Account Holder must accept the latest Apple Developer Program License Agreement.', 'asc_agreement'],
+    ['You must agree to the Alternative Terms Addendum for Apps in the EU.', 'asc_agreement'],
+    ['Updated terms are pending. Ask your Account Holder to review them.', 'asc_agreement'],
+    ['Attachment 14 of the license agreement has not been accepted.', 'asc_agreement'],
+    ['The paid applications contract is not in effect.', 'asc_agreement'],
+    ['The API key in use does not allow this request', 'asc_role'],
+    ['The given operation is not allowed for your role.', 'asc_role'],
+    ['You do not have permission to view agreements.', 'asc_role'],
+    ['This account is not enabled for alternative distribution.', 'asc_role'],
+  ] as const) {
+    for (const code of ['FORBIDDEN', 'FORBIDDEN_ERROR', 'FORBIDDEN.SOMETHING_NEW', undefined])
+      t.equal(codeOf(code, 'This request is forbidden for security reasons', detail), is, `${code}: ${detail}`);
+    t.equal(codeOf('FORBIDDEN_ERROR', detail), is, `as a title: ${detail}`);
+  }
+  t.equal(codeOf('NOT_AUTHORIZED', 'A required agreement is missing.'), 'asc_credentials', 'only under FORBIDDEN');
+});
+
 t.test('Retry-After in seconds, or as a date compared with the response’s own Date', async (t) => {
   const secondsOf = (headers: Record<string, string>) =>
     classifyResponse('GET /', { status: 429, headers: new Headers(headers), body: undefined }, undefined)

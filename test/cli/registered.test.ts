@@ -127,7 +127,8 @@ t.test('domains: add, list, show, remove', async (t) => {
 });
 
 t.test('apps list and find', async (t) => {
-  const { settings } = await startSandbox(t);
+  const sandbox = await startSandbox(t);
+  const { settings } = sandbox;
   const env = credentials(settings);
   const found = { appleItemId: '6500000001', bundleId: 'com.example.trailmap', name: 'Trail Map', keyId: null };
   t.match(await webdistJson(['apps', 'find', 'com.example.trailmap'], env), found);
@@ -144,6 +145,16 @@ t.test('apps list and find', async (t) => {
   );
   t.match(await webdistJson(['apps', 'find', '6500000001'], env), { keyId: id, fingerprint: sha256 });
   t.match(await webdist(['apps', 'find', 'com.example.Trailmap'], env), { code: 1, stderr: /case matters/ });
+  await control(sandbox, 'POST', 'apps', { bundleId: 'com.example.dots', name: 'Book.ing' });
+  for (const bundleId of ['com.example.one', 'com.example.two'])
+    await control(sandbox, 'POST', 'apps', { bundleId, name: 'Twins' });
+  for (const [name, bundleId] of [
+    ['trail  map', 'com.example.trailmap'],
+    ['Book.ing', 'com.example.dots'],
+    ['com.example.two', 'com.example.two'],
+  ] as const)
+    t.match(await webdistJson(['apps', 'find', name], env), { bundleId });
+  t.match(await webdist(['apps', 'find', 'Twins'], env), { code: 2, stderr: /com\.example\.one, com\.example\.two/ });
 });
 
 t.test('whoami', async (t) => {

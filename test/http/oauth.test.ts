@@ -90,7 +90,15 @@ t.test('exchange and refresh', async (t) => {
   t.equal(await outcome(url, refresh), 'ok');
 
   // Every kind of token is valid only for its own purpose.
-  t.equal(await outcome(url, { ...exchange, subject_token: tokens.access_token }), '400 invalid_grant');
+  t.equal(await outcome(url, { ...exchange, subject_token: tokens.access_token }), '400 invalid_request');
+  for (const [changes, expected] of [
+    [{ subject_token: 'nonsense' }, '400 invalid_request'],
+    [{ subject_token_type: 'urn:ietf:params:oauth:token-type:saml2' }, '400 invalid_request'],
+    [{ requested_token_type: 'urn:ietf:params:oauth:token-type:id_token' }, '400 invalid_request'],
+    [{ audience: 'https://other.example.com' }, '400 invalid_target'],
+    [{ resource: 'https://other.example.com/' }, '400 invalid_target'],
+  ] as const)
+    t.equal(await outcome(url, { ...exchange, ...changes }), expected, 'RFC 8693 §2.2.2');
   t.equal(await outcome(url, { ...refresh, refresh_token: tokens.access_token }), '400 invalid_grant');
   t.equal(await outcome(url, { ...refresh, refresh_token: subject_token }), '400 invalid_grant');
   t.equal(await outcome(url, { grant_type: 'password' }), '400 unsupported_grant_type');
@@ -108,8 +116,13 @@ t.test('exchange and refresh', async (t) => {
     body: JSON.stringify(exchange),
   });
   t.equal(json.status, 415);
+  t.match(await json.json(), {
+    error: 'invalid_request',
+    error_description: /content-type/,
+    code: 'unsupported_media_type',
+  });
   now += 1_201_000;
-  t.equal(await outcome(url, exchange), '400 invalid_grant', 'a link’s token lives as long as the link');
+  t.equal(await outcome(url, exchange), '400 invalid_request', 'a link’s token lives as long as the link');
   t.equal(await outcome(url, refresh), 'ok');
 });
 
@@ -172,7 +185,8 @@ t.test('signing in again: login page, code, tokens', async (t) => {
     (await authorize({ code_challenge_method: 'plain' })).location,
     /^app-distribution-oauth:.*error=invalid_request/,
   );
-  t.match((await authorize({ response_type: 'token' })).location, /error=invalid_request.*state=/);
+  t.match((await authorize({ response_type: 'token' })).location, /error=unsupported_response_type.*state=/);
+  t.match((await authorize({ response_type: '' })).location, /error=/);
   const elsewhere = await authorize({ redirect_uri: 'https://evil.example/' });
   t.equal(elsewhere.status, 400, 'never sends anybody elsewhere');
   t.equal(elsewhere.location, '');

@@ -4,7 +4,7 @@
  */
 
 import formbody from '@fastify/formbody';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
@@ -46,6 +46,9 @@ export const oauthRoutes =
       request.log.debug({ event: 'oauth_refused', code: error.code }, error.message);
       return reply.code(400).send({ error: error.code, error_description: error.message });
     });
+    app.addHook('onSend', async (_request, reply, payload) =>
+      isProblem(reply) && typeof payload === 'string' ? withOAuthMembers(payload, reply.statusCode) : payload,
+    );
     app.get(
       '/oauth/authorize',
       { schema: { summary: 'Redirects to the login page (RFC 6749 §4.1)' } },
@@ -57,6 +60,17 @@ export const oauthRoutes =
       server.token((request.body ?? {}) as Record<string, unknown>),
     );
   };
+
+const isProblem = (reply: FastifyReply) =>
+  String(reply.getHeader('content-type')).startsWith('application/problem+json');
+
+/** A problem document with the members of RFC 6749 §5.2; for what that section has no code, that of §4.1.2.1. */
+function withOAuthMembers(problem: string, status: number): string {
+  const content: Record<string, unknown> = JSON.parse(problem);
+  const isTemporary = status === 429 || status === 503;
+  const error = isTemporary ? 'temporarily_unavailable' : status >= 500 ? 'server_error' : 'invalid_request';
+  return JSON.stringify({ error, error_description: content['detail'], ...content });
+}
 
 type Deps = { readonly server: AuthorizationServer; readonly callerOf: (request: FastifyRequest) => Caller };
 
