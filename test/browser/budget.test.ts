@@ -15,7 +15,7 @@ import {
 import { noChromium, openChromium } from '../harness/chromium.ts';
 
 /**
- * For the sources, which a checkout serves without minifying; package.test.ts checks that the built module has at most
+ * For the sources, which a checkout serves without minifying; test/nightly/browser/package.test.ts checks that the built module has at most
  * 5 kB.
  */
 const BUDGET_BYTES = 6500;

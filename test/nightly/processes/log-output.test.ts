@@ -9,11 +9,11 @@ import { once } from 'node:events';
 import { closeSync, constants, openSync, readFileSync, readSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { temporaryFolder } from './harness/folder.ts';
-import { freePort, untilListening } from './harness/port.ts';
-import { spawnNode } from './harness/process.ts';
-import { settingsIn } from './harness/service.ts';
-import { until } from './harness/until.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { freePort, untilListening } from '../../harness/port.ts';
+import { spawnNode } from '../../harness/process.ts';
+import { settingsIn } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 const API_KEY = 'key-of-the-shop';
 const sha256 = createHash('sha256').update(API_KEY).digest('hex');

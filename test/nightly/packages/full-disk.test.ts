@@ -4,9 +4,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { temporaryFolder } from '../harness/folder.ts';
-import { startSandbox } from '../harness/sandbox.ts';
-import { until } from '../harness/until.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { startSandbox } from '../../harness/sandbox.ts';
+import { until } from '../../harness/until.ts';
 
 const mayMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0;
 const skip = mayMount ? false : 'no mount namespace can be made here (unshare -rm)';

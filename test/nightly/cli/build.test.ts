@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { temporaryFolder } from '../harness/folder.ts';
-import { builtPackage } from '../harness/package.ts';
-import { until } from '../harness/until.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { builtPackage } from '../../harness/package.ts';
+import { until } from '../../harness/until.ts';
 
 /** For `env`: tap passes its modules to every process in NODE_OPTIONS. */
 const withoutTap = ['-u', 'NODE_OPTIONS'];

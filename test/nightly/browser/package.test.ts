@@ -12,14 +12,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
-import { InstallButton } from '../../src/browser/install-button.ts';
-import { english } from '../../src/browser/install-button-english.ts';
-import { texts } from '../../src/browser/install-button-texts.ts';
-import { builtPackage, pack, runProgram } from '../harness/package.ts';
+import { InstallButton } from '../../../src/browser/install-button.ts';
+import { english } from '../../../src/browser/install-button-english.ts';
+import { texts } from '../../../src/browser/install-button-texts.ts';
+import { builtPackage, pack, runProgram } from '../../harness/package.ts';
 
 const BUTTON_BYTES = 5000;
 const PACKAGE_BYTES = 60_000;
-const root = new URL('../../', import.meta.url).pathname;
+const root = new URL('../../../', import.meta.url).pathname;
 /** The Node.js of the machine, which may be older than webdist's own. */
 const machinesNode = (process.env['PATH'] ?? '')
   .split(':')
