@@ -44,6 +44,7 @@ const rooms: Record<string, readonly string[]> = {
   // What commands tell running services.
   orders: ['type config', 'ledger', 'file-lock', 'replace-file'],
   registration: [
+    'file-lock',
     'type config',
     'locators',
     'jws',

@@ -31,6 +31,9 @@ const migrations = [
   `CREATE TABLE webdist_orders (
      only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), orders text NOT NULL);
    CREATE TABLE webdist_replica (id text PRIMARY KEY, report text NOT NULL, seen_at timestamptz NOT NULL);`,
+  `CREATE TABLE webdist_check (
+     configuration text PRIMARY KEY, replica text NOT NULL, held_until timestamptz NOT NULL, began_at timestamptz NOT NULL,
+     checked_at timestamptz, next_at timestamptz, failures integer NOT NULL DEFAULT 0, findings_id text, findings text);`,
 ];
 
 /** Any number, the same in every replica: the advisory lock under which one of them migrates. */

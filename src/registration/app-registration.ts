@@ -67,16 +67,22 @@ const nothingRegistered = (app: AppConfig, candidates: readonly Candidate[], sta
 
 function logChange(before: RegistrationState, after: RegistrationState, event: RegistrationEvent, log: Logger): void {
   const { bundleId } = after;
-  if (event.type === 'confirmed' && !(before.confirmed && before.registered?.keyId === event.keyId))
+  const isConfirmed = event.type === 'confirmed' || (event.type === 'reported' && after.confirmed);
+  if (isConfirmed && after.registered && !(before.confirmed && before.registered?.keyId === after.registered.keyId))
     log.info(
-      { event: 'key_registered', bundleId, keyId: event.keyId, created: event.created },
+      {
+        event: 'key_registered',
+        bundleId,
+        keyId: after.registered.keyId,
+        created: event.type === 'confirmed' && event.created,
+      },
       'the distribution key is registered',
     );
   if (event.type === 'replaced')
     log.info({ event: 'key_rotated', bundleId, keyId: event.keyId }, 'the distribution key was replaced');
-  if (event.type === 'failed' && before.registered && !after.registered)
+  if (before.registered && !after.registered)
     log.error(
-      { event: 'registration_drift', bundleId, keyId: before.registered.keyId, err: event.problem },
+      { event: 'registration_drift', bundleId, keyId: before.registered.keyId, err: after.problem },
       'stopped signing: the registered key is not the one held here',
     );
 }

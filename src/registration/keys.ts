@@ -86,13 +86,14 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
     refuseSameKey(apiKey, apps);
     apple = openAppleConnection(config.appStoreConnect, { apiKey, observer, log, now: clock.now });
   }
-  const store = await openRegistrationStore(config, log);
+  const store = await openRegistrationStore(config, log, clock.now);
   opening.defer(() => store.close());
   const watching = await watchRegistration({
     config,
     apps,
     domain,
     connect: apple?.connect,
+    ownClockOffsetSeconds: () => apple?.clockOffsetSeconds,
     store,
     observer,
     log,
@@ -113,7 +114,7 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
     apps,
     domain,
     get clockOffsetSeconds() {
-      return apple?.clockOffsetSeconds;
+      return watching.clockOffsetSeconds;
     },
     keyFor({ appleItemId }) {
       const registration = byAppleItemId.get(appleItemId);

@@ -40,6 +40,8 @@ export type RegistrationEvent =
   | ({ readonly type: 'confirmed'; readonly generation: number; readonly created: boolean } & RegisteredKey)
   /** A check failed, or found that no key held here is registered. */
   | { readonly type: 'failed'; readonly generation: number; readonly problem: WebdistError }
+  /** What another replica with the same keys knew after its check. */
+  | ({ readonly type: 'reported' } & Pick<RegistrationState, 'registered' | 'confirmed' | 'paused' | 'problem'>)
   /** No request could be made to App Store Connect, for this reason. */
   | { readonly type: 'unchecked'; readonly problem: WebdistError | undefined }
   /** Checks are off: `WEBDIST_REGISTER=off`. */
@@ -85,10 +87,17 @@ function changesOf(state: RegistrationState, event: RegistrationEvent): Partial<
       return { registered: event.key };
     case 'confirmed': {
       if (isStale(state, event)) return undefined;
-      const isKnown = event.keyId === registered?.keyId && event.spki === registered.spki;
       const problem = rotation === 'abandoned' ? unfinished(state) : undefined;
-      return { registered: isKnown ? registered : keyOf(event), confirmed: true, problem, paused: false };
+      return { registered: sameOr(registered, event), confirmed: true, problem, paused: false };
     }
+    case 'reported':
+      if (rotation === 'switching') return undefined;
+      return {
+        registered: event.registered && sameOr(registered, event.registered),
+        confirmed: state.confirmed || event.confirmed,
+        problem: event.problem,
+        paused: paused && event.paused,
+      };
     case 'failed':
       if (isStale(state, event)) return undefined;
       return isDefinite(event.problem)
@@ -131,6 +140,10 @@ const isStale = (state: RegistrationState, event: { readonly generation: number 
  */
 const isDefinite = (problem: WebdistError) => hasCode(problem, 'different_key_registered', 'registration_missing');
 
+/** The known key when it is the same one: it keeps the time at which it was first seen. */
+const sameOr = (known: RegisteredKey | undefined, key: RegisteredKey): RegisteredKey =>
+  known && key.keyId === known.keyId && key.spki === known.spki ? known : keyOf(key);
+
 const keyOf = ({ keyId, spki, seenAt }: RegisteredKey): RegisteredKey => Object.freeze({ keyId, spki, seenAt });
 
 const unfinished = ({ bundleId }: RegistrationState) =>
@@ -154,16 +167,16 @@ export type DomainEvent =
   /** A check found that the domain or a parent, named here, is registered. `created`: by this check. */
   | { readonly type: 'confirmed'; readonly registeredDomain: string; readonly created: boolean }
   /** A check failed, or found that the domain is not registered. */
-  | { readonly type: 'failed'; readonly problem: WebdistError };
+  | { readonly type: 'failed'; readonly problem: WebdistError }
+  /** What another replica knew after its check. */
+  | ({ readonly type: 'reported' } & Pick<DomainState, 'confirmed' | 'problem'>);
 
 /** The state of a domain about which nothing is known yet. */
 export const initialDomainState = (domain: string): DomainState =>
   Object.freeze({ domain, confirmed: false, problem: undefined });
 
 /** Returns the state after an event. */
-export const nextDomain = (state: DomainState, event: DomainEvent): DomainState =>
-  Object.freeze(
-    event.type === 'confirmed'
-      ? { ...state, confirmed: true, problem: undefined }
-      : { ...state, problem: event.problem },
-  );
+export function nextDomain(state: DomainState, event: DomainEvent): DomainState {
+  const confirmed = state.confirmed || event.type === 'confirmed' || (event.type === 'reported' && event.confirmed);
+  return Object.freeze({ ...state, confirmed, problem: event.type === 'confirmed' ? undefined : event.problem });
+}

@@ -1,17 +1,19 @@
 /**
- * The registration store of one machine: `registration.json` and `ever-registered.json` in the data folder, and
- * `rotation.json` once there was a rotation. All are small, and always replaced as a whole, so that a reader never sees
- * an incomplete file.
+ * The registration store of one machine: `registration.json`, `ever-registered.json` and `checks.json` in the data
+ * folder, and `rotation.json` once there was a rotation. All are small, and always replaced as a whole, so that a reader
+ * never sees an incomplete file.
  */
 
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
+import { openFileLock } from '../file-lock.ts';
 import { replaceFile } from '../replace-file.ts';
 import { parseNotice } from './rotation/notice.ts';
 import type { RegisteredKey } from './state.ts';
 import type { RegistrationStore } from './store-contract.ts';
+import { openFileTurns } from './turns-file.ts';
 
 const registeredKey: z.ZodType<RegisteredKey> = z.object({
   keyId: z.string().min(1),
@@ -23,8 +25,8 @@ const everDocument = z.object({ version: z.literal(1), names: z.array(z.string()
 
 const document = z.object({ version: z.literal(1), keys: z.record(z.string(), registeredKey) });
 
-/** Opens the store in a data folder, which is created on the first write. Reading throws `state_invalid` for a damaged file. */
-export function openFileRegistrationStore(dataDir: string): RegistrationStore {
+/** Opens the store in a data folder, which is created on the first write. Reading throws `state_invalid` for a damaged file. `now`: milliseconds since 1970. */
+export function openFileRegistrationStore(dataDir: string, now: () => number = Date.now): RegistrationStore {
   const path = join(dataDir, 'registration.json');
   const everPath = join(dataDir, 'ever-registered.json');
   const noticePath = join(dataDir, 'rotation.json');
@@ -34,6 +36,18 @@ export function openFileRegistrationStore(dataDir: string): RegistrationStore {
     const hint = 'Delete it; webdist may then register again, once, what was removed at App Store Connect.';
     return new Set(await readJson(everPath, parse, hint));
   };
+  const checksPath = join(dataDir, 'checks.json');
+  const turns = openFileTurns(
+    {
+      read: () => readJson(checksPath, String, 'Delete it; it is written again at the next check.'),
+      write: (text) => replaceFile(checksPath, text),
+      async openLock() {
+        await mkdir(dataDir, { recursive: true, mode: 0o700 });
+        return openFileLock(join(dataDir, 'checks.lock'));
+      },
+    },
+    now,
+  );
   return {
     async load() {
       const parse = (text: string) => document.parse(JSON.parse(text)).keys;
@@ -47,6 +61,7 @@ export function openFileRegistrationStore(dataDir: string): RegistrationStore {
       const all = [...new Set([...known, ...names])].sort();
       await replaceFile(everPath, `${JSON.stringify({ version: 1, names: all }, undefined, 2)}\n`);
     },
+    ...turns,
     readNotice,
     async writeNotice(notice, replacedRun) {
       if ((await readNotice())?.run !== replacedRun) return false;

@@ -10,6 +10,7 @@ import type { LedgerAddress } from '../ledger/contract.ts';
 import { openPostgresDatabase, type Query } from '../ledger/postgres-database.ts';
 import { parseNotice } from './rotation/notice.ts';
 import type { RegisteredKeys, RegistrationStore } from './store-contract.ts';
+import { postgresTurns } from './turns-postgres.ts';
 
 const RETRY_MS = 30_000;
 
@@ -39,14 +40,20 @@ const WRITE_NOTICE = `
   RETURNING run`;
 
 /**
- * Opens the store for these apps. Saving and loading fail only when the file store fails; the notice of a rotation, and
- * what was ever registered, need the database. Throws `config_invalid` or `state_invalid` as the database does.
+ * Opens the store for these apps. Saving and loading fail only when the file store fails; the notice of a rotation,
+ * what was ever registered, and whose turn it is to check need the database. `now`: milliseconds since 1970.
+ * Throws `config_invalid` or `state_invalid` as the database does.
  */
 export async function openPostgresRegistrationStore(
   address: LedgerAddress,
-  deps: { readonly appleItemIds: readonly string[]; readonly file: RegistrationStore; readonly log: Logger },
+  deps: {
+    readonly appleItemIds: readonly string[];
+    readonly file: RegistrationStore;
+    readonly log: Logger;
+    readonly now: () => number;
+  },
 ): Promise<RegistrationStore> {
-  const { appleItemIds, file, log } = deps;
+  const { appleItemIds, file, log, now } = deps;
   const database = await openPostgresDatabase(address);
   let unsaved: { readonly keys: RegisteredKeys; readonly at: Date } | undefined;
   const saveUnsaved = async () => {
@@ -82,6 +89,7 @@ export async function openPostgresRegistrationStore(
       await file.addEverRegistered(names);
       await database.query(ADD_EVER_REGISTERED, [names]);
     },
+    ...postgresTurns(database, now),
     async readNotice() {
       const [row] = await database.query('SELECT notice FROM webdist_rotation');
       return row && parseNotice(String(row['notice']));

@@ -1,4 +1,4 @@
-/** Opens the registration store that fits the ledger. Replicas that share the ledger also share this store. */
+/** Opens the registration store that fits the ledger: where replicas share the ledger, they share this too. */
 
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
@@ -6,13 +6,19 @@ import { ledgerBackend } from '../ledger/ledger.ts';
 import type { RegistrationStore } from './store-contract.ts';
 import { openFileRegistrationStore } from './store-file.ts';
 
-/** Throws `config_invalid` or `state_invalid` if the database of a shared ledger cannot be opened. */
+/** Throws what opening the database of a shared ledger throws: `config_invalid`, `state_invalid`. */
 export async function openRegistrationStore(
   { dataDir, ledger, apps }: Pick<Config, 'dataDir' | 'ledger' | 'apps'>,
   log: Logger,
+  now: () => number = Date.now,
 ): Promise<RegistrationStore> {
-  const file = openFileRegistrationStore(dataDir);
+  const file = openFileRegistrationStore(dataDir, now);
   if (!ledgerBackend(ledger.url).isShared) return file;
   const { openPostgresRegistrationStore } = await import('./store-postgres.ts');
-  return openPostgresRegistrationStore(ledger, { appleItemIds: apps.map((app) => app.appleItemId), file, log });
+  return openPostgresRegistrationStore(ledger, {
+    appleItemIds: apps.map((app) => app.appleItemId),
+    file,
+    log,
+    now,
+  });
 }

@@ -1,102 +1,168 @@
 /**
- * Keeps the known state of the registration current: checks App Store Connect at start-up and then in the background
- * (docs/apple-facts.md §4.11), stores the result, and follows a rotation (docs/rotation.md). Signing stops if the
- * registered key is not held here.
+ * Keeps what is known about the registration current: checks App Store Connect at start-up and again in the background
+ * (docs/apple-facts.md §4.11), or adopts what another replica found; stores the result, and follows a rotation
+ * (docs/rotation.md). Signing stops when the registered key is not one that is held here.
  */
 
-import { bulkhead } from 'cockatiel';
-import type { Logger } from 'pino';
-import { type AccountViews, type CheckedApp, openAccountViews } from '../app-store-connect/account-view.ts';
+import { openAccountViews } from '../app-store-connect/account-view.ts';
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import type { Config } from '../config/config.ts';
 import type { WebdistError } from '../errors.ts';
 import { spki } from '../jws.ts';
 import type { OwnedRegistration } from './app-registration.ts';
-import { candidateWith, publicHalves, refreshAll } from './candidates.ts';
+import { candidateWith, refreshAll } from './candidates.ts';
+import { type CheckDeps, checkApple } from './check.ts';
 import type { Clock } from './clock.ts';
 import { coalesced } from './coalesced.ts';
-import type { OwnedDomainRegistration } from './domain-registration.ts';
 import { nextCheckSeconds } from './next-check.ts';
 import type { RegistrationObserver } from './observer.ts';
-import { checkProblem, reconcileDomain, reconcileKey } from './reconcile.ts';
 import type { Notice } from './rotation/notice.ts';
 import type { NoticeStatus } from './rotation/watch.ts';
+import { openSharedChecks } from './shared-checks.ts';
 import type { RegisteredKey, RegistrationEvent } from './state.ts';
 import type { RegistrationStore } from './store-contract.ts';
 
-type Connect = () => Promise<AppStoreConnect>;
-
-export type WatchDeps = {
-  readonly config: Pick<Config, 'keyScope' | 'register' | 'registerIntervalSeconds'>;
-  readonly apps: readonly OwnedRegistration[];
-  readonly domain: OwnedDomainRegistration;
+export type WatchDeps = CheckDeps & {
+  readonly config: Pick<Config, 'keyScope' | 'register' | 'registerIntervalSeconds' | 'appStoreConnect' | 'domain'>;
   /** Opens App Store Connect; undefined with `WEBDIST_REGISTER=off`. Throws when the API key cannot be read. */
-  readonly connect: Connect | undefined;
-  readonly store: Pick<RegistrationStore, 'load' | 'save' | 'everRegistered' | 'addEverRegistered'>;
+  readonly connect: (() => Promise<AppStoreConnect>) | undefined;
+  /** App Store Connect's clock minus this machine's according to this process's own requests, in seconds. */
+  readonly ownClockOffsetSeconds: () => number | undefined;
+  readonly store: RegistrationStore;
   readonly observer: Pick<RegistrationObserver, 'check' | 'changed'>;
-  readonly log: Logger;
   readonly clock: Clock;
 };
 
 /** A running watch over the registration. */
 export interface RegistrationWatch {
-  /** Checks everything now. Resolves when that is done. Never throws, because the outcome is in the states. */
+  /** App Store Connect's clock minus this machine's, in seconds; undefined while it is unknown. */
+  readonly clockOffsetSeconds: number | undefined;
+  /**
+   * Refreshes the keys; resolves when a check has ended that began after this call, here or in another replica with the
+   * same keys. Never throws: the outcome is in the states.
+   */
   reconcile(): Promise<void>;
   /** Follows the notice of a rotation. */
   follow(status: NoticeStatus): Promise<void>;
   close(): Promise<void>;
 }
 
-/** The number of apps that are checked at the same time. */
-const APPS_IN_PARALLEL = 8;
+/** How often a replica asks the store whether another one has checked; and how often while it waits for that. */
+const POLL_MS = 5000;
+const WAITING_POLL_MS = 500;
 
-/**
- * When several replicas see at the same moment that a rotation was abandoned, each checks at a random moment within
- * this time.
- */
+/** Replicas that see at the same moment that a rotation was abandoned check within this time, each at a random moment. */
 const ABANDONED_CHECK_MS = 2000;
 
-/**
- * Starts with the state in the store. Checks nothing before the first `reconcile`. After that, checks regularly until
- * `close`.
- */
+/** "Limit used up" says no time; the hour is a rolling one, so some requests are possible again soon. */
+const LIMIT_PAUSE_SECONDS = 60;
+
+/** Starts with what the store knows. Checks nothing before the first `reconcile`; from then on, again until `close`. */
 export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWatch> {
-  const { config, apps, log, clock } = deps;
+  const { config, apps, domain, connect, store, observer, log, clock } = deps;
+  const views = openAccountViews();
+  const shared = openSharedChecks(deps);
   let failures = 0;
+  /** Milliseconds of `clock.elapsed`. When the last check began that has ended, here or elsewhere; when the next is due. */
+  let checkedAt = Number.NEGATIVE_INFINITY;
+  let dueAt = Number.NEGATIVE_INFINITY;
+  let wantedAt = Number.NEGATIVE_INFINITY;
+  let refreshedAt = Number.NEGATIVE_INFINITY;
   let cancelNext: (() => void) | undefined;
   let cancelAfterAbandoned: (() => void) | undefined;
   let isClosed = false;
-  const views = openAccountViews();
 
-  const stored = await deps.store.load();
+  const stored = await store.load();
   for (const one of apps) one.apply({ type: 'remembered', key: rememberedKey(one, stored, clock) });
 
-  const { run: reconcile, idle } = coalesced(async () => {
-    if (isClosed) return;
-    cancelNext?.();
-    const problem = await checkAll(views, deps);
+  const refresh = async () => {
+    if (wantedAt <= refreshedAt && clock.elapsed() < dueAt) return;
+    refreshedAt = clock.elapsed();
+    await Promise.all(apps.map(({ candidates, state }) => refreshAll(candidates, state.registered?.spki)));
+  };
+  /** A check that began then has ended. Returns the seconds until the next one. */
+  const ended = (beganAt: number): number => {
+    const problem = worstProblem(deps);
     failures = problem ? failures + 1 : 0;
-    if (isClosed) return;
     const seconds = nextCheckSeconds({
       intervalSeconds: config.registerIntervalSeconds,
       failures,
-      retryAfterSeconds: problem?.retryAfterSeconds,
+      retryAfterSeconds: problem && pauseSecondsOf(problem),
       random: clock.random,
     });
+    checkedAt = beganAt;
+    dueAt = clock.elapsed() + seconds * 1000;
+    return seconds;
+  };
+  const checkInTurn = async (apple: NonNullable<typeof connect>) => {
+    const beganAt = clock.elapsed();
+    let found: readonly OwnedRegistration[] = [];
+    await observer.check(async () => {
+      found = await checkApple(apple, views, deps);
+    });
+    if (isClosed) await shared.drop();
+    else await shared.end({ found, nextInSeconds: ended(beganAt), failures });
+  };
+  /** Checks, or adopts what another replica found. Returns whether anything was found. */
+  const step = async (): Promise<boolean> => {
+    const now = clock.elapsed();
+    if (!connect) {
+      for (const one of apps) one.apply({ type: 'skipped' });
+      ended(now);
+      return true;
+    }
+    const wantedForMs = wantedAt > checkedAt ? now - wantedAt : undefined;
+    const { isMine, isNews, last } = await shared.take({ isDue: now >= dueAt, wantedForMs });
+    if (last) {
+      failures = last.failures;
+      checkedAt = Math.max(checkedAt, now - last.beganSecondsAgo * 1000);
+      dueAt = now + last.nextInSeconds * 1000;
+    }
+    if (isMine) await checkInTurn(connect);
+    return isMine || isNews;
+  };
+  const report = () => {
+    observer.changed(apps, domain.state, shared.clockOffsetSeconds);
+    const problem = worstProblem(deps);
+    const nextSeconds = (dueAt - clock.elapsed()) / 1000;
     if (problem)
       log.warn(
-        { event: 'registration_problem', code: problem.code, err: problem, nextCheckSeconds: seconds },
+        { event: 'registration_problem', code: problem.code, err: problem, nextCheckSeconds: nextSeconds },
         problem.message,
       );
-    cancelNext = clock.after(seconds * 1000, reconcile);
+  };
+  const { run, idle } = coalesced(async () => {
+    if (isClosed) return;
+    cancelNext?.();
+    const before = apps.map(({ state }) => state.registered);
+    await refresh();
+    if (await step()) report();
+    if (apps.some(({ state }, index) => state.registered !== before[index])) await saveKeys(deps);
+    if (isClosed) return;
+    const untilDueMs = Math.max(0, dueAt - clock.elapsed());
+    const pollMs = connect ? POLL_MS * (0.8 + clock.random() * 0.4) : untilDueMs;
+    cancelNext = clock.after(Math.min(pollMs, untilDueMs), run);
   });
 
+  const reconcile = async () => {
+    const at = clock.elapsed();
+    wantedAt = at;
+    await run();
+    while (!isClosed && checkedAt < at) {
+      await clock.sleep(WAITING_POLL_MS);
+      await run();
+    }
+  };
   return {
+    get clockOffsetSeconds() {
+      return shared.clockOffsetSeconds;
+    },
     reconcile,
     async follow({ notice, isAbandoned }) {
       const concerned = apps.filter((one) => (notice ? concerns(notice, one) : one.state.rotation));
       if (notice?.phase === 'done') {
         await replace(concerned, notice.to, deps);
+        observer.changed(apps, domain.state, shared.clockOffsetSeconds);
         if (concerned.some(({ candidates }) => !candidateWith(candidates, notice.to.spki))) void reconcile();
         return;
       }
@@ -114,42 +180,16 @@ export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWa
   };
 }
 
-/** Refreshes the candidates and checks App Store Connect. Returns the first problem. */
-async function checkAll(views: AccountViews, deps: WatchDeps): Promise<WebdistError | undefined> {
-  const { apps, domain, connect, observer } = deps;
-  await Promise.all(apps.map(({ candidates, state }) => refreshAll(candidates, state.registered?.spki)));
-  if (connect) await observer.check(() => checkApple(connect, views, deps));
-  else for (const one of apps) one.apply({ type: 'skipped' });
-  observer.changed(apps, domain.state);
-  return [...apps, domain].map(({ state }) => state.problem).find((problem) => problem !== undefined);
+/** The problem that determines when to check again: the one that needs the longest pause. */
+function worstProblem({ apps, domain }: WatchDeps): WebdistError | undefined {
+  const problems = [...apps, domain].flatMap(({ state }) => state.problem ?? []);
+  return problems.find(({ code }) => code === 'asc_rate') ?? problems[0];
 }
 
-async function checkApple(connect: Connect, views: AccountViews, deps: WatchDeps): Promise<void> {
-  const { config, apps, domain, store, log, clock } = deps;
-  const before = apps.map(({ state }) => state.registered);
-  let asc: AppStoreConnect;
-  try {
-    asc = await connect();
-  } catch (error) {
-    const problem = checkProblem(error);
-    for (const one of apps) one.apply({ type: 'unchecked', problem });
-    domain.apply({ type: 'failed', problem });
-    return;
-  }
-  const ever = await store.everRegistered().catch((err) => {
-    log.warn({ event: 'registration_not_shared', err }, 'nothing is registered until it is known what was removed');
-    return undefined;
-  });
-  const account = views.open(asc, apps.map(checkedApp));
-  const inParallel = bulkhead(APPS_IN_PARALLEL, apps.length);
-  const checkApp = async (one: OwnedRegistration) => {
-    const event = await reconcileKey(one, account, { settings: config, ever, now: clock.now });
-    if (event) one.apply(event);
-  };
-  await Promise.all(apps.map((one) => inParallel.execute(() => checkApp(one))));
-  domain.apply(await reconcileDomain(domain.state, account, { settings: config, ever }));
-  await addEverRegistered(ever, deps);
-  if (apps.every(({ state }, index) => state.registered === before[index])) return;
+const pauseSecondsOf = ({ code, retryAfterSeconds }: WebdistError) =>
+  retryAfterSeconds ?? (code === 'asc_rate' ? LIMIT_PAUSE_SECONDS : undefined);
+
+async function saveKeys({ apps, store, log }: WatchDeps): Promise<void> {
   const registered = apps.flatMap(({ app, state }) =>
     state.registered ? [[app.appleItemId, state.registered] as const] : [],
   );
@@ -158,26 +198,10 @@ async function checkApple(connect: Connect, views: AccountViews, deps: WatchDeps
     .catch((err) => log.error({ event: 'registration_not_saved', err }, 'cannot store the key id'));
 }
 
-const checkedApp = ({ app, candidates, state }: OwnedRegistration): CheckedApp => ({
-  appleItemId: app.appleItemId,
-  bundleId: app.bundleId,
-  held: publicHalves(candidates).map(spki),
-  keyId: state.registered?.keyId,
-});
-
-async function addEverRegistered(ever: ReadonlySet<string> | undefined, { apps, domain, store, log }: WatchDeps) {
-  const seen = apps.filter(({ state }) => state.registered).map(({ app }) => app.appleItemId);
-  if (domain.state.confirmed) seen.push(domain.state.domain);
-  if (seen.every((name) => ever?.has(name))) return;
-  await store
-    .addEverRegistered(seen)
-    .catch((err) => log.error({ event: 'registration_not_saved', err }, 'cannot store what is registered'));
-}
-
-/** Signs with the new key from now on, without a check, because the command has verified the registration. */
+/** Signs with the new key from now on, without a check: the command has verified the registration. */
 async function replace(concerned: readonly OwnedRegistration[], to: Notice['to'], deps: WatchDeps): Promise<void> {
-  const { apps, domain, observer, clock } = deps;
-  // A replica that missed the earlier phases must not sign with the old key while it opens the new key.
+  const { clock } = deps;
+  // A replica that missed the earlier phases must not sign with the old key while it opens the new one.
   for (const one of concerned) one.apply({ type: 'replacing' });
   await Promise.all(
     concerned.map(async (one) => {
@@ -185,7 +209,6 @@ async function replace(concerned: readonly OwnedRegistration[], to: Notice['to']
       one.apply({ type: 'replaced', keyId: to.keyId ?? '', spki: to.spki, seenAt: isoTime(clock) });
     }),
   );
-  observer.changed(apps, domain.state);
 }
 
 function eventOf(phase: 'announced' | 'switching' | undefined, isAbandoned: boolean): RegistrationEvent {
@@ -193,7 +216,7 @@ function eventOf(phase: 'announced' | 'switching' | undefined, isAbandoned: bool
   return isAbandoned ? { type: 'abandoned', phase } : { type: phase };
 }
 
-/** A rotation also affects an app that uses a key of the account, although the command may not know this app. */
+/** An app that uses a key of the account is concerned although the command may not know it. */
 const concerns = ({ appleItemIds, scope, from }: Notice, { app, state }: OwnedRegistration) =>
   appleItemIds.includes(app.appleItemId) ||
   (scope === 'account' && state.registered !== undefined && state.registered.spki === from?.spki);

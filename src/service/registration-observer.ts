@@ -8,7 +8,8 @@ import { ended, type Tracing, traced } from '../tracing/tracing.ts';
 export function observeRegistration(metrics: Metrics, tracing: Tracing | undefined): RegistrationObserver {
   return {
     check: (work) => traced(tracing, 'registration check', work),
-    changed(apps, domain) {
+    changed(apps, domain, clockOffsetSeconds) {
+      if (clockOffsetSeconds !== undefined) metrics.clockOffsetSeconds.set(clockOffsetSeconds);
       metrics.registrationProblem.reset();
       metrics.keyProblem.reset();
       for (const { app, state, canSign, candidates } of apps) {

@@ -182,6 +182,29 @@ const table: readonly (readonly [Event, Partial<Record<Name, Partial<Registratio
   [failed(gone, 1), { switching: 'same', replacing: { problem: gone, registered: undefined, paused: false } }],
   [failed(gone, 2), { abandoned: { problem: gone, registered: undefined, paused: false } }],
   [
+    // Another replica with the same keys has checked.
+    { type: 'reported', registered: fresh, confirmed: true, paused: false, problem: undefined },
+    {
+      unknown: { registered: fresh, confirmed: true },
+      remembered: { registered: fresh, confirmed: true },
+      signing: { registered: fresh },
+      troubled: { registered: fresh, problem: undefined },
+      announced: { registered: fresh },
+      switching: 'same',
+      abandoned: { registered: fresh, paused: false },
+      replacing: { registered: fresh, paused: false },
+    },
+  ],
+  [
+    { type: 'reported', registered: undefined, confirmed: false, paused: true, problem: gone },
+    {
+      unknown: { problem: gone },
+      signing: { registered: undefined, problem: gone },
+      switching: 'same',
+      abandoned: { registered: undefined, problem: gone },
+    },
+  ],
+  [
     { type: 'unchecked', problem: outage },
     {
       unknown: { problem: outage },
@@ -323,5 +346,7 @@ t.test('the domain', async (t) => {
   t.strictSame(nextDomain(troubled, confirmed), good);
   t.strictSame(nextDomain(good, failed), troubled);
   t.strictSame(nextDomain(unknown, failed), { ...troubled, confirmed: false });
+  t.strictSame(nextDomain(unknown, { type: 'reported', confirmed: true, problem: undefined }), good);
+  t.strictSame(nextDomain(good, { type: 'reported', confirmed: false, problem: outage }), troubled);
   t.ok(Object.isFrozen(nextDomain(unknown, confirmed)));
 });
