@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { publicKeyPem } from '../../src/jws.ts';
+import { control } from '../harness/apple-client.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { webdist, webdistJson } from '../harness/process.ts';
 import { requestsSeen, setFault, startSandbox } from '../harness/sandbox.ts';
