@@ -48,8 +48,31 @@ const problems: Readonly<Record<string, ServerProblem>> = {
   ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: { what: 'supports no TLS version that this process accepts' },
 };
 
+/** How Node's clients report that a proxy answered with a status instead of a connection. */
+const PROXY_STATUS =
+  /^Proxy response \((\d{3})\)|^Failed to establish tunnel .*HTTP\/1\.\d (\d{3})|^Proxy Authentication Required \((407)\)/;
+
+/** The problem when the proxy of the environment refused; undefined for any other error. */
+export function proxyProblem(error: unknown): ServerProblem | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const [, ...found] = PROXY_STATUS.exec(error.message) ?? [];
+  const status = found.find((one) => one !== undefined);
+  if (status === undefined) return proxyProblem(error.cause);
+  return status === '407'
+    ? {
+        what: 'cannot be reached: the proxy in HTTPS_PROXY or HTTP_PROXY requires a login (407)',
+        hint: 'Put it into the URL of the proxy: http://USER:PASSWORD@HOST:PORT.',
+      }
+    : {
+        what: `cannot be reached: the proxy in HTTPS_PROXY or HTTP_PROXY refuses (${status})`,
+        hint: 'Allow the host there, or name it in NO_PROXY.',
+      };
+}
+
 /** The problem that a network or TLS error stands for; undefined for any other error. */
 export function connectionProblem(error: unknown): ServerProblem | undefined {
+  const ofProxy = proxyProblem(error);
+  if (ofProxy) return ofProxy;
   const { code } = (error ?? {}) as { code?: unknown };
   // A host with several addresses fails with one error for each.
   const first = (error as { errors?: readonly unknown[] } | undefined)?.errors?.[0];

@@ -10,6 +10,7 @@ import { writeStderr } from './cli/stderr.ts';
 import { backendAtWork } from './cloud/boundary.ts';
 import { vendorError } from './cloud/vendor-error.ts';
 import { isDebugLevel } from './config/log-level.ts';
+import { useProxyOfEnvironment } from './config/proxy.ts';
 
 process.on('uncaughtException', endUnlessInBackground);
 process.on('unhandledRejection', endUnlessInBackground);
@@ -22,6 +23,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.stderr.on('error', () => undefined);
 
 try {
+  useProxyOfEnvironment();
   await buildProgram().parseAsync();
 } catch (error) {
   end(error);

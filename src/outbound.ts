@@ -5,6 +5,7 @@
 
 import { lookup } from 'node:dns/promises';
 import { BlockList, isIP, isIPv6 } from 'node:net';
+import { proxyProblem } from './connection-problem.ts';
 
 /** What one read may take. Without `maxRedirects`, none is followed. */
 export type Bounds = { readonly maxBytes: number; readonly timeoutMs: number; readonly maxRedirects?: number };
@@ -21,12 +22,12 @@ export type Read = { readonly status: number; readonly headers: Headers; readonl
  */
 export async function readUrl(url: string | URL, { maxBytes, timeoutMs, maxRedirects = 0 }: Bounds): Promise<Read> {
   const signal = AbortSignal.timeout(timeoutMs);
-  let response = await fetch(url, { redirect: 'manual', signal });
+  let response = await request(url, signal);
   let from = new URL(url);
   for (let hop = 0; hop < maxRedirects && response.headers.has('location'); hop++) {
     await response.body?.cancel();
     from = await redirectTarget(from, response.headers.get('location') ?? '');
-    response = await fetch(from, { redirect: 'manual', signal });
+    response = await request(from, signal);
   }
   const { status, headers } = response;
   const problem = problemIn(response);
@@ -36,6 +37,12 @@ export async function readUrl(url: string | URL, { maxBytes, timeoutMs, maxRedir
   }
   return { status, headers, bytes: await readBody(response, maxBytes) };
 }
+
+const request = (url: string | URL, signal: AbortSignal): Promise<Response> =>
+  fetch(url, { redirect: 'manual', signal }).catch((error) => {
+    const proxy = proxyProblem(error);
+    throw proxy ? new Error(`The server ${proxy.what}. ${proxy.hint}`, { cause: error }) : error;
+  });
 
 /** Where a redirect leads. Throws an Error for another protocol, and for a private address unless it comes from one. */
 export async function redirectTarget(from: URL, location: string): Promise<URL> {

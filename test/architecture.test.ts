@@ -173,7 +173,7 @@ const longFiles = [
 const MOST_LINES = 250;
 
 /** The one place that reads the environment, and the log level that is needed before settings are read. */
-const environmentReaders = ['src/config/config.ts', 'src/config/log-level.ts'];
+const environmentReaders = ['src/config/config.ts', 'src/config/log-level.ts', 'src/config/proxy.ts'];
 
 /** They start it; for all others it is a URL. */
 const sandboxUsers = ['src/cli/sandbox/device.ts', 'src/cli/sandbox/run.ts', 'src/cli/serve/run.ts'];

@@ -3,6 +3,7 @@
  * usual variables and files (credentials, AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KMS …).
  */
 
+import { Agent } from 'node:https';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { MAX_CERTIFICATES_BYTES, readSmallFile } from './files.ts';
@@ -26,6 +27,8 @@ export async function awsClientSettings(nameOrArn: string, env: Environment) {
     // Reads the shared config and credentials files again; otherwise a corrected file has no effect until a restart.
     ignoreCache: true,
     requestHandler: {
+      // The SDK itself knows no proxy.
+      httpsAgent: new Agent({ keepAlive: true, proxyEnv: env }),
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: ANSWER_TIMEOUT_MS,
       // This limit also ends a response whose body stops arriving.

@@ -4,6 +4,7 @@
  * such as a metadata service that returns no credentials, is unreachable.
  */
 
+import { proxyProblem } from '../connection-problem.ts';
 import { type ErrorCode, isWebdistError, WebdistError } from '../errors.ts';
 import { httpStatus, member, vendorError } from './vendor-error.ts';
 
@@ -55,6 +56,8 @@ export const foreign = (vendor: string, status?: number): Refusal => ({
  * certificate authority.
  */
 export function connectionRefusal(thrown: unknown, vendor: string, authorities: string): Refusal {
+  const ofProxy = proxyRefusal(thrown);
+  if (ofProxy) return ofProxy;
   for (let [error, depth] = [thrown, 0]; error !== undefined && depth < 5; error = member(error, 'cause'), depth++) {
     if (isUntrusted(member(error, 'code')))
       return { kind: 'unreachable', why: 'cannot be reached: its certificate is not trusted.', hint: authorities };
@@ -68,6 +71,12 @@ export function connectionRefusal(thrown: unknown, vendor: string, authorities: 
     if (error instanceof SyntaxError || error instanceof TypeError) return unreadable;
   }
   return { kind: 'unreachable' };
+}
+
+/** A refusal of the proxy between webdist and the service; undefined for any other error. */
+function proxyRefusal(thrown: unknown): Refusal | undefined {
+  const problem = proxyProblem(thrown);
+  return problem && { kind: 'unreachable', why: `${problem.what}.`, ...(problem.hint && { hint: problem.hint }) };
 }
 
 /** The codes of Node.js and OpenSSL for a certificate of an unknown authority. */
@@ -119,6 +128,6 @@ export async function withRefusals<T>(
   try {
     return await work();
   } catch (cause) {
-    throw isWebdistError(cause) ? cause : refused(thing, classify(cause), cause);
+    throw isWebdistError(cause) ? cause : refused(thing, proxyRefusal(cause) ?? classify(cause), cause);
   }
 }

@@ -1,6 +1,7 @@
 /** Checks the settings themselves, and what they permit. */
 
 import { z } from 'zod';
+import { proxyProblem } from '../connection-problem.ts';
 import { readUrl } from '../outbound.ts';
 import { type Check, fail, info, ok, privateCheck, warn } from './check.ts';
 
@@ -73,9 +74,11 @@ export const settingsChecks: readonly Check[] = [
       try {
         const { keys } = keySet.parse(JSON.parse((await readUrl(signIn.jwksUrl, JWKS_BOUNDS)).bytes.toString('utf8')));
         return ok(`${keys.length} keys at WEBDIST_AUTH_JWKS_URL`);
-      } catch {
-        // The hint is the same for every error.
-        return fail('WEBDIST_AUTH_JWKS_URL does not return a JWK set', 'Try the URL on this machine, with curl.');
+      } catch (error) {
+        const problem = proxyProblem(error);
+        return problem
+          ? fail(`WEBDIST_AUTH_JWKS_URL ${problem.what}`, problem.hint)
+          : fail('WEBDIST_AUTH_JWKS_URL does not return a JWK set', 'Try the URL on this machine, with curl.');
       }
     },
   ),

@@ -20,6 +20,8 @@ export type VaultAddress = {
   /** What Node's `https.Agent` takes. */
   readonly tls: { readonly ca?: (string | Buffer)[]; cert?: Buffer; key?: Buffer; servername?: string };
   readonly namespace: string | undefined;
+  /** Where the variables of a proxy are; undefined for a socket. */
+  readonly proxyEnv: Environment | undefined;
 };
 
 /** Reads the address, the certificates and the namespace. Throws `config_invalid`. */
@@ -35,6 +37,7 @@ export async function vaultAddress(env: Environment): Promise<VaultAddress> {
     isAgent: agent !== undefined || isLoopback,
     tls: await tlsOf(env),
     namespace: await vaultVariable(env, 'NAMESPACE'),
+    proxyEnv: socketPath ? undefined : env,
   };
 }
 

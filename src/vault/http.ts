@@ -29,9 +29,10 @@ export interface VaultHttp {
 const TIMEOUT_MS = 5000;
 
 /** Sends nothing yet. */
-export function openVaultHttp({ url: base, socketPath, tls, namespace }: VaultAddress): VaultHttp {
+export function openVaultHttp({ url: base, socketPath, tls, namespace, proxyEnv }: VaultAddress): VaultHttp {
   const isHttps = base.protocol === 'https:';
-  const agent = isHttps ? new HttpsAgent({ keepAlive: true, ...tls }) : new HttpAgent({ keepAlive: true });
+  const options = { keepAlive: true, ...(proxyEnv && { proxyEnv }) };
+  const agent = isHttps ? new HttpsAgent({ ...options, ...tls }) : new HttpAgent(options);
   const request = isHttps ? requestHttps : requestHttp;
   return {
     async send({ method, path, body }, vaultToken) {

@@ -36,7 +36,7 @@ t.test('describing the command line needs no package except commander', async (t
     const loaded = await loadedBy(run(t, args));
     const others = loaded.filter(
       (name) =>
-        !/^src\/(main|errors|version|locators|config\/log-level|cloud\/(boundary|vendor-error)|cli\/(program|failure|option-values|stderr|serve\/signals|[\w-]+\/command))\.ts$/.test(
+        !/^src\/(main|errors|version|locators|config\/(log-level|problems|proxy)|cloud\/(boundary|vendor-error)|cli\/(program|failure|option-values|stderr|serve\/signals|[\w-]+\/command))\.ts$/.test(
           name,
         ),
     );
@@ -66,7 +66,9 @@ t.test('packages pull loads no server', async (t) => {
   t.ok(loaded.includes('src/packages/pull.ts'), pulling.output());
   t.strictSame(
     // Settings know which ledgers there are, from the table of backends.
-    loaded.filter((name) => /^(src\/(http|ledger(?!\/ledger\.ts)|sandbox|doctor)\/|fastify|pg|ioredis)/.test(name)),
+    loaded.filter((name) =>
+      /^(src\/(http|ledger(?!\/(ledger|postgres-url)\.ts)|sandbox|doctor)\/|fastify|pg|ioredis)/.test(name),
+    ),
     [],
   );
 });
