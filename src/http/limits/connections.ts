@@ -23,6 +23,9 @@ const MAX_UNANSWERED = 8;
 /** A socket on which nothing happens for this long while it owes or is owed something, e.g. a response that is not read. */
 const STALLED_MS = 30_000;
 
+/** Closed sockets are dropped with every so many new ones. */
+const SWEEP_EVERY = 1000;
+
 const RETRY_SECONDS = 1;
 
 type Deps = {
@@ -35,7 +38,7 @@ type Deps = {
 
 /** The bounds of one server: `watch` its connections, and `wrap` its handler. */
 export function openConnections({ metrics, addressOf, isProxy, headersFor }: Deps) {
-  const sockets = openTally();
+  const sockets = openSocketCount();
   /** By address, in the order in which they began; each is dropped by its function. */
   const bodies = new Map<string, Set<() => void>>();
   const unanswered = new WeakMap<Socket, number>();
@@ -50,7 +53,7 @@ export function openConnections({ metrics, addressOf, isProxy, headersFor }: Dep
     };
     const arrived = () => {
       // A body that is longer than the buffer is read by its route, which refuses it or knows the caller.
-      if (!request.complete && request.readableLength < request.readableHighWaterMark) return;
+      if (!isHere(request) && request.readableLength < request.readableHighWaterMark) return;
       stop();
       next();
     };
@@ -71,13 +74,12 @@ export function openConnections({ metrics, addressOf, isProxy, headersFor }: Dep
       server.on('connection', (socket: Socket) => {
         const address = socket.remoteAddress ?? '';
         if (isProxy(address)) return;
-        if (sockets.countOf(address) >= MAX_SOCKETS) {
+        if (sockets.isFull(address)) {
           metrics.connectionsRefused.inc({ reason: 'sockets' });
           socket.destroy();
           return;
         }
-        sockets.add(address);
-        socket.once('close', () => sockets.remove(address));
+        sockets.add(address, socket);
       });
     },
     wrap:
@@ -98,8 +100,8 @@ export function openConnections({ metrics, addressOf, isProxy, headersFor }: Dep
           return sendRawProblem(response, withoutHost, { ...headersFor(request), connection: 'close' });
         const next = () => handler(request, response);
         if (!hasBody(request)) return next();
-        // A body in the same packet as the header fields is complete by the next tick.
-        process.nextTick(() => (request.complete ? next() : awaitBody(request, response, next)));
+        // A body in the same packet as the header fields is here by the next tick.
+        process.nextTick(() => (isHere(request) ? next() : awaitBody(request, response, next)));
       },
   };
 }
@@ -108,17 +110,34 @@ export function openConnections({ metrics, addressOf, isProxy, headersFor }: Dep
 const hasBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 
-/** How many of something each key has; a key without any takes no memory. */
-function openTally() {
-  const counts = new Map<string, number>();
-  const countOf = (key: string) => counts.get(key) ?? 0;
+/** Whether all of the body has arrived; `complete` turns true a little later. */
+const isHere = ({ complete, readableLength, headers }: IncomingMessage): boolean =>
+  complete || readableLength >= Number(headers['content-length']);
+
+/**
+ * The open sockets of each address. Closed ones are dropped when they would count, and regularly. A `close` listener on
+ * each socket instead costs 20 % of a token's CPU time: whole requests then survive minor GCs, 4 MB instead of 0.3 MB each.
+ */
+function openSocketCount() {
+  const byAddress = new Map<string, Set<Socket>>();
+  let untilSweep = SWEEP_EVERY;
+  const dropClosed = (sockets: Set<Socket>, address: string) => {
+    for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
+    if (sockets.size === 0) byAddress.delete(address);
+  };
   return {
-    countOf,
-    add: (key: string) => void counts.set(key, countOf(key) + 1),
-    remove(key: string): void {
-      const left = countOf(key) - 1;
-      if (left > 0) counts.set(key, left);
-      else counts.delete(key);
+    isFull(address: string): boolean {
+      const sockets = byAddress.get(address);
+      if (!sockets || sockets.size < MAX_SOCKETS) return false;
+      dropClosed(sockets, address);
+      return sockets.size >= MAX_SOCKETS;
+    },
+    add(address: string, socket: Socket): void {
+      if (--untilSweep === 0) {
+        byAddress.forEach(dropClosed);
+        untilSweep = SWEEP_EVERY;
+      }
+      byAddress.set(address, (byAddress.get(address) ?? new Set()).add(socket));
     },
   };
 }
