@@ -6,7 +6,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { WebdistError } from '../errors.ts';
-import { publicKeyPem, type Signer } from '../jws.ts';
+import { fingerprint, publicKeyPem, type Signer, spki } from '../jws.ts';
 import { apiTokenSource } from './api-token.ts';
 import { ascError } from './classify.ts';
 import { defaultRetryPolicy, openHttp, type RequestAttempt, type RetryPolicy } from './http.ts';
@@ -28,7 +28,10 @@ export interface AppStoreConnect {
    */
   listKeys(filter?: { readonly app?: boolean | undefined }): Promise<RegisteredKey[]>;
   readKey(id: string): Promise<RegisteredKey>;
-  /** Registers a public half for one app, or for the whole account without `appleItemId`. Never retried. */
+  /**
+   * Registers a public half for one app, or for the whole account without `appleItemId`. Never retried. Throws
+   * `different_key_registered` if the response has another public half, under whose id nothing must be signed.
+   */
   addKey(key: { readonly publicKey: KeyObject; readonly appleItemId?: string | undefined }): Promise<RegisteredKey>;
   /** Also succeeds if the response was lost but the key is gone. Throws `asc_not_found` if there is no such key. */
   removeKey(id: string): Promise<void>;
@@ -97,10 +100,12 @@ export function openAppStoreConnect(options: AppStoreConnectOptions): AppStoreCo
     listKeys: ({ app } = {}) =>
       api.list(readKey, KEYS, { ...keyFields, ...(app !== undefined && { 'exists[app]': String(app) }) }),
     readKey: async (id) => present(await api.read(readKey, [KEYS, id], keyFields), 'key', id),
-    addKey({ publicKey, appleItemId }) {
+    async addKey({ publicKey, appleItemId }) {
       const attributes = { publicKey: publicKeyPem(publicKey) };
       const relationships = { app: { data: { type: 'apps', id: appleItemId } } };
-      return api.add(readKey, KEYS, { attributes, ...(appleItemId && { relationships }) });
+      const added = await api.add(readKey, KEYS, { attributes, ...(appleItemId && { relationships }) });
+      if (added.spki !== spki(publicKey)) throw otherHalf(added, publicKey);
+      return added;
     },
     removeKey: (id) => api.remove(KEYS, id),
     listDomains: () => api.list(readDomain, DOMAINS, domainFields),
@@ -124,3 +129,10 @@ function present<T>(found: T | null, what: string, id: string): T {
   if (found === null) throw ascError('asc_not_found', `App Store Connect has no ${what} with the id ${id}.`);
   return found;
 }
+
+const otherHalf = (added: RegisteredKey, sent: KeyObject) =>
+  new WebdistError(
+    'different_key_registered',
+    `App Store Connect registered ${added.spki ? fingerprint(added.spki) : 'a key that cannot be read'} (id ${added.id}) instead of ${fingerprint(spki(sent))}.`,
+    { hint: 'Check `webdist keys list`, and remove that key with `webdist keys remove` if it is not yours.' },
+  );

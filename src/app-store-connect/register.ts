@@ -34,9 +34,9 @@ export type EnsuredKey = {
 
 /**
  * Returns the id under which one of the candidates is registered for the app. If none is, registers the first one.
- * Throws `config_invalid` if AppleItemID and bundle id do not belong together, `asc_not_found` if there is no such app,
- * `key_absent` without candidates, `different_key_registered`, `registration_missing` (mode `check`), and what the
- * client throws.
+ * Throws `config_invalid` if AppleItemID and bundle id do not belong together, `registration_missing` if there is no such
+ * app, or no key for it (mode `check`), `key_absent` without candidates, `different_key_registered`, and what the client
+ * throws.
  */
 export async function ensureKey(
   asc: Pick<AppStoreConnect, 'findApps' | 'appKey' | 'listKeys' | 'addKey'>,
@@ -118,7 +118,7 @@ async function checkApp(asc: Pick<AppStoreConnect, 'findApps'>, { appleItemId, b
       { hint: 'Correct WEBDIST_APPLE_ITEM_ID or WEBDIST_BUNDLE_ID (or the app in WEBDIST_CONFIG).' },
     );
   throw new WebdistError(
-    'asc_not_found',
+    'registration_missing',
     `With this API key, App Store Connect finds no app with the bundle id ${bundleId} (AppleItemID ${appleItemId}).`,
     { hint: 'Check WEBDIST_BUNDLE_ID, and that ASC_KEY_ID belongs to the right account; a team key sees every app.' },
   );

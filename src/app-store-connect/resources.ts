@@ -35,9 +35,18 @@ export type Reader<T> = (resource: unknown, where: string) => T;
 const id = z.string().min(1);
 const optional = z.string().nullish();
 
-const appResource = z.object({ id, attributes: z.object({ bundleId: z.string(), name: optional }) });
-const keyResource = z.object({ id, attributes: z.object({ publicKey: optional }).nullish() });
+const appResource = z.object({
+  type: z.literal('apps'),
+  id,
+  attributes: z.object({ bundleId: z.string(), name: optional }),
+});
+const keyResource = z.object({
+  type: z.literal('alternativeDistributionKeys'),
+  id,
+  attributes: z.object({ publicKey: optional }).nullish(),
+});
 const domainResource = z.object({
+  type: z.literal('alternativeDistributionDomains'),
   id,
   attributes: z.object({ domain: z.string(), referenceName: optional, createdDate: optional }),
 });

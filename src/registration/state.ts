@@ -138,7 +138,9 @@ const isStale = (state: RegistrationState, event: { readonly generation: number 
  * After these problems, nothing is signed under the old key id. After any other failure, the last known key still
  * counts.
  */
-const isDefinite = (problem: WebdistError) => hasCode(problem, 'different_key_registered', 'registration_missing');
+const isDefinite = (problem: WebdistError) =>
+  // `config_invalid`: the app has another AppleItemID now.
+  hasCode(problem, 'different_key_registered', 'registration_missing', 'config_invalid');
 
 /** The known key when it is the same one: it keeps the time at which it was first seen. */
 const sameOr = (known: RegisteredKey | undefined, key: RegisteredKey): RegisteredKey =>

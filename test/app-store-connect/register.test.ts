@@ -89,11 +89,35 @@ t.test('the app is checked before anything else', async (t) => {
   await t.rejects(wrong, { code: 'config_invalid', detail: bothNamed });
   apple.apps = [];
   await t.rejects(ensureKey(asc, { ...wantedKey, appleItemId: '6500000009' }), {
-    code: 'asc_not_found',
+    code: 'registration_missing',
     detail: bothNamed,
   });
   await t.rejects(ensureKey(asc, { ...wantedKey, candidates: [] }), { code: 'key_absent' });
   t.ok(apple.requests.every(({ path }) => path === '/v1/apps'));
+});
+
+t.test('a key that App Store Connect created with another public half is never used', async (t) => {
+  for (const publicKey of [publicKeyPem(foreign), publicKeyPem(second), 'garbage', undefined, '']) {
+    const apple = await openApple(t);
+    const { asc } = openClient(t, apple);
+    apple.intercept = ({ method, reply }) =>
+      method === 'POST' &&
+      reply(201, { data: { type: 'alternativeDistributionKeys', id: 'k', attributes: { publicKey } } });
+    await t.rejects(ensureKey(asc, wantedKey), {
+      code: 'different_key_registered',
+      message: /\(id k\) instead of SHA256/,
+    });
+  }
+});
+
+t.test('a resource of another type is no answer', async (t) => {
+  for (const type of ['apps', 'alternativeDistributionDomains', 'keys', undefined]) {
+    const apple = await openApple(t);
+    const { asc } = openClient(t, apple);
+    apple.intercept = ({ method, reply }) =>
+      method === 'POST' && reply(201, { data: { type, id: 'k', attributes: { publicKey: publicKeyPem(first) } } });
+    await t.rejects(asc.addKey({ publicKey: first }), { code: 'asc_outage', message: /documented form, at type/ });
+  }
 });
 
 t.test('a conflict that is not about our own key fails with Apple’s message', async (t) => {

@@ -16,6 +16,7 @@ const fresh = { keyId: 'new', spki: 'bmV3', seenAt: '2026-11-26T00:00:00.000Z' }
 const outage = new WebdistError('asc_outage', 'No response.');
 const drift = new WebdistError('different_key_registered', 'Another key.');
 const gone = new WebdistError('registration_missing', 'No key.');
+const renumbered = new WebdistError('config_invalid', 'The app has another AppleItemID.');
 
 const states = {
   unknown: {
@@ -162,7 +163,7 @@ const table: readonly (readonly [Event, Partial<Record<Name, Partial<Registratio
     },
   ],
   [failed(outage, 2), { abandoned: { problem: outage } }],
-  ...[drift, gone].map(
+  ...[drift, gone, renumbered].map(
     (problem) =>
       [
         // A definite failure: nothing is signed under the old key id.
