@@ -49,8 +49,11 @@ export interface Ledger extends LedgerReader {
   /** Deletes the installs of one subject, and returns their number. */
   forget(subject: number): Promise<number>;
   stats(): Promise<LedgerStats>;
-  /** Deletes the installs from before this second, a few at a time, so that requests are answered in between. */
-  prune(beforeSeconds: number): Promise<void>;
+  /**
+   * Deletes the installs from before this second, at most so many (default: all), a few at a time, so that requests are
+   * answered in between. Returns how many it deleted.
+   */
+  prune(beforeSeconds: number, atMost?: number): Promise<number>;
   /**
    * Stores a heartbeat, which proves that the ledger can store. Returns its time, from which the lag of a read replica
    * is measured.

@@ -17,7 +17,7 @@ export function openOff(): Ledger {
     export: async () => [],
     forget: async () => 0,
     stats: async () => ({ installs: 0 }),
-    prune: nothing,
+    prune: async () => 0,
     ping: nothing,
     beat: async () => 0,
     close: nothing,

@@ -29,7 +29,7 @@ const ADD_INSTALLS = `
 /** Skips locked rows, so that replicas that prune at the same time delete different rows. */
 const PRUNE = `
   DELETE FROM webdist_install WHERE ctid = ANY (ARRAY (
-    SELECT ctid FROM webdist_install WHERE installed_at < $1 LIMIT ${PRUNED_AT_ONCE} FOR UPDATE SKIP LOCKED)) RETURNING 1`;
+    SELECT ctid FROM webdist_install WHERE installed_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING 1`;
 
 /** The table has one row from the start. */
 const BEAT = `UPDATE webdist_heartbeat SET beat_at = clock_timestamp() RETURNING extract(epoch FROM beat_at) AS seconds`;
@@ -68,9 +68,15 @@ export async function openPostgres(address: LedgerAddress): Promise<Ledger> {
       const [row] = await transaction((inside) => inside('SELECT count(*) AS installs FROM webdist_install'));
       return { installs: Number(row?.['installs']) };
     },
-    async prune(beforeSeconds) {
-      const pruneSome = async () => (await query(PRUNE, [beforeSeconds])).length;
-      while ((await pruneSome()) === PRUNED_AT_ONCE) await setImmediate();
+    async prune(beforeSeconds, atMost = Number.POSITIVE_INFINITY) {
+      let pruned = 0;
+      for (;;) {
+        const limit = Math.min(PRUNED_AT_ONCE, atMost - pruned);
+        const some = (await query(PRUNE, [beforeSeconds, limit])).length;
+        pruned += some;
+        if (some < limit || pruned >= atMost) return pruned;
+        await setImmediate();
+      }
     },
     beat: async () => secondsOf(await query(BEAT)),
     close,

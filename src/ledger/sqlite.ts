@@ -48,9 +48,15 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
       ),
     forget: (subject) => answer(() => Number(sql.forget.run(subject).changes)),
     stats: () => answer(() => ({ installs: Number(sql.count.get()?.['n']) })),
-    async prune(beforeSeconds) {
-      const pruneSome = () => answer(() => Number(sql.prune.run(beforeSeconds).changes));
-      while ((await pruneSome()) === PRUNED_AT_ONCE) await setImmediate();
+    async prune(beforeSeconds, atMost = Number.POSITIVE_INFINITY) {
+      let pruned = 0;
+      for (;;) {
+        const limit = Math.min(PRUNED_AT_ONCE, atMost - pruned);
+        const some = await answer(() => Number(sql.prune.run(beforeSeconds, limit).changes));
+        pruned += some;
+        if (some < limit || pruned >= atMost) return pruned;
+        await setImmediate();
+      }
     },
     ping: () => answer(() => void sql.ping.get()),
     // Takes the write lock without changing anything. This fails if the file cannot be written.
@@ -73,7 +79,7 @@ function prepare(database: DatabaseSync) {
     count: statement('SELECT count(*) AS n FROM install'),
     prune: statement(
       `DELETE FROM install WHERE (subject, apple_item_id) IN
-         (SELECT subject, apple_item_id FROM install WHERE installed_at < ? LIMIT ${PRUNED_AT_ONCE})`,
+         (SELECT subject, apple_item_id FROM install WHERE installed_at < ? LIMIT ?)`,
     ),
     ping: statement('SELECT 1 FROM install LIMIT 1'),
   };

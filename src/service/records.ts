@@ -11,7 +11,7 @@ import type { Decision, Entry } from '../install-token/issue.ts';
 import type { Nonces } from '../install-token/nonce.ts';
 import type { InstallRecord, LedgerEntry } from '../ledger/contract.ts';
 import { trackLag } from '../ledger/lag.ts';
-import { openLedger } from '../ledger/ledger.ts';
+import { ledgerBackend, openLedger } from '../ledger/ledger.ts';
 import {
   counts,
   dtypeAt,
@@ -24,6 +24,7 @@ import type { Metrics } from '../metrics.ts';
 import { sharedSpan, span } from '../tracing/tracing.ts';
 import { watchDependency } from './dependency.ts';
 import { openLookups, type ReplicaState } from './lookups.ts';
+import { startPruning } from './pruning.ts';
 import type { Subject, SubjectHash } from './subject.ts';
 
 /**
@@ -59,8 +60,6 @@ export interface Records {
 
 /** The longest that a request waits for the ledger. It leaves 50 ms for other work. */
 const ANSWER_MS = 200;
-const PRUNE_MS = 60 * 60 * 1000;
-const DAY_SECONDS = 86_400;
 
 type Settings = Pick<Config, 'apps' | 'ledger' | 'tokenLifetimeSeconds'>;
 type Deps = {
@@ -70,10 +69,15 @@ type Deps = {
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** App Store Connect's clock minus this machine's, in seconds; undefined while it is unknown. */
+  readonly clockOffsetSeconds: () => number | undefined;
 };
 
 /** Opens the ledger of the settings. Throws `config_invalid` or `state_invalid`. */
-export async function openRecords(settings: Settings, { nonces, hash, metrics, log, now }: Deps): Promise<Records> {
+export async function openRecords(
+  settings: Settings,
+  { nonces, hash, metrics, log, now, clockOffsetSeconds }: Deps,
+): Promise<Records> {
   const { evidence: setting, whenDown, retentionDays } = settings.ledger;
   const lifetimeSeconds = settings.tokenLifetimeSeconds;
   const ledger = await openLedger(settings.ledger);
@@ -108,7 +112,9 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
     await storing.ask(() => ledger.addInstalls(installs));
     return installs;
   });
-  const stopPruning = startPruning(ledger.prune, { retentionDays, now, log });
+  const isShared = ledgerBackend(settings.ledger.url).isShared;
+  const otherClocks = async () => [clockOffsetSeconds(), isShared ? (await ledger.beat()) - now() / 1000 : undefined];
+  const stopPruning = startPruning({ ledger, retentionDays, now, otherClocks, log });
   const lookUp = async (entry: Entry, key: LedgerEntry, isEvidence: boolean): Promise<Decision> => {
     try {
       const since = await installedAt(key);
@@ -173,20 +179,6 @@ export async function openRecords(settings: Settings, { nonces, hash, metrics, l
       await ledger.close();
     },
   };
-}
-
-type Pruning = Pick<Deps, 'now' | 'log'> & { readonly retentionDays: number };
-
-/** Prunes now and every hour; with 0 days, installs are kept for ever. Returns the function that stops pruning. */
-function startPruning(prune: (beforeSeconds: number) => Promise<void>, { retentionDays, now, log }: Pruning) {
-  if (retentionDays === 0) return () => undefined;
-  const pruneOld = () =>
-    prune(Math.floor(now() / 1000) - retentionDays * DAY_SECONDS).catch((err) =>
-      log.warn({ event: 'ledger_not_pruned', err }, 'old installs could not be deleted; tried again in an hour'),
-    );
-  void pruneOld();
-  const pruning = setInterval(pruneOld, PRUNE_MS).unref();
-  return () => clearInterval(pruning);
 }
 
 /** For a caller; why is for the operator, in the log and in health. */

@@ -90,7 +90,14 @@ export async function openService(
   const hashSubject = subjectHashes(derivedKey(secret, 'subject'));
   const appleItemIds = config.apps.map(({ appleItemId }) => appleItemId);
   const nonces = openNonces(derivedKey(secret, 'nonce'), appleItemIds);
-  const records = await openRecords(config, { nonces, hash: hashSubject, metrics, log, now });
+  const records = await openRecords(config, {
+    nonces,
+    hash: hashSubject,
+    metrics,
+    log,
+    now,
+    clockOffsetSeconds: () => keys.clockOffsetSeconds,
+  });
   opening.defer(() => records.close());
   const observer = observeRegistration(metrics, tracing);
   const keys = await openKeys(config, { env, log, observer, autoReconcile, clock: { ...systemClock, now } });

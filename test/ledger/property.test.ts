@@ -109,7 +109,7 @@ async function open(url: string, evidence: EvidenceKind) {
       ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,
     },
-    { nonces, hash, metrics, log, now: () => NOW * 1000 },
+    { nonces, hash, metrics, log, now: () => NOW * 1000, clockOffsetSeconds: () => undefined },
   );
   return { nonces, records, ledger: await openLedger(url) };
 }

@@ -34,7 +34,14 @@ async function openRecordsIn(test: Test, evidence: EvidenceKind = 'tap') {
       ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,
     },
-    { nonces, hash, metrics, log: pino({ level: 'silent' }), now: () => NOW * 1000 },
+    {
+      nonces,
+      hash,
+      metrics,
+      log: pino({ level: 'silent' }),
+      now: () => NOW * 1000,
+      clockOffsetSeconds: () => undefined,
+    },
   );
   const ledger = await openLedger(url);
   test.teardown(async () => {
