@@ -1,9 +1,12 @@
 /**
- * Why no connection to a server can be made, or why it ended, in words that complete "PostgreSQL …" or "Redis …". Messages
- * of foreign errors are not used: they can contain an address with its password.
+ * Says why a connection to a server failed or ended, in words that complete "PostgreSQL …" or "Redis …". Messages of
+ * foreign errors are not used, because they can contain an address with its password.
  */
 
-/** `what` completes a sentence whose subject is the server; `hint` is the next step. Neither holds a value of a setting. */
+/**
+ * `what` completes a sentence whose subject is the server. `hint` is the next step. Neither contains a value of a
+ * setting.
+ */
 export type ServerProblem = { readonly what: string; readonly hint?: string };
 
 const TRUST_HINT = 'Name the file of the authority that signed it in NODE_EXTRA_CA_CERTS.';
@@ -14,7 +17,7 @@ const unknownAuthority: ServerProblem = {
 const wantsCertificate: ServerProblem = { what: 'requires a client certificate, and none was sent' };
 const noTls: ServerProblem = { what: 'does not use TLS on this port' };
 
-/** By the `code` of Node's and OpenSSL's errors. */
+/** The problems by the `code` of Node's and OpenSSL's errors. */
 const problems: Readonly<Record<string, ServerProblem>> = {
   ECONNREFUSED: { what: 'cannot be reached: nothing listens at its address (ECONNREFUSED)' },
   ENOTFOUND: { what: 'cannot be reached: DNS does not know its name (ENOTFOUND)' },
@@ -69,12 +72,12 @@ export function proxyProblem(error: unknown): ServerProblem | undefined {
       };
 }
 
-/** The problem that a network or TLS error stands for; undefined for any other error. */
+/** Returns the problem that caused a network or TLS error; undefined for any other error. */
 export function connectionProblem(error: unknown): ServerProblem | undefined {
   const ofProxy = proxyProblem(error);
   if (ofProxy) return ofProxy;
   const { code } = (error ?? {}) as { code?: unknown };
-  // A host with several addresses fails with one error for each.
+  // If a host has several addresses, the error contains one error for each.
   const first = (error as { errors?: readonly unknown[] } | undefined)?.errors?.[0];
   if (typeof code === 'string' && Object.hasOwn(problems, code)) return problems[code];
   return first === undefined ? undefined : connectionProblem(first);

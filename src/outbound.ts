@@ -1,24 +1,25 @@
 /**
- * Reads what other servers send, within bounds: bytes after decompression, time, redirects and the kind of content. Who
- * controls such a server, or its DNS, must not be able to fill this process's memory or to make it call private addresses.
+ * Reads responses of other servers within limits: bytes after decompression, time, redirects and the kind of content.
+ * An attacker who controls such a server, or its DNS, must not be able to fill this process's memory, or to make it
+ * call private addresses.
  */
 
 import { lookup } from 'node:dns/promises';
 import { BlockList, isIP, isIPv6 } from 'node:net';
 import { proxyProblem } from './connection-problem.ts';
 
-/** What one read may take. Without `maxRedirects`, none is followed. */
+/** The limits of one read. Without `maxRedirects`, no redirect is followed. */
 export type Bounds = { readonly maxBytes: number; readonly timeoutMs: number; readonly maxRedirects?: number };
 
-/** The body of an answer is longer than the bound. */
+/** The error for a body that is longer than the limit. */
 export class TooLongError extends Error {}
 
 /** A complete answer; `status` is 200 to 299. */
 export type Read = { readonly status: number; readonly headers: Headers; readonly bytes: Buffer };
 
 /**
- * Reads a URL. Throws an Error with one sentence for a status other than 2xx, a redirect, an HTML page (the error page or
- * login page of something in between) and a body beyond the bounds, and the error of `fetch` if there is no answer.
+ * Reads a URL. Throws an Error with one sentence for a status other than 2xx, a redirect, a body beyond the limits, and
+ * an HTML page, which is the error page or login page of a proxy. Throws the error of `fetch` if there is no answer.
  */
 export async function readUrl(url: string | URL, { maxBytes, timeoutMs, maxRedirects = 0 }: Bounds): Promise<Read> {
   const signal = AbortSignal.timeout(timeoutMs);
@@ -53,7 +54,7 @@ export async function redirectTarget(from: URL, location: string): Promise<URL> 
   return to;
 }
 
-/** Reads a body of at most so many bytes, counted after decompression. Throws TooLongError for a longer one. */
+/** Reads a body of at most this many bytes, counted after decompression. Throws TooLongError for a longer body. */
 export async function readBody({ body }: Pick<Response, 'body'>, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -96,12 +97,12 @@ for (const [address, prefix] of [
   privateRanges.addSubnet(address, prefix, isIPv6(address) ? 'ipv6' : 'ipv4');
 
 /**
- * Whether a URL leads to a private address, by its literal or by what DNS says. Ask it about URLs that another server
- * chose; a host that the operator named may be private.
+ * Whether a URL leads to a private address, directly or through DNS. To be used for URLs that another server chose. A
+ * host that the operator named may be private.
  */
 export async function isPrivateTarget(url: string | URL): Promise<boolean> {
   const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
-  // A name without an answer leads nowhere from here; behind a proxy, the proxy resolves it.
+  // A name that DNS cannot resolve leads nowhere from here. Behind a proxy, the proxy resolves it.
   const found = isIP(host) > 0 ? [{ address: host }] : await lookup(host, { all: true }).catch(() => []);
   return found.some(({ address }) => privateRanges.check(address, isIPv6(address) ? 'ipv6' : 'ipv4'));
 }

@@ -53,7 +53,7 @@ export function openAccountViews(): AccountViews {
       const ownKeys = once(() => send(() => asc.listKeys({ app: true })));
       const accountKeys = once(() => send(() => asc.listKeys({ app: false })));
 
-      /** Returns the app's own key according to the lists; undefined if they leave it open. */
+      /** Returns the app's own key according to the lists; undefined if the lists do not determine it. */
       const listed = async ({ appleItemId, held, keyId }: CheckedApp): Promise<RegisteredKey | null | undefined> => {
         if (changed.has(appleItemId)) return undefined;
         const keys = await ownKeys.read();

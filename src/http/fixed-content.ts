@@ -1,10 +1,13 @@
-/** Serves bytes that do not change while this process runs: compressed once, with an ETag, so that caches can keep them. */
+/**
+ * Serves bytes that do not change while this process runs. They are compressed once, and have an ETag, so that caches
+ * can keep them.
+ */
 
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** Below one packet, compression saves nothing. */
+/** Compression saves nothing if the content fits into one packet. */
 const LEAST_ZIPPED_BYTES = 1400;
 
 type Answer = (request: FastifyRequest, reply: FastifyReply) => FastifyReply;

@@ -12,7 +12,7 @@
  *   values within one minute. Two processes collide only on the same subject, app and minute, with probability 2^-26.
  * - Unlinkability: without the key, nonces are random distinct UUIDs (AES is a pseudorandom permutation). Only a
  *   repeated nonce reveals that subject, app and minute were equal.
- * - Forgery: a guessed UUID opens to one of N apps and to a minute that counts with probability N · 1456 / 2^51, which is
+ * - Forgery: a guessed UUID decrypts to one of N apps and a valid minute with probability N · 1456 / 2^51. That is
  *   2^-40.5 for one app and 2^-32 for 360. Evidence from a page must also match the 45 bits of its subject.
  *
  * The full argument, and what else was tried: docs/adr/0011-nonce-carries-its-record.md.

@@ -1,7 +1,7 @@
 /**
- * The PostgreSQL database that all replicas share: a bounded pool of connections, the schema, time limits. Works
- * behind PgBouncer in transaction mode: nothing outlives its transaction except named statements, and those are used
- * only while every connection has its own server process.
+ * The PostgreSQL database that all replicas share: a bounded pool of connections, the schema, time limits. Works behind
+ * PgBouncer in transaction mode. No state outlives its transaction except named statements, which are used only while
+ * every connection has its own server process.
  *
  * Migrations use no library: node-pg-migrate's lock belongs to a session, which PgBouncer does not keep, umzug has no
  * lock, and the one transaction below is enough.
@@ -36,7 +36,7 @@ const migrations = [
      checked_at timestamptz, next_at timestamptz, failures integer NOT NULL DEFAULT 0, findings_id text, findings text);`,
 ];
 
-/** Any number, the same in every replica: the advisory lock under which one of them migrates. */
+/** The advisory lock under which one replica migrates. The number is arbitrary, but the same in every replica. */
 const MIGRATION_LOCK = 0x77646973;
 
 /** The limit of a transaction that no visitor waits for. */
@@ -46,18 +46,18 @@ type Row = Record<string, unknown>;
 export type Query = (text: string, values?: readonly unknown[]) => Promise<readonly Row[]>;
 
 export interface PostgresDatabase {
-  /** One statement, one round trip, within 200 ms. Throws `ledger_unavailable`. */
+  /** Runs one statement in one round trip, within 200 ms. Throws `ledger_unavailable`. */
   readonly query: Query;
-  /** Several statements as one transaction, with time for it. Throws `ledger_unavailable`. */
+  /** Runs several statements as one transaction, with a longer time limit. Throws `ledger_unavailable`. */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
 /**
- * Opens the database of a `postgres://` address and brings its schema to this version (a read replica's is left alone), now
- * or, when it cannot be reached, before the first statement that reaches it. After a failover, and when a login is refused,
- * the address is read and its hosts are tried again.
- * Throws `config_invalid` for what only a person can fix, such as a refused login, and `state_invalid` for a newer schema.
+ * Opens the database of a `postgres://` address, and migrates its schema to this version (except that of a read
+ * replica). If the database cannot be reached now, it is migrated before the first statement that reaches it. After a
+ * failover, and after a refused login, the address is read again, and its hosts are tried again. Throws
+ * `config_invalid` for what only a person can fix, such as a refused login, and `state_invalid` for a newer schema.
  */
 export async function openPostgresDatabase(
   address: LedgerAddress,
@@ -86,7 +86,7 @@ export async function openPostgresDatabase(
     const refusal = forPerson(error, isReplica ? 'WEBDIST_LEDGER_READ' : 'WEBDIST_LEDGER');
     if (refusal) throw refusal;
   });
-  /** Runs work. What another connection may fix closes this pool; requests under way on it still end. */
+  /** Runs work. An error that a new connection may fix closes this pool. Requests in progress on it still finish. */
   const during = async <T>(work: (on: OpenedPool) => Promise<T>): Promise<T> => {
     try {
       const on = await opened();
@@ -120,14 +120,14 @@ export async function openPostgresDatabase(
   };
 }
 
-/** One replica migrates; the others wait for it and then have nothing to do. */
+/** One replica migrates. The others wait for it, and then have nothing to do. */
 async function migrate(pool: Pool): Promise<void> {
   await inTransaction(pool, async (query) => {
     const missing = async () => {
       const [row] = await query('SELECT coalesce(max(version), 0) AS version FROM webdist_schema');
       return migrationsAfter(Number(row?.['version']), migrations, 'in PostgreSQL');
     };
-    // Before taking the lock or creating anything, so that the service's role needs no right to create tables.
+    // Checked before taking the lock or creating anything, so that the service's role needs no right to create tables.
     const [schema] = await query(`SELECT to_regclass('webdist_schema') IS NOT NULL AS found`);
     if (schema?.['found'] && (await missing()).length === 0) return;
     await query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
@@ -162,5 +162,8 @@ async function inTransaction<T>(pool: Pool, work: (query: Query) => Promise<T>):
   }
 }
 
-/** Derived from the text, so that two versions of webdist behind one PgBouncer never use one name for two statements. */
+/**
+ * The name is derived from the text, so that two versions of webdist behind one PgBouncer never use the same name for
+ * two statements.
+ */
 const nameOf = (text: string) => `webdist_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;

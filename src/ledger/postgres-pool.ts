@@ -1,4 +1,7 @@
-/** Opens a bounded pool of connections to the first of a URL's hosts that accepts the login and is what was asked for. */
+/**
+ * Opens a bounded pool of connections to the first host of a URL that accepts the login and meets
+ * `target_session_attrs`.
+ */
 
 import { readFile } from 'node:fs/promises';
 import { Pool } from 'pg';
@@ -8,7 +11,7 @@ import { type Host, type PostgresAddress, parsePostgresUrl, type TargetSession, 
 
 export type OpenedPool = {
   readonly pool: Pool;
-  /** Whether statements may be named: every connection has its own server process, as far as is known. */
+  /** Whether statements may be named. They may if, as far as is known, every connection has its own server process. */
   named: boolean;
   readonly hasSeveralHosts: boolean;
 };
@@ -20,11 +23,11 @@ const CONNECTIONS = 10;
 /** Limits of a request's statement: first the server cancels it, soon after the client gives up. */
 const STATEMENT_MS = 150;
 const QUERY_MS = 200;
-/** A new connection may take longer than the request waits that needs it; it then serves the next request. */
+/** A new connection may take longer than its request waits. It then serves the next request. */
 const CONNECT_MS = 1000;
 
 /**
- * Reads the address, also from the files that it names, and connects. Throws what the last host threw that was tried, or
+ * Reads the address and the files that it names, and connects. Throws the error of the last host that was tried, or
  * `config_invalid` for a certificate that cannot be read.
  */
 export async function openPool(address: LedgerAddress): Promise<OpenedPool> {
@@ -42,7 +45,7 @@ export async function openPool(address: LedgerAddress): Promise<OpenedPool> {
   throw failure;
 }
 
-/** The URL and the password as they are now: both may have been rotated. */
+/** The current URL and password, because both may have been rotated. */
 async function read({ url, urlFile, password, passwordFile }: LedgerAddress): Promise<PostgresAddress> {
   const textOf = async (path: string) => (await readFile(path, 'utf8')).trim();
   const parsed = parsePostgresUrl(urlFile === undefined ? url : await textOf(urlFile));
@@ -50,7 +53,7 @@ async function read({ url, urlFile, password, passwordFile }: LedgerAddress): Pr
   return { ...parsed, password: passwordFile === undefined ? password : await textOf(passwordFile) };
 }
 
-/** With TLS and without, as `sslmode` allows. Throws what the first way threw that the host offers. */
+/** Connects with or without TLS, as `sslmode` allows. Throws the error of the first way that the host offers. */
 async function openHost(address: PostgresAddress, { host, port, ways }: Host, target: TargetSession) {
   let failure: unknown;
   for (const ssl of ways) {
@@ -101,7 +104,7 @@ function poolOf(address: PostgresAddress, { host, port, ssl }: Way, statementMs:
     keepAlive: true,
   });
   pool.on('error', () => {
-    // A connection that ended while idle has left the pool already; the next statement opens another.
+    // A connection that ended while idle has already left the pool. The next statement opens another.
   });
   return pool;
 }
@@ -119,7 +122,7 @@ const isWanted: Readonly<Record<TargetSession, (session: Session) => boolean>> =
   'prefer-standby': () => true,
 };
 
-/** Makes a connection. Throws when the host is not what `target_session_attrs` requires. */
+/** Makes a connection. Throws if the host does not meet `target_session_attrs`. */
 async function expectTarget(pool: Pool, target: TargetSession): Promise<void> {
   if (target === 'any') return void (await pool.query('SELECT 1'));
   const { rows } = await pool.query<Session>(SESSION);

@@ -1,10 +1,13 @@
-/** Why PostgreSQL did not do what was requested, as one sentence: the same in the log, in health, in the doctor and on the command line. */
+/**
+ * Says in one sentence why PostgreSQL did not do what was requested. The sentence is the same in the log, in health, in
+ * the doctor and on the command line.
+ */
 
 import { DatabaseError } from 'pg';
 import { connectionProblem, type ServerProblem } from '../connection-problem.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
 
-/** `isPermanent`: waiting does not fix it, only a person does. */
+/** `isPermanent` means that only a person can fix it. */
 type Row = ServerProblem & { readonly isPermanent?: boolean };
 
 const GRANT_HINT =
@@ -39,7 +42,7 @@ const states: Readonly<Record<string, Row>> = {
   XX002: { what: 'reports a damaged index' },
 };
 
-/** By the message, where the code does not say enough, or there is none (`pg`, PgBouncer). */
+/** The problems by message, for errors of `pg` and PgBouncer without a sufficient code. */
 const messages: readonly (Row & { readonly when: RegExp })[] = [
   {
     when: /no encryption|SSL off|SSL required|TLS required/i,
@@ -76,7 +79,7 @@ const messages: readonly (Row & { readonly when: RegExp })[] = [
   },
 ];
 
-/** A certificate that is not accepted stays so; a network comes back. */
+/** A refused certificate is permanent; a network problem may pass. */
 const isPermanentConnection = ({ what }: ServerProblem) => what.includes('certificate') && !what.includes('expired');
 
 function rowOf(error: unknown): Row {
@@ -91,13 +94,13 @@ function rowOf(error: unknown): Row {
   return { what: 'cannot answer' };
 }
 
-/** The sentence, with PostgreSQL's own code where there is one, so that it can be searched for. */
+/** Returns the sentence, with PostgreSQL's own code if there is one, so that it can be searched. */
 function sentenceOf(error: unknown, { what }: Row): string {
   const code = error instanceof DatabaseError && error.code ? ` (${error.code})` : '';
   return `PostgreSQL ${what}${code}.`;
 }
 
-/** For a caller that waits: `ledger_unavailable`. Errors of ours stay as they are. */
+/** Returns `ledger_unavailable`, for a caller that waits. Our own errors are returned unchanged. */
 export function unavailable(error: unknown): WebdistError {
   if (isWebdistError(error)) return error;
   const row = rowOf(error);
@@ -108,7 +111,10 @@ export function unavailable(error: unknown): WebdistError {
   });
 }
 
-/** For the start: `config_invalid` for what only a person can fix; undefined for what may pass. `setting` is the URL's. */
+/**
+ * Returns `config_invalid`, for the start, if only a person can fix the problem; undefined if it may pass by itself.
+ * `setting` is the URL's.
+ */
 export function forPerson(error: unknown, setting: string): WebdistError | undefined {
   if (isWebdistError(error)) return error;
   const row = rowOf(error);
@@ -124,22 +130,28 @@ export function forPerson(error: unknown, setting: string): WebdistError | undef
 export const isPgBouncerRefusal = (error: unknown): boolean =>
   error instanceof Error && /unsupported startup parameter/.test(error.message);
 
-/** A pooler between us and the server mixed up named statements (invalid_sql_statement_name, duplicate_prepared_statement): nothing was run. */
+/**
+ * True if a pooler between us and the server mixed up named statements (invalid_sql_statement_name,
+ * duplicate_prepared_statement). In this case, the statement did not run.
+ */
 export const isMixedUp = (error: unknown): boolean =>
   error instanceof DatabaseError && (error.code === '26000' || error.code === '42P05');
 
-/** The server is not the one to write to any more, or does not accept the login any more: the address is read and tried again. */
+/**
+ * True if the server is no longer the primary, or no longer accepts the login. In this case, the address is read and
+ * tried again.
+ */
 export const isMoved = (error: unknown): boolean =>
   error instanceof DatabaseError && /^(25006|28)/.test(error.code ?? '');
 
-/** There is no connection, or none was made. */
+/** True if the connection was lost or could not be made. */
 export const isDisconnected = (error: unknown): boolean =>
   !(error instanceof DatabaseError) || /^(57P|08)/.test(error.code ?? '');
 
-/** The server offers no TLS. */
+/** True if the server offers no TLS. */
 export const isTlsRefusal = (error: unknown): boolean =>
   error instanceof Error && /does not support SSL/.test(error.message);
 
-/** Whether another way to connect to the same host may work: without TLS, or with it. */
+/** Whether connecting to the same host in another way may work: without TLS, or with it. */
 export const mayWorkOtherwise = (error: unknown): boolean =>
   isTlsRefusal(error) || (error instanceof DatabaseError && error.code === '28000');

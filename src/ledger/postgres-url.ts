@@ -1,7 +1,7 @@
 /**
- * `postgres://` URLs as libpq reads them (https://www.postgresql.org/docs/current/libpq-connect.html, "Connection URIs"):
- * several hosts, `target_session_attrs`, and `sslmode` with libpq's meaning. Not with the parser of `pg`, which knows one
- * host and gives `sslmode` another meaning.
+ * `postgres://` URLs as libpq reads them (https://www.postgresql.org/docs/current/libpq-connect.html, "Connection
+ * URIs"): several hosts, `target_session_attrs`, and `sslmode` with libpq's meaning. The parser of `pg` is not used,
+ * because it supports only one host, and gives `sslmode` a different meaning.
  */
 
 import { readFileSync } from 'node:fs';
@@ -38,7 +38,7 @@ const MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-ful
 type Mode = (typeof MODES)[number];
 
 const used = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'target_session_attrs', 'options', 'application_name'];
-/** What the places of the URL say can also be options. */
+/** Each part of the URL can also be given as an option. */
 const places = ['host', 'port', 'user', 'password', 'dbname'];
 /** Accepted, because other programs need them; webdist has its own time limits, and speaks UTF-8. */
 const withoutEffect = [
@@ -51,7 +51,7 @@ const withoutEffect = [
 ];
 const options = new Set([...used, ...places, 'channel_binding', ...withoutEffect]);
 
-/** What is wrong with the options of such a URL, without any of its values; undefined if nothing is. */
+/** Returns the problem with the options of such a URL, without its values; undefined if there is none. */
 export function postgresUrlProblem(url: string): string | undefined {
   const query = queryOf(url);
   const [mode, target] = [query.get('sslmode'), query.get('target_session_attrs')];
@@ -63,7 +63,10 @@ export function postgresUrlProblem(url: string): string | undefined {
   return undefined;
 }
 
-/** Reads a URL that has the form of one (`isConnectionUrl`). Throws `config_invalid` for a certificate that cannot be read. */
+/**
+ * Parses a connection URL. Its form must have been checked (`isConnectionUrl`). Throws `config_invalid` for a
+ * certificate that cannot be read.
+ */
 export function parsePostgresUrl(url: string): PostgresAddress {
   const [, userInfo = '', hosts = '', name = ''] = /^[a-z]+:\/\/(?:([^@/?]*)@)?([^/?]*)(?:\/([^?]*))?/.exec(url) ?? [];
   const query = queryOf(url);
@@ -104,7 +107,7 @@ function tlsOf(query: URLSearchParams): readonly Tls[] {
   const [cert, key] = [readOption(query, 'sslcert'), readOption(query, 'sslkey')];
   const own = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
   if (mode === 'verify-full' || root === 'system') return [own];
-  // As in libpq, an authority that is named is also used with `require`.
+  // As in libpq, a given certificate authority is also used with `require`.
   if (mode === 'verify-ca' || (mode === 'require' && ca)) return [{ ...own, checkServerIdentity: () => undefined }];
   const unverified = { ...own, rejectUnauthorized: false };
   if (mode === 'require') return [unverified];

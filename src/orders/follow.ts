@@ -1,6 +1,7 @@
 /**
- * A service's view of the orders: it reads them four times a second, and before it issues a token when its last read is too
- * old, as after a pause of the whole process. While they cannot be read, those last known stay in force.
+ * A service's view of the orders. It reads them four times a second. It also reads them before it issues a token if the
+ * last read is too old, for example after the process was suspended. While the orders cannot be read, the last known
+ * orders stay in force.
  */
 
 import type { Logger } from 'pino';
@@ -10,7 +11,7 @@ import type { OrderStore, ReplicaReport } from './store-contract.ts';
 export interface FollowedOrders {
   /** The orders for an app, as last read. */
   of(app: { readonly appleItemId: string }): AppOrders;
-  /** Undefined when the last read is fresh, which it nearly always is. Never throws. */
+  /** Undefined if the last read is recent enough, which is almost always the case. Never throws. */
   ensureFresh(): Promise<void> | undefined;
   /** Why the orders cannot be read. */
   readonly problem: string | undefined;
@@ -19,7 +20,7 @@ export interface FollowedOrders {
   close(): Promise<void>;
 }
 
-/** What a service knows of itself; the rest of the report is known here. */
+/** The part of the report that the service provides. The rest is added here. */
 export type OwnReport = Omit<ReplicaReport, 'revision' | 'since'>;
 
 const READ_MS = 250;
@@ -48,7 +49,7 @@ export async function followOrders({ store, log, now }: FollowDeps): Promise<Fol
   const report = () => {
     if (!own || reporting) return;
     reportedAt = performance.now();
-    // A report that is lost is written again soon, and `webdist status` shows the silence.
+    // A lost report does no harm: the next one follows soon, and `webdist status` shows services that do not report.
     reporting = store
       .report({ ...own(), revision: orders.revision, since })
       .catch(() => undefined)

@@ -1,6 +1,6 @@
 /**
- * What operators ordered for running services: which apps must not be signed for, which versions no device gets, and which
- * version every device gets. A plain value; `obey` is pure.
+ * The orders of operators for running services: the apps for which signing is stopped, the versions that no device
+ * gets, and the version that every device gets. A plain value; `obey` is pure.
  */
 
 import { z } from 'zod';
@@ -40,7 +40,7 @@ const NONE: AppOrders = { isStopped: false, held: [] };
 /** The orders for an app. */
 export const ordersFor = ({ apps }: Orders, appleItemId: string): AppOrders => apps[appleItemId] ?? NONE;
 
-/** The orders after one more; the same object when that changes nothing. */
+/** Returns the orders after one more order. Returns the same object if it changes nothing. */
 export function obey(before: Orders, order: Order): Orders {
   const current = ordersFor(before, order.appleItemId);
   const next = { ...current, ...changeOf(current, order) };
@@ -59,10 +59,10 @@ function changeOf({ held }: AppOrders, order: Order): Partial<AppOrders> {
     case 'release':
       return { held: held.filter((id) => id !== order.appleVersionId) };
     case 'use':
-      // Who wants every device to get a version does not want it on hold.
+      // An order that gives a version to every device also ends the hold of that version.
       return { used: order.appleVersionId, held: held.filter((id) => id !== order.appleVersionId) };
   }
 }
 
-/** Parses stored orders. Throws when the text is not that. */
+/** Parses stored orders. Throws if the text has another form. */
 export const parseOrders = (text: string): Orders => orders.parse(JSON.parse(text));

@@ -1,4 +1,4 @@
-/** What every store of operators' orders offers: the channel between the commands and the running services. */
+/** The contract of a store of operators' orders, which is the channel between the commands and the running services. */
 
 import { z } from 'zod';
 import type { Order, Orders } from './orders.ts';
@@ -24,12 +24,12 @@ const report = z.object({
   ),
 });
 
-/** What one running service reports about itself. */
+/** The report of one running service. */
 export type ReplicaReport = Readonly<z.output<typeof report>>;
 /** The report, and how long ago it was written, by the store's own clock. */
 export type Replica = ReplicaReport & { readonly silentSeconds: number };
 
-/** Parses a stored report. Throws when the text is not one. */
+/** Parses a stored report. Throws if the text is not a report. */
 export const parseReport = (text: string): ReplicaReport => report.parse(JSON.parse(text));
 
 /** Reports older than this are deleted: their services were killed. */
@@ -39,9 +39,12 @@ export const FORGET_SECONDS = 900;
 export interface OrderStore {
   /** The orders in force. */
   read(): Promise<Orders>;
-  /** The orders that this machine last read, for a start while the store cannot be read. */
+  /** Returns the orders that this machine last read, for a start while the store cannot be read. */
   remembered(): Promise<Orders>;
-  /** Adds an order; returns the orders then in force. Commands that run at once are applied one after the other. */
+  /**
+   * Adds an order, and returns the orders that are then in force. Orders of simultaneous commands are applied one after
+   * the other.
+   */
   change(order: Order): Promise<Orders>;
   /** Writes this service's report, replacing its previous one. */
   report(report: ReplicaReport): Promise<void>;

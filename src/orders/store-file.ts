@@ -11,13 +11,13 @@ import { replaceFile } from '../replace-file.ts';
 import { NO_ORDERS, type Orders, obey, parseOrders } from './orders.ts';
 import { FORGET_SECONDS, type OrderStore, parseReport, type Replica } from './store-contract.ts';
 
-/** How long a command waits for another one that is writing. */
+/** How long a command waits for another command that is writing. */
 const LOCK_MS = 5000;
 const LOCK_RETRY_MS = 20;
 
 /** The file store also keeps the copy of shared orders that a machine starts with when the shared store is down. */
 export interface FileOrderStore extends OrderStore {
-  /** Replaces the orders by a copy of the shared ones. */
+  /** Replaces the orders with a copy of the shared orders. */
   remember(orders: Orders): Promise<void>;
 }
 
@@ -67,7 +67,7 @@ export function openFileOrderStore(dataDir: string): FileOrderStore {
   };
 }
 
-/** Undefined when the service has just left, or was last seen too long ago; then its report is deleted. */
+/** Returns undefined if the service has just ended, or if its report is too old. An old report is deleted. */
 async function readReport(path: string): Promise<Replica | undefined> {
   try {
     const [text, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)]);

@@ -18,14 +18,14 @@ const REPORT = `
 const REPLICAS =
   'SELECT report, extract(epoch FROM now() - seen_at)::float8 AS silent FROM webdist_replica ORDER BY id';
 
-/** Any number, the same in every command: the advisory lock under which orders are changed. */
+/** The advisory lock under which orders are changed. The number is arbitrary, but the same in every command. */
 const LOCK = 0x77646f72;
 
 /** Throws `config_invalid` or `state_invalid` as opening the database does. */
 export async function openPostgresOrderStore(address: LedgerAddress, file: FileOrderStore): Promise<OrderStore> {
   const database = await openPostgresDatabase(address);
   let copied = -1;
-  /** A copy that cannot be written must not keep the orders from being followed. */
+  /** The orders must be followed even if the copy cannot be written. */
   const withCopy = async (orders: Orders) => {
     if (orders.revision !== copied)
       await file.remember(orders).then(

@@ -22,7 +22,7 @@ type Count = {
 export interface RedisConnection {
   /** Counts tokens under each key, in a window that its first token starts. One round trip for all; same order. */
   count(counted: readonly Counted[], windowMs: number): Promise<readonly Count[]>;
-  /** Whether this is the first use of an id within so many seconds. */
+  /** Whether this is the first use of an id within this many seconds. */
   setOnce(id: string, seconds: number): Promise<boolean>;
   /** Proves that both can be done: it does both, with keys of its own that expire at once. */
   prove(): Promise<void>;
@@ -31,7 +31,7 @@ export interface RedisConnection {
 
 const CONNECT_MS = 1000;
 const RECONNECT_MS = 1000;
-/** A connection on which nothing arrives for so long after a command has no server any more. */
+/** If nothing arrives on a connection for this long after a command, its server is gone. */
 const SILENT_MS = 2000;
 const PROOF_MS = 1000;
 

@@ -1,16 +1,19 @@
-/** Why Redis did not do what was requested, as one sentence: the same in the log, in health and in the doctor. */
+/**
+ * Says in one sentence why Redis did not do what was requested. The sentence is the same in the log, in health and in
+ * the doctor.
+ */
 
 import { connectionProblem, type ServerProblem } from '../connection-problem.ts';
 import { WebdistError } from '../errors.ts';
 
 type Row = ServerProblem & {
-  /** How the message of Redis begins, or what it contains. */
+  /** The start of Redis' message, or a part of it. */
   readonly when: RegExp;
   /** Only another setting fixes it. */
   readonly isUnsupported?: boolean;
 };
 
-/** How the client says that it has no connection, without the reason. */
+/** The client's messages for a missing connection, which do not contain the reason. */
 const DISCONNECTED = /Connection is closed|isn't writeable|connection close|max retries/;
 
 /** The first word of a Redis error is its code (https://redis.io/docs/latest/develop/reference/protocol-spec/, "Simple errors"). */
@@ -68,16 +71,16 @@ const rows: readonly Row[] = [
 const rowOf = (error: unknown): Row | undefined =>
   error instanceof Error ? rows.find(({ when }) => when.test(error.message)) : undefined;
 
-/** Whether the client had no connection; why is in an earlier error. */
+/** Whether the client had no connection. An earlier error has the reason. */
 export const isDisconnected = (error: unknown): boolean => error instanceof Error && DISCONNECTED.test(error.message);
 
-/** Whether only a new connection can fix it: after a failover its name leads to another server. */
+/** Whether only a new connection can fix it, because after a failover the name leads to another server. */
 export const needsNewConnection = (error: unknown): boolean =>
   error instanceof Error && /READONLY|^MASTERDOWN|^NOAUTH/.test(error.message);
 
 /**
- * The error for what the client threw, without its message, which can hold a password. A server that webdist does not
- * support is `config_invalid`, everything else `redis_unavailable`.
+ * Returns the error for what the client threw, without its message, which can contain a password. A server that webdist
+ * does not support is `config_invalid`, everything else `redis_unavailable`.
  */
 export function redisError(thrown: unknown, { usesTls }: { readonly usesTls: boolean }): WebdistError {
   const row = rowOf(thrown);

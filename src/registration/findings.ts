@@ -1,4 +1,4 @@
-/** What a check found, as the text by which one replica reports it to the others. */
+/** The findings of a check, as text, with which one replica reports them to the others. */
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
@@ -31,12 +31,14 @@ const document = z.object({
   /** App Store Connect's clock minus the store's, in seconds. */
   appleAheadOfStoreSeconds: z.number().optional(),
 });
-/** What a check found, as parsed from the text. */
+/** The findings of a check, parsed from the text. */
 export type Findings = z.output<typeof document>;
 
 type Checked = { readonly apps: readonly OwnedRegistration[]; readonly domain: OwnedDomainRegistration };
 
-/** What the outcome of a check depends on, hashed: settings, and the public halves that are held. */
+/**
+ * Returns a hash of everything that the outcome of a check depends on: settings, and the public halves that are held.
+ */
 export function configurationOf(
   { keyScope, register, appStoreConnect, domain }: Pick<Config, 'keyScope' | 'register' | 'appStoreConnect' | 'domain'>,
   apps: readonly OwnedRegistration[],

@@ -17,11 +17,12 @@ export interface RegistrationStore extends Notices, Turns {
   /** Replaces the keys of this service's apps. */
   save(keys: RegisteredKeys): Promise<void>;
   /**
-   * What App Store Connect has ever reported as registered: AppleItemIDs and domains. It only grows: whatever of it is
-   * missing was removed by a person, and is not registered again. Throws when it cannot be read: then nothing is known.
+   * Returns everything that App Store Connect has ever reported as registered: AppleItemIDs and domains. The list only
+   * grows. An entry that is no longer registered was removed by a person, and is not registered again. Throws if the
+   * list cannot be read, because nothing is known then.
    */
   everRegistered(): Promise<ReadonlySet<string>>;
-  /** Adds AppleItemIDs and domains to those. */
+  /** Adds AppleItemIDs and domains to that list. */
   addEverRegistered(names: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Opens the registration store that fits the ledger: where replicas share the ledger, they share this too. */
+/** Opens the registration store that fits the ledger. Replicas that share the ledger also share this store. */
 
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
@@ -6,7 +6,7 @@ import { ledgerBackend } from '../ledger/ledger.ts';
 import type { RegistrationStore } from './store-contract.ts';
 import { openFileRegistrationStore } from './store-file.ts';
 
-/** Throws what opening the database of a shared ledger throws: `config_invalid`, `state_invalid`. */
+/** Throws `config_invalid` or `state_invalid` if the database of a shared ledger cannot be opened. */
 export async function openRegistrationStore(
   { dataDir, ledger, apps }: Pick<Config, 'dataDir' | 'ledger' | 'apps'>,
   log: Logger,

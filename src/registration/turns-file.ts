@@ -21,11 +21,11 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const LOCKED_MS = 25;
 
 type File = {
-  /** The text of the file; undefined without one. */
+  /** Returns the text of the file; undefined if there is no file. */
   readonly read: () => Promise<string | undefined>;
   /** Replaces it. */
   readonly write: (text: string) => Promise<void>;
-  /** Opens the lock under which it is changed. */
+  /** Opens the lock under which the file is changed. */
   readonly openLock: () => Promise<FileLock>;
 };
 
@@ -39,7 +39,7 @@ export function openFileTurns({ read, write, openLock }: File, now: () => number
       throw error;
     }
   };
-  /** Replaces one record, and leaves out those of configurations that are gone. */
+  /** Replaces one record, and removes the records of configurations that no longer exist. */
   const save = async (records: Record<string, TurnRecord>, configuration: string, record: TurnRecord) => {
     const recent = Object.entries(records).filter(([, { beganAt }]) => Math.abs(now() - beganAt) < 7 * DAY_MS);
     await write(`${JSON.stringify({ ...Object.fromEntries(recent), [configuration]: record })}\n`);

@@ -1,23 +1,23 @@
 /**
- * Turns: of all replicas that share a registration store, and have the same keys and settings, one at a time checks App
- * Store Connect, and the others adopt what it found. Turns save requests; nothing relies on there being only one check.
+ * Turns: replicas that share a registration store, and have the same keys and settings, check App Store Connect one at
+ * a time. The others adopt the findings. Turns save requests; two checks at the same time do no harm.
  */
 
 import { z } from 'zod';
 
-/** A turn whose replica does not keep it is over after this time. */
+/** A turn ends after this time unless its replica renews it. */
 export const TURN_MS = 6000;
 
 /** Who has a turn. */
 export type Holder = {
-  /** Replicas with the same one share their checks. */
+  /** Replicas with the same configuration share their checks. */
   readonly configuration: string;
   /** A name that no other replica has. */
   readonly replica: string;
 };
 
 export type TurnRequest = Holder & {
-  /** Also before the next check is due, unless a check that has ended began within this many seconds. */
+  /** Takes a turn even before the next check is due, unless a completed check began within this many seconds. */
   readonly wantedForSeconds: number | undefined;
   /** The id of the findings that the caller knows already. */
   readonly knownId: string | undefined;
@@ -27,13 +27,13 @@ export type TurnRequest = Holder & {
 export type LastCheck = {
   readonly beganSecondsAgo: number;
   readonly nextInSeconds: number;
-  /** Failed checks in a row. */
+  /** The number of failed checks in a row. */
   readonly failures: number;
-  /** The last findings, unless the caller knows them. */
+  /** The last findings, unless the caller already has them. */
   readonly findings: Published | undefined;
 };
 
-/** Findings as text, with an id of their own. */
+/** Findings as text, with their own id. */
 type Published = { readonly id: string; readonly text: string };
 
 type EndOfTurn = Holder & {
@@ -49,7 +49,7 @@ type Turn = {
   readonly storeOffsetSeconds: number;
 };
 
-/** Where the turns are stored. Every method throws when the store cannot be used. */
+/** The store of the turns. Every method throws if the store cannot be used. */
 export interface Turns {
   /** Takes the turn if no other replica has it and a check is due or wanted. */
   takeTurn(request: TurnRequest): Promise<Turn>;
@@ -57,7 +57,7 @@ export interface Turns {
   keepTurn(turn: Holder): Promise<void>;
   /** Ends the turn with the result of the check; does nothing if another replica has taken the turn. */
   endTurn(end: EndOfTurn): Promise<void>;
-  /** Gives the turn up: no check was made. */
+  /** Gives up the turn without a check. */
   dropTurn(turn: Holder): Promise<void>;
 }
 
@@ -71,7 +71,9 @@ export const turnRecord = z.object({
 });
 export type TurnRecord = z.output<typeof turnRecord>;
 
-/** Whether a replica may take the turn at `now`. A time that a clock set back makes impossible counts for nothing. */
+/**
+ * Whether a replica may take the turn at `now`. A time that is impossible, because the clock was set back, is ignored.
+ */
 export function mayTakeTurn(
   record: TurnRecord | undefined,
   wantedForSeconds: number | undefined,

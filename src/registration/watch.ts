@@ -51,13 +51,19 @@ export interface RegistrationWatch {
 const POLL_MS = 5000;
 const WAITING_POLL_MS = 500;
 
-/** Replicas that see at the same moment that a rotation was abandoned check within this time, each at a random moment. */
+/**
+ * When several replicas see at the same moment that a rotation was abandoned, each checks at a random moment within
+ * this time.
+ */
 const ABANDONED_CHECK_MS = 2000;
 
 /** "Limit used up" says no time; the hour is a rolling one, so some requests are possible again soon. */
 const LIMIT_PAUSE_SECONDS = 60;
 
-/** Starts with what the store knows. Checks nothing before the first `reconcile`; from then on, again until `close`. */
+/**
+ * Starts with the state in the store. Checks nothing before the first `reconcile`. After that, checks regularly until
+ * `close`.
+ */
 export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWatch> {
   const { config, apps, domain, connect, store, observer, log, clock } = deps;
   const views = openAccountViews();
@@ -198,10 +204,10 @@ async function saveKeys({ apps, store, log }: WatchDeps): Promise<void> {
     .catch((err) => log.error({ event: 'registration_not_saved', err }, 'cannot store the key id'));
 }
 
-/** Signs with the new key from now on, without a check: the command has verified the registration. */
+/** Signs with the new key from now on, without a check, because the command has verified the registration. */
 async function replace(concerned: readonly OwnedRegistration[], to: Notice['to'], deps: WatchDeps): Promise<void> {
   const { clock } = deps;
-  // A replica that missed the earlier phases must not sign with the old key while it opens the new one.
+  // A replica that missed the earlier phases must not sign with the old key while it opens the new key.
   for (const one of concerned) one.apply({ type: 'replacing' });
   await Promise.all(
     concerned.map(async (one) => {
@@ -216,7 +222,7 @@ function eventOf(phase: 'announced' | 'switching' | undefined, isAbandoned: bool
   return isAbandoned ? { type: 'abandoned', phase } : { type: phase };
 }
 
-/** An app that uses a key of the account is concerned although the command may not know it. */
+/** A rotation also affects an app that uses a key of the account, although the command may not know this app. */
 const concerns = ({ appleItemIds, scope, from }: Notice, { app, state }: OwnedRegistration) =>
   appleItemIds.includes(app.appleItemId) ||
   (scope === 'account' && state.registered !== undefined && state.registered.spki === from?.spki);

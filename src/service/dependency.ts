@@ -11,7 +11,7 @@ import type { Metrics } from '../metrics.ts';
 export interface Dependency {
   /** Runs work that uses the dependency. Throws what the work throws, or a timeout error, within the time limit. */
   ask<T>(work: () => Promise<T>): Promise<T>;
-  /** Why its last use failed, as one sentence; undefined if it did not. */
+  /** Says in one sentence why the last use failed; undefined if it succeeded. */
   readonly problem: string | undefined;
   close(): void;
 }
@@ -90,12 +90,15 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
   };
 }
 
-/** What an error of ours says. Undefined for other errors: the time was up, or the dependency is not used for a while. */
+/**
+ * Returns the text of one of our own errors. Undefined for other errors, which mean a timeout or an open circuit
+ * breaker.
+ */
 const problemOf = (error: unknown): string | undefined => (isWebdistError(error) ? error.message : undefined);
 
 /**
- * Runs work; throws once it has taken longer than so many milliseconds. cockatiel's timeout, which can also abort the work,
- * costs 9 % of the CPU time of a returning device's token at 64 connections, and 15 % with one.
+ * Runs work, and throws if it takes longer than this many milliseconds. cockatiel's timeout, which can also abort the
+ * work, costs 9 % of the CPU time of a returning device's token at 64 connections, and 15 % with one.
  */
 async function inTime<T>(ms: number, work: () => Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

@@ -14,7 +14,7 @@ export interface Lookups {
    * limit for five reads.
    */
   installedAt(entries: readonly LedgerEntry[]): Promise<readonly (number | undefined)[]>;
-  /** Why the ledger itself failed to answer the last time, as one sentence; undefined if it did not. */
+  /** Says in one sentence why the last use of the ledger itself failed; undefined if it succeeded. */
   readonly problem: string | undefined;
   /** The read replica; undefined without one. */
   readonly replica: ReplicaState | undefined;
@@ -33,8 +33,8 @@ type Settings = {
   readonly read: LedgerAddress | undefined;
   readonly whenDown: 'issue' | 'refuse';
   /**
-   * Of a token. Lifetime of a token. Evidence changes a `dtype` only after this time, so a replica that is less behind
-   * is never wrong.
+   * Lifetime of a token. Evidence changes a `dtype` only after this time, so a replica
+   * with a smaller lag is never wrong.
    */
   readonly lifetimeSeconds: number;
   /** The time limit of a read from the replica or the ledger, in milliseconds. */

@@ -16,7 +16,7 @@ export interface SharedRedis extends Pick<RedisConnection, 'count' | 'setOnce'> 
    * Returns the key for a visitor or an address in Redis: a keyed one-way hash, so that Redis contains no addresses.
    */
   nameOf(text: string): string;
-  /** Why its last use failed, as one sentence; undefined if it did not. */
+  /** Says in one sentence why the last use failed; undefined if it succeeded. */
   readonly problem: string | undefined;
   close(): Promise<void>;
 }

@@ -1,17 +1,21 @@
-/** Forms of a private key other than PEM: DER and JWK become PEM; what cannot be read is named. */
+/** Reads forms of a private key other than PEM. Converts DER and JWK to PEM, and names forms that cannot be read. */
 
 import { createPrivateKey, createPublicKey, type webcrypto, X509Certificate } from 'node:crypto';
 import { WebdistError } from '../errors.ts';
 
 const ADVICE = 'Use the PEM of the private key: a block that begins with -----BEGIN PRIVATE KEY-----.';
 
-/** A PEM block with the label that the structure of this DER has. Throws `key_invalid` for PKCS#12. */
+/**
+ * Returns a PEM block of this DER. Its label follows from the structure of the DER. Throws `key_invalid` for PKCS#12.
+ */
 export function derToPem(der: Buffer): string {
   const label = labelOf(der);
   return `-----BEGIN ${label}-----\n${der.toString('base64')}\n-----END ${label}-----\n`;
 }
 
-/** The first element tells: PKCS#8, SEC1 and PKCS#12 begin with their version, the others with a SEQUENCE. */
+/**
+ * The first element shows the form: PKCS#8, SEC1 and PKCS#12 begin with their version, and other forms with a SEQUENCE.
+ */
 function labelOf(der: Buffer): string {
   const start = (der[1] ?? 0) < 0x80 ? 2 : 2 + (der[1] ?? 0) - 0x80;
   const version = der[start] === 2 && der[start + 1] === 1 ? der[start + 2] : undefined;
@@ -25,7 +29,7 @@ function labelOf(der: Buffer): string {
   return succeeds(() => new X509Certificate(der)) ? 'CERTIFICATE' : 'ENCRYPTED PRIVATE KEY';
 }
 
-/** A PEM of a JWK (RFC 7517) with its private half. Throws `key_invalid`, without any part of the text. */
+/** Returns a PEM of a JWK (RFC 7517) with a private half. Throws `key_invalid`, without any part of the text. */
 export function jwkToPem(text: string): string {
   const invalid = (detail: string) => new WebdistError('key_invalid', detail, { hint: ADVICE });
   let jwk: { kty?: unknown; keys?: unknown; d?: unknown; private_key?: unknown };

@@ -9,7 +9,7 @@ import { WebdistError } from '../errors.ts';
 import { isP256 } from '../jws.ts';
 import { derToPem, jwkToPem } from './key-formats.ts';
 
-/** A private key, and what was repaired in its text, for the log. */
+/** A private key, with a list of what was repaired in its text, for the log. */
 export type PrivateKeyText = { readonly key: KeyObject; readonly repairs: readonly string[] };
 
 const CONVERT = 'Convert it with: openssl pkcs8 -topk8 -nocrypt -in key.pem -out key-pkcs8.pem';
@@ -33,7 +33,7 @@ function repair(text: string): { pem: string; repairs: string[] } {
   };
   apply('removed a byte order mark', pem.replace(/^\uFEFF/, ''));
   pem = pem.trim();
-  // What is in base64 may itself hold quotes, literal \n or base64, so each layer is repaired.
+  // The text in base64 may itself contain quotes, literal \n or base64, so each layer is repaired.
   for (let layer = 0; layer <= MAX_BASE64_LAYERS; layer++) {
     apply('removed quotes around the key', pem.replace(/^(["'])([\s\S]*)\1$/, '$2').trim());
     if (pem.startsWith('{')) apply('read a JWK', jwkToPem(pem).trim());
@@ -51,7 +51,7 @@ function repair(text: string): { pem: string; repairs: string[] } {
 /** Base64 around base64 around the key; more is no accident. */
 const MAX_BASE64_LAYERS = 2;
 
-/** The bytes in base64 (also base64url); undefined when the text is not that, or the bytes are no form of a key. */
+/** Decodes base64 or base64url. Returns undefined if the text is neither, or if the bytes are not a form of a key. */
 function decodeBase64(text: string): Buffer | undefined {
   if (!BASE64.test(text)) return undefined;
   const bytes = Buffer.from(text, 'base64');

@@ -17,7 +17,10 @@ export interface Library {
   readonly cryptoki: sdk.PKCS11;
   /** Grows with each reload: handles of an earlier generation are invalid, or belong to something else. */
   readonly generation: number;
-  /** Logs a session in, unless it is. A PIN that was refused is not tried again: tokens lock after a few attempts. */
+  /**
+   * Logs a session in, unless it is already logged in. A refused PIN is not tried again, because tokens lock after a
+   * few attempts.
+   */
   logIn(session: sdk.Handle, tokenSerial: string, pin: string, userType?: number): void;
   /** Runs an asynchronous call, during which the library is not reloaded: finalising it then would crash. */
   during<T>(call: () => Promise<T>): Promise<T>;
@@ -25,7 +28,7 @@ export interface Library {
   addProbe(works: () => boolean): () => void;
   /** Finalises the library and initialises it again; false if it is in use. Throws `key_unreachable`. */
   reload(): boolean;
-  /** Releases the library; the last release finalises it, and opening it later initialises it again. */
+  /** Releases the library. The last release finalises it. Opening it later initialises it again. */
   release(): void;
 }
 
@@ -109,7 +112,7 @@ function initialise(js: typeof sdk, path: string): sdk.PKCS11 {
     });
   }
   try {
-    // Signing runs in libuv's threads, several at a time.
+    // Signing runs in libuv's threads, several calls at a time.
     cryptoki.C_Initialize({ flags: js.CKF_OS_LOCKING_OK });
   } catch (cause) {
     cryptoki.close();
@@ -132,7 +135,7 @@ function finalise(js: typeof sdk, entry: Loaded): void {
   try {
     cryptoki?.C_Finalize();
   } catch (error) {
-    // A library that has lost its HSM may have nothing left to finalise.
+    // A library that has lost its HSM may fail here, because nothing is left to finalise.
     if (!(error instanceof js.Pkcs11Error)) throw error;
   }
   cryptoki?.close();

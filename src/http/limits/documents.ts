@@ -17,14 +17,14 @@ const WINDOW_MS = 60_000;
  */
 const MAX_ADDRESSES = 50_000;
 
-/** Limits every route that is added to the scope later. A refusal is `rate_limited`, with `Retry-After`. */
+/** Limits every route that is added to the scope after this call. A refusal is `rate_limited`, with `Retry-After`. */
 export const limitDocuments = async (scope: FastifyInstance, max: number, addressOf: AddressOf): Promise<void> => {
   await scope.register(rateLimit, {
     max,
     timeWindow: WINDOW_MS,
     cache: MAX_ADDRESSES,
     keyGenerator: ({ raw }) => addressOf(raw),
-    // Only refusals carry headers: every other response stays the same for all, so that caches can share it.
+    // Only refusals carry headers. Every other response is the same for all callers, so that caches can share it.
     addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
     errorResponseBuilder: (_request, { ttl }) => rateLimited(Math.max(1, Math.ceil(ttl / 1000))),

@@ -79,11 +79,11 @@ export function openRateLimits({ config: { rateLimit }, addressOf, metrics, redi
      * own.
      */
     visitor: (key: string | undefined, tokens = 1): Charge[] => [{ limit: visitors, key, tokens }],
-    /** For the address of a request. */
+    /** The charge for the address of a request. */
     address: (request: FastifyRequest, tokens = 1): Charge[] => [
       { limit: addresses, key: addressOf(request.raw), tokens },
     ],
-    /** For a server: its API key, if that has a limit. */
+    /** The charge for a server, by its API key, if the key has a limit. */
     apiKey: ({ name, tokensPerMinute }: ApiKey, tokens: number): Charge[] =>
       tokensPerMinute === undefined ? [] : [{ limit: apiKeyLimit(tokensPerMinute), key: name, tokens }],
     /**

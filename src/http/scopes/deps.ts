@@ -18,6 +18,6 @@ export type ScopeDeps = ServerDeps & {
   /** Limits the requests of one address to the routes that are added later; for routes that issue no tokens. */
   readonly limitRequests: (scope: FastifyInstance) => Promise<void>;
   readonly addressOf: AddressOf;
-  /** Makes a scope refuse requests while this process has too much to do (limits/overload.ts). */
+  /** Makes a scope refuse requests while this process is overloaded (limits/overload.ts). */
   readonly refuseOverload: (scope: FastifyInstance) => void;
 };

@@ -16,7 +16,7 @@ export type Entity = {
   readonly related: (name: string) => readonly Entity[];
 };
 
-/** The source of the resources. To a caller, only those of its team exist. */
+/** The source of the resources. A caller gets only the resources of its own team. */
 type World = Pick<Call, 'store' | 'team' | 'origin' | 'nowMs' | 'cdn'>;
 
 /** Download URLs expire after an hour, or on `DELETE /_sandbox/cdn`. */

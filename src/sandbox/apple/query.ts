@@ -32,7 +32,10 @@ export function resourceRules(type: TypeName): QueryRules {
   };
 }
 
-/** Parameters of a list of this type. `exists` and `sort` are for the list of all resources, not for one below a resource. */
+/**
+ * Parameters of a list of this type. `exists` and `sort` are for the list of all resources, not for the list of one
+ * resource's related resources.
+ */
 export function listRules(type: TypeName, isOfAll: boolean): QueryRules {
   const { filters = {}, exists = [], sort = [] } = resourceTypes[type];
   return {
