@@ -5,7 +5,7 @@ import { claimsIn, openSite, openStage } from '../harness/browser.ts';
 import { engines, type Tab } from '../harness/engines.ts';
 import { askToken } from '../harness/http.ts';
 import { until } from '../harness/until.ts';
-import { linkIn, reach, tap, visitedPage } from '../harness/visit.ts';
+import { linkIn, lookOf, reach, tap, visitedPage } from '../harness/visit.ts';
 import { visitors } from './user-agents.ts';
 
 const LIFETIME_MS = 1_200_000;
@@ -214,9 +214,10 @@ for (const engine of engines)
         });
       });
       for (let links = 1; links <= (engine.lacks.httpCookie ? 3 : 2); links++) {
-        const link = await linkIn(tab);
+        const before = limited.asked.length;
         await tab.run(() => document.querySelector('install-button')?.refresh());
-        await until(async () => (await linkIn(tab)) !== link, 'the answer');
+        await until(() => limited.asked.length > before, 'a request');
+        await until(async () => (await lookOf(tab))?.state !== 'loading', 'the answer');
       }
       await reach(tab, 'limited', 'rate_limited');
       const help = await tab.run(() => document.title);
