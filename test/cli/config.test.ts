@@ -80,7 +80,7 @@ t.test('no command prints a secret, in whatever form it was given', async (t) =>
   const secret = 'Canary-0123456789-0123456789-0123456789';
   const given: Readonly<Record<string, string>> = {
     WEBDIST_LEDGER_SECRET: secret,
-    WEBDIST_LEDGER: `postgres://webdist:${secret}@db/webdist?sslpassword=${secret}`,
+    WEBDIST_LEDGER: `postgres://webdist:${secret}@db/webdist`,
     WEBDIST_LEDGER_READ: `postgres://webdist@replica/webdist?password=${secret}`,
     WEBDIST_REDIS_URL: `rediss://:${secret}@redis:6380`,
     WEBDIST_API_KEYS: `shop:${'c0ffee00'.repeat(8)}`,
@@ -94,6 +94,10 @@ t.test('no command prints a secret, in whatever form it was given', async (t) =>
     t.equal(code, 0, args.join(' '));
     t.notMatch(stdout + stderr, /Canary|c0ffee/, args.join(' '));
   }
+  const unknown = { ...minimal, WEBDIST_LEDGER: `postgres://db/webdist?sslpassword=${secret}` };
+  const refused = await webdist(['config', 'check'], unknown);
+  t.equal(refused.code, 1);
+  t.notMatch(refused.stdout + refused.stderr, /Canary/);
   const { ASC_PRIVATE_KEY: _, ...others } = { ...minimal, ...given };
   const inBase64 = await webdist(['config', 'print'], { ...others, ASC_PRIVATE_KEY_B64: btoa(secret) });
   t.notOk(inBase64.stdout.includes(btoa(secret)));

@@ -26,17 +26,17 @@ t.test('anything but a P-256 signature is refused with the name of the key', asy
   const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey;
   const whole = sign('sha256', Buffer.from('a'), privateKey);
   for (const der of [Buffer.alloc(0), Buffer.alloc(64), whole.subarray(0, -1), sign('sha384', Buffer.from('a'), p384)])
-    t.throws(() => derToRaw(der, 'The AWS KMS key a'), { code: 'key_invalid', message: /AWS KMS/ });
+    t.throws(() => derToRaw(der, 'The AWS KMS key a'), { code: 'key_unreachable', message: /AWS KMS/ });
 });
 
-t.test('random bytes give 64 bytes or key_invalid, nothing else', async () => {
+t.test('random bytes give 64 bytes or key_unreachable, nothing else', async () => {
   const sequence = fc.uint8Array({ maxLength: 80 }).map((body) => Uint8Array.from([0x30, body.length, 0x02, ...body]));
   fc.assert(
     fc.property(fc.oneof(fc.uint8Array({ maxLength: 80 }), sequence), (der) => {
       try {
         return derToRaw(der, 'test').length === 64;
       } catch (error) {
-        return hasCode(error, 'key_invalid');
+        return hasCode(error, 'key_unreachable');
       }
     }),
   );
