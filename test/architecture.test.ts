@@ -5,7 +5,16 @@ import t from 'tap';
 import { cyclesAmong, importsOf } from './harness/imports.ts';
 
 /** What any folder may import: they know nothing themselves. */
-const everywhere = ['errors', 'environment', 'apple-id', 'version', 'batch', 'connection-problem', 'outbound'];
+const everywhere = [
+  'errors',
+  'environment',
+  'apple-id',
+  'version',
+  'batch',
+  'connection-problem',
+  'file-problem',
+  'outbound',
+];
 
 /** What a folder, or a file directly in `src`, may import besides; `type x` allows types only. */
 const rooms: Record<string, readonly string[]> = {
@@ -15,6 +24,7 @@ const rooms: Record<string, readonly string[]> = {
   environment: [],
   'apple-id': [],
   'connection-problem': [],
+  'file-problem': [],
   outbound: [],
   log: [],
   'log-output': [],

@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
 import { type FileLock, openFileLock } from '../file-lock.ts';
+import { fileProblem } from '../file-problem.ts';
 import { type AuditEntry, CHAIN_START, hashOf, lineOf } from './chain.ts';
 
 /** An open audit file. */
@@ -106,7 +107,10 @@ async function openFile(path: string) {
       },
     };
   } catch (cause) {
-    throw new WebdistError('state_invalid', `${path} cannot be written.`, { hint: 'Check WEBDIST_AUDIT.', cause });
+    throw (
+      fileProblem(cause, path, 'WEBDIST_AUDIT') ??
+      new WebdistError('state_invalid', `${path} cannot be written.`, { hint: 'Check WEBDIST_AUDIT.', cause })
+    );
   }
 }
 

@@ -8,6 +8,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
+import { fileProblem } from '../file-problem.ts';
 import { migrationsAfter } from './migrations.ts';
 
 /** Each entry brings the schema from its index to the next version; never edit one that was released. */
@@ -59,6 +60,8 @@ export async function openSqliteFile(url: string): Promise<DatabaseSync> {
     return await whileBusy({ forMs: STARTING_MS, everyMs: RETRY_MS }, () => openOnce(path));
   } catch (cause) {
     if (cause instanceof WebdistError) throw cause;
+    const problem = fileProblem(cause, path, 'WEBDIST_LEDGER');
+    if (problem) throw problem;
     throw new WebdistError('state_invalid', `The ledger ${path} cannot be opened.`, {
       hint: 'Check that its folder can be written to and that the file is a webdist ledger.',
       cause,

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
 import { openFileLock } from '../file-lock.ts';
+import { fileProblem } from '../file-problem.ts';
 import { readUrl } from '../outbound.ts';
 import { type Archive, readArchive } from './archive.ts';
 import { download, fullDisk, type Source } from './download.ts';
@@ -72,7 +73,7 @@ export async function pullPackage(options: PullOptions): Promise<Pulled> {
     using _ = lock(join(dir, app.appleItemId, 'pull.lock'));
     return await pull(options);
   } catch (error) {
-    throw fullDisk(error) ?? error;
+    throw fullDisk(error) ?? fileProblem(error, dir, 'WEBDIST_PACKAGES_DIR') ?? error;
   }
 }
 

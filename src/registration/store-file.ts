@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
 import { openFileLock } from '../file-lock.ts';
+import { fileProblem } from '../file-problem.ts';
 import { replaceFile } from '../replace-file.ts';
 import { parseNotice } from './rotation/notice.ts';
 import type { RegisteredKey } from './state.ts';
@@ -79,6 +80,10 @@ async function readJson<T>(path: string, parse: (text: string) => T, hint: strin
     return parse(await readFile(path, 'utf8'));
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new WebdistError('state_invalid', `${path} cannot be used.`, { hint, cause });
+    // Only a file that was read can be damaged.
+    throw (
+      fileProblem(cause, path, 'WEBDIST_DATA_DIR') ??
+      new WebdistError('state_invalid', `${path} cannot be used.`, { hint, cause })
+    );
   }
 }

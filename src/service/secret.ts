@@ -8,6 +8,7 @@ import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WebdistError } from '../errors.ts';
+import { fileProblem, withFileProblems } from '../file-problem.ts';
 
 const pathIn = (dataDir: string) => join(dataDir, 'ledger-secret');
 
@@ -15,7 +16,10 @@ const pathIn = (dataDir: string) => join(dataDir, 'ledger-secret');
  * Returns the secret of a data folder, and generates it if there is none. Processes that start together get the same
  * secret.
  */
-export async function ledgerSecret(dataDir: string): Promise<string> {
+export const ledgerSecret = (dataDir: string): Promise<string> =>
+  withFileProblems(pathIn(dataDir), 'WEBDIST_DATA_DIR', () => readOrCreate(dataDir));
+
+async function readOrCreate(dataDir: string): Promise<string> {
   const existing = await existingLedgerSecret(dataDir);
   if (existing) return existing;
   const path = pathIn(dataDir);
@@ -45,7 +49,7 @@ export async function existingLedgerSecret(dataDir: string): Promise<string | un
     return text.length >= 32 ? text : unusable(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+    throw fileProblem(error, path, 'WEBDIST_DATA_DIR') ?? error;
   }
 }
 

@@ -1,0 +1,69 @@
+/** Why a file or folder of webdist's own cannot be used: one sentence with its path, its setting and the user of the process. */
+
+import { WebdistError } from './errors.ts';
+
+/** By the `code` of Node's errors (errno(3)), and of SQLite's (https://www.sqlite.org/rescode.html). */
+const reasons: Readonly<Record<string, { readonly why: string; readonly hint: (setting: string) => string }>> = {
+  unwritable: {
+    why: 'cannot be written',
+    hint: (setting) => `Let that user write there (chown, or the mount's owner), or set ${setting} to another place.`,
+  },
+  unopenable: {
+    why: 'cannot be opened',
+    hint: (setting) => `Check that ${setting} names a file, and that that user may write its folder.`,
+  },
+  full: { why: 'cannot be written: the disk is full', hint: () => 'Free some space on it.' },
+  files: {
+    why: 'cannot be opened: this process has no file descriptors left',
+    hint: () => 'Raise its limit of open files (ulimit -n, LimitNOFILE).',
+  },
+  folder: { why: 'cannot be used: a part of the path is not a folder', hint: (setting) => `Check ${setting}.` },
+  damaged: {
+    why: 'is damaged, or is not a file of webdist',
+    hint: (setting) => `Restore it from a backup, or name another file in ${setting}.`,
+  },
+};
+
+const codes: Readonly<Record<string, keyof typeof reasons>> = {
+  EACCES: 'unwritable',
+  EPERM: 'unwritable',
+  EROFS: 'unwritable',
+  ENOSPC: 'full',
+  EDQUOT: 'full',
+  EMFILE: 'files',
+  ENFILE: 'files',
+  ENOTDIR: 'folder',
+  EISDIR: 'folder',
+  8: 'unwritable',
+  11: 'damaged',
+  13: 'full',
+  14: 'unopenable',
+  26: 'damaged',
+};
+
+/** `state_invalid` for an error of the file system or of SQLite; undefined for any other error. */
+export function fileProblem(cause: unknown, path: string, setting: string): WebdistError | undefined {
+  const { code, errcode } = (cause ?? {}) as { code?: unknown; errcode?: number };
+  // The low byte of SQLite's extended result code is the code itself.
+  const reason = reasons[codes[errcode === undefined ? String(code) : errcode & 0xff] ?? ''];
+  if (!reason) return undefined;
+  const user = process.getuid?.();
+  const details = [
+    setting,
+    ...(user === undefined ? [] : [`uid ${user}`]),
+    ...(errcode === undefined ? [String(code)] : []),
+  ];
+  return new WebdistError('state_invalid', `${path} ${reason.why} (${details.join(', ')}).`, {
+    hint: reason.hint(setting),
+    cause,
+  });
+}
+
+/** Runs work on a file. Throws what `fileProblem` makes of its errors. */
+export async function withFileProblems<T>(path: string, setting: string, work: () => Promise<T> | T): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw fileProblem(error, path, setting) ?? error;
+  }
+}

@@ -1,0 +1,69 @@
+/** A folder that the process may not write, as with a bind mount of root: one sentence with the setting and the user. */
+
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import t, { type Test } from 'tap';
+import type { Environment } from '../../src/environment.ts';
+import { temporaryFolder } from '../harness/folder.ts';
+import { spawnNode } from '../harness/process.ts';
+import { settingsIn } from '../harness/service.ts';
+
+/** The user of the image. */
+const UID = 65532;
+const notRoot = process.getuid?.() !== 0 && 'only root can start a process as another user';
+
+async function serveAs(uid: number, env: Environment) {
+  const child = spawnNode(['--', 'src/main.ts', 'serve'], env, { uid, gid: uid });
+  t.teardown(() => child.kill('SIGKILL'));
+  const [stderr] = await Promise.all([text(child.stderr as Readable), once(child, 'close')]);
+  return { code: child.exitCode, stderr };
+}
+
+const secret = { WEBDIST_LEDGER_SECRET: 'only-for-this-test-only-for-this-test' };
+
+const cases: Readonly<Record<string, (locked: string, own: string) => { env: Environment; message: RegExp }>> = {
+  'the ledger secret': (locked) => ({
+    env: { WEBDIST_DATA_DIR: locked },
+    message: /ledger-secret cannot be written \(WEBDIST_DATA_DIR, uid 65532, EACCES\)\. Let that user/,
+  }),
+  'a folder that is to be created': (locked) => ({
+    env: { WEBDIST_DATA_DIR: join(locked, 'data') },
+    message: /cannot be written \(WEBDIST_DATA_DIR, uid 65532, EACCES\)/,
+  }),
+  'the ledger': (locked, own) => ({
+    env: { WEBDIST_DATA_DIR: own, WEBDIST_LEDGER: `sqlite://${locked}/ledger.sqlite` },
+    message: /ledger\.sqlite cannot be written \(WEBDIST_LEDGER, uid 65532, EACCES\)/,
+  }),
+  'the audit file': (locked, own) => ({
+    env: { WEBDIST_DATA_DIR: own, WEBDIST_LEDGER: 'memory:', ...secret, WEBDIST_AUDIT: `${locked}/audit.jsonl` },
+    message: /audit\.jsonl cannot be written \(WEBDIST_AUDIT, uid 65532, EACCES\)/,
+  }),
+  'a data folder that is a file': (_, own) => {
+    writeFileSync(join(own, 'file'), '');
+    return {
+      env: { WEBDIST_DATA_DIR: join(own, 'file') },
+      message: /a part of the path is not a folder \(WEBDIST_DATA_DIR, uid 65532, E[A-Z]+\)/,
+    };
+  },
+};
+
+t.test('a folder that cannot be written', { skip: notRoot, timeout: 120_000 }, async (t) => {
+  for (const [name, caseOf] of Object.entries(cases)) {
+    const folder = temporaryFolder(t as Test);
+    chmodSync(folder, 0o755);
+    const [locked, own] = [join(folder, 'locked'), join(folder, 'own')];
+    mkdirSync(locked, { mode: 0o755 });
+    mkdirSync(own);
+    chmodSync(own, 0o777);
+    const settings = settingsIn(folder);
+    chmodSync(join(folder, 'key.pem'), 0o644);
+    const { env, message } = caseOf(locked, own);
+    const { code, stderr } = await serveAs(UID, { ...settings, ...env });
+    t.equal(code, 1, name);
+    t.match(stderr, message, name);
+    t.equal(stderr.trim().split('\n').length, 1, `${name}: one line`);
+  }
+});
