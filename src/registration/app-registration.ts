@@ -14,6 +14,8 @@ export interface AppRegistration {
   readonly state: RegistrationState;
   /** Whether a key held here is registered for the app and may sign. */
   readonly canSign: boolean;
+  /** True if the backend of that key did not answer the last refresh, and the key signed nothing since. */
+  readonly isAway: boolean;
   /** The candidate whose public half is registered. Throws `not_registered`. */
   currentKey(): SigningKey;
 }
@@ -30,7 +32,8 @@ export function ownRegistration(app: AppConfig, candidates: readonly Candidate[]
   // Made again only when the registered key or its signer changes, because the encoded header is the same for every
   // token.
   let key: SigningKey | undefined;
-  const find = () => state.registered && candidateWith(candidates, state.registered.spki)?.signer;
+  const current = () => state.registered && candidateWith(candidates, state.registered.spki);
+  const find = () => current()?.signer;
   return {
     app,
     candidates,
@@ -39,6 +42,9 @@ export function ownRegistration(app: AppConfig, candidates: readonly Candidate[]
     },
     get canSign() {
       return !state.paused && find() !== undefined;
+    },
+    get isAway() {
+      return current()?.isAway ?? false;
     },
     currentKey() {
       if (state.paused)

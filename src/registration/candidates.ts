@@ -27,6 +27,8 @@ export interface Candidate {
   readonly problem: WebdistError | undefined;
   /** Whether a remote signer is not expected to sign now, because it keeps failing or did not answer the last refresh. */
   readonly isPaused: boolean;
+  /** True if a remote signer's backend did not answer the last refresh, and nothing was signed since. */
+  readonly isAway: boolean;
   /**
    * Reads or opens the key again. A key with versions is pinned to the version with the `registered` public half. Never
    * throws.
@@ -82,8 +84,9 @@ type Holder<S extends Signer> = {
   readonly backend: string;
   /** Opens the key as it is now; returns `current` if it has not changed. Throws `key_*` or `signer_unavailable`. */
   open(current: S | undefined, registered: KeyObject | undefined): Promise<S>;
-  /** `problemSince`: when a refresh first failed, in `performance.now()`; undefined if the last one did not. */
-  isPaused(signer: S, problemSince: number | undefined): boolean;
+  isPaused(signer: S): boolean;
+  /** When the signer last signed, in `performance.now()`. */
+  signedAt(signer: S): number;
   /** What is done with a key that was opened before, while it cannot be opened again; for the log. */
   readonly meanwhile: string;
   close(): Promise<void>;
@@ -105,6 +108,11 @@ function candidateOf<S extends Signer>(holder: Holder<S>, { log, onChange, clock
     if (signer !== opened) void signer?.close();
     signer = opened;
   };
+  const isAway = () =>
+    signer !== undefined &&
+    problemSince !== undefined &&
+    hasCode(problem, 'key_unreachable') &&
+    holder.signedAt(signer) < problemSince;
   const { run } = coalesced(async () => {
     cancelRetry?.();
     const before = problem;
@@ -140,7 +148,10 @@ function candidateOf<S extends Signer>(holder: Holder<S>, { log, onChange, clock
       return problem;
     },
     get isPaused() {
-      return signer !== undefined && holder.isPaused(signer, problemSince);
+      return isAway() || (signer !== undefined && holder.isPaused(signer));
+    },
+    get isAway() {
+      return isAway();
     },
     refresh(registered?: KeyObject) {
       pin = registered;
@@ -174,6 +185,7 @@ function localHolder(source: SecretSource, { log, onChange }: CandidateOptions):
       return signer;
     },
     isPaused: () => false,
+    signedAt: () => Number.POSITIVE_INFINITY,
     meanwhile: 'The key as last read still signs, but a restart would fail.',
     async close() {
       unwatch?.();
@@ -186,8 +198,8 @@ function localHolder(source: SecretSource, { log, onChange }: CandidateOptions):
 const remoteHolder = (locator: string, options: CandidateOptions): Holder<GuardedSigner> => ({
   backend: locator.slice(0, locator.indexOf(':')),
   open: (_, registered) => openSigner(locator, options.env, { ...options, registered }),
-  isPaused: ({ state, signedAt }, problemSince) =>
-    state === 'open' || (problemSince !== undefined && signedAt < problemSince),
+  isPaused: ({ state }) => state === 'open',
+  signedAt: (signer) => signer.signedAt,
   meanwhile: 'The connection opened before is still used.',
   async close() {
     // Only its signer is open.

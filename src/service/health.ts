@@ -61,7 +61,7 @@ export function healthOf(config: Config, { keys, clock, records, redis, orders, 
     return [one.app.bundleId, isStopped(one) ? { ...health, registration: STOPPED } : health] as const;
   });
   return {
-    ready: !problem && keys.apps.some((one) => one.canSign && !isStopped(one)),
+    ready: !problem && keys.apps.some((one) => one.canSign && !one.isAway && !isStopped(one)),
     mode: config.mode,
     apps: Object.fromEntries(apps),
     domain: domainState(config, keys.domain.state),

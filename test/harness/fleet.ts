@@ -69,6 +69,7 @@ export async function openFleet(t: Test, options: Options) {
         signer,
         problem: undefined,
         isPaused: false,
+        isAway: false,
         async refresh() {
           // A key in memory does not change.
         },

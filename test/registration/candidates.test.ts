@@ -17,6 +17,7 @@ import { openCandidate } from '../../src/registration/candidates.ts';
 import { openSandbox } from '../../src/sandbox/sandbox.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { askToken } from '../harness/http.ts';
+import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
 import { startAws, withoutMoto } from '../harness/stand-ins/aws.ts';
 import { startAzure, withoutOpenssl } from '../harness/stand-ins/azure.ts';
@@ -259,6 +260,29 @@ for (const [scheme, { skip = false, open }] of Object.entries(places))
       t.notOk(written.includes(secret), 'no secret is shown');
     t.notMatch(written, /PRIVATE KEY-----/);
   });
+
+t.test(
+  'while the backend of the only key is away, the service is not ready; it is again with the next signature',
+  async (t) => {
+    const { server, admin, env } = await vault(t, 'transit');
+    await admin('POST', 'transit/keys/key', { type: 'ecdsa-p256' });
+    const { service, url } = await startReady(t, await startSandbox(t), { ...env, WEBDIST_KEY: 'hashivault://key' });
+    const ready = async () => (await fetch(`${url}/health/ready`)).status;
+    t.equal(await ready(), 200);
+    server.fault = 'dropped';
+    await service.reconcile();
+    t.equal(await ready(), 503);
+    server.fault = 'throttled';
+    await service.reconcile();
+    t.equal(await ready(), 200, 'throttling is not failure');
+    server.fault = 'dropped';
+    await service.reconcile();
+    t.equal(await ready(), 503);
+    server.fault = undefined;
+    t.equal((await askToken(url)).status, 200);
+    t.equal(await ready(), 200, 'at once, without a check');
+  },
+);
 
 /** The forms in which a private key could appear in a text. */
 const formsOf = (key: KeyObject): string[] => {
