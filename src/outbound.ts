@@ -10,6 +10,8 @@ import { proxyProblem } from './connection-problem.ts';
 
 /** The limits of one read. Without `maxRedirects`, no redirect is followed. */
 export type Bounds = { readonly maxBytes: number; readonly timeoutMs: number; readonly maxRedirects?: number };
+/** The bounds of a request that posts a form. */
+export type Posting = Omit<Bounds, 'maxRedirects'> & { readonly form: URLSearchParams };
 
 /** The error for a body that is longer than the limit. */
 export class TooLongError extends Error {}
@@ -18,12 +20,13 @@ export class TooLongError extends Error {}
 export type Read = { readonly status: number; readonly headers: Headers; readonly bytes: Buffer };
 
 /**
- * Reads a URL. Throws an Error with one sentence for a status other than 2xx, a redirect, a body beyond the limits, and
- * an HTML page, which is the error page or login page of a proxy. Throws the error of `fetch` if there is no answer.
+ * Reads a URL, or the answer to a form. Throws an Error with one sentence for a status other than 2xx, a redirect, a
+ * body beyond the limits, and an HTML page, which is the error page or login page of a proxy. Throws the error of `fetch` if there is no answer.
  */
-export async function readUrl(url: string | URL, { maxBytes, timeoutMs, maxRedirects = 0 }: Bounds): Promise<Read> {
+export async function readUrl(url: string | URL, { maxBytes, timeoutMs, ...more }: Bounds | Posting): Promise<Read> {
   const signal = AbortSignal.timeout(timeoutMs);
-  let response = await request(url, signal);
+  const { maxRedirects = 0 } = 'form' in more ? {} : more;
+  let response = await request(url, signal, 'form' in more ? { method: 'POST', body: more.form } : {});
   let from = new URL(url);
   for (let hop = 0; hop < maxRedirects && response.headers.has('location'); hop++) {
     await response.body?.cancel();
@@ -39,8 +42,8 @@ export async function readUrl(url: string | URL, { maxBytes, timeoutMs, maxRedir
   return { status, headers, bytes: await readBody(response, maxBytes) };
 }
 
-const request = (url: string | URL, signal: AbortSignal): Promise<Response> =>
-  fetch(url, { redirect: 'manual', signal }).catch((error) => {
+const request = (url: string | URL, signal: AbortSignal, post: RequestInit = {}): Promise<Response> =>
+  fetch(url, { ...post, redirect: 'manual', signal }).catch((error) => {
     const proxy = proxyProblem(error);
     throw proxy ? new Error(`The server ${proxy.what}. ${proxy.hint}`, { cause: error }) : error;
   });

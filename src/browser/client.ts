@@ -11,6 +11,8 @@ export type InstallRequest = {
   readonly account?: string;
   /** The page's own OAuth subject token; goes into the install URL. */
   readonly token?: string;
+  /** The response to the challenge of the page (`WEBDIST_CHALLENGE`). */
+  readonly challenge?: string;
   /** The id that stands for the device in the ledger. */
   readonly subject?: string;
   readonly dtype?: 'download' | 'redownload';

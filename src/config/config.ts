@@ -151,6 +151,7 @@ function assemble(read: Read, problems: Problem[]) {
         mode === 'sandbox' && !read.given.has('WEBDIST_ANONYMOUS') ? ('any' as const) : values.WEBDIST_ANONYMOUS,
       apiKeys: apiKeysOf(read, apiKeysInFile, problems),
       signIn: signInOf(read, problems),
+      challenge: challengeOf(read, problems),
     },
     ledger: ledgerOf(read, problems),
     rateLimit: {
@@ -168,6 +169,16 @@ function assemble(read: Read, problems: Problem[]) {
     packages: packagesIn(values),
     tracing: tracingOf(values),
   };
+}
+
+function challengeOf({ values, given }: Read, problems: Problem[]) {
+  const { WEBDIST_CHALLENGE: verifyUrl, WEBDIST_CHALLENGE_SECRET: secret } = values;
+  const names = ['WEBDIST_CHALLENGE', 'WEBDIST_CHALLENGE_SECRET'] as const;
+  const missing = names.filter((name) => !given.has(name));
+  if (missing.length === names.length) return undefined;
+  for (const name of missing)
+    problems.push({ variable: name, message: `is required with ${names.find((other) => other !== name)}` });
+  return { verifyUrl: verifyUrl ?? '', secret: secret ?? '' };
 }
 
 function signInOf({ values, given }: Read, problems: Problem[]) {

@@ -67,6 +67,23 @@ export const serverUrl = z
     'expected an absolute https URL, such as https://api.appstoreconnect.apple.com',
   );
 
+/** Where the responses to well-known challenges are verified; all of these use the same protocol. */
+const challengeServers: Readonly<Record<string, string>> = {
+  // https://developers.cloudflare.com/turnstile/get-started/server-side-validation/
+  turnstile: 'https://challenges.cloudflare.com/turnstile/v0/siteverify',
+  // https://docs.hcaptcha.com/#verify-the-user-response-server-side
+  hcaptcha: 'https://api.hcaptcha.com/siteverify',
+};
+
+/** A bot challenge, by name or by the URL of its server; the value is that URL. */
+export const challenge = z
+  .string()
+  .transform((text) => challengeServers[text] ?? text)
+  .refine(
+    (text) => isWebUrl(text, isNear),
+    `expected ${Object.keys(challengeServers).join(', ')} or an absolute https URL`,
+  );
+
 /** A URL that only this service reads, or a file on this machine. */
 export const readableUrl = z
   .string()

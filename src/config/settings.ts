@@ -12,6 +12,7 @@ import {
   apiKey,
   appleId,
   bundleId,
+  challenge,
   collectorUrl,
   domainName,
   line,
@@ -116,6 +117,16 @@ export const settings = {
     form: oneOf('pages', 'any', 'none'),
     default: 'pages',
     about: 'which callers need no credential (sandbox mode: `any`)',
+  },
+  WEBDIST_CHALLENGE: {
+    form: challenge,
+    about:
+      'bot challenge whose response a page must send: `turnstile`, `hcaptcha`, or the URL of a server with the same `siteverify` protocol (default: none; docs/threat-model.md)',
+  },
+  WEBDIST_CHALLENGE_SECRET: {
+    form: line,
+    isSecret: true,
+    about: 'the secret that is sent to the server of the challenge',
   },
   WEBDIST_API_KEYS: {
     form: list(apiKey),

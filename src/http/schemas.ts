@@ -28,6 +28,7 @@ const installMembers = {
   appleItemId: name.describe('The same as `app`').optional(),
   account: printable(256).describe('Opaque user id, added to the install URL').optional(),
   token: printable(4096).describe("The page's own OAuth subject token, added to the install URL").optional(),
+  challenge: printable(4096).describe('The response to the challenge of the page, when one is configured').optional(),
   subject: printable(256).describe('Identifies the device; authenticated callers only').optional(),
   dtype: dtype.describe('Overrides what the ledger decides; authenticated callers only').optional(),
   country: country.describe('Country of the install; authenticated callers only').optional(),

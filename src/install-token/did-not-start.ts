@@ -131,6 +131,16 @@ const button = (
       'Restore the database, or set `WEBDIST_LEDGER_DOWN=issue`.',
     ],
     [
+      'challenge_failed',
+      'The service requires a bot challenge (`WEBDIST_CHALLENGE`), and the page sent no valid response.',
+      'Send the response of the widget as `challenge`, a new one for each token.',
+    ],
+    [
+      'challenge_unavailable',
+      'The server of the bot challenge does not answer.',
+      'Check that the service’s machine reaches it, or unset `WEBDIST_CHALLENGE` until it does.',
+    ],
+    [
       'sign_in_unavailable',
       'The JWKS of the website’s sign-in cannot be fetched.',
       'Open `WEBDIST_AUTH_JWKS_URL` from the service’s machine.',

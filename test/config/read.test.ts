@@ -35,6 +35,8 @@ const samples: Readonly<Record<SettingName, string>> = {
   WEBDIST_REGISTER_INTERVAL: '60',
   WEBDIST_ALLOWED_ORIGINS: 'https://a.example.com,https://b.example.com',
   WEBDIST_ANONYMOUS: 'none',
+  WEBDIST_CHALLENGE: 'turnstile',
+  WEBDIST_CHALLENGE_SECRET: 'the secret of the site',
   WEBDIST_API_KEYS: `shop:${'a'.repeat(64)}`,
   WEBDIST_AUTH_JWKS_URL: 'https://id.example.com/jwks',
   WEBDIST_AUTH_ISSUER: 'https://id.example.com/',

@@ -12,7 +12,9 @@ import { installUrl } from '../../install-token/install-url.ts';
 import type { AppNamed } from '../../service/app-named.ts';
 import type { IssuedInstall, IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
+import type { AddressOf } from '../address.ts';
 import { type Caller, refuseForeignApp, type ServerCaller } from '../authorize.ts';
+import type { VerifyChallenge } from '../challenge.ts';
 import type { CountryOf } from '../country.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
 import type { RateLimits } from '../limits/rate-limit.ts';
@@ -36,6 +38,9 @@ type Deps = Pick<ServerDeps, 'service' | 'catalogue'> & {
   readonly callerOf: (request: FastifyRequest) => Caller;
   /** Undefined without webdist's own OAuth. */
   readonly linkToken: LinkToken | undefined;
+  /** Undefined unless a challenge is configured. */
+  readonly verifyChallenge: VerifyChallenge | undefined;
+  readonly addressOf: AddressOf;
 };
 
 const answers = { 200: installTokenAnswer, default: problemSchema };
@@ -102,6 +107,7 @@ async function answerOne(
     return answerFor(deps, install, fields, request);
   }
   refuseClaims(fields);
+  if (deps.verifyChallenge) await deps.verifyChallenge(fields.challenge, deps.addressOf(request.raw));
   const app = deps.appNamed(appNameIn(fields));
   const charges = deps.limits.apps([app.bundleId]);
   if (charges.length > 0) await deps.limits.charge(charges, reply);

@@ -6,6 +6,7 @@ import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { appsByName } from '../../service/app-named.ts';
 import { authorize, type Caller, PAGE, serverIn } from '../authorize.ts';
+import { openChallenge } from '../challenge.ts';
 import { addCors } from '../cors.ts';
 import { countryFrom } from '../country.ts';
 import { openDeviceCookies } from '../device-cookie.ts';
@@ -42,7 +43,8 @@ export const pageScope =
 
     const linkToken = authorizationServer && linkTokens(authorizationServer);
     const countryOf = countryFrom(countryHeader, trustProxy);
-    const routeDeps = { ...deps, appNamed, devices, callerOf, countryOf, linkToken };
+    const verifyChallenge = openChallenge(callers.challenge);
+    const routeDeps = { ...deps, verifyChallenge, appNamed, devices, callerOf, countryOf, linkToken };
     await scope.register(installTokenRoutes(routeDeps));
     await scope.register(installsRoute(routeDeps));
     await scope.register(buttonErrorsRoute(routeDeps));
