@@ -33,6 +33,7 @@ const codes: Readonly<Record<string, keyof typeof reasons>> = {
   EMFILE: 'files',
   ENFILE: 'files',
   ENOTDIR: 'folder',
+  EEXIST: 'folder',
   EISDIR: 'folder',
   8: 'unwritable',
   11: 'damaged',
