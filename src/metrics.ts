@@ -93,6 +93,12 @@ const registrationMetrics = (registers: Registry[]) => ({
     labelNames: ['app', 'backend', 'code'] as const,
     registers,
   }),
+  packageNewer: new Gauge({
+    name: 'webdist_package_newer',
+    help: '1 if App Store Connect has a newer approved version than the package that is served, by app.',
+    labelNames: ['app'] as const,
+    registers,
+  }),
   appStoreConnectRequests: new Counter({
     name: 'webdist_app_store_connect_requests_total',
     help: 'Requests to App Store Connect, by method and status (none: no response).',

@@ -12,6 +12,7 @@ import { parse } from 'yaml';
 import type { Signer } from '../src/jws.ts';
 import { openMetrics } from '../src/metrics.ts';
 import { timedSigners } from '../src/service/timed-signer.ts';
+import { control } from './harness/apple-client.ts';
 import { temporaryFolder } from './harness/folder.ts';
 import { askToken } from './harness/http.ts';
 import { setFault, startSandbox } from './harness/sandbox.ts';
@@ -171,6 +172,21 @@ t.test('WebdistAppStoreConnectFailing, -Limit, WebdistClockOff', async (t) => {
       (value) => value > 0,
     ),
   );
+});
+
+t.test('WebdistPackageNewer', async (t) => {
+  const sandbox = await startSandbox(t);
+  const { url, service, log } = await startReady(t, sandbox);
+  const series = 'webdist_package_newer{app="com.example.trailmap"}';
+  t.ok(await comesTo(url, series, (value) => value === 0), 'the served version is the newest');
+  await control(sandbox, 'POST', 'packages', { isMade: false });
+  await service.reconcile();
+  await service.reconcile();
+  t.equal(await readSeries(url, series), 1, 'approved, but not served yet');
+  t.equal(log.text().match(/"event":"package_newer".*"served":"1.3.0","newest":"1.4.0"/g)?.length, 1, 'logged once');
+  await setFault(sandbox, { path: '/v1/apps/6500000001/appStoreVersions', status: 503 });
+  await service.reconcile();
+  t.equal(await readSeries(url, series), 1, 'the last value stays');
 });
 
 t.test('WebdistDependencyDown: no PostgreSQL, no Redis', async (t) => {

@@ -14,6 +14,8 @@ export type StoreVersion = {
   readonly id: string;
   readonly versionString: string;
   readonly state: string | undefined;
+  /** Whether Apple makes a package of it. */
+  readonly isApproved: boolean;
   readonly createdDate: string | undefined;
 };
 
@@ -31,10 +33,7 @@ type PackageVersion = PackageFile & { readonly version: string | undefined };
 
 /** All throw `asc_…`. */
 export interface AppPackages {
-  /**
-   * Returns every version of the app for iOS and iPadOS. `GET /v1/apps/{id}/appStoreVersions` is inferred;
-   * docs/apple-facts.md does not cover its page. No other method here depends on it.
-   */
+  /** Returns every version of the app for iOS and iPadOS. The ids are not AppleVersionIDs (docs/apple-facts.md §5.1). */
   storeVersions(appleItemId: string): Promise<StoreVersion[]>;
   /** Returns the id of the package of an App Store version; null if there is none (yet). */
   packageOf(storeVersionId: string): Promise<string | null>;
@@ -50,6 +49,9 @@ export interface AppPackages {
   /** Returns one file, by its `publicId` in the manifest, with a fresh URL. */
   file(kind: 'variant' | 'delta', publicId: string): Promise<PackageFile>;
 }
+
+/** The states in which Apple makes a package (docs/apple-facts.md §5.1); the last one is that of `appStoreState`. */
+const APPROVED = ['PENDING_DEVELOPER_RELEASE', 'PENDING_APPLE_RELEASE', 'READY_FOR_DISTRIBUTION', 'READY_FOR_SALE'];
 
 const PACKAGES = 'alternativeDistributionPackages';
 const VERSIONS = 'alternativeDistributionPackageVersions';
@@ -103,6 +105,7 @@ export function openPackages(api: JsonApi, baseUrl: string): AppPackages {
         id,
         versionString,
         state: appVersionState ?? appStoreState ?? undefined,
+        isApproved: APPROVED.includes(appVersionState ?? appStoreState ?? ''),
         createdDate: createdDate ?? undefined,
       }));
     },

@@ -28,6 +28,8 @@ export interface Keys {
   readonly domain: DomainRegistration;
   /** App Store Connect's clock minus this machine's, in seconds; undefined before the first response. */
   readonly clockOffsetSeconds: number | undefined;
+  /** Returns the client of App Store Connect; absent without an API key. */
+  readonly connect: AppleConnection['connect'] | undefined;
   /** Returns the key that signs for an app. Throws `not_registered`, `unknown_app`. */
   keyFor(app: { readonly appleItemId: string }): SigningKey;
   /** Resolves once it is known whether a rotation is in progress. Throws `not_registered`. */
@@ -113,6 +115,7 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
   return {
     apps,
     domain,
+    connect: apple?.connect,
     get clockOffsetSeconds() {
       return watching.clockOffsetSeconds;
     },

@@ -19,6 +19,7 @@ import { openAuthorization } from './authorization.ts';
 import { type Health, healthOf } from './health.ts';
 import { type IssuedInstall, type IssueRequest, openIssuing } from './issuing.ts';
 import { jwksOf } from './jwks.ts';
+import { watchNewerVersions } from './newer-versions.ts';
 import { type Evidence, openRecords } from './records.ts';
 import { openRedis, type SharedRedis } from './redis.ts';
 import { observeRegistration } from './registration-observer.ts';
@@ -118,9 +119,11 @@ export async function openService(
     log,
   });
   opening.defer(() => catalogue.close());
+  const newerVersions = watchNewerVersions({ apps: config.apps, catalogue, connect: keys.connect, metrics, log });
+  opening.defer(() => newerVersions.close());
   const oauthKey = derivedKey(secret, 'device oauth');
   const authorizationServer = await openAuthorization(config.deviceSide.oauth, { key: oauthKey, redis, now });
-  if (autoReconcile) void catalogue.refresh();
+  if (autoReconcile) void catalogue.refresh().then(newerVersions.check);
   const clock = openTokenClock({ keys, now, lifetimeSeconds: config.tokenLifetimeSeconds, log });
   const issue = openIssuing(config, {
     keys,
@@ -140,7 +143,7 @@ export async function openService(
     jwks: () => jwksOf(keys),
     health: () => healthOf(config, { keys, clock, records, redis, orders, manifests: catalogue.manifests }),
     async reconcile() {
-      await Promise.all([keys.reconcile(), catalogue.refresh()]);
+      await Promise.all([keys.reconcile(), catalogue.refresh().then(newerVersions.check)]);
     },
     close: () => opened.disposeAsync(),
   };

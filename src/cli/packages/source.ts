@@ -20,9 +20,6 @@ type WantedPackage = {
   readonly mayCreate: boolean;
 };
 
-/** The states that count as approved. They are inferred, because Apple documents only the names that people see. */
-const APPROVED = ['PENDING_DEVELOPER_RELEASE', 'PENDING_APPLE_RELEASE', 'READY_FOR_DISTRIBUTION', 'READY_FOR_SALE'];
-
 /** URLs expire. So each is requested when its file is needed, and again when it is refused. Throws `asc_…`. */
 export async function packageSource({ packages }: AppStoreConnect, wanted: WantedPackage): Promise<PackageSource> {
   const { app, release, versionId } = wanted;
@@ -30,7 +27,7 @@ export async function packageSource({ packages }: AppStoreConnect, wanted: Wante
   for (const version of await candidates(packages, wanted)) {
     let packageId = await packages.packageOf(version.id);
     // Only for the newest version: older ones need no package.
-    if (packageId === null && mayCreate && (versionId !== undefined || APPROVED.includes(version.state ?? ''))) {
+    if (packageId === null && mayCreate && (versionId !== undefined || version.isApproved)) {
       mayCreate = false;
       packageId = await ensurePackage(packages, version);
     }
@@ -68,7 +65,8 @@ export async function storeVersions(packages: AppPackages, appleItemId: string):
 }
 
 async function candidates(packages: AppPackages, { app, release, versionId }: WantedPackage) {
-  if (versionId !== undefined) return [{ id: versionId, versionString: versionId, state: undefined }];
+  if (versionId !== undefined)
+    return [{ id: versionId, versionString: versionId, state: undefined, isApproved: false }];
   const all = await storeVersions(packages, app.appleItemId);
   return all.filter(({ versionString }) => release === undefined || versionString === release);
 }
