@@ -20,6 +20,7 @@ import {
   LEDGER_DOWN_DTYPE,
   UNKNOWN_SUBJECT_DTYPE,
 } from '../ledger/rule.ts';
+import { steadySeconds } from '../ledger/steady-seconds.ts';
 import type { Metrics } from '../metrics.ts';
 import { sharedSpan, span } from '../tracing/tracing.ts';
 import { watchDependency } from './dependency.ts';
@@ -115,10 +116,11 @@ export async function openRecords(
   const isShared = ledgerBackend(settings.ledger.url).isShared;
   const otherClocks = async () => [clockOffsetSeconds(), isShared ? (await ledger.beat()) - now() / 1000 : undefined];
   const stopPruning = startPruning({ ledger, retentionDays, now, otherClocks, log });
+  const decidingAt = steadySeconds();
   const lookUp = async (entry: Entry, key: LedgerEntry, isEvidence: boolean): Promise<Decision> => {
     try {
       const since = await installedAt(key);
-      const dtype = entry.dtype ?? dtypeAt(entry.issuedAtSeconds, since, lifetimeSeconds);
+      const dtype = entry.dtype ?? dtypeAt(decidingAt(entry.issuedAtSeconds), since, lifetimeSeconds);
       return { dtype, isNewInstall: isEvidence && since === undefined };
     } catch (error) {
       metrics.ledgerFailures.inc();

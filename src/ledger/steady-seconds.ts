@@ -1,0 +1,13 @@
+/** The time by which the rule decides: it does not follow a clock that is set back, so that a `dtype` does not revert. */
+
+/** A clock that goes back by more was wrong before, and is followed. */
+const MOST_SECONDS_BACK = 60 * 60;
+
+/** Returns a function that takes a time in seconds since 1970, and returns it, or the latest one if the clock went back. */
+export function steadySeconds(): (nowSeconds: number) => number {
+  let latest = Number.NEGATIVE_INFINITY;
+  return (nowSeconds) => {
+    if (nowSeconds > latest || nowSeconds < latest - MOST_SECONDS_BACK) latest = nowSeconds;
+    return latest;
+  };
+}
