@@ -1,4 +1,7 @@
-/** Replaces a small file as a whole, so that a reader never sees half of one and a crash leaves the old or the new one. */
+/**
+ * Replaces a small file as a whole. A reader never sees an incomplete file, and after a crash the file is either the
+ * old or the new one.
+ */
 
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';

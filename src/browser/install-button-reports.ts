@@ -1,6 +1,6 @@
 /**
  * Reports of a visit to `POST /button-errors`, loaded only for the sampled share of visits (docs/install-button.md,
- * "Reports"). A report holds the app and a few words of fixed lists, nothing of the visitor.
+ * "Reports"). A report contains the app and a few words of fixed lists, but nothing about the visitor.
  */
 
 const STEPS = ['shown', 'ready', 'tapped'];

@@ -15,7 +15,7 @@ export type OrderOptions = JsonOption & { readonly app?: string; readonly wait?:
 
 /** A service that reported nothing for this long has ended or hangs; no command waits for it. */
 export const SILENT_SECONDS = 6;
-/** How long a command waits for the services that run. */
+/** How long a command waits for running services. */
 const WAIT_MS = 10_000;
 const POLL_MS = 50;
 
@@ -37,7 +37,10 @@ export const readOrders = (): Promise<Orders> => withOrders((store) => store.rea
 export const changeOrders = (order: Order): Promise<void> =>
   withOrders(async (store) => void (await followers(store, await store.change(order))));
 
-/** Gives the order that `orderFor` makes for the app named, and prints what came of it. Throws `state_invalid` when a running service does not follow it in time. */
+/**
+ * Sends the order that `orderFor` makes for the named app, and prints the result. Throws `state_invalid` when a running
+ * service does not follow it in time.
+ */
 export async function giveOrder(
   { app: name, wait, json }: OrderOptions,
   orderFor: (app: NamedApp) => Order | Promise<Order>,
@@ -57,7 +60,7 @@ export async function giveOrder(
   });
 }
 
-/** The app of this name, among those configured here and those that running services report. */
+/** Finds the app with this name among the configured apps and the apps that running services report. */
 function appNamed(name: string | undefined, replicas: readonly Replica[]): NamedApp {
   const known = new Map<string, NamedApp>();
   for (const { appleItemId, bundleId } of [

@@ -25,7 +25,8 @@ const atWork = new AsyncLocalStorage<string>();
 /**
  * Returns the scheme of the backend for which the current code runs, also in callbacks and timers that a call started.
  * Undefined outside of such calls. Node runs the handlers of unhandled rejections and uncaught exceptions in the
- * context in which the error arose, so they can tell a failure in the background of an SDK from one of webdist.
+ * context in which the error arose. So they can distinguish a failure in the background of an SDK from a failure of
+ * webdist.
  */
 export const backendAtWork = (): string | undefined => atWork.getStore();
 

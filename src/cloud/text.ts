@@ -10,7 +10,7 @@ export function decodeSecret(bytes: Buffer): string {
   return bytes.toString('utf8');
 }
 
-/** Whether the bytes are one DER SEQUENCE (ITU-T X.690 §8.1), as every form of a key is. */
+/** Whether the bytes are one DER SEQUENCE (ITU-T X.690 §8.1). Every form of a key is one. */
 export function isDerSequence(bytes: Buffer): boolean {
   if (bytes[0] !== 0x30 || bytes.length < 8) return false;
   const [, length = 0] = bytes;

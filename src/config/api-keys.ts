@@ -60,7 +60,7 @@ const endOf = (date: string) => Date.parse(`${date}T00:00:00Z`) + DAY_MS;
 export type ApiKeyEvents = {
   /** The keys that are valid from now on. */
   readonly changed: (keys: readonly ApiKey[]) => void;
-  /** What is wrong with the file; the keys stay as they were. */
+  /** Called with the problem of the file. The keys stay as they were. */
   readonly invalid: (problems: readonly Problem[]) => void;
 };
 

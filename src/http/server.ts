@@ -63,7 +63,7 @@ const SECURITY_HEADERS = {
 export type ServerOptions = ServerDeps & {
   /** Extra plugins, e.g. the sandbox's pages. */
   readonly pages?: FastifyPluginAsyncZod;
-  /** The API keys that are valid now. Default: those of the configuration, for as long as the server runs. */
+  /** The API keys that are valid now. Default: the API keys of the configuration, which then never change. */
   readonly apiKeys?: () => readonly ApiKey[];
   /** The thresholds for refusing requests when overloaded. Default: see limits/overload.ts. */
   readonly overloadLimits?: OverloadLimits;
@@ -72,7 +72,7 @@ export type ServerOptions = ServerDeps & {
 /** A server that may not listen yet. */
 export type Server = {
   readonly app: FastifyInstance;
-  /** What the operator port serves; undefined without one. */
+  /** The server of the operator port; undefined without one. */
   readonly operators: FastifyInstance | undefined;
   /**
    * Reports "not ready" from now on, but still answers. This is the first step of shutting down, so that load balancers
@@ -166,7 +166,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     await scope.register(docsScope(described, () => prepare(fastify({ genReqId }))));
   };
   const app = openInstance();
-  // The operator port takes what visitors need not see off the first one.
+  // With an operator port, the first port does not serve the paths that visitors do not need.
   const operators = config.operator && openInstance();
   app.addHook('onClose', async () => overload.close());
   await app.register(api);

@@ -24,7 +24,7 @@ type App = {
   readonly packageManifest?: string | undefined;
 };
 
-/** What operators ordered for the versions of an app. */
+/** The orders of operators for the versions of an app. */
 type Offer = {
   /** The AppleVersionIDs that no device gets. */
   readonly held: readonly string[];
@@ -39,7 +39,9 @@ export interface Catalogue {
   versionsOf(app: App): readonly AppVersion[];
   /** Returns what operators ordered for the versions of an app. */
   offerOf(app: App): Offer;
-  /** Returns the version that links install, if it is known. It is on hold only when there is no other. */
+  /**
+   * Returns the version that links install, if it is known. The result is on hold only if there is no other version.
+   */
   currentOf(app: App): AppVersion | undefined;
   /** Returns the AppleVersionID of that version, which can be known even for an app without a package URL. */
   currentIdOf(app: App): string | undefined;

@@ -1,7 +1,7 @@
 /**
  * The private halves that a server holds for one app, in the operator's order. The registered one signs; the others are
  * for a rotation. A refresh adopts a changed secret, ignores a secret that is not a key, and stops signing with a key
- * that is gone. A key whose backend has trouble is opened again until that works.
+ * that is gone. If a key's backend fails, webdist tries to open the key again until it succeeds.
  */
 
 import type { KeyObject } from 'node:crypto';
@@ -45,7 +45,7 @@ export type CandidateOptions = OpenOptions & {
   readonly clock?: Pick<Clock, 'after' | 'random'>;
 };
 
-/** Pauses between attempts to open a key whose backend has trouble grow up to this. */
+/** The longest pause between attempts to open a key whose backend fails. */
 const MAX_RETRY_SECONDS = 60;
 
 /**
@@ -79,7 +79,7 @@ export async function refreshAll(candidates: readonly Candidate[], registeredSpk
   await Promise.all(candidates.map((candidate) => candidate.refresh(registered)));
 }
 
-/** How a key is opened, wherever its private half is. */
+/** The function that opens a key, and its properties. */
 type Holder<S extends Signer> = {
   readonly backend: string;
   /** Opens the key as it is now; returns `current` if it has not changed. Throws `key_*` or `signer_unavailable`. */
@@ -87,7 +87,7 @@ type Holder<S extends Signer> = {
   isPaused(signer: S): boolean;
   /** When the signer last signed, in `performance.now()`. */
   signedAt(signer: S): number;
-  /** What is done with a key that was opened before, while it cannot be opened again; for the log. */
+  /** What happens to an opened key while it cannot be opened again, for the log. */
   readonly meanwhile: string;
   close(): Promise<void>;
 };
@@ -104,7 +104,7 @@ function candidateOf<S extends Signer>(holder: Holder<S>, { log, onChange, clock
   let cancelRetry: (() => void) | undefined;
 
   const adopt = (opened: S | undefined) => {
-    // Closing waits for running calls; nothing waits for it.
+    // Closing waits for running calls, but no one waits for closing.
     if (signer !== opened) void signer?.close();
     signer = opened;
   };
@@ -212,7 +212,7 @@ const remoteHolder = (locator: string, options: CandidateOptions): Holder<Guarde
  */
 const isGone = (problem: WebdistError) => hasCode(problem, 'key_absent', 'key_denied');
 
-/** The trouble can pass without a change by the operator. */
+/** True if the problem can pass without a change by the operator. */
 const isTransient = (problem: WebdistError) => hasCode(problem, 'key_unreachable', 'signer_unavailable');
 
 type Outcome = {

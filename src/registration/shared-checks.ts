@@ -34,7 +34,7 @@ type SharedTurn = {
   readonly isMine: boolean;
   /** Whether another replica's findings were adopted. */
   readonly isNews: boolean;
-  /** Undefined: there was none, or the store cannot be used. */
+  /** Undefined if there was none, or if the store cannot be used. */
   readonly last: Omit<LastCheck, 'findings'> | undefined;
 };
 
@@ -49,7 +49,7 @@ export interface SharedChecks {
   drop(): Promise<void>;
 }
 
-/** Problems that may be those of one replica alone: it cannot reach App Store Connect, or its API key or clock is wrong. */
+/** Problems that may affect only one replica: it cannot reach App Store Connect, or its API key or clock is wrong. */
 const isOfOneReplica = ({ code }: Pick<WebdistError, 'code'>) =>
   /^(key_|asc_(outage|clock|credentials)$|signer_unavailable$|internal_error$)/.test(code);
 

@@ -47,7 +47,10 @@ export interface RegistrationWatch {
   close(): Promise<void>;
 }
 
-/** How often a replica asks the store whether another one has checked; and how often while it waits for that. */
+/**
+ * How often a replica reads from the store whether another replica has checked, and how often while it waits for such a
+ * check.
+ */
 const POLL_MS = 5000;
 const WAITING_POLL_MS = 500;
 
@@ -69,7 +72,10 @@ export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWa
   const views = openAccountViews();
   const shared = openSharedChecks(deps);
   let failures = 0;
-  /** Milliseconds of `clock.elapsed`. When the last check began that has ended, here or elsewhere; when the next is due. */
+  /**
+   * Milliseconds of `clock.elapsed`. When the last completed check began, here or on another replica, and when the next
+   * check is due.
+   */
   let checkedAt = Number.NEGATIVE_INFINITY;
   let dueAt = Number.NEGATIVE_INFINITY;
   let wantedAt = Number.NEGATIVE_INFINITY;

@@ -1,6 +1,6 @@
 /**
- * The file `signature` of the sandbox's packages. Apple's is made with Apple's key over the manifest; here a digest with a
- * label takes its place, so that the simulated device can tell it from any other content.
+ * The file `signature` of the sandbox's packages. Apple signs the manifest with its own key. Here, a digest with a
+ * label replaces that signature, so that the simulated device can distinguish it from any other content.
  */
 
 import { createHash } from 'node:crypto';

@@ -24,7 +24,10 @@ export function packagesCommand(): Command {
           '--version-id <id>',
           'fetch the version with this id at App Store Connect; use it if versions cannot be listed',
         )
-        .option('--stage', 'put a new version on hold before any device can get it, until `packages use` or `resume`')
+        .option(
+          '--stage',
+          'put a new version on hold before any device can get it; release it with `packages use` or `resume`',
+        )
         .option('--json', 'print JSON')
         .action(async (options) => (await work()).pullPackages(options)),
     )
@@ -48,13 +51,13 @@ export function packagesCommand(): Command {
       ),
     )
     .addCommand(
-      orderCommand('resume', 'give a held version to devices again').action(async (version, options) =>
-        (await orders()).resumeVersion(version, options),
+      orderCommand('resume', 'end the hold of a version, so that devices get it again').action(
+        async (version, options) => (await orders()).resumeVersion(version, options),
       ),
     )
     .addCommand(
-      orderCommand('use', 'give this version to every device; "newest" goes back to the newest').action(
-        async (version, options) => (await orders()).useVersion(version, options),
+      orderCommand('use', 'give this version to every device; "newest" ends this').action(async (version, options) =>
+        (await orders()).useVersion(version, options),
       ),
     )
     .addHelpText('after', '\nExample:\n  $ webdist packages pull && webdist packages verify');

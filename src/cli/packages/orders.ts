@@ -1,4 +1,4 @@
-/** `webdist packages hold`, `resume` and `use`: which version running services give to devices. */
+/** `webdist packages hold`, `resume` and `use`: select the version that running services give to devices. */
 
 import { join } from 'node:path';
 import { isAppleId } from '../../apple-id.ts';
@@ -33,7 +33,9 @@ export const useVersion = (version: string, options: OrderOptions): Promise<void
       if (version === NEWEST) return { act: 'use', appleItemId, appleVersionId: undefined };
       const { id, isHere } = await find(appleItemId, version);
       if (!isHere)
-        say(`The packages folder has no version ${version}. A service that has no package of it goes on as before.`);
+        say(
+          `The packages folder has no version ${version}. A service that has no package of this version continues as before.`,
+        );
       return { act: 'use', appleItemId, appleVersionId: id };
     },
     ({ bundleId }) =>

@@ -1,7 +1,7 @@
 /**
- * What one connection and one address may hold of this process before any limit of tokens applies: sockets, bodies that
- * have not arrived, and requests that were sent without waiting for the answers. A request reaches the server, and counts
- * for overload, once its body is here: slow bodies take no place from other callers.
+ * Limits the resources of this process that one connection and one address may use, before any limit of tokens applies:
+ * sockets, bodies that have not arrived, and requests that were sent without waiting for answers. A request reaches the
+ * server, and counts for overload, once its body is here: slow bodies take no place from other callers.
  */
 
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
@@ -14,7 +14,10 @@ import { rateLimited } from './rate-limit.ts';
 /** A browser opens six connections; a carrier puts thousands of devices behind one address. */
 const MAX_SOCKETS = 2000;
 
-/** Bodies of one address that are on their way: devices and pages send a few bytes, in one or two packets. */
+/**
+ * The number of bodies of one address that may be in transit. Devices and pages send a few bytes, in one or two
+ * packets.
+ */
 const MAX_BODIES = 64;
 
 /** No client in use sends a second request before the first one is answered; proxies do not either. */
@@ -36,7 +39,7 @@ type Deps = {
   readonly headersFor: (request: IncomingMessage) => Readonly<Record<string, string>>;
 };
 
-/** The bounds of one server: `watch` its connections, and `wrap` its handler. */
+/** The limits of one server. `watch` its connections, and `wrap` its handler. */
 export function openConnections({ metrics, addressOf, isProxy, headersFor }: Deps) {
   const sockets = openSocketCount();
   /** By address, in the order in which they began; each is dropped by its function. */
@@ -62,7 +65,7 @@ export function openConnections({ metrics, addressOf, isProxy, headersFor }: Dep
       metrics.connectionsRefused.inc({ reason: 'bodies' });
       sendRawProblem(response, rateLimited(RETRY_SECONDS), { ...headersFor(request), connection: 'close' });
     };
-    // The one that has taken longest makes room: a new one may be a visitor's, and complete at once.
+    // The body that has taken longest is dropped, because a new one may be a visitor's, and may be complete at once.
     const [oldest] = others;
     if (oldest && others.size >= MAX_BODIES) oldest();
     bodies.set(address, others.add(drop));

@@ -34,8 +34,8 @@ const RESOLUTION_MS = 10;
 /** A loop that was idle for more than the rest of the time has answered all requests that arrived. */
 const BUSY_SHARE = 0.95;
 /**
- * One request after so many refused ones is accepted, however many are under way: so tokens get about a third of the time
- * even when refusals alone could fill it. With a smaller number, more requests wait for each other.
+ * After this many refusals, one request is accepted, however many are in progress. So tokens get about a third of the
+ * time, even if refusals alone could fill it. With a smaller number, more requests wait for each other.
  */
 const REFUSED_PER_ACCEPTED = 8;
 const RETRY_SECONDS = 1;
@@ -77,7 +77,7 @@ export function openOverload({ metrics, log, headersFor }: Deps, limits = defaul
   const sampling = setInterval(() => {
     const previousLagMs = lagMs;
     lagMs = measureLagMs();
-    // With fewer under way, the lag has another cause, such as the start of the process.
+    // If fewer requests are in progress, the lag has another cause, such as the start of the process.
     const lags = Math.min(previousLagMs, lagMs) > limits.maxLagMs && mostUnderWay >= limits.leastUnderWay;
     const shrunk = Math.floor(Math.min(allowed, mostUnderWay) * Math.max(0.5, limits.maxLagMs / lagMs));
     allowed = lags

@@ -3,11 +3,11 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { ServerDeps } from '../../service/service.ts';
 
-/** What health is made from. */
+/** The sources of the answer. */
 export type HealthDeps = Pick<ServerDeps, 'service' | 'config'> & {
   /** Reports "not ready" although the service could sign. */
   readonly isShuttingDown: () => boolean;
-  /** False where anyone can ask: the status says enough for a load balancer. */
+  /** False if anyone can send the request. The status is enough for a load balancer. */
   readonly hasBody: boolean;
 };
 

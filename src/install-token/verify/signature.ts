@@ -36,7 +36,7 @@ export function signatureCheck(jws: Jws, { keys, apiKey }: Known): TokenCheck {
   return formCheck(jws) ?? keyCheck(kid, keys, signer);
 }
 
-/** Whether the key with the id `kid` is registered for the token's app; undefined if that is not known. */
+/** Whether the key with the id `kid` is registered for the token's app; undefined if this is not known. */
 export function keyAppCheck({ header: { kid }, claims }: Jws, known: Known): TokenCheck | undefined {
   const registered = known.keys.find(({ keyId }) => keyId !== undefined && keyId === kid)?.apps;
   const app = appOf(claims, known);

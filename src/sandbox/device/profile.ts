@@ -1,4 +1,7 @@
-/** What the simulated device is and where it is, and whether it may install apps from websites (docs/apple-facts.md §8). */
+/**
+ * The kind and the location of the simulated device, which decide whether it may install apps from websites
+ * (docs/apple-facts.md §8).
+ */
 
 import { refusal } from './journey.ts';
 
