@@ -34,9 +34,9 @@ export type EnsuredKey = {
 
 /**
  * Returns the id under which one of the candidates is registered for the app. If none is, registers the first one.
- * Throws `config_invalid` if AppleItemID and bundle id do not belong together, `registration_missing` if there is no such
- * app, or no key for it (mode `check`), `key_absent` without candidates, `different_key_registered`, and what the client
- * throws.
+ * Throws `config_invalid` if AppleItemID and bundle id do not belong together, `registration_missing` if there is no
+ * such app or (in mode `check`) the app has no key, `key_absent` without candidates, `different_key_registered`, and
+ * what the client throws.
  */
 export async function ensureKey(
   asc: Pick<AppStoreConnect, 'findApps' | 'appKey' | 'listKeys' | 'addKey'>,

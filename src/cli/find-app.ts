@@ -1,4 +1,4 @@
-/** Finds an app of the account by what people call it. */
+/** Finds an app of the account by its bundle id, AppleItemID or name. */
 
 import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import type { App } from '../app-store-connect/resources.ts';
@@ -7,7 +7,7 @@ import { WebdistError } from '../errors.ts';
 const looksLikeBundleId = (text: string) => /^[\w-]+(\.[\w-]+)+$/.test(text);
 
 /**
- * The app with this bundle id, AppleItemID or name; a name also in other letters, if only one app has it. Throws
+ * Finds the app with this bundle id, AppleItemID or name. Case and white space in a name do not matter. Throws
  * `asc_not_found`, `usage_invalid` if several apps have the name, or what the client throws.
  */
 export async function findApp(asc: Pick<AppStoreConnect, 'findApps' | 'listApps'>, wanted: string): Promise<App> {
@@ -30,5 +30,5 @@ export async function findApp(asc: Pick<AppStoreConnect, 'findApps' | 'listApps'
   return app;
 }
 
-/** A name without the differences that people overlook. */
+/** Removes differences in case and white space from a name. */
 const folded = (name: string | undefined) => name?.normalize('NFKC').trim().replace(/\s+/g, ' ').toLowerCase();

@@ -34,7 +34,7 @@ export interface Nonces {
   seal(record: NonceRecord): string;
   /**
    * Returns the record that a nonce carries, or undefined if the nonce was not made with this key for one of these
-   * apps. The minute repeats after 31.9 years. The result has the latest possible one, at most 15 minutes after
+   * apps. The minute repeats after 31.9 years. The result has the latest possible minute, at most 15 minutes after
    * `nowSeconds`.
    */
   open(nonce: string, nowSeconds: number): NonceRecord | undefined;

@@ -25,7 +25,7 @@ export interface Candidate {
   readonly backend: string;
   readonly signer: Signer | undefined;
   readonly problem: WebdistError | undefined;
-  /** Whether a remote signer is not expected to sign now, because it keeps failing or did not answer the last refresh. */
+  /** True if a remote signer probably cannot sign now, because it keeps failing or did not answer the last refresh. */
   readonly isPaused: boolean;
   /** True if a remote signer's backend did not answer the last refresh, and nothing was signed since. */
   readonly isAway: boolean;

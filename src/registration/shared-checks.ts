@@ -1,4 +1,4 @@
-/** Whose turn it is to check App Store Connect, and what the last check of any replica found. */
+/** Decides which replica checks App Store Connect next, and keeps the findings of the last check of any replica. */
 
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';

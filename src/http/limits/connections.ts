@@ -34,7 +34,7 @@ const RETRY_SECONDS = 1;
 type Deps = {
   readonly metrics: Pick<Metrics, 'connectionsRefused'>;
   readonly addressOf: AddressOf;
-  /** Connections of proxies are not counted: they carry the requests of many. */
+  /** Connections of proxies are not counted, because they carry the requests of many visitors. */
   readonly isProxy: (address: string) => boolean;
   readonly headersFor: (request: IncomingMessage) => Readonly<Record<string, string>>;
 };

@@ -51,7 +51,7 @@ export type KnownKey = {
   readonly keyId?: string | undefined;
   readonly publicKey: KeyObject;
   readonly source: string;
-  /** The AppleItemIDs of the apps that it is registered for, or all of the account; absent if unknown. */
+  /** The AppleItemIDs of the apps that the key is registered for, or `all` for the whole account; absent if unknown. */
   readonly apps?: 'all' | readonly string[] | undefined;
 };
 
