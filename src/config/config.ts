@@ -135,6 +135,7 @@ function assemble(read: Read, problems: Problem[]) {
       values.WEBDIST_OPERATOR_PORT === undefined
         ? undefined
         : { host: values.WEBDIST_OPERATOR_HOST ?? values.HOST, port: values.WEBDIST_OPERATOR_PORT },
+    hostCookie: values.WEBDIST_COOKIE_PREFIX === 'host',
     docs: values.WEBDIST_DOCS === 'on',
     drainSeconds: values.WEBDIST_DRAIN_SECONDS,
     logLevel: values.LOG_LEVEL,

@@ -172,6 +172,11 @@ export const settings = {
     default: '0',
     about: 'days after which install records are deleted; 0 means never',
   },
+  WEBDIST_COOKIE_PREFIX: {
+    form: oneOf('none', 'host'),
+    default: 'none',
+    about: '`host` names the cookie `__Host-webdist_device`, which no sibling host can set (docs/threat-model.md)',
+  },
   WEBDIST_COUNTRY_HEADER: {
     form: z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'expected the name of a header, such as cf-ipcountry'),
     about: "header in which a trusted proxy passes the visitor's country, for `ccode`",

@@ -9,6 +9,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Subject, SubjectHash } from '../service/subject.ts';
 
 const NAME = 'webdist_device';
+/** Each costs a hash. */
+const MOST_COOKIES = 8;
 const LIFETIME_SECONDS = 400 * 24 * 60 * 60;
 const ATTRIBUTES = `Max-Age=${LIFETIME_SECONDS}; Path=/; HttpOnly; Secure; SameSite=Lax`;
 
@@ -25,15 +27,24 @@ export type DeviceCookies = {
 
 type Found = { readonly device: Subject; readonly signed: string } | undefined;
 
-/** A cookie is `id.signature`, both base64url, which needs no encoding (RFC 6265 §4.1.1). */
-export function openDeviceCookies(hash: (subject: Subject) => SubjectHash): DeviceCookies {
+/**
+ * A cookie is `id.signature`, both base64url, which needs no encoding (RFC 6265 §4.1.1). `isHostOnly` gives it the prefix
+ * `__Host-`, so that browsers accept it only from this very host.
+ */
+export function openDeviceCookies(hash: (subject: Subject) => SubjectHash, isHostOnly: boolean): DeviceCookies {
+  const name = isHostOnly ? `__Host-${NAME}` : NAME;
   const signed = (device: Subject) => `${device.id}.${hash(device).signature}`;
   const read = (request: FastifyRequest): Found => {
-    const cookie = request.headers.cookie && parseCookie(request.headers.cookie)[NAME];
-    if (!cookie) return undefined;
-    const device = { kind: 'device', id: cookie.slice(0, Math.max(0, cookie.lastIndexOf('.'))) } as const;
-    const [given, ours] = [Buffer.from(cookie), Buffer.from(signed(device))];
-    return given.length === ours.length && timingSafeEqual(given, ours) ? { device, signed: cookie } : undefined;
+    const { cookie } = request.headers;
+    if (cookie === undefined) return undefined;
+    // A sibling host can set a cookie of the same name: only a signed one counts, wherever it is among them.
+    const values = cookie.split(';').flatMap((one) => parseCookie(one)[name] ?? []);
+    for (const value of values.slice(0, MOST_COOKIES)) {
+      const device = { kind: 'device', id: value.slice(0, Math.max(0, value.lastIndexOf('.'))) } as const;
+      const [given, ours] = [Buffer.from(value), Buffer.from(signed(device))];
+      if (given.length === ours.length && timingSafeEqual(given, ours)) return { device, signed: value };
+    }
+    return undefined;
   };
   // The cookie is read once per request, although both the rate limits and the route need the device.
   const known = new WeakMap<FastifyRequest, { readonly found: Found }>();
@@ -49,7 +60,7 @@ export function openDeviceCookies(hash: (subject: Subject) => SubjectHash): Devi
     remember(request, reply) {
       const found = find(request);
       const device = found?.device ?? { kind: 'device', id: randomBytes(16).toString('base64url') };
-      reply.header('set-cookie', `${NAME}=${found?.signed ?? signed(device)}; ${ATTRIBUTES}`);
+      reply.header('set-cookie', `${name}=${found?.signed ?? signed(device)}; ${ATTRIBUTES}`);
       return { device, isNew: found === undefined };
     },
   };

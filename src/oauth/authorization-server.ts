@@ -6,14 +6,13 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
+import { type Family, newFamily, nextInFamily } from './refresh-family.ts';
 import { type OAuthErrorCode, OAuthRefusal } from './refusal.ts';
 import type { Grant, Seals } from './sealed.ts';
 import type { UsedOnce } from './used-once.ts';
 
 /** The lifetime of an access token. It is short, because an access token cannot be revoked. */
 const ACCESS_SECONDS = 3600;
-/** The lifetime of a refresh token, equal to that of the device cookie. */
-const REFRESH_SECONDS = 400 * 24 * 60 * 60;
 /** The time that a person has to sign in on the login page. */
 const LOGIN_SECONDS = 600;
 const CODE_SECONDS = 60;
@@ -68,24 +67,37 @@ export type TokenAnswer = {
 /** The settings of the server. */
 export type AuthorizationServerOptions = {
   readonly seals: Seals;
+  /** Remembers codes. */
   readonly usedOnce: UsedOnce;
+  /** Remembers refresh tokens. */
+  readonly refreshedOnce: UsedOnce;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
   /** The website's page where people sign in; undefined if there is none. */
   readonly loginUrl: string | undefined;
 };
+
+type Granted = Grant & { readonly family?: Family };
 
 /** webdist's own authorization server. */
 export type AuthorizationServer = ReturnType<typeof openAuthorizationServer>;
 
 /** The methods throw `OAuthRefusal` or `unauthorized`. */
-export function openAuthorizationServer({ seals, usedOnce, loginUrl }: AuthorizationServerOptions) {
-  const answer = async ({ subject, install }: Grant): Promise<TokenAnswer> => ({
-    access_token: await seals.seal('access', { subject, install }, ACCESS_SECONDS),
-    issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-    token_type: 'bearer',
-    expires_in: ACCESS_SECONDS,
-    refresh_token: await seals.seal('refresh', { subject }, REFRESH_SECONDS),
-  });
-  const grants: Readonly<Record<string, (parameters: unknown) => Promise<Grant>>> = {
+export function openAuthorizationServer(options: AuthorizationServerOptions) {
+  const { seals, usedOnce, refreshedOnce, loginUrl } = options;
+  const nowSeconds = () => Math.floor(options.now() / 1000);
+  const answer = async ({ subject, install, ...granted }: Granted): Promise<TokenAnswer> => {
+    const { family, turn, untilSeconds } = granted.family ?? newFamily(nowSeconds());
+    const refreshSeconds = untilSeconds - nowSeconds();
+    return {
+      access_token: await seals.seal('access', { subject, install }, ACCESS_SECONDS),
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      token_type: 'bearer',
+      expires_in: ACCESS_SECONDS,
+      refresh_token: await seals.seal('refresh', { subject, family, turn, untilSeconds }, refreshSeconds),
+    };
+  };
+  const grants: Readonly<Record<string, (parameters: unknown) => Promise<Granted>>> = {
     async 'token-exchange'(parameters) {
       const { subject_token, audience, resource } = read(exchange, parameters);
       if (audience !== undefined || resource !== undefined)
@@ -97,9 +109,16 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
     },
     async refresh_token(parameters) {
       const { refresh_token } = read(refresh, parameters);
-      return seals
+      const refreshed = await seals
         .open('refresh', refresh_token)
         .catch(refused('invalid_grant', 'refresh_token: is invalid or expired.'));
+      const family = await nextInFamily(refreshed, nowSeconds(), refreshedOnce);
+      if (!family)
+        throw new OAuthRefusal(
+          'invalid_grant',
+          'refresh_token: was used before, so it is no longer valid (RFC 9700 §4.14.2).',
+        );
+      return { subject: refreshed.subject, family };
     },
     async authorization_code(parameters) {
       const given = read(codeExchange, parameters);
@@ -112,7 +131,7 @@ export function openAuthorizationServer({ seals, usedOnce, loginUrl }: Authoriza
         throw new OAuthRefusal('invalid_grant', 'code_verifier: does not match the code challenge.');
       if (!(await usedOnce(code.id, CODE_SECONDS)))
         throw new OAuthRefusal('invalid_grant', 'code: was used before (RFC 6749 §4.1.2).');
-      return code;
+      return { subject: code.subject, install: code.install };
     },
   };
   return {

@@ -25,6 +25,9 @@ export async function openAuthorization(
   return openAuthorizationServer({
     seals: openSeals(key, now),
     usedOnce: openUsedOnce(redis, now),
+    // Of its own: these live so much longer that they would crowd out the codes.
+    refreshedOnce: openUsedOnce(redis, now),
+    now,
     loginUrl: settings.loginUrl,
   });
 }

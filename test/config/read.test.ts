@@ -17,6 +17,7 @@ const samples: Readonly<Record<SettingName, string>> = {
   WEBDIST_OPERATOR_PORT: '8082',
   WEBDIST_OPERATOR_HOST: '127.0.0.2',
   WEBDIST_DOCS: 'off',
+  WEBDIST_COOKIE_PREFIX: 'host',
   LOG_LEVEL: 'warn',
   WEBDIST_DRAIN_SECONDS: '5',
   WEBDIST_MODE: 'sandbox',

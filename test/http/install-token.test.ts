@@ -299,6 +299,32 @@ t.test('behind a trusted proxy, visitors are distinguished and have a country', 
   t.equal((await ask('2001:db8:1:2:abcd::3', 'IE')).status, 429, 'an IPv6 visitor is its /64');
 });
 
+t.test('the valid device cookie is found among several', async (t) => {
+  for (const [name, settings] of [
+    ['webdist_device', generous],
+    ['__Host-webdist_device', { ...generous, WEBDIST_COOKIE_PREFIX: 'host' }],
+  ] as const) {
+    const { url } = await startReady(t, await startSandbox(t), settings);
+    const set = (response: Response) => (response.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
+    const cookie = set(await askToken(url));
+    t.equal(cookie.split('=')[0], name);
+    for (const header of [
+      cookie,
+      `${name}=planted.signature; ${cookie}`,
+      `${cookie}; ${name}=planted.signature`,
+      `other=1;${name}=;${name}="x";${cookie};${name}=%E0%A4%A`,
+    ])
+      t.equal(set(await askToken(url, {}, { cookie: header })), cookie, header);
+    for (const header of [
+      `x${cookie}`,
+      `${cookie}x`,
+      cookie.replace(/^[^=]+/, 'webdist_other'),
+      `${name}=a.b;`.repeat(200),
+    ])
+      t.not(set(await askToken(url, {}, { cookie: header })), cookie, header.slice(0, 60));
+  }
+});
+
 t.test('the device cookie', async (t) => {
   let clock = Date.now();
   const { url } = await startReady(t, await startSandbox(t), generous, { now: () => clock });

@@ -86,8 +86,10 @@ t.test('exchange and refresh', async (t) => {
   t.equal(await outcome(url, { ...exchange, grant_type: 'token-exchange' }), 'ok', 'without any prefix');
   const bare = { ...exchange, subject_token_type: 'ietf:params:oauth:token-type:access_token' };
   t.equal(await outcome(url, bare), 'ok', 'as Apple’s table has it (docs/apple-facts.md §11 row 17)');
-  const refresh = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token };
-  t.equal(await outcome(url, refresh), 'ok');
+  const refreshed = (await (
+    await form(url, { grant_type: 'refresh_token', refresh_token: tokens.refresh_token })
+  ).json()) as Tokens;
+  const refresh = { grant_type: 'refresh_token', refresh_token: refreshed.refresh_token };
 
   // Every kind of token is valid only for its own purpose.
   t.equal(await outcome(url, { ...exchange, subject_token: tokens.access_token }), '400 invalid_request');
@@ -203,4 +205,40 @@ t.test('without a login page the device gets access_denied', async (t) => {
   });
   const answer = await fetch(`${url}/oauth/authorize?${query}`, { redirect: 'manual' });
   t.match(answer.headers.get('location'), /^app-distribution-oauth:\?error=access_denied/);
+});
+
+t.test('refresh tokens rotate: a replay ends the family, and the family ends when it was begun to', async (t) => {
+  let now = Date.now();
+  const { url } = await start(t, { WEBDIST_RATE_LIMIT_ADDRESS: '100000' }, () => now);
+  const begin = async () => {
+    const subject_token = await linkTokenOf(url);
+    return (await (await form(url, { grant_type: 'token-exchange', subject_token })).json()) as Tokens;
+  };
+  const refresh = async ({ refresh_token }: Tokens) =>
+    (await (await form(url, { grant_type: 'refresh_token', refresh_token })).json()) as Tokens;
+
+  const [first, other] = [await begin(), await begin()];
+  const second = await refresh(first);
+  const third = await refresh(second);
+  t.ok(third.access_token);
+  for (const [name, replayed] of Object.entries({ first, second, third: (await refresh(third)) && third }))
+    t.equal((await refresh(replayed)).error, 'invalid_grant', `a replay of the ${name}`);
+
+  for (const used of [1, 2, 5]) {
+    const tokens = [await begin()];
+    for (let n = 0; n < used; n++) tokens.push(await refresh(tokens.at(-1) as Tokens));
+    t.equal((await refresh(tokens[0] as Tokens)).error, 'invalid_grant', 'a replay of the oldest');
+    t.equal((await refresh(tokens.at(-1) as Tokens)).error, 'invalid_grant', `ends the newest of ${used + 1}`);
+  }
+  t.ok((await refresh(other)).access_token, 'another family goes on');
+
+  const DAY_MS = 24 * 60 * 60 * 1000;
+  let latest = await begin();
+  for (let day = 0; day < 390; day += 30) {
+    now += 30 * DAY_MS;
+    latest = await refresh(latest);
+    t.ok(latest.access_token, `after ${day + 30} days`);
+  }
+  now += 11 * DAY_MS;
+  t.equal((await refresh(latest)).error, 'invalid_grant', 'after 401 days, although it was refreshed 11 days ago');
 });

@@ -28,7 +28,7 @@ export const pageScope =
   async (scope) => {
     const { config, limits, now, signIn, authorizationServer } = deps;
     const { callers, countryHeader, trustProxy } = config;
-    const devices = openDeviceCookies(deps.hashSubject);
+    const devices = openDeviceCookies(deps.hashSubject, config.hostCookie);
     const appNamed = appsByName(config.apps);
     deps.refuseOverload(scope);
     addCors(scope, callers);
