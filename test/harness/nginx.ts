@@ -64,16 +64,14 @@ const names = ['example.com:443', 'www.example.com:443', 'install.example.com:44
 async function openProxy(t: Test, port: number): Promise<number> {
   const proxy = createServer((_request, response) => response.writeHead(403).end());
   proxy.on('connect', ({ url = '' }, socket) => {
+    socket.on('error', () => socket.destroy());
     if (!names.includes(url)) return socket.end('HTTP/1.1 403 Forbidden\r\n\r\n');
     const tunnel = connect(port, '127.0.0.1', () => {
       socket.write('HTTP/1.1 200 OK\r\n\r\n');
       tunnel.pipe(socket).pipe(tunnel);
     });
-    for (const [one, other] of [
-      [tunnel, socket],
-      [socket, tunnel],
-    ] as const)
-      one.on('error', () => other.destroy()).on('close', () => other.destroy());
+    tunnel.on('error', () => socket.destroy()).on('close', () => socket.destroy());
+    socket.on('close', () => tunnel.destroy());
   });
   t.teardown(() => {
     proxy.closeAllConnections();
