@@ -170,5 +170,8 @@ t.test('a file that cannot be written is refused at start-up, in one line', asyn
     WEBDIST_AUDIT: join(file, 'audit.jsonl'),
   });
   t.equal(await exited, 1);
-  t.match(output(), /^webdist: \S+audit\.jsonl cannot be written\. Check WEBDIST_AUDIT\.$/m);
+  t.match(
+    output(),
+    /^webdist: \S+audit\.jsonl cannot be used: a part of the path is not a folder \(WEBDIST_AUDIT, uid \d+, \w+\)\. Check WEBDIST_AUDIT\.$/m,
+  );
 });
