@@ -42,7 +42,7 @@ export interface LedgerReader {
 
 /** The record of which subject already had which app. Every method throws `ledger_unavailable` when it cannot answer. */
 export interface Ledger extends LedgerReader {
-  /** Adds installs, durably, all or none. The first evidence wins: an install that already exists keeps its time. */
+  /** Adds installs, durably, all or none. An install that already exists gets the older of the two times. */
   addInstalls(installs: readonly InstallRecord[]): Promise<void>;
   /** Returns the installs of one subject, oldest first. */
   export(subject: number): Promise<readonly SubjectInstall[]>;

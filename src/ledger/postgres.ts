@@ -24,7 +24,8 @@ const ADD_INSTALLS = `
   SELECT subject, apple_item_id, min(installed_at)
     FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS install (subject, apple_item_id, installed_at)
     GROUP BY subject, apple_item_id ORDER BY subject, apple_item_id
-  ON CONFLICT DO NOTHING`;
+  ON CONFLICT (subject, apple_item_id) DO UPDATE SET installed_at = excluded.installed_at
+    WHERE excluded.installed_at < webdist_install.installed_at`;
 
 /** Skips locked rows, so that replicas that prune at the same time delete different rows. */
 const PRUNE = `

@@ -39,6 +39,15 @@ export const isInTime = (issuedAtSeconds: number, nowSeconds: number): boolean =
   nowSeconds < issuedAtSeconds + EVIDENCE_SECONDS + 60;
 
 /**
+ * Returns the date of an install, for evidence at `nowSeconds` from a device that has had the app since
+ * `deviceInstalledAtSeconds` (undefined: not known). The device's older date applies to the subject too: it is the same
+ * device, which has lost its cookie. The reverse does not hold. A subject may be a customer's account, so its date says
+ * nothing about another device of that customer (docs/apple-facts.md §9). Seconds since 1970.
+ */
+export const evidenceDate = (nowSeconds: number, deviceInstalledAtSeconds: number | undefined): number =>
+  Math.min(nowSeconds, deviceInstalledAtSeconds ?? nowSeconds);
+
+/**
  * A restore request of a known subject is evidence of this kind, and its token gets the `dtype` of the ordinary rule.
  * Within one token lifetime of the first evidence, the restore belongs to that first install, so its token agrees with
  * the link's token (docs/apple-facts.md §1.6, §11 row 10). Later it is a device restore, `redownload` (§3.3, §11 row

@@ -72,7 +72,8 @@ function prepare(database: DatabaseSync) {
   return {
     installedAt: statement('SELECT installed_at FROM install WHERE subject = ? AND apple_item_id = ?'),
     addInstall: statement(
-      'INSERT INTO install (subject, apple_item_id, installed_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+      `INSERT INTO install (subject, apple_item_id, installed_at) VALUES (?, ?, ?)
+         ON CONFLICT DO UPDATE SET installed_at = excluded.installed_at WHERE excluded.installed_at < installed_at`,
     ),
     installsOf: statement('SELECT apple_item_id, installed_at FROM install WHERE subject = ? ORDER BY installed_at'),
     forget: statement('DELETE FROM install WHERE subject = ?'),

@@ -72,6 +72,22 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
     test.strictSame(await ledger.stats(), { installs: 1 });
   });
 
+  await withLedger('an older date replaces a newer one, and never the reverse', async (ledger, test) => {
+    const cases: [name: string, dates: number[], expected: number][] = [
+      ['older later', [NOW, NOW - 5], NOW - 5],
+      ['older first', [NOW - 5, NOW], NOW - 5],
+      ['equal', [NOW, NOW], NOW],
+      ['older, then between', [NOW, NOW - 9, NOW - 5], NOW - 9],
+    ];
+    for (const [name, dates] of cases)
+      for (const date of dates) await ledger.addInstalls([installOf(subjectOf(name), date)]);
+    const together = subjectOf('together');
+    await ledger.addInstalls([NOW, NOW - 7, NOW - 3].map((date) => installOf(together, date)));
+    const entries = [...cases.map(([name]) => entryOf(subjectOf(name))), entryOf(together)];
+    test.strictSame(await ledger.installedAt(entries), [...cases.map(([, , expected]) => expected), NOW - 7]);
+    test.strictSame(await ledger.stats(), { installs: 5 }, 'one row for each subject');
+  });
+
   await withLedger('many entries in one read: in order, each with its own answer', async (ledger, test) => {
     const subjects = Array.from({ length: 300 }, (_, index) => subjectOf(`many ${index}`));
     const installed = subjects.filter((_, index) => index % 3 === 0);

@@ -3,6 +3,7 @@ import {
   counts,
   dtypeAt,
   type EvidenceKind,
+  evidenceDate,
   isInTime,
   LEDGER_DOWN_DTYPE,
   RESTORE_EVIDENCE,
@@ -57,6 +58,20 @@ const inTime: [number, number, boolean][] = [
 
 for (const [issuedAt, now, expected] of inTime)
   t.equal(isInTime(issuedAt, now), expected, `issued at ${issuedAt}, evidence at ${now}`);
+
+/** The second of the evidence, since when the device has had the app, the date of the install. */
+const evidenceDates: [number, number | undefined, number][] = [
+  [2000, undefined, 2000],
+  [2000, 1000, 1000],
+  [2000, 1999, 1999],
+  [2000, 2000, 2000],
+  // Recorded by a replica whose clock is ahead.
+  [2000, 2010, 2000],
+  [2000, 0, 0],
+];
+
+for (const [now, device, expected] of evidenceDates)
+  t.equal(evidenceDate(now, device), expected, `evidence at ${now}, on a device that has had the app since ${device}`);
 
 t.strictSame(
   { LEDGER_DOWN_DTYPE, RESTORE_EVIDENCE, UNKNOWN_RESTORE_DTYPE, UNKNOWN_SUBJECT_DTYPE, UPDATE_DTYPE },
