@@ -44,8 +44,14 @@ export type Problem = {
   readonly requestId: string;
 };
 
-/** Evidence that a token was used: its nonce, or with an API key also the app and the subject. */
-export type InstallEvidence = { readonly nonce: string } | { readonly app?: string; readonly subject: string };
+/**
+ * Evidence that a token was used: its nonce, or with an API key also the app with the subject or the device. `device` is
+ * a stable id of the device, such as Apple's `requestDeviceID`, and needs an API key.
+ */
+export type InstallEvidence =
+  | { readonly nonce: string; readonly device?: string }
+  | { readonly app?: string; readonly subject: string; readonly device?: string }
+  | { readonly app?: string; readonly device: string };
 
 /** The service refused, or it could not be reached; in the second case, `status` is 0 and `code` is `unreachable`. */
 export class InstallTokenError extends Error {

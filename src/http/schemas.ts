@@ -88,13 +88,22 @@ const nonce = z
   .transform((text) => text.toUpperCase());
 
 /**
- * The body of `POST /installs`. It names the token by its nonce, or (authenticated callers only) by app and subject.
+ * The body of `POST /installs`. It names the token by its nonce, or (authenticated callers only) by app and subject,
+ * by app and device, or by all three.
  */
 export const evidenceBody = z
-  .strictObject({ nonce: nonce.optional(), app: name.optional(), subject: printable(256).optional() })
+  .strictObject({
+    nonce: nonce.optional(),
+    app: name.optional(),
+    subject: printable(256).optional(),
+    device: printable(256)
+      .describe("A stable id of the device, such as Apple's `requestDeviceID`; authenticated callers only")
+      .optional(),
+  })
   .refine(
-    (body) => (body.nonce === undefined) === (body.subject !== undefined),
-    'give either the nonce, or app and subject',
+    ({ nonce, subject, device }) =>
+      nonce === undefined ? subject !== undefined || device !== undefined : subject === undefined,
+    'give either the nonce, or app and subject (or device)',
   );
 
 /** The body of `POST /button-errors`. It is limited in size, and has only fixed words besides the app's name. */

@@ -16,6 +16,7 @@ import {
   counts,
   dtypeAt,
   type EvidenceKind,
+  evidenceDate,
   isInTime,
   LEDGER_DOWN_DTYPE,
   UNKNOWN_SUBJECT_DTYPE,
@@ -30,11 +31,19 @@ import type { Subject, SubjectHash } from './subject.ts';
 
 /**
  * Evidence that a token was used. It names the token by its nonce (and by the subject it must belong to, if a page
- * reports it), or by app and subject.
+ * reports it), or by app and subject. A server may also name the device, in addition to the subject or instead of it.
  */
-export type Evidence =
-  | { readonly nonce: string; readonly subject?: Subject | undefined }
-  | { readonly appleItemId: string; readonly subject: Subject };
+export type Evidence = { readonly subject?: Subject | undefined; readonly device?: Subject | undefined } & (
+  | { readonly nonce: string }
+  | { readonly appleItemId: string }
+);
+
+/** What evidence shows: an app, and the tags of the subject and of the device that have it. */
+type Shown = {
+  readonly appleItemId: string;
+  readonly subject: number | undefined;
+  readonly device: number | undefined;
+};
 
 export interface Records {
   /**
@@ -129,13 +138,23 @@ export async function openRecords(
     }
   };
   /** Returns undefined if it is not evidence of an install. */
-  const installShownBy = (evidence: Evidence, nowSeconds: number): LedgerEntry | undefined => {
+  const installShownBy = (evidence: Evidence, nowSeconds: number): Shown | undefined => {
     const subject = evidence.subject && hash(evidence.subject).tag;
-    if ('appleItemId' in evidence) return { appleItemId: evidence.appleItemId, subject: subject as number };
+    const device = evidence.device && hash(evidence.device).tag;
+    if ('appleItemId' in evidence) return { appleItemId: evidence.appleItemId, subject, device };
     const record = nonces.open(evidence.nonce, nowSeconds);
-    if (record?.subject === undefined || !isInTime(record.issuedAtSeconds, nowSeconds)) return undefined;
+    if (!record || !isInTime(record.issuedAtSeconds, nowSeconds)) return undefined;
     if (subject !== undefined && subject !== record.subject) return undefined;
-    return { appleItemId: record.appleItemId, subject: record.subject };
+    return { appleItemId: record.appleItemId, subject: record.subject, device };
+  };
+  /** Adds the install of the subject and that of the device, together. Reads the ledger only if a device is named. */
+  const addShown = async ({ appleItemId, subject, device }: Shown, nowSeconds: number) => {
+    // Not from the read replica, which may not have the device's install yet.
+    const [deviceSince] =
+      device === undefined ? [] : await storing.ask(() => ledger.installedAt([{ subject: device, appleItemId }]));
+    const installedAtSeconds = evidenceDate(nowSeconds, deviceSince);
+    const tags = [subject, device].filter((tag) => tag !== undefined);
+    await Promise.all(tags.map((tag) => add({ subject: tag, appleItemId, installedAtSeconds })));
   };
   return {
     decide(entry) {
@@ -159,11 +178,11 @@ export async function openRecords(
       }
     },
     async confirm(kind, evidence, nowSeconds) {
-      const install = counts(kind, setting) ? installShownBy(evidence, nowSeconds) : undefined;
-      if (!install) return;
-      const app = settings.apps.find(({ appleItemId }) => appleItemId === install.appleItemId);
+      const shown = counts(kind, setting) ? installShownBy(evidence, nowSeconds) : undefined;
+      if (!shown || (shown.subject === undefined && shown.device === undefined)) return;
+      const app = settings.apps.find(({ appleItemId }) => appleItemId === shown.appleItemId);
       try {
-        await add({ ...install, installedAtSeconds: nowSeconds });
+        await addShown(shown, nowSeconds);
         if (app) metrics.installEvidence.inc({ app: app.bundleId, evidence: kind });
       } catch (error) {
         metrics.ledgerFailures.inc();

@@ -6,7 +6,10 @@
 import { hash } from 'node:crypto';
 import { SUBJECT_BITS } from '../install-token/nonce.ts';
 
-/** The subject of an install, not hashed: the id of a device cookie, or an id that an authenticated caller sent. */
+/**
+ * The subject of an install, not hashed. A `device` is the id of a device cookie, or Apple's `requestDeviceID`
+ * (docs/apple-facts.md §3.4). A `caller` is any other id that an authenticated caller sent.
+ */
 export type Subject = { readonly kind: 'device' | 'caller'; readonly id: string };
 
 /** Two separate parts of one keyed hash, which share no bits. */

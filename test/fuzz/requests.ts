@@ -128,7 +128,9 @@ const forms = (known: Known): Readonly<Record<string, Form>> => ({
   '/install-tokens': json(
     fc.record({ requests: member(fc.array(member(install), { maxLength: 5 })) }, { requiredKeys: [] }),
   ),
-  '/installs': json(fc.record({ nonce: member(nearly(known.nonce)), app: name, subject: word }, { requiredKeys: [] })),
+  '/installs': json(
+    fc.record({ nonce: member(nearly(known.nonce)), app: name, subject: word, device: word }, { requiredKeys: [] }),
+  ),
   '/marketplace-kit/restore': json(device),
   '/marketplace-kit/updates': json(device),
   '/oauth/token': {

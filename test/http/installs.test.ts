@@ -113,6 +113,63 @@ t.test('a server confirms: by nonce, and by app and subject', async (test) => {
   test.equal((await ask({}, AS_SERVER)).body['dtype'], 'download', 'without a subject nothing is known');
 });
 
+t.test('a device that lost its cookie is recognised by its device id from the next token on', async (test) => {
+  const { visitor, used, pass } = await openWith(test);
+  const confirm = async (body: object) => test.equal((await used(body, AS_SERVER)).status, 204);
+  const first = await visitor();
+  await confirm({ nonce: first.nonce, device: 'phone A' });
+  pass(LIFETIME_MS);
+  test.equal(await first.dtype(), 'redownload');
+  const withoutCookie = { same: await visitor(), other: await visitor(), unnamed: await visitor() };
+  await confirm({ nonce: withoutCookie.same.nonce, device: 'phone A' });
+  await confirm({ nonce: withoutCookie.other.nonce, device: 'phone B' });
+  await confirm({ nonce: withoutCookie.unnamed.nonce });
+  test.equal(await withoutCookie.same.dtype(), 'redownload', 'the device had the app before');
+  test.equal(await withoutCookie.other.dtype(), 'download', 'another device');
+  test.equal(await withoutCookie.unnamed.dtype(), 'download', 'no device named');
+});
+
+t.test('devices with app, with and without a subject; an account is never a device', async (test) => {
+  const { ask, visitor, used, pass } = await openWith(test);
+  const app = 'com.example.trailmap';
+  const confirm = async (body: object) => test.equal((await used(body, AS_SERVER)).status, 204, JSON.stringify(body));
+  const of = async (subject: string) => (await ask({ subject }, AS_SERVER)).body['dtype'];
+  await confirm({ app, device: 'alone' });
+  await confirm({ app, subject: 'customer', device: 'phone 1' });
+  const { body } = await ask({}, AS_SERVER);
+  await confirm({ nonce: body['nonce'], device: 'of a token without a subject' });
+  pass(LIFETIME_MS);
+  test.equal(await of('alone'), 'download', 'a device is not a subject of the same name');
+  test.equal(await of('customer'), 'redownload');
+  await confirm({ app, subject: 'customer', device: 'phone 2' });
+  for (const [device, expected] of [
+    ['alone', 'redownload'],
+    ['of a token without a subject', 'redownload'],
+    ['phone 1', 'redownload'],
+    ['phone 2', 'download'],
+    ['customer', 'download'],
+    ['never seen', 'download'],
+  ] as const) {
+    const returning = await visitor();
+    await confirm({ nonce: returning.nonce, device });
+    test.equal(await returning.dtype(), expected, device);
+  }
+});
+
+t.test('a page cannot name a device, and a device must be a valid id', async (test) => {
+  const { visitor, used } = await openWith(test);
+  const { nonce, cookie } = await visitor();
+  const bodies = [{ nonce }, {}, { app: 'com.example.trailmap' }, { subject: 'x' }];
+  for (const body of bodies.map((body) => ({ ...body, device: 'phone' }))) {
+    const refused = await used(body, { cookie });
+    test.strictSame([refused.status, refused.body['code']], [403, 'forbidden'], JSON.stringify(body));
+    test.match(refused.body['detail'], /^device: /);
+  }
+  for (const device of ['', 'x'.repeat(257), 'é', 7, null])
+    test.equal((await used({ nonce, device }, AS_SERVER)).body['code'], 'invalid_request', JSON.stringify(device));
+  test.equal((await used({ nonce, subject: 's', device: 'd' }, AS_SERVER)).body['code'], 'invalid_request');
+});
+
 for (const [setting, expected] of [
   ['confirm', ['download', 'download', 'redownload']],
   ['tap', ['download', 'redownload', 'redownload']],

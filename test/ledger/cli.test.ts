@@ -3,6 +3,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import t from 'tap';
 import { post } from '../harness/http.ts';
@@ -11,7 +12,9 @@ import { settingsIn, startService } from '../harness/service.ts';
 t.test('export, forget and stats', async (test) => {
   const folder = test.testdir();
   const env = settingsIn(folder);
-  const service = await startService(test, undefined, env);
+  const key = 'key-of-the-licence-server';
+  const apiKeys = `licence:${createHash('sha256').update(key).digest('hex')}`;
+  const service = await startService(test, undefined, { ...env, WEBDIST_API_KEYS: apiKeys });
   const webdist = (...args: string[]) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, ['--', resolve('src/main.ts'), 'ledger', ...args], {
       env: { PATH: process.env['PATH'], WEBDIST_DATA_DIR: join(folder, 'data') },
@@ -40,6 +43,12 @@ t.test('export, forget and stats', async (test) => {
   test.strictSame(webdist('export', device, '--json').json().installs, [], "a caller's id is not a device's");
   test.strictSame(webdist('forget', device, '--device', '--json').json(), { forgottenInstalls: 1 });
   test.strictSame(webdist('stats', '--json').json(), { installs: 0 });
+  await post(`${service.url}/installs`, { device: 'an.id.with.dots' }, { authorization: `Bearer ${key}` });
+  test.strictSame(
+    webdist('forget', 'an.id.with.dots', '--device', '--json').json(),
+    { forgottenInstalls: 1 },
+    'the id that a server sent as device',
+  );
   test.equal(webdist('export').status, 2, 'no subject is wrong usage');
   const elsewhere = spawnSync(process.execPath, ['--', resolve('src/main.ts'), 'ledger', 'forget', 'x'], {
     env: { PATH: process.env['PATH'], WEBDIST_DATA_DIR: join(folder, 'elsewhere') },

@@ -8,8 +8,11 @@ export function ledgerCommand(): Command {
   const subjectCommand = (name: string, description: string) =>
     new Command(name)
       .description(description)
-      .argument('<subject>', 'the id that your server sent as subject, or with --device the value of the device cookie')
-      .option('--device', 'SUBJECT is the value of the cookie webdist_device')
+      .argument('<subject>', 'the id that your server sent as subject, or with --device the id of the device')
+      .option(
+        '--device',
+        'SUBJECT is the value of the cookie webdist_device, or the id that your server sent as device',
+      )
       .option('--json', 'print JSON');
   return new Command('ledger')
     .description('show, export and delete the installs in the ledger')

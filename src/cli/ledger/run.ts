@@ -44,7 +44,7 @@ export async function showStats({ json }: JsonOption): Promise<void> {
 
 /** Accepts the whole value of the cookie, whose signature follows the dot. */
 const subjectOf = (id: string, device = false): Subject =>
-  device ? { kind: 'device', id: id.split('.', 1)[0] ?? '' } : { kind: 'caller', id };
+  device ? { kind: 'device', id: id.replace(/\.[\w-]{43}$/, '') } : { kind: 'caller', id };
 
 async function withLedger<T>(work: (ledger: Ledger, tagOf: (subject: Subject) => number) => Promise<T>): Promise<T> {
   const { dataDir, ledger: settings } = ledgerSettings(processSettings());

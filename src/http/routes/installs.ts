@@ -22,7 +22,7 @@ type Deps = {
 };
 
 /**
- * Answers 403 if a page names a subject. Answers 503 `ledger_unavailable` if the evidence cannot be stored, so that the
+ * Answers 403 if a page names a subject or a device. Answers 503 `ledger_unavailable` if the evidence cannot be stored, so that the
  * caller sends it again.
  */
 export const installsRoute =
@@ -34,16 +34,20 @@ export const installsRoute =
       response: { 204: z.undefined(), default: problemSchema },
     };
     app.post('/installs', { schema }, async (request, reply) => {
-      const { nonce, app: name, subject } = request.body;
+      const { nonce, app: name, subject, device: deviceId } = request.body;
       if (callerOf(request).kind === 'server') {
-        if (nonce !== undefined) await service.confirm('confirm', { nonce });
-        else if (subject !== undefined)
+        const device = deviceId === undefined ? undefined : ({ kind: 'device', id: deviceId } as const);
+        if (nonce !== undefined) await service.confirm('confirm', { nonce, device });
+        else
           await service.confirm('confirm', {
             appleItemId: appNamed(name).appleItemId,
-            subject: { kind: 'caller', id: subject },
+            subject: subject === undefined ? undefined : { kind: 'caller', id: subject },
+            device,
           });
         return reply.code(204).send();
       }
+      if (deviceId !== undefined)
+        throw new WebdistError('forbidden', 'device: only an authenticated server may set this.');
       if (nonce === undefined)
         throw new WebdistError('forbidden', 'subject: only an authenticated server may set this; send the nonce.');
       const device = devices.deviceIn(request);
