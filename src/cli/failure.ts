@@ -6,6 +6,7 @@
 
 import { CommanderError } from 'commander';
 import { WebdistError } from '../errors.ts';
+import { visibleLines } from './visible.ts';
 
 export type Failure = {
   /** Undefined if commander has already printed it. */
@@ -30,7 +31,7 @@ const SYSTEM_CALL = /^[a-z]{2,20}$/;
 export function failureOf(thrown: unknown): Failure {
   if (isA(CommanderError, thrown)) return { line: undefined, exitCode: thrown.exitCode === 0 ? 0 : 2, frames: [] };
   if (isA(WebdistError, thrown))
-    return { line: thrown.message, exitCode: thrown.code === 'usage_invalid' ? 2 : 1, frames: [] };
+    return { line: visibleLines(thrown.message), exitCode: thrown.code === 'usage_invalid' ? 2 : 1, frames: [] };
   return { line: `internal error: ${chainOf(thrown).join(', caused by ')}`, exitCode: 1, frames: framesOf(thrown) };
 }
 

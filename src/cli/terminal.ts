@@ -3,18 +3,31 @@
 import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
 import { WebdistError } from '../errors.ts';
+import { visible } from './visible.ts';
 
 /** The options of a command that prints data. */
 export type JsonOption = { readonly json?: boolean };
 
-/** Writes data to stdout: with `--json` as one line of JSON, otherwise the lines for people. */
-export function print(data: unknown, json: boolean | undefined, lines: readonly string[]): void {
-  process.stdout.write(json ? `${JSON.stringify(data)}\n` : lines.map((line) => `${line}\n`).join(''));
+/** A line of output. Only the start of a line can have a style, so that text from outside never has one. */
+export type Line = string | { readonly start: string; readonly style: Style; readonly rest: string };
+type Style = 'bold' | (typeof colours)[keyof typeof colours];
+
+/**
+ * Writes data to stdout: with `--json` as one line of JSON, otherwise the lines for people. Control characters are
+ * escaped in both; in JSON, the escaped text is equal to the original.
+ */
+export function print(data: unknown, json: boolean | undefined, lines: readonly Line[]): void {
+  const texts = json ? [visible(JSON.stringify(data))] : lines.map(styled);
+  process.stdout.write(texts.map((text) => `${text}\n`).join(''));
 }
 
-/** Rows under a head, columns two spaces apart. Control characters are replaced, so that data cannot move the cursor. */
-export function table(head: readonly string[], rows: readonly (readonly (string | undefined)[])[]): string[] {
-  const plain = [head, ...rows.map((row) => row.map((cell) => oneLine(cell ?? '')))];
+/** Colours appear only on a terminal and without NO_COLOR; `styleText` checks both. */
+const styled = (line: Line): string =>
+  typeof line === 'string' ? visible(line) : styleText(line.style, visible(line.start)) + visible(line.rest);
+
+/** Rows under a head, columns two spaces apart. */
+export function table(head: readonly string[], rows: readonly (readonly (string | undefined)[])[]): Line[] {
+  const plain = [head, ...rows.map((row) => row.map((cell) => visible(cell ?? '')))];
   const widths = head.map((_, column) => Math.max(...plain.map((row) => row[column]?.length ?? 0)));
   const lines = plain.map((row) =>
     row
@@ -25,20 +38,22 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
   return [bold(lines[0] ?? ''), ...lines.slice(1)];
 }
 
-const oneLine = (text: string) => text.replace(/\p{Cc}+/gu, ' ');
-
-/** Colours appear only on a terminal and without NO_COLOR; `styleText` checks both. */
-export const bold = (text: string): string => styleText('bold', text);
+export const bold = (text: string): Line => ({ start: text, style: 'bold', rest: '' });
 
 const colours = { ok: 'green', warn: 'yellow', fail: 'red', info: 'blue' } as const;
 
-/** One of the four results, padded to the width of the longest. */
-export const resultWord = (result: keyof typeof colours): string => styleText(colours[result], result.padEnd(4));
+/** A line that starts with one of the four results, padded to the width of the longest. */
+export const resultLine = (result: keyof typeof colours, text: string, indent = ''): Line => ({
+  start: indent + result.padEnd(4),
+  style: colours[result],
+  rest: `  ${text}`,
+});
 
 const CLEAR_LINE = '\r\u001b[2K';
 
 /** Writes a line to stderr. On a terminal, the line replaces the progress line. */
-export const say = (line: string) => void process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ''}${line}\n`);
+export const say = (line: string) =>
+  void process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ''}${visible(line)}\n`);
 
 /** Replaces the text of the progress line. */
 export type ShowProgress = (text: string) => void;
@@ -53,7 +68,7 @@ export async function withProgress<T>(what: string, work: (show: ShowProgress) =
   let isShown = false;
   const show: ShowProgress = (text) => {
     isShown = true;
-    process.stderr.write(CLEAR_LINE + text);
+    process.stderr.write(CLEAR_LINE + visible(text));
   };
   let own = false;
   const timer = setInterval(() => {
@@ -86,7 +101,7 @@ export async function confirm(question: string, yes: boolean | undefined): Promi
   prompt.once('SIGINT', () => stopped.abort());
   prompt.once('close', () => stopped.abort());
   try {
-    const answer = await prompt.question(`${question} [y/N] `, { signal: stopped.signal });
+    const answer = await prompt.question(`${visible(question)} [y/N] `, { signal: stopped.signal });
     if (/^y(es)?$/i.test(answer.trim())) return;
   } catch (error) {
     if (!stopped.signal.aborted) throw error;

@@ -33,7 +33,7 @@ export async function findToken(nonce: string, given: string | undefined): Promi
   // Reads to the end even after a match, because the answer is worthless if the file was tampered with.
   for await (const line of readChain(path, () => undefined)) if (line.nonce === wanted) found = line.text;
   if (found === undefined) throw new WebdistError('not_found', `${path} has no token with this nonce.`);
-  process.stdout.write(`${found}\n`);
+  print(undefined, false, [found]);
 }
 
 function pathOf(given: string | undefined): string {

@@ -2,7 +2,7 @@
 
 import { processEnvironment } from '../../config/config.ts';
 import { type Diagnosis, runDoctor } from '../../doctor/doctor.ts';
-import { bold, type JsonOption, print, resultWord, withProgress } from '../terminal.ts';
+import { bold, type JsonOption, type Line, print, resultLine, withProgress } from '../terminal.ts';
 
 type Options = JsonOption & { readonly public?: URL; readonly service?: URL; readonly connect?: string };
 
@@ -19,7 +19,7 @@ export async function doctor({ public: publicUrl, service: serviceUrl, connect, 
   if (!isOk) process.exitCode = 1;
 }
 
-function linesOf(title: string, report: readonly Diagnosis[], section: Diagnosis['section']): string[] {
+function linesOf(title: string, report: readonly Diagnosis[], section: Diagnosis['section']): Line[] {
   const checks = report.filter((one) => one.section === section);
   if (checks.length === 0) return [];
   const width = Math.max(...checks.map(({ id }) => id.length));
@@ -27,7 +27,7 @@ function linesOf(title: string, report: readonly Diagnosis[], section: Diagnosis
   return [
     bold(title),
     ...checks.flatMap(({ id, result, found, why, hint }) => [
-      `${resultWord(result)}  ${id.padEnd(width)}  ${found}`,
+      resultLine(result, `${id.padEnd(width)}  ${found}`),
       ...(result === 'warn' || result === 'fail' ? [`${indent}why: ${why}`] : []),
       ...(hint ? [`${indent}fix: ${hint}`] : []),
     ]),

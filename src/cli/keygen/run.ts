@@ -9,7 +9,7 @@ import { processEnvironment } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { fingerprint, publicKeyPem, spki } from '../../jws.ts';
 import { createKey } from '../../locators.ts';
-import { type JsonOption, print, withProgress } from '../terminal.ts';
+import { type JsonOption, print, say, withProgress } from '../terminal.ts';
 
 const DEFAULT_FILE = 'distribution-key.pem';
 
@@ -20,10 +20,9 @@ export async function keygen({ out, in: locator, json }: Options): Promise<void>
     throw new WebdistError('usage_invalid', 'Use --out or --in, not both.');
   const made = locator === undefined ? await makeHere(out ?? DEFAULT_FILE) : await makeThere(locator);
   const data = { fingerprint: fingerprint(spki(made.publicKey)), publicKey: publicKeyPem(made.publicKey) };
-  print({ ...data, ...made.place }, json, [data.publicKey.trimEnd()]);
-  process.stderr.write(
-    `${made.words} Its public half is printed above.\nWrite down its fingerprint: ${data.fingerprint}\n`,
-  );
+  print({ ...data, ...made.place }, json, data.publicKey.trimEnd().split('\n'));
+  say(`${made.words} Its public half is printed above.`);
+  say(`Write down its fingerprint: ${data.fingerprint}`);
 }
 
 type Made = { readonly publicKey: KeyObject; readonly place: object; readonly words: string };

@@ -57,7 +57,7 @@ export async function showKey(id: string, { json }: JsonOption): Promise<void> {
     `id           ${found.key.id}`,
     `for          ${ownerOf(found)}`,
     `fingerprint  ${fingerprintOf(found.key)}`,
-    publicKey ? publicKeyPem(publicKey).trimEnd() : 'The public half cannot be read.',
+    ...(publicKey ? publicKeyPem(publicKey).trimEnd().split('\n') : ['The public half cannot be read.']),
   ]);
 }
 

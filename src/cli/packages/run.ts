@@ -13,7 +13,7 @@ import { pullPackage } from '../../packages/pull.ts';
 import { verifyPackage } from '../../packages/verify.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';
 import { changeOrders, readOrders } from '../orders.ts';
-import { type JsonOption, print, resultWord, say, table } from '../terminal.ts';
+import { type JsonOption, print, resultLine, say, table } from '../terminal.ts';
 import { packageSource, storeVersions } from './source.ts';
 
 function appsOf(name: string | undefined): readonly AppConfig[] {
@@ -148,7 +148,7 @@ export async function verifyPackages(folder: string | undefined, { json }: JsonO
     data,
     json,
     data.flatMap(({ folder: path, files, bytes, problems }) => [
-      `${resultWord(problems.length === 0 ? 'ok' : 'fail')}  ${path}  ${files} files, ${bytes} bytes`,
+      resultLine(problems.length === 0 ? 'ok' : 'fail', `${path}  ${files} files, ${bytes} bytes`),
       ...problems.map((problem) => `      ${problem.kind.padEnd(7)}  ${problem.path}: ${problem.detail}`),
     ]),
   );
@@ -175,7 +175,7 @@ export async function servePackages({ host, port }: { readonly host: string; rea
   const address = await server.listen({ host, port }).catch((cause) => {
     throw new WebdistError('config_invalid', `Cannot listen on ${host} port ${port} (${cause.code}).`, { cause });
   });
-  process.stderr.write(`Serving the packages in ${dir} on ${address}. Put your https proxy in front of it.\n`);
+  say(`Serving the packages in ${dir} on ${address}. Put your https proxy in front of it.`);
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => void server.close().then(() => process.exit(0)));
 }

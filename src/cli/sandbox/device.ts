@@ -11,7 +11,7 @@ import { openDevice } from '../../sandbox/device/device.ts';
 import type { Journey } from '../../sandbox/device/journey.ts';
 import type { DeviceProfile } from '../../sandbox/device/profile.ts';
 import { sandboxPath } from '../../sandbox/website/website.ts';
-import { type JsonOption, print, resultWord, say } from '../terminal.ts';
+import { type JsonOption, print, resultLine, say } from '../terminal.ts';
 
 type Options = JsonOption & {
   readonly sandbox?: string;
@@ -71,7 +71,7 @@ export async function install(address: string, options: Options): Promise<void> 
   const show = async (name: string, journey: Promise<Journey>): Promise<boolean> => {
     const { steps, accepted } = await journey;
     journeys[name] = await journey;
-    const lines = steps.map((step) => `  ${resultWord(step.ok ? 'ok' : 'fail')}  ${step.name}: ${step.detail}`);
+    const lines = steps.map((step) => resultLine(step.ok ? 'ok' : 'fail', `${step.name}: ${step.detail}`, '  '));
     if (!json) print(undefined, false, [name, ...lines]);
     return accepted;
   };

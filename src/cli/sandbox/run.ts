@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { dataDirOf, only, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { openLog } from '../../log.ts';
-import { type JsonOption, print } from '../terminal.ts';
+import { type JsonOption, print, say } from '../terminal.ts';
 
 type Options = JsonOption & { readonly port: number; readonly envFile?: string; readonly url?: string };
 
@@ -22,8 +22,8 @@ export async function runSandbox({ port, envFile, url, json }: Options): Promise
   if (envFile) await writeEnvFile(envFile, settingsText(sandbox.settings));
   else if (json) print(sandbox.settings, json, []);
   else process.stdout.write(settingsText(sandbox.settings));
-  process.stderr.write(
-    `The simulated App Store Connect listens on ${sandbox.baseUrl}. Real devices refuse tokens that are made with it.\n`,
+  say(
+    `The simulated App Store Connect listens on ${sandbox.baseUrl}. Real devices refuse tokens that are made with it.`,
   );
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => void sandbox.close().then(() => process.exit(0)));

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Orders } from '../../orders/orders.ts';
 import type { OrderStore, Replica } from '../../orders/store-contract.ts';
 import { SILENT_SECONDS, withOrders } from '../orders.ts';
-import { type JsonOption, print, table } from '../terminal.ts';
+import { type JsonOption, type Line, print, table } from '../terminal.ts';
 
 const WATCH_MS = 1000;
 const CLEAR = '\u001b[H\u001b[2J';
@@ -33,7 +33,7 @@ function stateOf({ silentSeconds, isReady, revision }: Replica, orders: Orders):
   return revision === orders.revision ? readiness : `${readiness}, follows order ${revision} of ${orders.revision}`;
 }
 
-function linesOf({ orders, replicas }: Status): string[] {
+function linesOf({ orders, replicas }: Status): Line[] {
   const names = new Map(replicas.flatMap(({ apps }) => apps.map((app) => [app.appleItemId, app.bundleId] as const)));
   const rows = replicas.flatMap(({ id, version, state, startedAt, apps }) =>
     apps.map((app, index) => [

@@ -9,7 +9,7 @@ import { openLog } from '../../log.ts';
 import { appsByName } from '../../service/app-named.ts';
 import { openService } from '../../service/service.ts';
 import { argumentOrStdin } from '../input.ts';
-import { type JsonOption, print, resultWord, withProgress } from '../terminal.ts';
+import { type JsonOption, print, resultLine, say, withProgress } from '../terminal.ts';
 import { knownForToken } from './known-keys.ts';
 import { type Origin, originOf } from './origin.ts';
 
@@ -52,8 +52,7 @@ export async function mintToken({ app: name, subject, dtype, json }: MintOptions
       ...(link && { installUrl: link }),
     };
     print(data, json, [issued.installToken, ...(link ? [link] : [])]);
-    if (!json)
-      process.stderr.write(`${issued.dtype} of ${app.bundleId}, key ${issued.keyId}, valid until ${expiresAt}\n`);
+    if (!json) say(`${issued.dtype} of ${app.bundleId}, key ${issued.keyId}, valid until ${expiresAt}`);
   } finally {
     await service.close();
   }
@@ -76,11 +75,11 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 function printOrigin(origin: Origin, json: boolean | undefined): void {
   if (origin.isOurs === undefined)
     throw new WebdistError('usage_invalid', `The origin of the nonce is ${origin.detail}.`);
-  print({ origin }, json, [`${originWord(origin)}  ${origin.detail}`]);
+  print({ origin }, json, [resultLine(originWord(origin), origin.detail)]);
   if (!origin.isOurs) process.exitCode = 1;
 }
 
-const originWord = ({ isOurs }: Origin) => resultWord(isOurs === undefined ? 'info' : isOurs ? 'ok' : 'warn');
+const originWord = ({ isOurs }: Origin) => (isOurs === undefined ? 'info' : isOurs ? 'ok' : 'warn');
 
 type VerifyOptions = JsonOption & { readonly key?: string; readonly jwks?: string };
 
@@ -100,12 +99,12 @@ export async function verifyToken(argument: string, { key, jwks, json }: VerifyO
   const width = Math.max(...checks.map(({ name }) => name.length));
   print({ ...verdict, checks, origin, notes }, json, [
     ...checks.flatMap(({ name, result, detail, cause }) => [
-      `${resultWord(result)}  ${name.padEnd(width)}  ${detail}`,
+      resultLine(result, `${name.padEnd(width)}  ${detail}`),
       ...(cause ? [`${' '.repeat(width + 8)}likely cause: ${cause}`] : []),
     ]),
-    ...(origin ? [`${originWord(origin)}  ${'origin'.padEnd(width)}  ${origin.detail}`] : []),
+    ...(origin ? [resultLine(originWord(origin), `${'origin'.padEnd(width)}  ${origin.detail}`)] : []),
     verdict.accepted ? 'A device would accept it.' : 'A device would refuse it.',
   ]);
-  if (!json) for (const note of notes) process.stderr.write(`${note}\n`);
+  if (!json) for (const note of notes) say(note);
   if (!verdict.accepted) process.exitCode = 1;
 }
