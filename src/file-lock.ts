@@ -3,6 +3,7 @@
  * releases it when its holder dies.
  */
 
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 
 /** An opened lock. Opening does not take the lock. */
@@ -16,8 +17,17 @@ export type FileLock = {
 
 const SQLITE_BUSY = 5;
 
-/** Creates the file if there is none. Throws SQLite's error if that is not possible. */
+/**
+ * Creates a file that only this user can read, where SQLite would let everyone read it. SQLite gives its journals the
+ * same mode. An existing file is not opened: closing it would release this process's locks on it.
+ */
+export function createPrivateFile(path: string): void {
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
+}
+
+/** Creates the file if there is none. Throws a system error or SQLite's error if that is not possible. */
 export function openFileLock(path: string): FileLock {
+  createPrivateFile(path);
   const database = new DatabaseSync(path, { timeout: 0 });
   return {
     tryLock() {

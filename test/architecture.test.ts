@@ -41,7 +41,7 @@ const rooms: Record<string, readonly string[]> = {
   locators: ['type jws', 'secrets', 'signer', 'cloud'],
   // Which ledgers there are and what each can do; the bounds of a token's lifetime.
   config: ['locators', 'ledger', 'install-token'],
-  ledger: [],
+  ledger: ['file-lock'],
   redis: [],
   packages: ['file-lock'],
   oauth: [],

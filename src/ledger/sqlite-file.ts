@@ -3,11 +3,12 @@
  * the disk before it is acknowledged (WAL, synchronous=FULL).
  */
 
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
+import { createPrivateFile } from '../file-lock.ts';
 import { fileProblem } from '../file-problem.ts';
 import { migrationsAfter } from './migrations.ts';
 
@@ -70,7 +71,10 @@ export async function openSqliteFile(url: string): Promise<DatabaseSync> {
 }
 
 function openOnce(path: string): DatabaseSync {
-  if (path !== MEMORY) makePrivate(path);
+  if (path !== MEMORY) {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    createPrivateFile(path);
+  }
   const database = new DatabaseSync(path, { timeout: STARTING_MS });
   try {
     migrate(database, path);
@@ -80,13 +84,6 @@ function openOnce(path: string): DatabaseSync {
     database.close();
     throw error;
   }
-}
-
-/** Creates the file; SQLite gives its log the same mode. An existing file is not opened: closing it would release this process's locks on it. */
-function makePrivate(path: string): void {
-  if (existsSync(path)) return;
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  closeSync(openSync(path, 'a', 0o600));
 }
 
 function migrate(database: DatabaseSync, path: string): void {
