@@ -1,7 +1,8 @@
-#!/usr/bin/env -S node --
+#!/usr/bin/env -S node --disable-sigusr1 --
 /**
  * Maps the command line to one command. Any error ends the process with one line on stderr and an exit code: 1 failed,
  * 2 wrong usage. The "--" above prevents Node.js from reading webdist's options, such as --env-file, as its own.
+ * "--disable-sigusr1" prevents a SIGUSR1 from opening Node's inspector, which runs any code.
  */
 
 import { failureOf } from './cli/failure.ts';
