@@ -22,6 +22,7 @@ import { type OverloadLimits, openOverload } from './limits/overload.ts';
 import { openRateLimits } from './limits/rate-limit.ts';
 import { answerFrameworkError, answerProblems } from './problems.ts';
 import { answerParserErrors } from './raw-problem.ts';
+import { logRefusedCredentials, openRefusals } from './refused-credentials.ts';
 import { installButtonRoute } from './routes/install-button.ts';
 import { jwksRoute } from './routes/jwks.ts';
 import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
@@ -95,6 +96,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   });
   const addressOf = addressesBehind(config.trustProxy);
   const connections = openConnections({ metrics, addressOf, isProxy: proxiesIn(config.trustProxy), headersFor });
+  const countRefusal = openRefusals();
   const overload = openOverload({ metrics, log, headersFor }, overloadLimits);
   const prepare = (instance: FastifyInstance): FastifyInstance => {
     instance.setValidatorCompiler(validatorCompiler);
@@ -127,6 +129,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     });
     if (tracing) traceRequests(instance, tracing);
     prepare(instance);
+    logRefusedCredentials(instance, addressOf, countRefusal);
     instance.addHook('onResponse', (request, reply, done) => {
       const labels = { route: request.routeOptions.url ?? 'none', status: reply.statusCode };
       metrics.httpSeconds.observe(labels, reply.elapsedTime / 1000);

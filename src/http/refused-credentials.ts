@@ -1,0 +1,32 @@
+/** Logs refused API keys, sign-ins and access tokens with the caller's address, so that guessing is noticed. */
+
+import type { FastifyInstance } from 'fastify';
+import { hasCode } from '../errors.ts';
+import type { AddressOf } from './address.ts';
+import { openMemoryCounter } from './limits/counters.ts';
+
+const WINDOW_MS = 60_000;
+const MAX_ADDRESSES = 10_000;
+
+/** Counts the refusals of an address in a minute. Only the first is logged. */
+export const openRefusals = (nowMs?: () => number) =>
+  openMemoryCounter({ windowMs: WINDOW_MS, maxKeys: MAX_ADDRESSES, ...(nowMs && { nowMs }) });
+
+/** Logs at most one line per address a minute, because a line per guess would add load. Credentials are never logged. */
+export function logRefusedCredentials(
+  instance: FastifyInstance,
+  addressOf: AddressOf,
+  countRefusal: ReturnType<typeof openRefusals>,
+): void {
+  instance.addHook('onError', async (request, _reply, error) => {
+    if (request.headers.authorization === undefined) return;
+    // A device gets `forbidden` for an access token that is not valid (authorize-device.ts).
+    if (!hasCode(error, 'unauthorized') && !hasCode(error.cause, 'unauthorized')) return;
+    const address = addressOf(request.raw);
+    if (countRefusal(address, 1).count > 1) return;
+    request.log.warn(
+      { event: 'credential_refused', address, route: request.routeOptions.url },
+      'a credential was refused; other refusals of this address are not logged for a minute',
+    );
+  });
+}
