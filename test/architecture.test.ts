@@ -104,6 +104,7 @@ const rooms: Record<string, readonly string[]> = {
     'install-token',
     'registration',
     'redis',
+    'service',
   ],
   cli: [
     'config',

@@ -6,8 +6,10 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isWebdistError } from '../errors.ts';
 import { ledgerBackend, openLedger } from '../ledger/ledger.ts';
+import { checkSecret } from '../ledger/secret-check.ts';
 import { openRedisConnection } from '../redis/connection.ts';
 import { openFileRegistrationStore } from '../registration/store-file.ts';
+import { existingLedgerSecret, secretFingerprint } from '../service/secret.ts';
 import { asProblem } from './apple-account.ts';
 import { type Check, fail, info, ok, privateCheck, warn, worstOf } from './check.ts';
 
@@ -89,6 +91,8 @@ export const stateChecks: readonly Check[] = [
         try {
           await within(ledger.ping());
           await within(ledger.beat());
+          const secret = config.ledger.secret ?? (await existingLedgerSecret(config.dataDir));
+          if (secret !== undefined) await within(checkSecret(ledger, secretFingerprint(secret)));
           return ok('it answers and can store');
         } finally {
           await ledger.close();

@@ -44,6 +44,10 @@ export interface LedgerReader {
 export interface Ledger extends LedgerReader {
   /** Adds installs, durably, all or none. An install that already exists gets the older of the two times. */
   addInstalls(installs: readonly InstallRecord[]): Promise<void>;
+  /** Returns the fingerprint of the secret that the installs are hashed with; undefined before the first one is stored. */
+  secretFingerprint(): Promise<string | undefined>;
+  /** Stores the fingerprint, durably, unless the ledger has one already. */
+  keepSecretFingerprint(fingerprint: string): Promise<void>;
   /** Returns the installs of one subject, oldest first. */
   export(subject: number): Promise<readonly SubjectInstall[]>;
   /** Deletes the installs of one subject, and returns their number. */

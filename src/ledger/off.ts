@@ -14,6 +14,8 @@ export function openOff(): Ledger {
   return {
     installedAt: async (entries) => entries.map(() => undefined),
     addInstalls: nothing,
+    secretFingerprint: async () => undefined,
+    keepSecretFingerprint: nothing,
     export: async () => [],
     forget: async () => 0,
     stats: async () => ({ installs: 0 }),

@@ -34,6 +34,8 @@ const migrations = [
   `CREATE TABLE webdist_check (
      configuration text PRIMARY KEY, replica text NOT NULL, held_until timestamptz NOT NULL, began_at timestamptz NOT NULL,
      checked_at timestamptz, next_at timestamptz, failures integer NOT NULL DEFAULT 0, findings_id text, findings text);`,
+  `CREATE TABLE webdist_secret (
+     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), fingerprint text NOT NULL);`,
 ];
 
 /** The advisory lock under which one replica migrates. The number is arbitrary, but the same in every replica. */

@@ -51,6 +51,13 @@ export async function openPostgres(address: LedgerAddress): Promise<Ledger> {
         installs.map(({ installedAtSeconds }) => installedAtSeconds),
       ]);
     },
+    async secretFingerprint() {
+      const [row] = await query('SELECT fingerprint FROM webdist_secret');
+      return row && String(row['fingerprint']);
+    },
+    async keepSecretFingerprint(fingerprint) {
+      await query('INSERT INTO webdist_secret (fingerprint) VALUES ($1) ON CONFLICT DO NOTHING', [fingerprint]);
+    },
     async export(subject) {
       const statement =
         'SELECT apple_item_id, installed_at FROM webdist_install WHERE subject = $1 ORDER BY installed_at';

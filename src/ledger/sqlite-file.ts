@@ -18,6 +18,7 @@ const migrations = [
      subject INTEGER NOT NULL, apple_item_id TEXT NOT NULL, installed_at INTEGER NOT NULL,
      PRIMARY KEY (subject, apple_item_id)) STRICT, WITHOUT ROWID;
    CREATE INDEX install_by_age ON install (installed_at);`,
+  `CREATE TABLE secret (only_one INTEGER PRIMARY KEY DEFAULT 1 CHECK (only_one = 1), fingerprint TEXT NOT NULL) STRICT, WITHOUT ROWID;`,
 ];
 
 /** "wdis": marks the file as a webdist ledger, so that no other program's database is taken for one. */

@@ -39,6 +39,12 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
             sql.addInstall.run(subject, appleItemId, installedAtSeconds);
         }),
       ),
+    secretFingerprint: () =>
+      answer(() => {
+        const row = sql.fingerprint.get();
+        return row && String(row['fingerprint']);
+      }),
+    keepSecretFingerprint: (fingerprint) => answer(() => void sql.addFingerprint.run(fingerprint)),
     export: (subject) =>
       answer(() =>
         sql.installsOf.all(subject).map((row) => ({
@@ -75,6 +81,8 @@ function prepare(database: DatabaseSync) {
       `INSERT INTO install (subject, apple_item_id, installed_at) VALUES (?, ?, ?)
          ON CONFLICT DO UPDATE SET installed_at = excluded.installed_at WHERE excluded.installed_at < installed_at`,
     ),
+    fingerprint: statement('SELECT fingerprint FROM secret'),
+    addFingerprint: statement('INSERT INTO secret (fingerprint) VALUES (?) ON CONFLICT DO NOTHING'),
     installsOf: statement('SELECT apple_item_id, installed_at FROM install WHERE subject = ? ORDER BY installed_at'),
     forget: statement('DELETE FROM install WHERE subject = ?'),
     count: statement('SELECT count(*) AS n FROM install'),

@@ -62,7 +62,10 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
       return result;
     } catch (err) {
       const found = problemOf(err) ?? problem ?? 'It does not answer in time.';
-      if (problem === undefined) log.error({ event: `${name}_down`, err }, `${name}: ${found} Meanwhile, ${meanwhile}`);
+      // The reason of an outage may change to one that only a person can fix.
+      const isNews =
+        problem === undefined || (isWebdistError(err) && err.code === 'state_invalid' && found !== problem);
+      if (isNews) log.error({ event: `${name}_down`, err }, `${name}: ${found} Meanwhile, ${meanwhile}`);
       note(found);
       throw err;
     } finally {

@@ -11,7 +11,7 @@ import type { Decision, Entry } from '../install-token/issue.ts';
 import type { Nonces } from '../install-token/nonce.ts';
 import type { InstallRecord, LedgerEntry } from '../ledger/contract.ts';
 import { trackLag } from '../ledger/lag.ts';
-import { ledgerBackend, openLedger } from '../ledger/ledger.ts';
+import { ledgerBackend } from '../ledger/ledger.ts';
 import {
   counts,
   dtypeAt,
@@ -21,6 +21,7 @@ import {
   LEDGER_DOWN_DTYPE,
   UNKNOWN_SUBJECT_DTYPE,
 } from '../ledger/rule.ts';
+import { openLedgerOfSecret } from '../ledger/secret-check.ts';
 import { steadySeconds } from '../ledger/steady-seconds.ts';
 import type { Metrics } from '../metrics.ts';
 import { sharedSpan, span } from '../tracing/tracing.ts';
@@ -73,6 +74,8 @@ const ANSWER_MS = 200;
 
 type Settings = Pick<Config, 'apps' | 'ledger' | 'tokenLifetimeSeconds'>;
 type Deps = {
+  /** Identifies the secret of `nonces` and `hash` in the ledger. */
+  readonly secretFingerprint: string;
   readonly nonces: Pick<Nonces, 'open'>;
   readonly hash: (subject: Subject) => SubjectHash;
   readonly metrics: Metrics;
@@ -86,11 +89,11 @@ type Deps = {
 /** Opens the ledger of the settings. Throws `config_invalid` or `state_invalid`. */
 export async function openRecords(
   settings: Settings,
-  { nonces, hash, metrics, log, now, clockOffsetSeconds }: Deps,
+  { secretFingerprint, nonces, hash, metrics, log, now, clockOffsetSeconds }: Deps,
 ): Promise<Records> {
   const { evidence: setting, whenDown, retentionDays } = settings.ledger;
   const lifetimeSeconds = settings.tokenLifetimeSeconds;
-  const ledger = await openLedger(settings.ledger);
+  const ledger = await openLedgerOfSecret(settings.ledger, secretFingerprint);
   const watched = { answerMs: ANSWER_MS, metrics, log };
   const lag = trackLag();
   const lookups = await openLookups(

@@ -53,12 +53,17 @@ export async function existingLedgerSecret(dataDir: string): Promise<string | un
   }
 }
 
+type Purpose = 'subject' | 'nonce' | 'rate limit' | 'device oauth' | 'fingerprint';
+
 /** Derives from the secret a key of 32 bytes for one purpose (HMAC-SHA256), so that no two purposes share a key. */
-export const derivedKey = (secret: string, purpose: 'subject' | 'nonce' | 'rate limit' | 'device oauth'): Buffer =>
+export const derivedKey = (secret: string, purpose: Purpose): Buffer =>
   createHmac('sha256', secret).update(`webdist ${purpose}`).digest();
+
+/** Identifies the secret in its ledger, in hex. It reveals nothing about the secret or its other keys. */
+export const secretFingerprint = (secret: string): string => derivedKey(secret, 'fingerprint').toString('hex');
 
 function unusable(path: string): never {
   throw new WebdistError('state_invalid', `${path} does not hold a secret of at least 32 characters.`, {
-    hint: 'Restore it from a backup. If there is none, delete it; every device then counts as new.',
+    hint: 'Restore it from a backup. If there is none, delete it and name an empty ledger in WEBDIST_LEDGER; every device then counts as new.',
   });
 }

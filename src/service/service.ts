@@ -24,7 +24,7 @@ import { type Evidence, openRecords } from './records.ts';
 import { openRedis, type SharedRedis } from './redis.ts';
 import { observeRegistration } from './registration-observer.ts';
 import { offersBy, replicaReport } from './replica.ts';
-import { derivedKey, ledgerSecret } from './secret.ts';
+import { derivedKey, ledgerSecret, secretFingerprint } from './secret.ts';
 import { type Subject, type SubjectHash, subjectHashes } from './subject.ts';
 import { openTokenClock } from './token-clock.ts';
 
@@ -92,6 +92,7 @@ export async function openService(
   const appleItemIds = config.apps.map(({ appleItemId }) => appleItemId);
   const nonces = openNonces(derivedKey(secret, 'nonce'), appleItemIds);
   const records = await openRecords(config, {
+    secretFingerprint: secretFingerprint(secret),
     nonces,
     hash: hashSubject,
     metrics,

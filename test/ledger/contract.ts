@@ -163,6 +163,18 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
     test.strictSame(await ledger.stats(), { installs: 1 });
   });
 
+  await withLedger('the first fingerprint of a secret stays', async (ledger, test, url) => {
+    test.equal(await ledger.secretFingerprint(), undefined);
+    const second = keeps ? await openLedger(url) : ledger;
+    if (second !== ledger) test.teardown(() => second.close());
+    await Promise.all([ledger.keepSecretFingerprint('one'), second.keepSecretFingerprint('two')]);
+    const first = await ledger.secretFingerprint();
+    test.match(first, /^(one|two)$/);
+    test.equal(await second.secretFingerprint(), first);
+    await second.keepSecretFingerprint('three');
+    test.equal(await ledger.secretFingerprint(), first);
+  });
+
   await withLedger('a heartbeat proves that it can store, and its time goes on', async (ledger, test) => {
     const first = await ledger.beat();
     test.ok(Math.abs(first - Date.now() / 1000) < 60, 'seconds since 1970');

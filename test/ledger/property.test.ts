@@ -109,7 +109,15 @@ async function open(url: string, evidence: EvidenceKind) {
       ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,
     },
-    { nonces, hash, metrics, log, now: () => NOW * 1000, clockOffsetSeconds: () => undefined },
+    {
+      secretFingerprint: 'of this test',
+      nonces,
+      hash,
+      metrics,
+      log,
+      now: () => NOW * 1000,
+      clockOffsetSeconds: () => undefined,
+    },
   );
   return { nonces, records, ledger: await openLedger(url) };
 }

@@ -35,6 +35,7 @@ async function openRecordsIn(test: Test, evidence: EvidenceKind = 'tap') {
       tokenLifetimeSeconds: LIFETIME,
     },
     {
+      secretFingerprint: 'of this test',
       nonces,
       hash,
       metrics,
@@ -208,9 +209,13 @@ t.test('what becomes of a nonce that comes back', async (test) => {
 
   to(Date.UTC(2026, 10, 25));
   const mine = await issued();
-  const otherSecret = await start({ WEBDIST_LEDGER_SECRET: 'another secret, that no replica has' });
+  const otherSecret = await start({
+    WEBDIST_LEDGER: 'memory:',
+    WEBDIST_LEDGER_SECRET: 'another secret, that no replica has',
+  });
   const { cookie: theirs = '' } = await post(`${otherSecret.url}/install-token`, {});
   test.equal(await added(otherSecret, mine.nonce, theirs), 0, 'with another secret: does not count');
+  test.match(await (await fetch(`${otherSecret.url}/metrics`)).text(), /^(?!.*webdist_install_evidence_total\{)/s);
 
   const otherApp = await start({ WEBDIST_APPLE_ITEM_ID: '6500000002' });
   test.equal(await added(otherApp, mine.nonce, mine.cookie), 0, 'where the app is not served: does not count');

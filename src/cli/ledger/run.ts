@@ -8,7 +8,8 @@ import { ledgerSettings, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import type { Ledger } from '../../ledger/contract.ts';
 import { ledgerBackend, openLedger } from '../../ledger/ledger.ts';
-import { derivedKey, ledgerSecret } from '../../service/secret.ts';
+import { checkSecret } from '../../ledger/secret-check.ts';
+import { derivedKey, ledgerSecret, secretFingerprint } from '../../service/secret.ts';
 import { type Subject, subjectHashes, tagText } from '../../service/subject.ts';
 import { type JsonOption, print } from '../terminal.ts';
 
@@ -48,15 +49,17 @@ const subjectOf = (id: string, device = false): Subject =>
 
 async function withLedger<T>(work: (ledger: Ledger, tagOf: (subject: Subject) => number) => Promise<T>): Promise<T> {
   const { dataDir, ledger: settings } = ledgerSettings(processSettings());
-  const { url, secret } = settings;
+  const { url } = settings;
   const path = ledgerBackend(url).fileOf?.(url);
   if (path !== undefined && !existsSync(path))
     throw new WebdistError('state_invalid', `There is no ledger at ${path}.`, {
       hint: 'Give this command the same WEBDIST_LEDGER and WEBDIST_DATA_DIR as the service.',
     });
-  const hash = subjectHashes(derivedKey(secret ?? (await ledgerSecret(dataDir)), 'subject'));
+  const secret = settings.secret ?? (await ledgerSecret(dataDir));
+  const hash = subjectHashes(derivedKey(secret, 'subject'));
   const ledger = await openLedger(settings);
   try {
+    await checkSecret(ledger, secretFingerprint(secret));
     return await work(ledger, (subject) => hash(subject).tag);
   } finally {
     await ledger.close();
