@@ -16,6 +16,8 @@ export type AuditEntry = {
   readonly keyId: string;
   readonly app: string;
   readonly dtype: string;
+  /** `cookie`, `caller` or `none`. */
+  readonly dtypeSource?: string | undefined;
   readonly subject?: string | undefined;
   /** `page`, `device`, `command`, or `server:` and the name of its API key. */
   readonly caller: string;

@@ -4,11 +4,13 @@ import type { Logger } from 'pino';
 import { openAudit } from '../audit/audit.ts';
 import type { Issued } from '../install-token/issue.ts';
 import type { Metrics } from '../metrics.ts';
+import type { DtypeSource } from './dtype-source.ts';
 
 /** The record of one token. */
 type AuditRecord = {
   readonly app: { readonly bundleId: string };
   readonly issued: Issued;
+  readonly dtypeSource: DtypeSource;
   readonly subjectTag: string | undefined;
   readonly caller: string;
 };
@@ -46,10 +48,11 @@ export async function openAuditTrail(
     },
   });
   return {
-    record({ app, issued, subjectTag, caller }) {
+    record({ app, issued, dtypeSource, subjectTag, caller }) {
       const { nonce, keyId, dtype } = issued;
       const at = new Date(issued.issuedAtSeconds * 1000).toISOString();
-      if (audit.record({ at, nonce, keyId, app: app.bundleId, dtype, subject: subjectTag, caller })) return;
+      if (audit.record({ at, nonce, keyId, app: app.bundleId, dtype, dtypeSource, subject: subjectTag, caller }))
+        return;
       metrics.auditLost.inc();
       // The log still has its own line for this token.
       log.error({ event: 'audit_lost', nonce }, 'the queue for the audit file is full: this token has no line there');

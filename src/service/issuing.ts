@@ -9,6 +9,7 @@ import type { FollowedOrders } from '../orders/follow.ts';
 import type { Catalogue } from '../packages/catalogue.ts';
 import type { Keys } from '../registration/keys.ts';
 import type { AuditTrail } from './audit-trail.ts';
+import { type DtypeSource, dtypeSourceOf } from './dtype-source.ts';
 import type { Records } from './records.ts';
 import { type Subject, type SubjectHash, tagText } from './subject.ts';
 import { timedSigners } from './timed-signer.ts';
@@ -22,8 +23,8 @@ export type IssueRequest = Omit<Install, 'subject' | 'app'> & {
   readonly caller: string;
 };
 
-/** The issued token, with the tag of the subject for the log. */
-export type IssuedInstall = Issued & { readonly subjectTag: string | undefined };
+/** The issued token, with the tag of the subject and the source of the `dtype` for the log. */
+export type IssuedInstall = Issued & { readonly subjectTag: string | undefined; readonly dtypeSource: DtypeSource };
 
 type Deps = {
   readonly keys: Pick<Keys, 'ensureFresh' | 'keyFor'>;
@@ -73,8 +74,9 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
       // Signing takes its time, and an order is in force from the moment it is known here.
       refuseOrdered(app, appleVersionId);
       metrics.installTokens.inc({ app: app.bundleId, dtype: issued.dtype, result: 'issued' });
-      audit?.record({ app, issued, subjectTag, caller });
-      return { ...issued, subjectTag };
+      const dtypeSource = dtypeSourceOf(subject, caller, request);
+      audit?.record({ app, issued, dtypeSource, subjectTag, caller });
+      return { ...issued, subjectTag, dtypeSource };
     } catch (error) {
       const result = isWebdistError(error) ? error.code : 'internal_error';
       metrics.installTokens.inc({ app: app.bundleId, dtype: 'none', result });

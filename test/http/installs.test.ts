@@ -156,6 +156,19 @@ t.test('devices with app, with and without a subject; an account is never a devi
   }
 });
 
+t.test('the log line of a token has the source of its dtype', async (test) => {
+  const { ask, visitor, log } = await openWith(test);
+  const { dtype } = await visitor();
+  await dtype();
+  await ask({ subject: 'phone' }, AS_SERVER);
+  await ask({ dtype: 'redownload' }, AS_SERVER);
+  await ask({}, AS_SERVER);
+  test.strictSame(
+    log.events('install_token_issued').map((line) => JSON.parse(line).dtypeSource),
+    ['none', 'cookie', 'caller', 'caller', 'none'],
+  );
+});
+
 t.test('a page cannot name a device, and a device must be a valid id', async (test) => {
   const { visitor, used } = await openWith(test);
   const { nonce, cookie } = await visitor();

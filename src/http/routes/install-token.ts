@@ -192,9 +192,17 @@ const rfc3339 = (seconds: number) => new Date(seconds * 1000).toISOString().repl
 export function logIssued(
   request: FastifyRequest,
   app: AppConfig,
-  { dtype, nonce, keyId, subjectTag }: IssuedInstall,
+  { dtype, dtypeSource, nonce, keyId, subjectTag }: IssuedInstall,
 ): void {
-  request.log.info({ event: 'install_token_issued', app: app.bundleId, dtype, nonce, subject: subjectTag, keyId });
+  request.log.info({
+    event: 'install_token_issued',
+    app: app.bundleId,
+    dtype,
+    dtypeSource,
+    nonce,
+    subject: subjectTag,
+    keyId,
+  });
 }
 
 /** Returns the app's name from any of its four fields. Throws `invalid_request` if two of them disagree. */
