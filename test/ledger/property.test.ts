@@ -30,6 +30,10 @@ const RETENTION_DAYS = 30;
 type Step =
   | { readonly kind: 'issue' | 'update' | 'restore' | 'confirm'; readonly device: number; readonly app: number }
   | { readonly kind: 'tap' | 'use'; readonly device: number; readonly token: number }
+  /** The licence server confirms: a token, or an app, on a device that has a stable id. */
+  | { readonly kind: 'licence'; readonly device: number; readonly token: number }
+  | { readonly kind: 'licenceOfApp'; readonly device: number; readonly app: number; readonly hasSubject: boolean }
+  | { readonly kind: 'loseCookie'; readonly device: number }
   | { readonly kind: 'pass'; readonly seconds: number }
   | { readonly kind: 'crash' | 'prune' }
   | { readonly kind: 'forget'; readonly device: number };
@@ -39,6 +43,11 @@ const app = fc.nat({ max: 1 });
 const onApp = fc.record({ kind: fc.constantFrom('issue', 'update', 'restore', 'confirm'), device, app });
 /** Evidence that names a token, possibly another's or one that was never issued. */
 const onToken = fc.record({ kind: fc.constantFrom('tap', 'use'), device, token: fc.nat({ max: 60 }) });
+const onDevice = fc.oneof(
+  fc.record({ kind: fc.constant('licence'), device, token: fc.nat({ max: 60 }) }),
+  fc.record({ kind: fc.constant('licenceOfApp'), device, app, hasSubject: fc.boolean() }),
+  fc.record({ kind: fc.constant('loseCookie'), device }),
+);
 const edges = fc.constantFrom(1, LIFETIME - 1, LIFETIME, DAY, DAY + 59, DAY + 60, RETENTION_DAYS * DAY);
 const pass = fc.record({ kind: fc.constant('pass'), seconds: fc.oneof(edges, fc.nat({ max: 2 * LIFETIME })) });
 const rare = fc.oneof(
@@ -48,37 +57,54 @@ const rare = fc.oneof(
 const step = fc.oneof(
   { weight: 6, arbitrary: onApp },
   { weight: 4, arbitrary: onToken },
+  { weight: 3, arbitrary: onDevice },
   { weight: 4, arbitrary: pass },
   { weight: 1, arbitrary: rare },
 ) as fc.Arbitrary<Step>;
 const history = fc.array(step, { minLength: STEPS_PER_RUN, maxLength: STEPS_PER_RUN, size: 'max' });
 
-/** The rule, written differently from the product: what was installed when, and which tokens were issued when. */
+/**
+ * The rule, written differently from the product: what was installed when, and which tokens were issued when. A subject
+ * is a device's number, with the number of cookies that it lost before. A device with a stable id has its own installs.
+ */
 class Model {
   readonly installs = new Map<string, number>();
-  readonly tokens = new Map<string, { readonly device: number; readonly app: number; readonly at: number }>();
+  readonly tokens = new Map<string, { readonly subject: string; readonly app: number; readonly at: number }>();
   readonly #setting: EvidenceKind;
 
   constructor(setting: EvidenceKind) {
     this.#setting = setting;
   }
 
-  evidence(kind: EvidenceKind, device: number, app: number, at: number) {
-    const key = `${device} ${app}`;
+  evidence(kind: EvidenceKind, subject: string, app: number, at: number) {
+    const key = `${subject} ${app}`;
     if (counts(kind, this.#setting) && !this.installs.has(key)) this.installs.set(key, at);
   }
 
-  use(kind: EvidenceKind, nonce: string, device: number | undefined, at: number) {
-    const token = this.tokens.get(nonce);
-    if (!token || (device !== undefined && token.device !== device)) return;
-    const minutes = Math.floor(at / 60) - Math.floor(token.at / 60);
-    if (minutes <= 24 * 60) this.evidence(kind, token.device, token.app, at);
+  /** Evidence of a licence server: a subject that has the app later than its device, or not at all, follows the device. */
+  licence(device: string, subject: string | undefined, app: number, at: number) {
+    this.evidence('confirm', device, app, at);
+    const since = this.installs.get(`${device} ${app}`);
+    if (subject === undefined || since === undefined) return;
+    const known = this.installs.get(`${subject} ${app}`);
+    if (known === undefined || since < known) this.installs.set(`${subject} ${app}`, since);
   }
 
-  issue(nonce: string, device: number, app: number, at: number): string {
-    const installedAt = this.installs.get(`${device} ${app}`);
-    this.tokens.set(nonce, { device, app, at });
-    this.evidence('issue', device, app, at);
+  inTime(nonce: string, at: number) {
+    const token = this.tokens.get(nonce);
+    return token && Math.floor(at / 60) - Math.floor(token.at / 60) <= 24 * 60 ? token : undefined;
+  }
+
+  use(kind: EvidenceKind, nonce: string, subject: string | undefined, at: number) {
+    const token = this.inTime(nonce, at);
+    if (token && (subject === undefined || token.subject === subject))
+      this.evidence(kind, token.subject, token.app, at);
+  }
+
+  issue(nonce: string, subject: string, app: number, at: number): string {
+    const installedAt = this.installs.get(`${subject} ${app}`);
+    this.tokens.set(nonce, { subject, app, at });
+    this.evidence('issue', subject, app, at);
     return installedAt === undefined || at - installedAt < LIFETIME ? 'download' : 'redownload';
   }
 
@@ -87,8 +113,8 @@ class Model {
       if (at - installedAt > RETENTION_DAYS * DAY) this.installs.delete(key);
   }
 
-  forget(device: number) {
-    for (const key of this.installs.keys()) if (key.startsWith(`${device} `)) this.installs.delete(key);
+  forget(subject: string) {
+    for (const key of this.installs.keys()) if (key.startsWith(`${subject} `)) this.installs.delete(key);
   }
 }
 
@@ -143,7 +169,10 @@ async function play(
   const agree = (what: string, found: unknown, expected: unknown) => {
     if (found !== expected) throw new Error(`${what}: the ledger says ${found}, the model ${expected}`);
   };
-  const subjectNamed = (number: number): Subject => ({ kind: 'device', id: `${number}` });
+  const lostCookies = [0, 0, 0];
+  const cookieOf = (device: number) => `${device}.${lostCookies[device]}`;
+  const idOf = (device: number) => `id of ${device}`;
+  const subjectNamed = (id: string): Subject => ({ kind: 'device', id });
   const confirm = (kind: EvidenceKind, evidence: Evidence) =>
     patiently(() => opened.records.confirm(kind, evidence, now));
   const issueOne = async (device: number, app: number, more: { dtype?: Dtype; evidence?: EvidenceKind } = {}) => {
@@ -156,41 +185,58 @@ async function play(
       lifetimeSeconds: LIFETIME,
     };
     const install = { app: { appleItemId: APPS[app] as string, bundleId: 'com.example' }, ...more };
-    const subject = hash(subjectNamed(device)).tag;
+    const name = cookieOf(device);
+    const subject = hash(subjectNamed(name)).tag;
     const { nonce, dtype } = await patiently(() => issue({ ...install, subject }, deps));
     issued.push(nonce);
-    const expected = model.issue(nonce, device, app, now);
-    if (more.evidence) model.evidence(more.evidence, device, app, now);
+    const expected = model.issue(nonce, name, app, now);
+    if (more.evidence) model.evidence(more.evidence, name, app, now);
     agree('dtype', dtype, more.dtype ?? expected);
   };
-  const useToken = async (kind: EvidenceKind, nonce: string, device?: number) => {
-    model.use(kind, nonce, device, now);
-    await confirm(kind, { nonce, subject: device === undefined ? undefined : subjectNamed(device) });
+  const useToken = async (kind: EvidenceKind, nonce: string, name?: string) => {
+    model.use(kind, nonce, name, now);
+    await confirm(kind, { nonce, subject: name === undefined ? undefined : subjectNamed(name) });
   };
+  const tokenOf = (token: number) => issued[token] ?? randomUUID();
 
   for (const step of steps) {
     if (step.kind === 'issue') await issueOne(step.device, step.app);
     else if (step.kind === 'update') await issueOne(step.device, step.app, { dtype: UPDATE_DTYPE });
     else if (step.kind === 'restore') await issueOne(step.device, step.app, { evidence: RESTORE_EVIDENCE });
     else if (step.kind === 'confirm') {
-      model.evidence('confirm', step.device, step.app, now);
-      await confirm('confirm', { appleItemId: APPS[step.app] as string, subject: subjectNamed(step.device) });
-    } else if (step.kind === 'tap') await useToken('tap', issued[step.token] ?? randomUUID(), step.device);
-    else if (step.kind === 'use') await useToken('confirm', issued[step.token] ?? randomUUID());
+      const name = cookieOf(step.device);
+      model.evidence('confirm', name, step.app, now);
+      await confirm('confirm', { appleItemId: APPS[step.app] as string, subject: subjectNamed(name) });
+    } else if (step.kind === 'tap') await useToken('tap', tokenOf(step.token), cookieOf(step.device));
+    else if (step.kind === 'use') await useToken('confirm', tokenOf(step.token));
+    else if (step.kind === 'licence') {
+      const nonce = tokenOf(step.token);
+      const token = model.inTime(nonce, now);
+      if (token) model.licence(idOf(step.device), token.subject, token.app, now);
+      await confirm('confirm', { nonce, device: subjectNamed(idOf(step.device)) });
+    } else if (step.kind === 'licenceOfApp') {
+      const name = step.hasSubject ? cookieOf(step.device) : undefined;
+      model.licence(idOf(step.device), name, step.app, now);
+      const subject = name === undefined ? undefined : subjectNamed(name);
+      const appleItemId = APPS[step.app] as string;
+      await confirm('confirm', { appleItemId, subject, device: subjectNamed(idOf(step.device)) });
+    } else if (step.kind === 'loseCookie') lostCookies[step.device] = (lostCookies[step.device] ?? 0) + 1;
     else if (step.kind === 'pass') now += step.seconds;
     else if (step.kind === 'crash') opened = await crash(opened);
     else if (step.kind === 'forget') {
-      model.forget(step.device);
-      await patiently(() => opened.ledger.forget(hash(subjectNamed(step.device)).tag));
+      for (const name of [cookieOf(step.device), idOf(step.device)]) {
+        model.forget(name);
+        await patiently(() => opened.ledger.forget(hash(subjectNamed(name)).tag));
+      }
     } else {
       model.prune(now);
       await patiently(() => opened.ledger.prune(now - RETENTION_DAYS * DAY));
     }
   }
   agree('installs', (await patiently(() => opened.ledger.stats())).installs, model.installs.size);
-  for (const device of [0, 1, 2])
-    for (const { appleItemId, installedAtSeconds } of await opened.ledger.export(hash(subjectNamed(device)).tag))
-      agree('second', installedAtSeconds, model.installs.get(`${device} ${APPS.indexOf(appleItemId)}`));
+  for (const name of [0, 1, 2].flatMap((device) => [cookieOf(device), idOf(device)]))
+    for (const { appleItemId, installedAtSeconds } of await opened.ledger.export(hash(subjectNamed(name)).tag))
+      agree('second', installedAtSeconds, model.installs.get(`${name} ${APPS.indexOf(appleItemId)}`));
   await close(opened);
 }
 
