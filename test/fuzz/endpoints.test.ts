@@ -116,7 +116,9 @@ t.test('the service', async (t) => {
     await t.test(name, async (t) => {
       const { inputs, statuses } = await fuzz(t, running.url, requests, secrets);
       t.ok(inputs >= numRuns, `${inputs} requests`);
-      t.ok(name === 'any address' || statuses[200] || statuses[204] || statuses[302], 'some of them good');
+      // Of few random requests, all can be bad.
+      if (name !== 'any address' && numRuns >= 500)
+        t.ok(statuses[200] || statuses[204] || statuses[302], 'some of them good');
       t.equal((await fetch(`${running.url}/health/ready`)).status, 200, 'still ready');
     });
   await t.test('requests that once got a 500', async (t) => {
