@@ -1,6 +1,6 @@
 /** The API keys of servers: from WEBDIST_API_KEYS, or from the file of WEBDIST_CONFIG, which can also list the apps of a key. */
 
-import { unwatchFile, watchFile } from 'node:fs';
+import { watchFile } from 'node:fs';
 import type { Environment } from '../environment.ts';
 import { type ApiKeyEntry, readConfigFile } from './apps-file.ts';
 import { concerns, type Problem } from './problems.ts';
@@ -64,8 +64,8 @@ export type ApiKeyEvents = {
   readonly invalid: (problems: readonly Problem[]) => void;
 };
 
-/** Reads the API keys again when a file that they come from changes. Returns how to stop that. */
-export function watchApiKeys(env: Environment, { changed, invalid }: ApiKeyEvents): () => void {
+/** Reads the API keys again when a file that they come from changes, until the process ends. `current` are those in force. */
+export function watchApiKeys(env: Environment, current: readonly ApiKey[], { changed, invalid }: ApiKeyEvents): void {
   const paths = ['WEBDIST_API_KEYS_FILE', 'WEBDIST_CONFIG'].flatMap((name) => env[name]?.trim() || []);
   const readKeys = () => {
     const read = readSettings(env);
@@ -74,7 +74,7 @@ export function watchApiKeys(env: Environment, { changed, invalid }: ApiKeyEvent
     const inFile = file === undefined ? undefined : readConfigFile(file, problems)?.apiKeys;
     return { keys: apiKeysOf(read, inFile, problems), problems };
   };
-  let known = JSON.stringify(readKeys().keys);
+  let known = JSON.stringify(current);
   const readAgain = () => {
     const { keys, problems } = readKeys();
     if (problems.length > 0) return invalid(problems);
@@ -85,7 +85,4 @@ export function watchApiKeys(env: Environment, { changed, invalid }: ApiKeyEvent
   };
   // `stat` follows symbolic links, so polling also detects what Kubernetes swaps.
   for (const path of paths) watchFile(path, { interval: POLL_MS, persistent: false }, readAgain);
-  return () => {
-    for (const path of paths) unwatchFile(path, readAgain);
-  };
 }

@@ -40,7 +40,7 @@ export async function serve(signals: Signals): Promise<void> {
   const { service, serverDeps } = await openService(config, { env, log, tracing });
   output?.listen(lossListener(serverDeps.metrics, log));
   let { apiKeys } = config.callers;
-  watchApiKeys(sandbox ? { ...env, WEBDIST_CONFIG: undefined } : env, {
+  watchApiKeys(sandbox ? { ...env, WEBDIST_CONFIG: undefined } : env, apiKeys, {
     changed(keys) {
       apiKeys = keys;
       log.info({ event: 'api_keys_changed', names: keys.map(({ name }) => name) }, 'the API keys were read again');
