@@ -19,7 +19,9 @@ export function offersBy(apps: readonly AppConfig[], orders: Pick<FollowedOrders
   );
   return (app) => {
     const { held, used } = orders.of(app);
-    return { held: [...held, ...(configured.get(app.appleItemId) ?? [])], used };
+    const heldAlways = configured.get(app.appleItemId) ?? [];
+    // Called several times for each token, and there is hardly ever an order.
+    return { held: held.length === 0 ? heldAlways : [...heldAlways, ...held], used };
   };
 }
 
