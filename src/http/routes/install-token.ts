@@ -163,10 +163,11 @@ async function answerFor(
       'invalid_request',
       "token: webdist's own OAuth cannot exchange it; leave it out, or set WEBDIST_OAUTH=off.",
     );
-  const issued = await service.issue(install);
-  logIssued(request, install.app, issued);
   const { app } = install;
+  // Read in the same tick as the version that the token names, because an order or a pull can change it while it is signed.
   const packageUrl = catalogue.currentOf(app)?.packageUrl ?? app.packageUrl;
+  const issued = await service.issue(install);
+  logIssued(request, app, issued);
   return {
     token: issued.installToken,
     expiresAt: rfc3339(issued.expiresAtSeconds),
