@@ -6,12 +6,23 @@ import { WebdistError } from '../errors.ts';
 import type { Order, Orders } from '../orders/orders.ts';
 import { openOrderStore } from '../orders/store.ts';
 import type { OrderStore, Replica } from '../orders/store-contract.ts';
-import { type JsonOption, print, say } from './terminal.ts';
+import { type ChangeOptions, confirm, isDryRun, type PlannedChange } from './change.ts';
+import { print, say } from './terminal.ts';
 
 /** An app, by the ids that the orders and people use. */
 export type NamedApp = { readonly appleItemId: string; readonly bundleId: string };
 
-export type OrderOptions = JsonOption & { readonly app?: string; readonly wait?: boolean };
+export type OrderOptions = ChangeOptions & { readonly app?: string; readonly wait?: boolean };
+
+/** An order, and the words for it. */
+export type PlannedOrder = {
+  readonly order: Order;
+  readonly change: PlannedChange;
+  /** Then the command asks for confirmation. */
+  readonly mayHarm: boolean;
+  /** Printed when the order is in force. */
+  readonly done: string;
+};
 
 /** A service that reported nothing for this long has ended or hangs; no command waits for it. */
 export const SILENT_SECONDS = 6;
@@ -38,21 +49,23 @@ export const changeOrders = (order: Order): Promise<void> =>
   withOrders(async (store) => void (await followers(store, await store.change(order))));
 
 /**
- * Sends the order that `orderFor` makes for the named app, and prints the result. Throws `state_invalid` when a running
- * service does not follow it in time.
+ * Gives the order that `plan` makes for the named app, and prints the result. Throws `state_invalid` if a running service
+ * does not follow it in time.
  */
 export async function giveOrder(
-  { app: name, wait, json }: OrderOptions,
-  orderFor: (app: NamedApp) => Order | Promise<Order>,
-  done: (app: NamedApp) => string,
+  options: OrderOptions,
+  plan: (app: NamedApp) => PlannedOrder | Promise<PlannedOrder>,
 ): Promise<void> {
+  const { app: name, wait, json } = options;
   await withOrders(async (store) => {
     const app = appNamed(name, await store.replicas());
-    const orders = await store.change(await orderFor(app));
+    const { order, change, mayHarm, done } = await plan(app);
+    if (mayHarm ? !(await confirm(change, options)) : isDryRun(change, options)) return;
+    const orders = await store.change(order);
     const following = wait ? await followers(store, orders) : [];
     const ids = following.map(({ id }) => id);
     print({ app: app.bundleId, revision: orders.revision, ...(wait && { following: ids }) }, json, [
-      done(app),
+      done,
       wait
         ? `Followed by ${ids.length} running ${ids.length === 1 ? 'service' : 'services'}.`
         : 'Running services follow within a second; see webdist status.',

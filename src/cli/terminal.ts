@@ -1,8 +1,6 @@
-/** Terminal output of the commands: data on stdout as a table or JSON; questions and progress on stderr. */
+/** Terminal output of the commands: data on stdout as a table or JSON; messages and progress on stderr. */
 
-import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
-import { WebdistError } from '../errors.ts';
 import { visible } from './visible.ts';
 
 /** The options of a command that prints data. */
@@ -84,30 +82,4 @@ export async function withProgress<T>(what: string, work: (show: ShowProgress) =
     clearInterval(timer);
     if (isShown) process.stderr.write(CLEAR_LINE);
   }
-}
-
-/**
- * Asks for confirmation before a change that cannot be undone; `--yes` confirms in advance. Throws `usage_invalid` if
- * there is no terminal, and `forbidden` after any answer but yes and after Ctrl-C.
- */
-export async function confirm(question: string, yes: boolean | undefined): Promise<void> {
-  if (yes) return;
-  if (!process.stdin.isTTY || !process.stderr.isTTY)
-    throw new WebdistError('usage_invalid', `This needs confirmation: ${question}`, {
-      hint: 'Use --yes when there is no terminal.',
-    });
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  const stopped = new AbortController();
-  prompt.once('SIGINT', () => stopped.abort());
-  prompt.once('close', () => stopped.abort());
-  try {
-    const answer = await prompt.question(`${visible(question)} [y/N] `, { signal: stopped.signal });
-    if (/^y(es)?$/i.test(answer.trim())) return;
-  } catch (error) {
-    if (!stopped.signal.aborted) throw error;
-    process.stderr.write('\n');
-  } finally {
-    prompt.close();
-  }
-  throw new WebdistError('forbidden', 'Nothing was changed.');
 }

@@ -77,7 +77,13 @@ export async function pullPackage(options: PullOptions): Promise<Pulled> {
   }
 }
 
-async function pull({ dir, app, source, keep, used, stage, onFile, backoffMs }: PullOptions): Promise<Pulled> {
+/** The version that `pullPackage` would fetch, and whether it is missing here. Changes nothing. Throws the same errors. */
+export async function plannedPull(options: PullOptions): Promise<Pick<Pulled, 'appleVersionId' | 'isNew'>> {
+  const { target, isNew } = await findTarget(options);
+  return { appleVersionId: target.appleVersionId, isNew };
+}
+
+async function findTarget({ dir, app, source, backoffMs }: PullOptions) {
   const archive = await fetchArchive(source, backoffMs);
   const { appleItemId, bundleId, appleVersionId } = archive.manifest;
   if (appleItemId !== app.appleItemId || bundleId !== app.bundleId)
@@ -87,7 +93,13 @@ async function pull({ dir, app, source, keep, used, stage, onFile, backoffMs }: 
     );
   const revision = revisionOf(archive.manifestBytes, archive.signature);
   const target: Revision = { appleItemId, appleVersionId, revision };
-  const isNew = (await revisionIn(dir, appleItemId, appleVersionId)) !== revision;
+  return { archive, target, isNew: (await revisionIn(dir, appleItemId, appleVersionId)) !== revision };
+}
+
+async function pull(options: PullOptions): Promise<Pulled> {
+  const { dir, source, keep, used, stage, onFile, backoffMs } = options;
+  const { archive, target, isNew } = await findTarget(options);
+  const { appleItemId, appleVersionId } = target;
   if (isNew) {
     const folder = partialFolder(dir, target);
     await removeLeftovers(dir, appleItemId, folder.slice(versionsFolder(dir, appleItemId).length + 1));

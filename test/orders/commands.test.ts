@@ -41,7 +41,7 @@ async function stopAndResume(t: Test, common: Environment, dataDirOf: (index: nu
   const answers = () => Promise.all(services.map(({ url }) => statusOf(url)));
 
   t.strictSame(await answers(), [200, 200, 200]);
-  t.match(await command('keys', 'stop', '--wait'), {
+  t.match(await command('keys', 'stop', '--yes', '--wait'), {
     code: 0,
     stdout: /is stopped.+\nFollowed by 3 running services\.\n/s,
   });
@@ -55,7 +55,7 @@ async function stopAndResume(t: Test, common: Environment, dataDirOf: (index: nu
     apps: { 'com.example.trailmap': { registration: { detail: /stopped by an operator/ } } },
   });
   t.match(await status(), { orders: { revision: 1 }, replicas: Array(3).fill({ revision: 1, state: 'not ready' }) });
-  t.equal((await command('keys', 'stop')).code, 0, 'a second time');
+  t.equal((await command('keys', 'stop', '--yes')).code, 0, 'a second time');
 
   const [killed] = services;
   await killed?.command.end('SIGKILL');
@@ -73,7 +73,7 @@ async function stopAndResume(t: Test, common: Environment, dataDirOf: (index: nu
     (await status()).replicas.filter(({ state }) => state.startsWith('silent')),
     [{ state: /^silent for \d+ s$/ }],
   );
-  t.equal((await command('keys', 'stop')).code, 0);
+  t.equal((await command('keys', 'stop', '--yes')).code, 0);
   hanging?.kill('SIGCONT');
   t.equal(await statusOf(services[2]?.url ?? ''), 503, 'its first answer obeys what it missed');
   t.equal((await command('keys', 'resume', '--wait')).code, 0);

@@ -159,17 +159,20 @@ t.test('links, restores and updates', async (t) => {
   t.match(await named(), { status: 503, body: { detail: /on hold/ } });
 
   const own = { ...settings, WEBDIST_DATA_DIR: join(folder, 'data') };
-  t.match(await webdist(['packages', 'use', '1.0.0', '--wait'], own), {
+  t.match(await webdist(['packages', 'use', '1.0.0', '--yes', '--wait'], own), {
     code: 0,
     stdout: /version 1\.0\.0/,
     stderr: '',
   });
   t.equal(await versionOfLink(), '100');
-  t.match(await webdist(['packages', 'use', '12345'], own), {
+  t.match(await webdist(['packages', 'use', '12345', '--yes'], own), {
     code: 0,
     stderr: /no version 12345.+continues as before/,
   });
-  t.match(await webdist(['packages', 'use', 'newest', '--wait'], own), { code: 0, stdout: /the newest version/ });
+  t.match(await webdist(['packages', 'use', 'newest', '--yes', '--wait'], own), {
+    code: 0,
+    stdout: /the newest version/,
+  });
   t.match(await webdist(['packages', 'resume', '200', '--wait'], own), { code: 0 });
   t.match((await named()).status, 200);
 });

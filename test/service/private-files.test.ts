@@ -49,7 +49,7 @@ t.test('the data folder of a service that runs, and after a command', async (t) 
   const env = { ...settings, WEBDIST_DATA_DIR: dataDir, WEBDIST_AUDIT: join(dataDir, 'audit.jsonl') };
   const { url } = await startProcess(t, env);
   await isReady(url);
-  await webdist(['keys', 'stop', '--app', String(settings['WEBDIST_BUNDLE_ID'])], env);
+  await webdist(['keys', 'stop', '--yes', '--app', String(settings['WEBDIST_BUNDLE_ID'])], env);
   const modes = modesIn(dataDir);
   for (const name of [
     'checks.lock',

@@ -1,6 +1,7 @@
 /** The command line of `webdist domains`. */
 
 import { Command } from 'commander';
+import { addConfirmation, addDryRun } from '../change.ts';
 
 const work = () => import('./run.ts');
 
@@ -23,7 +24,7 @@ export function domainsCommand(): Command {
         .action(async (id, options) => (await work()).showDomain(id, options)),
     )
     .addCommand(
-      new Command('add')
+      addDryRun(new Command('add'))
         .description('register a domain; this covers its subdomains')
         .argument('<domain>', 'a bare domain, such as example.com')
         .option('--name <text>', 'reference name at App Store Connect (default: "webdist" and the domain)')
@@ -32,10 +33,9 @@ export function domainsCommand(): Command {
         .action(async (name, options) => (await work()).addDomain(name, options)),
     )
     .addCommand(
-      new Command('remove')
+      addConfirmation(new Command('remove'))
         .description('delete a domain at App Store Connect; apps can then no longer be installed from it')
         .argument('<id>', 'id of the domain at App Store Connect')
-        .option('--yes', 'do not ask for confirmation')
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist domains remove 5a1d3f0e-94ab-4a53-8d6e-2f0c9c1e7b44')
         .action(async (id, options) => (await work()).removeDomain(id, options)),

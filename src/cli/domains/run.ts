@@ -4,7 +4,8 @@ import { domainToASCII } from 'node:url';
 import type { RegisteredDomain } from '../../app-store-connect/resources.ts';
 import { WebdistError } from '../../errors.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';
-import { confirm, type JsonOption, print, say, table } from '../terminal.ts';
+import { type ChangeOptions, confirm, isDryRun } from '../change.ts';
+import { type JsonOption, print, say, table } from '../terminal.ts';
 
 export async function listDomains({ json }: JsonOption): Promise<void> {
   const domains = await withAppStoreConnect('Fetching the domains', (asc) => asc.listDomains());
@@ -20,28 +21,30 @@ export async function showDomain(id: string, { json }: JsonOption): Promise<void
   printDomain(await withAppStoreConnect('Fetching the domain', (asc) => asc.readDomain(id)), json);
 }
 
-export async function addDomain(name: string, options: JsonOption & { readonly name?: string }): Promise<void> {
+export async function addDomain(name: string, options: ChangeOptions & { readonly name?: string }): Promise<void> {
   const domain = domainToASCII(name);
   if (!domain.includes('.') || domain.endsWith('.') || /[/:@\s]/.test(name))
     throw new WebdistError('usage_invalid', `"${name}" is not a bare domain.`, {
       hint: 'Give a domain such as example.com, without scheme, port or path.',
     });
   const referenceName = options.name ?? `webdist ${domain}`;
-  const { registered, isNew } = await withAppStoreConnect('Registering the domain', async (asc) => {
+  const found = await withAppStoreConnect('Registering the domain', async (asc) => {
     const existing = (await asc.listDomains()).find((one) => one.domain === domain);
-    return existing
-      ? { registered: existing, isNew: false }
-      : { registered: await asc.addDomain({ domain, referenceName }), isNew: true };
+    if (existing) return { registered: existing, isNew: false };
+    if (isDryRun({ action: `register the domain ${domain}` }, options)) return undefined;
+    return { registered: await asc.addDomain({ domain, referenceName }), isNew: true };
   });
-  if (!isNew) say(`${domain} is already registered; nothing was changed.`);
-  printDomain(registered, options.json);
+  if (!found) return;
+  if (!found.isNew) say(`${domain} is already registered; nothing was changed.`);
+  printDomain(found.registered, options.json);
 }
 
-export async function removeDomain(id: string, { yes, json }: JsonOption & { readonly yes?: boolean }): Promise<void> {
+export async function removeDomain(id: string, options: ChangeOptions): Promise<void> {
   const { domain } = await withAppStoreConnect('Fetching the domain', (asc) => asc.readDomain(id));
-  await confirm(`Remove the domain ${domain} (${id})? Apps can then no longer be installed from it.`, yes);
+  const effect = 'Apps can then no longer be installed from it.';
+  if (!(await confirm({ action: `remove the domain ${domain} (${id})`, effect }, options))) return;
   await withAppStoreConnect('Removing the domain', (asc) => asc.removeDomain(id));
-  print({ removed: id, domain }, json, [`removed  ${id}  ${domain}`]);
+  print({ removed: id, domain }, options.json, [`removed  ${id}  ${domain}`]);
 }
 
 const described = ({ id, domain, referenceName, createdDate }: RegisteredDomain) => ({

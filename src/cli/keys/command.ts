@@ -1,6 +1,7 @@
 /** The command line of `webdist keys`. */
 
 import { Command } from 'commander';
+import { addConfirmation, addDryRun } from '../change.ts';
 
 const work = () => import('./run.ts');
 const rotateWork = () => import('./rotate.ts');
@@ -26,7 +27,7 @@ export function keysCommand(): Command {
         .action(async (id, options) => (await work()).showKey(id, options)),
     )
     .addCommand(
-      new Command('add')
+      addDryRun(new Command('add'))
         .description('register a public half; the private half is never sent')
         .option(
           '--key <locator>',
@@ -40,10 +41,9 @@ export function keysCommand(): Command {
         .action(async (options) => (await work()).addKey(options)),
     )
     .addCommand(
-      new Command('remove')
+      addConfirmation(new Command('remove'))
         .description('delete a key at App Store Connect; devices then refuse the tokens that it signed')
         .argument('<id>', 'id of the key at App Store Connect')
-        .option('--yes', 'do not ask for confirmation')
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist keys remove 0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11')
         .action(async (id, options) => (await work()).removeKey(id, options)),
@@ -59,7 +59,7 @@ const APP = 'bundle id or AppleItemID (default: the only app)';
 const WAIT = 'return when every running service follows the order';
 
 const stopCommand = (): Command =>
-  new Command('stop')
+  addConfirmation(new Command('stop'))
     .description('make every running service stop signing for an app within a second; changes nothing at Apple')
     .option('--app <app>', APP)
     .option('--wait', WAIT)
@@ -68,7 +68,7 @@ const stopCommand = (): Command =>
     .action(async (options) => (await orders()).stopKey(options));
 
 const resumeCommand = (): Command =>
-  new Command('resume')
+  addDryRun(new Command('resume'))
     .description('make running services sign for an app again')
     .option('--app <app>', APP)
     .option('--wait', WAIT)
@@ -76,12 +76,11 @@ const resumeCommand = (): Command =>
     .action(async (options) => (await orders()).resumeKey(options));
 
 function rotateCommand(): Command {
-  return new Command('rotate')
+  return addConfirmation(new Command('rotate'))
     .description('replace the registered key; running servers switch over automatically')
     .option('--to <locator>', 'the new key, which must be a candidate (WEBDIST_KEY) of every running server')
     .option('--app <app>', 'the app whose key to replace (bundle id or AppleItemID; default: the only app)')
     .option('--rollback', 'restore the key that the last rotation replaced')
-    .option('--yes', 'do not ask for confirmation')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

@@ -3,15 +3,17 @@
 import { giveOrder, type OrderOptions } from '../orders.ts';
 
 export const stopKey = (options: OrderOptions): Promise<void> =>
-  giveOrder(
-    options,
-    ({ appleItemId }) => ({ act: 'stop', appleItemId }),
-    ({ bundleId }) => `Signing for ${bundleId} is stopped, until webdist keys resume.`,
-  );
+  giveOrder(options, ({ appleItemId, bundleId }) => ({
+    order: { act: 'stop', appleItemId },
+    change: { action: `stop signing for ${bundleId}`, effect: 'No device then gets a token.' },
+    mayHarm: true,
+    done: `Signing for ${bundleId} is stopped, until webdist keys resume.`,
+  }));
 
 export const resumeKey = (options: OrderOptions): Promise<void> =>
-  giveOrder(
-    options,
-    ({ appleItemId }) => ({ act: 'start', appleItemId }),
-    ({ bundleId }) => `Signing for ${bundleId} is resumed.`,
-  );
+  giveOrder(options, ({ appleItemId, bundleId }) => ({
+    order: { act: 'start', appleItemId },
+    change: { action: `resume signing for ${bundleId}` },
+    mayHarm: false,
+    done: `Signing for ${bundleId} is resumed.`,
+  }));

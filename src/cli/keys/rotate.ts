@@ -12,13 +12,13 @@ import { rotate } from '../../registration/rotation/rotate.ts';
 import { openRegistrationStore } from '../../registration/store.ts';
 import type { RegistrationStore } from '../../registration/store-contract.ts';
 import { withAppStoreConnect, withKey } from '../app-store-connect.ts';
-import { confirm, type JsonOption, print, say } from '../terminal.ts';
+import { type ChangeOptions, confirm } from '../change.ts';
+import { print, say } from '../terminal.ts';
 
-type Options = JsonOption & {
+type Options = ChangeOptions & {
   readonly to?: string;
   readonly app?: string;
   readonly rollback?: boolean;
-  readonly yes?: boolean;
 };
 
 export async function runRotate(options: Options): Promise<void> {
@@ -33,7 +33,8 @@ export async function runRotate(options: Options): Promise<void> {
   }
 }
 
-async function change({ to, app, yes, json }: Options, config: Config, store: RegistrationStore): Promise<void> {
+async function change(options: Options, config: Config, store: RegistrationStore): Promise<void> {
+  const { to, app, json } = options;
   const previous = await store.readNotice();
   if (isUnfinished(previous)) {
     say('An earlier rotation is unfinished. Waiting 5 s to make sure that no other process is running it.');
@@ -54,7 +55,8 @@ async function change({ to, app, yes, json }: Options, config: Config, store: Re
     );
   const names = users.map((user) => user.bundleId).join(', ');
   const before = from ? fingerprint(from.spki) : 'none';
-  await confirm(`Replace the key of ${names}: ${before} with ${fingerprint(planned.to.spki)}?`, yes);
+  const action = `replace the key of ${names}: ${before} with ${fingerprint(planned.to.spki)}`;
+  if (!(await confirm({ action }, options))) return;
   process.once('SIGINT', exitInterrupted);
   const keyId = await withAppStoreConnect('Changing the key', (asc) =>
     rotate(planned, { asc, store, previous, report: say }),

@@ -5,11 +5,12 @@ import type { AppStoreConnect } from '../../app-store-connect/client.ts';
 import type { App, RegisteredKey } from '../../app-store-connect/resources.ts';
 import { only, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
-import { fingerprint, publicKeyPem, readPublicKey } from '../../jws.ts';
+import { fingerprint, publicKeyPem, readPublicKey, spki } from '../../jws.ts';
 import { withAppStoreConnect, withKey } from '../app-store-connect.ts';
+import { type ChangeOptions, confirm, isDryRun } from '../change.ts';
 import { findApp } from '../find-app.ts';
 import { readTextFile } from '../input.ts';
-import { confirm, type JsonOption, print, say, table } from '../terminal.ts';
+import { type JsonOption, print, say, table } from '../terminal.ts';
 import { appsOfKeys } from './key-apps.ts';
 
 type Scope = { readonly app?: string | undefined; readonly account?: boolean | undefined };
@@ -61,7 +62,7 @@ export async function showKey(id: string, { json }: JsonOption): Promise<void> {
   ]);
 }
 
-type AddOptions = Scope & JsonOption & { readonly key?: string; readonly public?: string };
+type AddOptions = Scope & ChangeOptions & { readonly key?: string; readonly public?: string };
 
 export async function addKey(options: AddOptions): Promise<void> {
   refuseBoth(options);
@@ -73,13 +74,17 @@ export async function addKey(options: AddOptions): Promise<void> {
       hint: 'Use --app APP or --account.',
     });
   const publicKey = await publicHalf(options, settings.WEBDIST_KEY?.[0]);
-  const { isNew, ...found } = await withAppStoreConnect('Registering the key', async (asc) => {
+  const added = await withAppStoreConnect('Registering the key', async (asc) => {
     const app = isForAll || name === undefined ? undefined : await findApp(asc, name);
     const scope: KeyWithApp['scope'] = app ? 'app' : 'account';
     const existing = await registeredKey(asc, publicKey, app);
     if (existing) return { key: existing, app, scope, isNew: false };
+    const action = `register ${fingerprint(spki(publicKey))} for ${app ? app.bundleId : 'all apps of the account'}`;
+    if (isDryRun({ action }, options)) return undefined;
     return { key: await asc.addKey({ publicKey, appleItemId: app?.appleItemId }), app, scope, isNew: true };
   });
+  if (!added) return;
+  const { isNew, ...found } = added;
   if (!isNew) say('This key is already registered; nothing was changed.');
   print(described(found), options.json, [
     `id           ${found.key.id}`,
@@ -88,11 +93,12 @@ export async function addKey(options: AddOptions): Promise<void> {
   ]);
 }
 
-export async function removeKey(id: string, { yes, json }: JsonOption & { readonly yes?: boolean }): Promise<void> {
+export async function removeKey(id: string, options: ChangeOptions): Promise<void> {
   const key = await withAppStoreConnect('Fetching the key', (asc) => asc.readKey(id));
-  await confirm(`Remove the key ${id} (${fingerprintOf(key)})? Devices then refuse the tokens that it signed.`, yes);
+  const effect = 'Devices then refuse the tokens that it signed.';
+  if (!(await confirm({ action: `remove the key ${id} (${fingerprintOf(key)})`, effect }, options))) return;
   await withAppStoreConnect('Removing the key', (asc) => asc.removeKey(id));
-  print({ removed: id }, json, [`removed  ${id}`]);
+  print({ removed: id }, options.json, [`removed  ${id}`]);
 }
 
 /** The public half to register, from an option or the settings. */
@@ -131,7 +137,7 @@ function refuseBoth({ app, account }: Scope): void {
   if (app !== undefined && account) throw new WebdistError('usage_invalid', 'Use --app or --account, not both.');
 }
 
-const fingerprintOf = ({ spki }: RegisteredKey) => (spki === undefined ? 'unreadable' : fingerprint(spki));
+const fingerprintOf = (key: RegisteredKey) => (key.spki === undefined ? 'unreadable' : fingerprint(key.spki));
 
 const ownerOf = ({ app, scope }: KeyWithApp) =>
   scope === 'account' ? 'all apps' : app ? `${app.bundleId} (${app.appleItemId})` : 'one app (unknown)';

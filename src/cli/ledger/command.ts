@@ -1,6 +1,7 @@
 /** The command line of `webdist ledger`. */
 
 import { Command } from 'commander';
+import { addDryRun } from '../change.ts';
 
 const work = () => import('./run.ts');
 
@@ -22,7 +23,7 @@ export function ledgerCommand(): Command {
       ),
     )
     .addCommand(
-      subjectCommand('forget', 'delete the installs of one subject').action(async (id, options) =>
+      addDryRun(subjectCommand('forget', 'delete the installs of one subject')).action(async (id, options) =>
         (await work()).forgetSubject(id, options),
       ),
     )

@@ -11,6 +11,7 @@ import { ledgerBackend, openLedger } from '../../ledger/ledger.ts';
 import { checkSecret } from '../../ledger/secret-check.ts';
 import { derivedKey, ledgerSecret, secretFingerprint } from '../../service/secret.ts';
 import { type Subject, subjectHashes, tagText } from '../../service/subject.ts';
+import { type ChangeOptions, isDryRun } from '../change.ts';
 import { type JsonOption, print } from '../terminal.ts';
 
 type Options = JsonOption & { readonly device?: boolean };
@@ -33,9 +34,15 @@ export async function exportSubject(id: string, { device, json }: Options): Prom
   ]);
 }
 
-export async function forgetSubject(id: string, { device, json }: Options): Promise<void> {
-  const installs = await withLedger((ledger, tagOf) => ledger.forget(tagOf(subjectOf(id, device))));
-  print({ forgottenInstalls: installs }, json, [`forgotten installs  ${installs}`]);
+export async function forgetSubject(id: string, options: Options & ChangeOptions): Promise<void> {
+  const installs = await withLedger(async (ledger, tagOf) => {
+    const tag = tagOf(subjectOf(id, options.device));
+    const found = await ledger.export(tag);
+    if (isDryRun({ action: `delete ${found.length} installs of ${tagText(tag)}` }, options)) return undefined;
+    return ledger.forget(tag);
+  });
+  if (installs === undefined) return;
+  print({ forgottenInstalls: installs }, options.json, [`forgotten installs  ${installs}`]);
 }
 
 export async function showStats({ json }: JsonOption): Promise<void> {

@@ -1,6 +1,7 @@
 /** The command line of `webdist packages`. */
 
 import { Command } from 'commander';
+import { addConfirmation, addDryRun } from '../change.ts';
 import { portNumber } from '../option-values.ts';
 
 const work = () => import('./run.ts');
@@ -16,7 +17,7 @@ export function packagesCommand(): Command {
         .action(async (options) => (await work()).listPackages(options)),
     )
     .addCommand(
-      new Command('pull')
+      addDryRun(new Command('pull'))
         .description('fetch the newest package of each app, check it, and make it current')
         .option('--app <app>', 'bundle id or AppleItemID (default: all configured apps)')
         .option('--release <version>', 'fetch this version, such as 1.4.0, instead of the newest one with a package')
@@ -46,18 +47,18 @@ export function packagesCommand(): Command {
         .action(async (options) => (await work()).servePackages(options)),
     )
     .addCommand(
-      orderCommand('hold', 'give this version to no device: no link, restore or update').action(
+      addConfirmation(orderCommand('hold', 'give this version to no device: no link, restore or update')).action(
         async (version, options) => (await orders()).holdVersion(version, options),
       ),
     )
     .addCommand(
-      orderCommand('resume', 'end the hold of a version, so that devices get it again').action(
+      addDryRun(orderCommand('resume', 'end the hold of a version, so that devices get it again')).action(
         async (version, options) => (await orders()).resumeVersion(version, options),
       ),
     )
     .addCommand(
-      orderCommand('use', 'give this version to every device; "newest" ends this').action(async (version, options) =>
-        (await orders()).useVersion(version, options),
+      addConfirmation(orderCommand('use', 'give this version to every device; "newest" ends this')).action(
+        async (version, options) => (await orders()).useVersion(version, options),
       ),
     )
     .addHelpText('after', '\nExample:\n  $ webdist packages pull && webdist packages verify');

@@ -10,37 +10,39 @@ import { giveOrder, type OrderOptions } from '../orders.ts';
 import { say } from '../terminal.ts';
 
 export const holdVersion = (version: string, options: OrderOptions): Promise<void> =>
-  giveOrder(
-    options,
-    async ({ appleItemId }) => ({ act: 'hold', appleItemId, appleVersionId: (await find(appleItemId, version)).id }),
-    ({ bundleId }) => `No device gets ${version} of ${bundleId}, until webdist packages resume.`,
-  );
+  giveOrder(options, async ({ appleItemId, bundleId }) => ({
+    order: { act: 'hold', appleItemId, appleVersionId: (await find(appleItemId, version)).id },
+    change: { action: `hold version ${version} of ${bundleId}`, effect: 'No device then gets it.' },
+    mayHarm: true,
+    done: `No device gets ${version} of ${bundleId}, until webdist packages resume.`,
+  }));
 
 export const resumeVersion = (version: string, options: OrderOptions): Promise<void> =>
-  giveOrder(
-    options,
-    async ({ appleItemId }) => ({ act: 'release', appleItemId, appleVersionId: (await find(appleItemId, version)).id }),
-    ({ bundleId }) => `Devices get ${version} of ${bundleId} again.`,
-  );
+  giveOrder(options, async ({ appleItemId, bundleId }) => ({
+    order: { act: 'release', appleItemId, appleVersionId: (await find(appleItemId, version)).id },
+    change: { action: `end the hold of version ${version} of ${bundleId}` },
+    mayHarm: false,
+    done: `Devices get ${version} of ${bundleId} again.`,
+  }));
 
 /** The word for going back to the newest version. */
 const NEWEST = 'newest';
 
 export const useVersion = (version: string, options: OrderOptions): Promise<void> =>
-  giveOrder(
-    options,
-    async ({ appleItemId }) => {
-      if (version === NEWEST) return { act: 'use', appleItemId, appleVersionId: undefined };
-      const { id, isHere } = await find(appleItemId, version);
-      if (!isHere)
-        say(
-          `The packages folder has no version ${version}. A service that has no package of this version continues as before.`,
-        );
-      return { act: 'use', appleItemId, appleVersionId: id };
-    },
-    ({ bundleId }) =>
-      `Links and updates give the ${version === NEWEST ? 'newest version' : `version ${version}`} of ${bundleId}.`,
-  );
+  giveOrder(options, async ({ appleItemId, bundleId }) => {
+    const found = version === NEWEST ? undefined : await find(appleItemId, version);
+    if (found && !found.isHere)
+      say(
+        `The packages folder has no version ${version}. A service that has no package of this version continues as before.`,
+      );
+    const given = version === NEWEST ? 'the newest version' : `version ${version}`;
+    return {
+      order: { act: 'use', appleItemId, appleVersionId: found?.id },
+      change: { action: `give ${given} of ${bundleId} to every device` },
+      mayHarm: true,
+      done: `Links and updates give ${given} of ${bundleId}.`,
+    };
+  });
 
 /** Finds a version by its AppleVersionID, or by a name such as 1.4.0 if its package is in the packages folder. */
 async function find(appleItemId: string, version: string): Promise<{ readonly id: string; readonly isHere: boolean }> {

@@ -9,9 +9,10 @@ import { WebdistError } from '../../errors.ts';
 import { ordersFor } from '../../orders/orders.ts';
 import { currentIn, versionFolder, versionsIn } from '../../packages/layout.ts';
 import { type Asset, readManifestFile } from '../../packages/manifest.ts';
-import { pullPackage } from '../../packages/pull.ts';
+import { plannedPull, pullPackage } from '../../packages/pull.ts';
 import { verifyPackage } from '../../packages/verify.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';
+import { type ChangeOptions, isDryRun } from '../change.ts';
 import { changeOrders, readOrders } from '../orders.ts';
 import { type JsonOption, print, resultLine, say, table } from '../terminal.ts';
 import { packageSource, storeVersions } from './source.ts';
@@ -73,14 +74,15 @@ async function localVersions(dir: string, appleItemId: string) {
   );
 }
 
-type PullOptions = JsonOption & {
+type PullOptions = ChangeOptions & {
   readonly app?: string;
   readonly release?: string;
   readonly versionId?: string;
   readonly stage?: boolean;
 };
 
-async function pullAll({ app: name, release, versionId, stage, json }: PullOptions): Promise<void> {
+async function pullAll(given: PullOptions): Promise<void> {
+  const { app: name, release, versionId, stage, json, dryRun } = given;
   const apps = appsOf(name);
   if (release !== undefined && versionId !== undefined)
     throw new WebdistError('usage_invalid', 'Use --release or --version-id, not both.');
@@ -89,7 +91,8 @@ async function pullAll({ app: name, release, versionId, stage, json }: PullOptio
       hint: 'Name it with --app.',
     });
   const { dir, keep } = packagesSettings(processSettings());
-  const mayCreate = only(['WEBDIST_REGISTER'], processSettings()).WEBDIST_REGISTER === 'ensure';
+  const mayCreate = !dryRun && only(['WEBDIST_REGISTER'], processSettings()).WEBDIST_REGISTER === 'ensure';
+  const planned: string[] = [];
   const results: object[] = [];
   const lines: string[] = [];
   for (const app of apps) {
@@ -98,16 +101,21 @@ async function pullAll({ app: name, release, versionId, stage, json }: PullOptio
       const onFile = (asset: Asset, bytes: number, total: number | undefined) => show(progressOf(asset, bytes, total));
       const { appleItemId } = app;
       const hold = (appleVersionId: string) => changeOrders({ act: 'hold', appleItemId, appleVersionId });
-      const used = ordersFor(await readOrders(), appleItemId).used;
-      return pullPackage({ dir, app, source, keep, used, ...(stage && { stage: hold }), onFile });
+      const used = dryRun ? undefined : ordersFor(await readOrders(), appleItemId).used;
+      const options = { dir, app, source, keep, used, ...(stage && { stage: hold }), onFile };
+      if (!dryRun) return pullPackage(options);
+      const { appleVersionId, isNew } = await plannedPull(options);
+      planned.push(`${isNew ? 'fetch' : 'keep'} version ${appleVersionId} of ${app.bundleId}`);
+      return undefined;
     });
+    if (!pulled) continue;
     results.push({ app: app.bundleId, ...pulled });
     lines.push(
       `${app.bundleId}  ${pulled.appleVersionId}  ${pulled.isNew ? 'pulled and checked' : 'already here'}` +
         `${pulled.isCurrent ? ', current' : ''}${pulled.removed.length > 0 ? `; removed ${pulled.removed.join(', ')}` : ''}`,
     );
   }
-  print(results, json, lines);
+  if (!isDryRun({ action: planned.join(' and ') }, given)) print(results, json, lines);
 }
 
 export async function pullPackages(options: PullOptions): Promise<void> {
