@@ -63,6 +63,11 @@ const codes = {
 
 export type ErrorCode = keyof typeof codes;
 
+/** The title of each code. */
+export const errorTitles = Object.fromEntries(
+  Object.entries(codes).map(([code, { title }]) => [code, title]),
+) as Readonly<Record<ErrorCode, string>>;
+
 export type ErrorOptions = {
   /** The next step for the reader of the message. */
   readonly hint?: string;

@@ -4,7 +4,7 @@ export type InstallState = 'loading' | 'ready' | 'unsupported' | 'error' | 'limi
 
 /**
  * Detail of the event `install-state`: `code` says why there is no link, and `help` is the URL of the page that
- * explains it.
+ * explains it, on the service (`/problems/CODE`).
  */
 export type InstallStateDetail = Readonly<{
   state: InstallState;

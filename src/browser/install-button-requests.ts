@@ -26,6 +26,11 @@ export class Requests {
     else navigator.sendBeacon(this.#url(path), new Blob([JSON.stringify(body)], { type: 'application/json' }));
   }
 
+  /** The URL of the page that explains a code. */
+  helpFor(code: string): string {
+    return this.#url(`problems/${code}`).href;
+  }
+
   #post(path: string, body: object, init: RequestInit): Promise<Response> {
     const authorization = this.accessToken && { authorization: `Bearer ${this.accessToken}` };
     const headers = { 'content-type': 'application/json', ...authorization };

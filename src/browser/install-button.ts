@@ -16,8 +16,6 @@ import { View } from './install-button-view.ts';
 export type { InstallButtonAttributes } from './install-button-attributes.ts';
 export type { InstallState, InstallStateDetail, InstallTapDetail };
 
-const HELP = 'docs/install-did-not-start.md#';
-
 export class InstallButton extends Options {
   static readonly observedAttributes = [...Object.keys(OPTIONS), ...Object.keys(english).map((name) => `text-${name}`)];
 
@@ -71,7 +69,7 @@ export class InstallButton extends Options {
     return this.#state;
   }
 
-  /** Why there is no link (docs/install-did-not-start.md). */
+  /** Why there is no link (docs/problems.md). */
   get code(): string | undefined {
     return this.#code;
   }
@@ -209,7 +207,12 @@ export class InstallButton extends Options {
       this.setAttribute('state', state);
       this.setAttribute('code', code ?? '');
     }
-    this.#emit('install-state', { state, code, installUrl, help: code && HELP + code } satisfies InstallStateDetail);
+    this.#emit('install-state', {
+      state,
+      code,
+      installUrl,
+      help: code && this.#requests.helpFor(code),
+    } satisfies InstallStateDetail);
   }
 
   #translate(): void {

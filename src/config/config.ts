@@ -11,7 +11,7 @@ import { ledgerBackend } from '../ledger/ledger.ts';
 import { apiKeysOf } from './api-keys.ts';
 import { apiKeyIn, appStoreConnectNames, appStoreConnectOf } from './app-store-connect.ts';
 import { type AppConfig, appNames, appsOf, knownApps, packageUrlWarnings } from './apps.ts';
-import { deviceSideOf, packagesIn } from './device-side.ts';
+import { deviceSideOf, packagesIn, withoutSlash } from './device-side.ts';
 import { concerns, configInvalid, type Problem } from './problems.ts';
 import { type Read, readSettings } from './read.ts';
 import type { SettingName, Values } from './settings.ts';
@@ -137,6 +137,8 @@ function assemble(read: Read, problems: Problem[]) {
         : { host: values.WEBDIST_OPERATOR_HOST ?? values.HOST, port: values.WEBDIST_OPERATOR_PORT },
     hostCookie: values.WEBDIST_COOKIE_PREFIX === 'host',
     docs: values.WEBDIST_DOCS === 'on',
+    /** The start of the `type` of a problem: a path on the host that was called, or below the configured URL. */
+    problemsUrl: `${withoutSlash(values.WEBDIST_PUBLIC_URL ?? '')}/problems/`,
     drainSeconds: values.WEBDIST_DRAIN_SECONDS,
     logLevel: values.LOG_LEVEL,
     domain,

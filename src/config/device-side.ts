@@ -47,7 +47,8 @@ export const versionRules = z.record(
   ),
 );
 
-const withoutSlash = (url: string) => url.replace(/\/+$/, '');
+/** Removes slashes at the end. */
+export const withoutSlash = (url: string) => url.replace(/\/+$/, '');
 
 /** Returns the settings for devices. Adds a problem to `problems` for each contradiction. */
 export function deviceSideOf(read: Read, domain: string, problems: Problem[]) {

@@ -221,7 +221,8 @@ export const settings = {
   WEBDIST_LICENSE_ENCRYPTION_CERTIFICATE_URL: { form: absoluteUrl, about: '`license.encryptionCertificateURL`' },
   WEBDIST_PUBLIC_URL: {
     form: absoluteUrl,
-    about: 'where devices reach this service, for `.well-known/marketplace-kit` (default: `https://WEBDIST_DOMAIN`)',
+    about:
+      'where devices reach this service, for `.well-known/marketplace-kit` (default: `https://WEBDIST_DOMAIN`); also the start of the `type` of errors',
   },
   WEBDIST_UPDATES_POLLING_HOURS: {
     form: whole(1, MAX_POLLING_HOURS),

@@ -16,14 +16,18 @@ export const problemSchema = z.object({
   requestId: z.string().optional(),
 });
 
-/** Converts an error to problem details. `detail` is written for callers; causes are only logged. */
-export function problemOf(error: WebdistError, requestId: string): z.output<typeof problemSchema> {
+/**
+ * Converts an error to problem details. `detail` is written for callers; causes are only logged. `type` is the URL of the
+ * page that explains the code: `problemsUrl` and the code.
+ */
+export function problemOf(error: WebdistError, requestId: string, problemsUrl: string): z.output<typeof problemSchema> {
   const { code, title, status, detail } = error;
-  return { type: `urn:webdist:problem:${code}`, title, status, detail, code, requestId };
+  return { type: problemsUrl + code, title, status, detail, code, requestId };
 }
 
 /** Makes an instance answer every error, unknown path and wrong method with a problem. */
-export function answerProblems(app: FastifyInstance): void {
+export function answerProblems(app: FastifyInstance, problemsUrl: string): void {
+  const sendProblem = problemSender(problemsUrl);
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(asWebdistError(error), request, reply));
   app.setNotFoundHandler((request, reply) => {
     const url = request.url.split('?', 1)[0] ?? '';
@@ -42,10 +46,11 @@ export function answerProblems(app: FastifyInstance): void {
 }
 
 /** Answers errors that occur before a route is found (Fastify's `frameworkErrors`). */
-export const answerFrameworkError = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
-  sendProblem(asWebdistError(error), request, reply);
+export const frameworkErrorAnswer =
+  (problemsUrl: string) => (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
+    problemSender(problemsUrl)(asWebdistError(error), request, reply);
 
-function sendProblem(error: WebdistError, request: FastifyRequest, reply: FastifyReply) {
+const problemSender = (problemsUrl: string) => (error: WebdistError, request: FastifyRequest, reply: FastifyReply) => {
   if (error.status >= 500) annotate({ 'error.type': error.code });
   // Overload is logged once and counted, because a line per refusal would add load.
   if (error.status >= 500 && error.code !== 'overloaded')
@@ -58,8 +63,8 @@ function sendProblem(error: WebdistError, request: FastifyRequest, reply: Fastif
     .code(error.status)
     .header('cache-control', 'no-store')
     .type('application/problem+json')
-    .send(JSON.stringify(problemOf(error, request.id)));
-}
+    .send(JSON.stringify(problemOf(error, request.id, problemsUrl)));
+};
 
 function asWebdistError(error: FastifyError): WebdistError {
   if (isWebdistError(error)) return error;

@@ -11,20 +11,30 @@ import { problemOf } from './problems.ts';
 type Headers = Readonly<Record<string, string>>;
 
 /** Answers with a problem, and the headers given. The rest of the request is dropped. */
-export function sendRawProblem(response: ServerResponse, error: WebdistError, more: Headers): void {
-  const { body, headers } = contentOf(error);
+export function sendRawProblem(
+  response: ServerResponse,
+  error: WebdistError,
+  problemsUrl: string,
+  more: Headers,
+): void {
+  const { body, headers } = contentOf(error, problemsUrl);
   response.writeHead(error.status, { ...more, ...headers }).end(body);
 }
 
 /** Answers what Node answers without a body: a malformed or late request, one without `Host`, an expectation. */
-export function answerParserErrors(server: Server, headersFor: (request?: IncomingMessage) => Headers): void {
+export function answerParserErrors(
+  server: Server,
+  problemsUrl: string,
+  headersFor: (request?: IncomingMessage) => Headers,
+): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // Nothing can be written after the start of an earlier response, or when the client is gone.
     if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return socket.destroy(error);
-    socket.end(messageOf(parserErrors[error.code ?? ''] ?? malformed, headersFor()), () => socket.destroy());
+    const problem = parserErrors[error.code ?? ''] ?? malformed;
+    socket.end(messageOf(problem, problemsUrl, headersFor()), () => socket.destroy());
   });
   server.on('checkExpectation', (request, response) =>
-    sendRawProblem(response, unknownExpectation, { ...headersFor(request), connection: 'close' }),
+    sendRawProblem(response, unknownExpectation, problemsUrl, { ...headersFor(request), connection: 'close' }),
   );
 }
 
@@ -39,8 +49,8 @@ const parserErrors: Readonly<Record<string, WebdistError>> = {
   ERR_HTTP_REQUEST_TIMEOUT: new WebdistError('request_timeout', 'The request did not arrive completely in time.'),
 };
 
-function contentOf(error: WebdistError) {
-  const { requestId: _, ...problem } = problemOf(error, '');
+function contentOf(error: WebdistError, problemsUrl: string) {
+  const { requestId: _, ...problem } = problemOf(error, '', problemsUrl);
   const body = JSON.stringify(problem);
   const headers: Headers = {
     'cache-control': 'no-store',
@@ -52,8 +62,8 @@ function contentOf(error: WebdistError) {
 }
 
 /** A whole response (RFC 9112 §2.1), for a socket without a parsed request. */
-function messageOf(error: WebdistError, more: Headers): string {
-  const { body, headers } = contentOf(error);
+function messageOf(error: WebdistError, problemsUrl: string, more: Headers): string {
+  const { body, headers } = contentOf(error, problemsUrl);
   const fields = Object.entries({ ...more, ...headers, date: new Date().toUTCString(), connection: 'close' });
   const head = [
     `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,

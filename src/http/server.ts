@@ -20,13 +20,14 @@ import { openConnections } from './limits/connections.ts';
 import { limitDocuments } from './limits/documents.ts';
 import { type OverloadLimits, openOverload } from './limits/overload.ts';
 import { openRateLimits } from './limits/rate-limit.ts';
-import { answerFrameworkError, answerProblems } from './problems.ts';
+import { answerProblems, frameworkErrorAnswer } from './problems.ts';
 import { answerParserErrors } from './raw-problem.ts';
 import { logRefusedCredentials, openRefusals } from './refused-credentials.ts';
 import { installButtonRoute } from './routes/install-button.ts';
 import { jwksRoute } from './routes/jwks.ts';
 import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
 import { oauthDocument } from './routes/oauth.ts';
+import { problemsRoute } from './routes/problems.ts';
 import { deviceScope } from './scopes/devices.ts';
 import { docsScope, healthScope, metricsScope } from './scopes/operators.ts';
 import { pageScope } from './scopes/pages.ts';
@@ -88,6 +89,8 @@ export type Server = {
 export async function buildServer({ pages, overloadLimits, ...deps }: ServerOptions): Promise<Server> {
   const { config, metrics, tracing, log } = deps;
   const { apiKeys = () => config.callers.apiKeys } = deps;
+  const { problemsUrl } = config;
+  const answerFrameworkError = frameworkErrorAnswer(problemsUrl);
   let draining = false;
   let closing = false;
   const headersFor = (request?: IncomingMessage) => ({
@@ -95,14 +98,20 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     ...(request && corsHeaders(request, config.callers)),
   });
   const addressOf = addressesBehind(config.trustProxy);
-  const connections = openConnections({ metrics, addressOf, isProxy: proxiesIn(config.trustProxy), headersFor });
+  const connections = openConnections({
+    metrics,
+    addressOf,
+    isProxy: proxiesIn(config.trustProxy),
+    problemsUrl,
+    headersFor,
+  });
   const countRefusal = openRefusals();
-  const overload = openOverload({ metrics, log, headersFor }, overloadLimits);
+  const overload = openOverload({ metrics, log, problemsUrl, headersFor }, overloadLimits);
   const prepare = (instance: FastifyInstance): FastifyInstance => {
     instance.setValidatorCompiler(validatorCompiler);
     instance.setSerializerCompiler(() => JSON.stringify);
     instance.removeContentTypeParser('text/plain');
-    answerProblems(instance);
+    answerProblems(instance, problemsUrl);
     instance.addHook('onRequest', (request, reply, done) => {
       addHeaders(request, reply);
       if (config.mode === 'sandbox') reply.header('x-webdist-mode', 'sandbox');
@@ -122,7 +131,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
       serverFactory(handler) {
         const server = createServer(CONNECTIONS, connections.wrap(overload.wrap(handler as RequestListener)));
         connections.watch(server);
-        answerParserErrors(server, headersFor);
+        answerParserErrors(server, problemsUrl, headersFor);
         return server;
       },
       frameworkErrors: (error, request, reply) => answerFrameworkError(error, request, addHeaders(request, reply)),
@@ -150,6 +159,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     await scope.register(async (documents) => {
       await limitRequests(documents);
       await documents.register(jwksRoute(deps.service));
+      await documents.register(problemsRoute);
       await documents.register(installButtonRoute(config));
       await documents.register(marketplaceKitDocument(deps));
       await documents.register(oauthDocument(deps));

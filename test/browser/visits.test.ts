@@ -221,7 +221,7 @@ for (const engine of engines)
       }
       await reach(tab, 'limited', 'rate_limited');
       const help = await tab.run(() => document.title);
-      t.equal(help, 'docs/install-did-not-start.md#rate_limited', 'the event points to what helps');
+      t.equal(help, `${limited.origin}/problems/rate_limited`, 'the event points to what helps');
     });
 
     await t.test('offline and online again', async (t) => {

@@ -203,7 +203,7 @@ t.test('invalid input: the error has its code and names the field', async (t) =>
     t.equal(response.status, status, `${name}: status`);
     t.equal(response.headers.get('content-type'), 'application/problem+json; charset=utf-8', `${name}: type`);
     const problem = JSON.parse(text) as Record<string, unknown>;
-    t.match(problem, { code, status, detail, type: `urn:webdist:problem:${code}`, title: /./ }, name);
+    t.match(problem, { code, status, detail, type: `/problems/${code}`, title: /./ }, name);
     t.equal(problem['requestId'], response.headers.get('x-request-id'), `${name}: the request’s id`);
     t.notMatch(text, /aaaaaaaaaa|evil/, `${name}: repeats nothing`);
   }

@@ -36,11 +36,13 @@ type Deps = {
   readonly addressOf: AddressOf;
   /** Connections of proxies are not counted, because they carry the requests of many visitors. */
   readonly isProxy: (address: string) => boolean;
+  /** The start of the `type` of a problem. */
+  readonly problemsUrl: string;
   readonly headersFor: (request: IncomingMessage) => Readonly<Record<string, string>>;
 };
 
 /** The limits of one server. `watch` its connections, and `wrap` its handler. */
-export function openConnections({ metrics, addressOf, isProxy, headersFor }: Deps) {
+export function openConnections({ metrics, addressOf, isProxy, problemsUrl, headersFor }: Deps) {
   const sockets = openSocketCount();
   /** By address, in the order in which they began; each is dropped by its function. */
   const bodies = new Map<string, Set<() => void>>();
@@ -63,7 +65,10 @@ export function openConnections({ metrics, addressOf, isProxy, headersFor }: Dep
     const drop = () => {
       stop();
       metrics.connectionsRefused.inc({ reason: 'bodies' });
-      sendRawProblem(response, rateLimited(RETRY_SECONDS), { ...headersFor(request), connection: 'close' });
+      sendRawProblem(response, rateLimited(RETRY_SECONDS), problemsUrl, {
+        ...headersFor(request),
+        connection: 'close',
+      });
     };
     // The body that has taken longest is dropped, because a new one may be a visitor's, and may be complete at once.
     const [oldest] = others;
@@ -100,7 +105,7 @@ export function openConnections({ metrics, addressOf, isProxy, headersFor }: Dep
         unanswered.set(socket, open);
         response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
         if (request.headers.host === undefined && request.httpVersion === '1.1')
-          return sendRawProblem(response, withoutHost, { ...headersFor(request), connection: 'close' });
+          return sendRawProblem(response, withoutHost, problemsUrl, { ...headersFor(request), connection: 'close' });
         const next = () => handler(request, response);
         if (!hasBody(request)) return next();
         // A body in the same packet as the header fields is here by the next tick.

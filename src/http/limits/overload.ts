@@ -56,6 +56,8 @@ export type Overload = {
 type Deps = {
   readonly metrics: Pick<Metrics, 'overloaded'>;
   readonly log: Logger;
+  /** The start of the `type` of a problem. */
+  readonly problemsUrl: string;
   /** The headers of every response, and those that let the page that sent this request read it. */
   readonly headersFor: (request: IncomingMessage) => Readonly<Record<string, string>>;
 };
@@ -65,7 +67,8 @@ type Deps = {
  * a half, and grows by a tenth with each other sample. So it settles, like a TCP window (RFC 5681), at the number that this
  * machine can answer in time.
  */
-export function openOverload({ metrics, log, headersFor }: Deps, limits = defaults): Overload {
+export function openOverload({ metrics, log, problemsUrl, headersFor }: Deps, limits = defaults): Overload {
+  const refuse = refuser(problemsUrl);
   const loop = openLoopMeter();
   const measureLagMs = limits.lagMs ?? loop.lagMs;
   let allowed = limits.maxUnderWay;
@@ -151,18 +154,22 @@ export function openLoopMeter() {
 const overloaded = new WebdistError('overloaded', `Try again in ${RETRY_SECONDS} s.`, {
   retryAfterSeconds: RETRY_SECONDS,
 });
-/** The response is the same for every request, so it has no request id. */
-const { requestId: _, ...problem } = problemOf(overloaded, '');
-const BODY = JSON.stringify(problem);
-const HEADERS = {
-  'cache-control': 'no-store',
-  'content-length': String(Buffer.byteLength(BODY)),
-  'content-type': 'application/problem+json',
-  'retry-after': String(RETRY_SECONDS),
-};
 
-/** The body of the request is read and discarded, so that the connection can be used again. */
-function refuse(request: IncomingMessage, response: ServerResponse, headers: Readonly<Record<string, string>>): void {
-  response.writeHead(overloaded.status, { ...headers, ...HEADERS }).end(BODY);
-  request.resume();
+/**
+ * Returns the function that refuses a request. The response is the same for every request, so it has no request id. The
+ * body of the request is read and discarded, so that the connection can be used again.
+ */
+function refuser(problemsUrl: string) {
+  const { requestId: _, ...problem } = problemOf(overloaded, '', problemsUrl);
+  const body = JSON.stringify(problem);
+  const own = {
+    'cache-control': 'no-store',
+    'content-length': String(Buffer.byteLength(body)),
+    'content-type': 'application/problem+json',
+    'retry-after': String(RETRY_SECONDS),
+  };
+  return (request: IncomingMessage, response: ServerResponse, headers: Readonly<Record<string, string>>): void => {
+    response.writeHead(overloaded.status, { ...headers, ...own }).end(body);
+    request.resume();
+  };
 }

@@ -7,9 +7,9 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { Config } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
-import { didNotStart } from '../../install-token/did-not-start.ts';
 import type { Metrics } from '../../metrics.ts';
 import type { AppNamed } from '../../service/app-named.ts';
+import { problemGuides } from '../problem-guide.ts';
 import { problemSchema } from '../problems.ts';
 import { buttonReportBody } from '../schemas.ts';
 
@@ -19,10 +19,7 @@ const BODY_LIMIT_BYTES = 1024;
 const TAP_CODES = ['tapped_early', 'tapped_again'];
 
 /** The codes that become labels of the metric. Any other code counts as `other`. */
-const codes = new Set([
-  ...didNotStart.filter(({ reportedBy }) => reportedBy === 'button').map(({ id }) => id),
-  ...TAP_CODES,
-]);
+const codes = new Set([...problemGuides.keys(), ...TAP_CODES]);
 
 type Deps = {
   readonly config: Pick<Config, 'buttonErrorsShare'>;

@@ -6,7 +6,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { AppConfig } from '../../config/config.ts';
+import type { AppConfig, Config } from '../../config/config.ts';
 import { toWebdistError, WebdistError } from '../../errors.ts';
 import { installUrl } from '../../install-token/install-url.ts';
 import type { AppNamed } from '../../service/app-named.ts';
@@ -31,6 +31,7 @@ import {
 } from '../schemas.ts';
 
 type Deps = Pick<ServerDeps, 'service' | 'catalogue'> & {
+  readonly config: Pick<Config, 'problemsUrl'>;
   readonly appNamed: AppNamed;
   readonly devices: DeviceCookies;
   readonly limits: Pick<RateLimits, 'apiKey' | 'apps' | 'charge'>;
@@ -135,7 +136,7 @@ async function answerEntry(deps: Deps, { entry, index, caller }: Entry, request:
     const problem = toWebdistError(error, 'internal_error', 'The request could not be answered.');
     if (problem.status >= 500)
       request.log.error({ event: 'request_failed', code: problem.code, err: problem }, problem.detail);
-    return problemOf(problem, request.id);
+    return problemOf(problem, request.id, deps.config.problemsUrl);
   }
 }
 

@@ -149,7 +149,7 @@ t.test('what Node’s parser refuses is a problem document', async (t) => {
     t.match(answer, new RegExp(`^HTTP/1.1 ${status} `), name);
     t.match(answer, /content-type: application\/problem\+json\r\n/i, name);
     t.match(answer, /x-content-type-options: nosniff\r\n/i, name);
-    t.match(JSON.parse(answer.split('\r\n\r\n')[1] ?? ''), { status, code, type: `urn:webdist:problem:${code}` }, name);
+    t.match(JSON.parse(answer.split('\r\n\r\n')[1] ?? ''), { status, code, type: `/problems/${code}` }, name);
   }
 });
 

@@ -86,7 +86,7 @@ t.test('a refusal is a constant document; preflights and the connection are not 
     t.equal(refused.headers.get('cache-control'), 'no-store');
     t.equal(refused.headers.get('access-control-allow-origin'), null, 'no page sent it');
     t.strictSame(await refused.json(), {
-      type: 'urn:webdist:problem:overloaded',
+      type: '/problems/overloaded',
       title: 'The server is overloaded',
       status: 503,
       detail: 'Try again in 1 s.',
