@@ -20,6 +20,7 @@ import { openConnections } from './limits/connections.ts';
 import { limitDocuments } from './limits/documents.ts';
 import { type OverloadLimits, openOverload } from './limits/overload.ts';
 import { openRateLimits } from './limits/rate-limit.ts';
+import { acceptMissingBodies } from './missing-body.ts';
 import { answerProblems, frameworkErrorAnswer } from './problems.ts';
 import { answerParserErrors } from './raw-problem.ts';
 import { logRefusedCredentials, openRefusals } from './refused-credentials.ts';
@@ -111,6 +112,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     instance.setValidatorCompiler(validatorCompiler);
     instance.setSerializerCompiler(() => JSON.stringify);
     instance.removeContentTypeParser('text/plain');
+    acceptMissingBodies(instance);
     answerProblems(instance, problemsUrl);
     instance.addHook('onRequest', (request, reply, done) => {
       addHeaders(request, reply);

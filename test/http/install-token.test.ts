@@ -135,6 +135,32 @@ t.test('the app under each of its names, by POST and by GET', async (t) => {
   t.match(full.installUrl, /&token=a%2Fb%3D&account=jo%20e%2B%26&appShareURL=https%3A%2F%2F/);
 });
 
+t.test('a missing body is an empty one, however a client writes it', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t), generous);
+  const empty = new ReadableStream({ start: (controller) => controller.close() });
+  const requests: [string, RequestInit][] = [
+    ['no body', {}],
+    ['no body, JSON', { headers: { 'content-type': 'application/json' } }],
+    ['no body, JSON in UTF-8', { headers: { 'content-type': 'application/json; charset=utf-8' } }],
+    ["curl -d ''", { body: '', headers: { 'content-type': 'application/x-www-form-urlencoded' } }],
+    ['the empty text', { body: '', headers: { 'content-type': 'text/plain' } }],
+    ['chunked', { body: empty, duplex: 'half', headers: { 'content-type': 'application/json' } } as RequestInit],
+  ];
+  for (const [name, init] of requests) {
+    const headers = { ...init.headers, origin: 'https://example.com' };
+    const response = await fetch(`${url}/install-token`, { method: 'POST', ...init, headers });
+    t.match([response.status, await response.json()], [200, { dtype: 'download' }], name);
+  }
+  for (const [path, detail] of [
+    ['/installs', /^body: give either the nonce/],
+    ['/marketplace-kit/updates', /^body/],
+    ['/marketplace-kit/restore', /^body.apps: /],
+  ] as const) {
+    const response = await fetch(url + path, { method: 'POST', headers: { origin: 'https://example.com' } });
+    t.match([response.status, await response.json()], [400, { code: 'invalid_request', detail }], path);
+  }
+});
+
 t.test('invalid input: the error has its code and names the field', async (t) => {
   const { url } = await startReady(t, await startSandbox(t), generous);
   const post = (body: string, headers: Record<string, string> = {}, path = '/install-token') =>
@@ -147,7 +173,6 @@ t.test('invalid input: the error has its code and names the field', async (t) =>
     fetch(url + path, { headers: { origin: 'https://example.com' }, ...init });
   const cases: [string, Promise<Response>, number, string, RegExp][] = [
     ['not JSON', post('{'), 400, 'invalid_request', /body/],
-    ['empty body', post(''), 400, 'invalid_request', /body/],
     ['JSON that is no object', post('[]'), 400, 'invalid_request', /body/],
     ['null', post('null'), 400, 'invalid_request', /body/],
     ['prototype pollution', post('{"__proto__":{"app":"x"}}'), 400, 'invalid_request', /body/],

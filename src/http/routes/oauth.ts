@@ -56,8 +56,7 @@ export const oauthRoutes =
     );
     const summary = 'Access tokens for devices (RFC 8693 exchange, refresh, authorization code)';
     app.post('/oauth/token', { schema: { summary } }, async (request) =>
-      // A request without a body has no content type, so no parser has run.
-      server.token((request.body ?? {}) as Record<string, unknown>),
+      server.token(request.body as Record<string, unknown>),
     );
   };
 
