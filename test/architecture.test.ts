@@ -13,6 +13,7 @@ const everywhere = [
   'batch',
   'connection-problem',
   'file-problem',
+  'host',
   'outbound',
 ];
 
@@ -25,6 +26,7 @@ const rooms: Record<string, readonly string[]> = {
   'apple-id': [],
   'connection-problem': [],
   'file-problem': [],
+  host: [],
   outbound: [],
   log: [],
   'log-output': [],

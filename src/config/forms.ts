@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { isAppleId } from '../apple-id.ts';
+import { isLoopback, withoutBrackets } from '../host.ts';
 import { isLocator, LOCATOR_FORMS } from '../locators.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
 
@@ -28,8 +29,6 @@ export const bundleId = z
   .string()
   .regex(/^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/, 'expected a bundle id, such as com.example.camping')
   .max(155, 'a bundle id has at most 155 characters');
-
-const isLoopback = (host: string) => ['localhost', '127.0.0.1', '[::1]'].includes(host);
 
 /**
  * A host name without a dot belongs to a container network or a cluster, because no host on the internet has such a
@@ -111,6 +110,15 @@ export const origin = z
   .refine(
     (text) => URL.canParse(text) && new URL(text).origin === text,
     'expected origins, such as https://shop.example.com, without a path or a trailing slash',
+  );
+
+/** An address to listen on. The value is an IP address without brackets, or a host name. */
+export const listenAddress = z
+  .string()
+  .transform(withoutBrackets)
+  .refine(
+    (text) => isIP(text) !== 0 || /^(?=.*[a-z])[\w.-]+$/i.test(text),
+    'expected an IP address or a host name, such as 127.0.0.1, :: or localhost, without scheme and port',
   );
 
 /** An IP address or CIDR range of proxies whose headers are trusted. */

@@ -17,6 +17,7 @@ import {
   domainName,
   line,
   list,
+  listenAddress,
   locators,
   MAX_POLLING_HOURS,
   oneOf,
@@ -53,14 +54,21 @@ export type Setting = {
 
 /** Every setting. `default` applies if the variable is not set. */
 export const settings = {
-  HOST: { form: line, default: '127.0.0.1', about: 'address to listen on (image: `0.0.0.0`)' },
+  HOST: {
+    form: listenAddress,
+    default: '127.0.0.1',
+    about: 'address to listen on (image: `0.0.0.0`); `::` is every address, IPv6 and IPv4',
+  },
   PORT: { form: whole(0, 65535), default: '8080', about: 'port to listen on' },
   WEBDIST_OPERATOR_PORT: {
     form: whole(0, 65535),
     about:
       'second port, for metrics, health with its body, and the description of the API, which the first port then lacks',
   },
-  WEBDIST_OPERATOR_HOST: { form: line, about: 'address to listen on for WEBDIST_OPERATOR_PORT (default: HOST)' },
+  WEBDIST_OPERATOR_HOST: {
+    form: listenAddress,
+    about: 'address to listen on for WEBDIST_OPERATOR_PORT (default: HOST)',
+  },
   WEBDIST_DOCS: { form: oneOf('on', 'off'), default: 'on', about: 'whether `/docs` and `/openapi.json` are served' },
   LOG_LEVEL: {
     form: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),

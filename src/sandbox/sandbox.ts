@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { WebdistError } from '../errors.ts';
+import { listenError, localUrl } from '../host.ts';
 import { apiKeyOf, ensureDistributionKey, newAccount, settingsFor } from './account.ts';
 import { openHourlyLimit } from './apple/bearer.ts';
 import { openCdn } from './apple/cdn.ts';
@@ -78,9 +79,9 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   try {
     await server.listen({ port, host });
   } catch (cause) {
-    throw new WebdistError('config_invalid', `The sandbox cannot listen on ${host}, port ${port}.`, { cause });
+    throw listenError(cause, { host, port }, { host: 'HOST', port: '--port' });
   }
-  baseUrl ||= addressOf(server.server.address());
+  baseUrl ||= localUrl(server.server.address() as AddressInfo);
   const [firstApp] = store.state.apps;
   if (!firstApp) throw new WebdistError('state_invalid', 'The sandbox’s account has no app.');
   return {
@@ -101,9 +102,3 @@ export const settingsText = (settings: Sandbox['settings']): string =>
   Object.entries(settings)
     .map(([name, value]) => `${name}=${value}\n`)
     .join('');
-
-function addressOf(bound: AddressInfo | string | null | undefined): string {
-  if (!bound || typeof bound === 'string') throw new WebdistError('internal_error', 'The sandbox has no address.');
-  const host = ['0.0.0.0', '::'].includes(bound.address) ? '127.0.0.1' : bound.address;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${bound.port}`;
-}

@@ -12,6 +12,7 @@ import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
+import { isLoopback } from '../host.ts';
 import { canonical, isP256, type Signer } from '../jws.ts';
 import { derToRaw } from './der.ts';
 
@@ -77,11 +78,11 @@ function signerOf(kms: Kms, thing: string, keyId: string, publicKey: KeyObject):
 }
 
 function parse(locator: string): { keyId: string; thing: string; endpoint: string | undefined } {
-  const [, host, keyId] = /^awskms:\/\/([A-Za-z0-9.:[\]-]*)\/([A-Za-z0-9:/_-]+)$/.exec(locator) ?? [];
+  const [, host, keyId] =
+    /^awskms:\/\/((?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?|)\/([A-Za-z0-9:/_-]+)$/.exec(locator) ?? [];
   if (host === undefined || keyId === undefined)
     throw new WebdistError('config_invalid', 'An AWS KMS locator is awskms:///KEY_ID_OR_ARN or awskms://HOST/KEY_ID.');
-  const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/.test(host);
-  const endpoint = host === '' ? undefined : `${isLoopback ? 'http' : 'https'}://${host}`;
+  const endpoint = host === '' ? undefined : `${isLoopback(host.replace(/:\d+$/, '')) ? 'http' : 'https'}://${host}`;
   return { keyId, thing: `The AWS KMS key ${keyId}`, endpoint };
 }
 

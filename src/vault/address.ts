@@ -8,6 +8,7 @@ import { rootCertificates } from 'node:tls';
 import { MAX_CERTIFICATES_BYTES, readSmallFile } from '../cloud/files.ts';
 import type { Environment } from '../environment.ts';
 import { isWebdistError, WebdistError } from '../errors.ts';
+import { isLoopback } from '../host.ts';
 import { vaultVariable } from './variables.ts';
 
 export type VaultAddress = {
@@ -30,11 +31,10 @@ export async function vaultAddress(env: Environment): Promise<VaultAddress> {
   const text = agent ?? (await vaultVariable(env, 'ADDR')) ?? '';
   const socketPath = /^unix:\/\/(\/.+)$/.exec(text)?.[1];
   const url = socketPath ? new URL('http://localhost/') : parse(text);
-  const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
   return {
     url,
     socketPath,
-    isAgent: agent !== undefined || isLoopback,
+    isAgent: agent !== undefined || isLoopback(url.hostname),
     tls: await tlsOf(env),
     namespace: await vaultVariable(env, 'NAMESPACE'),
     proxyEnv: socketPath ? undefined : env,

@@ -8,7 +8,16 @@ const path = 'docs/architecture.md';
 const page = readFileSync(path, 'utf8');
 
 /** Not drawn: any room may import them. */
-const everywhere = ['apple-id', 'batch', 'connection-problem', 'environment', 'errors', 'file-problem', 'version'];
+const everywhere = [
+  'apple-id',
+  'batch',
+  'connection-problem',
+  'environment',
+  'errors',
+  'file-problem',
+  'host',
+  'version',
+];
 
 type Graph = ReadonlyMap<string, ReadonlySet<string>>;
 

@@ -1,6 +1,7 @@
 /** The command line of `webdist packages`. */
 
 import { Command } from 'commander';
+import { withoutBrackets } from '../../host.ts';
 import { addConfirmation, addDryRun } from '../change.ts';
 import { portNumber } from '../option-values.ts';
 
@@ -42,7 +43,7 @@ export function packagesCommand(): Command {
     .addCommand(
       new Command('serve')
         .description('serve the packages folder to devices without a CDN, behind your own https proxy')
-        .option('--host <address>', 'address to listen on', '127.0.0.1')
+        .option('--host <address>', 'address to listen on', withoutBrackets, '127.0.0.1')
         .option('--port <number>', 'port to listen on', portNumber, 8081)
         .action(async (options) => (await work()).servePackages(options)),
     )

@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { type AppConfig, knownAppSettings, only, packagesSettings, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
+import { listenError } from '../../host.ts';
 import { ordersFor } from '../../orders/orders.ts';
 import { currentIn, versionFolder, versionsIn } from '../../packages/layout.ts';
 import { type Asset, readManifestFile } from '../../packages/manifest.ts';
@@ -181,7 +182,7 @@ export async function servePackages({ host, port }: { readonly host: string; rea
   const { dir } = packagesSettings(processSettings());
   const server = await buildPackageServer(dir);
   const address = await server.listen({ host, port }).catch((cause) => {
-    throw new WebdistError('config_invalid', `Cannot listen on ${host} port ${port} (${cause.code}).`, { cause });
+    throw listenError(cause, { host, port }, { host: '--host', port: '--port' });
   });
   say(`Serving the packages in ${dir} on ${address}. Put your https proxy in front of it.`);
   for (const signal of ['SIGTERM', 'SIGINT'] as const)

@@ -7,7 +7,7 @@ import { watchApiKeys } from '../../config/api-keys.ts';
 import { type Config, configOf, dataDirOf, processEnvironment, processSettings } from '../../config/config.ts';
 import { withSandbox } from '../../config/read.ts';
 import type { Environment } from '../../environment.ts';
-import { WebdistError } from '../../errors.ts';
+import { listenError } from '../../host.ts';
 import { buildServer, type Server } from '../../http/server.ts';
 import { openLog } from '../../log.ts';
 import { type LogOutput, type LossListener, openStdout } from '../../log-output.ts';
@@ -53,9 +53,9 @@ export async function serve(signals: Signals): Promise<void> {
     apiKeys: () => apiKeys,
     ...(sandbox && { pages: await demoPages(sandbox, config, service) }),
   });
-  const address = await listen(server.app, config.listen, 'PORT');
+  const address = await listen(server.app, config.listen, '');
   if (server.operators && config.operator) {
-    const operators = await listen(server.operators, config.operator, 'WEBDIST_OPERATOR_PORT');
+    const operators = await listen(server.operators, config.operator, 'WEBDIST_OPERATOR_');
     log.info({ event: 'operator_port', address: operators }, `operators: listening on ${operators}`);
   }
   announce(config, address, log);
@@ -89,18 +89,15 @@ const lossListener = (metrics: Metrics, log: Logger): LossListener => ({
     ),
 });
 
-async function listen(app: Server['app'], { host, port }: Config['listen'], setting: string): Promise<string> {
+async function listen(
+  app: Server['app'],
+  address: Config['listen'],
+  prefix: 'WEBDIST_OPERATOR_' | '',
+): Promise<string> {
   try {
-    return await app.listen({ host, port });
+    return await app.listen(address);
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code;
-    throw new WebdistError('config_invalid', `${setting}: cannot listen on ${host} port ${port} (${code}).`, {
-      hint:
-        code === 'EADDRINUSE'
-          ? `Another process listens there: choose another ${setting}.`
-          : `Check ${setting} and the host.`,
-      cause,
-    });
+    throw listenError(cause, address, { host: `${prefix}HOST`, port: `${prefix}PORT` });
   }
 }
 
@@ -110,7 +107,7 @@ function announce(config: Config, address: string, log: Logger): void {
     `listening on ${address}`,
   );
   if (config.mode !== 'sandbox') return;
-  const page = address.replace('127.0.0.1', 'localhost');
+  const page = address.replace(/127\.0\.0\.1|\[::1?\]/, 'localhost');
   log.warn({ event: 'sandbox_mode' }, 'SANDBOX MODE: Apple is simulated; real devices refuse these tokens');
   writeStderr(
     [

@@ -1,0 +1,42 @@
+/** Hosts of this machine: whether a URL names it, how an address is written in a URL, and why nothing can listen on one. */
+
+import type { AddressInfo } from 'node:net';
+import { WebdistError } from './errors.ts';
+
+/** True if the host of a URL is this machine: `localhost`, `127.0.0.0/8` or `[::1]` (RFC 6761 §6.3, RFC 6890). */
+export const isLoopback = (hostname: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname);
+
+/** Returns the URL at which this machine reaches a server that listens on an address, without a slash at the end. */
+export function localUrl({ address, port }: AddressInfo): string {
+  // `0.0.0.0` and `::` are every address, and no URL of a server.
+  const host = { '0.0.0.0': '127.0.0.1', '::': '::1' }[address] ?? address;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Returns an IP address as sockets take it: URLs have brackets around an IPv6 address (RFC 3986 §3.2.2). */
+export const withoutBrackets = (address: string): string => address.replace(/^\[(.*)\]$/, '$1');
+
+type ListenAddress = { readonly host: string; readonly port: number };
+
+/** What an operator changes, such as the names of two settings. */
+type ListenNames = { readonly host: string; readonly port: string };
+
+/** The codes for which the address is wrong, and not the port. */
+const ofHost = ['ENOTFOUND', 'EAI_AGAIN', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL'];
+
+const portHints: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'Another process listens there. Choose another port.',
+  EACCES: 'This process may not use the port. Choose one from 1024 on.',
+};
+
+/** The error for a server that cannot listen: `config_invalid`, with the name of what is wrong. */
+export function listenError(cause: unknown, { host, port }: ListenAddress, names: ListenNames): WebdistError {
+  const { code = '' } = cause as NodeJS.ErrnoException;
+  const isHost = ofHost.includes(code);
+  const hint = isHost ? 'This machine has no such address.' : portHints[code];
+  const name = isHost ? names.host : names.port;
+  return new WebdistError('config_invalid', `${name}: cannot listen on ${host} port ${port} (${code}).`, {
+    cause,
+    ...(hint && { hint }),
+  });
+}
