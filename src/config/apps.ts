@@ -103,23 +103,30 @@ function withPulledPackage(app: AppConfig, values: Values): AppConfig {
 }
 
 /**
- * Returns warnings about package URLs that are valid, but from which no device installs (docs/apple-facts.md §2.3, §10
- * lines 4 to 6).
+ * Why no device installs from a package URL, although it is valid (docs/apple-facts.md §2.3, §10 lines 4 to 6): each
+ * reason completes "the URL …".
  */
+export function packageUrlFaults(packageUrl: string, domain: string): string[] {
+  const { hostname, port, search, pathname } = new URL(packageUrl);
+  const isOwnHost = domain === '' || hostname === domain || hostname.endsWith(`.${domain}`);
+  // Devices append the names of the files (docs/apple-facts.md §5.4).
+  const file = /\/(manifest\.json|signature|[^/]+\.(?:zip|ipa|plist))\/*$/i.exec(pathname)?.[1];
+  return [
+    ...(search ? ['has a query, but file names are appended to it'] : []),
+    ...(port ? ['has a port; devices accept only the default port'] : []),
+    ...(isOwnHost ? [] : ['is on another host than WEBDIST_DOMAIN; devices refuse the link']),
+    ...(file ? [`must be the folder of the package: leave out /${file}`] : []),
+  ];
+}
+
+/** Returns warnings about the package URLs of apps. */
 export const packageUrlWarnings = ({ domain, apps }: Apps, given: Read['given']): Problem[] =>
-  apps.flatMap(({ bundleId, packageUrl }) => {
-    if (packageUrl === undefined || !URL.canParse(packageUrl)) return [];
-    const { hostname, port, search, pathname } = new URL(packageUrl);
-    const isOwnHost = hostname === domain || hostname.endsWith(`.${domain}`);
-    const found = [
-      search && 'has a query, but file names are appended to it',
-      port && 'has a port; devices accept only the default port',
-      domain && !isOwnHost && 'is on another host than WEBDIST_DOMAIN; devices refuse the link',
-      pathname.endsWith('/manifest.json') && 'must be the folder of the package: leave out /manifest.json',
-    ].filter((message): message is string => typeof message === 'string' && message !== '');
-    const variable = given.has('WEBDIST_CONFIG') ? 'WEBDIST_CONFIG' : 'WEBDIST_PACKAGE_URL';
-    return found.map((message) => ({
-      variable,
-      message: variable === 'WEBDIST_CONFIG' ? `packageUrl of ${bundleId} ${message}` : message,
-    }));
-  });
+  apps.flatMap(({ bundleId, packageUrl }) =>
+    packageUrl !== undefined && URL.canParse(packageUrl)
+      ? packageUrlFaults(packageUrl, domain).map((fault) =>
+          given.has('WEBDIST_CONFIG')
+            ? { variable: 'WEBDIST_CONFIG', message: `packageUrl of ${bundleId} ${fault}` }
+            : { variable: 'WEBDIST_PACKAGE_URL', message: fault },
+        )
+      : [],
+  );

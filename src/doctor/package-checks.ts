@@ -4,7 +4,7 @@
  */
 
 import { isAppleId } from '../apple-id.ts';
-import type { AppConfig } from '../config/config.ts';
+import { type AppConfig, packageUrlFaults } from '../config/apps.ts';
 import { type Check, type Finding, fail, ok, privateCheck, warn, worstOf } from './check.ts';
 import { type ManifestMembers, parseManifest } from './manifest.ts';
 
@@ -45,14 +45,15 @@ export const packageChecks: readonly Check[] = [
       worstOf(
         config.apps.map(({ packageUrl }) => {
           if (packageUrl === undefined) return undefined;
-          const { hostname, port, search } = new URL(packageUrl);
+          const { hostname } = new URL(packageUrl);
           if (hostname !== config.domain && !hostname.endsWith(`.${config.domain}`))
             return fail(
               `${hostname} is neither ${config.domain} nor a subdomain of it`,
               'Correct WEBDIST_PACKAGE_URL or WEBDIST_DOMAIN.',
             );
-          return port || search
-            ? warn(`${packageUrl} has a ${port ? 'port' : 'query'}`, 'Serve the package at a plain https URL.')
+          const [fault] = packageUrlFaults(packageUrl, config.domain);
+          return fault
+            ? warn(`${packageUrl} ${fault}`, 'Serve the package in a folder, at a plain https URL.')
             : ok(hostname);
         }),
       ),

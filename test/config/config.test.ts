@@ -397,6 +397,15 @@ t.test('a package URL from which no device installs is reported at startup', asy
     ['https://cdn.example.net/adp', [/another host/]],
     ['https://notexample.com/adp', [/another host/]],
     ['https://example.com/adp/manifest.json', [/leave out \/manifest\.json/]],
+    ['https://example.com/adp/Manifest.json', [/leave out \/Manifest\.json/]],
+    ['https://example.com/adp/manifest.json/', [/leave out \/manifest\.json/]],
+    ['https://example.com/adp/signature', [/leave out \/signature/]],
+    [
+      'https://example.com/adp/alternative-distribution-package.zip',
+      [/leave out \/alternative-distribution-package\.zip/],
+    ],
+    ['https://example.com/adp/camping.ipa', [/leave out \/camping\.ipa/]],
+    ['https://example.com/manifest.json/v1', []],
     ['https://cdn.example.net:1/manifest.json?x', [/query/, /port/, /another host/, /manifest/]],
   ];
   for (const [url, expected] of table) {
