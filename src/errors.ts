@@ -112,6 +112,15 @@ export const isWebdistError = (error: unknown): error is WebdistError => error i
 export const hasCode = (error: unknown, ...wanted: readonly ErrorCode[]): boolean =>
   isWebdistError(error) && wanted.includes(error.code);
 
+/** Puts `what`, such as the name of a setting, in front of the detail of a WebdistError. Returns any other value unchanged. */
+export const about = (what: string, error: unknown): unknown =>
+  isWebdistError(error)
+    ? new WebdistError(error.code, `${what}: ${error.detail}`, {
+        cause: error,
+        ...(error.hint && { hint: error.hint }),
+      })
+    : error;
+
 /** Returns a WebdistError unchanged. Wraps any other value, as the `cause`, into one with this code and detail. */
 export const toWebdistError = (error: unknown, code: ErrorCode, detail: string): WebdistError =>
   isWebdistError(error) ? error : new WebdistError(code, detail, { cause: error });

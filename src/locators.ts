@@ -1,7 +1,6 @@
 /**
- * Locators: URIs that name a key or a secret (docs/keys/README.md). The scheme selects the backend, and every scheme
- * has one row in the table below. So a new backend is one file and one row. A backend and its SDK are loaded when one
- * of its locators is opened.
+ * Locators: URIs that name a key or a secret (docs/keys/README.md). The scheme selects the backend: one file, and one
+ * row in the table below. A backend and its SDK are loaded when one of its locators is opened.
  */
 
 import type { KeyObject } from 'node:crypto';
@@ -212,7 +211,7 @@ export async function createKey(
 ): Promise<{ readonly locator: string; readonly publicKey: KeyObject }> {
   const backend = backendOf(locator);
   if (backend?.purpose !== 'signer' || !backend.creator)
-    throw new WebdistError('usage_invalid', `No key can be created under the scheme "${schemeOf(locator) ?? ''}".`, {
+    throw new WebdistError('usage_invalid', noSuchScheme(locator, 'No key can be created under'), {
       hint: `Use one of ${CREATABLE_SCHEMES.join(', ')}; for a file, use --out.`,
     });
   const create = await backend.creator();
@@ -238,12 +237,14 @@ async function refuseExisting(locator: string, env: Environment): Promise<void> 
 
 /** The text itself may be a key, so only its scheme is repeated in the message. */
 function notALocator(text: string, wanted: 'secret' | 'signer'): WebdistError {
-  const scheme = schemeOf(text);
-  if (scheme !== undefined && rows.has(scheme))
-    return new WebdistError('config_invalid', `A locator with the scheme "${scheme}:" does not name a ${wanted}.`);
-  const detail =
-    scheme === undefined ? 'This is not a locator: it has no scheme.' : `No locator has the scheme "${scheme}:".`;
-  return new WebdistError('config_invalid', detail, {
+  if (backendOf(text))
+    return new WebdistError('config_invalid', `The scheme "${schemeOf(text)}:" does not name a ${wanted}.`);
+  return new WebdistError('config_invalid', noSuchScheme(text, 'No locator has'), {
     hint: `Use one of ${LOCATOR_FORMS}. For a file, write file:// before its absolute path.`,
   });
+}
+
+function noSuchScheme(text: string, problem: string): string {
+  const scheme = schemeOf(text);
+  return scheme === undefined ? 'This is not a locator: it has no scheme.' : `${problem} the scheme "${scheme}:".`;
 }

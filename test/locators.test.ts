@@ -31,7 +31,7 @@ t.test('a locator of one purpose is not opened as the other', async (t) => {
   for (const [scheme, example] of examples)
     await t.rejects(async () => (secrets.includes(scheme) ? openSigner(example, {}) : openSecret(example, {})), {
       code: 'config_invalid',
-      message: /^A locator with the scheme "[a-z0-9+]+:" does not name a (secret|signer)\.$/,
+      message: /^The scheme "[a-z0-9+]+:" does not name a (secret|signer)\.$/,
     });
   t.equal((await openSecret('env://A', { A: 'a' })).backend, 'env');
 });
@@ -60,9 +60,45 @@ t.test('anything else is refused with a list of the forms, and is not shown: it 
       t.notOk(isLocator(text));
       t.notOk(isSecretLocator(text));
     }
-  for (const locator of ['file:///a.pem', '/a.pem', 'hsm:a'])
+  for (const [locator, message] of [
+    ['file:///a.pem', /^No key can be created under the scheme "file:"\./],
+    ['hsm:a', /^No key can be created under the scheme "hsm:"\./],
+    ['C:\\a.pem', /^No key can be created under the scheme "c:"\./],
+    ['/a.pem', /^This is not a locator: it has no scheme\./],
+    ['a.pem', /^This is not a locator: it has no scheme\./],
+    ['', /^This is not a locator: it has no scheme\./],
+  ] as const)
     await t.rejects(createKey(locator, {}), {
       code: 'usage_invalid',
+      message,
       hint: 'Use one of hashivault, awskms, gcpkms, azurekms, pkcs11; for a file, use --out.',
     });
+});
+
+t.test('a malformed locator is refused with its form, before anything is read or called', async (t) => {
+  for (const locator of [
+    'env://%zz',
+    'env://A B',
+    'file:///%zz',
+    'file:///a%00b',
+    'file:///a?b',
+    'file:///a#b',
+    'vault+kv://a/%zz#b',
+    'vault+kv://a/b#%zz',
+    'hashivault://%zz',
+    'hashivault://a?mount=%zz',
+    'hashivault://a?mout=b',
+    'awssecrets://%zz',
+    'awskms:///%zz',
+    'awskms://[::1/key',
+    'gcpsecrets://projects/%zz',
+    'gcpkms://projects/a',
+    'azuresecrets://vault/%zz',
+    'azurekms://[::1]/key',
+    'pkcs11:object=%zz',
+    'pkcs11:token=a;token=b',
+  ]) {
+    const opened: Promise<unknown> = isSecretLocator(locator) ? openSecret(locator, {}) : openSigner(locator, {});
+    await t.rejects(opened, { code: 'config_invalid', message: /^An? .*(locator|URI) / }, locator);
+  }
 });

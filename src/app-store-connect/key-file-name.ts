@@ -4,7 +4,6 @@
  */
 
 import { basename } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 /** `AuthKey` and `ApiKey` are App Store Connect API keys, `SubscriptionKey` is an In-App Purchase key. */
 type AppleKeyKind = 'AuthKey' | 'ApiKey' | 'SubscriptionKey';
@@ -13,7 +12,7 @@ export type AppleKeyFile = { readonly name: string; readonly kind: AppleKeyKind;
 
 /** The kind and id of the Apple key that a `file:///` locator names, or undefined for any other file name. */
 export function appleKeyFile(locator: string): AppleKeyFile | undefined {
-  const name = locator.startsWith('file:') ? basename(fileURLToPath(locator)) : '';
+  const name = locator.startsWith('file:') ? basename(locator) : '';
   const [, kind, keyId] = /^(AuthKey|ApiKey|SubscriptionKey)_([A-Za-z0-9]+)\.p8$/.exec(name) ?? [];
   return kind === undefined || keyId === undefined ? undefined : { name, kind: kind as AppleKeyKind, keyId };
 }

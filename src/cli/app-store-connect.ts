@@ -2,7 +2,7 @@
 
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
 import { appStoreConnectSettings, processEnvironment, processSettings } from '../config/config.ts';
-import { WebdistError } from '../errors.ts';
+import { about, WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { openLog } from '../log.ts';
 import { openCandidate } from '../registration/candidates.ts';
@@ -29,20 +29,14 @@ export async function withAppStoreConnect<T>(what: string, work: Work<T>): Promi
   );
 }
 
-/**
- * Opens a private key, runs `work`, and closes the key. Throws `config_invalid`, and `key_*` with `source` in the
- * message.
- */
+/** Opens a private key, runs `work`, and closes the key. Throws `config_invalid` and `key_*`, with `source` in the message. */
 export async function withKey<T>(locator: string, source: string, work: (signer: Signer) => Promise<T>): Promise<T> {
-  const log = openLog('silent');
-  const key = await openCandidate(locator, { env: processEnvironment(), log });
+  const key = await openCandidate(locator, { env: processEnvironment(), log: openLog('silent') }).catch((error) => {
+    throw about(source, error);
+  });
   try {
-    const { signer, problem } = key;
-    if (signer) return await work(signer);
-    throw new WebdistError(problem?.code ?? 'key_absent', `${source}: ${problem?.detail ?? 'there is no key.'}`, {
-      cause: problem,
-      ...(problem?.hint && { hint: problem.hint }),
-    });
+    if (key.signer) return await work(key.signer);
+    throw about(source, key.problem ?? new WebdistError('key_absent', 'there is no key.'));
   } finally {
     await key.close();
   }

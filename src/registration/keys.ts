@@ -7,7 +7,7 @@ import { bulkhead } from 'cockatiel';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import type { Environment } from '../environment.ts';
-import { WebdistError } from '../errors.ts';
+import { about, WebdistError } from '../errors.ts';
 import type { SigningKey } from '../jws.ts';
 import { type AppRegistration, ownRegistration } from './app-registration.ts';
 import { type AppleConnection, openAppleConnection } from './apple-connection.ts';
@@ -16,7 +16,13 @@ import { type Clock, systemClock } from './clock.ts';
 import { type DomainRegistration, ownDomainRegistration } from './domain-registration.ts';
 import type { RegistrationObserver } from './observer.ts';
 import { watchNotice } from './rotation/watch.ts';
-import { refuseAppleKeyFiles, refuseSameKey, refuseUnusableApiKey, refuseUnusableKeys } from './start-up-checks.ts';
+import {
+  distributionKeyOf,
+  refuseAppleKeyFiles,
+  refuseSameKey,
+  refuseUnusableApiKey,
+  refuseUnusableKeys,
+} from './start-up-checks.ts';
 import { openRegistrationStore } from './store.ts';
 import { type RegistrationWatch, watchRegistration } from './watch.ts';
 
@@ -55,12 +61,14 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
   let watch: RegistrationWatch | undefined;
   // A backend may keep state in the data folder, wherever that was set.
   const keysEnv = { ...env, WEBDIST_DATA_DIR: config.dataDir };
-  const open = async (locator: string) => {
+  const open = async (locator: string, what: string) => {
     const candidate = await openCandidate(locator, {
       env: keysEnv,
       log,
       clock,
       onChange: () => void watch?.reconcile(),
+    }).catch((error) => {
+      throw about(what, error);
     });
     opening.defer(() => candidate.close());
     return candidate;
@@ -70,10 +78,13 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
   // In parallel, so that backends that do not answer delay the start by about one time limit, not by one each.
   const inParallel = bulkhead(APPS_IN_PARALLEL, config.apps.length);
   const [apiKey, appKeys] = await Promise.all([
-    config.appStoreConnect && open(config.appStoreConnect.privateKey),
+    config.appStoreConnect && open(config.appStoreConnect.privateKey, 'ASC_PRIVATE_KEY'),
     Promise.all(
       config.apps.map((app) =>
-        inParallel.execute(async () => ({ app, candidates: await Promise.all(app.key.map(open)) })),
+        inParallel.execute(async () => ({
+          app,
+          candidates: await Promise.all(app.key.map((locator) => open(locator, distributionKeyOf(app)))),
+        })),
       ),
     ),
   ]);

@@ -36,9 +36,15 @@ export function openFile(locator: string, _env: Environment): SecretSource {
 
 function parse(locator: string): string {
   try {
-    if (!locator.startsWith('file:///')) throw new Error('It does not begin with file:///.');
-    return fileURLToPath(locator);
+    if (!/^file:\/\/\/[^?#]+$/.test(locator)) throw new Error('It is not file:/// and a path.');
+    const path = fileURLToPath(locator);
+    if (path.includes('\0')) throw new Error('No path contains a zero byte.');
+    return path;
   } catch (cause) {
-    throw new WebdistError('config_invalid', 'A file locator is file:///absolute/path.', { cause });
+    throw new WebdistError(
+      'config_invalid',
+      'A file locator is file:///absolute/path; percent-encode %, ? and # in the path.',
+      { cause },
+    );
   }
 }

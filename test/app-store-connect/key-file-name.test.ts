@@ -16,6 +16,7 @@ const table: [locator: string, expected: ReturnType<typeof appleKeyFile>][] = [
   ['file:///AuthKey_A1.pem', undefined],
   ['file:///MyAuthKey_A1.p8', undefined],
   ['env://AuthKey_A1.p8', undefined],
+  ['file:///%zz', undefined],
   ['', undefined],
 ];
 
