@@ -21,6 +21,11 @@ export type DependencyDeps = {
   readonly name: 'ledger' | 'ledger_read' | 'ledger_evidence' | 'redis';
   /** Rejects if the dependency cannot answer. */
   readonly ping: () => Promise<unknown>;
+  /**
+   * True if work may be done twice. Then each check first repeats the work that failed last: a dependency that fails only
+   * some of its work is reported as down all the time, and not as down and up in turns.
+   */
+  readonly isRepeatable?: boolean;
   /** The time limit of one use, in milliseconds. */
   readonly answerMs: number;
   /** What happens while the dependency is down, for the log. */
@@ -35,13 +40,16 @@ export type DependencyDeps = {
  */
 const FAILURES_IN_A_ROW = 5;
 const PAUSE_MS = 500;
-/** How often the dependency is pinged, so that its state is known even if no request uses it, and its recovery soon. */
-const PING_MS = 5000;
-const PING_DOWN_MS = 1000;
+/** How often the dependency is checked, so that its state is known even if no request uses it, and its recovery soon. */
+const CHECK_MS = 5000;
+const CHECK_DOWN_MS = 1000;
 
-/** Pings the dependency once, so that its state is known, and then at intervals until `close`. */
+/**
+ * Checks the dependency once, so that its state is known, and then at intervals until `close`. An outage begins with any
+ * use that fails. It ends with a check that succeeds.
+ */
 export async function watchDependency(deps: DependencyDeps): Promise<Dependency> {
-  const { name, ping, answerMs, meanwhile, metrics, log } = deps;
+  const { name, ping, isRepeatable = false, answerMs, meanwhile, metrics, log } = deps;
   const breaker = circuitBreaker(handleAll, {
     breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
     halfOpenAfter: PAUSE_MS,
@@ -53,34 +61,53 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
     problem = found;
     metrics.dependencyUp.set({ dependency: name }, found === undefined ? 1 : 0);
   };
+  const began = (err: unknown) => {
+    const found = problemOf(err) ?? problem ?? 'It does not answer in time.';
+    // The reason of an outage may change to one that only a person can fix.
+    const isNews = problem === undefined || (isWebdistError(err) && err.code === 'state_invalid' && found !== problem);
+    if (isNews) log.error({ event: `${name}_down`, err }, `${name}: ${found} Meanwhile, ${meanwhile}`);
+    if (problem === undefined) checkIn(CHECK_DOWN_MS);
+    note(found);
+  };
+  const ended = () => {
+    if (problem !== undefined) log.info({ event: `${name}_back` }, `${name}: answers again`);
+    note(undefined);
+  };
   const ask = async <T>(work: () => Promise<T>): Promise<T> => {
     const took = metrics.dependencySeconds.startTimer({ dependency: name });
     try {
-      const result = await use(work);
-      if (problem !== undefined) log.info({ event: `${name}_back` }, `${name}: answers again`);
-      note(undefined);
-      return result;
+      return await use(work);
     } catch (err) {
-      const found = problemOf(err) ?? problem ?? 'It does not answer in time.';
-      // The reason of an outage may change to one that only a person can fix.
-      const isNews =
-        problem === undefined || (isWebdistError(err) && err.code === 'state_invalid' && found !== problem);
-      if (isNews) log.error({ event: `${name}_down`, err }, `${name}: ${found} Meanwhile, ${meanwhile}`);
-      note(found);
+      if (isRepeatable && work !== repeatAndPing && isWebdistError(err)) failed = work;
+      began(err);
       throw err;
     } finally {
       took();
     }
   };
-  const check = () => ask(ping).catch(() => undefined);
-  let isClosed = false;
-  const checkFromNowOn = async () => {
-    await check();
-    if (isClosed) return;
-    timer = setTimeout(checkFromNowOn, problem === undefined ? PING_MS : PING_DOWN_MS).unref();
+  let failed: (() => Promise<unknown>) | undefined;
+  const repeatAndPing = async () => {
+    const repeated = failed;
+    await repeated?.();
+    await ping();
+    // Otherwise, other work failed in the meantime.
+    if (failed === repeated) failed = undefined;
   };
+  const check = async () => {
+    const isOver = await ask(repeatAndPing).then(
+      () => failed === undefined,
+      () => false,
+    );
+    if (isOver) ended();
+    checkIn(problem === undefined ? CHECK_MS : CHECK_DOWN_MS);
+  };
+  let isClosed = false;
   let timer: NodeJS.Timeout | undefined;
-  await checkFromNowOn();
+  const checkIn = (ms: number) => {
+    clearTimeout(timer);
+    if (!isClosed) timer = setTimeout(check, ms).unref();
+  };
+  await check();
   return {
     ask,
     get problem() {

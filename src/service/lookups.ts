@@ -51,6 +51,7 @@ export async function openLookups(ledger: LedgerReader, settings: Settings, deps
   const own = await watchDependency({
     name: 'ledger',
     ping: ledger.ping,
+    isRepeatable: true,
     answerMs: settings.answerMs,
     meanwhile: replica ? `lookups need the read replica; without it, ${withoutBoth}` : withoutBoth,
     ...deps,
@@ -87,6 +88,7 @@ async function openReplica(
         metrics.ledgerReadLag.set(lag.seconds);
       }
     },
+    isRepeatable: true,
     answerMs,
     meanwhile: 'the ledger itself is read',
     metrics,

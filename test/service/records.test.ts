@@ -73,8 +73,8 @@ t.test('SQLite locked by another process: tokens are issued, evidence is refused
     'the same evidence is accepted',
   );
   test.equal(other.prepare('SELECT count(*) AS n FROM install').get()?.['n'], 1, 'and was not lost');
+  await until(async () => (await ledgerState(service)).state === 'ok', 'health sees it, too');
   test.equal(events(service, 'ledger_evidence_back'), 1);
-  test.strictSame(await ledgerState(service), { status: 200, state: 'ok' });
 });
 
 t.test('SQLite that cannot answer: issue', async (test) => {
@@ -101,13 +101,13 @@ t.test('SQLite that cannot answer: issue', async (test) => {
     async () => (await askSoon(test, service, first.cookie)).body['dtype'] === 'download',
     'the ledger is used again',
   );
-  test.equal(events(service, 'ledger_back'), 1);
   await until(
     async () => (await tap(service, newcomer.body['nonce'], newcomer.cookie)).status === 204,
     'a token issued while the ledger was down can be confirmed',
   );
   test.equal(other.prepare('SELECT count(*) AS n FROM install').get()?.['n'], 1);
   await until(async () => (await ledgerState(service)).state === 'ok', 'health sees it, too');
+  test.equal(events(service, 'ledger_back'), 1);
 });
 
 t.test('SQLite that cannot answer: refuse', async (test) => {
@@ -144,13 +144,14 @@ t.test('WEBDIST_INSTALL_EVIDENCE=issue with a ledger that cannot store', async (
 
 t.test('first-time token requests write nothing', async (test) => {
   const { service, path } = await startOnSqlite(test);
-  const sizes = () => ['', '-wal'].map((suffix) => statSync(`${path}${suffix}`).size);
-  const before = sizes();
+  const size = () => statSync(path).size + statSync(`${path}-wal`).size;
+  const before = size();
   const { headers } = await askSoon(test, service);
   test.ok(headers);
   for (let round = 0; round < 20; round++)
     await Promise.all(Array.from({ length: 50 }, () => post(`${service.url}/install-token`, {})));
-  test.strictSame(sizes(), before, 'a thousand devices');
+  // A thousand writes would take at least 8 MB; the heartbeats take 8 KB each.
+  test.ok(size() - before < 200_000, `${size() - before} bytes for a thousand devices`);
 });
 
 t.test(
