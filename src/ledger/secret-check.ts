@@ -19,12 +19,19 @@ export async function checkSecret(ledger: Ledger, fingerprint: string): Promise<
 /**
  * Opens a ledger for the secret with this fingerprint. The first secret is stored in the ledger. Throws `state_invalid`
  * if the ledger belongs to another one, and as `openLedger` does. If the ledger does not answer now, its first use makes
- * the check, and every use fails with that error until it succeeds.
+ * the check, and every use fails with that error until it succeeds. `isNew` is called if the ledger was never used before.
  */
-export async function openLedgerOfSecret(address: LedgerAddress, fingerprint: string): Promise<Ledger> {
+export async function openLedgerOfSecret(
+  address: LedgerAddress,
+  fingerprint: string,
+  isNew: () => void,
+): Promise<Ledger> {
   const ledger = await openLedger(address);
   const claim = async () => {
-    if ((await ledger.secretFingerprint()) === undefined) await ledger.keepSecretFingerprint(fingerprint);
+    if ((await ledger.secretFingerprint()) === undefined) {
+      await ledger.keepSecretFingerprint(fingerprint);
+      isNew();
+    }
     // Another replica may have stored its own in between.
     await checkSecret(ledger, fingerprint);
   };

@@ -54,12 +54,16 @@ export async function whileBusy<T>(
 
 const MEMORY = ':memory:';
 
+/** An open database, and the path of its file; undefined in memory. */
+export type SqliteFile = { readonly database: DatabaseSync; readonly path: string | undefined };
+
 /** Opens the file of `sqlite:///path`, or memory. Statements on it fail at once if another process holds the lock. Throws `state_invalid`. */
-export async function openSqliteFile(url: string): Promise<DatabaseSync> {
+export async function openSqliteFile(url: string): Promise<SqliteFile> {
   const path = url === 'memory:' ? MEMORY : url.slice('sqlite://'.length);
   try {
     // SQLite itself waits for locks, but not for all of those that creating a file takes.
-    return await whileBusy({ forMs: STARTING_MS, everyMs: RETRY_MS }, () => openOnce(path));
+    const database = await whileBusy({ forMs: STARTING_MS, everyMs: RETRY_MS }, () => openOnce(path));
+    return { database, path: path === MEMORY ? undefined : path };
   } catch (cause) {
     if (cause instanceof WebdistError) throw cause;
     const problem = fileProblem(cause, path, 'WEBDIST_LEDGER');

@@ -6,9 +6,9 @@
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
-import { WebdistError } from '../errors.ts';
 import type { Ledger, LedgerAddress } from './contract.ts';
 import { inTransaction, openSqliteFile, whileBusy } from './sqlite-file.ts';
+import { inMemory, intactFile } from './sqlite-intact.ts';
 
 /**
  * How long to retry while another process holds the lock. SQLite's own waiting would block the event loop, and with it
@@ -20,10 +20,29 @@ const RETRY_MS = 2;
 /** Rows deleted by one statement. More would hold the lock, and block the event loop, for too long. */
 const PRUNED_AT_ONCE = 500;
 
+/** The heartbeat adds an install of this subject, which no device has, and removes it again: the files are written to. */
+const NO_SUBJECT = -1;
+
 /** Opens the file and creates its tables if it is new. Throws `state_invalid`. */
 export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
-  const database = await openSqliteFile(url);
+  const { database, path } = await openSqliteFile(url);
   const sql = prepare(database);
+  const file = path === undefined ? inMemory : intactFile(path);
+  const answer = async <T>(work: () => T): Promise<T> => {
+    try {
+      return await whileBusy({ forMs: LOCKED_MS, everyMs: RETRY_MS }, work);
+    } catch (error) {
+      throw file.explained(error);
+    }
+  };
+  /** What is written is acknowledged only if the file is still the one that the next start opens. */
+  const write = <T>(work: () => T): Promise<T> =>
+    answer(() => {
+      file.check();
+      const result = inTransaction(database, work);
+      file.check();
+      return result;
+    });
   return {
     installedAt: (entries) =>
       answer(() =>
@@ -33,18 +52,16 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
         }),
       ),
     addInstalls: (installs) =>
-      answer(() =>
-        inTransaction(database, () => {
-          for (const { subject, appleItemId, installedAtSeconds } of installs)
-            sql.addInstall.run(subject, appleItemId, installedAtSeconds);
-        }),
-      ),
+      write(() => {
+        for (const { subject, appleItemId, installedAtSeconds } of installs)
+          sql.addInstall.run(subject, appleItemId, installedAtSeconds);
+      }),
     secretFingerprint: () =>
       answer(() => {
         const row = sql.fingerprint.get();
         return row && String(row['fingerprint']);
       }),
-    keepSecretFingerprint: (fingerprint) => answer(() => void sql.addFingerprint.run(fingerprint)),
+    keepSecretFingerprint: (fingerprint) => write(() => void sql.addFingerprint.run(fingerprint)),
     export: (subject) =>
       answer(() =>
         sql.installsOf.all(subject).map((row) => ({
@@ -52,21 +69,27 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
           installedAtSeconds: Number(row['installed_at']),
         })),
       ),
-    forget: (subject) => answer(() => Number(sql.forget.run(subject).changes)),
+    forget: (subject) => write(() => Number(sql.forget.run(subject).changes)),
     stats: () => answer(() => ({ installs: Number(sql.count.get()?.['n']) })),
     async prune(beforeSeconds, atMost = Number.POSITIVE_INFINITY) {
       let pruned = 0;
       for (;;) {
         const limit = Math.min(PRUNED_AT_ONCE, atMost - pruned);
-        const some = await answer(() => Number(sql.prune.run(beforeSeconds, limit).changes));
+        const some = await write(() => Number(sql.prune.run(beforeSeconds, limit).changes));
         pruned += some;
         if (some < limit || pruned >= atMost) return pruned;
         await setImmediate();
       }
     },
     ping: () => answer(() => void sql.ping.get()),
-    // Takes the write lock without changing anything. This fails if the file cannot be written.
-    beat: () => answer(() => inTransaction(database, () => Date.now() / 1000)),
+    async beat() {
+      await write(() => {
+        sql.addInstall.run(NO_SUBJECT, '', 0);
+        sql.forget.run(NO_SUBJECT);
+      });
+      await answer(file.probe);
+      return Date.now() / 1000;
+    },
     async close() {
       database.close();
     },
@@ -92,13 +115,4 @@ function prepare(database: DatabaseSync) {
     ),
     ping: statement('SELECT 1 FROM install LIMIT 1'),
   };
-}
-
-/** Runs work. Runs `work`; throws `ledger_unavailable` for any error. */
-async function answer<T>(work: () => T): Promise<T> {
-  try {
-    return await whileBusy({ forMs: LOCKED_MS, everyMs: RETRY_MS }, work);
-  } catch (cause) {
-    throw new WebdistError('ledger_unavailable', 'The SQLite ledger cannot answer.', { cause, retryAfterSeconds: 1 });
-  }
 }

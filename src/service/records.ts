@@ -72,7 +72,7 @@ export interface Records {
 /** The longest that a request waits for the ledger. It leaves 50 ms for other work. */
 const ANSWER_MS = 200;
 
-type Settings = Pick<Config, 'apps' | 'ledger' | 'tokenLifetimeSeconds'>;
+type Settings = Pick<Config, 'mode' | 'apps' | 'ledger' | 'tokenLifetimeSeconds'>;
 type Deps = {
   /** Identifies the secret of `nonces` and `hash` in the ledger. */
   readonly secretFingerprint: string;
@@ -93,7 +93,14 @@ export async function openRecords(
 ): Promise<Records> {
   const { evidence: setting, whenDown, retentionDays } = settings.ledger;
   const lifetimeSeconds = settings.tokenLifetimeSeconds;
-  const ledger = await openLedgerOfSecret(settings.ledger, secretFingerprint);
+  const { isDurable, isShared } = ledgerBackend(settings.ledger.url);
+  const ledger = await openLedgerOfSecret(settings.ledger, secretFingerprint, () => {
+    if (isDurable && settings.mode === 'production')
+      log.warn(
+        { event: 'ledger_new' },
+        'the ledger is new, so every device counts as new; if this is not the first start, the earlier ledger is missing',
+      );
+  });
   const watched = { answerMs: ANSWER_MS, metrics, log };
   const lag = trackLag();
   const lookups = await openLookups(
@@ -106,6 +113,8 @@ export async function openRecords(
   const storing = await watchDependency({
     name: 'ledger_evidence',
     ping: async () => lag.stored(await ledger.beat()),
+    // Storing an install twice changes nothing.
+    isRepeatable: true,
     meanwhile: 'evidence is refused, so that it is sent again',
     ...watched,
   });
@@ -125,7 +134,6 @@ export async function openRecords(
     await storing.ask(() => ledger.addInstalls(installs));
     return installs;
   });
-  const isShared = ledgerBackend(settings.ledger.url).isShared;
   const otherClocks = async () => [clockOffsetSeconds(), isShared ? (await ledger.beat()) - now() / 1000 : undefined];
   const stopPruning = startPruning({ ledger, retentionDays, now, otherClocks, log });
   const decidingAt = steadySeconds();

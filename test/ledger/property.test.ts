@@ -131,6 +131,7 @@ async function open(url: string, evidence: EvidenceKind) {
   const records = await openRecords(
     // A request that cannot be answered in time is refused, and retried.
     {
+      mode: 'sandbox',
       apps: [],
       ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,

@@ -30,6 +30,7 @@ async function openRecordsIn(test: Test, evidence: EvidenceKind = 'tap') {
   const nonces = openNonces(KEY, [APP.appleItemId, OTHER.appleItemId]);
   const records = await openRecords(
     {
+      mode: 'sandbox',
       apps: [],
       ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,

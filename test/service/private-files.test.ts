@@ -30,7 +30,7 @@ t.test('each way to create a file, with the usual umask', async (t) => {
       t.teardown(() => lock.close());
     },
     ledger: async (path) => {
-      const database = await openSqliteFile(`sqlite://${path}`);
+      const { database } = await openSqliteFile(`sqlite://${path}`);
       t.teardown(() => database.close());
     },
     replaced: (path) => replaceFile(path, 'text'),
