@@ -2,6 +2,8 @@
 
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
 import { appStoreConnectSettings, processEnvironment, processSettings } from '../config/config.ts';
+import { readSettings } from '../config/read.ts';
+import type { Environment } from '../environment.ts';
 import { about, WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { openLog } from '../log.ts';
@@ -12,12 +14,12 @@ type AscSettings = ReturnType<typeof appStoreConnectSettings>;
 type Work<T> = (asc: AppStoreConnect, settings: AscSettings, show: ShowProgress) => Promise<T>;
 
 /**
- * Opens App Store Connect, runs `work`, and closes it. `what` describes the work to the user. Throws what `work` and
- * `withKey` throw.
+ * Opens App Store Connect, runs `work`, and closes it. `what` describes the work to the user. `env` has the settings, if
+ * they are not those of this process. Throws what `work` and `withKey` throw.
  */
-export async function withAppStoreConnect<T>(what: string, work: Work<T>): Promise<T> {
-  const settings = appStoreConnectSettings(processSettings());
-  return withKey(settings.privateKey, 'ASC_PRIVATE_KEY', (signer) =>
+export async function withAppStoreConnect<T>(what: string, work: Work<T>, env?: Environment): Promise<T> {
+  const settings = appStoreConnectSettings(env ? readSettings(env) : processSettings());
+  const use = (signer: Signer) =>
     withProgress(what, async (show) => {
       const asc = openAppStoreConnect({ ...settings, signer, log: openLog('silent') });
       try {
@@ -25,13 +27,18 @@ export async function withAppStoreConnect<T>(what: string, work: Work<T>): Promi
       } finally {
         asc.close();
       }
-    }),
-  );
+    });
+  return withKey(settings.privateKey, 'ASC_PRIVATE_KEY', use, env);
 }
 
 /** Opens a private key, runs `work`, and closes the key. Throws `config_invalid` and `key_*`, with `source` in the message. */
-export async function withKey<T>(locator: string, source: string, work: (signer: Signer) => Promise<T>): Promise<T> {
-  const key = await openCandidate(locator, { env: processEnvironment(), log: openLog('silent') }).catch((error) => {
+export async function withKey<T>(
+  locator: string,
+  source: string,
+  work: (signer: Signer) => Promise<T>,
+  env: Environment = processEnvironment(),
+): Promise<T> {
+  const key = await openCandidate(locator, { env, log: openLog('silent') }).catch((error) => {
     throw about(source, error);
   });
   try {

@@ -1,10 +1,8 @@
 /** For commands that change something: the question before the change, and `--dry-run`, which only describes it. */
 
-import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { WebdistError } from '../errors.ts';
-import { type JsonOption, print } from './terminal.ts';
-import { visible } from './visible.ts';
+import { ask, isInteractive, type JsonOption, nothingChanged, print } from './terminal.ts';
 
 /** The options that `addDryRun` and `addConfirmation` declare. */
 export type ChangeOptions = JsonOption & { readonly dryRun?: boolean; readonly yes?: boolean };
@@ -35,22 +33,10 @@ export async function confirm(change: PlannedChange, options: ChangeOptions): Pr
   if (options.yes) return true;
   const { action, effect } = change;
   const question = `${action.charAt(0).toUpperCase()}${action.slice(1)}?${effect ? ` ${effect}` : ''}`;
-  if (!process.stdin.isTTY || !process.stderr.isTTY)
+  if (!isInteractive())
     throw new WebdistError('usage_invalid', `This needs confirmation: ${question}`, {
       hint: 'Use --yes when there is no terminal.',
     });
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  const stopped = new AbortController();
-  prompt.once('SIGINT', () => stopped.abort());
-  prompt.once('close', () => stopped.abort());
-  try {
-    const answer = await prompt.question(`${visible(question)} [y/N] `, { signal: stopped.signal });
-    if (/^y(es)?$/i.test(answer.trim())) return true;
-  } catch (error) {
-    if (!stopped.signal.aborted) throw error;
-    process.stderr.write('\n');
-  } finally {
-    prompt.close();
-  }
-  throw new WebdistError('forbidden', 'Nothing was changed.');
+  if (/^y(es)?$/i.test((await ask(`${question} [y/N] `)) ?? '')) return true;
+  throw nothingChanged();
 }

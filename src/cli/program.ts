@@ -13,6 +13,7 @@ import { completionCommand } from './completion/command.ts';
 import { configCommand } from './config/command.ts';
 import { doctorCommand } from './doctor/command.ts';
 import { domainsCommand } from './domains/command.ts';
+import { initCommand } from './init/command.ts';
 import { keygenCommand } from './keygen/command.ts';
 import { keysCommand } from './keys/command.ts';
 import { ledgerCommand } from './ledger/command.ts';
@@ -29,6 +30,7 @@ export function buildProgram(): Command {
     .description('Install verification tokens for iOS apps distributed from your own website')
     .version(version);
   const commands = [
+    initCommand(),
     serveCommand(),
     sandboxCommand(),
     doctorCommand(),

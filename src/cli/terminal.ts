@@ -1,6 +1,8 @@
-/** Terminal output of the commands: data on stdout as a table or JSON; messages and progress on stderr. */
+/** Terminal output of the commands: data on stdout as a table or JSON; questions, messages and progress on stderr. */
 
+import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
+import { WebdistError } from '../errors.ts';
 import { visible } from './visible.ts';
 
 /** The options of a command that prints data. */
@@ -83,3 +85,26 @@ export async function withProgress<T>(what: string, work: (show: ShowProgress) =
     if (isShown) process.stderr.write(CLEAR_LINE);
   }
 }
+
+/** Whether a person can answer questions. */
+export const isInteractive = (): boolean => process.stdin.isTTY && process.stderr.isTTY;
+
+/** Asks a question at the terminal. Returns the trimmed answer; undefined after Ctrl-C and Ctrl-D. */
+export async function ask(question: string): Promise<string | undefined> {
+  const prompt = createInterface({ input: process.stdin, output: process.stderr });
+  const stopped = new AbortController();
+  prompt.once('SIGINT', () => stopped.abort());
+  prompt.once('close', () => stopped.abort());
+  try {
+    return (await prompt.question(visible(question), { signal: stopped.signal })).trim();
+  } catch (error) {
+    if (!stopped.signal.aborted) throw error;
+    process.stderr.write('\n');
+    return undefined;
+  } finally {
+    prompt.close();
+  }
+}
+
+/** After an answer that cancels a command. */
+export const nothingChanged = () => new WebdistError('forbidden', 'Nothing was changed.');

@@ -5,7 +5,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import type { Config } from '../config/config.ts';
-import { type Check, type Finding, fail, info, ok, privateCheck, warn, worstOf } from './check.ts';
+import { type Check, type Finding, fail, ok, privateCheck, warn, worstOf } from './check.ts';
 import type { Facts } from './facts.ts';
 
 /** iOS waits 60 s for a licence; an answer to an empty request must come much sooner. */
@@ -25,11 +25,9 @@ const isUrl = (url: string | undefined) => url !== undefined;
 export const licenceChecks: readonly Check[] = [
   check('licence-settings', 'iOS needs all five URLs to license an app.', (license) => {
     const missing = Object.entries(license).flatMap(([name, url]) => (url === undefined ? [name] : []));
-    if (missing.length === Object.keys(license).length)
-      return info('no licence server is configured (WEBDIST_LICENSE_*)');
     return missing.length === 0
       ? ok('all five URLs are set')
-      : warn(`not set: ${missing.join(', ')}`, 'Set the missing WEBDIST_LICENSE_* settings.');
+      : fail(`not set: ${missing.join(', ')}`, 'Set the missing WEBDIST_LICENSE_* settings (docs/device-side.md).');
   }),
   check('licence-certificates', 'Devices verify and encrypt with these certificates.', async (license, { web }) => {
     const urls = [license.signingCertificateURL, license.encryptionCertificateURL].filter(isUrl);

@@ -7,6 +7,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
 import { temporaryFolder } from '../harness/folder.ts';
+import { startLicenceServer } from '../harness/licence.ts';
 import { listen } from '../harness/port.ts';
 import { runWebdist, webdist, webdistJson } from '../harness/process.ts';
 import { setFault, startSandbox } from '../harness/sandbox.ts';
@@ -72,10 +73,10 @@ t.test('a reader that closes the pipe is not an error', async (t) => {
 
 t.test('doctor as a process: a table, JSON, and the exit code', async (t) => {
   const { settings } = await startSandbox(t);
-  // The sandbox's licence server is on example.com, which cannot be reached.
-  const known = Object.entries(settings).filter(([name]) => !name.startsWith('WEBDIST_LICENSE_'));
+  const licence = await startLicenceServer(t);
   const env: Record<string, string> = {
-    ...Object.fromEntries(known),
+    ...settings,
+    ...licence.settings,
     WEBDIST_DATA_DIR: join(temporaryFolder(t), 'data'),
   };
   await webdist(['keys', 'add', '--app', '6500000001'], env);

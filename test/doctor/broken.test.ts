@@ -1,6 +1,5 @@
 /** The private checks: a correct installation passes, and each fault is found by exactly the check that is for it. */
 
-import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -11,6 +10,7 @@ import { checks, runDoctor } from '../../src/doctor/doctor.ts';
 import type { Environment } from '../../src/environment.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { temporaryFolder } from '../harness/folder.ts';
+import { type LicenceServer, startLicenceServer } from '../harness/licence.ts';
 import { listen } from '../harness/port.ts';
 import { endFaults, setFault, startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
@@ -20,11 +20,12 @@ import { until } from '../harness/until.ts';
 const newPem = () =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
 
-type Installation = { readonly env: Record<string, string>; readonly sandbox: Sandbox; readonly folder: string };
-
-/** The sandbox's licence server is on example.com, which cannot be reached. */
-const withoutLicence = (settings: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(settings).filter(([name]) => !name.startsWith('WEBDIST_LICENSE_')));
+type Installation = {
+  readonly env: Record<string, string>;
+  readonly sandbox: Sandbox;
+  readonly folder: string;
+  readonly licence: LicenceServer;
+};
 
 /** A correct installation: the service ran once, key and domain are registered. */
 async function startInstallation(t: Test): Promise<Installation> {
@@ -37,7 +38,8 @@ async function startInstallation(t: Test): Promise<Installation> {
     'the domain',
   );
   await running.stop();
-  return { sandbox, folder, env: { ...withoutLicence(sandbox.settings), WEBDIST_DATA_DIR: dataDir } };
+  const licence = await startLicenceServer(t);
+  return { sandbox, folder, licence, env: { ...sandbox.settings, ...licence.settings, WEBDIST_DATA_DIR: dataDir } };
 }
 
 async function problems(env: Environment): Promise<string[]> {
@@ -48,7 +50,7 @@ async function problems(env: Environment): Promise<string[]> {
 }
 
 t.test('private checks', async (t) => {
-  const { env, sandbox, folder } = await startInstallation(t);
+  const { env, sandbox, folder, licence } = await startInstallation(t);
   const dataDir = env['WEBDIST_DATA_DIR'] ?? '';
   const file = (name: string, content: string, mode = 0o600) => {
     const path = join(folder, name);
@@ -223,39 +225,20 @@ t.test('private checks', async (t) => {
   });
 
   await t.test('the licence server', async (t) => {
-    let broken = '';
-    const cert = (days: string) =>
-      spawnSync('openssl', [
-        ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
-        ...['-keyout', '/dev/null', '-subj', '/CN=licence', '-days', days, '-outform', 'DER'],
-      ]).stdout;
-    const [good, ending] = [cert('90'), cert('3')];
-    const server = createServer((request, response) => {
-      if (request.url?.endsWith('.cer')) response.end(broken === 'ending' ? ending : broken === 'none' ? '' : good);
-      else response.writeHead(broken === 'down' ? 503 : 405).end();
-    });
-    const url = `http://127.0.0.1:${await listen(server)}`;
-    t.teardown(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    const licensed = {
-      ...env,
-      WEBDIST_LICENSE_DYNAMIC_URL: `${url}/license`,
-      WEBDIST_LICENSE_RENEWAL_URL: `${url}/renew`,
-      WEBDIST_LICENSE_RESOLUTION_URL: `${url}/resolve`,
-      WEBDIST_LICENSE_SIGNING_CERTIFICATE_URL: `${url}/signing.cer`,
-      WEBDIST_LICENSE_ENCRYPTION_CERTIFICATE_URL: `${url}/encryption.cer`,
-    };
-    t.strictSame(await problems(licensed), []);
-    broken = 'down';
-    t.strictSame(await problems(licensed), ['fail licence-endpoints']);
-    broken = 'none';
-    t.strictSame(await problems(licensed), ['fail licence-certificates']);
-    broken = 'ending';
-    t.strictSame(await problems(licensed), ['warn licence-certificates']);
-    broken = '';
-    t.strictSame(await problems({ ...licensed, WEBDIST_LICENSE_RENEWAL_URL: '' }), ['warn licence-settings']);
+    const faults: readonly (readonly [LicenceServer['fault'], string])[] = [
+      ['down', 'fail licence-endpoints'],
+      ['no certificates', 'fail licence-certificates'],
+      ['certificates that end', 'warn licence-certificates'],
+    ];
+    for (const [fault, expected] of faults) {
+      licence.fault = fault;
+      t.strictSame(await problems(env), [expected]);
+    }
+    licence.fault = undefined;
+    const names = Object.keys(licence.settings);
+    t.strictSame(await problems({ ...env, WEBDIST_LICENSE_RENEWAL_URL: '' }), ['fail licence-settings'], 'one missing');
+    const none = Object.fromEntries(names.map((name) => [name, '']));
+    t.strictSame(await problems({ ...env, ...none }), ['fail licence-settings'], 'all missing');
   });
 
   await t.test('mixed-up keys', async (t) => {

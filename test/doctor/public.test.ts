@@ -8,6 +8,7 @@ import tls from 'node:tls';
 import t from 'tap';
 import { runDoctor } from '../../src/doctor/doctor.ts';
 import { temporaryFolder } from '../harness/folder.ts';
+import { startLicenceServer } from '../harness/licence.ts';
 import { listen } from '../harness/port.ts';
 import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
@@ -29,9 +30,8 @@ t.test('public checks', async (t) => {
   const dataDir = temporaryFolder(t);
   const service = await startReady(t, sandbox, { WEBDIST_DATA_DIR: dataDir });
   await until(() => service.log.events('domain_registered').length, 'the domain');
-  // The sandbox's licence server is on example.com, where this website does not serve it.
-  const settings = Object.entries(sandbox.settings).filter(([name]) => !name.startsWith('WEBDIST_LICENSE_'));
-  const env: Record<string, string> = { ...Object.fromEntries(settings), WEBDIST_DATA_DIR: dataDir };
+  const licence = await startLicenceServer(t);
+  const env: Record<string, string> = { ...sandbox.settings, ...licence.settings, WEBDIST_DATA_DIR: dataDir };
   const manifest = await (await fetch(env['WEBDIST_PACKAGE_MANIFEST'] ?? '')).text();
   const { assetPath } = (JSON.parse(manifest) as { variants: [{ assetPath: string }] }).variants[0];
   const json = { 'content-type': 'application/json' };

@@ -1,0 +1,92 @@
+/** Writes the plan. Files with secrets can be read by their owner only; a private key is never replaced by another one. */
+
+import { createPrivateKey } from 'node:crypto';
+import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { WebdistError } from '../../errors.ts';
+import { withFileProblems } from '../../file-problem.ts';
+import { readPrivateKey } from '../../signer/pem.ts';
+import type { FormatName } from './format-names.ts';
+import { formats, MARK } from './formats.ts';
+import { KEY_FILES, type KeySetting, type Plan } from './plan.ts';
+
+const LICENCE_NAMES = ['DYNAMIC', 'RENEWAL', 'RESOLUTION', 'SIGNING_CERTIFICATE', 'ENCRYPTION_CERTIFICATE'];
+
+/** The settings of the licence server that are not set yet; no app is installed without them. */
+export const missingLicence = (settings: Plan['settings']): string[] =>
+  LICENCE_NAMES.map((name) => `WEBDIST_LICENSE_${name}_URL`).filter((name) => !settings[name]);
+
+type File = { readonly path: string; readonly text: string; readonly mode: number };
+
+/**
+ * Returns the files of a plan that are not there yet or are to be replaced. Throws `state_invalid` if a file must not be
+ * replaced.
+ */
+export async function filesOf(plan: Plan, format: FormatName): Promise<readonly File[]> {
+  const { files, env } = formats[format];
+  const keys = Object.entries(plan.pems).map(([setting, text]) => keyFile(plan.folder, setting as KeySetting, text));
+  const others = Object.entries(files(plan)).map(([name, text]) => ({
+    path: join(plan.folder, name),
+    text,
+    mode: 0o644,
+  }));
+  for (const { path } of others) await refuseForeign(path);
+  const settings = { path: join(plan.folder, '.env'), text: `${headOf(plan, format)}${env(plan)}`, mode: 0o600 };
+  return [...(await Promise.all(keys)).flat(), settings, ...others];
+}
+
+/** The file of a private key; none if it is there already. */
+async function keyFile(folder: string, setting: KeySetting, pem: string): Promise<readonly File[]> {
+  const path = join(folder, 'secrets', KEY_FILES[setting]);
+  const before = await readFile(path, 'utf8').catch(() => undefined);
+  const isSame = before !== undefined && readPrivateKey(before).key.equals(createPrivateKey(pem));
+  if (setting === 'WEBDIST_KEY' && before !== undefined && !isSame)
+    throw new WebdistError('state_invalid', `${path} holds another distribution key, and was not changed.`, {
+      hint: 'Use another folder (--out), or move that file away.',
+    });
+  return isSame ? [] : [{ path, text: pem, mode: 0o600 }];
+}
+
+/** Writes files of a plan, and creates its folders. Throws `state_invalid`. */
+export async function writeFiles(plan: Plan, files: readonly File[]): Promise<void> {
+  for (const name of ['secrets', 'data']) {
+    const folder = join(plan.folder, name);
+    await withFileProblems(folder, '--out', async () => {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await own(folder, plan);
+    });
+  }
+  for (const { path, text, mode } of files)
+    await withFileProblems(path, '--out', async () => {
+      await writeFile(path, text, { mode });
+      await chmod(path, mode);
+      await own(path, plan);
+    });
+}
+
+function headOf({ settings }: Plan, format: FormatName): string {
+  const missing = missingLicence(settings);
+  return [
+    `# Settings of webdist (docs/settings.md). Format: ${format}.`,
+    '# "webdist init" keeps what is set here when it runs again.',
+    ...(missing.length > 0
+      ? ['# Nothing is installed without a licence server (docs/first-install.md). Set its URLs:']
+      : []),
+    ...missing.map((name) => `#${name}=`),
+    '',
+  ].join('\n');
+}
+
+/** A file that someone else wrote is not replaced. */
+async function refuseForeign(path: string): Promise<void> {
+  const before = await readFile(path, 'utf8').catch(() => undefined);
+  if (before === undefined || before.startsWith(MARK)) return;
+  throw new WebdistError('state_invalid', `${path} was not written by webdist init, and was not changed.`, {
+    hint: 'Use another folder (--out).',
+  });
+}
+
+/** Only root may give files to another user, which is necessary if the service runs as one. */
+async function own(path: string, { owner }: Plan): Promise<void> {
+  if (process.getuid?.() === 0 && owner.uid !== 0) await chown(path, owner.uid, owner.gid);
+}
