@@ -26,7 +26,7 @@ t.test('wrong usage exits 2 and names the right one', async (t) => {
     [['doctor', '--public', 'example.com'], /Expected a URL/],
     [['completion', 'tcsh'], /bash, zsh, fish/],
     [['keygen', '--out', 'a', '--in', 'b'], /--out or --in, not both/],
-    [['keygen', '--in', 'file:///a.pem'], /No key can be created under the scheme "file"/],
+    [['keygen', '--in', 'file:///a.pem'], /No key can be created under the scheme "file:?"/],
   ];
   for (const [args, says] of cases) {
     const { code, stdout, stderr } = await webdist(args);
