@@ -97,6 +97,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   const headersFor = (request?: IncomingMessage) => ({
     ...SECURITY_HEADERS,
     ...(request && corsHeaders(request, config.callers)),
+    ...(closing && { connection: 'close' }),
   });
   const addressOf = addressesBehind(config.trustProxy);
   const connections = openConnections({

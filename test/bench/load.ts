@@ -29,7 +29,7 @@ export type Loaded = {
   readonly answered: number;
   /** The number of responses other than 200, by status. */
   readonly refused: Readonly<Record<number, number>>;
-  /** The length of the measurement. */
+  /** The length of the measurement, up to the last response with a token. */
   readonly seconds: number;
   readonly p50: number;
   readonly p99: number;
@@ -51,9 +51,13 @@ async function run(load: Load): Promise<Loaded> {
   const refusals = new Latencies();
   const refused: Record<number, number> = {};
 
+  let lastAt = endAt;
+
   const count = (status: number, dueAt: number) => {
     if (dueAt < countFrom) return;
-    (status === 200 ? answered : refusals).add(performance.now() - dueAt);
+    const now = performance.now();
+    (status === 200 ? answered : refusals).add(now - dueAt);
+    if (status === 200) lastAt = Math.max(lastAt, now);
     if (status !== 200) refused[status] = (refused[status] ?? 0) + 1;
   };
   const askAgain = (connection: Connection, ended: () => void) => {
@@ -64,15 +68,18 @@ async function run(load: Load): Promise<Loaded> {
       askAgain(connection, ended);
     });
   };
-  /** A request that is due while every connection is busy waits for one of them, and the wait counts. */
+  /**
+   * A visitor waits for a response before it asks again: a request that is due while every connection waits is not sent,
+   * and counts as such. The connections take turns.
+   */
   const askInTime = (perSecond: number, ended: () => void) => {
     const free = [...connections];
     let dueAt = began;
     const askDue = () => {
       const until = Math.min(performance.now(), endAt);
       for (; dueAt < until; dueAt += 1000 / perSecond) {
-        const connection = free.pop();
-        if (!connection) break;
+        const connection = free.shift();
+        if (!connection) continue;
         const due = dueAt;
         connection.ask((status) => {
           count(status, due);
@@ -88,12 +95,11 @@ async function run(load: Load): Promise<Loaded> {
   if (perSecond === undefined)
     await Promise.all(connections.map((one) => new Promise<void>((ended) => askAgain(one, ended))));
   else await new Promise<void>((ended) => askInTime(perSecond, ended));
-  const seconds = (performance.now() - countFrom) / 1000;
   for (const connection of connections) connection.close();
   return {
     answered: answered.count,
     refused,
-    seconds,
+    seconds: (lastAt - countFrom) / 1000,
     p50: answered.at(0.5),
     p99: answered.at(0.99),
     p999: answered.at(0.999),

@@ -113,7 +113,9 @@ const kinds = {
     ),
   /** The same, refusing every request as it does when it is overloaded. */
   refusing: (folder: string) =>
-    listenFull(settingsIn(folder), { overloadLimits: { maxLagMs: Infinity, maxUnderWay: 0, leastUnderWay: 0 } }),
+    listenFull(settingsIn(folder), {
+      overloadLimits: { maxLagMs: Infinity, maxUnderWay: 0, leastUnderWay: 0, holdMs: 0 },
+    }),
   /** The same with a hundred apps, their packages' manifests, and the endpoints for devices. */
   device: async (folder: string) => {
     const { WEBDIST_APPLE_ITEM_ID, WEBDIST_BUNDLE_ID, WEBDIST_KEY, WEBDIST_KEY_ID, ...env } = settingsIn(folder, {

@@ -92,7 +92,7 @@ t.test('`type` opens, wherever the problem comes from', async (t) => {
   const { app } = await buildServer({
     ...serverDeps,
     config,
-    overloadLimits: { maxLagMs: 5, maxUnderWay: 0, leastUnderWay: 0 },
+    overloadLimits: { maxLagMs: 5, maxUnderWay: 0, leastUnderWay: 0, holdMs: 0 },
   });
   t.teardown(() => app.close());
   t.equal((await app.inject('/nothing')).json().type, 'https://example.com/webdist/problems/not_found');

@@ -14,7 +14,7 @@ const PAGE = 'Host: x\r\nOrigin: https://shop.example.com\r\n';
 
 async function open(t: Test, maxUnderWay = 1000) {
   const { serverDeps } = await startReady(t, undefined, settingsIn(temporaryFolder(t)));
-  const overloadLimits = { maxLagMs: 1e9, maxUnderWay, leastUnderWay: 0, lagMs: () => 0 };
+  const overloadLimits = { maxLagMs: 1e9, maxUnderWay, leastUnderWay: 0, holdMs: 0, lagMs: () => 0 };
   const { app, close } = await buildServer({ ...serverDeps, overloadLimits });
   t.teardown(close);
   const url = await app.listen({ host: '127.0.0.1', port: 0 });

@@ -11,7 +11,7 @@ import { startReady } from '../../harness/service.ts';
 import { until } from '../../harness/until.ts';
 
 async function serverWith(t: Test, limits: Partial<OverloadLimits>) {
-  const overloadLimits = { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 0, lagMs: () => 0, ...limits };
+  const overloadLimits = { maxLagMs: 30, maxUnderWay: 1000, leastUnderWay: 0, holdMs: 0, lagMs: () => 0, ...limits };
   const { service, serverDeps, log } = await startReady(t, await startSandbox(t), { WEBDIST_BUTTON_ERRORS: '1' });
   let hangs: (() => void) | undefined;
   const slow = {
@@ -25,6 +25,7 @@ async function serverWith(t: Test, limits: Partial<OverloadLimits>) {
     url,
     service,
     log,
+    close,
     /** Sends a request that is not answered; returns once it has arrived. `hangUp` closes its connection. */
     async hang() {
       const connection = new AbortController();
@@ -123,7 +124,7 @@ t.test('a lagging event loop: refused while it lags, served again afterwards', a
   t.ok(await until(async () => (await askToken(url)).status === 200, 'a token'));
 });
 
-t.test('the lag is how much later than due the event loop turns, unless it was idle in between', async (t) => {
+t.test('the lag is how long a turn of the event loop takes, unless it was idle in between', async (t) => {
   const block = (ms: number) => {
     for (const end = performance.now() + ms; performance.now() < end; );
   };
@@ -136,14 +137,13 @@ t.test('the lag is how much later than due the event loop turns, unless it was i
   ] as const) {
     const meter = openLoopMeter();
     await delay(50);
-    meter.lagMs();
+    meter();
     for (const part of work) {
       if (part === 'idle') await delay(200);
       else if (part === 'turn') await nextTurn();
       else block(part);
     }
-    const lagMs = meter.lagMs();
-    meter.close();
+    const lagMs = meter();
     if (lags) t.ok(lagMs > 20, `${name}: ${lagMs} ms`);
     else t.equal(lagMs, 0, name);
   }
@@ -190,6 +190,44 @@ t.test('a lagging event loop still accepts a few requests: they do not cause the
   await hangUp();
   await until(async () => (await askToken(url)).status === 200, 'a token without it');
   for (let n = 0; n < 10; n++) t.equal((await askToken(url)).status, 200);
+});
+
+t.test(
+  'while the loop lags, a refusal is held back: one that ignores Retry-After is not answered sooner',
+  async (t) => {
+    let lagMs = 150;
+    const { url } = await serverWith(t, { lagMs: () => lagMs, holdMs: 400 });
+    const timed = async () => {
+      const began = performance.now();
+      const { status, headers } = await askToken(url);
+      return { status, isHeld: performance.now() - began >= 290, retryAfter: headers.get('retry-after') };
+    };
+    t.ok(await until(async () => (await timed()).status === 503, 'a refusal'));
+    t.strictSame(await timed(), { status: 503, isHeld: true, retryAfter: '1' });
+    t.equal((await fetch(`${url}/health/live`)).status, 200, 'health is never held');
+    lagMs = 0;
+    t.ok(await until(async () => (await timed()).status === 200, 'a token after the overload'));
+    t.strictSame(await timed(), { status: 200, isHeld: false, retryAfter: null });
+  },
+);
+
+t.test('a refusal that is held while the server closes is sent, and its connection ends', async (t) => {
+  // Held for longer than idle connections stay open while the server closes.
+  const { url, close } = await serverWith(t, { lagMs: () => 150, holdMs: 1400 });
+  t.ok(await until(async () => (await askToken(url)).status === 503, 'a refusal'));
+  const count = async () => Number((await refusals(url))?.[2]);
+  const before = await count();
+  const asked = askToken(url);
+  await until(async () => (await count()) > before, 'the refusal that is held');
+  await close();
+  const refused = await asked;
+  t.equal(refused.status, 503);
+  t.equal(refused.headers.get('connection'), 'close');
+});
+
+t.test('requests beyond the most in progress are refused at once: they do not load the processor', async (t) => {
+  const { url } = await serverWith(t, { maxUnderWay: 0, holdMs: 60_000 });
+  t.equal((await askToken(url)).status, 503);
 });
 
 t.test('limits for one app and for all callers together', async (t) => {
