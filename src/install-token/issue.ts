@@ -2,7 +2,7 @@
 
 import { WebdistError } from '../errors.ts';
 import { type Signer, type SigningKey, signCompact } from '../jws.ts';
-import type { InstallRecord } from '../ledger/contract.ts';
+import type { ShownInstall } from '../ledger/contract.ts';
 import type { Dtype, EvidenceKind } from '../ledger/rule.ts';
 import { claimsFor } from './claims.ts';
 import type { Nonces } from './nonce.ts';
@@ -53,7 +53,7 @@ export type IssueDeps = {
   /** Throws `ledger_unavailable`. */
   decide(entry: Entry): Promise<Decision>;
   /** Adds an install to the ledger. Throws `ledger_unavailable`. */
-  addIssued(install: InstallRecord): Promise<void>;
+  addIssued(install: ShownInstall): Promise<void>;
   readonly nonce: Nonces['seal'];
   /** Milliseconds since 1970. Throws `clock_off`. */
   now(): number;

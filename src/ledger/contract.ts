@@ -7,11 +7,23 @@ export type LedgerEntry = {
   readonly appleItemId: string;
 };
 
-/** An install: it counts from the second of its first evidence on, in seconds since 1970. */
-export type InstallRecord = LedgerEntry & { readonly installedAtSeconds: number };
+/** An install, and the second of its first evidence, since 1970. */
+export type ShownInstall = LedgerEntry & { readonly installedAtSeconds: number };
+
+/**
+ * An install as it is stored. `redownloadAtSeconds` is the second from which tokens say `redownload`. It is stored, so that
+ * a change of the token lifetime does not move it.
+ */
+export type InstallRecord = ShownInstall & { readonly redownloadAtSeconds: number };
+
+/** What a lookup finds. */
+export type KnownInstall = Omit<InstallRecord, keyof LedgerEntry> & {
+  /** The time by the clock of the ledger's own server, if it has one, in seconds since 1970. All replicas share it. */
+  readonly ledgerSeconds?: number;
+};
 
 /** One install of a subject, in the form that is exported on request of that person. */
-type SubjectInstall = Omit<InstallRecord, 'subject'>;
+type SubjectInstall = Omit<ShownInstall, 'subject'>;
 
 /** Where a ledger is. Contains secrets; never log it. */
 export type LedgerAddress = {
@@ -30,11 +42,8 @@ type LedgerStats = { readonly installs: number };
  * Answers lookups: a ledger, or a read replica of one. Every method throws `ledger_unavailable` when it cannot answer.
  */
 export interface LedgerReader {
-  /**
-   * Returns when each install began to count, in the order of the entries; undefined if there is no such install. One
-   * read for all.
-   */
-  installedAt(entries: readonly LedgerEntry[]): Promise<readonly (number | undefined)[]>;
+  /** Returns the installs, in the order of the entries; undefined if there is no such install. One read for all. */
+  lookUp(entries: readonly LedgerEntry[]): Promise<readonly (KnownInstall | undefined)[]>;
   /** Throws if lookups cannot be answered. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -42,7 +51,7 @@ export interface LedgerReader {
 
 /** The record of which subject already had which app. Every method throws `ledger_unavailable` when it cannot answer. */
 export interface Ledger extends LedgerReader {
-  /** Adds installs, durably, all or none. An install that already exists gets the older of the two times. */
+  /** Adds installs, durably, all or none. An install that already exists gets the older of each two times. */
   addInstalls(installs: readonly InstallRecord[]): Promise<void>;
   /** Returns the fingerprint of the secret that the installs are hashed with; undefined before the first one is stored. */
   secretFingerprint(): Promise<string | undefined>;

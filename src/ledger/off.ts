@@ -12,7 +12,7 @@ const nothing = async () => {
 /** Opens the ledger that stores nothing. */
 export function openOff(): Ledger {
   return {
-    installedAt: async (entries) => entries.map(() => undefined),
+    lookUp: async (entries) => entries.map(() => undefined),
     addInstalls: nothing,
     secretFingerprint: async () => undefined,
     keepSecretFingerprint: nothing,

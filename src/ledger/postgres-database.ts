@@ -36,6 +36,7 @@ const migrations = [
      checked_at timestamptz, next_at timestamptz, failures integer NOT NULL DEFAULT 0, findings_id text, findings text);`,
   `CREATE TABLE webdist_secret (
      only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), fingerprint text NOT NULL);`,
+  'ALTER TABLE webdist_install ADD COLUMN redownload_at bigint NOT NULL DEFAULT 0;',
 ];
 
 /** The advisory lock under which one replica migrates. The number is arbitrary, but the same in every replica. */

@@ -12,20 +12,23 @@ import { openPostgresDatabase, type Query } from './postgres-database.ts';
 /** Rows deleted by one statement. More would exceed the statement's time limit. */
 const PRUNED_AT_ONCE = 1000;
 
-const INSTALLED_AT = `
-  SELECT install.installed_at FROM unnest($1::bigint[], $2::text[])
+const LOOK_UP = `
+  SELECT install.installed_at, install.redownload_at, extract(epoch FROM now())::float8 AS now FROM unnest($1::bigint[], $2::text[])
       WITH ORDINALITY AS entry (subject, apple_item_id, position)
     LEFT JOIN webdist_install AS install USING (subject, apple_item_id)
     ORDER BY entry.position`;
 
 /** Locks rows in a fixed order, so that two replicas cannot deadlock. */
 const ADD_INSTALLS = `
-  INSERT INTO webdist_install (subject, apple_item_id, installed_at)
-  SELECT subject, apple_item_id, min(installed_at)
-    FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS install (subject, apple_item_id, installed_at)
+  INSERT INTO webdist_install AS known (subject, apple_item_id, installed_at, redownload_at)
+  SELECT subject, apple_item_id, min(installed_at), min(redownload_at)
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[])
+      AS install (subject, apple_item_id, installed_at, redownload_at)
     GROUP BY subject, apple_item_id ORDER BY subject, apple_item_id
-  ON CONFLICT (subject, apple_item_id) DO UPDATE SET installed_at = excluded.installed_at
-    WHERE excluded.installed_at < webdist_install.installed_at`;
+  ON CONFLICT (subject, apple_item_id) DO UPDATE SET
+    installed_at = least(known.installed_at, excluded.installed_at),
+    redownload_at = least(known.redownload_at, excluded.redownload_at)
+    WHERE excluded.installed_at < known.installed_at OR excluded.redownload_at < known.redownload_at`;
 
 /** Skips locked rows, so that replicas that prune at the same time delete different rows. */
 const PRUNE = `
@@ -49,6 +52,7 @@ export async function openPostgres(address: LedgerAddress): Promise<Ledger> {
         installs.map(({ subject }) => subject),
         installs.map(({ appleItemId }) => appleItemId),
         installs.map(({ installedAtSeconds }) => installedAtSeconds),
+        installs.map(({ redownloadAtSeconds }) => redownloadAtSeconds),
       ]);
     },
     async secretFingerprint() {
@@ -100,13 +104,21 @@ export async function openPostgresReplica(address: LedgerAddress): Promise<Ledge
   return { ...readerOf(query), lastBeat: async () => secondsOf(await query(LAST_BEAT)), close };
 }
 
-const readerOf = (query: Query): Pick<LedgerReader, 'installedAt' | 'ping'> => ({
-  async installedAt(entries) {
-    const rows = await query(INSTALLED_AT, [
+const readerOf = (query: Query): Pick<LedgerReader, 'lookUp' | 'ping'> => ({
+  async lookUp(entries) {
+    const rows = await query(LOOK_UP, [
       entries.map(({ subject }) => subject),
       entries.map(({ appleItemId }) => appleItemId),
     ]);
-    return rows.map((row) => (row['installed_at'] === null ? undefined : Number(row['installed_at'])));
+    return rows.map((row) =>
+      row['installed_at'] === null
+        ? undefined
+        : {
+            installedAtSeconds: Number(row['installed_at']),
+            redownloadAtSeconds: Number(row['redownload_at']),
+            ledgerSeconds: Number(row['now']),
+          },
+    );
   },
   async ping() {
     await query('SELECT 1 FROM webdist_install LIMIT 1');

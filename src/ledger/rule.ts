@@ -8,7 +8,12 @@
  * the name of the `conversion-type` derived from it suggests a person (docs/apple-facts.md §9, §11 row 8).
  */
 
+import type { InstallRecord } from './contract.ts';
+
 export type Dtype = 'download' | 'redownload';
+
+/** Since when a subject has an app, and from when on its tokens say `redownload`. Seconds since 1970. */
+type InstallTimes = Pick<InstallRecord, 'installedAtSeconds' | 'redownloadAtSeconds'>;
 
 /** The kinds of evidence of an install, from the strongest to the weakest. */
 export type EvidenceKind = 'confirm' | 'tap' | 'issue';
@@ -22,14 +27,19 @@ const counting: Readonly<Record<EvidenceKind, readonly EvidenceKind[]>> = {
 /** Whether evidence of a kind makes an install count under the setting `WEBDIST_INSTALL_EVIDENCE`. */
 export const counts = (kind: EvidenceKind, setting: EvidenceKind): boolean => counting[setting].includes(kind);
 
+/** Returns the `dtype` of a token issued at `nowSeconds` to a subject with this install (undefined: none). */
+export const dtypeAt = (nowSeconds: number, install: Pick<InstallTimes, 'redownloadAtSeconds'> | undefined): Dtype =>
+  install !== undefined && nowSeconds >= install.redownloadAtSeconds ? 'redownload' : 'download';
+
+/** Clocks that differ by more do not agree. */
+const AGREEMENT_SECONDS = 60;
+
 /**
- * Returns the `dtype` of a token issued at `nowSeconds` to a subject whose first counting evidence was at
- * `installedAtSeconds` (undefined: none). All times in seconds since 1970.
+ * Returns the time by which the rule decides. It is that of the ledger's own server, if it has one: otherwise the answer of
+ * replicas whose clocks differ would depend on the replica. A server whose clock is wrong does not decide.
  */
-export function dtypeAt(nowSeconds: number, installedAtSeconds: number | undefined, lifetimeSeconds: number): Dtype {
-  const turned = installedAtSeconds !== undefined && nowSeconds >= installedAtSeconds + lifetimeSeconds;
-  return turned ? 'redownload' : 'download';
-}
+export const decidingSeconds = (ownSeconds: number, ledgerSeconds: number | undefined): number =>
+  ledgerSeconds !== undefined && Math.abs(ledgerSeconds - ownSeconds) <= AGREEMENT_SECONDS ? ledgerSeconds : ownSeconds;
 
 /** Evidence that names a token by its nonce counts for this long after the token was issued. */
 const EVIDENCE_SECONDS = 24 * 60 * 60;
@@ -38,14 +48,25 @@ const EVIDENCE_SECONDS = 24 * 60 * 60;
 export const isInTime = (issuedAtSeconds: number, nowSeconds: number): boolean =>
   nowSeconds < issuedAtSeconds + EVIDENCE_SECONDS + 60;
 
+const NEVER: InstallTimes = {
+  installedAtSeconds: Number.POSITIVE_INFINITY,
+  redownloadAtSeconds: Number.POSITIVE_INFINITY,
+};
+
 /**
- * Returns the date of an install, for evidence at `nowSeconds` from a device that has had the app since
- * `deviceInstalledAtSeconds` (undefined: not known). The device's older date applies to the subject too: it is the same
- * device, which has lost its cookie. The reverse does not hold. A subject may be a customer's account, so its date says
- * nothing about another device of that customer (docs/apple-facts.md §9). Seconds since 1970.
+ * Returns the times of an install, for evidence at `nowSeconds` from a device whose own install is known (undefined: not
+ * known). The device's older times apply to the subject too: it is the same device, which has lost its cookie. The reverse
+ * does not hold. A subject may be a customer's account, so its times say nothing about another device of that customer
+ * (docs/apple-facts.md §9).
  */
-export const evidenceDate = (nowSeconds: number, deviceInstalledAtSeconds: number | undefined): number =>
-  Math.min(nowSeconds, deviceInstalledAtSeconds ?? nowSeconds);
+export const evidenceTimes = (
+  nowSeconds: number,
+  lifetimeSeconds: number,
+  device: InstallTimes = NEVER,
+): InstallTimes => ({
+  installedAtSeconds: Math.min(nowSeconds, device.installedAtSeconds),
+  redownloadAtSeconds: Math.min(nowSeconds + lifetimeSeconds, device.redownloadAtSeconds),
+});
 
 /**
  * A restore request of a known subject is evidence of this kind, and its token gets the `dtype` of the ordinary rule.

@@ -56,7 +56,7 @@ function checkedBeforeUse(ledger: Ledger, check: () => Promise<void>): Ledger {
     return use();
   };
   return {
-    installedAt: (entries) => after(() => ledger.installedAt(entries)),
+    lookUp: (entries) => after(() => ledger.lookUp(entries)),
     addInstalls: (installs) => after(() => ledger.addInstalls(installs)),
     secretFingerprint: () => after(ledger.secretFingerprint),
     keepSecretFingerprint: (own) => after(() => ledger.keepSecretFingerprint(own)),

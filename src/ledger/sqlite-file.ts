@@ -19,6 +19,7 @@ const migrations = [
      PRIMARY KEY (subject, apple_item_id)) STRICT, WITHOUT ROWID;
    CREATE INDEX install_by_age ON install (installed_at);`,
   `CREATE TABLE secret (only_one INTEGER PRIMARY KEY DEFAULT 1 CHECK (only_one = 1), fingerprint TEXT NOT NULL) STRICT, WITHOUT ROWID;`,
+  'ALTER TABLE install ADD COLUMN redownload_at INTEGER NOT NULL DEFAULT 0;',
 ];
 
 /** "wdis": marks the file as a webdist ledger, so that no other program's database is taken for one. */

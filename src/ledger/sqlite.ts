@@ -44,17 +44,22 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
       return result;
     });
   return {
-    installedAt: (entries) =>
+    lookUp: (entries) =>
       answer(() =>
         entries.map(({ subject, appleItemId }) => {
-          const row = sql.installedAt.get(subject, appleItemId);
-          return row && Number(row['installed_at']);
+          const row = sql.install.get(subject, appleItemId);
+          return (
+            row && {
+              installedAtSeconds: Number(row['installed_at']),
+              redownloadAtSeconds: Number(row['redownload_at']),
+            }
+          );
         }),
       ),
     addInstalls: (installs) =>
       write(() => {
-        for (const { subject, appleItemId, installedAtSeconds } of installs)
-          sql.addInstall.run(subject, appleItemId, installedAtSeconds);
+        for (const { subject, appleItemId, installedAtSeconds, redownloadAtSeconds } of installs)
+          sql.addInstall.run(subject, appleItemId, installedAtSeconds, redownloadAtSeconds);
       }),
     secretFingerprint: () =>
       answer(() => {
@@ -84,7 +89,7 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
     ping: () => answer(() => void sql.ping.get()),
     async beat() {
       await write(() => {
-        sql.addInstall.run(NO_SUBJECT, '', 0);
+        sql.addInstall.run(NO_SUBJECT, '', 0, 0);
         sql.forget.run(NO_SUBJECT);
       });
       await answer(file.probe);
@@ -99,10 +104,12 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
 function prepare(database: DatabaseSync) {
   const statement = (text: string): StatementSync => database.prepare(text);
   return {
-    installedAt: statement('SELECT installed_at FROM install WHERE subject = ? AND apple_item_id = ?'),
+    install: statement('SELECT installed_at, redownload_at FROM install WHERE subject = ? AND apple_item_id = ?'),
     addInstall: statement(
-      `INSERT INTO install (subject, apple_item_id, installed_at) VALUES (?, ?, ?)
-         ON CONFLICT DO UPDATE SET installed_at = excluded.installed_at WHERE excluded.installed_at < installed_at`,
+      `INSERT INTO install (subject, apple_item_id, installed_at, redownload_at) VALUES (?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET installed_at = min(installed_at, excluded.installed_at),
+           redownload_at = min(redownload_at, excluded.redownload_at)
+         WHERE excluded.installed_at < installed_at OR excluded.redownload_at < redownload_at`,
     ),
     fingerprint: statement('SELECT fingerprint FROM secret'),
     addFingerprint: statement('INSERT INTO secret (fingerprint) VALUES (?) ON CONFLICT DO NOTHING'),

@@ -1,7 +1,7 @@
 /** Sends lookups to the read replica while it answers and is not too far behind, else to the ledger itself. */
 
 import { WebdistError } from '../errors.ts';
-import type { LedgerAddress, LedgerEntry, LedgerReader, LedgerReplica } from '../ledger/contract.ts';
+import type { KnownInstall, LedgerAddress, LedgerEntry, LedgerReader, LedgerReplica } from '../ledger/contract.ts';
 import type { ReplicaLag } from '../ledger/lag.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
 import { LEDGER_DOWN_DTYPE } from '../ledger/rule.ts';
@@ -13,7 +13,7 @@ export interface Lookups {
    * Reads all entries at once; see `LedgerReader`. Throws within the time limit. A replica that hangs doubles the time
    * limit for five reads.
    */
-  installedAt(entries: readonly LedgerEntry[]): Promise<readonly (number | undefined)[]>;
+  lookUp(entries: readonly LedgerEntry[]): Promise<readonly (KnownInstall | undefined)[]>;
   /** Says in one sentence why the last use of the ledger itself failed; undefined if it succeeded. */
   readonly problem: string | undefined;
   /** The read replica; undefined without one. */
@@ -56,10 +56,10 @@ export async function openLookups(ledger: LedgerReader, settings: Settings, deps
     meanwhile: replica ? `lookups need the read replica; without it, ${withoutBoth}` : withoutBoth,
     ...deps,
   });
-  const fromLedger = (entries: readonly LedgerEntry[]) => own.ask(() => ledger.installedAt(entries));
+  const fromLedger = (entries: readonly LedgerEntry[]) => own.ask(() => ledger.lookUp(entries));
   return {
-    installedAt: (entries) =>
-      !replica || replica.isStale ? fromLedger(entries) : replica.installedAt(entries).catch(() => fromLedger(entries)),
+    lookUp: (entries) =>
+      !replica || replica.isStale ? fromLedger(entries) : replica.lookUp(entries).catch(() => fromLedger(entries)),
     get problem() {
       return own.problem;
     },
@@ -71,7 +71,7 @@ export async function openLookups(ledger: LedgerReader, settings: Settings, deps
   };
 }
 
-type Replica = ReplicaState & Pick<LedgerReader, 'installedAt' | 'close'>;
+type Replica = ReplicaState & Pick<LedgerReader, 'lookUp' | 'close'>;
 
 async function openReplica(
   address: LedgerAddress,
@@ -95,7 +95,7 @@ async function openReplica(
     log,
   });
   return {
-    installedAt: (entries) => watched.ask(() => replica.installedAt(entries)),
+    lookUp: (entries) => watched.ask(() => replica.lookUp(entries)),
     get problem() {
       return watched.problem;
     },

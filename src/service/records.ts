@@ -9,14 +9,15 @@ import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 import type { Decision, Entry } from '../install-token/issue.ts';
 import type { Nonces } from '../install-token/nonce.ts';
-import type { InstallRecord, LedgerEntry } from '../ledger/contract.ts';
+import type { InstallRecord, LedgerEntry, ShownInstall } from '../ledger/contract.ts';
 import { trackLag } from '../ledger/lag.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
 import {
   counts,
+  decidingSeconds,
   dtypeAt,
   type EvidenceKind,
-  evidenceDate,
+  evidenceTimes,
   isInTime,
   LEDGER_DOWN_DTYPE,
   UNKNOWN_SUBJECT_DTYPE,
@@ -56,7 +57,7 @@ export interface Records {
    * Adds an install that `decide` found to be new. If the ledger is down, does nothing or throws `ledger_unavailable`,
    * as configured.
    */
-  addIssued(install: InstallRecord): Promise<void>;
+  addIssued(install: ShownInstall): Promise<void>;
   /**
    * Records evidence; `nowSeconds` is its time. Evidence that matches nothing, or that is too late, changes nothing.
    * Throws `ledger_unavailable`.
@@ -120,9 +121,9 @@ export async function openRecords(
   });
   const read = sharedSpan('ledger read');
   const readTick = batchPerTick((entries: readonly LedgerEntry[]) =>
-    read.during({ 'webdist.tokens': entries.length }, () => lookups.installedAt(entries)),
+    read.during({ 'webdist.tokens': entries.length }, () => lookups.lookUp(entries)),
   );
-  const installedAt = (entry: LedgerEntry) => {
+  const known = (entry: LedgerEntry) => {
     read.join();
     return readTick(entry);
   };
@@ -136,12 +137,13 @@ export async function openRecords(
   });
   const otherClocks = async () => [clockOffsetSeconds(), isShared ? (await ledger.beat()) - now() / 1000 : undefined];
   const stopPruning = startPruning({ ledger, retentionDays, now, otherClocks, log });
-  const decidingAt = steadySeconds();
+  const steady = steadySeconds();
   const lookUp = async (entry: Entry, key: LedgerEntry, isEvidence: boolean): Promise<Decision> => {
     try {
-      const since = await installedAt(key);
-      const dtype = entry.dtype ?? dtypeAt(decidingAt(entry.issuedAtSeconds), since, lifetimeSeconds);
-      return { dtype, isNewInstall: isEvidence && since === undefined };
+      const install = await known(key);
+      const { issuedAtSeconds } = entry;
+      const nowSeconds = install ? steady(decidingSeconds(issuedAtSeconds, install.ledgerSeconds)) : issuedAtSeconds;
+      return { dtype: entry.dtype ?? dtypeAt(nowSeconds, install), isNewInstall: isEvidence && !install };
     } catch (error) {
       metrics.ledgerFailures.inc();
       if (whenDown === 'refuse') throw asUnavailable(error);
@@ -161,11 +163,11 @@ export async function openRecords(
   /** Adds the install of the subject and that of the device, together. Reads the ledger only if a device is named. */
   const addShown = async ({ appleItemId, subject, device }: Shown, nowSeconds: number) => {
     // Not from the read replica, which may not have the device's install yet.
-    const [deviceSince] =
-      device === undefined ? [] : await storing.ask(() => ledger.installedAt([{ subject: device, appleItemId }]));
-    const installedAtSeconds = evidenceDate(nowSeconds, deviceSince);
+    const [onDevice] =
+      device === undefined ? [] : await storing.ask(() => ledger.lookUp([{ subject: device, appleItemId }]));
+    const times = evidenceTimes(nowSeconds, lifetimeSeconds, onDevice);
     const tags = [subject, device].filter((tag) => tag !== undefined);
-    await Promise.all(tags.map((tag) => add({ subject: tag, appleItemId, installedAtSeconds })));
+    await Promise.all(tags.map((tag) => add({ subject: tag, appleItemId, ...times })));
   };
   return {
     decide(entry) {
@@ -182,7 +184,7 @@ export async function openRecords(
     },
     async addIssued(install) {
       try {
-        await add(install);
+        await add({ ...install, ...evidenceTimes(install.installedAtSeconds, lifetimeSeconds) });
       } catch (error) {
         metrics.ledgerFailures.inc();
         if (whenDown === 'refuse') throw asUnavailable(error);

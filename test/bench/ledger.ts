@@ -96,7 +96,7 @@ async function measure(ledger: Ledger, installs: number) {
     return took.slice(CALLS * 0.2).sort((a, b) => a - b);
   };
   const at = (took: readonly number[], share: number) => Math.round(took[Math.floor(took.length * share)] ?? 0);
-  const lookup = await times(() => ledger.installedAt([entryOf(known())]));
+  const lookup = await times(() => ledger.lookUp([entryOf(known())]));
   let added = 0;
   const evidence = await times(() => ledger.addInstalls([installOf(subjectOf(`new ${added++}`))]));
   return {

@@ -56,9 +56,9 @@ export async function benchMicro({ rounds, calls }: { rounds: number; calls: num
     { name: 'signature', work: () => signer.sign(data) },
     { name: 'guard and check of a signature from elsewhere', work: () => guarded.sign(data) },
     { name: 'JWS', work: () => signCompact(key, claims) },
-    { name: `lookup in memory, ${ENTRIES} a tick`, each: ENTRIES, work: () => memory.installedAt(entries()) },
-    { name: `lookup in SQLite, ${ENTRIES} a tick`, each: ENTRIES, work: () => sqlite.installedAt(entries()) },
-    { name: 'lookup in SQLite, alone', each: 1, work: () => sqlite.installedAt([entryOf(subjects++)]) },
+    { name: `lookup in memory, ${ENTRIES} a tick`, each: ENTRIES, work: () => memory.lookUp(entries()) },
+    { name: `lookup in SQLite, ${ENTRIES} a tick`, each: ENTRIES, work: () => sqlite.lookUp(entries()) },
+    { name: 'lookup in SQLite, alone', each: 1, work: () => sqlite.lookUp([entryOf(subjects++)]) },
     { name: 'evidence in SQLite, alone', each: 1, work: () => sqlite.addInstalls([installOf(subjects++)]) },
   ];
   const took = new Map<string, number[]>();

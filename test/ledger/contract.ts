@@ -2,9 +2,9 @@
 
 import { createHash } from 'node:crypto';
 import type t from 'tap';
-import type { InstallRecord, Ledger, LedgerEntry } from '../../src/ledger/contract.ts';
+import type { InstallRecord, Ledger, LedgerEntry, LedgerReader } from '../../src/ledger/contract.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
-import { dtypeAt } from '../../src/ledger/rule.ts';
+import { dtypeAt, evidenceTimes } from '../../src/ledger/rule.ts';
 
 type Test = typeof t;
 
@@ -21,13 +21,17 @@ export const entryOf = (subject: number, appleItemId = APP): LedgerEntry => ({ s
 export const installOf = (subject: number, installedAtSeconds = NOW, appleItemId = APP): InstallRecord => ({
   subject,
   appleItemId,
-  installedAtSeconds,
+  ...evidenceTimes(installedAtSeconds, LIFETIME),
 });
+
+/** Since when each entry has its app. */
+export const installedAt = async (ledger: Pick<LedgerReader, 'lookUp'>, entries: readonly LedgerEntry[]) =>
+  (await ledger.lookUp(entries)).map((install) => install?.installedAtSeconds);
 
 /** The `dtype` of one token. */
 export async function dtypeOf(ledger: Ledger, entry: LedgerEntry, atSeconds: number) {
-  const [installedAt] = await ledger.installedAt([entry]);
-  return dtypeAt(atSeconds, installedAt, LIFETIME);
+  const [install] = await ledger.lookUp([entry]);
+  return dtypeAt(atSeconds, install);
 }
 
 /** `freshUrl` returns the URL of an empty ledger; `keeps` is false if closing the ledger deletes its content. */
@@ -84,7 +88,7 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
     const together = subjectOf('together');
     await ledger.addInstalls([NOW, NOW - 7, NOW - 3].map((date) => installOf(together, date)));
     const entries = [...cases.map(([name]) => entryOf(subjectOf(name))), entryOf(together)];
-    test.strictSame(await ledger.installedAt(entries), [...cases.map(([, , expected]) => expected), NOW - 7]);
+    test.strictSame(await installedAt(ledger, entries), [...cases.map(([, , expected]) => expected), NOW - 7]);
     test.strictSame(await ledger.stats(), { installs: 5 }, 'one row for each subject');
   });
 
@@ -93,10 +97,16 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
     const installed = subjects.filter((_, index) => index % 3 === 0);
     await ledger.addInstalls(installed.map((subject, index) => installOf(subject, NOW + index)));
     const expected = subjects.map((_, index) => (index % 3 === 0 ? NOW + index / 3 : undefined));
-    test.strictSame(await ledger.installedAt(subjects.map((subject) => entryOf(subject))), expected);
+    test.strictSame(
+      await installedAt(
+        ledger,
+        subjects.map((subject) => entryOf(subject)),
+      ),
+      expected,
+    );
     const twice = [entryOf(subjects[3] as number), entryOf(subjects[3] as number)];
-    test.strictSame(await ledger.installedAt(twice), [NOW + 1, NOW + 1], 'the same entry twice');
-    test.strictSame(await ledger.installedAt([]), []);
+    test.strictSame(await installedAt(ledger, twice), [NOW + 1, NOW + 1], 'the same entry twice');
+    test.strictSame(await installedAt(ledger, []), []);
     await ledger.addInstalls([]);
   });
 
@@ -104,13 +114,13 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
     const [one, two] = [subjectOf('one'), subjectOf('two')];
     await ledger.addInstalls([installOf(one)]);
     const entries = [entryOf(one), entryOf(two), entryOf(one, '6500000002'), entryOf(two, '6500000002')];
-    test.strictSame(await ledger.installedAt(entries), [NOW, undefined, undefined, undefined]);
+    test.strictSame(await installedAt(ledger, entries), [NOW, undefined, undefined, undefined]);
   });
 
   await withLedger('the largest tag, and the largest AppleItemID, are stored as they are', async (ledger, test) => {
     const install = installOf(2 ** 45 - 1, NOW, '18446744073709551615');
     await ledger.addInstalls([install, installOf(0)]);
-    test.strictSame(await ledger.installedAt([install, entryOf(0), entryOf(1)]), [NOW, NOW, undefined]);
+    test.strictSame(await installedAt(ledger, [install, entryOf(0), entryOf(1)]), [NOW, NOW, undefined]);
     test.strictSame(await ledger.export(2 ** 45 - 1), [
       { appleItemId: '18446744073709551615', installedAtSeconds: NOW },
     ]);
@@ -198,7 +208,7 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
     const unavailable = { code: 'ledger_unavailable' };
     await inner.rejects(ledger.ping(), unavailable);
     await inner.rejects(ledger.beat(), unavailable);
-    await inner.rejects(ledger.installedAt([entryOf(subjectOf('late'))]), unavailable);
+    await inner.rejects(installedAt(ledger, [entryOf(subjectOf('late'))]), unavailable);
     await inner.rejects(ledger.addInstalls([installOf(subjectOf('late'))]), unavailable);
   });
 }

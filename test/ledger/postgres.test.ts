@@ -14,7 +14,7 @@ import {
   type PostgresServer,
 } from '../harness/postgres.ts';
 import { until } from '../harness/until.ts';
-import { dtypeOf, entryOf, installOf, LIFETIME, NOW, subjectOf } from './contract.ts';
+import { dtypeOf, entryOf, installedAt, installOf, LIFETIME, NOW, subjectOf } from './contract.ts';
 
 t.setTimeout(90_000);
 
@@ -67,7 +67,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
     test.teardown(() => ledger.close());
     const ask = (index: number) =>
       index % 2 === 0
-        ? ledger.installedAt([entryOf(subjectOf(`${index}`))])
+        ? installedAt(ledger, [entryOf(subjectOf(`${index}`))])
         : ledger.addInstalls([installOf(subjectOf(`${index}`))]);
     await Promise.all(Array.from({ length: 30 }, (_, index) => ask(index)));
     const database = url.split('/').at(-1) ?? '';
@@ -135,7 +135,7 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
     const ledger = await openLedger(url);
     test.teardown(() => ledger.close());
     const install = installOf(subjectOf('early'));
-    await test.rejects(ledger.installedAt([install]), { code: 'ledger_unavailable' });
+    await test.rejects(installedAt(ledger, [install]), { code: 'ledger_unavailable' });
     await test.rejects(ledger.addInstalls([install]), { code: 'ledger_unavailable' });
     server.start();
     await until(() => answers(ledger), 'the ledger answers');
@@ -156,7 +156,9 @@ await t.test('PostgreSQL', { skip: noPostgres }, async (t) => {
         for (let round = 0; round < 20; round++) {
           const installs = ledgers.map((_, index) => installOf(subjectOf(`${round}-${index % 5}`)));
           await Promise.all(installs.map((install, index) => ledgers[index]?.addInstalls([install])));
-          const seen = await Promise.all(installs.map((install, index) => ledgers[9 - index]?.installedAt([install])));
+          const seen = await Promise.all(
+            installs.map((install, index) => installedAt(ledgers[9 - index] as Ledger, [install])),
+          );
           test.strictSame(seen.flat(), Array(10).fill(NOW), `round ${round}`);
         }
         test.strictSame(await ledgers[0]?.stats(), { installs: 100 });

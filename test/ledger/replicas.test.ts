@@ -53,7 +53,7 @@ t.test('three replicas', { skip: noPostgres || noRedis }, async (test) => {
   test.strictSame([...new Set(inside.map(({ body }) => body['dtype']))], ['download']);
   // Advances the ledger by a minute, by dating its records back.
   await postgres.admin(
-    `UPDATE webdist_install SET installed_at = installed_at - ${TOKEN_LIFETIME_SECONDS}`,
+    `UPDATE webdist_install SET redownload_at = redownload_at - ${TOKEN_LIFETIME_SECONDS}`,
     databaseUrl,
   );
   const outside = await Promise.all([ofPhone(), ofPhone(), ofPhone()]);

@@ -1,9 +1,10 @@
 import t from 'tap';
 import {
   counts,
+  decidingSeconds,
   dtypeAt,
   type EvidenceKind,
-  evidenceDate,
+  evidenceTimes,
   isInTime,
   LEDGER_DOWN_DTYPE,
   RESTORE_EVIDENCE,
@@ -28,7 +29,7 @@ const evidences: [EvidenceKind, EvidenceKind, boolean][] = [
 for (const [setting, evidence, expected] of evidences)
   t.equal(counts(evidence, setting), expected, `${evidence} under WEBDIST_INSTALL_EVIDENCE=${setting}`);
 
-/** Token issued at, install counts from, lifetime, dtype. */
+/** Token issued at, evidence at, lifetime at that time, dtype. */
 const times: [number, number | undefined, number, string][] = [
   [1000, undefined, 1200, 'download'],
   [1_000_000_000, undefined, 60, 'download'],
@@ -42,8 +43,26 @@ const times: [number, number | undefined, number, string][] = [
   [900, 1000, 1200, 'download'],
 ];
 
-for (const [now, installedAt, lifetime, expected] of times)
-  t.equal(dtypeAt(now, installedAt, lifetime), expected, `at ${now}, installed ${installedAt}, lifetime ${lifetime}`);
+for (const [now, evidence, lifetime, expected] of times) {
+  const install = evidence === undefined ? undefined : evidenceTimes(evidence, lifetime);
+  t.equal(dtypeAt(now, install), expected, `at ${now}, evidence at ${evidence}, lifetime ${lifetime}`);
+}
+
+/** This machine's clock, that of the ledger's server, the time that decides. */
+const clocks: [number, number | undefined, number][] = [
+  [1000, undefined, 1000],
+  [1000, 1000, 1000],
+  [1000, 990, 990],
+  [1000, 1010, 1010],
+  [1000, 940, 940],
+  [1000, 1060.5, 1000],
+  [1000, 939, 1000],
+  [1000, 1000 + 86_400, 1000],
+  [1000, 0, 1000],
+];
+
+for (const [own, ledger, expected] of clocks)
+  t.equal(decidingSeconds(own, ledger), expected, `the clocks show ${own} here and ${ledger} at the ledger`);
 
 /** The minute of issue, the second of the evidence, does it count: for 24 hours, to the minute. */
 const inTime: [number, number, boolean][] = [
@@ -70,8 +89,12 @@ const evidenceDates: [number, number | undefined, number][] = [
   [2000, 0, 0],
 ];
 
-for (const [now, device, expected] of evidenceDates)
-  t.equal(evidenceDate(now, device), expected, `evidence at ${now}, on a device that has had the app since ${device}`);
+for (const [now, device, expected] of evidenceDates) {
+  const known = device === undefined ? undefined : evidenceTimes(device, 60);
+  const what = `evidence at ${now}, on a device that has had the app since ${device}`;
+  const redownloadAtSeconds = Math.min(now + 1200, device === undefined ? Number.POSITIVE_INFINITY : device + 60);
+  t.strictSame(evidenceTimes(now, 1200, known), { installedAtSeconds: expected, redownloadAtSeconds }, what);
+}
 
 t.strictSame(
   { LEDGER_DOWN_DTYPE, RESTORE_EVIDENCE, UNKNOWN_RESTORE_DTYPE, UNKNOWN_SUBJECT_DTYPE, UPDATE_DTYPE },

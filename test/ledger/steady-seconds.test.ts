@@ -19,6 +19,6 @@ const clocks: [name: string, times: number[], dtypes: string][] = [
 ];
 for (const [name, times, dtypes] of clocks) {
   const steady = steadySeconds();
-  const found = times.map((time) => (dtypeAt(steady(time), INSTALLED, LIFETIME) === 'download' ? 'd' : 'R'));
+  const found = times.map((time) => (dtypeAt(steady(time), { redownloadAtSeconds: TURNS }) === 'download' ? 'd' : 'R'));
   t.equal(found.join(''), dtypes, `the clock ${name}`);
 }

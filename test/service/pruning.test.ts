@@ -21,6 +21,7 @@ async function pruned(ahead: number, offsets: readonly (number | undefined)[]) {
       subject: from + index,
       appleItemId: '6500000001',
       installedAtSeconds: NOW / 1000 - daysAgo * DAY,
+      redownloadAtSeconds: 0,
     }));
   await ledger.addInstalls([...at(OLD, 1, 366), ...at(YOUNG, 100_000, 30)]);
   const deps = { ledger, retentionDays: RETENTION_DAYS, log, now: () => NOW + ahead * 1000 };

@@ -10,7 +10,7 @@ import { post } from '../../harness/http.ts';
 import { noPostgres, openPostgresServer } from '../../harness/postgres.ts';
 import { type Running, settingsIn, startService } from '../../harness/service.ts';
 import { until } from '../../harness/until.ts';
-import { entryOf, installOf, LIFETIME, NOW, subjectOf } from '../../ledger/contract.ts';
+import { entryOf, installedAt, installOf, LIFETIME, NOW, subjectOf } from '../../ledger/contract.ts';
 
 /** How long the primary is away under load. */
 const AWAY_MS = Number(process.env['AWAY_SECONDS'] ?? 60) * 1000;
@@ -112,16 +112,16 @@ await t.test('a read replica', { skip: noPostgres }, async (t) => {
       await ledger.close();
     });
     const subject = subjectOf('stale');
-    await until(async () => (await lookups.installedAt([entryOf(subject)])).length === 1, 'it answers');
+    await until(async () => (await installedAt(lookups, [entryOf(subject)])).length === 1, 'it answers');
     await replica.admin('SELECT pg_wal_replay_pause()');
     test.teardown(() => replica.admin('SELECT pg_wal_replay_resume()'));
     lag.stored(await ledger.beat());
     await ledger.addInstalls([installOf(subject)]);
-    test.strictSame(await lookups.installedAt([entryOf(subject)]), [undefined], 'the replica is read');
+    test.strictSame(await installedAt(lookups, [entryOf(subject)]), [undefined], 'the replica is read');
     nowMs = (LIFETIME / 2) * 1000;
-    test.strictSame(await lookups.installedAt([entryOf(subject)]), [undefined], 'half a lifetime behind: it still is');
+    test.strictSame(await installedAt(lookups, [entryOf(subject)]), [undefined], 'half a lifetime behind: it still is');
     nowMs += 1000;
-    test.strictSame(await lookups.installedAt([entryOf(subject)]), [NOW], 'more than that: the ledger itself is');
+    test.strictSame(await installedAt(lookups, [entryOf(subject)]), [NOW], 'more than that: the ledger itself is');
     test.match(lookups.replica, { isStale: true, lagSeconds: LIFETIME / 2 + 1 });
   });
 
