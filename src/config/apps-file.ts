@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { z } from 'zod';
+import { APPLE_ID } from '../apple-id.ts';
 import { marketplaceKitOverride, versionRules, wholeNumber } from './device-side.ts';
 import { absoluteUrl, appleId, bundleId, domainName, isDate, locators, readableUrl } from './forms.ts';
 import type { Problem } from './problems.ts';
@@ -11,7 +12,8 @@ import type { Problem } from './problems.ts';
 const idAsWritten = z
   .union([z.string(), z.bigint()], 'expected a decimal number, such as "6473805491"')
   .transform(String)
-  .pipe(appleId);
+  .pipe(appleId)
+  .meta({ type: ['string', 'integer'], pattern: APPLE_ID.source, minimum: 1 });
 
 const appEntry = z.strictObject({
   bundleId,
@@ -29,7 +31,7 @@ const apiKeyEntry = z.strictObject({
   name: z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'expected letters, digits, "_", "." and "-"'),
   sha256: z.string().regex(/^[0-9a-f]{64}$/, 'expected the SHA-256 of the key (printf %s "$KEY" | sha256sum)'),
   tokensPerMinute: wholeNumber(1, 999_999_999).optional(),
-  until: z.string().refine(isDate, 'expected a date, such as "2027-12-31"').optional(),
+  until: z.string().refine(isDate, 'expected a date, such as "2027-12-31"').meta({ format: 'date' }).optional(),
   apps: z.array(z.string()).min(1, 'expected at least one app').optional(),
 });
 
@@ -38,6 +40,18 @@ const configFile = z.strictObject({
   apiKeys: z.array(apiKeyEntry).optional(),
   apps: z.array(appEntry).min(1, 'expected at least one app'),
 });
+
+/** The JSON Schema (draft 7) of the file, for editors. It does not say what concerns two members at once. */
+export const appsFileSchema = () =>
+  z.toJSONSchema(configFile, {
+    target: 'draft-7',
+    io: 'input',
+    unrepresentable: 'any',
+    override({ jsonSchema }) {
+      // The reader accepts a bigint where the schema says "integer".
+      if (jsonSchema.type !== undefined) delete jsonSchema.anyOf;
+    },
+  });
 
 /** One API key, as the operator describes it. */
 export type ApiKeyEntry = Readonly<z.output<typeof apiKeyEntry>>;

@@ -27,7 +27,8 @@ export const wholeNumber = (min: number, max: number) =>
     .refine(
       (value) => Number.isInteger(value) && value >= min && value <= max,
       `expected a whole number from ${min} to ${max}`,
-    );
+    )
+    .meta({ type: 'integer', minimum: min, maximum: max });
 
 /** The values that differ for one app, for `overridesByAppleItemID`. */
 export const marketplaceKitOverride = z.strictObject({

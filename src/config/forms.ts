@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { isAppleId } from '../apple-id.ts';
+import { APPLE_ID, isAppleId } from '../apple-id.ts';
 import { isLoopback, withoutBrackets } from '../host.ts';
 import { isLocator, LOCATOR_FORMS } from '../locators.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
@@ -19,10 +19,14 @@ export const domainName = z
   .refine(
     (text) => labels.test(text),
     'expected a bare domain, such as example.com: no scheme, port, path or trailing dot; A-labels for an IDN',
-  );
+  )
+  .meta({ pattern: '^[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+$' });
 
 /** AppleItemID or AppleVersionID. */
-export const appleId = z.string().refine(isAppleId, 'expected a decimal number, such as 6473805491');
+export const appleId = z
+  .string()
+  .refine(isAppleId, 'expected a decimal number, such as 6473805491')
+  .meta({ pattern: APPLE_ID.source });
 
 /** A bundle id, such as `com.example.camping`. */
 export const bundleId = z
@@ -53,7 +57,8 @@ function isWebUrl(text: string, mayBePlain = isLoopback): boolean {
 /** An absolute https URL without fragment or credentials; http only on this machine. */
 export const absoluteUrl = z
   .string()
-  .refine(isWebUrl, 'expected an absolute https URL, such as https://example.com/adp/camping');
+  .refine(isWebUrl, 'expected an absolute https URL, such as https://example.com/adp/camping')
+  .meta({ pattern: '^[Hh][Tt][Tt][Pp][Ss]?://[^/\\s]' });
 
 /**
  * The same, for a server that only this service calls. http is also allowed within a container network, for a host name
@@ -89,7 +94,8 @@ export const readableUrl = z
   .refine(
     (text) => isWebUrl(text, isNear) || (text.startsWith('file:///') && URL.canParse(text)),
     'expected an absolute https URL or file:///path',
-  );
+  )
+  .meta({ pattern: '^([Hh][Tt][Tt][Pp][Ss]?://[^/\\s]|file:///)' });
 
 /** A Redis server; `rediss:` is TLS. */
 export const redisUrl = z
@@ -185,7 +191,8 @@ export const locators = z
         ),
     ),
   )
-  .refine((all) => new Set(all).size === all.length, 'the same locator is given twice');
+  .refine((all) => new Set(all).size === all.length, 'the same locator is given twice')
+  .meta({ pattern: '^[a-z0-9+]+:' });
 
 /** Items of a form, separated by commas or white space. */
 export const list = (item: z.ZodType<string, string>) =>

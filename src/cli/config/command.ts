@@ -19,5 +19,10 @@ export function configCommand(): Command {
         .option('--json', 'print JSON')
         .action(async (options) => (await work()).printConfig(options)),
     )
+    .addCommand(
+      new Command('schema')
+        .description('print the JSON Schema of the file of WEBDIST_CONFIG, for editors')
+        .action(async () => (await work()).printSchema()),
+    )
     .addHelpText('after', '\nExamples:\n  $ webdist config check\n  $ webdist config print --json');
 }

@@ -1,5 +1,6 @@
-/** `webdist config`: checks the settings, or prints them. */
+/** `webdist config`: checks the settings, or prints them or the schema of the apps file. */
 
+import { appsFileSchema } from '../../config/apps-file.ts';
 import { checkedSettings, processSettings } from '../../config/config.ts';
 import { effectiveSettings, withoutPassword } from '../../config/effective.ts';
 import { configInvalid } from '../../config/problems.ts';
@@ -19,6 +20,9 @@ export function checkConfig({ json }: JsonOption): void {
   else if (problems.length > 0) throw configInvalid(problems);
   else if (!json) print(undefined, false, [`The settings are valid, for ${read.mode} mode.`]);
 }
+
+export const printSchema = (): void =>
+  print(undefined, false, JSON.stringify(appsFileSchema(), undefined, 2).split('\n'));
 
 export function printConfig({ json }: JsonOption): void {
   const read = processSettings();
