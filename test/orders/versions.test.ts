@@ -1,7 +1,6 @@
 /** Which version each kind of request gets while versions are on hold or one is to be used. */
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Order } from '../../src/orders/orders.ts';
@@ -11,25 +10,9 @@ import { post } from '../harness/http.ts';
 import { webdist } from '../harness/process.ts';
 import { settingsIn, startReady } from '../harness/service.ts';
 import { until } from '../harness/until.ts';
+import { appleItemId, makeCurrent, putVersion } from '../harness/versions.ts';
 
-const appleItemId = '6500000001';
 const API_KEY = 'key-of-the-shop-0123456789';
-
-/** Puts the package of a version into the folder, as `packages pull` does. */
-function putVersion(dir: string, appleVersionId: string, shortVersionString: string) {
-  const versions = join(dir, appleItemId, 'versions');
-  const revision = `${appleVersionId}.${'0'.repeat(32)}`;
-  mkdirSync(join(versions, revision), { recursive: true });
-  const manifest = {
-    appleItemId,
-    bundleId: 'com.example.trailmap',
-    appleVersionId,
-    shortVersionString,
-    platforms: ['ios'],
-  };
-  writeFileSync(join(versions, revision, 'manifest.json'), JSON.stringify(manifest));
-  symlinkSync(revision, join(versions, appleVersionId));
-}
 
 type Row = {
   readonly name: string;
@@ -112,7 +95,7 @@ t.test('links, restores and updates', async (t) => {
   putVersion(dir, '100', '1.0.0');
   putVersion(dir, '200', '1.1.0');
   putVersion(dir, '300', '1.2.0');
-  symlinkSync('versions/300', join(dir, appleItemId, 'current'));
+  makeCurrent(dir, '300');
   const settings = settingsIn(folder, {
     WEBDIST_ANONYMOUS: 'any',
     WEBDIST_API_KEYS: `shop:${createHash('sha256').update(API_KEY).digest('hex')}`,
