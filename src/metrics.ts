@@ -63,6 +63,11 @@ const tokenMetrics = (registers: Registry[]) => ({
 });
 
 const registrationMetrics = (registers: Registry[]) => ({
+  configFileInvalid: new Gauge({
+    name: 'webdist_config_file_invalid',
+    help: '1 if the file of WEBDIST_CONFIG changed and its new apps cannot be used, so that the earlier ones are served.',
+    registers,
+  }),
   registered: new Gauge({
     name: 'webdist_key_registered',
     help: '1 if a key held here is registered for the app, by app.',

@@ -1,10 +1,10 @@
 /** The API keys of servers: from WEBDIST_API_KEYS, or from the file of WEBDIST_CONFIG, which can also list the apps of a key. */
 
-import { watchFile } from 'node:fs';
 import type { Environment } from '../environment.ts';
 import { type ApiKeyEntry, readConfigFile } from './apps-file.ts';
 import { concerns, type Problem } from './problems.ts';
 import { type Read, readSettings } from './read.ts';
+import { watchFiles } from './watch-files.ts';
 
 /** One key, as its SHA-256. */
 export type ApiKey = {
@@ -21,8 +21,6 @@ export type ApiKey = {
 };
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** A revoked key stops working within a second. */
-const POLL_MS = 400;
 
 /** Returns every API key, from the settings or the file of WEBDIST_CONFIG; adds to `problems` what is wrong with them. */
 export function apiKeysOf(
@@ -83,6 +81,5 @@ export function watchApiKeys(env: Environment, current: readonly ApiKey[], { cha
     known = text;
     changed(keys);
   };
-  // `stat` follows symbolic links, so polling also detects what Kubernetes swaps.
-  for (const path of paths) watchFile(path, { interval: POLL_MS, persistent: false }, readAgain);
+  watchFiles(paths, readAgain);
 }

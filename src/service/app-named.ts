@@ -1,4 +1,4 @@
-/** Finds an app by the name that a caller sent. */
+/** The apps that a service serves, and how a request finds one of them. */
 
 import type { AppConfig } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
@@ -8,6 +8,19 @@ import { WebdistError } from '../errors.ts';
  * `invalid_request`.
  */
 export type AppNamed = (name: string | undefined) => AppConfig;
+
+/** The apps that are served at one time. Never changes; another list replaces it. */
+export interface ServedApps {
+  readonly all: readonly AppConfig[];
+  readonly named: AppNamed;
+  withId(appleItemId: string): AppConfig | undefined;
+}
+
+/** Returns the lookups among these apps. */
+export function servedApps(apps: readonly AppConfig[]): ServedApps {
+  const byId = new Map(apps.map((app) => [app.appleItemId, app]));
+  return { all: apps, named: appsByName(apps), withId: (appleItemId) => byId.get(appleItemId) };
+}
 
 /** Returns a lookup among these apps. */
 export function appsByName(apps: readonly AppConfig[]): AppNamed {

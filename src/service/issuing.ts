@@ -38,7 +38,10 @@ type Deps = {
   readonly clock: TokenClock;
 };
 
-/** Returns `issue`, which throws `not_registered`, `version_held`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
+/**
+ * Returns `issue`, which throws `not_registered`, `version_held`, `clock_off`, `ledger_unavailable` or `signer_unavailable`,
+ * and `ended`, which resolves when no call is in progress.
+ */
 export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetimeSeconds'>, deps: Deps) {
   const { keys, records, nonces, hash, catalogue, orders, metrics, audit, clock } = deps;
   const timed = timedSigners(metrics);
@@ -64,7 +67,10 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
     if (orders.of(app).isStopped) throw stopped();
     if (appleVersionId !== undefined && catalogue.offerOf(app).held.includes(appleVersionId)) throw held();
   };
-  return async ({ app, subject, caller, ...request }: IssueRequest): Promise<IssuedInstall> => {
+  let inProgress = 0;
+  let whenEnded: (() => void) | undefined;
+  const issueOne = async ({ app, subject, caller, ...request }: IssueRequest): Promise<IssuedInstall> => {
+    inProgress++;
     const tag = subject && hash(subject).tag;
     const subjectTag = tag === undefined ? undefined : tagText(tag);
     const appleVersionId = request.appleVersionId ?? catalogue.currentIdOf(app);
@@ -81,8 +87,14 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
       const result = isWebdistError(error) ? error.code : 'internal_error';
       metrics.installTokens.inc({ app: app.bundleId, dtype: 'none', result });
       throw error;
+    } finally {
+      if (--inProgress === 0) whenEnded?.();
     }
   };
+  const ended = async () => {
+    if (inProgress > 0) await new Promise<void>((resolve) => (whenEnded = resolve));
+  };
+  return { issue: issueOne, ended };
 }
 
 const ORDERED_SECONDS = 60;

@@ -73,11 +73,13 @@ export interface Records {
 /** The longest that a request waits for the ledger. It leaves 50 ms for other work. */
 const ANSWER_MS = 200;
 
-type Settings = Pick<Config, 'mode' | 'apps' | 'ledger' | 'tokenLifetimeSeconds'>;
+type Settings = Pick<Config, 'mode' | 'ledger' | 'tokenLifetimeSeconds'>;
 type Deps = {
   /** Identifies the secret of `nonces` and `hash` in the ledger. */
   readonly secretFingerprint: string;
   readonly nonces: Pick<Nonces, 'open'>;
+  /** Undefined for an app that is not served. */
+  readonly bundleIdOf: (appleItemId: string) => string | undefined;
   readonly hash: (subject: Subject) => SubjectHash;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -90,7 +92,7 @@ type Deps = {
 /** Opens the ledger of the settings. Throws `config_invalid` or `state_invalid`. */
 export async function openRecords(
   settings: Settings,
-  { secretFingerprint, nonces, hash, metrics, log, now, clockOffsetSeconds }: Deps,
+  { secretFingerprint, nonces, bundleIdOf, hash, metrics, log, now, clockOffsetSeconds }: Deps,
 ): Promise<Records> {
   const { evidence: setting, whenDown, retentionDays } = settings.ledger;
   const lifetimeSeconds = settings.tokenLifetimeSeconds;
@@ -193,10 +195,10 @@ export async function openRecords(
     async confirm(kind, evidence, nowSeconds) {
       const shown = counts(kind, setting) ? installShownBy(evidence, nowSeconds) : undefined;
       if (!shown || (shown.subject === undefined && shown.device === undefined)) return;
-      const app = settings.apps.find(({ appleItemId }) => appleItemId === shown.appleItemId);
+      const app = bundleIdOf(shown.appleItemId);
       try {
         await addShown(shown, nowSeconds);
-        if (app) metrics.installEvidence.inc({ app: app.bundleId, evidence: kind });
+        if (app) metrics.installEvidence.inc({ app, evidence: kind });
       } catch (error) {
         metrics.ledgerFailures.inc();
         throw asUnavailable(error);

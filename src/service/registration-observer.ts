@@ -37,6 +37,13 @@ export function observeRegistration(metrics: Metrics, tracing: Tracing | undefin
   };
 }
 
+/** Removes the values of apps that are no longer served. */
+export function forgetApps(metrics: Metrics, bundleIds: readonly string[]): void {
+  const { registered, keySeen, registrationConfirmed, packageNewer } = metrics;
+  for (const gauge of [registered, keySeen, registrationConfirmed, packageNewer])
+    for (const app of bundleIds) gauge.remove({ app });
+}
+
 /**
  * A client span by OpenTelemetry's conventions, without the query.
  * https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-client-span

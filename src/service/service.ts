@@ -2,34 +2,33 @@
 
 import type { JWK } from 'jose';
 import type { Logger } from 'pino';
-import type { Config } from '../config/config.ts';
+import type { AppConfig, Config } from '../config/config.ts';
 import type { Environment } from '../environment.ts';
-import { openNonces } from '../install-token/nonce.ts';
 import type { EvidenceKind } from '../ledger/rule.ts';
 import { type Metrics, openMetrics } from '../metrics.ts';
 import type { AuthorizationServer } from '../oauth/authorization-server.ts';
 import { followOrders } from '../orders/follow.ts';
 import { openOrderStore } from '../orders/store.ts';
-import { type Catalogue, openCatalogue } from '../packages/catalogue.ts';
-import { systemClock } from '../registration/clock.ts';
-import { openKeys } from '../registration/keys.ts';
+import type { Catalogue } from '../packages/catalogue.ts';
 import type { Tracing } from '../tracing/tracing.ts';
+import type { ServedApps } from './app-named.ts';
+import { openAppParts } from './app-parts.ts';
 import { openAuditTrail } from './audit-trail.ts';
 import { openAuthorization } from './authorization.ts';
 import { type Health, healthOf } from './health.ts';
-import { type IssuedInstall, type IssueRequest, openIssuing } from './issuing.ts';
+import type { IssuedInstall, IssueRequest } from './issuing.ts';
 import { jwksOf } from './jwks.ts';
-import { watchNewerVersions } from './newer-versions.ts';
 import { type Evidence, openRecords } from './records.ts';
 import { openRedis, type SharedRedis } from './redis.ts';
-import { observeRegistration } from './registration-observer.ts';
-import { offersBy, replicaReport } from './replica.ts';
+import { forgetApps, observeRegistration } from './registration-observer.ts';
+import { replicaReport } from './replica.ts';
 import { derivedKey, ledgerSecret, secretFingerprint } from './secret.ts';
 import { type Subject, type SubjectHash, subjectHashes } from './subject.ts';
-import { openTokenClock } from './token-clock.ts';
 
 /** The opened service: its operations, but not its parts. */
 export interface Service {
+  /** The apps that are served now. */
+  readonly apps: ServedApps;
   /** Issues one install verification token. Throws `not_registered`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
   issue(request: IssueRequest): Promise<IssuedInstall>;
   /**
@@ -43,6 +42,11 @@ export interface Service {
   health(): Health;
   /** Checks keys, registration and package manifests now; resolves when that is done. */
   reconcile(): Promise<void>;
+  /**
+   * Serves these apps from now on; opens their keys first. Throws `key_*`, `config_invalid` or `state_invalid`, and then
+   * serves the same apps as before. One call at a time.
+   */
+  useApps(apps: readonly AppConfig[]): Promise<void>;
   /** Closes everything that `openService` opened. Throws `state_invalid` if audit lines could not be written. */
   close(): Promise<void>;
 }
@@ -53,7 +57,7 @@ export type ServerDeps = {
   readonly config: Config;
   readonly metrics: Metrics;
   /** The versions of each app that have a package. */
-  readonly catalogue: Catalogue;
+  readonly catalogue: Pick<Catalogue, 'versionsOf' | 'offerOf' | 'currentOf'>;
   /** The counters that all replicas share; if undefined, each replica counts for itself. */
   readonly redis: SharedRedis | undefined;
   /** webdist's own authorization server for devices, if it is configured. */
@@ -89,21 +93,17 @@ export async function openService(
   const metrics = openMetrics();
   const secret = config.ledger.secret ?? (await ledgerSecret(config.dataDir));
   const hashSubject = subjectHashes(derivedKey(secret, 'subject'));
-  const appleItemIds = config.apps.map(({ appleItemId }) => appleItemId);
-  const nonces = openNonces(derivedKey(secret, 'nonce'), appleItemIds);
   const records = await openRecords(config, {
     secretFingerprint: secretFingerprint(secret),
-    nonces,
+    nonces: { open: (nonce, nowSeconds) => parts.nonces.open(nonce, nowSeconds) },
+    bundleIdOf: (appleItemId) => parts.apps.withId(appleItemId)?.bundleId,
     hash: hashSubject,
     metrics,
     log,
     now,
-    clockOffsetSeconds: () => keys.clockOffsetSeconds,
+    clockOffsetSeconds: () => parts.keys.clockOffsetSeconds,
   });
   opening.defer(() => records.close());
-  const observer = observeRegistration(metrics, tracing);
-  const keys = await openKeys(config, { env, log, observer, autoReconcile, clock: { ...systemClock, now } });
-  opening.defer(() => keys.close());
   const orders = await followOrders({ store: await openOrderStore(config), log, now });
   opening.defer(() => orders.close());
   const { redisUrl } = config.rateLimit;
@@ -113,45 +113,50 @@ export async function openService(
   opening.defer(async () => redis?.close());
   const audit = await openAuditTrail(config.auditFile, { metrics, log });
   opening.defer(async () => audit?.close());
-  const catalogue = openCatalogue({
-    apps: config.apps,
-    folder: config.packages,
-    offerOf: offersBy(config.apps, orders),
-    log,
-  });
-  opening.defer(() => catalogue.close());
-  const newerVersions = watchNewerVersions({ apps: config.apps, catalogue, connect: keys.connect, metrics, log });
-  opening.defer(() => newerVersions.close());
+  const observer = observeRegistration(metrics, tracing);
+  const nonceKey = derivedKey(secret, 'nonce');
+  const hash = hashSubject;
+  const partsDeps = { env, log, now, autoReconcile, observer, orders, metrics, records, hash, audit, nonceKey };
+  let parts = await openAppParts(config, config.apps, partsDeps);
+  opening.defer(() => parts.close());
+  if (autoReconcile) void parts.readPackages();
   const oauthKey = derivedKey(secret, 'device oauth');
   const authorizationServer = await openAuthorization(config.deviceSide.oauth, { key: oauthKey, redis, now });
-  if (autoReconcile) void catalogue.refresh().then(newerVersions.check);
-  const clock = openTokenClock({ keys, now, lifetimeSeconds: config.tokenLifetimeSeconds, log });
-  const issue = openIssuing(config, {
-    keys,
-    records,
-    nonces,
-    hash: hashSubject,
-    catalogue,
-    orders,
-    metrics,
-    audit,
-    clock,
-  });
+  const catalogue: ServerDeps['catalogue'] = {
+    versionsOf: (app) => parts.catalogue.versionsOf(app),
+    offerOf: (app) => parts.catalogue.offerOf(app),
+    currentOf: (app) => parts.catalogue.currentOf(app),
+  };
   const opened = opening.move();
   const service: Service = {
-    issue,
-    confirm: (kind, evidence) => records.confirm(kind, evidence, Math.floor(clock.now() / 1000)),
-    jwks: () => jwksOf(keys),
-    health: () => healthOf(config, { keys, clock, records, redis, orders, manifests: catalogue.manifests }),
+    get apps() {
+      return parts.apps;
+    },
+    issue: (request) => parts.issue(request),
+    confirm: (kind, evidence) => records.confirm(kind, evidence, Math.floor(parts.clock.now() / 1000)),
+    jwks: () => jwksOf(parts.keys),
+    health: () => healthOf(config, { ...parts, records, redis, orders, manifests: parts.catalogue.manifests }),
     async reconcile() {
-      await Promise.all([keys.reconcile(), catalogue.refresh().then(newerVersions.check)]);
+      await Promise.all([parts.keys.reconcile(), parts.readPackages()]);
+    },
+    async useApps(apps) {
+      const next = await openAppParts(config, apps, partsDeps);
+      await next.catalogue.refresh();
+      const previous = parts;
+      parts = next;
+      await previous.close();
+      const removed = previous.apps.all.filter(({ appleItemId }) => !next.apps.withId(appleItemId));
+      forgetApps(
+        metrics,
+        removed.map(({ bundleId }) => bundleId),
+      );
     },
     close: () => opened.disposeAsync(),
   };
   if (autoReconcile)
     orders.join(
-      () => replicaReport(service.health(), keys, catalogue),
-      () => void catalogue.refresh(),
+      () => replicaReport(service.health(), parts.keys, parts.catalogue),
+      () => void parts.catalogue.refresh(),
     );
   return {
     service,

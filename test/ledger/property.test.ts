@@ -132,13 +132,13 @@ async function open(url: string, evidence: EvidenceKind) {
     // A request that cannot be answered in time is refused, and retried.
     {
       mode: 'sandbox',
-      apps: [],
       ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,
     },
     {
       secretFingerprint: 'of this test',
       nonces,
+      bundleIdOf: () => undefined,
       hash,
       metrics,
       log,

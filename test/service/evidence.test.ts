@@ -31,13 +31,13 @@ async function openRecordsIn(test: Test, evidence: EvidenceKind = 'tap') {
   const records = await openRecords(
     {
       mode: 'sandbox',
-      apps: [],
       ledger: { url, evidence, whenDown: 'refuse', retentionDays: 0, secret: undefined },
       tokenLifetimeSeconds: LIFETIME,
     },
     {
       secretFingerprint: 'of this test',
       nonces,
+      bundleIdOf: () => undefined,
       hash,
       metrics,
       log: pino({ level: 'silent' }),

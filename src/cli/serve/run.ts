@@ -3,7 +3,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import { watchApiKeys } from '../../config/api-keys.ts';
 import { type Config, configOf, dataDirOf, processEnvironment, processSettings } from '../../config/config.ts';
 import { withSandbox } from '../../config/read.ts';
 import type { Environment } from '../../environment.ts';
@@ -17,6 +16,7 @@ import { openService, type Service } from '../../service/service.ts';
 import { openTracing } from '../../tracing/open.ts';
 import { type Tracing, traceIds } from '../../tracing/tracing.ts';
 import { writeStderr } from '../stderr.ts';
+import { followFiles } from './follow-files.ts';
 import type { Signals } from './signals.ts';
 
 /** Requests that take longer than this after draining are aborted. */
@@ -37,20 +37,14 @@ export async function serve(signals: Signals): Promise<void> {
   );
   for (const { variable, message } of config.warnings) log.warn({ event: 'setting_ignored', variable }, message);
   const tracing = config.tracing && (await openTracing(config.tracing, log));
-  const { service, serverDeps } = await openService(config, { env, log, tracing });
+  const opened = await openService(config, { env, log, tracing });
+  const { service, serverDeps } = opened;
   output?.listen(lossListener(serverDeps.metrics, log));
-  let { apiKeys } = config.callers;
-  watchApiKeys(sandbox ? { ...env, WEBDIST_CONFIG: undefined } : env, apiKeys, {
-    changed(keys) {
-      apiKeys = keys;
-      log.info({ event: 'api_keys_changed', names: keys.map(({ name }) => name) }, 'the API keys were read again');
-    },
-    invalid: (problems) =>
-      log.error({ event: 'api_keys_invalid', problems }, 'the API keys cannot be read; they stay as they were'),
-  });
+  // The sandbox has its own app.
+  const { apiKeys, readApps } = followFiles(sandbox ? { ...env, WEBDIST_CONFIG: undefined } : env, config, opened);
   const server = await buildServer({
     ...serverDeps,
-    apiKeys: () => apiKeys,
+    apiKeys,
     ...(sandbox && { pages: await demoPages(sandbox, config, service) }),
   });
   const address = await listen(server.app, config.listen, '');
@@ -61,7 +55,10 @@ export async function serve(signals: Signals): Promise<void> {
   announce(config, address, log);
   const running = { server, service, sandbox, tracing, log, output, drainMs: config.drainSeconds * 1000 };
   signals.shutDownWith((signal) => void shutDown(signal, running));
-  signals.reconcileWith(service.reconcile);
+  signals.reconcileWith(async () => {
+    await readApps();
+    await service.reconcile();
+  });
 }
 
 /** Loads the simulated App Store Connect for sandbox mode; in production it is never imported. */

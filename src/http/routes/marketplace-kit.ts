@@ -49,15 +49,19 @@ type DeviceBody = z.output<typeof deviceBody>;
 
 /** Serves the configuration document. Logs a warning for each missing member that devices need. */
 export const marketplaceKitDocument =
-  ({ config, log }: Pick<ServerDeps, 'config' | 'log'>): FastifyPluginAsyncZod =>
+  ({ config, service, log }: Pick<ServerDeps, 'config' | 'service' | 'log'>): FastifyPluginAsyncZod =>
   async (app) => {
     const { publicUrl, license, updatesPollingHours } = config.deviceSide;
-    const input = { publicUrl, license, updatesPollingHours, apps: config.apps };
-    for (const warning of configurationWarnings(input))
+    const input = () => ({ publicUrl, license, updatesPollingHours, apps: service.apps.all });
+    for (const warning of configurationWarnings(input()))
       log.warn({ event: 'marketplace_kit_incomplete' }, `.well-known/marketplace-kit: ${warning}`);
-    const answer = fixedDocument(marketplaceKitConfiguration(input));
+    const documentNow = () => ({ apps: service.apps, answer: fixedDocument(marketplaceKitConfiguration(input())) });
+    let document = documentNow();
     const schema = { summary: 'Where devices request licences, restores and updates' };
-    app.get('/.well-known/marketplace-kit', { schema }, async (request, reply) => answer(request, reply));
+    app.get('/.well-known/marketplace-kit', { schema }, async (request, reply) => {
+      if (document.apps !== service.apps) document = documentNow();
+      return document.answer(request, reply);
+    });
   };
 
 /**
@@ -67,26 +71,19 @@ export const marketplaceKitDocument =
 export const marketplaceKitRoutes =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
-    const offered = new Map(deps.config.apps.map((one) => [one.appleItemId, one]));
     app.addHook('onRequest', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
     });
     const restore = { summary: 'Apps that a device wants back, each with a token', body: deviceBody };
     app.post(RESTORE_PATH, { schema: restore }, async (request, reply) => {
       const { apps, malformed } = readApps(request.body);
-      const answer = await answerRestore(
-        { ...request.body, apps },
-        answerDeps(deps, offered, request, reply, restoreClaims),
-      );
+      const answer = await answerRestore({ ...request.body, apps }, answerDeps(deps, request, reply, restoreClaims));
       return withFailures(answer, malformed);
     });
     const updates = { summary: 'Newer versions of apps that a device has, each with a token', body: deviceBody };
     app.post(UPDATES_PATH, { schema: updates }, async (request, reply) => {
       const { apps, malformed } = readApps(request.body);
-      const answer = await answerUpdates(
-        { ...request.body, apps },
-        answerDeps(deps, offered, request, reply, updateClaims),
-      );
+      const answer = await answerUpdates({ ...request.body, apps }, answerDeps(deps, request, reply, updateClaims));
       return withFailures(answer, malformed);
     });
   };
@@ -123,18 +120,12 @@ const restoreClaims: ClaimsFor = (grant, app, nowSeconds) => ({
 
 const updateClaims: ClaimsFor = () => ({ dtype: UPDATE_DTYPE });
 
-function answerDeps(
-  deps: Deps,
-  offered: ReadonlyMap<string, AppConfig>,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  claimsFor: ClaimsFor,
-): AnswerDeps {
+function answerDeps(deps: Deps, request: FastifyRequest, reply: FastifyReply, claimsFor: ClaimsFor): AnswerDeps {
   const { service, catalogue, limits, addressOf, now } = deps;
   const grant = deps.grantOf(request);
   return {
     appOf(appleItemId, requested): OfferedApp | undefined {
-      const app = offered.get(appleItemId);
+      const app = service.apps.withId(appleItemId);
       if (!app) return undefined;
       const known = catalogue.versionsOf(app);
       const { held, used } = catalogue.offerOf(app);
@@ -159,7 +150,7 @@ function answerDeps(
       };
     },
     async charge(appleItemIds) {
-      const bundleIds = appleItemIds.flatMap((id) => offered.get(id)?.bundleId ?? []);
+      const bundleIds = appleItemIds.flatMap((id) => service.apps.withId(id)?.bundleId ?? []);
       // The request itself has already counted as one token of its visitor and its address.
       const more = bundleIds.length - 1;
       if (more > 0) removeRateFields(reply);

@@ -4,7 +4,7 @@
 
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { appsByName } from '../../service/app-named.ts';
+import type { AppNamed } from '../../service/app-named.ts';
 import { authorize, type Caller, PAGE, serverIn } from '../authorize.ts';
 import { openChallenge } from '../challenge.ts';
 import { addCors } from '../cors.ts';
@@ -29,7 +29,7 @@ export const pageScope =
     const { config, limits, now, signIn, authorizationServer } = deps;
     const { callers, countryHeader, trustProxy } = config;
     const devices = openDeviceCookies(deps.hashSubject, config.hostCookie);
-    const appNamed = appsByName(config.apps);
+    const appNamed: AppNamed = (name) => deps.service.apps.named(name);
     deps.refuseOverload(scope);
     addCors(scope, callers);
     // Added after CORS, so that a page can read the refusal.
