@@ -1,8 +1,10 @@
 /** For tests of the button: a website in front of a real service, pages with the button, and what they show. */
 
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import type { AxeResults } from 'axe-core';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import type { Test } from 'tap';
 import { listen } from './port.ts';
@@ -106,6 +108,13 @@ export function complaintsOf(page: Page): string[] {
   page.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`));
   page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
   return complaints;
+}
+
+/** What axe-core finds on the page: the rules that are violated, each with the elements. */
+export async function violationsOf(page: Page): Promise<[string, string[]][]> {
+  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
+  const { violations } = (await page.evaluate('axe.run()')) as AxeResults;
+  return violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]);
 }
 
 /** Keeps a picture of a state in the folder ARTIFACTS_DIR, which CI sets. */

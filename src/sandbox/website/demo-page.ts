@@ -81,7 +81,7 @@ function assets(domain: string): Map<string, { type: string; text: string }> {
     isSource
       ? stripTypeScriptTypes(read(`${name}.ts`)).replace(/(from '\.\/[\w-]+)\.ts'/g, "$1.js'")
       : read(`${name}.js`);
-  const scripts = ['demo', 'journey', 'claims'].map(
+  const scripts = ['demo', 'journey', 'claims', 'phone'].map(
     (name) => [`/demo/${name}.js`, { type: 'text/javascript; charset=utf-8', text: script(name) }] as const,
   );
   return new Map([

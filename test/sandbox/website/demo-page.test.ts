@@ -1,15 +1,10 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import type { AxeResults } from 'axe-core';
 import type { Page } from 'playwright-core';
 import t, { type Test } from 'tap';
-import { claimsIn, complaintsOf, iPhone, keepPicture, linkOf, reaches } from '../../harness/browser.ts';
+import { claimsIn, complaintsOf, iPhone, keepPicture, linkOf, reaches, violationsOf } from '../../harness/browser.ts';
 import { noChromium, openChromium } from '../../harness/chromium.ts';
 import { temporaryFolder } from '../../harness/folder.ts';
 import { startProcess } from '../../harness/process.ts';
 import { until } from '../../harness/until.ts';
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** The service as `npm start` starts it, with only its port and data folder configured. */
 async function startService(t: Test) {
@@ -22,7 +17,7 @@ t.test('the demo page', { skip: noChromium }, async (t) => {
   const service = await startService(t);
   const browser = await openChromium(t);
   const open = async (options = {}) => {
-    const page = await (await browser.newContext(options)).newPage();
+    const page = await (await browser.newContext({ reducedMotion: 'reduce', ...options })).newPage();
     page.setDefaultTimeout(60_000);
     const complaints = complaintsOf(page);
     await page.goto(`${service.origin}/`);
@@ -57,13 +52,9 @@ t.test('the demo page', { skip: noChromium }, async (t) => {
         t.notMatch(await page.locator('#claims td:last-child').allTextContents(), ['']);
         t.equal(await outcome(page), 'done');
         t.equal(await page.locator('#journey .done').count(), 6);
+        t.equal(await page.locator('#stage-title').textContent(), 'Trail Map is installed');
         await page.waitForFunction((old) => document.querySelector('install-button')?.installUrl !== old, first ?? '');
-        await page.evaluate(axe);
-        const { violations } = (await page.evaluate('axe.run()')) as AxeResults;
-        t.strictSame(
-          violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
-          [],
-        );
+        t.strictSame(await violationsOf(page), []);
         t.strictSame(complaints, []);
         await keepPicture(page, `demo-${size}-${colorScheme}`);
         await page.context().close();
@@ -92,6 +83,10 @@ t.test('the demo page', { skip: noChromium }, async (t) => {
       await page.locator(`input[value=${scenario}]`).check();
       t.equal(await outcome(page), 'failed');
       t.ok((await page.locator('#journey .refused code').allTextContents()).includes(check));
+      t.equal(await page.locator('#stage-title').textContent(), 'Nothing was installed');
+      t.match(await page.locator('#stage-text').textContent(), /^Refused: .+\.$/);
+      await page.locator('#back').click();
+      t.equal(await page.locator('#stage').isVisible(), false, 'the page can be tapped again');
       await keepPicture(page, `demo-${scenario}`);
       await page.context().close();
     });
@@ -125,9 +120,12 @@ t.test('the demo page', { skip: noChromium }, async (t) => {
 
   await t.test('beyond the rate limit it says when to retry, and the button waits', async (t) => {
     const { page } = await open();
+    await outcome(page);
     await page.locator('#too-often').click();
     await page.locator('#install[state=limited]').waitFor({ state: 'attached' });
     t.match(await page.locator('#notice').textContent(), /\d+ of 70 refused; retry in \d+ s/);
+    t.equal(await page.locator('#journey .done').count(), 0, 'no step of the previous tap is left');
+    t.match(await page.locator('#journey .failed').allTextContents(), [/rate_limited/]);
     await keepPicture(page, 'demo-limited');
     await page.context().close();
   });

@@ -2,6 +2,7 @@
 
 import { decodeToken, displayed, purposes, tokenIn } from './claims.ts';
 import { judge, openJourney, type Tap } from './journey.ts';
+import { openPhone } from './phone.ts';
 
 const find = <T extends HTMLElement>(id: string, type: new () => T): T => {
   const element = document.getElementById(id);
@@ -12,7 +13,8 @@ const find = <T extends HTMLElement>(id: string, type: new () => T): T => {
 type InstallButton = HTMLElement & { readonly installUrl: string | undefined; refresh(): void };
 const button = find('install', HTMLElement) as InstallButton;
 const notice = find('notice', HTMLElement);
-const journey = openJourney(find('journey', HTMLElement));
+const phone = openPhone(find('stage', HTMLElement));
+const journey = openJourney(find('journey', HTMLElement), phone);
 let tokenTimes = { iat: 0, exp: 0 };
 
 button.addEventListener('install-state', () => showLink());
@@ -21,11 +23,12 @@ showLink();
 /** Shows the button's current link. */
 function showLink(): void {
   const { installUrl } = button;
+  const code = button.getAttribute('code');
   find('link', HTMLElement).textContent = installUrl ?? 'There is no link at the moment.';
   if (installUrl) {
     journey.showFetched(installUrl);
     showClaims(installUrl);
-  } else journey.showNotFetched(button.getAttribute('code') || undefined);
+  } else if (code) journey.showNotFetched(code);
 }
 
 function showClaims(installUrl: string): void {
@@ -50,8 +53,7 @@ function showValidity(): void {
   if (exp === 0) return;
   const left = Math.max(0, Math.round(exp - Date.now() / 1000));
   find('validity-left', HTMLMeterElement).value = left / (exp - iat);
-  find('validity-text', HTMLElement).textContent =
-    `Valid for another ${Math.floor(left / 60)} min ${left % 60} s; the button renews it well before.`;
+  find('validity-text', HTMLElement).textContent = `Valid for ${Math.floor(left / 60)} min ${left % 60} s`;
 }
 setInterval(showValidity, 1000);
 
@@ -68,6 +70,7 @@ addEventListener(
 );
 
 let usedUrl: string | undefined;
+find('scenario', HTMLElement).addEventListener('change', phone.hide);
 
 async function tapped(installUrl: string): Promise<void> {
   const scenario = document.querySelector<HTMLInputElement>('input[name=scenario]:checked')?.value ?? 'usual';
@@ -97,7 +100,8 @@ function changed(installUrl: string): string {
 find('other-device', HTMLButtonElement).addEventListener('click', async () => {
   await fetch('/_sandbox/device', { method: 'DELETE' });
   usedUrl = undefined;
-  notice.textContent = 'This is now another iPhone: the service has not seen it, and it has no apps.';
+  journey.reset();
+  notice.textContent = 'This is now another iPhone: it has no cookie and no apps, so its first token is a download.';
   button.refresh();
 });
 

@@ -2,12 +2,14 @@
 
 import type { Verdict } from '../../device/judge.ts';
 import { decodeToken, tokenIn } from './claims.ts';
+import type { Phone } from './phone.ts';
 
 type Checks = Verdict['checks'];
 
 /** A variation of a tap for the device: from a different page, or with an older token. */
 export type Tap = { readonly installUrl: string; readonly pageUrl?: string; readonly ageSeconds?: number };
 
+/** Checks of the link; all others are of the token. */
 const linkChecks = /^(link-|token-present|package-|page-url|registered-domain)/;
 
 type StepId = 'fetched' | 'tapped' | 'link' | 'token' | 'restore' | 'installed';
@@ -16,8 +18,8 @@ type Outcome = 'idle' | 'done' | 'failed' | 'skipped';
 /** Shows the outcome of a step. Without a text, shows the initial text of the page. */
 type Show = (step: StepId, outcome: Outcome, text?: string, checks?: Checks) => void;
 
-/** Takes the page's list of steps, each with `data-step`. Returns the functions that update it. */
-export function openJourney(list: HTMLElement) {
+/** Takes the page's list of steps, each with `data-step`, and the phone. Returns the functions that update both. */
+export function openJourney(list: HTMLElement, phone: Phone) {
   const initialTexts = new Map<string, string>();
   for (const item of list.querySelectorAll('li'))
     initialTexts.set(item.dataset['step'] ?? '', item.querySelector('p')?.textContent ?? '');
@@ -27,7 +29,11 @@ export function openJourney(list: HTMLElement) {
     if (!item || !title) throw new Error(`The page has no step ${step}`);
     item.className = outcome;
     item.replaceChildren(title, Object.assign(document.createElement('p'), { textContent: text }));
-    if (checks.length > 0) item.append(checkList(checks));
+    if (checks.length > 0) item.append(...checkLists(checks));
+  };
+  const reset = () => {
+    phone.hide();
+    for (const step of initialTexts.keys()) show(step as StepId, 'idle');
   };
   return {
     showFetched(installUrl: string) {
@@ -38,43 +44,47 @@ export function openJourney(list: HTMLElement) {
         `At ${new Date().toLocaleTimeString()}, with dtype ${dtype}. The link is ready before the tap.`,
       );
     },
-    showNotFetched(code: string | undefined) {
-      if (code) show('fetched', 'idle', `Not now (${code}). The button retries.`);
+    /** Nothing that was shown about the previous tap is true any longer. */
+    showNotFetched(code: string) {
+      reset();
+      show('fetched', 'failed', `No token at the moment (${code}). The button retries.`);
     },
-    tap: (tap: Tap) => showTap(tap, show),
+    reset,
+    tap: (tap: Tap) => showTap(tap, show, phone),
   };
 }
 
-async function showTap(tap: Tap, show: Show): Promise<void> {
-  show(
-    'tapped',
-    'done',
-    'Handles a navigation to marketplace-kit: in the main frame. Here it is passed to the simulated device.',
-  );
+async function showTap(tap: Tap, show: Show, phone: Phone): Promise<void> {
+  show('tapped', 'done', 'Handled by the simulated device instead of iOS.');
   for (const step of ['link', 'token', 'restore', 'installed'] as const) show(step, 'idle');
   const verdict = await judge(tap);
   const ofLink = verdict.checks.filter(({ name }) => linkChecks.test(name));
   const ofToken = verdict.checks.filter((check) => !ofLink.includes(check));
-  const isLinkGood = ofLink.every(({ ok }) => ok);
-  show('link', isLinkGood ? 'done' : 'failed', summary(ofLink), ofLink);
-  show('token', ofToken.every(({ ok }) => ok) ? 'done' : 'failed', summary(ofToken), ofToken);
-  if (!verdict.accepted) {
-    show('restore', 'skipped', 'Does not happen.');
-    show('installed', 'failed', 'Not installed. A real iPhone would not show a reason.');
-    return;
-  }
+  show('link', outcomeOf(ofLink), summary(ofLink), ofLink);
+  show('token', outcomeOf(ofToken), summary(ofToken), ofToken);
+  if (!verdict.accepted) return refuse(verdict.checks, show, phone);
+  if (!(await phone.show('sheet', 'The simulation confirms for you.'))) return;
   const restore = await judge({ token: await secondToken() });
   show(
     'restore',
-    restore.accepted ? 'done' : 'failed',
+    outcomeOf(restore.checks),
     `A second token, with its own nonce. ${summary(restore.checks)}`,
     restore.checks,
   );
-  const after = restore.accepted
-    ? 'Installed. Within one token lifetime, another tap counts as the same install; after that, dtype is redownload.'
-    : 'Not installed.';
-  show('installed', restore.accepted ? 'done' : 'failed', after);
+  if (!restore.accepted) return refuse(restore.checks, show, phone);
+  if (!(await phone.show('download', 'The iPhone fetches the package.'))) return;
+  show('installed', 'done', 'Twenty minutes from now, the next token says redownload.');
+  phone.show('installed', 'It is on the Home Screen.');
 }
+
+/** A real device does not say why. */
+function refuse(checks: Checks, show: Show, phone: Phone): void {
+  for (const step of ['restore', 'installed'] as const) show(step, 'skipped', 'Does not happen.');
+  show('installed', 'failed', 'Nothing was installed. A real iPhone shows no reason.');
+  phone.show('refused', `Refused: ${checks.find(({ ok }) => !ok)?.detail}.`);
+}
+
+const outcomeOf = (checks: Checks): Outcome => (checks.every(({ ok }) => ok) ? 'done' : 'failed');
 
 /** The simulated device's verdict on a tap, or on a token alone. */
 export async function judge(body: Tap | { readonly token: string }): Promise<Verdict> {
@@ -101,15 +111,20 @@ async function secondToken(): Promise<string> {
 }
 
 function summary(checks: Checks): string {
-  const bad = checks.filter(({ ok }) => !ok);
-  if (bad.length === 0) return checks.length === 0 ? 'Nothing to check.' : `All ${checks.length} checks pass.`;
-  return `Refused: ${bad.map(({ detail }) => detail).join('; ')}.`;
+  const refused = checks.filter(({ ok }) => !ok).length;
+  if (checks.length === 0) return 'Nothing to check.';
+  return refused === 0 ? `All ${checks.length} checks pass.` : `${refused} of ${checks.length} checks refused:`;
 }
 
-function checkList(checks: Checks): HTMLElement {
+/** The refused checks, and all of them to unfold. */
+function checkLists(checks: Checks): HTMLElement[] {
+  const refused = checks.filter(({ ok }) => !ok);
   const details = document.createElement('details');
-  details.open = checks.some(({ ok }) => !ok);
-  details.append(Object.assign(document.createElement('summary'), { textContent: 'All checks' }));
+  details.append(Object.assign(document.createElement('summary'), { textContent: 'All checks' }), listOf(checks));
+  return refused.length > 0 ? [listOf(refused), details] : [details];
+}
+
+function listOf(checks: Checks): HTMLElement {
   const list = document.createElement('ul');
   list.className = 'checks';
   for (const { name, ok, warning, detail } of checks) {
@@ -118,6 +133,5 @@ function checkList(checks: Checks): HTMLElement {
     item.append(Object.assign(document.createElement('code'), { textContent: name }), ` ${detail}`);
     list.append(item);
   }
-  details.append(list);
-  return details;
+  return list;
 }
