@@ -43,7 +43,14 @@ export async function loadAzureCredential(scheme: string): Promise<() => TokenCr
 }
 
 /** The parts of a RestError, or of an error of `@azure/identity`, that are read. */
-type AzureError = { readonly name?: string; readonly code?: string; readonly message?: string };
+type AzureError = {
+  readonly name?: string;
+  readonly code?: string;
+  readonly message?: string;
+  /** The response of Key Vault, which names its reason in an inner error. */
+  readonly details?: { readonly error?: { readonly innererror?: InnerError; readonly innerError?: InnerError } };
+};
+type InnerError = { readonly code?: string };
 
 /** Classifies what a client threw, by the statuses of the Key Vault REST API reference. */
 export function azureRefusal(thrown: unknown): Refusal {
@@ -59,8 +66,11 @@ export function azureRefusal(thrown: unknown): Refusal {
     const seconds = Number(responseHeader(thrown, 'retry-after'));
     return { kind: 'throttled', ...(seconds > 0 && { retryAfterSeconds: seconds }) };
   }
-  return statuses[status ?? 0] ?? connectionRefusal(thrown, 'Azure', AUTHORITIES);
+  const refusal = status === 403 ? forbidden.get(innerCode(error)) : undefined;
+  return refusal ?? statuses[status ?? 0] ?? connectionRefusal(thrown, 'Azure', AUTHORITIES);
 }
+
+const innerCode = ({ details }: AzureError) => (details?.error?.innererror ?? details?.error?.innerError)?.code ?? '';
 
 const AUTHORITIES = 'Name the PEM file of its authority in NODE_EXTRA_CA_CERTS.';
 
@@ -112,6 +122,31 @@ const entraCodes: Readonly<Record<number, Refusal>> = {
   700024: expired,
   90033: { kind: 'unreachable', why: 'cannot be reached: Microsoft Entra ID is not available.' },
 };
+
+const disabled: Refusal = { kind: 'denied', why: 'is disabled.', hint: 'Enable it, or use another version.' };
+const byNetwork: Refusal = {
+  kind: 'denied',
+  why: 'may not be used from this network: the firewall of the vault refuses.',
+  hint: 'Allow this network in the vault, or use its private endpoint.',
+};
+const byPermission: Refusal = {
+  kind: 'denied',
+  why: 'may not be used with the credentials found.',
+  hint: 'Give them the permissions that docs/keys lists; a new role assignment takes some minutes.',
+};
+
+/** https://learn.microsoft.com/azure/key-vault/general/rest-error-codes, the inner codes of a 403. */
+const forbidden: ReadonlyMap<string, Refusal> = new Map(
+  Object.entries({
+    KeyDisabled: disabled,
+    SecretDisabled: disabled,
+    ForbiddenByFirewall: byNetwork,
+    ForbiddenByConnection: byNetwork,
+    ForbiddenByPolicy: byPermission,
+    ForbiddenByRbac: byPermission,
+    AccessDenied: byPermission,
+  }),
+);
 
 const statuses: Readonly<Record<number, Refusal>> = {
   400: { kind: 'invalid', why: 'is of another kind, or has a name that Azure does not accept.' },

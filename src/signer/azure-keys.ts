@@ -24,7 +24,7 @@ import { ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
 /** The calls of the SDK that are used. A fetched version can sign. */
 type Keys = {
   get(version: string | undefined): Promise<Version>;
-  /** Returns the ids of the enabled versions. */
+  /** Returns the ids of all versions. */
   versions(): AsyncIterable<string>;
   create(): Promise<unknown>;
 };
@@ -79,10 +79,20 @@ async function choose(keys: Keys, wanted: string | undefined, registered: KeyObj
   const isRegistered = ({ key: { key } }: Version) => base64url(key?.x) === x && base64url(key?.y) === y;
   if (isRegistered(current)) return current;
   for await (const version of keys.versions()) {
-    const other = await keys.get(version);
-    if (isRegistered(other)) return other;
+    const other = await readable(keys, version);
+    if (other && isRegistered(other)) return other;
   }
   return current;
+}
+
+/** Returns undefined for a version that may not be read, such as a disabled one: it can be any key. */
+async function readable(keys: Keys, version: string): Promise<Version | undefined> {
+  try {
+    return await keys.get(version);
+  } catch (error) {
+    if (azureRefusal(error).kind === 'denied') return undefined;
+    throw error;
+  }
 }
 
 async function connect({ vaultUrl, name }: VaultEntry): Promise<Keys> {
@@ -97,8 +107,8 @@ async function connect({ vaultUrl, name }: VaultEntry): Promise<Keys> {
     },
     create: () => client.createEcKey(name, { ...azureCallSettings(), curve: 'P-256', keyOps: ['sign', 'verify'] }),
     async *versions() {
-      for await (const { enabled, version } of client.listPropertiesOfKeyVersions(name, azureCallSettings()))
-        if (enabled && version !== undefined) yield version;
+      for await (const { version } of client.listPropertiesOfKeyVersions(name, azureCallSettings()))
+        if (version !== undefined) yield version;
     },
   };
 }

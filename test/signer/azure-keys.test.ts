@@ -6,6 +6,7 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, verify } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { spki } from '../../src/jws.ts';
+import { openAzureSecret } from '../../src/secrets/azure.ts';
 import { openAzureKey } from '../../src/signer/azure-keys.ts';
 import { type Azure, startAzure, withoutOpenssl } from '../harness/stand-ins/azure.ts';
 import type { Fault } from '../harness/stand-ins/fault.ts';
@@ -109,6 +110,41 @@ t.test('the stand-in', { skip: withoutOpenssl ?? false }, async (t) => {
     await t.rejects(open(`azurekms://${azure.vault}/off`), { code: 'key_denied', message: /disabled/ });
     azure.keys.set('off', [{ ...key, operations: ['verify'] }]);
     await t.rejects(open(`azurekms://${azure.vault}/off`), { code: 'key_invalid' });
+  });
+
+  t.test('the registered version is disabled: it is not replaced by the current one', async (t) => {
+    const [first, second] = [newVersion('P-256'), newVersion('P-256')];
+    const registered = createPublicKey(first.privateKey);
+    const openFor = () => openAzureKey(`azurekms://${azure.vault}/half-off`, process.env, registered);
+    azure.keys.set('half-off', [first, second]);
+    t.equal(spki((await openFor()).publicKey), spki(registered));
+    azure.keys.set('half-off', [{ ...first, enabled: false }, second]);
+    await t.rejects(openFor(), { code: 'key_denied', message: /is disabled\. Enable it/ });
+    azure.keys.set('half-off', [{ ...newVersion('P-256'), enabled: false }, second]);
+    t.equal(spki((await openFor()).publicKey), spki(createPublicKey(second.privateKey)), 'another disabled version');
+  });
+
+  t.test('why Azure refuses: each reason has its message', async (t) => {
+    azure.secrets.set('secret', 'text');
+    t.teardown(() => {
+      azure.refusal = undefined;
+    });
+    for (const [code, message] of [
+      ['KeyDisabled', /is disabled\. Enable it/],
+      ['SecretDisabled', /is disabled\. Enable it/],
+      ['ForbiddenByFirewall', /from this network: the firewall of the vault refuses/],
+      ['ForbiddenByConnection', /from this network: the firewall of the vault refuses/],
+      ['ForbiddenByRbac', /may not be used with the credentials found\. Give them/],
+      ['ForbiddenByPolicy', /may not be used with the credentials found\. Give them/],
+      ['AccessDenied', /may not be used with the credentials found\. Give them/],
+      ['SomethingNew', /is disabled, or may not be used with the credentials found, or not from this network/],
+      ['constructor', /is disabled, or may not be used with the credentials found, or not from this network/],
+    ] as const) {
+      azure.refusal = code;
+      await t.rejects(open(locator), { code: 'key_denied', message }, code);
+      const secret = await openAzureSecret(`azuresecrets://${azure.vault}/secret`, process.env);
+      await t.rejects(secret.read(), { code: 'key_denied', message }, code);
+    }
   });
 
   t.test('a wrong client secret', async (t) => {

@@ -42,6 +42,8 @@ export interface Azure extends Faulty, AsyncDisposable {
   readonly keys: Map<string, AzureKey[]>;
   /** By name. */
   readonly secrets: Map<string, string>;
+  /** The inner code with which every call to the vault is refused (403); undefined: none. */
+  refusal: string | undefined;
 }
 
 const VAULT = 'shop-vault';
@@ -94,6 +96,7 @@ export async function startAzure(): Promise<Azure> {
     keys: new Map(),
     secrets: new Map(),
     fault: undefined,
+    refusal: undefined,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       server.close();
@@ -124,6 +127,10 @@ const problem = (status: number, code: string, headers: Record<string, string> =
   { error: { code, message: `The stand-in says ${code}.` } },
   headers,
 ];
+const forbidden = (inner: string): Answer => [
+  403,
+  { error: { code: 'Forbidden', message: `The stand-in says ${inner}.`, innererror: { code: inner } } },
+];
 
 async function answerTo(azure: Azure, entra: Entra, request: IncomingMessage): Promise<Answer> {
   const body = await text(request);
@@ -136,6 +143,7 @@ async function answerTo(azure: Azure, entra: Entra, request: IncomingMessage): P
     return problem(401, 'Unauthorized', { 'www-authenticate': challenge });
   }
   if (azure.fault) return faults[azure.fault as VendorFault];
+  if (azure.refusal) return forbidden(azure.refusal);
   if (!/^(7\.\d|20\d\d-\d\d-\d\d)/.test(url.searchParams.get('api-version') ?? '')) return problem(400, 'BadParameter');
   const [, collection, name, version, verb] =
     /^\/(keys|secrets)\/([A-Za-z0-9-]+)\/?(create|[a-z0-9]*)(\/sign)?$/.exec(url.pathname) ?? [];
@@ -199,7 +207,7 @@ const routes: Readonly<Record<string, (azure: Azure, name: string, version: stri
     const { alg, value } = JSON.parse(body) as { alg?: string; value?: string };
     const digest = Buffer.from(value ?? '', 'base64url');
     if (!key || version === '') return problem(404, 'KeyNotFound');
-    if (key.enabled === false) return problem(403, 'Forbidden');
+    if (key.enabled === false) return forbidden('KeyDisabled');
     if (alg !== 'ES256' || digest.length !== 32) return problem(400, 'BadParameter');
     const signature = signDigest(digest, key.privateKey).toString('base64url');
     return [200, { kid: keyBundle(name, key).key.kid, value: signature }];
