@@ -36,6 +36,8 @@ type Text = { readonly value: string; readonly file?: string };
 
 const names = Object.keys(settings) as SettingName[];
 
+const BYTE_ORDER_MARK = 'its name has a byte order mark before it; save the file of variables as UTF-8 without one';
+
 /** Reads every setting. Never throws; problems are listed in `problems`. */
 export function readSettings(env: Environment): Read {
   const notes: Notes = { given: new Map(), files: new Map(), problems: [], warnings: [] };
@@ -43,7 +45,9 @@ export function readSettings(env: Environment): Read {
     names.map((name) => [name, parse(name, textOf(name, env, notes), notes)]),
   ) as Values;
   for (const [name, value] of Object.entries(env))
-    if (isUnknown(name) && value !== undefined && !isServiceVariable(name, value))
+    if (name.startsWith('\uFEFF') && Object.hasOwn(settings, name.slice(1)))
+      notes.problems.push({ variable: name.slice(1), message: BYTE_ORDER_MARK });
+    else if (isUnknown(name) && value !== undefined && !isServiceVariable(name, value))
       notes.problems.push({ variable: name, message: 'there is no such setting; docs/settings.md lists them all' });
   return { mode: values.WEBDIST_MODE ?? usualMode(notes.given, env), values, ...notes };
 }
@@ -133,13 +137,24 @@ function parse(name: SettingName, text: Text | undefined, { problems, warnings }
   if (text === undefined) return usual;
   const value = asLocator(name, text);
   const result = form.safeParse(value);
-  if (result.success) return result.data;
+  const isQuoted = hasQuotes(name, value);
+  if (result.success && !isQuoted) return result.data;
   const cause = isOneWithoutSpaces(form, value) ? 'there is white space in the value; ' : '';
-  for (const message of new Set(result.error.issues.map((issue) => issue.message)))
+  const messages = isQuoted ? [QUOTES] : (result.error?.issues.map((issue) => issue.message) ?? []);
+  for (const message of new Set(messages))
     if (isAmbient(name)) warnings.push({ variable: name, message: `ignored: ${cause}${message}` });
     else problems.push({ variable: name, message: `${cause}${message}` });
   return usual;
 }
+
+const QUOTES = 'there are quotes around the value; remove them';
+
+/**
+ * Docker Compose and shells remove the quotes around a value, but `docker run --env-file` and Kubernetes do not. A value
+ * must not depend on that. Quotes around a PEM are repaired where it is read.
+ */
+const hasQuotes = (name: SettingName, value: string) =>
+  /^(["']).*\1$/s.test(value) && !['ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_B64'].includes(name);
 
 /** Whether a value is malformed only because it contains white space. In a list, white space separates the items. */
 function isOneWithoutSpaces(form: Setting['form'], value: string): boolean {

@@ -164,6 +164,8 @@ t.test(
       [`${name}_PORT_80_TCP_ADDR`]: address,
       [`${name}_PORT_53_UDP_ADDR`]: address,
       [`${name}_PORT_53_SCTP`]: `sctp://${address}:53`,
+      [`${name}_NAME`]: '/shop/webdist',
+      [`${name}_ENV_PG_MAJOR`]: '18',
     });
     for (const name of [
       'WEBDIST',
@@ -185,6 +187,8 @@ t.test(
       WEBDIST_PORT_80: '80',
       WEBDIST_PORT_HTTP_TCP: 'x',
       WEBDIST_SERVICE: 'x',
+      WEBDIST_NAME: 'x',
+      WEBDIST_ENV_: 'x',
       WEBDIST_SERVICE_HOSTS: 'x',
       WEBDIST_: 'x',
       WEBDIST_DOMAN: 'example.com',
@@ -194,6 +198,21 @@ t.test(
       t.match(problemsOf({ ...minimal, [name]: value }), [new RegExp(`^${name}: there is no such setting`)]);
   },
 );
+
+t.test('quotes that a file of variables kept, and a byte order mark, are named', async (t) => {
+  for (const [name, value] of Object.entries(samples))
+    for (const quote of ['"', "'"]) {
+      const read = readSettings({ [name]: `${quote}${value}${quote}` });
+      const isPem = ['ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_B64'].includes(name);
+      const named = [{ variable: name, message: /there are quotes around the value; remove them$/ }];
+      t.match([...read.problems, ...read.warnings], isPem ? [] : named, name);
+    }
+  const bom = readSettings({ '\uFEFFWEBDIST_DOMAIN': 'example.com', '\uFEFFHOST': '::', '\uFEFFPATH': '/bin' });
+  t.match(bom.problems, [
+    { variable: 'WEBDIST_DOMAIN', message: /^its name has a byte order mark/ },
+    { variable: 'HOST', message: /^its name has a byte order mark/ },
+  ]);
+});
 
 t.test(
   'every URL with a login is parsed, and a password that needs escaping is refused without being shown',
