@@ -51,9 +51,9 @@ const problems: Readonly<Record<string, ServerProblem>> = {
   ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: { what: 'supports no TLS version that this process accepts' },
 };
 
-/** How Node's clients report that a proxy answered with a status instead of a connection. */
+/** How Node's clients report that a proxy answered with a status instead of a connection; SDKs put words in front. */
 const PROXY_STATUS =
-  /^Proxy response \((\d{3})\)|^Failed to establish tunnel .*HTTP\/1\.\d (\d{3})|^Proxy Authentication Required \((407)\)/;
+  /\bProxy response \((\d{3})\)|\bFailed to establish tunnel .*HTTP\/1\.\d (\d{3})|^Proxy Authentication Required \((407)\)/;
 
 /** The problem when the proxy of the environment refused; undefined for any other error. */
 export function proxyProblem(error: unknown): ServerProblem | undefined {

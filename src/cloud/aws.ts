@@ -28,13 +28,12 @@ export async function awsClientSettings(nameOrArn: string, env: Environment) {
     ignoreCache: true,
     requestHandler: {
       // The SDK itself knows no proxy.
-      httpsAgent: new Agent({ keepAlive: true, proxyEnv: env }),
+      httpsAgent: new Agent({ keepAlive: true, proxyEnv: env, ...(ca && { ca }) }),
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: ANSWER_TIMEOUT_MS,
       // This limit also ends a response whose body stops arriving.
       socketTimeout: ANSWER_TIMEOUT_MS,
       throwOnRequestTimeout: true,
-      ...(ca && { httpsAgent: { ca } }),
     },
     ...(region && { region }),
   };

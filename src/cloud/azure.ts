@@ -3,14 +3,36 @@
  * DefaultAzureCredential) and the classification of errors.
  */
 
-import type { TokenCredential } from '@azure/identity';
+import { Agent } from 'node:https';
+import type { DefaultAzureCredentialOptions, TokenCredential } from '@azure/identity';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
 import { connectionRefusal, foreign, type Refusal } from './refusal.ts';
 import { loadSdk } from './sdk.ts';
 import { httpStatus, responseHeader } from './vendor-error.ts';
 
-/** The caller retries, because the SDK would wait for a Retry-After while other requests queue behind it. */
-export const azureClientSettings = { retryOptions: { maxRetries: 0 } };
+/**
+ * Settings for any Azure client and its credential. The caller retries, because the SDK would wait for a Retry-After
+ * while other requests queue behind it. `close` closes the idle connections.
+ */
+export function azureClientSettings(env: Environment) {
+  const agent = new Agent({ keepAlive: true, proxyEnv: env });
+  // The SDK's own proxy client would report a proxy's refusal as a response of Azure.
+  const policy: PipelinePolicy = {
+    name: 'webdistProxy',
+    sendRequest(request, next) {
+      if (request.url.startsWith('https:')) request.agent = agent;
+      return next(request);
+    },
+  };
+  return {
+    settings: { retryOptions: { maxRetries: 0 }, additionalPolicies: [{ policy, position: 'perCall' as const }] },
+    close: () => agent.destroy(),
+  };
+}
+
+type PipelinePolicy = NonNullable<DefaultAzureCredentialOptions['additionalPolicies']>[number]['policy'];
+type AzureSettings = ReturnType<typeof azureClientSettings>['settings'];
 
 /** For one call. The SDK's own timeout ends with the headers of the response. This signal also covers the body. */
 export const azureCallSettings = () => ({ abortSignal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
@@ -37,9 +59,9 @@ export function parseVaultEntry(locator: string, scheme: string): VaultEntry {
 }
 
 /** Returns the function that makes Azure's default credential chain. Throws `config_invalid` when the package is missing. */
-export async function loadAzureCredential(scheme: string): Promise<() => TokenCredential> {
+export async function loadAzureCredential(scheme: string): Promise<(settings: AzureSettings) => TokenCredential> {
   const { DefaultAzureCredential } = await loadSdk('@azure/identity', scheme, () => import('@azure/identity'));
-  return () => new DefaultAzureCredential();
+  return ({ additionalPolicies }) => new DefaultAzureCredential({ additionalPolicies });
 }
 
 /** The parts of a RestError, or of an error of `@azure/identity`, that are read. */

@@ -3,7 +3,10 @@
  * Application Default Credentials, which Google's own library finds.
  */
 
+import { Agent } from 'node:https';
+import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
+import { isLoopback } from '../host.ts';
 import { connectionRefusal, foreign, type Refusal, refused } from './refusal.ts';
 import { member } from './vendor-error.ts';
 
@@ -20,8 +23,8 @@ export function googleClientSettings(override: string | undefined, usual?: strin
   const endpoint = override || usual;
   if (endpoint === undefined) return { fallback: true } as const;
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url?.hostname ?? '');
-  if (!url || !(url.protocol === 'https:' || (url.protocol === 'http:' && loopback)) || url.pathname !== '/')
+  const isAllowed = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
+  if (!url || !isAllowed || url.pathname !== '/')
     throw new WebdistError('config_invalid', 'CLOUDSDK_API_ENDPOINT_OVERRIDES_… must be https://HOST/.');
   const protocol = url.protocol.slice(0, -1);
   return {
@@ -93,19 +96,29 @@ function rpcCodeIn(body: string, status: number): number | undefined {
 
 /**
  * Finds the credentials of a client before its first use. Otherwise the client would search for them in the background,
- * where a failure is a rejection that no one handles, and once more when it is closed. Throws `key_unreachable` when
- * there are none, or they cannot be read.
+ * where a failure is a rejection that no one handles, and once more when it is closed. Then sends the client's https
+ * requests through the proxy of the environment, which Google's library ignores. Throws `key_unreachable` when there are
+ * no credentials, or they cannot be read.
  */
-export async function requireGoogleCredentials(thing: string, client: GoogleClient): Promise<void> {
+export async function prepareGoogleClient(thing: string, client: GoogleClient, env: Environment): Promise<void> {
   try {
-    await client.auth.getClient();
+    const { transporter } = await client.auth.getClient();
+    const agent = new Agent({ keepAlive: true, proxyEnv: env });
+    transporter.interceptors.request.add({
+      resolved: async (request) => (request.url.protocol === 'https:' ? { ...request, agent } : request),
+    });
   } catch (cause) {
     throw refused(thing, credentialsRefusal(cause), cause);
   }
 }
 
 /** A generated client; `auth` belongs to its public interface. */
-type GoogleClient = { readonly auth: { getClient(): Promise<unknown> } };
+type GoogleClient = { readonly auth: { getClient(): Promise<{ readonly transporter: Transporter }> } };
+type Transporter = {
+  readonly interceptors: {
+    readonly request: { add(interceptor: { resolved<T extends { url: URL }>(request: T): Promise<T> }): unknown };
+  };
+};
 
 function credentialsRefusal(thrown: unknown): Refusal {
   const { code, message = '' } = thrown as GoogleError;

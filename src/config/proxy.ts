@@ -4,10 +4,14 @@ import { setGlobalProxyFromEnv } from 'node:http';
 import { configInvalid } from './problems.ts';
 
 const proxies = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY'] as const;
-const THIS_MACHINE = 'localhost,127.0.0.1,::1,[::1]';
+/**
+ * This machine, and where clouds offer its credentials (AWS, Azure and Google instances, ECS tasks, EKS pods): no proxy
+ * reaches those addresses.
+ */
+const DIRECT = 'localhost,127.0.0.1,::1,[::1],169.254.169.254,169.254.170.2,169.254.170.23,metadata.google.internal';
 
 /**
- * Makes every request of this process use the proxy that the environment names, except those to this machine. The SDKs of
+ * Makes every request of this process use the proxy that the environment names, except those to this machine and its metadata service. The SDKs of
  * vendors read the environment themselves, so `NO_PROXY` is extended there. Throws `config_invalid`.
  */
 export function useProxyOfEnvironment(env: NodeJS.ProcessEnv = process.env): void {
@@ -18,7 +22,7 @@ export function useProxyOfEnvironment(env: NodeJS.ProcessEnv = process.env): voi
       throw configInvalid([
         { variable: name, message: 'expected the URL of a proxy, such as http://user:password@proxy.example.com:3128' },
       ]);
-  const noProxy = [env['no_proxy'] || env['NO_PROXY'], THIS_MACHINE].filter(Boolean).join(',');
+  const noProxy = [env['no_proxy'] || env['NO_PROXY'], DIRECT].filter(Boolean).join(',');
   env['NO_PROXY'] = noProxy;
   env['no_proxy'] = noProxy;
   setGlobalProxyFromEnv(env);

@@ -25,10 +25,10 @@ type Secrets = { get(): Promise<KeyVaultSecret> };
  * Opens an `azuresecrets:` locator. Without a version, each read fetches the current one. Each read uses the
  * credentials that are then in the environment. Throws `config_invalid`.
  */
-export async function openAzureSecret(locator: string, _env: Environment): Promise<SecretSource> {
+export async function openAzureSecret(locator: string, env: Environment): Promise<SecretSource> {
   const entry = parseVaultEntry(locator, 'azuresecrets');
   const thing = `The Azure Key Vault secret ${entry.title}`;
-  const connect = await loadClient(entry);
+  const { connect, close } = await loadClient(entry, env);
   return {
     backend: 'azuresecrets',
     read: () =>
@@ -37,17 +37,17 @@ export async function openAzureSecret(locator: string, _env: Environment): Promi
         if (!value) throw refused(thing, { kind: 'absent', why: 'is empty.' });
         return value;
       }),
-    async close() {
-      // The SDK's clients hold nothing open.
-    },
+    close: async () => close(),
   };
 }
 
-async function loadClient({ vaultUrl, name, version }: VaultEntry): Promise<() => Secrets> {
+async function loadClient({ vaultUrl, name, version }: VaultEntry, env: Environment) {
   const sdk = await loadSdk('@azure/keyvault-secrets', 'azuresecrets', () => import('@azure/keyvault-secrets'));
   const newCredential = await loadAzureCredential('azuresecrets');
-  return () => {
-    const client = new sdk.SecretClient(vaultUrl, newCredential(), azureClientSettings);
+  const { settings, close } = azureClientSettings(env);
+  const connect = (): Secrets => {
+    const client = new sdk.SecretClient(vaultUrl, newCredential(settings), settings);
     return { get: () => client.getSecret(name, { ...azureCallSettings(), ...(version !== undefined && { version }) }) };
   };
+  return { connect, close };
 }

@@ -12,7 +12,7 @@ import {
   googleClientSettings,
   googleRefusal,
   matchesCrc32c,
-  requireGoogleCredentials,
+  prepareGoogleClient,
 } from '../cloud/google.ts';
 import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
@@ -71,7 +71,7 @@ async function loadClient(thing: string, name: string, env: Environment): Promis
   const settings = googleClientSettings(env['CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER'], regionalEndpoint(name));
   return async () => {
     const client = new sdk.SecretManagerServiceClient(settings);
-    await requireGoogleCredentials(thing, client);
+    await prepareGoogleClient(thing, client, env);
     return {
       access: async () => (await client.accessSecretVersion({ name }, googleCallOptions))[0],
       close: () => client.close(),

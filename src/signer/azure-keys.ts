@@ -27,6 +27,7 @@ type Keys = {
   /** Returns the ids of all versions. */
   versions(): AsyncIterable<string>;
   create(): Promise<unknown>;
+  close(): void;
 };
 type Version = { readonly key: KeyVaultKey; sign(digest: Uint8Array): Promise<Uint8Array> };
 
@@ -35,26 +36,33 @@ type Version = { readonly key: KeyVaultKey; sign(digest: Uint8Array): Promise<Ui
  * whose public half is `registered`, or else the current version. Throws `config_invalid`, `key_absent`, `key_denied`,
  * `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
  */
-export async function openAzureKey(locator: string, _env: Environment, registered?: KeyObject): Promise<Signer> {
+export async function openAzureKey(locator: string, env: Environment, registered?: KeyObject): Promise<Signer> {
   const entry = parseVaultEntry(locator, 'azurekms');
   const thing = thingOf(entry);
-  const keys = await connect(entry);
-  return withRefusals(thing, azureRefusal, async () => signerOf(thing, await choose(keys, entry.version, registered)));
+  const keys = await connect(entry, env);
+  try {
+    return await withRefusals(thing, azureRefusal, async () =>
+      signerOf(thing, await choose(keys, entry.version, registered), keys.close),
+    );
+  } catch (error) {
+    keys.close();
+    throw error;
+  }
 }
 
 /** Creates an EC key on P-256 that can only sign. Further permission: keys/create. Throws what opening throws. */
-export async function createAzureKey(locator: string, _env: Environment): Promise<string> {
+export async function createAzureKey(locator: string, env: Environment): Promise<string> {
   const entry = parseVaultEntry(locator, 'azurekms');
   if (entry.version !== undefined)
     throw new WebdistError('config_invalid', 'Azure chooses the version of a new key.', {
       hint: 'Remove the version: azurekms://VAULT/KEY.',
     });
-  const keys = await connect(entry);
-  await withRefusals(thingOf(entry), azureRefusal, () => keys.create());
+  const keys = await connect(entry, env);
+  await withRefusals(thingOf(entry), azureRefusal, () => keys.create()).finally(keys.close);
   return locator;
 }
 
-function signerOf(thing: string, version: Version): Signer {
+function signerOf(thing: string, version: Version, close: () => void): Signer {
   return {
     backend: 'azurekms',
     publicKey: publicHalf(thing, version.key),
@@ -64,9 +72,7 @@ function signerOf(thing: string, version: Version): Signer {
         if (signature?.length !== ES256_SIGNATURE_BYTES) throw refused(thing, unreadable);
         return signature;
       }),
-    async close() {
-      // The SDK's clients hold nothing open.
-    },
+    close: async () => close(),
   };
 }
 
@@ -95,14 +101,16 @@ async function readable(keys: Keys, version: string): Promise<Version | undefine
   }
 }
 
-async function connect({ vaultUrl, name }: VaultEntry): Promise<Keys> {
+async function connect({ vaultUrl, name }: VaultEntry, env: Environment): Promise<Keys> {
   const sdk = await loadSdk('@azure/keyvault-keys', 'azurekms', () => import('@azure/keyvault-keys'));
-  const credential = (await loadAzureCredential('azurekms'))();
-  const client = new sdk.KeyClient(vaultUrl, credential, azureClientSettings);
+  const newCredential = await loadAzureCredential('azurekms');
+  const { settings, close } = azureClientSettings(env);
+  const credential = newCredential(settings);
+  const client = new sdk.KeyClient(vaultUrl, credential, settings);
   return {
     async get(version) {
       const key = await client.getKey(name, { ...azureCallSettings(), ...(version !== undefined && { version }) });
-      const signing = new sdk.CryptographyClient(key, credential, azureClientSettings);
+      const signing = new sdk.CryptographyClient(key, credential, settings);
       return { key, sign: async (digest) => (await signing.sign('ES256', digest, azureCallSettings())).result };
     },
     create: () => client.createEcKey(name, { ...azureCallSettings(), curve: 'P-256', keyOps: ['sign', 'verify'] }),
@@ -110,6 +118,7 @@ async function connect({ vaultUrl, name }: VaultEntry): Promise<Keys> {
       for await (const { version } of client.listPropertiesOfKeyVersions(name, azureCallSettings()))
         if (version !== undefined) yield version;
     },
+    close,
   };
 }
 

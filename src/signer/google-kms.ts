@@ -14,7 +14,7 @@ import {
   googleClientSettings,
   googleRefusal,
   matchesCrc32c,
-  requireGoogleCredentials,
+  prepareGoogleClient,
 } from '../cloud/google.ts';
 import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
@@ -105,7 +105,7 @@ async function connect(thing: string, name: string, env: Environment): Promise<K
   const client = new sdk.KeyManagementServiceClient(
     googleClientSettings(env['CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS']),
   );
-  await requireGoogleCredentials(thing, client);
+  await prepareGoogleClient(thing, client, env);
   return {
     publicKey: async () => (await client.getPublicKey({ name }, googleCallOptions))[0],
     sign: async (sha256) => {
