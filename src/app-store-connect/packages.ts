@@ -61,8 +61,8 @@ const resourceOf = {
 } as const;
 
 const text = z.string().nullish();
-const identified = z.object({ id: z.string().min(1) });
-const storeVersion = identified.extend({
+const identified = (type: string) => z.object({ type: z.literal(type), id: z.string().min(1) });
+const storeVersion = identified('appStoreVersions').extend({
   attributes: z.object({
     versionString: z.string(),
     appVersionState: text,
@@ -76,15 +76,17 @@ const checksum = z
   .union([z.string(), z.object({ file: z.object({ hash: z.string() }) }).transform(({ file }) => file.hash)])
   .nullish()
   .catch(undefined);
-const file = identified.extend({
-  attributes: z.object({
-    url: z.url({ protocol: /^https?$/ }),
-    urlExpirationDate: text,
-    fileChecksum: checksum,
-    version: text,
-    state: text,
-  }),
-});
+const fileOf = (type: string) =>
+  identified(type).extend({
+    attributes: z.object({
+      url: z.url({ protocol: /^https?$/ }),
+      urlExpirationDate: text,
+      fileChecksum: checksum,
+      version: text,
+      state: text,
+    }),
+  });
+const packageReader = resourceReader(identified(PACKAGES));
 
 /**
  * Takes the API that the client uses, and its address. A file at a private address is refused, unless the API is at one,
@@ -111,31 +113,34 @@ export function openPackages(api: JsonApi, baseUrl: string): AppPackages {
     },
     async packageOf(storeVersionId) {
       const path = ['appStoreVersions', storeVersionId, 'alternativeDistributionPackage'];
-      return (await api.read(resourceReader(identified), path))?.id ?? null;
+      return (await api.read(packageReader, path))?.id ?? null;
     },
     async create(storeVersionId) {
       const relationships = { appStoreVersion: { data: { type: 'appStoreVersions', id: storeVersionId } } };
-      return (await api.add(resourceReader(identified), PACKAGES, { relationships })).id;
+      return (await api.add(packageReader, PACKAGES, { relationships })).id;
     },
     async currentVersion(packageId) {
       const path = [PACKAGES, packageId, 'versions'];
-      const versions = await api.list(resourceReader(file), path, { 'filter[state]': 'COMPLETED' });
+      const versions = await api.list(resourceReader(fileOf(VERSIONS)), path, { 'filter[state]': 'COMPLETED' });
       const newest = versions.toSorted((a, b) => Number(a.attributes.version) - Number(b.attributes.version)).at(-1);
       return newest && checked({ ...fileFrom(newest), version: newest.attributes.version ?? undefined });
     },
     async files(packageVersionId, kind) {
       const path = [VERSIONS, packageVersionId, kind === 'variant' ? 'variants' : 'deltas'];
-      return (await api.list(resourceReader(file), path, {})).map(fileFrom);
+      return (await api.list(resourceReader(fileOf(resourceOf[kind])), path, {})).map(fileFrom);
     },
     async file(kind, publicId) {
-      const found = await api.read(resourceReader(file), [resourceOf[kind], publicId]);
+      const found = await api.read(resourceReader(fileOf(resourceOf[kind])), [resourceOf[kind], publicId]);
       if (found === null) throw ascError('asc_not_found', `App Store Connect has no ${kind} ${publicId}.`);
       return checked(fileFrom(found));
     },
   };
 }
 
-function fileFrom({ id, attributes: { url, urlExpirationDate, fileChecksum } }: z.output<typeof file>): PackageFile {
+function fileFrom({
+  id,
+  attributes: { url, urlExpirationDate, fileChecksum },
+}: z.output<ReturnType<typeof fileOf>>): PackageFile {
   const digest = fileChecksum?.toLowerCase();
   const isKnown = digest !== undefined && /^([0-9a-f]{32}|[0-9a-f]{64})$/.test(digest);
   return { id, url, expiresAt: urlExpirationDate ?? undefined, checksum: isKnown ? digest : undefined };
