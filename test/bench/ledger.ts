@@ -48,7 +48,7 @@ async function benchSqlite(installs: number): Promise<LedgerBenchRow> {
     // The tags of real subjects are random; multiplying by an odd number scatters these.
     database.exec(`PRAGMA synchronous = OFF;
       WITH RECURSIVE number (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM number WHERE i < ${installs})
-      INSERT INTO install SELECT i * ${SCATTER} % ${TAGS}, '${APP}', ${NOW} - i FROM number`);
+      INSERT INTO install SELECT i * ${SCATTER} % ${TAGS}, '${APP}', ${NOW} - i, ${NOW} FROM number`);
     database.close();
     const installBytes = (statSync(path).size - before) / installs;
     const ledger = await openLedger(url);
@@ -67,7 +67,7 @@ async function benchPostgres(installs: number): Promise<LedgerBenchRow> {
     const database = url.split('/').at(-1);
     const ledger = await openLedger(url);
     await server.admin(
-      `INSERT INTO webdist_install SELECT i * ${SCATTER}::numeric % ${TAGS}, '${APP}', ${NOW} - i
+      `INSERT INTO webdist_install SELECT i * ${SCATTER}::numeric % ${TAGS}, '${APP}', ${NOW} - i, ${NOW}
          FROM generate_series(1, ${installs}) AS number (i)`,
       database,
     );

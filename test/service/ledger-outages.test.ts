@@ -119,7 +119,7 @@ async function settingsOnFile(folder: string) {
   const filling = new DatabaseSync(path);
   filling.exec(`
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
-    INSERT INTO install SELECT i * 1759218604, '6500000001', 1 FROM n;
+    INSERT INTO install SELECT i * 1759218604, '6500000001', 1, 1 FROM n;
     PRAGMA wal_checkpoint (TRUNCATE)`);
   filling.close();
   copyFileSync(path, `${path}.backup`);
