@@ -191,7 +191,8 @@ function signInOf({ values, given }: Read, problems: Problem[]) {
   if (missing.length === names.length) return undefined;
   const others = (name: string) => names.filter((other) => other !== name).join(' and ');
   for (const name of missing) problems.push({ variable: name, message: `is required with ${others(name)}` });
-  return { jwksUrl: jwksUrl ?? '', issuer: issuer ?? '', audience: audience ?? '' };
+  const audienceClaim = values.WEBDIST_AUTH_AUDIENCE_CLAIM;
+  return { jwksUrl: jwksUrl ?? '', issuer: issuer ?? '', audience: audience ?? '', audienceClaim };
 }
 
 type LedgerSettings = LedgerAddress & {

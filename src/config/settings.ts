@@ -146,6 +146,12 @@ export const settings = {
   },
   WEBDIST_AUTH_ISSUER: { form: line, about: '`iss` that those JWTs must have' },
   WEBDIST_AUTH_AUDIENCE: { form: line, about: '`aud` that those JWTs must have' },
+  WEBDIST_AUTH_AUDIENCE_CLAIM: {
+    form: oneOf('aud', 'client_id'),
+    default: 'aud',
+    about:
+      'the claim that is compared with it; `client_id` for access tokens without `aud`, such as those of Amazon Cognito',
+  },
   WEBDIST_LEDGER: {
     form: ledgerUrl,
     about: `${LEDGER_FORMS} (default: SQLite in the data folder)`,

@@ -32,6 +32,7 @@ import { problemsRoute } from './routes/problems.ts';
 import { deviceScope } from './scopes/devices.ts';
 import { docsScope, healthScope, metricsScope } from './scopes/operators.ts';
 import { pageScope } from './scopes/pages.ts';
+import { reportSignInRefusals } from './sign-in-refusals.ts';
 import { traceRequests } from './trace-requests.ts';
 
 const BODY_LIMIT_BYTES = 16 * 1024;
@@ -150,7 +151,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     return instance;
   };
   const { signIn: settings } = config.callers;
-  const signIn = settings && (await import('./sign-in.ts')).openSignIn(settings);
+  const signIn = settings && (await import('./sign-in.ts')).openSignIn(settings, reportSignInRefusals(metrics, log));
   const limitRequests = (scope: FastifyInstance, max = config.rateLimit.perAddress) =>
     limitDocuments(scope, max, addressOf);
   const limits = openRateLimits({ ...deps, addressOf });

@@ -4,11 +4,12 @@
  * cannot be fetched, the last known keys remain valid.
  */
 
-import { createLocalJWKSet, createRemoteJWKSet, customFetch, type errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
 import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 import { type Bounds, readUrl } from '../outbound.ts';
+import { codeOf, type SignInRefusal, signInRefusal, UNKNOWN_KEY } from './sign-in-refusals.ts';
 
 /** Verifies the JWTs of signed-in customers. */
 export interface SignIn {
@@ -36,6 +37,12 @@ const ALGORITHMS = [
   'PS512',
 ];
 
+/** The `typ` of a JWT (RFC 7519 §5.1) and of an access token (RFC 9068 §2.1). Others are not for this purpose (RFC 8725 §3.11). */
+const TYPES = ['jwt', 'at+jwt'];
+
+/** How far the clock of the sign-in may be from this machine's, in seconds. */
+const LEEWAY_SECONDS = 5;
+
 /** Times of the JWKS, in milliseconds. */
 export const signInDefaults = {
   /** Time limit for one fetch of the JWKS. */
@@ -51,9 +58,13 @@ export const signInDefaults = {
 const FIRST_PAUSE_MS = 500;
 const MAX_JWKS_BYTES = 256 * 1024;
 
-/** `issuer` and `audience` are what `iss` and `aud` must be. The keys are fetched when they are first needed. */
+/**
+ * `issuer` is what `iss` must be, and `audience` what `audienceClaim` must be. The keys are fetched when they are first
+ * needed. `refused` is called for every JWT that is refused.
+ */
 export function openSignIn(
-  { jwksUrl, issuer, audience }: NonNullable<Config['callers']['signIn']>,
+  { jwksUrl, issuer, audience, audienceClaim }: NonNullable<Config['callers']['signIn']>,
+  refused: (refusal: SignInRefusal) => void = () => undefined,
   times: Partial<typeof signInDefaults> = {},
 ): SignIn {
   const { fetchMs, refreshMs, cooldownMs, maxPauseMs } = { ...signInDefaults, ...times };
@@ -64,9 +75,20 @@ export function openSignIn(
     cacheMaxAge: Number.POSITIVE_INFINITY,
     [customFetch]: jwksFetch({ maxBytes: MAX_JWKS_BYTES, timeoutMs: fetchMs }, maxPauseMs),
   });
-  const options = { issuer, audience, algorithms: ALGORITHMS, requiredClaims: ['exp'] };
+  const options = {
+    issuer,
+    ...(audienceClaim === 'aud' && { audience }),
+    algorithms: ALGORITHMS,
+    requiredClaims: ['exp'],
+    clockTolerance: LEEWAY_SECONDS,
+  };
   const attempt = async (jwt: string, keys: JWTVerifyGetKey) => {
-    const { payload } = await jwtVerify(jwt, keys, options);
+    const { payload, protectedHeader } = await jwtVerify(jwt, keys, options);
+    const refuse = (name: string) => {
+      throw new errors.JWTClaimValidationFailed(`unexpected "${name}"`, payload, name, 'check_failed');
+    };
+    if (audienceClaim !== 'aud' && payload[audienceClaim] !== audience) refuse(audienceClaim);
+    if (!TYPES.includes((protectedHeader.typ ?? 'jwt').toLowerCase().replace(/^application\//, ''))) refuse('typ');
     return { subject: payload.sub };
   };
   let fetchedAt = 0;
@@ -87,8 +109,11 @@ export function openSignIn(
           return attempt(jwt, remote);
         });
       } catch (cause) {
-        if (INVALID_JWT.includes(codeOf(cause)))
+        const refusal = signInRefusal(cause, issuer);
+        if (refusal) {
+          refused(refusal);
           throw new WebdistError('unauthorized', 'authorization: the JWT is not valid here.', { cause });
+        }
         throw new WebdistError('sign_in_unavailable', "The sign-in's keys cannot be fetched.", {
           cause,
           retryAfterSeconds: 5,
@@ -120,19 +145,3 @@ function jwksFetch(bounds: Bounds, maxPauseMs: number) {
 }
 
 const jwksShape = z.looseObject({ keys: z.array(z.looseObject({})) });
-
-const UNKNOWN_KEY = 'ERR_JWKS_NO_MATCHING_KEY';
-
-const INVALID_JWT: readonly string[] = [
-  'ERR_JWT_EXPIRED',
-  'ERR_JWT_CLAIM_VALIDATION_FAILED',
-  'ERR_JWT_INVALID',
-  'ERR_JWS_INVALID',
-  'ERR_JWS_SIGNATURE_VERIFICATION_FAILED',
-  'ERR_JOSE_ALG_NOT_ALLOWED',
-  'ERR_JOSE_NOT_SUPPORTED',
-  UNKNOWN_KEY,
-  'ERR_JWKS_MULTIPLE_MATCHING_KEYS',
-];
-
-const codeOf = (error: unknown): string => (error as errors.JOSEError).code;

@@ -42,6 +42,7 @@ const samples: Readonly<Record<SettingName, string>> = {
   WEBDIST_AUTH_JWKS_URL: 'https://id.example.com/jwks',
   WEBDIST_AUTH_ISSUER: 'https://id.example.com/',
   WEBDIST_AUTH_AUDIENCE: 'shop',
+  WEBDIST_AUTH_AUDIENCE_CLAIM: 'client_id',
   WEBDIST_LEDGER: 'postgres://shop@db/x',
   WEBDIST_LEDGER_READ: 'postgres://shop@replica/x',
   PGPASSWORD: 'hunter2',

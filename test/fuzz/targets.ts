@@ -81,7 +81,12 @@ async function openJwks() {
   await new Promise((listening) => server.once('listening', listening));
   server.unref();
   const { port } = server.address() as AddressInfo;
-  return openSignIn({ jwksUrl: `http://127.0.0.1:${port}/`, issuer: 'https://login.example.com/', audience: 'shop' });
+  return openSignIn({
+    jwksUrl: `http://127.0.0.1:${port}/`,
+    issuer: 'https://login.example.com/',
+    audience: 'shop',
+    audienceClaim: 'aud',
+  });
 }
 const signIn = await openJwks();
 const customerJwt = await new SignJWT({ sub: 'customer', iss: 'https://login.example.com/', aud: 'shop' })

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
+import { exportJWK, generateKeyPair, type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose';
 import t, { type Test } from 'tap';
 import { openSignIn } from '../../src/http/sign-in.ts';
 import { post } from '../harness/http.ts';
@@ -43,18 +43,18 @@ async function openIdentityProvider(test: Test) {
   const addKey = async (kid: string) => void keys.set(kid, await generateKeyPair('ES256'));
   await addKey('one');
   return {
-    settings: { jwksUrl: `http://127.0.0.1:${port}/jwks.json`, issuer, audience },
+    settings: { jwksUrl: `http://127.0.0.1:${port}/jwks.json`, issuer, audience, audienceClaim: 'aud' as const },
     addKey,
     removeKey: (kid: string) => keys.delete(kid),
     fetches: () => fetches,
     goAway,
     comeBack: () => listen(port),
-    async jwt(kid = 'one', claims: JWTPayload = {}) {
+    async jwt(kid = 'one', claims: JWTPayload = {}, header: Partial<JWTHeaderParameters> = {}) {
       const key = keys.get(kid)?.privateKey;
       if (!key) throw new Error(`There is no key ${kid}.`);
       const now = Math.floor(Date.now() / 1000);
       const payload = { iss: issuer, aud: audience, sub: 'customer', iat: now, exp: now + 300, ...claims };
-      return new SignJWT(payload).setProtectedHeader({ alg: 'ES256', kid }).sign(key);
+      return new SignJWT(payload).setProtectedHeader({ alg: 'ES256', kid, ...header }).sign(key);
     },
   };
 }
@@ -118,9 +118,72 @@ t.test('over HTTP', async (test) => {
   test.equal((await ask(await provider.jwt())).status, 200, 'while the sign-in is away');
 });
 
+t.test('why a JWT is refused: in the metric, and once in the log', async (t) => {
+  const [provider, stranger] = [await openIdentityProvider(t as Test), await openIdentityProvider(t as Test)];
+  await stranger.addKey('other');
+  const now = Math.floor(Date.now() / 1000);
+  type Case = [name: string, jwt: string, refusal: string | undefined, claim?: 'aud' | 'client_id'];
+  const unset = undefined as unknown as string;
+  const cognito = { aud: unset, client_id: audience, token_use: 'access' };
+  const cases: Case[] = [
+    ['valid', await provider.jwt(), undefined],
+    ['expired 3 s ago', await provider.jwt('one', { exp: now - 3 }), undefined],
+    ['valid in 3 s', await provider.jwt('one', { nbf: now + 3 }), undefined],
+    ['issued in 3 s', await provider.jwt('one', { iat: now + 3 }), undefined],
+    ['expired 8 s ago', await provider.jwt('one', { exp: now - 8 }), 'exp'],
+    ['valid in 20 s', await provider.jwt('one', { nbf: now + 20 }), 'nbf'],
+    ['without an expiry', await provider.jwt('one', { exp: unset as unknown as number }), 'exp'],
+    ['no slash', await provider.jwt('one', { iss: 'https://login.example.com' }), 'iss with a hint'],
+    ['http', await provider.jwt('one', { iss: 'http://login.example.com/' }), 'iss with a hint'],
+    ['capitals', await provider.jwt('one', { iss: 'https://Login.example.com/' }), 'iss with a hint'],
+    ['another issuer', await provider.jwt('one', { iss: 'https://login.example.org/' }), 'iss'],
+    ['no issuer', await provider.jwt('one', { iss: unset }), 'iss'],
+    ['another audience', await provider.jwt('one', { aud: 'blog' }), 'aud'],
+    ['several audiences', await provider.jwt('one', { aud: ['blog', audience] }), undefined],
+    ['an access token of Cognito', await provider.jwt('one', cognito), 'aud'],
+    ['the same, where that is expected', await provider.jwt('one', cognito), undefined, 'client_id'],
+    ['of another client', await provider.jwt('one', { ...cognito, client_id: 'blog' }), 'client_id', 'client_id'],
+    ['of no client', await provider.jwt(), 'client_id', 'client_id'],
+    ['typ JWT', await provider.jwt('one', {}, { typ: 'JWT' }), undefined],
+    ['typ at+jwt', await provider.jwt('one', {}, { typ: 'at+jwt' }), undefined],
+    ['typ application/at+JWT', await provider.jwt('one', {}, { typ: 'application/at+JWT' }), undefined],
+    ['typ of a logout', await provider.jwt('one', {}, { typ: 'logout+jwt' }), 'typ'],
+    ['typ of a proof', await provider.jwt('one', {}, { typ: 'dpop+jwt' }), 'typ'],
+    ['typ of an event', await provider.jwt('one', {}, { typ: 'secevent+jwt' }), 'typ'],
+    ["a stranger's key", await stranger.jwt('other'), 'key'],
+    ["a stranger's signature", await stranger.jwt('one'), 'signature'],
+    ['no JWT', 'hello', 'form'],
+    ['no algorithm', `${Buffer.from('{"alg":"none"}').toString('base64url')}.e30.`, 'alg'],
+  ];
+  for (const [name, jwt, expected, audienceClaim = 'aud'] of cases) {
+    const refusals: string[] = [];
+    const signIn = openSignIn({ ...provider.settings, audienceClaim }, ({ reason, hint }) =>
+      refusals.push(hint ? `${reason} with a hint` : reason),
+    );
+    const isAccepted = await signIn.verify(jwt).then(
+      () => true,
+      () => false,
+    );
+    t.strictSame([isAccepted, ...refusals], expected === undefined ? [true] : [false, expected], name);
+  }
+  const settings = settingsIn(t.testdir(), {
+    WEBDIST_LEDGER: 'memory:',
+    WEBDIST_AUTH_JWKS_URL: provider.settings.jwksUrl,
+    WEBDIST_AUTH_ISSUER: issuer,
+    WEBDIST_AUTH_AUDIENCE: audience,
+  });
+  const { url, log } = await startService(t as Test, undefined, settings);
+  for (const iss of ['https://login.example.com', 'https://login.example.com', 'https://login.example.org/'])
+    await post(`${url}/install-token`, {}, { authorization: `Bearer ${await provider.jwt('one', { iss })}` });
+  t.match(await (await fetch(`${url}/metrics`)).text(), /^webdist_sign_ins_refused_total\{reason="iss"\} 3$/m);
+  const [line, ...more] = log.events('sign_in_refused');
+  t.match(line, /The JWT has the issuer \\"https:\/\/login.example.com\\": set WEBDIST_AUTH_ISSUER to exactly that/);
+  t.strictSame(more, [], 'once');
+});
+
 t.test('key rotation: the new key is valid at once, the old one until the next refresh', async (test) => {
   const provider = await openIdentityProvider(test);
-  const signIn = openSignIn(provider.settings, { cooldownMs: 0, refreshMs: 0 });
+  const signIn = openSignIn(provider.settings, undefined, { cooldownMs: 0, refreshMs: 0 });
   const old = await provider.jwt('one');
   await signIn.verify(old);
   await provider.addKey('two');
@@ -149,7 +212,7 @@ t.test('unknown key ids do not cause unlimited fetches', async (test) => {
 
 t.test('the JWKS is down: the last known keys are valid, no request waits, and it is fetched again', async (test) => {
   const provider = await openIdentityProvider(test);
-  const signIn = openSignIn(provider.settings, { cooldownMs: 0, refreshMs: 0, maxPauseMs: 50 });
+  const signIn = openSignIn(provider.settings, undefined, { cooldownMs: 0, refreshMs: 0, maxPauseMs: 50 });
   await signIn.verify(await provider.jwt());
   await provider.goAway();
   for (let count = 0; count < 5; count++) await signIn.verify(await provider.jwt());
