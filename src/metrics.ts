@@ -43,8 +43,8 @@ export type Metrics = ReturnType<typeof openMetrics>;
 const tokenMetrics = (registers: Registry[]) => ({
   installTokens: new Counter({
     name: 'webdist_install_tokens_total',
-    help: 'Requested install tokens, by app, dtype and result (issued, or the error code).',
-    labelNames: ['app', 'dtype', 'result'] as const,
+    help: 'Requested install tokens, by app, dtype, result (issued, or the error code) and source of the dtype (cookie, caller, none).',
+    labelNames: ['app', 'dtype', 'result', 'source'] as const,
     registers,
   }),
   signSeconds: new Histogram({
@@ -137,7 +137,7 @@ const registrationMetrics = (registers: Registry[]) => ({
 const dependencyMetrics = (registers: Registry[]) => ({
   dependencyUp: new Gauge({
     name: 'webdist_dependency_up',
-    help: '1 if the last request to the dependency was answered: ledger, ledger_read, ledger_evidence or redis.',
+    help: '1 from a successful check until a request fails: ledger, ledger_read, ledger_evidence or redis.',
     labelNames: ['dependency'] as const,
     registers,
   }),
@@ -197,6 +197,12 @@ const httpMetrics = (registers: Registry[]) => ({
     name: 'webdist_rate_limited_total',
     help: 'Requests refused because of a rate limit, by limit.',
     labelNames: ['limit'] as const,
+    registers,
+  }),
+  signInsRefused: new Counter({
+    name: 'webdist_sign_ins_refused_total',
+    help: "Customers' JWTs that were refused, by the claim, the member of the header, `key`, `signature` or `form` that was wrong.",
+    labelNames: ['reason'] as const,
     registers,
   }),
   connectionsRefused: new Counter({

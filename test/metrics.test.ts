@@ -130,7 +130,7 @@ t.test('WebdistNotSigning, WebdistRegistrationProblem, WebdistTokensFailing: App
   t.equal(
     await readSeries(
       url,
-      'webdist_install_tokens_total{app="com.example.trailmap",dtype="none",result="not_registered"}',
+      'webdist_install_tokens_total{app="com.example.trailmap",dtype="none",result="not_registered",source="none"}',
     ),
     1,
   );

@@ -79,13 +79,13 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
       const issued = await issue({ ...request, app, subject: tag, appleVersionId }, issueDeps);
       // Signing takes its time, and an order is in force from the moment it is known here.
       refuseOrdered(app, appleVersionId);
-      metrics.installTokens.inc({ app: app.bundleId, dtype: issued.dtype, result: 'issued' });
       const dtypeSource = dtypeSourceOf(subject, caller, request);
+      metrics.installTokens.inc({ app: app.bundleId, dtype: issued.dtype, result: 'issued', source: dtypeSource });
       audit?.record({ app, issued, dtypeSource, subjectTag, caller });
       return { ...issued, subjectTag, dtypeSource };
     } catch (error) {
       const result = isWebdistError(error) ? error.code : 'internal_error';
-      metrics.installTokens.inc({ app: app.bundleId, dtype: 'none', result });
+      metrics.installTokens.inc({ app: app.bundleId, dtype: 'none', result, source: 'none' });
       throw error;
     } finally {
       if (--inProgress === 0) whenEnded?.();
