@@ -9,9 +9,9 @@ import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
-import type { Signer } from '../src/jws.ts';
+import { type Signer, signingKey } from '../src/jws.ts';
 import { openMetrics } from '../src/metrics.ts';
-import { timedSigners } from '../src/service/timed-signer.ts';
+import { timedKeys } from '../src/service/timed-signer.ts';
 import { control } from './harness/apple-client.ts';
 import { temporaryFolder } from './harness/folder.ts';
 import { askToken } from './harness/http.ts';
@@ -218,7 +218,10 @@ t.test('WebdistSigningFails, WebdistSigningSlow', async (t) => {
     },
     close: async () => undefined,
   };
-  await t.rejects(Promise.resolve(timedSigners(metrics)(slow, 'key id').sign(Buffer.from('x'))), /denied/);
+  await t.rejects(
+    Promise.resolve(timedKeys(metrics)(signingKey(slow, 'key id')).signer.sign(Buffer.from('x'))),
+    /denied/,
+  );
   const text = await metrics.registry.metrics();
   t.match(text, 'webdist_sign_failures_total{signer="awskms"} 1');
   t.match(text, /webdist_sign_duration_seconds_bucket\{le="0.01",signer="awskms"\} 0\n/);

@@ -46,10 +46,12 @@ export type Issued = {
   readonly expiresAtSeconds: number;
 };
 
+type IssueKey = SigningKey<Pick<Signer, 'backend' | 'sign'>>;
+
 /** What `issue` works with. */
 export type IssueDeps = {
-  /** Returns the key that currently signs for an app. Throws `not_registered`. */
-  keyFor(app: Install['app']): Promise<SigningKey<Pick<Signer, 'backend' | 'sign'>>>;
+  /** Returns the key that currently signs for an app, at once if possible. Throws `not_registered`. */
+  keyFor(app: Install['app']): IssueKey | Promise<IssueKey>;
   /** Throws `ledger_unavailable`. */
   decide(entry: Entry): Promise<Decision>;
   /** Adds an install to the ledger. Throws `ledger_unavailable`. */

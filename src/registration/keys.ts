@@ -38,8 +38,8 @@ export interface Keys {
   readonly connect: AppleConnection['connect'] | undefined;
   /** Returns the key that signs for an app. Throws `not_registered`, `unknown_app`. */
   keyFor(app: { readonly appleItemId: string }): SigningKey;
-  /** Resolves once it is known whether a rotation is in progress. Throws `not_registered`. */
-  ensureFresh(): Promise<void>;
+  /** See `NoticeWatch`: undefined, or resolves once it is known whether a rotation is in progress. */
+  ensureFresh(): Promise<void> | undefined;
   /** Checks all keys and the registration now. Resolves when that is done. Never throws. */
   reconcile(): Promise<void>;
   close(): Promise<void>;

@@ -12,7 +12,7 @@ import type { AuditTrail } from './audit-trail.ts';
 import { type DtypeSource, dtypeSourceOf } from './dtype-source.ts';
 import type { Records } from './records.ts';
 import { type Subject, type SubjectHash, tagText } from './subject.ts';
-import { timedSigners } from './timed-signer.ts';
+import { timedKeys } from './timed-signer.ts';
 import type { TokenClock } from './token-clock.ts';
 
 /** One request for a token, as the caller sent it; the subject is not hashed yet. */
@@ -44,14 +44,12 @@ type Deps = {
  */
 export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetimeSeconds'>, deps: Deps) {
   const { keys, records, nonces, hash, catalogue, orders, metrics, audit, clock } = deps;
-  const timed = timedSigners(metrics);
+  const timed = timedKeys(metrics);
   const issueDeps = {
-    async keyFor(app: Install['app']) {
-      await keys.ensureFresh();
-      const reading = orders.ensureFresh();
-      if (reading) await reading;
-      const key = keys.keyFor(app);
-      return { ...key, signer: timed(key.signer, key.keyId) };
+    keyFor(app: Install['app']) {
+      const [keysRead, ordersRead] = [keys.ensureFresh(), orders.ensureFresh()];
+      const key = () => timed(keys.keyFor(app));
+      return keysRead || ordersRead ? Promise.all([keysRead, ordersRead]).then(key) : key();
     },
     decide: records.decide,
     addIssued: records.addIssued,

@@ -1,22 +1,20 @@
 /** Measures and traces signatures. */
 
-import type { Signer } from '../jws.ts';
+import type { Signer, SigningKey } from '../jws.ts';
 import type { Metrics } from '../metrics.ts';
 import { span } from '../tracing/tracing.ts';
 
 /**
- * Wraps a signer, which signs under `keyId`, with tracing and with metrics by its backend's name. Errors pass through.
- * A signer is wrapped only once.
+ * Wraps the signer of a key with tracing and with metrics by its backend's name. Errors pass through. A key is wrapped
+ * only once.
  */
-export function timedSigners(
-  metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>,
-): (signer: Signer, keyId: string) => Signer {
-  const timed = new WeakMap<Signer, { readonly keyId: string; readonly signer: Signer }>();
-  return (signer, keyId) => {
-    const known = timed.get(signer);
-    if (known?.keyId === keyId) return known.signer;
-    const fresh = timedSigner(signer, metrics, keyId);
-    timed.set(signer, { keyId, signer: fresh });
+export function timedKeys(metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>): (key: SigningKey) => SigningKey {
+  const timed = new WeakMap<SigningKey, SigningKey>();
+  return (key) => {
+    const known = timed.get(key);
+    if (known) return known;
+    const fresh = { ...key, signer: timedSigner(key.signer, metrics, key.keyId) };
+    timed.set(key, fresh);
     return fresh;
   };
 }

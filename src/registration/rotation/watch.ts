@@ -15,10 +15,11 @@ export type NoticeStatus = { readonly notice: Notice | undefined; readonly isAba
 
 export interface NoticeWatch {
   /**
-   * Resolves when this replica's knowledge is fresh enough to sign. Throws `not_registered` if a rotation is in
-   * progress and the notice cannot be read. Without a rotation, an unreadable notice does not stop signing.
+   * Undefined if this replica's knowledge is fresh enough to sign, which is almost always the case; otherwise resolves
+   * when it is. Rejects with `not_registered` if a rotation is in progress and the notice cannot be read. Without a
+   * rotation, an unreadable notice does not stop signing.
    */
-  ensureFresh(): Promise<void>;
+  ensureFresh(): Promise<void> | undefined;
   close(): Promise<void>;
 }
 
@@ -84,16 +85,16 @@ export async function watchNotice(deps: {
   await poll();
   isFirst = false;
 
+  const isOld = () => clock.elapsed() - readAt > pace().freshMs;
+  const refresh = async () => {
+    // The read in progress may have begun too long ago. In that case, a second read is needed.
+    await read();
+    if (isOld() && !isUnreadable) await read();
+    if (isUnreadable && isInProgress())
+      throw new WebdistError('not_registered', 'The distribution key is being replaced.', { retryAfterSeconds: 1 });
+  };
   return {
-    async ensureFresh() {
-      const isOld = () => clock.elapsed() - readAt > pace().freshMs;
-      if (!isOld() || (isUnreadable && !isInProgress())) return;
-      // The read in progress may have begun too long ago. In that case, a second read is needed.
-      await read();
-      if (isOld() && !isUnreadable) await read();
-      if (isUnreadable && isInProgress())
-        throw new WebdistError('not_registered', 'The distribution key is being replaced.', { retryAfterSeconds: 1 });
-    },
+    ensureFresh: () => (isOld() && (!isUnreadable || isInProgress()) ? refresh() : undefined),
     async close() {
       isClosed = true;
       cancelPoll?.();
