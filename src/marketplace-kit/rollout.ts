@@ -12,10 +12,8 @@ type VersionRule = { readonly hold: true } | { readonly percent: number };
 export type VersionRules = Readonly<Record<string, VersionRule>>;
 
 /** The rules with more versions on hold. */
-export const withHeld = (rules: VersionRules, held: readonly string[]): VersionRules => ({
-  ...rules,
-  ...Object.fromEntries(held.map((id) => [id, { hold: true } as const])),
-});
+export const withHeld = (rules: VersionRules, held: readonly string[]): VersionRules =>
+  held.length === 0 ? rules : { ...rules, ...Object.fromEntries(held.map((id) => [id, { hold: true } as const])) };
 
 /** Whether a version is on hold. */
 export const isHeld = (rules: VersionRules, appleVersionId: string): boolean => {
