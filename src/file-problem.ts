@@ -8,6 +8,10 @@ const reasons: Readonly<Record<string, { readonly why: string; readonly hint: (s
     why: 'cannot be written',
     hint: (setting) => `Let that user write there (chown, or the mount's owner), or set ${setting} to another place.`,
   },
+  readOnly: {
+    why: 'cannot be written: its file system is read-only',
+    hint: (setting) => `Mount it writable, or set ${setting} to another place.`,
+  },
   unopenable: {
     why: 'cannot be opened',
     hint: (setting) => `Check that ${setting} names a file, and that that user may write its folder.`,
@@ -27,7 +31,7 @@ const reasons: Readonly<Record<string, { readonly why: string; readonly hint: (s
 const codes: Readonly<Record<string, keyof typeof reasons>> = {
   EACCES: 'unwritable',
   EPERM: 'unwritable',
-  EROFS: 'unwritable',
+  EROFS: 'readOnly',
   ENOSPC: 'full',
   EDQUOT: 'full',
   EMFILE: 'files',

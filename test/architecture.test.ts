@@ -105,6 +105,7 @@ const rooms: Record<string, readonly string[]> = {
     'app-store-connect',
     'install-token',
     'registration',
+    'orders',
     'redis',
     'service',
   ],

@@ -6,6 +6,7 @@
 import { isWebdistError } from '../errors.ts';
 import { appleChecks } from './apple-checks.ts';
 import type { Check, Finding } from './check.ts';
+import { deviceChecks } from './device-checks.ts';
 import { type DoctorOptions, type Facts, openFacts } from './facts.ts';
 import { keyChecks } from './key-checks.ts';
 import { licenceChecks } from './licence-checks.ts';
@@ -14,6 +15,7 @@ import { publicChecks } from './public-checks.ts';
 import { registrationChecks } from './registration-checks.ts';
 import { serviceChecks } from './service-checks.ts';
 import { settingsChecks } from './settings-checks.ts';
+import { startChecks } from './start-checks.ts';
 import { stateChecks } from './state-checks.ts';
 
 /** Every check, in the order of the report. */
@@ -22,9 +24,11 @@ export const checks: readonly Check[] = [
   ...keyChecks,
   ...appleChecks,
   ...registrationChecks,
+  ...startChecks,
   ...stateChecks,
   ...packageChecks,
   ...licenceChecks,
+  ...deviceChecks,
   ...publicChecks,
   ...serviceChecks,
 ];

@@ -2,8 +2,8 @@
  * Checks the stored state: data folder, registration store, ledger and Redis. Creates nothing that does not exist yet.
  */
 
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { isWebdistError } from '../errors.ts';
 import { ledgerBackend, openLedger } from '../ledger/ledger.ts';
 import { checkSecret } from '../ledger/secret-check.ts';
@@ -12,6 +12,7 @@ import { openFileRegistrationStore } from '../registration/store-file.ts';
 import { existingLedgerSecret, secretFingerprint } from '../service/secret.ts';
 import { asProblem } from './apple-account.ts';
 import { type Check, fail, info, ok, privateCheck, warn, worstOf } from './check.ts';
+import { folderProblem } from './writable.ts';
 
 const PING_MS = 3000;
 
@@ -22,14 +23,10 @@ export const stateChecks: readonly Check[] = [
     ({ config }) => {
       if (!config) return undefined;
       const { dataDir } = config;
+      const problem = folderProblem(dataDir, 'WEBDIST_DATA_DIR');
+      if (problem) return fail(problem.detail, problem.hint);
       if (!existsSync(dataDir)) return info(`${dataDir} is created at the first start`);
       const mode = statSync(dataDir).mode & 0o777;
-      try {
-        accessSync(dataDir, constants.W_OK | constants.X_OK);
-      } catch {
-        // The hint is the same for every reason.
-        return fail(`${dataDir} is not writable`, `Make the user of the service its owner: chown webdist ${dataDir}`);
-      }
       return mode & 0o007
         ? warn(`${dataDir} has mode ${mode.toString(8)}`, `chmod 700 ${dataDir}`)
         : ok(`${dataDir}, mode ${mode.toString(8)}`);
@@ -41,6 +38,7 @@ export const stateChecks: readonly Check[] = [
     async ({ config, appleAccount }) => {
       if (!config) return undefined;
       try {
+        if (folderProblem(config.dataDir, 'WEBDIST_DATA_DIR')) return undefined;
         const stored = await openFileRegistrationStore(config.dataDir).load();
         const account = await appleAccount();
         return worstOf(
@@ -85,6 +83,11 @@ export const stateChecks: readonly Check[] = [
       const backend = ledgerBackend(url);
       if (!backend.isDurable) return undefined;
       const path = backend.fileOf?.(url);
+      const folder = path === undefined ? undefined : dirname(path);
+      // The check `data-folder` reports a problem with its own folder.
+      if (folder === config.dataDir && folderProblem(folder, 'WEBDIST_DATA_DIR')) return undefined;
+      const problem = folder === undefined ? undefined : folderProblem(folder, 'WEBDIST_LEDGER');
+      if (problem) return fail(problem.detail, problem.hint);
       if (path !== undefined && !existsSync(path)) return info(`${path} is created at the first start`);
       try {
         const ledger = await openLedger(config.ledger);

@@ -5,49 +5,17 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, writeFile
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { checks, runDoctor } from '../../src/doctor/doctor.ts';
 import type { Environment } from '../../src/environment.ts';
-import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { temporaryFolder } from '../harness/folder.ts';
-import { type LicenceServer, startLicenceServer } from '../harness/licence.ts';
+import type { LicenceServer } from '../harness/licence.ts';
 import { listen } from '../harness/port.ts';
-import { endFaults, setFault, startSandbox } from '../harness/sandbox.ts';
-import { startReady } from '../harness/service.ts';
+import { endFaults, setFault } from '../harness/sandbox.ts';
 import { administer, startVault } from '../harness/stand-ins/vault.ts';
-import { until } from '../harness/until.ts';
+import { problems, startInstallation } from './installation.ts';
 
 const newPem = () =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
-
-type Installation = {
-  readonly env: Record<string, string>;
-  readonly sandbox: Sandbox;
-  readonly folder: string;
-  readonly licence: LicenceServer;
-};
-
-/** A correct installation: the service ran once, key and domain are registered. */
-async function startInstallation(t: Test): Promise<Installation> {
-  const sandbox = await startSandbox(t);
-  const folder = temporaryFolder(t);
-  const dataDir = join(folder, 'data');
-  const running = await startReady(t, sandbox, { WEBDIST_DATA_DIR: dataDir });
-  await until(
-    () => running.service.health().domain.state === 'ok' && running.log.events('domain_registered').length,
-    'the domain',
-  );
-  await running.stop();
-  const licence = await startLicenceServer(t);
-  return { sandbox, folder, licence, env: { ...sandbox.settings, ...licence.settings, WEBDIST_DATA_DIR: dataDir } };
-}
-
-async function problems(env: Environment): Promise<string[]> {
-  const found = await runDoctor({ env });
-  return found
-    .filter(({ result }) => result === 'warn' || result === 'fail')
-    .map(({ id, result }) => `${result} ${id}`);
-}
 
 t.test('private checks', async (t) => {
   const { env, sandbox, folder, licence } = await startInstallation(t);
@@ -101,6 +69,7 @@ t.test('private checks', async (t) => {
       'fail sign-in',
       () => ({
         ...env,
+        WEBDIST_OAUTH: 'off',
         WEBDIST_AUTH_JWKS_URL: 'http://127.0.0.1:1/jwks',
         WEBDIST_AUTH_ISSUER: 'i',
         WEBDIST_AUTH_AUDIENCE: 'a',

@@ -1,0 +1,65 @@
+/** Checks the settings for devices: where they reach the service, and where customers sign in (docs/device-side.md). */
+
+import { type Check, fail, info, ok, privateCheck, warn } from './check.ts';
+
+export const deviceChecks: readonly Check[] = [
+  privateCheck(
+    'public-url',
+    'Devices send restore and update requests to this URL, and pages of the domain keep its cookie only on the same site.',
+    ({ config }) => {
+      if (!config) return undefined;
+      const { publicUrl } = config.deviceSide;
+      const { hostname } = new URL(publicUrl);
+      return hostname === config.domain || hostname.endsWith(`.${config.domain}`)
+        ? ok(publicUrl)
+        : warn(
+            `WEBDIST_PUBLIC_URL is on ${hostname}, which is neither ${config.domain} nor a subdomain of it`,
+            `Serve webdist under a path of the website, and set WEBDIST_PUBLIC_URL=https://${config.domain}/webdist`,
+          );
+    },
+  ),
+  privateCheck(
+    'login-page',
+    "When a device's credential has expired, iOS opens the website's login page.",
+    async ({ config, web }) => {
+      if (!config) return undefined;
+      const { oauth, isCredentialRequired } = config.deviceSide;
+      if (oauth?.kind !== 'own') return undefined;
+      if (oauth.loginUrl === undefined)
+        return isCredentialRequired
+          ? warn(
+              'devices need a credential, but there is no login page where a customer gets a new one',
+              'Set WEBDIST_OAUTH_LOGIN_URL.',
+            )
+          : info('not configured (WEBDIST_OAUTH_LOGIN_URL)');
+      const answer = await web(new URL(oauth.loginUrl));
+      const { failed, status, certificateProblem } = answer;
+      if (failed !== undefined || status >= 400)
+        return fail(
+          `WEBDIST_OAUTH_LOGIN_URL: ${oauth.loginUrl} answers ${failed ?? status}`,
+          'Open the URL in a browser, and correct it.',
+        );
+      return certificateProblem === undefined
+        ? ok(`${oauth.loginUrl} answers ${status}`)
+        : fail(`WEBDIST_OAUTH_LOGIN_URL: ${certificateProblem}`, 'Install a valid certificate for this name.');
+    },
+  ),
+  privateCheck(
+    'packages-url',
+    'The links, restores and updates of pulled packages lead there.',
+    async ({ config, options, web, manifests }) => {
+      // With --public, the package is checked as a device fetches it.
+      if (!config?.packages.url || options.publicUrl) return undefined;
+      const [app] = (await manifests()).flatMap(({ app, text }) => (text === undefined ? [] : [app]));
+      if (!app) return undefined;
+      const url = `${config.packages.url}/${app.appleItemId}/current/manifest.json`;
+      const { failed, status } = await web(new URL(url));
+      return status === 200
+        ? ok(`${url} is served`)
+        : fail(
+            `WEBDIST_PACKAGES_URL: ${url} answers ${failed ?? status}`,
+            'Serve the packages folder at WEBDIST_PACKAGES_URL (webdist packages serve), or correct it.',
+          );
+    },
+  ),
+];
