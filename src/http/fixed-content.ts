@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
 
 /** Compression saves nothing if the content fits into one packet. */
 const LEAST_ZIPPED_BYTES = 1400;
@@ -35,6 +36,12 @@ export function fixedContent(content: string | Buffer, headers: Readonly<Record<
     return reply.send(isZipped ? zipped : bytes);
   };
 }
+
+/** Describes the responses of such a handler. */
+export const documentAnswers = <T extends z.ZodType>(contentType: string, schema: T) => ({
+  200: { description: schema.description ?? '', content: { [contentType]: { schema } } },
+  304: z.undefined().describe('The caller has it already (`If-None-Match`)'),
+});
 
 /** RFC 9110 §12.5.3; `q=0` refuses it. */
 const acceptsGzip = ({ headers }: FastifyRequest): boolean =>

@@ -2,19 +2,34 @@
 
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { isWebdistError, WebdistError } from '../errors.ts';
+import { type ErrorCode, isWebdistError, WebdistError } from '../errors.ts';
 import { annotate } from '../tracing/tracing.ts';
 
 /** The body of every error (RFC 9457 §3.1, with the extension members `code` and `requestId`). */
-export const problemSchema = z.object({
-  type: z.string(),
-  title: z.string(),
-  status: z.int(),
-  detail: z.string(),
-  code: z.string(),
-  /** Absent if the request was refused before it got an id (`overloaded`). */
-  requestId: z.string().optional(),
-});
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().describe('What is wrong with this request; names the field'),
+    code: z.string().describe('The same for every problem of this kind'),
+    requestId: z.string().describe('Absent if the request was refused before it got an id').optional(),
+    error: z.string().describe('Only of `/oauth/…`: the code of RFC 6749').optional(),
+    error_description: z.string().describe('Only of `/oauth/…`: the same as `detail`').optional(),
+  })
+  .meta({ id: 'Problem', description: 'Problem details (RFC 9457)' });
+
+/** The codes of everything that can prevent a token. */
+export const ISSUE_PROBLEMS: readonly ErrorCode[] = [
+  'not_registered',
+  'different_key_registered',
+  'registration_missing',
+  'rotation_unfinished',
+  'version_held',
+  'signer_unavailable',
+  'clock_off',
+  'ledger_unavailable',
+];
 
 /**
  * Converts an error to problem details. `detail` is written for callers; causes are only logged. `type` is the URL of the
@@ -29,21 +44,28 @@ export function problemOf(error: WebdistError, requestId: string, problemsUrl: s
 export function answerProblems(app: FastifyInstance, problemsUrl: string): void {
   const sendProblem = problemSender(problemsUrl);
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(asWebdistError(error), request, reply));
-  app.setNotFoundHandler((request, reply) => {
-    const url = request.url.split('?', 1)[0] ?? '';
-    // hasRoute takes a pattern, and throws if it is malformed. No route here contains these characters.
-    const isPattern = /[*:(]/.test(url);
-    const allowed = isPattern ? [] : ['GET', 'POST', 'DELETE'].filter((method) => app.hasRoute({ method, url }));
-    if (allowed.length === 0)
-      return sendProblem(new WebdistError('not_found', 'There is no such path.'), request, reply);
-    reply.header('allow', allowed.join(', '));
-    return sendProblem(
-      new WebdistError('method_not_allowed', `This path accepts ${allowed.join(' and ')}.`),
-      request,
-      reply,
-    );
-  });
+  const answerNotFound = (request: FastifyRequest, reply: FastifyReply) => {
+    const allowed = allowedMethods(app, request);
+    if (allowed.length > 0) reply.header('allow', allowed.join(', '));
+    return sendProblem(notFound(allowed), request, reply);
+  };
+  // Here and not in the handler, which Fastify calls only after it has read the body.
+  app.addHook('onRequest', async (request, reply) => (request.is404 ? answerNotFound(request, reply) : undefined));
+  // For routes that find nothing themselves.
+  app.setNotFoundHandler(answerNotFound);
 }
+
+/** The methods that the path of a request accepts; none if there is no such path. */
+function allowedMethods(app: FastifyInstance, request: FastifyRequest): string[] {
+  const url = request.url.split('?', 1)[0] ?? '';
+  // hasRoute takes a pattern, and throws if it is malformed. No route here contains these characters.
+  return /[*:(]/.test(url) ? [] : ['GET', 'POST', 'DELETE'].filter((method) => app.hasRoute({ method, url }));
+}
+
+const notFound = (allowed: readonly string[]): WebdistError =>
+  allowed.length === 0
+    ? new WebdistError('not_found', 'There is no such path.')
+    : new WebdistError('method_not_allowed', `This path accepts ${allowed.join(' and ')}.`);
 
 /** Answers errors that occur before a route is found (Fastify's `frameworkErrors`). */
 export const frameworkErrorAnswer =

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { APPLE_ID } from '../apple-id.ts';
-import { isCountryCode } from '../install-token/country-codes.ts';
+import { assignedCountryCodes, isCountryCode } from '../install-token/country-codes.ts';
 import { problemSchema } from './problems.ts';
 
 const printable = (max: number) =>
@@ -19,7 +19,8 @@ const COUNTRY = 'must be an assigned country code in upper case (ISO 3166-1 alph
 const country = z
   .string()
   .regex(/^[A-Z]{2}$/, { error: COUNTRY, abort: true })
-  .refine(isCountryCode, COUNTRY);
+  .refine(isCountryCode, COUNTRY)
+  .meta({ enum: assignedCountryCodes });
 
 const installMembers = {
   app: name.describe('Bundle id or AppleItemID; optional when there is one app').optional(),
@@ -53,18 +54,38 @@ export const installQuery = z.strictObject({
     .optional(),
 });
 
+/** What of a server decides which requests it accepts. */
+type Facts = {
+  /** False with webdist's own OAuth, which cannot exchange the `token` of a page. */
+  readonly exchangesToken: boolean;
+  readonly hasSeveralApps: boolean;
+};
+
+/** What the description says of either. The refusals of the rest have a sentence of their own, so the route checks it. */
+export function describedInstall(schema: z.ZodObject, { exchangesToken, hasSeveralApps }: Facts): z.ZodObject {
+  const accepted = exchangesToken ? schema : schema.omit({ token: true });
+  return hasSeveralApps ? accepted.required({ app: true }) : accepted;
+}
+
 /** The fields of one request for a token, from the body or the query. */
 export type InstallFields = z.output<typeof installBody>;
 
 /** The response with one token. */
-export const installTokenAnswer = z.object({
-  token: z.string().describe('The install verification token (JWS compact serialization)'),
-  expiresAt: z.iso.datetime(),
-  dtype,
-  keyId: z.string(),
-  nonce: z.string(),
-  installUrl: z.string().describe('`marketplace-kit://install?…`; absent when the app has no package').optional(),
-});
+const installTokenAnswer = z
+  .object({
+    token: z.string().describe('The install verification token (JWS compact serialization)'),
+    expiresAt: z.iso.datetime(),
+    dtype,
+    keyId: z.string(),
+    nonce: z.string(),
+    installUrl: z.string().describe('`marketplace-kit://install?…`; absent when the app has no package').optional(),
+  })
+  .meta({ id: 'InstallToken' });
+
+/** The description of that response. */
+export const installTokenAnswers = {
+  200: { description: 'A token, and its install URL', content: { 'application/json': { schema: installTokenAnswer } } },
+};
 
 /** The type of that response. */
 export type InstallTokenAnswer = z.output<typeof installTokenAnswer>;
@@ -80,7 +101,20 @@ export const installsBody = z.strictObject({
 });
 
 /** The response of `POST /install-tokens`: a token or a problem for each entry, in the order of the request. */
-export const installsAnswer = z.object({ results: z.array(z.union([installTokenAnswer, problemSchema])) });
+export const installsAnswer = z
+  .object({ results: z.array(z.union([installTokenAnswer, problemSchema])) })
+  .describe('A token or a problem for each entry, in the order of the request');
+
+/** What the description says of an entry. Entries of another form are accepted, and answered with a problem each. */
+export const describedInstalls = z.strictObject({
+  requests: z
+    .array(z.union([installBody, z.unknown().describe('Anything else is answered with a problem')]))
+    .min(1)
+    .max(MAX_AT_ONCE),
+});
+
+/** The response without a body: the evidence may or may not have changed anything. */
+export const accepted = z.undefined().describe('Accepted');
 
 const nonce = z
   .string()
@@ -104,7 +138,13 @@ export const evidenceBody = z
     ({ nonce, subject, device }) =>
       nonce === undefined ? subject !== undefined || device !== undefined : subject === undefined,
     'give either the nonce, or app and subject (or device)',
-  );
+  )
+  .meta({
+    anyOf: [
+      { required: ['nonce'], not: { required: ['subject'] } },
+      ...['subject', 'device'].map((name) => ({ required: [name], not: { required: ['nonce'] } })),
+    ],
+  });
 
 /** The body of `POST /button-errors`. It is limited in size, and has only fixed words besides the app's name. */
 export const buttonReportBody = z.strictObject({

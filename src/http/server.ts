@@ -21,6 +21,7 @@ import { limitDocuments } from './limits/documents.ts';
 import { type OverloadLimits, openOverload } from './limits/overload.ts';
 import { openRateLimits } from './limits/rate-limit.ts';
 import { acceptMissingBodies } from './missing-body.ts';
+import { describeScope } from './operation.ts';
 import { answerProblems, frameworkErrorAnswer } from './problems.ts';
 import { answerParserErrors } from './raw-problem.ts';
 import { logRefusedCredentials, openRefusals } from './refused-credentials.ts';
@@ -115,13 +116,13 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     instance.setSerializerCompiler(() => JSON.stringify);
     instance.removeContentTypeParser('text/plain');
     acceptMissingBodies(instance);
-    answerProblems(instance, problemsUrl);
     instance.addHook('onRequest', (request, reply, done) => {
       addHeaders(request, reply);
       if (config.mode === 'sandbox') reply.header('x-webdist-mode', 'sandbox');
       if (closing) reply.header('connection', 'close');
       done();
     });
+    answerProblems(instance, problemsUrl);
     return instance;
   };
   const openInstance = (): FastifyInstance => {
@@ -161,6 +162,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     await scope.register(pageScope(scopeDeps));
     await scope.register(deviceScope(scopeDeps));
     await scope.register(async (documents) => {
+      describeScope(documents, { tag: 'documents', callers: [] });
       await limitRequests(documents);
       await documents.register(jwksRoute(deps.service));
       await documents.register(problemsRoute);

@@ -14,5 +14,8 @@ const assigned = new Set(
   TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW`.split(/\s+/),
 );
 
+/** All of them, in alphabetical order. */
+export const assignedCountryCodes: readonly string[] = [...assigned];
+
 /** True for an assigned code in upper case; false for anything else, of whatever type. */
 export const isCountryCode = (value: unknown): value is string => typeof value === 'string' && assigned.has(value);

@@ -5,9 +5,10 @@
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { type Family, newFamily, nextInFamily } from './refresh-family.ts';
 import { type OAuthErrorCode, OAuthRefusal } from './refusal.ts';
+import { authorizeQuery, codeExchange, exchange, REDIRECT_URI, refresh } from './requests.ts';
 import type { Grant, Seals } from './sealed.ts';
 import type { UsedOnce } from './used-once.ts';
 
@@ -16,44 +17,6 @@ const ACCESS_SECONDS = 3600;
 /** The time that a person has to sign in on the login page. */
 const LOGIN_SECONDS = 600;
 const CODE_SECONDS = 60;
-
-/**
- * The addresses that the browser may return to: Apple's scheme, in the forms that its pages use (docs/apple-facts.md
- * §3.6).
- */
-const REDIRECT_URI = /^app-distribution-oauth:(\/\/)?\/?$/;
-
-const text = z.string().min(1).max(4096);
-const verifier = z.string().regex(/^[A-Za-z0-9._~-]{43,128}$/, 'is not a code verifier (RFC 7636 §4.1)');
-
-const authorizeQuery = z.object({
-  response_type: z.literal('code', 'must be code'),
-  client_id: text,
-  code_challenge: z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be a SHA-256 digest in base64url (RFC 7636 §4.2)'),
-  code_challenge_method: z.literal('S256', 'must be S256'),
-  state: text.optional(),
-  login_hint: text.optional(),
-});
-
-/** RFC 8693 §2.1, with or without `urn:`, as Apple's page spells it (docs/apple-facts.md §11 row 17). */
-const tokenType = z
-  .string()
-  .regex(/^(urn:)?ietf:params:oauth:token-type:(access_token|jwt)$/, 'must be …:token-type:access_token')
-  .optional();
-const exchange = z.object({
-  subject_token: text,
-  subject_token_type: tokenType,
-  requested_token_type: tokenType,
-  audience: z.unknown().optional(),
-  resource: z.unknown().optional(),
-});
-const refresh = z.object({ refresh_token: text });
-const codeExchange = z.object({
-  code: text,
-  code_verifier: verifier,
-  client_id: text,
-  redirect_uri: z.string().optional(),
-});
 
 /** A successful response (RFC 6749 §5.1, RFC 8693 §2.2.1). */
 export type TokenAnswer = {

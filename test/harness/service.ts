@@ -11,6 +11,7 @@ import { buildServer, type Server, type ServerOptions } from '../../src/http/ser
 import { openLog } from '../../src/log.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { type OpenedService, openService } from '../../src/service/service.ts';
+import { recordResponses, violationsIn } from './described.ts';
 import { temporaryFolder } from './folder.ts';
 import { until } from './until.ts';
 
@@ -40,7 +41,10 @@ export type ServiceOptions = Pick<ServerOptions, 'pages' | 'overloadLimits'> & {
   readonly now?: () => number;
 };
 
-/** A service that listens on a free port, with `settings` on top of the sandbox's. It stops with the test. */
+/**
+ * A service that listens on a free port, with `settings` on top of the sandbox's. It stops with the test, which fails if a
+ * response was not as the API's description says.
+ */
 export async function startService(
   t: Test,
   sandbox: Pick<Sandbox, 'settings'> | undefined,
@@ -54,16 +58,20 @@ export async function startService(
   const logger = openLog('debug', log.stream);
   const { service, serverDeps } = await openService(config, { env, log: logger, ...(now && { now }) });
   const { app, ...others } = await buildServer({ ...serverDeps, ...server });
+  // With an operator port, the description is of both servers, and neither has all of it.
+  const responses = others.operators ? [] : recordResponses(app);
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   let isStopped = false;
   const stop = async () => {
     if (isStopped) return;
     isStopped = true;
+    const violations = await violationsIn(app, responses);
     const closed = others.close();
     // Otherwise the server would wait a second for the next request on them.
     app.server.closeIdleConnections();
     await closed;
     await service.close();
+    if (violations.length > 0) throw new Error(`Not as in /openapi.json:\n${violations.join('\n')}`);
   };
   t.teardown(stop);
   return { app, ...others, service, serverDeps, url, log, stop };

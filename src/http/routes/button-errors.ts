@@ -4,14 +4,12 @@
  */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { z } from 'zod';
 import type { Config } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import type { Metrics } from '../../metrics.ts';
 import type { AppNamed } from '../../service/app-named.ts';
 import { problemGuides } from '../problem-guide.ts';
-import { problemSchema } from '../problems.ts';
-import { buttonReportBody } from '../schemas.ts';
+import { accepted, buttonReportBody } from '../schemas.ts';
 
 const BODY_LIMIT_BYTES = 1024;
 
@@ -34,9 +32,10 @@ export const buttonErrorsRoute =
     if (config.buttonErrorsShare === 0) return;
     const visits = 1 / config.buttonErrorsShare;
     const schema = {
+      operationId: 'reportButton',
       summary: 'How far the install button got in one visit',
       body: buttonReportBody,
-      response: { 204: z.undefined(), default: problemSchema },
+      response: { 204: accepted },
     };
     app.post('/button-errors', { schema, bodyLimit: BODY_LIMIT_BYTES }, async (request, reply) => {
       const { app: name, steps, codes: reported } = request.body;

@@ -1,9 +1,10 @@
 /** `GET /install-button.js`, and the modules that it loads for visitors who need them (docs/install-button.md). */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
 import { buttonModules } from '../../browser/package/modules.ts';
 import type { Config } from '../../config/config.ts';
-import { fixedContent } from '../fixed-content.ts';
+import { documentAnswers, fixedContent } from '../fixed-content.ts';
 
 /**
  * Any page may load them, because they contain nothing about the visitor. Caches revalidate soon, so that fixes arrive.
@@ -22,7 +23,11 @@ export const installButtonRoute =
     for (const [name, source] of Object.entries(buttonModules())) {
       const text = source.replace('WEBDIST_BUTTON_ERRORS', String(buttonErrorsShare));
       const answer = fixedContent(text, HEADERS);
-      const schema = { summary: 'A browser module of <install-button>' };
+      const schema = {
+        operationId: `get-${name.replace('.js', '')}`,
+        summary: 'A browser module of <install-button>',
+        response: documentAnswers('text/javascript', z.string().describe('An ES module')),
+      };
       app.get(`/${name}`, { schema }, async (request, reply) => answer(request, reply));
     }
   };

@@ -19,15 +19,17 @@ import type { CountryOf } from '../country.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
 import type { RateLimits } from '../limits/rate-limit.ts';
 import type { LinkToken } from '../link-token.ts';
-import { problemOf, problemSchema } from '../problems.ts';
+import { ISSUE_PROBLEMS, problemOf } from '../problems.ts';
 import {
+  describedInstall,
+  describedInstalls,
   type InstallFields,
   type InstallTokenAnswer,
   installBody,
   installQuery,
   installsAnswer,
   installsBody,
-  installTokenAnswer,
+  installTokenAnswers,
 } from '../schemas.ts';
 
 type Deps = Pick<ServerDeps, 'service' | 'catalogue'> & {
@@ -44,23 +46,33 @@ type Deps = Pick<ServerDeps, 'service' | 'catalogue'> & {
   readonly addressOf: AddressOf;
 };
 
-const answers = { 200: installTokenAnswer, default: problemSchema };
-
 /** `POST` and `GET /install-token`, for pages and servers. */
 export const installTokenRoutes =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
-    const summary = 'One install verification token, and its install URL';
-    app.post(
-      '/install-token',
-      { schema: { summary, body: installBody, querystring: z.strictObject({}), response: answers } },
-      (request, reply) => answerOne(deps, request.body, request, reply),
+    const common = {
+      summary: 'One install verification token, and its install URL',
+      problems: [...ISSUE_PROBLEMS, 'forbidden', 'unknown_app', 'challenge_failed', 'challenge_unavailable'],
+      response: installTokenAnswers,
+    } as const;
+    const facts = { exchangesToken: deps.linkToken === undefined, hasSeveralApps: deps.service.apps.all.length > 1 };
+    const post = {
+      operationId: 'issueInstallToken',
+      body: installBody,
+      querystring: z.strictObject({}),
+      described: { body: describedInstall(installBody, facts) },
+    };
+    app.post('/install-token', { schema: { ...common, ...post } }, (request, reply) =>
+      answerOne(deps, request.body, request, reply),
     );
+    const get = {
+      operationId: 'issueInstallTokenByQuery',
+      querystring: installQuery,
+      described: { querystring: describedInstall(installQuery, facts) },
+    };
     // HEAD would issue a token that the caller never receives.
-    app.get(
-      '/install-token',
-      { exposeHeadRoute: false, schema: { summary, querystring: installQuery, response: answers } },
-      (request, reply) => answerOne(deps, request.query, request, reply),
+    app.get('/install-token', { exposeHeadRoute: false, schema: { ...common, ...get } }, (request, reply) =>
+      answerOne(deps, request.query, request, reply),
     );
   };
 
@@ -69,9 +81,12 @@ export const installTokensRoute =
   (deps: Deps): FastifyPluginAsyncZod =>
   async (app) => {
     const schema = {
+      operationId: 'issueInstallTokens',
       summary: 'Up to 100 tokens, for authenticated callers',
       body: installsBody,
-      response: { 200: installsAnswer, default: problemSchema },
+      described: { body: describedInstalls },
+      response: { 200: installsAnswer },
+      security: [{ apiKey: [] }],
     };
     const serverOf = (request: FastifyRequest): ServerCaller => {
       const caller = deps.callerOf(request);
@@ -109,7 +124,7 @@ async function answerOne(
   }
   refuseClaims(fields);
   if (deps.verifyChallenge) await deps.verifyChallenge(fields.challenge, deps.addressOf(request.raw));
-  const app = deps.appNamed(appNameIn(fields));
+  const app = appIn(fields, deps.appNamed);
   const charges = deps.limits.apps([app.bundleId]);
   if (charges.length > 0) await deps.limits.charge(charges, reply);
   const { device, isNew } = deps.devices.remember(request, reply);
@@ -141,7 +156,7 @@ async function answerEntry(deps: Deps, { entry, index, caller }: Entry, request:
 }
 
 function serverRequest({ appNamed }: Deps, fields: InstallFields, { key }: ServerCaller): IssueRequest {
-  const app = appNamed(appNameIn(fields));
+  const app = appIn(fields, appNamed);
   refuseForeignApp(key, app);
   return {
     caller: `server:${key.name}`,
@@ -207,11 +222,13 @@ export function logIssued(
   });
 }
 
-/** Returns the app's name from any of its four fields. Throws `invalid_request` if two of them disagree. */
-function appNameIn({ app, bundleID, bundleId, appleItemId }: InstallFields): string | undefined {
-  const [name, ...others] = new Set([app, bundleID, bundleId, appleItemId].filter((one) => one !== undefined));
-  if (others.length > 0) throw new WebdistError('invalid_request', 'app: is named twice, and differently.');
-  return name;
+/** Returns the app that any of the four fields names. Throws `unknown_app`, and `invalid_request` if two disagree. */
+function appIn({ app, bundleID, bundleId, appleItemId }: InstallFields, appNamed: AppNamed): AppConfig {
+  const names = new Set([app, bundleID, bundleId, appleItemId].filter((one) => one !== undefined));
+  const [found, ...others] = names.size === 0 ? [appNamed(undefined)] : [...names].map(appNamed);
+  if (found === undefined || others.length > 0)
+    throw new WebdistError('invalid_request', 'app: is named twice, and differently.');
+  return found;
 }
 
 function dtypeIn({ dtype, redownload }: InstallFields) {

@@ -5,14 +5,12 @@
 
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
 import type { AppNamed } from '../../service/app-named.ts';
 import type { Service } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
-import { problemSchema } from '../problems.ts';
-import { evidenceBody } from '../schemas.ts';
+import { accepted, evidenceBody } from '../schemas.ts';
 
 type Deps = {
   readonly service: Pick<Service, 'confirm'>;
@@ -29,10 +27,12 @@ export const installsRoute =
   ({ service, appNamed, devices, callerOf }: Deps): FastifyPluginAsyncZod =>
   async (app) => {
     const schema = {
+      operationId: 'reportInstall',
       summary: 'Evidence that a token was used',
       body: evidenceBody,
-      response: { 204: z.undefined(), default: problemSchema },
-    };
+      response: { 204: accepted },
+      problems: ['forbidden', 'unknown_app', 'ledger_unavailable'],
+    } as const;
     app.post('/installs', { schema }, async (request, reply) => {
       const { nonce, app: name, subject, device: deviceId } = request.body;
       if (callerOf(request).kind === 'server') {

@@ -6,7 +6,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { APPLE_ID } from '../../apple-id.ts';
 import type { AppConfig } from '../../config/config.ts';
 import { type AnswerDeps, answerRestore, answerUpdates, type OfferedApp } from '../../marketplace-kit/answer.ts';
 import {
@@ -21,8 +20,18 @@ import type { Grant } from '../../oauth/sealed.ts';
 import type { IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import type { AddressOf } from '../address.ts';
-import { fixedDocument } from '../fixed-content.ts';
+import {
+  appAndVersion,
+  configurationAnswer,
+  type DeviceBody,
+  describedDeviceBody,
+  deviceBody,
+  restoreAnswer,
+  updatesAnswer,
+} from '../device-schemas.ts';
+import { documentAnswers, fixedDocument } from '../fixed-content.ts';
 import { type RateLimits, removeRateFields } from '../limits/rate-limit.ts';
+import { ISSUE_PROBLEMS } from '../problems.ts';
 import { logIssued } from './install-token.ts';
 
 type Deps = Pick<ServerDeps, 'service' | 'config' | 'catalogue' | 'now'> & {
@@ -31,21 +40,6 @@ type Deps = Pick<ServerDeps, 'service' | 'config' | 'catalogue' | 'now'> & {
   readonly limits: RateLimits;
   readonly addressOf: AddressOf;
 };
-
-/** More apps of one developer than any device has. */
-const MAX_APPS = 200;
-
-/** A decimal string. A JSON number is accepted if it is exact. */
-const appleId = z.union([z.string().regex(APPLE_ID), z.int().positive().transform(String)]);
-const appAndVersion = z.object({ appleItemId: appleId, appleVersionId: appleId });
-
-/** Unknown members are ignored, because Apple may add some. Each app is checked separately. */
-const deviceBody = z.object({
-  apps: z.array(z.unknown()).max(MAX_APPS, `may hold at most ${MAX_APPS} apps`),
-  platform: z.string().max(64).optional(),
-  osVersion: z.string().regex(/^\d/, 'must be a version such as 18.5').max(64).optional(),
-});
-type DeviceBody = z.output<typeof deviceBody>;
 
 /** Serves the configuration document. Logs a warning for each missing member that devices need. */
 export const marketplaceKitDocument =
@@ -57,7 +51,11 @@ export const marketplaceKitDocument =
       log.warn({ event: 'marketplace_kit_incomplete' }, `.well-known/marketplace-kit: ${warning}`);
     const documentNow = () => ({ apps: service.apps, answer: fixedDocument(marketplaceKitConfiguration(input())) });
     let document = documentNow();
-    const schema = { summary: 'Where devices request licences, restores and updates' };
+    const schema = {
+      operationId: 'getMarketplaceKit',
+      summary: 'Where devices request licences, restores and updates',
+      response: documentAnswers('application/json', configurationAnswer),
+    };
     app.get('/.well-known/marketplace-kit', { schema }, async (request, reply) => {
       if (document.apps !== service.apps) document = documentNow();
       return document.answer(request, reply);
@@ -74,13 +72,24 @@ export const marketplaceKitRoutes =
     app.addHook('onRequest', async (_request, reply) => {
       reply.header('cache-control', 'no-store');
     });
-    const restore = { summary: 'Apps that a device wants back, each with a token', body: deviceBody };
+    const common = { body: deviceBody, described: { body: describedDeviceBody }, problems: ISSUE_PROBLEMS };
+    const restore = {
+      ...common,
+      operationId: 'restoreApps',
+      summary: 'Apps that a device wants back, each with a token',
+      response: { 200: restoreAnswer },
+    };
     app.post(RESTORE_PATH, { schema: restore }, async (request, reply) => {
       const { apps, malformed } = readApps(request.body);
       const answer = await answerRestore({ ...request.body, apps }, answerDeps(deps, request, reply, restoreClaims));
       return withFailures(answer, malformed);
     });
-    const updates = { summary: 'Newer versions of apps that a device has, each with a token', body: deviceBody };
+    const updates = {
+      ...common,
+      operationId: 'updateApps',
+      summary: 'Newer versions of apps that a device has, each with a token',
+      response: { 200: updatesAnswer },
+    };
     app.post(UPDATES_PATH, { schema: updates }, async (request, reply) => {
       const { apps, malformed } = readApps(request.body);
       const answer = await answerUpdates({ ...request.body, apps }, answerDeps(deps, request, reply, updateClaims));

@@ -10,9 +10,11 @@ import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
 import { type AuthorizationServer, oauthMetadata } from '../../oauth/authorization-server.ts';
 import { OAuthRefusal } from '../../oauth/refusal.ts';
+import { describedAuthorizeQuery, describedTokenRequest } from '../../oauth/requests.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import type { Caller } from '../authorize.ts';
-import { fixedDocument } from '../fixed-content.ts';
+import { oauthErrorAnswer, oauthMetadataAnswer, oauthTokenAnswer } from '../device-schemas.ts';
+import { documentAnswers, fixedDocument } from '../fixed-content.ts';
 import { problemSchema } from '../problems.ts';
 
 /**
@@ -28,7 +30,11 @@ export const oauthDocument =
         ? oauthMetadata(publicUrl, `${publicUrl}/oauth/authorize`, `${publicUrl}/oauth/token`)
         : oauthMetadata(oauth.issuer, oauth.authorizeUrl, oauth.tokenUrl);
     const answer = fixedDocument(metadata);
-    const schema = { summary: 'Where devices get access tokens (RFC 8414)' };
+    const schema = {
+      operationId: 'getOAuthMetadata',
+      summary: 'Where devices get access tokens (RFC 8414)',
+      response: documentAnswers('application/json', oauthMetadataAnswer),
+    };
     app.get('/.well-known/oauth-authorization-server', { schema }, async (request, reply) => answer(request, reply));
   };
 
@@ -49,13 +55,31 @@ export const oauthRoutes =
     app.addHook('onSend', async (_request, reply, payload) =>
       isProblem(reply) && typeof payload === 'string' ? withOAuthMembers(payload, reply.statusCode) : payload,
     );
-    app.get(
-      '/oauth/authorize',
-      { schema: { summary: 'Redirects to the login page (RFC 6749 §4.1)' } },
-      async (request, reply) => reply.redirect(await server.authorize(request.query as Record<string, unknown>), 302),
+    const refused = {
+      description: 'Refused (RFC 6749 §5.2), or `invalid_request`: The request is invalid',
+      content: {
+        'application/json': { schema: oauthErrorAnswer },
+        'application/problem+json': { schema: problemSchema },
+      },
+    };
+    const authorize = {
+      operationId: 'authorizeDevice',
+      summary: 'Redirects to the login page (RFC 6749 §4.1)',
+      described: {
+        querystring: describedAuthorizeQuery,
+        response: { 302: z.undefined().describe('To the login page, or back to the device'), 400: refused },
+      },
+    };
+    app.get('/oauth/authorize', { schema: authorize }, async (request, reply) =>
+      reply.redirect(await server.authorize(request.query as Record<string, unknown>), 302),
     );
-    const summary = 'Access tokens for devices (RFC 8693 exchange, refresh, authorization code)';
-    app.post('/oauth/token', { schema: { summary } }, async (request) =>
+    const token = {
+      operationId: 'getAccessToken',
+      summary: 'Access tokens for devices (RFC 8693 exchange, refresh, authorization code)',
+      consumes: ['application/x-www-form-urlencoded'],
+      described: { body: describedTokenRequest, response: { 200: oauthTokenAnswer, 400: refused } },
+    };
+    app.post('/oauth/token', { schema: token }, async (request) =>
       server.token(request.body as Record<string, unknown>),
     );
   };
@@ -83,9 +107,11 @@ export const oauthCodeRoute =
   ({ server, callerOf }: Deps): FastifyPluginAsyncZod =>
   async (app) => {
     const schema = {
+      operationId: 'finishSignIn',
       summary: 'After a person has signed in: where their browser goes next',
       body: codeBody,
-      response: { 200: z.object({ redirectUrl: z.string() }), default: problemSchema },
+      response: { 200: z.object({ redirectUrl: z.string() }).describe('The next address') },
+      security: [{ apiKey: [] }],
     };
     app.post('/oauth/code', { schema }, async (request, reply) => {
       if (callerOf(request).kind !== 'server')

@@ -5,20 +5,31 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
 import { type ProblemGuide, problemGroups, problemGuides } from '../problem-guide.ts';
 import { PAGE_POLICY, pageOf } from '../problem-page.ts';
+
+const text = { schema: z.string() };
+const response = { 200: { description: 'A page', content: { 'text/html': text, 'text/markdown': text } } };
 
 const KEPT = { 'cache-control': 'public, max-age=300', vary: 'accept' };
 
 /** Adds `/problems/CODE`, and `/problems` with a list of all codes. */
 export const problemsRoute: FastifyPluginAsyncZod = async (app) => {
-  const schema = (summary: string) => ({ summary, produces: ['text/html', 'text/markdown'] });
-  app.get('/problems', { schema: schema('The codes of all problems') }, async (request, reply) =>
+  const all = { operationId: 'getProblems', summary: 'The codes of all problems', response };
+  app.get('/problems', { schema: all }, async (request, reply) =>
     answer(request, reply, { title: 'Problems', markdown: list() }),
   );
-  app.get('/problems/:code', { schema: schema('What a problem means, and what to do') }, async (request, reply) => {
-    const { code } = request.params as { code: string };
+  const one = {
+    operationId: 'getProblem',
+    summary: 'What a problem means, and what to do',
+    params: z.object({ code: z.string() }),
+    response,
+    problems: ['not_found'],
+  } as const;
+  app.get('/problems/:code', { schema: one }, async (request, reply) => {
+    const { code } = request.params;
     const guide = problemGuides.get(code);
     if (!guide) throw new WebdistError('not_found', 'There is no problem with this code.');
     return answer(request, reply, {

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Metrics } from '../../metrics.ts';
 import { docsRoutes } from '../docs.ts';
+import { describeScope } from '../operation.ts';
 import { type HealthDeps, healthRoutes } from '../routes/health.ts';
 import { metricsRoute } from '../routes/metrics.ts';
 
@@ -16,6 +17,7 @@ const HEALTH_REQUESTS_A_MINUTE = 6000;
 export const healthScope =
   ({ limitRequests, ...deps }: HealthDeps & Limits): FastifyPluginAsyncZod =>
   async (scope) => {
+    describeScope(scope, { tag: 'operations', callers: [] });
     neverCached(scope);
     await limitRequests(scope, HEALTH_REQUESTS_A_MINUTE);
     await scope.register(healthRoutes(deps));
@@ -25,6 +27,7 @@ export const healthScope =
 export const metricsScope =
   ({ limitRequests, metrics }: Limits & { readonly metrics: Metrics }): FastifyPluginAsyncZod =>
   async (scope) => {
+    describeScope(scope, { tag: 'operations', callers: [] });
     neverCached(scope);
     await limitRequests(scope);
     await scope.register(metricsRoute(metrics));

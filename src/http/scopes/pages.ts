@@ -4,6 +4,8 @@
 
 import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { Config } from '../../config/config.ts';
+import type { ErrorCode } from '../../errors.ts';
 import type { AppNamed } from '../../service/app-named.ts';
 import { authorize, type Caller, PAGE, serverIn } from '../authorize.ts';
 import { openChallenge } from '../challenge.ts';
@@ -12,6 +14,7 @@ import { countryFrom } from '../country.ts';
 import { openDeviceCookies } from '../device-cookie.ts';
 import { addGuard } from '../guard.ts';
 import { linkTokens } from '../link-token.ts';
+import { describeScope, type SecurityScheme } from '../operation.ts';
 import { buttonErrorsRoute } from '../routes/button-errors.ts';
 import { installTokenRoutes, installTokensRoute } from '../routes/install-token.ts';
 import { installsRoute } from '../routes/installs.ts';
@@ -22,6 +25,8 @@ import type { ScopeDeps } from './deps.ts';
 /** Enough for a hundred requests with every member at its longest. */
 const BATCH_LIMIT_BYTES = 512 * 1024;
 
+const SIGN_IN_PROBLEMS: readonly ErrorCode[] = ['sign_in_unavailable'];
+
 /** The limits of visitors and addresses do not apply to servers. */
 export const pageScope =
   (deps: ScopeDeps): FastifyPluginAsyncZod =>
@@ -31,6 +36,11 @@ export const pageScope =
     const devices = openDeviceCookies(deps.hashSubject, config.hostCookie);
     const appNamed: AppNamed = (name) => deps.service.apps.named(name);
     deps.refuseOverload(scope);
+    describeScope(scope, {
+      tag: 'pages and servers',
+      callers: callersOf(callers),
+      problems: ['unauthorized', 'origin_not_allowed', 'overloaded', ...(signIn ? SIGN_IN_PROBLEMS : [])],
+    });
     addCors(scope, callers);
     // Added after CORS, so that a page can read the refusal.
     const identityOf = addGuard(scope, async (request, reply) => {
@@ -56,3 +66,10 @@ export const pageScope =
       await batch.register(installTokensRoute(routeDeps));
     });
   };
+
+/** Who may call, for the API's description. */
+const callersOf = ({ signIn, anonymous }: Config['callers']): readonly (SecurityScheme | 'none')[] => [
+  ...(signIn || anonymous === 'none' ? [] : (['none'] as const)),
+  'apiKey',
+  ...(signIn ? (['customer'] as const) : []),
+];
