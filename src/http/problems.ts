@@ -44,8 +44,9 @@ export function problemOf(error: WebdistError, requestId: string, problemsUrl: s
 export function answerProblems(app: FastifyInstance, problemsUrl: string): void {
   const sendProblem = problemSender(problemsUrl);
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(asWebdistError(error), request, reply));
+  const methodsOf = collectMethods(app);
   const answerNotFound = (request: FastifyRequest, reply: FastifyReply) => {
-    const allowed = allowedMethods(app, request);
+    const allowed = methodsOf(request);
     if (allowed.length > 0) reply.header('allow', allowed.join(', '));
     return sendProblem(notFound(allowed), request, reply);
   };
@@ -55,11 +56,20 @@ export function answerProblems(app: FastifyInstance, problemsUrl: string): void 
   app.setNotFoundHandler(answerNotFound);
 }
 
-/** The methods that the path of a request accepts; none if there is no such path. */
-function allowedMethods(app: FastifyInstance, request: FastifyRequest): string[] {
-  const url = request.url.split('?', 1)[0] ?? '';
-  // hasRoute takes a pattern, and throws if it is malformed. No route here contains these characters.
-  return /[*:(]/.test(url) ? [] : ['GET', 'POST', 'DELETE'].filter((method) => app.hasRoute({ method, url }));
+/** Collects the routes that are added after this call. Returns the methods that the path of a request accepts. */
+function collectMethods(app: FastifyInstance): (request: FastifyRequest) => string[] {
+  const routes: { readonly path: RegExp; readonly method: string }[] = [];
+  app.addHook('onRoute', ({ url, method }) => {
+    const path = new RegExp(`^${url.replace(/[.*]/g, '\\$&').replace(/:\w+/g, '[^/]+')}$`);
+    for (const one of [method].flat()) if (one !== 'HEAD' && one !== 'OPTIONS') routes.push({ path, method: one });
+  });
+  return ({ url }) => {
+    const path = url.split('?', 1)[0] ?? '';
+    return routes
+      .filter((route) => route.path.test(path))
+      .map(({ method }) => method)
+      .toSorted();
+  };
 }
 
 const notFound = (allowed: readonly string[]): WebdistError =>
