@@ -27,6 +27,7 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^npm test$/, { text: 'npm test' }],
   [/^npm run (check|build)$/, { text: 'npm run check' }],
   [/^npm run (test:fast|test:nightly|coverage)$/, { text: 'npm run test:nightly' }],
+  [/^npm run docs$/, { text: "'run', 'docs'" }],
   [/^npm run dev$/, { text: "'run', 'dev'" }],
   [/^npm test -- test\/\S+\.test\.ts( --grep=\S+)?$/, { text: 'npm test' }],
   [/^(WEBDIST_WRITE_DOCS=1 )(TEST_IMAGE=\S+ )?npm test -- /, WRITES],
