@@ -342,8 +342,8 @@ t.test('--stage: no device gets the new version until it is used; what is in use
   });
   const { WEBDIST_PACKAGE_URL: _, WEBDIST_PACKAGE_MANIFEST: __, ...settings } = setting.env;
   t.match(await run(t, setting, 'pull', '--stage'), { code: 0, output: /2000000042 {2}pulled and checked, current/ });
-  t.match(await run(t, setting, 'use', '2000000042'), { code: 0 }, 'the first version has nothing before it');
-  t.match(await run(t, setting, 'use', 'newest'), { code: 0 });
+  t.match(await run(t, setting, 'use', '2000000042', '--yes'), { code: 0 }, 'the first version has nothing before it');
+  t.match(await run(t, setting, 'use', 'newest', '--yes'), { code: 0 });
   const { url, service } = await startReady(t, setting.sandbox, {
     ...settings,
     WEBDIST_PACKAGE_URL: undefined,
@@ -366,9 +366,9 @@ t.test('--stage: no device gets the new version until it is used; what is in use
   t.equal(await versionOf(setting.dir), '2000000042', 'and the version in use was not removed');
   const [staged = ''] = pulled.output.match(/\d{6,}/) ?? [];
   t.equal(await linked(), '2000000042');
-  t.match(await run(t, setting, 'use', staged, '--wait'), { code: 0 });
+  t.match(await run(t, setting, 'use', staged, '--wait', '--yes'), { code: 0 });
   t.equal(await linked(), staged);
-  t.match(await run(t, setting, 'use', '2000000042', '--wait'), { code: 0 });
+  t.match(await run(t, setting, 'use', '2000000042', '--wait', '--yes'), { code: 0 });
   t.equal(await linked(), '2000000042', 'and back');
   t.match(await run(t, setting, 'pull'), { code: 0, output: /already here, current/ });
   t.equal(await linked(), '2000000042', 'an order is stronger than what is current');
