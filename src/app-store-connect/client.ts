@@ -58,6 +58,8 @@ export type AppStoreConnectOptions = {
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** Changes when this machine's clock is set, by as much, in milliseconds. */
+  readonly setAtMs?: () => number;
   /** Called after each attempt of a request. */
   readonly onAttempt?: ((attempt: RequestAttempt) => void) | undefined;
   readonly retryPolicy?: Partial<RetryPolicy>;
@@ -72,8 +74,9 @@ const DOMAINS = 'alternativeDistributionDomains';
 /** Opens a client; sends nothing yet. Throws `config_invalid` when `baseUrl` is not an http(s) URL. */
 export function openAppStoreConnect(options: AppStoreConnectOptions): AppStoreConnect {
   const { keyId, issuerId, signer, log, now = Date.now, onAttempt } = options;
+  const { setAtMs = () => Date.now() - performance.now() } = options;
   const retryPolicy = { ...defaultRetryPolicy, ...options.retryPolicy };
-  const observations = openObservations(now, log);
+  const observations = openObservations(now, log, setAtMs);
   const apiTokens = apiTokenSource({ signer, keyId, issuerId, nowSeconds: observations.nowSeconds });
   const send = openHttp({ apiTokens, observations, log, retryPolicy, onAttempt });
   const closing = new AbortController();

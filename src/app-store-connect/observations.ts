@@ -10,7 +10,7 @@ export interface Observations {
   /**
    * Apple's clock minus this machine's, in whole seconds: the median of the last responses. Undefined before the first
    * response, and while only one response differs by more than `CLOCK_TOLERANCE_SECONDS`, because a proxy may have
-   * changed its `Date`.
+   * changed its `Date`. When this machine's clock is set, the offset follows at once.
    */
   readonly clockOffsetSeconds: number | undefined;
   /** The same offset, from the last response alone. */
@@ -25,21 +25,18 @@ export interface Observations {
 const RESPONSES = 5;
 
 /**
- * `now` is this machine's clock in milliseconds since 1970. `monotonicMs` is a clock that is never set. Logs once when
- * the clocks begin to differ.
+ * `now` is this machine's clock in milliseconds since 1970; `setAtMs` changes when that clock is set, by as much. Logs once
+ * when the clocks begin to differ.
  */
-export function openObservations(now: () => number, log: Logger, monotonicMs = () => performance.now()): Observations {
-  let offsets: number[] = [];
+export function openObservations(now: () => number, log: Logger, setAtMs: () => number): Observations {
+  let measured: { readonly offset: number; readonly setAtMs: number }[] = [];
   let refusedOffsetSeconds = 0;
   let rateLimit: RateLimit | undefined;
   let wasOff = false;
-  let clockSetAtMs = now() - monotonicMs();
-  /** After this machine's clock was set, earlier offsets mean nothing. */
+  /** This machine's clock may have been set since an offset was measured. */
   const current = () => {
-    const setAtMs = now() - monotonicMs();
-    if (Math.abs(setAtMs - clockSetAtMs) > CLOCK_TOLERANCE_SECONDS * 1000) offsets = [];
-    if (offsets.length === 0) clockSetAtMs = setAtMs;
-    return offsets;
+    const setNowMs = setAtMs();
+    return measured.map((one) => Math.round(one.offset - (setNowMs - one.setAtMs) / 1000) || 0);
   };
   return {
     get clockOffsetSeconds() {
@@ -58,10 +55,10 @@ export function openObservations(now: () => number, log: Logger, monotonicMs = (
       if (Number.isNaN(appleTimeMs)) return;
       // Rounded up, because `Date` omits fractions of a second.
       const offset = Math.ceil((appleTimeMs - now()) / 1000) || 0;
-      offsets = [...current(), offset].slice(-RESPONSES);
+      measured = [...measured, { offset, setAtMs: setAtMs() }].slice(-RESPONSES);
       // If a token dated by Apple's clock is refused too, the clock is not the reason, or a proxy changes `Date`.
       if (status === 401) refusedOffsetSeconds = isFar(offset - refusedOffsetSeconds) ? offset : 0;
-      const clockOffsetSeconds = medianOffset(offsets) ?? 0;
+      const clockOffsetSeconds = medianOffset(current()) ?? 0;
       const isOff = isFar(clockOffsetSeconds);
       if (isOff && !wasOff)
         log.warn({ event: 'asc_clock_differs', clockOffsetSeconds }, "App Store Connect's clock differs");

@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import type { Candidate } from './candidates.ts';
+import type { Clock } from './clock.ts';
 import type { RegistrationObserver } from './observer.ts';
 
 export interface AppleConnection {
@@ -24,11 +25,10 @@ export function openAppleConnection(
     readonly apiKey: Candidate;
     readonly observer: Pick<RegistrationObserver, 'attempted'>;
     readonly log: Logger;
-    /** This machine's clock, in milliseconds since 1970. */
-    readonly now: () => number;
+    readonly clock: Pick<Clock, 'now' | 'setAtMs'>;
   },
 ): AppleConnection {
-  const { apiKey, observer, log, now } = deps;
+  const { apiKey, observer, log, clock } = deps;
   let asc: AppStoreConnect | undefined;
   let openedWith: Signer | undefined;
   return {
@@ -49,7 +49,8 @@ export function openAppleConnection(
         issuerId,
         signer,
         log,
-        now,
+        now: clock.now,
+        setAtMs: clock.setAtMs,
         onAttempt: (attempt) => observer.attempted(attempt, opened),
       });
       asc = opened;

@@ -7,6 +7,11 @@ export interface Clock {
   now(): number;
   /** Milliseconds that only go forward, for durations. */
   elapsed(): number;
+  /**
+   * The time by the machine's clock when `elapsed` was 0. It changes only if that clock is set, by as much. Milliseconds
+   * since 1970.
+   */
+  setAtMs(): number;
   /** Returns a number from 0 up to, but not including, 1. */
   random(): number;
   /**
@@ -21,6 +26,7 @@ export interface Clock {
 export const systemClock: Clock = {
   now: Date.now,
   elapsed: () => performance.now(),
+  setAtMs: () => Date.now() - performance.now(),
   random: Math.random,
   after(ms, callback) {
     const timer = setTimeout(callback, ms).unref();

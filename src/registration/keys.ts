@@ -97,7 +97,7 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
   if (config.appStoreConnect && apiKey) {
     refuseUnusableApiKey(apiKey);
     refuseSameKey(apiKey, apps);
-    apple = openAppleConnection(config.appStoreConnect, { apiKey, observer, log, now: clock.now });
+    apple = openAppleConnection(config.appStoreConnect, { apiKey, observer, log, clock });
   }
   const store = await openRegistrationStore(config, log, clock.now);
   opening.defer(() => store.close());

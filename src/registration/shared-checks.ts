@@ -70,6 +70,8 @@ export function openSharedChecks({
   let wasUsable = true;
   let storeOffsetSeconds: number | undefined;
   let appleAheadOfStoreSeconds: number | undefined;
+  /** See `Clock.setAtMs`, when the offset of this machine's clock was last measured. */
+  let clockSetAtMs = clock.setAtMs();
   let cancelKeeping: (() => void) | undefined;
 
   const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
@@ -93,6 +95,7 @@ export function openSharedChecks({
   const adopt = ({ id, found }: { id: string; found: Findings }) => {
     knownId = id;
     appleAheadOfStoreSeconds = found.appleAheadOfStoreSeconds;
+    clockSetAtMs = clock.setAtMs();
     adoptFindings(found, { apps, domain });
   };
   /** Another replica has failed, perhaps alone: this one, with no problem yet, checks for itself before it believes that. */
@@ -105,6 +108,7 @@ export function openSharedChecks({
     const wantedForSeconds = wantedForMs && wantedForMs / 1000;
     const turn = await store.takeTurn({ configuration, replica, wantedForSeconds, knownId });
     storeOffsetSeconds = turn.storeOffsetSeconds;
+    if (storeOffsetSeconds !== undefined) clockSetAtMs = clock.setAtMs();
     let { isMine, last } = turn;
     const news = last?.findings && { id: last.findings.id, found: parseFindings(last.findings.text) };
     // Before a step of a rotation, or before a longer standstill, something else may have been true.
@@ -118,8 +122,8 @@ export function openSharedChecks({
   };
   return {
     get clockOffsetSeconds() {
-      if (appleAheadOfStoreSeconds === undefined || storeOffsetSeconds === undefined) return ownClockOffsetSeconds();
-      return appleAheadOfStoreSeconds + storeOffsetSeconds;
+      if (appleAheadOfStoreSeconds === undefined) return ownClockOffsetSeconds();
+      return appleAheadOfStoreSeconds + (storeOffsetSeconds ?? 0) - (clock.setAtMs() - clockSetAtMs) / 1000;
     },
     async take({ isDue, wantedForMs }) {
       const turn = await attempt(() => take(wantedForMs));

@@ -73,7 +73,7 @@ export function openFileTurns({ read, write, openLock }: File, now: () => number
       const record = (await load())[request.configuration];
       const last = record && lastCheckOf(record, request.knownId, now());
       const isMine = mayTakeTurn(record, request.wantedForSeconds, now()) && (await tryTake(request));
-      return { isMine, last, storeOffsetSeconds: 0 };
+      return { isMine, last, storeOffsetSeconds: undefined };
     },
     keepTurn: (turn) => change(turn, (record) => ({ ...record, heldUntil: now() + TURN_MS })),
     endTurn: ({ nextInSeconds, failures, findings, ...turn }) =>

@@ -45,8 +45,8 @@ type EndOfTurn = Holder & {
 type Turn = {
   readonly isMine: boolean;
   readonly last: LastCheck | undefined;
-  /** The clock of the store minus this machine's, in seconds. */
-  readonly storeOffsetSeconds: number;
+  /** The clock of the store minus this machine's, in seconds; undefined if the store has this machine's clock. */
+  readonly storeOffsetSeconds: number | undefined;
 };
 
 /** The store of the turns. Every method throws if the store cannot be used. */

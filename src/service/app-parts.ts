@@ -27,6 +27,8 @@ export type AppPartsDeps = {
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** See `Clock.setAtMs`. */
+  readonly setAtMs: () => number;
   readonly autoReconcile: boolean;
   readonly observer: RegistrationObserver;
   readonly orders: FollowedOrders;
@@ -40,9 +42,9 @@ export type AppPartsDeps = {
 
 /** Opens the keys and the packages of these apps. Throws `config_invalid`, `key_*` or `state_invalid`. */
 export async function openAppParts(config: Config, apps: readonly AppConfig[], deps: AppPartsDeps) {
-  const { env, log, now, autoReconcile, observer, orders, metrics, records, hash, audit, nonceKey } = deps;
+  const { env, log, now, setAtMs, autoReconcile, observer, orders, metrics, records, hash, audit, nonceKey } = deps;
   await using opening = new AsyncDisposableStack();
-  const clock = { ...systemClock, now };
+  const clock = { ...systemClock, now, setAtMs };
   const keys = await openKeys({ ...config, apps }, { env, log, observer, autoReconcile, clock });
   opening.defer(() => keys.close());
   const nonces = openNonces(

@@ -10,6 +10,7 @@ import type { AuthorizationServer } from '../oauth/authorization-server.ts';
 import { followOrders } from '../orders/follow.ts';
 import { openOrderStore } from '../orders/store.ts';
 import type { Catalogue } from '../packages/catalogue.ts';
+import { systemClock } from '../registration/clock.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import type { ServedApps } from './app-named.ts';
 import { openAppParts } from './app-parts.ts';
@@ -33,7 +34,7 @@ export interface Service {
   issue(request: IssueRequest): Promise<IssuedInstall>;
   /**
    * Records evidence that a token was used (docs/http-api.md, `POST /installs`). Evidence that matches no token changes
-   * nothing. Throws `ledger_unavailable`.
+   * nothing. Throws `ledger_unavailable` or `clock_off`.
    */
   confirm(kind: EvidenceKind, evidence: Evidence): Promise<void>;
   /** Returns the public halves that are registered and held here, with their key ids (RFC 7517). */
@@ -76,6 +77,8 @@ export type ServiceDeps = {
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** See `Clock.setAtMs`. */
+  readonly setAtMs?: () => number;
   /** False for a command that ends soon: nothing is checked until `reconcile` is called. Default: true. */
   readonly autoReconcile?: boolean;
   readonly tracing?: Tracing | undefined;
@@ -87,7 +90,7 @@ export type OpenedService = { readonly service: Service; readonly serverDeps: Se
 /** Opens everything. Throws `config_invalid`, `key_*` or `state_invalid` for problems that only an operator can fix. */
 export async function openService(
   config: Config,
-  { env, log, now = Date.now, autoReconcile = true, tracing }: ServiceDeps,
+  { env, log, now = Date.now, setAtMs = systemClock.setAtMs, autoReconcile = true, tracing }: ServiceDeps,
 ): Promise<OpenedService> {
   await using opening = new AsyncDisposableStack();
   const metrics = openMetrics();
@@ -116,7 +119,20 @@ export async function openService(
   const observer = observeRegistration(metrics, tracing);
   const nonceKey = derivedKey(secret, 'nonce');
   const hash = hashSubject;
-  const partsDeps = { env, log, now, autoReconcile, observer, orders, metrics, records, hash, audit, nonceKey };
+  const partsDeps = {
+    env,
+    log,
+    now,
+    setAtMs,
+    autoReconcile,
+    observer,
+    orders,
+    metrics,
+    records,
+    hash,
+    audit,
+    nonceKey,
+  };
   let parts = await openAppParts(config, config.apps, partsDeps);
   opening.defer(() => parts.close());
   if (autoReconcile) void parts.readPackages();
@@ -133,7 +149,12 @@ export async function openService(
       return parts.apps;
     },
     issue: (request) => parts.issue(request),
-    confirm: (kind, evidence) => records.confirm(kind, evidence, Math.floor(parts.clock.now() / 1000)),
+    async confirm(kind, evidence) {
+      const { clock } = parts;
+      // Evidence with a wrong date would decide wrongly for as long as the clock was off.
+      if (clock.problem) throw clock.problem;
+      await records.confirm(kind, evidence, Math.floor(clock.now() / 1000));
+    },
     jwks: () => jwksOf(parts.keys),
     health: () => healthOf(config, { ...parts, records, redis, orders, manifests: parts.catalogue.manifests }),
     async reconcile() {

@@ -39,6 +39,8 @@ export type Running = Server &
 export type ServiceOptions = Pick<ServerOptions, 'pages' | 'overloadLimits'> & {
   /** The service's clock, in milliseconds since 1970. */
   readonly now?: () => number;
+  /** See `Clock.setAtMs`: by default, no clock is set. */
+  readonly setAtMs?: () => number;
 };
 
 /**
@@ -49,14 +51,19 @@ export async function startService(
   t: Test,
   sandbox: Pick<Sandbox, 'settings'> | undefined,
   settings: Environment = {},
-  { now, ...server }: ServiceOptions = {},
+  { now, setAtMs, ...server }: ServiceOptions = {},
 ): Promise<Running> {
   const dataDir = settings['WEBDIST_DATA_DIR'] ?? temporaryFolder(t);
   const env = { ...sandbox?.settings, PORT: '0', ...settings, WEBDIST_DATA_DIR: dataDir };
   const config = readConfig(env);
   const log = captureLog();
   const logger = openLog('debug', log.stream);
-  const { service, serverDeps } = await openService(config, { env, log: logger, ...(now && { now }) });
+  const { service, serverDeps } = await openService(config, {
+    env,
+    log: logger,
+    ...(now && { now }),
+    ...(setAtMs && { setAtMs }),
+  });
   const { app, ...others } = await buildServer({ ...serverDeps, ...server });
   // With an operator port, the description is of both servers, and neither has all of it.
   const responses = others.operators ? [] : recordResponses(app);
