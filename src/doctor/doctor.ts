@@ -6,11 +6,13 @@
 import { isWebdistError } from '../errors.ts';
 import { appleChecks } from './apple-checks.ts';
 import type { Check, Finding } from './check.ts';
+import { cookieChecks } from './cookie-checks.ts';
 import { deviceChecks } from './device-checks.ts';
 import { type DoctorOptions, type Facts, openFacts } from './facts.ts';
 import { keyChecks } from './key-checks.ts';
 import { licenceChecks } from './licence-checks.ts';
 import { packageChecks } from './package-checks.ts';
+import { pageChecks } from './page-checks.ts';
 import { publicChecks } from './public-checks.ts';
 import { registrationChecks } from './registration-checks.ts';
 import { serviceChecks } from './service-checks.ts';
@@ -31,6 +33,8 @@ export const checks: readonly Check[] = [
   ...deviceChecks,
   ...publicChecks,
   ...serviceChecks,
+  ...pageChecks,
+  ...cookieChecks,
 ];
 
 /** One line of the report. */

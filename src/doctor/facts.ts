@@ -11,6 +11,7 @@ import { isSecretLocator, openSecret, openSigner } from '../locators.ts';
 import { manifestUrlOf, readManifestText } from '../packages/manifest.ts';
 import { openLocalSigner } from '../signer/local.ts';
 import { type AppleAccount, asProblem, readAppleAccount } from './apple-account.ts';
+import type { HostRecords } from './dns.ts';
 import { sendRequest, type WebAnswer, type WebRequest } from './web.ts';
 
 export type DoctorOptions = {
@@ -21,6 +22,8 @@ export type DoctorOptions = {
   readonly serviceUrl?: URL | undefined;
   /** `host:port` to connect to for the website's names instead of their addresses in DNS, like curl's `--connect-to`. */
   readonly connect?: string | undefined;
+  /** Looks hosts up; default: in DNS. */
+  readonly lookUp?: (host: string) => Promise<HostRecords>;
 };
 
 /**

@@ -1,15 +1,18 @@
 /** The public checks, against a website with https and the service behind it: correct, and with each fault that they detect. */
 
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:https';
 import { text } from 'node:stream/consumers';
 import tls from 'node:tls';
 import t from 'tap';
+import type { HostRecords } from '../../src/doctor/dns.ts';
 import { runDoctor } from '../../src/doctor/doctor.ts';
+import type { Environment } from '../../src/environment.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { startLicenceServer } from '../harness/licence.ts';
-import { listen } from '../harness/port.ts';
+import { freePort, listen } from '../harness/port.ts';
 import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
 import { until } from '../harness/until.ts';
@@ -31,13 +34,22 @@ t.test('public checks', async (t) => {
   const service = await startReady(t, sandbox, { WEBDIST_DATA_DIR: dataDir });
   await until(() => service.log.events('domain_registered').length, 'the domain');
   const licence = await startLicenceServer(t);
-  const env: Record<string, string> = { ...sandbox.settings, ...licence.settings, WEBDIST_DATA_DIR: dataDir };
+  const env: Record<string, string> = {
+    ...sandbox.settings,
+    ...licence.settings,
+    PORT: String(await freePort()),
+    WEBDIST_DATA_DIR: dataDir,
+    WEBDIST_TRUST_PROXY: '127.0.0.1',
+  };
   const manifest = await (await fetch(env['WEBDIST_PACKAGE_MANIFEST'] ?? '')).text();
   const { assetPath } = (JSON.parse(manifest) as { variants: [{ assetPath: string }] }).variants[0];
   const json = { 'content-type': 'application/json' };
   const adp = '/adp/6500000001';
   const site: Readonly<Record<string, Answer>> = {
-    '/trailmap': { headers: { 'content-type': 'text/html' }, body: '<install-button>' },
+    '/trailmap': {
+      headers: { 'content-type': 'text/html' },
+      body: '<script type=module src=/install-button.js></script><install-button>',
+    },
     [`${adp}/manifest.json`]: { headers: json, body: manifest },
     [`${adp}/signature`]: { body: 'signature' },
     [`${adp}/${assetPath}`]: { body: 'ipa' },
@@ -54,10 +66,10 @@ t.test('public checks', async (t) => {
 
   const fromService = async (request: IncomingMessage): Promise<Answer> => {
     const body = request.method === 'POST' ? await text(request) : undefined;
-    const { origin, 'content-type': type } = request.headers;
-    const answer = await fetch(`${service.url}${request.url}`, {
+    const { origin, 'content-type': type, cookie } = request.headers;
+    const answer = await fetch(`${service.url}${request.url?.replace(/^\/webdist/, '')}`, {
       method: request.method ?? 'GET',
-      headers: { ...(origin && { origin }), ...(type && { 'content-type': type }) },
+      headers: { ...(origin && { origin }), ...(type && { 'content-type': type }), ...(cookie && { cookie }) },
       ...(body !== undefined && { body }),
     });
     const headers = Object.fromEntries(answer.headers);
@@ -96,6 +108,16 @@ t.test('public checks', async (t) => {
     t.ok(publicIds.length >= 20, publicIds.join(' '));
   });
 
+  const html = { 'content-type': 'text/html' };
+  const button = '<script type=module src=/install-button.js></script><install-button></install-button>';
+  const withPolicy = (policy: string) => ({ headers: { ...html, 'content-security-policy': policy }, body: button });
+  const withCookie = (change: (cookie: string) => string | undefined) => (answer: Answer) => {
+    const { 'set-cookie': cookie = '', ...headers } = answer.headers ?? {};
+    const changed = change(cookie);
+    return { ...answer, headers: { ...headers, ...(changed && { 'set-cookie': changed }) } };
+  };
+  const down = { status: 502, headers: html, body: '<h1>Bad Gateway</h1>' };
+  const notFound = { status: 404, headers: html, body: '<h1>Not Found</h1>' };
   const redirect = { status: 301, headers: { location: 'https://www.example.com/' } };
   const cases: readonly (readonly [string, typeof broken])[] = [
     ['fail page-reachable', { '/trailmap': { status: 404 } }],
@@ -136,6 +158,27 @@ t.test('public checks', async (t) => {
         }),
       },
     ],
+    ['warn page-button', { '/trailmap': { headers: html, body: '<p>Soon</p>' } }],
+    ['warn page-button', { '/trailmap': { headers: html, body: '<script>let soon</script>' } }],
+    ['fail page-csp', { '/trailmap': withPolicy("default-src 'none'") }],
+    ['fail page-csp', { '/trailmap': withPolicy("script-src 'self'; connect-src https://api.example.com") }],
+    ['fail page-csp', { '/trailmap': withPolicy("script-src https://cdn.example.net; connect-src 'self'") }],
+    [
+      'fail page-csp',
+      {
+        '/trailmap': {
+          headers: html,
+          body: `<meta http-equiv="Content-Security-Policy" content="connect-src 'none'">${button}`,
+        },
+      },
+    ],
+    ['fail device-cookie', { '/install-token': withCookie(() => undefined) }],
+    ['warn device-cookie', { '/install-token': withCookie((cookie) => cookie.replace('; Secure', '')) }],
+    ['warn device-cookie', { '/install-token': withCookie((cookie) => cookie.replace(/Max-Age=\d+/, 'Max-Age=3600')) }],
+    ['warn device-cookie', { '/install-token': withCookie((cookie) => cookie.replace(/Max-Age=\d+; /, '')) }],
+    ['fail device-cookie', { '/install-token': withCookie((cookie) => cookie.replace(/=[^;]+/, `=${randomUUID()}`)) }],
+    ['fail service-ready', { '/health/ready': down, '/install-button.js': down, '/install-token': down }],
+    ['fail service-ready', { '/health/ready': notFound, '/install-button.js': notFound, '/install-token': notFound }],
     ['fail kit-reachable', { '/.well-known/marketplace-kit': { status: 404 } }],
     ['fail kit-redirect', { '/.well-known/marketplace-kit': redirect }],
     ['fail kit-content', { '/.well-known/marketplace-kit': { headers: json, body: '{"license":{}}' } }],
@@ -147,6 +190,64 @@ t.test('public checks', async (t) => {
       t.strictSame(await problems(), [expected]);
       broken = {};
     });
+
+  await t.test('healthy websites of other forms', async (t) => {
+    const page = 'https://example.com/trailmap';
+    const under = {
+      '/trailmap': { headers: html, body: button.replace('/install-button', '/webdist/install-button') },
+    };
+    broken = under;
+    t.strictSame(await problems(page, { WEBDIST_PUBLIC_URL: 'https://example.com/webdist' }), [], 'under a path');
+    const service = new URL('https://example.com/webdist/');
+    const given = await runDoctor({ env, publicUrl: new URL(page), serviceUrl: service, connect });
+    t.strictSame(
+      given.filter(({ result }) => result === 'fail' || result === 'warn'),
+      [],
+      'under the path of --service',
+    );
+    broken = { '/health/ready': notFound };
+    t.strictSame(await problems(), [], 'health is not public');
+    const policy = "default-src 'none'; script-src 'self' 'nonce-abc'; connect-src 'self'; style-src 'unsafe-inline'";
+    broken = { '/trailmap': withPolicy(policy) };
+    t.strictSame(await problems(), [], 'a strict policy that permits it');
+    broken = {
+      '/trailmap': { headers: html, body: '<div id=app></div><script type=module src=/assets/app.js></script>' },
+    };
+    t.strictSame(await problems(), [], 'a page that a script builds');
+    broken = { '/install-token': { status: 401, headers: json, body: '{"code":"unauthorized"}' } };
+    t.strictSame(await problems(page, { WEBDIST_ANONYMOUS: 'none' }), [], 'only servers request tokens');
+    broken = {};
+  });
+
+  await t.test('a proxy that is not named', async (t) => {
+    t.strictSame(await problems(undefined, { WEBDIST_TRUST_PROXY: '' }), ['warn proxy-trusted']);
+  });
+
+  await t.test('the service on another host', async (t) => {
+    const env2 = { ...env, WEBDIST_ALLOWED_ORIGINS: 'https://www.example.com' };
+    const near = { cname: undefined, addresses: ['203.0.113.10'] };
+    const far = { cname: undefined, addresses: ['198.51.100.7'] };
+    const on = async (host: string, records: HostRecords, settings: Environment = env2) =>
+      (
+        await runDoctor({
+          env: settings,
+          publicUrl: new URL('https://example.com/trailmap'),
+          serviceUrl: new URL(`https://${host}`),
+          connect,
+          lookUp: async (name) => (name === host ? records : near),
+        })
+      ).flatMap(({ id, result, found }) =>
+        id.startsWith('cookie-') || id === 'page-origin' ? [`${result} ${id}: ${found}`] : [],
+      );
+    t.match(await on('get.example.com', near), [/^ok page-origin/, /^ok cookie-lifetime/]);
+    t.match(await on('get.example.com', far), [
+      /^ok/,
+      /^warn cookie-lifetime: Safari keeps the cookie for 7 days only/,
+    ]);
+    t.match(await on('get.example.net', near), [/^ok/, /^warn cookie-lifetime: .*another site/]);
+    const foreign = { ...env, WEBDIST_DOMAIN: 'example.net', WEBDIST_PACKAGE_URL: 'https://example.net/adp' };
+    t.match(await on('get.example.com', near, foreign), [/^fail page-origin: pages of https:\/\/example\.com/, /^ok/]);
+  });
 
   await t.test('a service that pages of any origin may use', async (t) => {
     broken = { '/install-token': (answer) => ({ ...answer, status: 200 }) };

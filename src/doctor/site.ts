@@ -1,0 +1,73 @@
+/** The service as the website's pages reach it, for the checks from outside. */
+
+import type { Config } from '../config/config.ts';
+import { type Check, type Finding, publicCheck } from './check.ts';
+import type { Facts } from './facts.ts';
+import { jsonOf, type WebAnswer } from './web.ts';
+
+export type Site = {
+  readonly config: Config;
+  readonly facts: Facts;
+  /** The URL of the page with the install link. */
+  readonly pageUrl: URL;
+  /** Returns the URL of a path of the service. */
+  readonly urlOf: (path: string) => URL;
+};
+
+/** Returns the site to check; undefined without `--public`, and if the page does not answer. */
+export async function siteOf(facts: Facts): Promise<Site | undefined> {
+  const { config, options } = facts;
+  const pageUrl = options.publicUrl ?? options.serviceUrl;
+  if (!config || !pageUrl || (await facts.page())?.failed) return undefined;
+  const base = (options.serviceUrl?.href ?? pathOnDomain(config) ?? pageUrl.origin).replace(/\/+$/, '');
+  return { config, facts, pageUrl, urlOf: (path) => new URL(`${base}${path}`) };
+}
+
+/** WEBDIST_PUBLIC_URL, if it is set: its default is the domain itself, where only the page may be. */
+const pathOnDomain = ({ deviceSide, domain }: Config) =>
+  deviceSide.publicUrl === `https://${domain}` ? undefined : deviceSide.publicUrl;
+
+/** A check of the service; not run if the service is not reached at all, which `service-ready` reports. */
+export const siteCheck = (
+  id: string,
+  why: string,
+  judge: (site: Site) => Promise<Finding | undefined> | Finding | undefined,
+): Check =>
+  publicCheck(id, why, async (facts) => {
+    const site = await siteOf(facts);
+    return site && (await isReached(site)) ? judge(site) : undefined;
+  });
+
+/**
+ * Whether webdist answers at its URL. A proxy may hide the health paths, so any of the paths that pages need is enough.
+ */
+export async function isReached(site: Site): Promise<boolean> {
+  const { facts, urlOf } = site;
+  const [health, button, token] = await Promise.all([
+    facts.web(urlOf('/health/ready')),
+    facts.web(urlOf('/install-button.js')),
+    requestToken(site),
+  ]);
+  return [health.status, button.status].some((status) => status === 200 || status === 503) || isOwn(token);
+}
+
+/** Whether an answer to a token request is webdist's: a token, or one of its problems. */
+const isOwn = (answer: WebAnswer) => answer.status === 200 || codeOf(answer) !== undefined;
+
+/** The code of a problem document (docs/http-api.md). */
+export function codeOf(answer: WebAnswer): string | undefined {
+  const code = (jsonOf(answer) as { code?: unknown } | null | undefined)?.code;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** Requests a token as a page of the website does. `cookie` is that of a returning visitor. */
+export function requestToken(
+  { config, facts, urlOf }: Pick<Site, 'config' | 'facts' | 'urlOf'>,
+  { origin = `https://${config.domain}`, cookie }: { readonly origin?: string; readonly cookie?: string } = {},
+): Promise<WebAnswer> {
+  return facts.web(urlOf('/install-token'), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', origin, ...(cookie && { cookie }) },
+    body: JSON.stringify({ app: config.apps[0]?.bundleId }),
+  });
+}
