@@ -12,6 +12,7 @@ import { openPkcs11 } from '../../src/signer/pkcs11.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { setUpSoftHsm, withoutSoftHsm } from '../harness/stand-ins/softhsm.ts';
 import { signerContract } from './contract.ts';
+import { openOn, pkcs11Subject } from './pkcs11-subject.ts';
 
 t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
   const hsm = setUpSoftHsm(t);
@@ -25,26 +26,13 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
   hsm.tool('shop', '--delete-object', '--type', 'pubkey', '--id', '06');
   const pinFile = join(hsm.folder, 'pin');
   writeFileSync(pinFile, `${hsm.pin}\n`);
-  const open = (path: string, query = `pin-source=${pinFile}`) =>
-    openPkcs11(`pkcs11:${path}?module-path=${hsm.library}&${query}`, {});
+  const open = (path: string, query = `pin-source=${pinFile}`) => openOn(hsm)(path, query);
 
   // One stays open throughout, as in a server, which opens a new one before it closes the old one.
   const first = await open('token=shop;object=good');
   t.teardown(() => first.close());
 
-  await signerContract(t, async () => ({
-    backend: 'pkcs11',
-    named: /PKCS#11/,
-    open: () => open('token=shop;object=good'),
-    refusals: {
-      absent: () => open('token=shop;object=none'),
-      unreachable: () => open('token=elsewhere;object=good'),
-      wrongCurve: () => open('token=shop;object=p384'),
-      malformed: () => open('token=shop;object=alone'),
-      malformedLocator: () => open('token=shop;objekt=good'),
-    },
-    secrets: [hsm.pin],
-  }));
+  await signerContract(t, async () => pkcs11Subject(hsm, 'alone'));
 
   await t.test('a PIN file that is not there yet, or is no file, says nothing about the key', async (t) => {
     for (const [path, message] of [
