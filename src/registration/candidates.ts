@@ -52,7 +52,9 @@ const MAX_RETRY_SECONDS = 60;
  * Opens the key that a locator names. Throws only `config_invalid`. Any other failure becomes the candidate's
  * `problem`.
  */
-export async function openCandidate(locator: string, options: CandidateOptions): Promise<Candidate> {
+export async function openCandidate(locator: string, given: CandidateOptions): Promise<Candidate> {
+  // The query of a locator can hold a PIN.
+  const options = { ...given, log: given.log.child({ locator: locator.replace(/\?.*$/s, '') }) };
   const holder = isSecretLocator(locator)
     ? localHolder(await openSecret(locator, options.env, options), options)
     : remoteHolder(locator, options);
