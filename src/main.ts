@@ -1,52 +1,15 @@
 #!/usr/bin/env -S node --disable-sigusr1 --
 /**
- * Maps the command line to one command. Any error ends the process with one line on stderr and an exit code: 1 failed,
- * 2 wrong usage. The "--" above prevents Node.js from reading webdist's options, such as --env-file, as its own.
- * "--disable-sigusr1" prevents a SIGUSR1 from opening Node's inspector, which runs any code.
+ * Starts the command line. An older Node.js gets one sentence; the rest of the program is loaded only after that, because
+ * such a version cannot even load it. The "--" above prevents Node.js from reading webdist's options, such as --env-file,
+ * as its own. "--disable-sigusr1" prevents a SIGUSR1 from opening Node's inspector, which runs any code.
  */
 
-import { failureOf } from './cli/failure.ts';
-import { buildProgram } from './cli/program.ts';
-import { writeStderr } from './cli/stderr.ts';
-import { backendAtWork } from './cloud/boundary.ts';
-import { vendorError } from './cloud/vendor-error.ts';
-import { isDebugLevel } from './config/log-level.ts';
-import { useProxyOfEnvironment } from './config/proxy.ts';
+import { nodeProblem } from './version.ts';
 
-process.on('uncaughtException', endUnlessInBackground);
-process.on('unhandledRejection', endUnlessInBackground);
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // The reader, such as `head`, needs no more.
-  if (error.code === 'EPIPE') process.exit(0);
-  end(error);
-});
-// The pipe is closed; see also writeStderr.
-process.stderr.on('error', () => undefined);
-
-try {
-  useProxyOfEnvironment();
-  await buildProgram().parseAsync();
-} catch (error) {
-  end(error);
+const problem = nodeProblem(process.versions.node);
+if (problem !== undefined) {
+  process.stderr.write(`webdist: ${problem}\n`);
+  process.exit(1);
 }
-
-/**
- * A failure in the background of a backend's SDK does not end the process: the call to that backend fails too, or
- * reaches its time limit, and other keys may still sign. Any other failure ends the process.
- */
-function endUnlessInBackground(thrown: unknown): void {
-  const backend = backendAtWork();
-  if (backend === undefined) end(thrown);
-  writeStderr(
-    `webdist: the library of the backend ${backend} failed in the background: ${vendorError(thrown).message}\n`,
-  );
-}
-
-/** Exits at once, because nothing that was opened before the failure may keep the process alive. */
-function end(thrown: unknown): never {
-  const { line, exitCode, frames } = failureOf(thrown);
-  const stack = isDebugLevel() ? frames : [];
-  const advice = frames.length > stack.length ? ' (LOG_LEVEL=debug prints the stack)' : '';
-  if (line !== undefined) writeStderr(`webdist: ${[line + advice, ...stack].join('\n')}\n`);
-  process.exit(exitCode);
-}
+await import('./cli/main.ts');

@@ -1,10 +1,19 @@
-/** The version of this webdist, from its package.json. */
+/** The version of this webdist and the Node.js that it needs, from its package.json. */
 
 import { readFileSync } from 'node:fs';
 
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+const { version, engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
+  engines: { node: string };
 };
 
 /** Semantic version, e.g. `1.2.3`. */
 export { version };
+
+/** Returns why a version of Node.js cannot run webdist, such as `20.1.0`; undefined if it can. */
+export function nodeProblem(running: string): string | undefined {
+  const needed = /\d+/.exec(engines.node)?.[0];
+  return Number.parseInt(running, 10) < Number(needed)
+    ? `This is Node.js ${running}, but webdist needs Node.js ${needed} or later; in a checkout, npm ci installs it and npm start uses it.`
+    : undefined;
+}

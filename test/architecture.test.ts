@@ -111,6 +111,8 @@ const rooms: Record<string, readonly string[]> = {
   ],
   cli: [
     'config',
+    // Recognises what a backend's SDK does in the background.
+    'cloud',
     'orders',
     'service',
     'registration',
@@ -130,8 +132,7 @@ const rooms: Record<string, readonly string[]> = {
     'packages',
     'tracing',
   ],
-  // Recognises what a backend's SDK does in the background.
-  main: ['cli', 'config', 'cloud'],
+  main: ['cli'],
 };
 
 /** Which folders may use a package, or with `type x` its types; `true` is everywhere. */
