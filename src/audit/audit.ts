@@ -85,7 +85,12 @@ export async function openAudit(path: string, { written, failed }: AuditDeps): P
       try {
         await write();
       } catch (cause) {
-        throw new WebdistError('state_invalid', `${path}: ${queue.length} lines could not be written.`, { cause });
+        const why = fileProblem(cause, path, 'WEBDIST_AUDIT')?.detail ?? `${path} cannot be written.`;
+        const lines = queue.length === 1 ? 'line is' : 'lines are';
+        throw new WebdistError('state_invalid', `${why} ${queue.length} ${lines} missing at its end.`, {
+          hint: 'The log has a line for each of these tokens (install_token_issued).',
+          cause,
+        });
       } finally {
         await file.close();
       }

@@ -1,7 +1,7 @@
 /** The audit file of the service, if one is configured (docs/audit.md). */
 
 import type { Logger } from 'pino';
-import { openAudit } from '../audit/audit.ts';
+import { type AuditDeps, openAudit } from '../audit/audit.ts';
 import type { Issued } from '../install-token/issue.ts';
 import type { Metrics } from '../metrics.ts';
 import type { DtypeSource } from './dtype-source.ts';
@@ -31,32 +31,64 @@ export async function openAuditTrail(
   { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
 ): Promise<AuditTrail | undefined> {
   if (path === undefined) return undefined;
-  let loggedAtMs = 0;
-  const audit = await openAudit(path, {
-    written(lines, head) {
-      metrics.auditLines.inc(lines);
-      if (Date.now() - loggedAtMs < HEAD_EVERY_MS) return;
-      loggedAtMs = Date.now();
-      log.info({ event: 'audit_head', head }, 'the audit file now ends with this hash');
-    },
-    failed(err) {
-      metrics.auditFailures.inc();
-      log.error(
-        { event: 'audit_not_written', err },
-        'the audit file cannot be written; the lines are kept and writing is retried',
-      );
-    },
-  });
+  const report = auditReport({ metrics, log, nowMs: () => performance.now() });
+  const audit = await openAudit(path, report);
   return {
     record({ app, issued, dtypeSource, subjectTag, caller }) {
       const { nonce, keyId, dtype } = issued;
       const at = new Date(issued.issuedAtSeconds * 1000).toISOString();
       if (audit.record({ at, nonce, keyId, app: app.bundleId, dtype, dtypeSource, subject: subjectTag, caller }))
         return;
-      metrics.auditLost.inc();
-      // The log still has its own line for this token.
-      log.error({ event: 'audit_lost', nonce }, 'the queue for the audit file is full: this token has no line there');
+      report.lost();
     },
     close: () => audit.close(),
+  };
+}
+
+type ReportDeps = {
+  readonly metrics: Pick<Metrics, 'auditLines' | 'auditFailures' | 'auditLost'>;
+  readonly log: Logger;
+  readonly nowMs: () => number;
+};
+
+/** Counts what happens to the file. Logs the beginning of a failure once, and its end with the number of lost lines. */
+export function auditReport({ metrics, log, nowMs }: ReportDeps): AuditDeps & { lost(): void } {
+  let headLoggedAtMs = Number.NEGATIVE_INFINITY;
+  let isFailing = false;
+  let lost = 0;
+  return {
+    written(lines, head) {
+      metrics.auditLines.inc(lines);
+      if (isFailing)
+        log.info(
+          { event: 'audit_written', lost },
+          lost === 0
+            ? 'the audit file can be written again, and no line was lost'
+            : `the audit file can be written again; ${lost} tokens have no line there, but one in this log`,
+        );
+      isFailing = false;
+      lost = 0;
+      if (nowMs() - headLoggedAtMs < HEAD_EVERY_MS) return;
+      headLoggedAtMs = nowMs();
+      log.info({ event: 'audit_head', head }, 'the audit file now ends with this hash');
+    },
+    failed(err) {
+      metrics.auditFailures.inc();
+      if (!isFailing)
+        log.error(
+          { event: 'audit_not_written', err },
+          'the audit file cannot be written; the lines are kept and writing is retried',
+        );
+      isFailing = true;
+    },
+    lost() {
+      metrics.auditLost.inc();
+      lost += 1;
+      if (lost === 1)
+        log.error(
+          { event: 'audit_lost' },
+          'the queue for the audit file is full; from now on tokens have no line there',
+        );
+    },
   };
 }
