@@ -17,6 +17,8 @@ export interface FollowedOrders {
   readonly problem: string | undefined;
   /** Starts reporting this service to the store; `changed` is called with every change of the orders. */
   join(own: () => OwnReport, changed: () => void): void;
+  /** Reports again with the next read of the orders, because something in the report has changed. */
+  reportSoon(): void;
   close(): Promise<void>;
 }
 
@@ -99,6 +101,9 @@ export async function followOrders({ store, log, now }: FollowDeps): Promise<Fol
       own = described;
       onChange = changed;
       report();
+    },
+    reportSoon() {
+      reportedAt = Number.NEGATIVE_INFINITY;
     },
     async close() {
       clearInterval(polling);

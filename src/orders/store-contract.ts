@@ -13,6 +13,8 @@ const report = z.object({
   /** The revision of the orders that it follows, and since when (RFC 3339). */
   revision: z.int(),
   since: z.string(),
+  /** The run of `webdist keys rotate` whose notice it has read last; null before the first. */
+  rotationRun: z.string().nullable(),
   apps: z.array(
     z.object({
       appleItemId: z.string(),

@@ -15,7 +15,7 @@ import { openCandidate } from './candidates.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { type DomainRegistration, ownDomainRegistration } from './domain-registration.ts';
 import type { RegistrationObserver } from './observer.ts';
-import { watchNotice } from './rotation/watch.ts';
+import { type NoticeStatus, watchNotice } from './rotation/watch.ts';
 import {
   distributionKeyOf,
   refuseAppleKeyFiles,
@@ -40,6 +40,8 @@ export interface Keys {
   keyFor(app: { readonly appleItemId: string }): SigningKey;
   /** See `NoticeWatch`: undefined, or resolves once it is known whether a rotation is in progress. */
   ensureFresh(): Promise<void> | undefined;
+  /** The run of `webdist keys rotate` whose notice was read last. */
+  readonly rotationRun: string | undefined;
   /** Checks all keys and the registration now. Resolves when that is done. Never throws. */
   reconcile(): Promise<void>;
   close(): Promise<void>;
@@ -52,11 +54,13 @@ export type KeysDeps = {
   /** If false, nothing is checked until `reconcile` is called. */
   readonly autoReconcile: boolean;
   readonly clock?: Clock;
+  /** Called with every notice of a rotation that is news. */
+  readonly onNotice?: () => void;
 };
 
 /** Opens every key; the first check of the registration runs in the background. Throws `key_*`, `config_invalid`, `state_invalid`. */
 export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
-  const { env, log, observer, autoReconcile, clock = systemClock } = deps;
+  const { env, log, observer, autoReconcile, clock = systemClock, onNotice } = deps;
   await using opening = new AsyncDisposableStack();
   let watch: RegistrationWatch | undefined;
   // A backend may keep state in the data folder, wherever that was set.
@@ -113,7 +117,11 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
     clock,
   });
   watch = watching;
-  const notice = await watchNotice({ notices: store, follow: watching.follow, log, clock });
+  const follow = async (status: NoticeStatus) => {
+    onNotice?.();
+    await watching.follow(status);
+  };
+  const notice = await watchNotice({ notices: store, follow, log, clock });
   opening.defer(async () => {
     // Aborts requests first, because a check that waits for a slow App Store Connect must not delay the shutdown.
     apple?.close();
@@ -136,6 +144,9 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
       return registration.currentKey();
     },
     ensureFresh: notice.ensureFresh,
+    get rotationRun() {
+      return notice.run;
+    },
     reconcile: watching.reconcile,
     close: () => opened.disposeAsync(),
   };

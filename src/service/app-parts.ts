@@ -45,7 +45,17 @@ export async function openAppParts(config: Config, apps: readonly AppConfig[], d
   const { env, log, now, setAtMs, autoReconcile, observer, orders, metrics, records, hash, audit, nonceKey } = deps;
   await using opening = new AsyncDisposableStack();
   const clock = { ...systemClock, now, setAtMs };
-  const keys = await openKeys({ ...config, apps }, { env, log, observer, autoReconcile, clock });
+  const keys = await openKeys(
+    { ...config, apps },
+    {
+      env,
+      log,
+      observer,
+      autoReconcile,
+      clock,
+      onNotice: orders.reportSoon,
+    },
+  );
   opening.defer(() => keys.close());
   const nonces = openNonces(
     nonceKey,

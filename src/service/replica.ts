@@ -27,7 +27,7 @@ export function offersBy(apps: readonly AppConfig[], orders: Pick<FollowedOrders
 
 const startedAt = new Date().toISOString();
 /**
- * Names the process. The last part distinguishes two processes with the same id, such as before and after a restart in
+ * Names the process, in the form that registration/rotation/readers.ts reads. The last part distinguishes two processes with the same id, such as before and after a restart in
  * a container.
  */
 const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`;
@@ -35,13 +35,14 @@ const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`;
 /** The state of this service for `webdist status`. */
 export const replicaReport = (
   { ready }: Health,
-  { apps }: Pick<Keys, 'apps'>,
+  { apps, rotationRun }: Pick<Keys, 'apps' | 'rotationRun'>,
   catalogue: Pick<Catalogue, 'currentIdOf'>,
 ): OwnReport => ({
   id,
   version,
   startedAt,
   isReady: ready,
+  rotationRun: rotationRun ?? null,
   apps: apps.map(({ app, canSign, state }) => ({
     appleItemId: app.appleItemId,
     bundleId: app.bundleId,

@@ -22,6 +22,7 @@ const reportOf = (id: string) => ({
   isReady: true,
   revision: 0,
   since: '2026-11-26T10:00:00.000Z',
+  rotationRun: null,
   apps: [{ appleItemId, bundleId: 'com.example.app', keyId: null, appleVersionId: null }],
 });
 

@@ -81,6 +81,10 @@ function rotateCommand(): Command {
     .option('--to <locator>', 'the new key, which must be a candidate (WEBDIST_KEY) of every running server')
     .option('--app <app>', 'the app whose key to replace (bundle id or AppleItemID; default: the only app)')
     .option('--rollback', 'restore the key that the last rotation replaced')
+    .option(
+      '--ignore-silent',
+      'rotate although a server that was seen in the last 15 minutes has not read the announcement',
+    )
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

@@ -4,10 +4,13 @@ import { type AppConfig, type Config, configOf, processEnvironment, processSetti
 import { WebdistError } from '../../errors.ts';
 import { fingerprint, spki } from '../../jws.ts';
 import { openLog } from '../../log.ts';
+import { openOrderStore } from '../../orders/store.ts';
 import { openCandidate } from '../../registration/candidates.ts';
+import { systemClock } from '../../registration/clock.ts';
 import { type Change, ensureAbandoned } from '../../registration/rotation/journal.ts';
 import { isUnfinished, type Notice } from '../../registration/rotation/notice.ts';
 import { planChange, planRollback } from '../../registration/rotation/plan.ts';
+import { readByEveryReplica } from '../../registration/rotation/readers.ts';
 import { rotate } from '../../registration/rotation/rotate.ts';
 import { openRegistrationStore } from '../../registration/store.ts';
 import type { RegistrationStore } from '../../registration/store-contract.ts';
@@ -19,6 +22,7 @@ type Options = ChangeOptions & {
   readonly to?: string;
   readonly app?: string;
   readonly rollback?: boolean;
+  readonly ignoreSilent?: boolean;
 };
 
 export async function runRotate(options: Options): Promise<void> {
@@ -58,9 +62,13 @@ async function change(options: Options, config: Config, store: RegistrationStore
   const action = `replace the key of ${names}: ${before} with ${fingerprint(planned.to.spki)}`;
   if (!(await confirm({ action }, options))) return;
   process.once('SIGINT', exitInterrupted);
+  const reports = await openOrderStore(config);
+  const readByAll = async (run: string) => {
+    if (!options.ignoreSilent) await readByEveryReplica(run, { replicas: reports.replicas, clock: systemClock });
+  };
   const keyId = await withAppStoreConnect('Changing the key', (asc) =>
-    rotate(planned, { asc, store, previous, report: say }),
-  );
+    rotate(planned, { asc, store, previous, readByAll, report: say }),
+  ).finally(reports.close);
   process.off('SIGINT', exitInterrupted);
   const after = { changed: true, keyId, fingerprint: fingerprint(planned.to.spki), scope, appleItemIds };
   print(after, json, [`key id       ${keyId}`, `fingerprint  ${after.fingerprint}`]);

@@ -13,6 +13,8 @@ export type Change = Omit<Notice, 'run' | 'beat' | 'phase'>;
 
 /** Every method but `close` throws `state_invalid` if another run has taken over, and what the store throws. */
 export interface Journal {
+  /** The id of this run, which is in its notice. */
+  readonly run: string;
   /** Writes the phase. Resolves when every replica that can read it has read it. */
   enter(phase: 'announced' | 'switching', change: Change): Promise<void>;
   /** To be called right before a change at Apple. Ensures that replicas still know about this run. */
@@ -72,6 +74,7 @@ export function openJournal(notices: Notices, previous: Notice | undefined, cloc
     });
   };
   return {
+    run,
     async enter(phase, change) {
       const areAlert = written !== undefined;
       await write((beat) => ({ ...change, run, beat, phase }));

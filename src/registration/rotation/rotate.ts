@@ -21,6 +21,8 @@ export type RotateDeps = {
   readonly store: RegistrationStore;
   /** The notice that this run replaces. */
   readonly previous: Notice | undefined;
+  /** Resolves when every server has read the announcement of this run. Throws `state_invalid` if one has not. */
+  readonly readByAll: (run: string) => Promise<void>;
   /** Reports progress to the operator, line by line. */
   readonly report: (line: string) => void;
   readonly clock?: Clock;
@@ -46,6 +48,7 @@ export async function rotate(change: Change, options: RotateDeps): Promise<strin
     if (!isUnfinished(options.previous)) {
       report('Announcing the change to the replicas.');
       await journal.enter('announced', change);
+      await options.readByAll(journal.run);
     }
     const registered = await readRegistered(change, deps);
     const pausedAt = clock.elapsed();

@@ -20,6 +20,8 @@ export interface NoticeWatch {
    * rotation, an unreadable notice does not stop signing.
    */
   ensureFresh(): Promise<void> | undefined;
+  /** The run of the command that wrote the notice that was read last. */
+  readonly run: string | undefined;
   close(): Promise<void>;
 }
 
@@ -95,6 +97,9 @@ export async function watchNotice(deps: {
   };
   return {
     ensureFresh: () => (isOld() && (!isUnreadable || isInProgress()) ? refresh() : undefined),
+    get run() {
+      return status.notice?.run;
+    },
     async close() {
       isClosed = true;
       cancelPoll?.();
