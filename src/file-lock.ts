@@ -4,7 +4,10 @@
  */
 
 import { closeSync, existsSync, openSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { fileProblem, withFileProblems } from './file-problem.ts';
 
 /** An opened lock. Opening does not take the lock. */
 export type FileLock = {
@@ -25,21 +28,37 @@ export function createPrivateFile(path: string): void {
   if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
 }
 
-/** Creates the file if there is none. Throws a system error or SQLite's error if that is not possible. */
-export function openFileLock(path: string): FileLock {
-  createPrivateFile(path);
-  const database = new DatabaseSync(path, { timeout: 0 });
+/** Creates the file if there is none. `setting` names the place for the operator. Throws `state_invalid`, also from `tryLock`. */
+export function openFileLock(path: string, setting: string): FileLock {
+  const reporting = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw fileProblem(error, path, setting) ?? error;
+    }
+  };
+  const database = reporting(() => {
+    createPrivateFile(path);
+    return new DatabaseSync(path, { timeout: 0 });
+  });
+  const lock = () => {
+    try {
+      database.exec('BEGIN EXCLUSIVE');
+      return true;
+    } catch (error) {
+      if ((error as { errcode?: unknown }).errcode === SQLITE_BUSY) return false;
+      throw error;
+    }
+  };
   return {
-    tryLock() {
-      try {
-        database.exec('BEGIN EXCLUSIVE');
-        return true;
-      } catch (error) {
-        if ((error as { errcode?: unknown }).errcode === SQLITE_BUSY) return false;
-        throw error;
-      }
-    },
+    tryLock: () => reporting(lock),
     unlock: () => database.exec('ROLLBACK'),
     close: () => database.close(),
   };
+}
+
+/** Opens a lock in the data folder, which is created if it does not exist. Throws `state_invalid`. */
+export async function openLockIn(dataDir: string, name: string): Promise<FileLock> {
+  await withFileProblems(dataDir, 'WEBDIST_DATA_DIR', () => mkdir(dataDir, { recursive: true, mode: 0o700 }));
+  return openFileLock(join(dataDir, name), 'WEBDIST_DATA_DIR');
 }

@@ -102,7 +102,7 @@ async function openFile(path: string) {
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const handle = await open(path, 'a+', 0o600);
-    const lock = openFileLock(`${path}.lock`);
+    const lock = openFileLock(`${path}.lock`, 'WEBDIST_AUDIT');
     return {
       /** Appends the lines in one write and syncs it; returns the hash of the file's last line. */
       append: (entries: readonly AuditEntry[]) => locked(lock, () => appendTo(handle, entries)),

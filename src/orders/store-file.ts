@@ -2,11 +2,11 @@
  * The order store of one machine: `orders.json` and a folder of reports in the data folder, which all services there share.
  */
 
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
-import { openFileLock } from '../file-lock.ts';
+import { openLockIn } from '../file-lock.ts';
 import { replaceFile } from '../replace-file.ts';
 import { NO_ORDERS, type Orders, obey, parseOrders } from './orders.ts';
 import { FORGET_SECONDS, type OrderStore, parseReport, type Replica } from './store-contract.ts';
@@ -82,8 +82,7 @@ async function readReport(path: string): Promise<Replica | undefined> {
 
 /** The system releases the lock of a command that was killed. */
 async function locked(dataDir: string): Promise<AsyncDisposable> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const lock = openFileLock(join(dataDir, 'orders.lock'));
+  const lock = await openLockIn(dataDir, 'orders.lock');
   const end = Date.now() + LOCK_MS;
   while (!lock.tryLock()) {
     if (Date.now() > end) {

@@ -209,7 +209,7 @@ async function versionInfo(
 
 /** Keeps other processes from pulling the same app. Throws `state_invalid` if one is already pulling it. */
 function lock(path: string): Disposable {
-  const file = openFileLock(path);
+  const file = openFileLock(path, 'WEBDIST_PACKAGES_DIR');
   if (!file.tryLock()) {
     file.close();
     throw new WebdistError('state_invalid', 'Another `webdist packages pull` of this app is running.', {

@@ -4,11 +4,11 @@
  * never sees an incomplete file.
  */
 
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
-import { openFileLock } from '../file-lock.ts';
+import { openLockIn } from '../file-lock.ts';
 import { fileProblem } from '../file-problem.ts';
 import { replaceFile } from '../replace-file.ts';
 import { parseNotice } from './rotation/notice.ts';
@@ -42,10 +42,7 @@ export function openFileRegistrationStore(dataDir: string, now: () => number = D
     {
       read: () => readJson(checksPath, String, 'Delete it; it is written again at the next check.'),
       write: (text) => replaceFile(checksPath, text),
-      async openLock() {
-        await mkdir(dataDir, { recursive: true, mode: 0o700 });
-        return openFileLock(join(dataDir, 'checks.lock'));
-      },
+      openLock: () => openLockIn(dataDir, 'checks.lock'),
     },
     now,
   );

@@ -9,14 +9,15 @@ import t, { type Test } from 'tap';
 import type { Environment } from '../../src/environment.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { spawnNode } from '../harness/process.ts';
+import { startSandbox } from '../harness/sandbox.ts';
 import { settingsIn } from '../harness/service.ts';
 
 /** The user of the image. */
 const UID = 65532;
 const notRoot = process.getuid?.() !== 0 && 'only root can start a process as another user';
 
-async function serveAs(uid: number, env: Environment) {
-  const child = spawnNode(['--', 'src/main.ts', 'serve'], env, { uid, gid: uid });
+async function runAs(uid: number, args: readonly string[], env: Environment) {
+  const child = spawnNode(['--', 'src/main.ts', ...args], env, { uid, gid: uid });
   t.teardown(() => child.kill('SIGKILL'));
   const [stderr] = await Promise.all([text(child.stderr as Readable), once(child, 'close')]);
   return { code: child.exitCode, stderr };
@@ -24,7 +25,9 @@ async function serveAs(uid: number, env: Environment) {
 
 const secret = { WEBDIST_LEDGER_SECRET: 'only-for-this-test-only-for-this-test' };
 
-const cases: Readonly<Record<string, (locked: string, own: string) => { env: Environment; message: RegExp }>> = {
+type Case = { readonly args?: readonly string[]; readonly env: Environment; readonly message: RegExp };
+
+const cases: Readonly<Record<string, (locked: string, own: string) => Case>> = {
   'the ledger secret': (locked) => ({
     env: { WEBDIST_DATA_DIR: locked },
     message: /ledger-secret cannot be written \(WEBDIST_DATA_DIR, uid 65532, EACCES\)\. Let that user/,
@@ -41,6 +44,21 @@ const cases: Readonly<Record<string, (locked: string, own: string) => { env: Env
     env: { WEBDIST_DATA_DIR: own, WEBDIST_LEDGER: 'memory:', ...secret, WEBDIST_AUDIT: `${locked}/audit.jsonl` },
     message: /audit\.jsonl cannot be written \(WEBDIST_AUDIT, uid 65532, EACCES\)/,
   }),
+  'the folder of packages': (locked) => ({
+    args: ['packages', 'pull'],
+    env: { WEBDIST_PACKAGES_DIR: locked },
+    message: /cannot be written \(WEBDIST_PACKAGES_DIR, uid 65532, EACCES\)\. Let that user/,
+  }),
+  'orders to running services': (locked) => ({
+    args: ['keys', 'stop', '--yes'],
+    env: { WEBDIST_DATA_DIR: locked, ...secret },
+    message: /cannot be written \(WEBDIST_DATA_DIR, uid 65532, EACCES\)\. Let that user/,
+  }),
+  'a new key': (locked) => ({
+    args: ['keygen', '--out', join(locked, 'key.pem')],
+    env: {},
+    message: /key\.pem cannot be written \(EACCES\)\. Name another file with --out\./,
+  }),
   'a data folder that is a file': (_, own) => {
     writeFileSync(join(own, 'file'), '');
     return {
@@ -51,6 +69,8 @@ const cases: Readonly<Record<string, (locked: string, own: string) => { env: Env
 };
 
 t.test('a folder that cannot be written', { skip: notRoot, timeout: 120_000 }, async (t) => {
+  const { ASC_BASE_URL, ASC_KEY_ID, ASC_ISSUER_ID, ASC_PRIVATE_KEY_B64 } = (await startSandbox(t as Test)).settings;
+  const account = { ASC_BASE_URL, ASC_KEY_ID, ASC_ISSUER_ID, ASC_PRIVATE_KEY_B64 };
   for (const [name, caseOf] of Object.entries(cases)) {
     const folder = temporaryFolder(t as Test);
     chmodSync(folder, 0o755);
@@ -60,8 +80,8 @@ t.test('a folder that cannot be written', { skip: notRoot, timeout: 120_000 }, a
     chmodSync(own, 0o777);
     const settings = settingsIn(folder);
     chmodSync(join(folder, 'key.pem'), 0o644);
-    const { env, message } = caseOf(locked, own);
-    const { code, stderr } = await serveAs(UID, { ...settings, ...env });
+    const { args = ['serve'], env, message } = caseOf(locked, own);
+    const { code, stderr } = await runAs(UID, args, { ...account, ...settings, ...env });
     t.equal(code, 1, name);
     t.match(stderr, message, name);
     t.equal(stderr.trim().split('\n').length, 1, `${name}: one line`);

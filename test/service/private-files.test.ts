@@ -25,7 +25,7 @@ t.test('each way to create a file, with the usual umask', async (t) => {
   t.teardown(() => process.umask(before));
   const ways: Record<string, (path: string) => unknown> = {
     lock: (path) => {
-      const lock = openFileLock(path);
+      const lock = openFileLock(path, 'WEBDIST_DATA_DIR');
       lock.tryLock();
       t.teardown(() => lock.close());
     },
