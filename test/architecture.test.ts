@@ -14,6 +14,7 @@ const everywhere = [
   'connection-problem',
   'file-problem',
   'host',
+  'node-http',
   'outbound',
 ];
 
@@ -27,6 +28,7 @@ const rooms: Record<string, readonly string[]> = {
   'connection-problem': [],
   'file-problem': [],
   host: [],
+  'node-http': [],
   outbound: [],
   log: [],
   'log-output': [],
@@ -232,6 +234,12 @@ t.strictSame(
   ),
   sandboxUsers,
   'only the commands that start the sandbox import it',
+);
+
+t.strictSame(
+  files.filter((file) => importsOf(file).some(({ target, isType }) => target === 'node:http' && !isType)),
+  ['src/doctor/web.ts', 'src/packages/download.ts', 'src/sandbox/server.ts', 'src/vault/http.ts'],
+  'what is loaded at every start uses src/node-http.ts',
 );
 
 t.strictSame(globSync('{src,test}/**/index.ts'), [], 'no file only exports what others export');

@@ -1,6 +1,6 @@
 /** The proxy for requests to other servers: `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, as other programs read them. */
 
-import { setGlobalProxyFromEnv } from 'node:http';
+import { setGlobalProxyFromEnv } from '../node-http.ts';
 import { configInvalid } from './problems.ts';
 
 const proxies = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY'] as const;

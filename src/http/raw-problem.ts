@@ -3,9 +3,10 @@
  * parser does not accept. They have no request id.
  */
 
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebdistError } from '../errors.ts';
+import { STATUS_CODES } from '../node-http.ts';
 import { problemOf } from './problems.ts';
 
 type Headers = Readonly<Record<string, string>>;

@@ -1,7 +1,7 @@
 /** The HTTP server: its settings, what every response has in common, and the list of its scopes and routes. */
 
 import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import {
   type FastifyBaseLogger,
@@ -13,6 +13,7 @@ import {
 } from 'fastify';
 import { type FastifyPluginAsyncZod, validatorCompiler } from 'fastify-type-provider-zod';
 import type { ApiKey } from '../config/api-keys.ts';
+import { createServer } from '../node-http.ts';
 import type { ServerDeps } from '../service/service.ts';
 import { addressesBehind, proxiesIn } from './address.ts';
 import { corsHeaders } from './cors.ts';

@@ -16,6 +16,7 @@ const everywhere = [
   'errors',
   'file-problem',
   'host',
+  'node-http',
   'version',
 ];
 
