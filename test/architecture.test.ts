@@ -144,6 +144,7 @@ const packages: Record<string, readonly string[] | true> = {
   fastify: ['http', 'sandbox', 'cli'],
   'fastify-type-provider-zod': ['http', 'sandbox', 'cli'],
   '@fastify/formbody': ['http'],
+  '@fastify/rate-limit': ['http'],
   '@fastify/static': ['http'],
   '@fastify/swagger': ['http'],
   '@fastify/swagger-ui': ['http'],

@@ -171,7 +171,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     await scope.register(deviceScope(scopeDeps));
     await scope.register(async (documents) => {
       describeScope(documents, { tag: 'documents', callers: [] });
-      limitRequests(documents);
+      await limitRequests(documents);
       await documents.register(jwksRoute(deps.service));
       await documents.register(problemsRoute);
       await documents.register(installButtonRoute(config));
@@ -185,7 +185,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   };
   const docs: FastifyPluginAsyncZod = async (scope) => {
     if (!config.docs) return;
-    limitRequests(scope);
+    await limitRequests(scope);
     const described: FastifyPluginAsyncZod = async (all) => {
       await all.register(operations);
       await all.register(api);

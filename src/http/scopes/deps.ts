@@ -16,7 +16,7 @@ export type ScopeDeps = ServerDeps & {
   /** Shared by all scopes, because an address has one limit for all its requests. */
   readonly limits: RateLimits;
   /** Limits the requests of one address to the routes that are added later; for routes that issue no tokens. */
-  readonly limitRequests: (scope: FastifyInstance) => void;
+  readonly limitRequests: (scope: FastifyInstance) => Promise<void>;
   readonly addressOf: AddressOf;
   /** Makes a scope refuse requests while this process is overloaded (limits/overload.ts). */
   readonly refuseOverload: (scope: FastifyInstance) => void;

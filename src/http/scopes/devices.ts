@@ -34,7 +34,7 @@ export const deviceScope =
     if (authorizationServer)
       await scope.register(async (oauth) => {
         describeScope(oauth, { tag: 'devices', callers: [], problems: ['overloaded'] });
-        deps.limitRequests(oauth);
+        await deps.limitRequests(oauth);
         await oauth.register(oauthRoutes(authorizationServer));
       });
     await scope.register(async (marketplace) => {

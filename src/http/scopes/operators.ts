@@ -8,7 +8,7 @@ import { describeScope } from '../operation.ts';
 import { type HealthDeps, healthRoutes } from '../routes/health.ts';
 import { metricsRoute } from '../routes/metrics.ts';
 
-type Limits = { readonly limitRequests: (scope: FastifyInstance, max?: number) => void };
+type Limits = { readonly limitRequests: (scope: FastifyInstance, max?: number) => Promise<void> };
 
 /** A load balancer must never be refused, and its probes come from few addresses. */
 const HEALTH_REQUESTS_A_MINUTE = 6000;
@@ -19,7 +19,7 @@ export const healthScope =
   async (scope) => {
     describeScope(scope, { tag: 'operations', callers: [] });
     neverCached(scope);
-    limitRequests(scope, HEALTH_REQUESTS_A_MINUTE);
+    await limitRequests(scope, HEALTH_REQUESTS_A_MINUTE);
     await scope.register(healthRoutes(deps));
   };
 
@@ -29,7 +29,7 @@ export const metricsScope =
   async (scope) => {
     describeScope(scope, { tag: 'operations', callers: [] });
     neverCached(scope);
-    limitRequests(scope);
+    await limitRequests(scope);
     await scope.register(metricsRoute(metrics));
   };
 

@@ -1,9 +1,6 @@
 /** Paths that issue nothing are limited per address as well; health is not limited. */
 
-import { fastify } from 'fastify';
 import t from 'tap';
-import { limitDocuments } from '../../../src/http/limits/documents.ts';
-import { answerProblems } from '../../../src/http/problems.ts';
 import { startSandbox } from '../../harness/sandbox.ts';
 import { startReady } from '../../harness/service.ts';
 
@@ -21,25 +18,5 @@ t.test('documents, descriptions and metrics: a number of requests per minute, th
   for (let n = 0; n < 10; n++) {
     t.equal((await fetch(`${url}/health/live`)).status, 200);
     t.equal((await fetch(`${url}/health/ready`)).status, 200);
-  }
-});
-
-t.test('each address and each scope has a count of its own', async (t) => {
-  const app = fastify();
-  t.teardown(() => app.close());
-  answerProblems(app, 'https://example.com/problems/');
-  for (const path of ['/one', '/two'])
-    await app.register(async (scope) => {
-      limitDocuments(scope, 2, ({ socket }) => socket.remoteAddress ?? '');
-      scope.get(path, async () => 'document');
-    });
-  for (const { url, remoteAddress, statuses } of [
-    { url: '/one', remoteAddress: '192.0.2.1', statuses: [200, 200, 429, 429] },
-    { url: '/one', remoteAddress: '192.0.2.2', statuses: [200, 200, 429] },
-    { url: '/two', remoteAddress: '192.0.2.1', statuses: [200, 200, 429] },
-  ]) {
-    const got: number[] = [];
-    for (const _ of statuses) got.push((await app.inject({ url, remoteAddress })).statusCode);
-    t.strictSame(got, statuses, `${url} ${remoteAddress}`);
   }
 });
