@@ -170,6 +170,7 @@ function assemble(read: Read, problems: Problem[]) {
     countryHeader: countryHeaderOf(read, problems),
     deviceSide: deviceSideOf(read, domain, problems),
     packages: packagesIn(values),
+    webhookSecret: values.WEBDIST_WEBHOOK_SECRET,
     tracing: tracingOf(values),
   };
 }

@@ -265,6 +265,11 @@ export const settings = {
     form: absoluteUrl,
     about: 'URL at which that folder is served; when set, links, restores and updates use its versions',
   },
+  WEBDIST_WEBHOOK_SECRET: {
+    form: line,
+    isSecret: true,
+    about: "secret of App Store Connect's webhook; when set, `POST /webhooks/app-store-connect` receives it",
+  },
   WEBDIST_PACKAGES_KEEP: {
     form: whole(1, 100),
     default: '3',

@@ -31,6 +31,7 @@ import { jwksRoute } from './routes/jwks.ts';
 import { marketplaceKitDocument } from './routes/marketplace-kit.ts';
 import { oauthDocument } from './routes/oauth.ts';
 import { problemsRoute } from './routes/problems.ts';
+import { webhooksRoute } from './routes/webhooks.ts';
 import { deviceScope } from './scopes/devices.ts';
 import { docsScope, healthScope, metricsScope } from './scopes/operators.ts';
 import { pageScope } from './scopes/pages.ts';
@@ -169,6 +170,11 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
   const api: FastifyPluginAsyncZod = async (scope) => {
     await scope.register(pageScope(scopeDeps));
     await scope.register(deviceScope(scopeDeps));
+    await scope.register(async (webhooks) => {
+      describeScope(webhooks, { tag: 'operations', callers: [] });
+      limitRequests(webhooks);
+      await webhooks.register(webhooksRoute(deps));
+    });
     await scope.register(async (documents) => {
       describeScope(documents, { tag: 'documents', callers: [] });
       await limitRequests(documents);

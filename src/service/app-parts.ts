@@ -17,6 +17,7 @@ import { servedApps } from './app-named.ts';
 import type { AuditTrail } from './audit-trail.ts';
 import { openIssuing } from './issuing.ts';
 import { watchNewerVersions } from './newer-versions.ts';
+import { packagePull } from './package-pull.ts';
 import type { Records } from './records.ts';
 import { offersBy } from './replica.ts';
 import type { Subject, SubjectHash } from './subject.ts';
@@ -77,6 +78,7 @@ export async function openAppParts(config: Config, apps: readonly AppConfig[], d
     audit,
     clock: tokenClock,
   });
+  const pull = packagePull({ apps, config, connect: keys.connect, orders, log });
   const opened = opening.move();
   return {
     apps: servedApps(apps),
@@ -87,6 +89,8 @@ export async function openAppParts(config: Config, apps: readonly AppConfig[], d
     issue,
     /** Reads the package manifests again; never throws. */
     readPackages: () => catalogue.refresh().then(newerVersions.check),
+    /** Pulls new packages into the packages folder; never throws. */
+    pull,
     /** Resolves after the last request for a token that uses these parts. */
     async close() {
       await ended();

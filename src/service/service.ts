@@ -11,6 +11,7 @@ import { followOrders } from '../orders/follow.ts';
 import { openOrderStore } from '../orders/store.ts';
 import type { Catalogue } from '../packages/catalogue.ts';
 import { systemClock } from '../registration/clock.ts';
+import { coalesced } from '../registration/coalesced.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import type { ServedApps } from './app-named.ts';
 import { openAppParts } from './app-parts.ts';
@@ -41,6 +42,8 @@ export interface Service {
   jwks(): { keys: JWK[] };
   /** Returns the last known state of each app and each dependency; makes no remote call. */
   health(): Health;
+  /** To be called when App Store Connect may have another package: pulls it in the background. */
+  packagesChanged(): void;
   /** Checks keys, registration and package manifests now; resolves when that is done. */
   reconcile(): Promise<void>;
   /**
@@ -143,6 +146,9 @@ export async function openService(
     offerOf: (app) => parts.catalogue.offerOf(app),
     currentOf: (app) => parts.catalogue.currentOf(app),
   };
+  // Events come in groups: one pull at a time, and one more after it.
+  const pull = coalesced(() => parts.pull().then(() => parts.readPackages()));
+  opening.defer(() => pull.idle());
   const opened = opening.move();
   const service: Service = {
     get apps() {
@@ -157,6 +163,7 @@ export async function openService(
     },
     jwks: () => jwksOf(parts.keys),
     health: () => healthOf(config, { ...parts, records, redis, orders, manifests: parts.catalogue.manifests }),
+    packagesChanged: () => void pull.run(),
     async reconcile() {
       await Promise.all([parts.keys.reconcile(), parts.readPackages()]);
     },

@@ -70,6 +70,7 @@ const samples: Readonly<Record<SettingName, string>> = {
   WEBDIST_OAUTH_LOGIN_URL: 'https://example.com/login',
   WEBDIST_OAUTH_AUTHORIZE_URL: 'https://example.com/authorize',
   WEBDIST_OAUTH_TOKEN_URL: 'https://example.com/token',
+  WEBDIST_WEBHOOK_SECRET: 'the secret of the webhook',
   WEBDIST_PACKAGES_DIR: '/srv/adp',
   WEBDIST_PACKAGES_URL: 'https://example.com/adp',
   WEBDIST_PACKAGES_KEEP: '2',

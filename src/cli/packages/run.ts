@@ -12,11 +12,11 @@ import { currentIn, versionFolder, versionsIn } from '../../packages/layout.ts';
 import { type Asset, readManifestFile } from '../../packages/manifest.ts';
 import { plannedPull, pullPackage } from '../../packages/pull.ts';
 import { verifyPackage } from '../../packages/verify.ts';
+import { packageSource, storeVersions } from '../../service/package-source.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';
 import { type ChangeOptions, isDryRun } from '../change.ts';
 import { changeOrders, readOrders } from '../orders.ts';
 import { type JsonOption, print, resultLine, say, table } from '../terminal.ts';
-import { packageSource, storeVersions } from './source.ts';
 
 function appsOf(name: string | undefined): readonly AppConfig[] {
   const { apps } = knownAppSettings(processSettings());
@@ -98,7 +98,7 @@ async function pullAll(given: PullOptions): Promise<void> {
   const lines: string[] = [];
   for (const app of apps) {
     const pulled = await withAppStoreConnect('Fetching the package', async (asc, _, show) => {
-      const source = await packageSource(asc, { app, release, versionId, mayCreate });
+      const source = await packageSource(asc, { app, release, versionId, mayCreate, report: say });
       const onFile = (asset: Asset, bytes: number, total: number | undefined) => show(progressOf(asset, bytes, total));
       const { appleItemId } = app;
       const hold = (appleVersionId: string) => changeOrders({ act: 'hold', appleItemId, appleVersionId });

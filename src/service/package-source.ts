@@ -3,12 +3,11 @@
  * if an approved version has none (docs/apple-facts.md §5.1: read first, create if missing).
  */
 
-import type { AppStoreConnect } from '../../app-store-connect/client.ts';
-import type { AppPackages, StoreVersion } from '../../app-store-connect/packages.ts';
-import { type ErrorCode, hasCode, isWebdistError, WebdistError } from '../../errors.ts';
-import type { PackageSource } from '../../packages/pull.ts';
-import { compareDotted } from '../../packages/versions.ts';
-import { say } from '../terminal.ts';
+import type { AppStoreConnect } from '../app-store-connect/client.ts';
+import type { AppPackages, StoreVersion } from '../app-store-connect/packages.ts';
+import { type ErrorCode, hasCode, isWebdistError, WebdistError } from '../errors.ts';
+import type { PackageSource } from '../packages/pull.ts';
+import { compareDotted } from '../packages/versions.ts';
 
 type WantedPackage = {
   readonly app: { readonly appleItemId: string; readonly bundleId: string };
@@ -18,18 +17,23 @@ type WantedPackage = {
   readonly versionId?: string | undefined;
   /** Whether to create a missing package. */
   readonly mayCreate: boolean;
+  /** Called with a sentence about what was requested from App Store Connect. */
+  readonly report: (line: string) => void;
 };
 
 /** URLs expire. So each is requested when its file is needed, and again when it is refused. Throws `asc_…`. */
-export async function packageSource({ packages }: AppStoreConnect, wanted: WantedPackage): Promise<PackageSource> {
-  const { app, release, versionId } = wanted;
+export async function packageSource(
+  { packages }: Pick<AppStoreConnect, 'packages'>,
+  wanted: WantedPackage,
+): Promise<PackageSource> {
+  const { app, release, versionId, report } = wanted;
   let { mayCreate } = wanted;
   for (const version of await candidates(packages, wanted)) {
     let packageId = await packages.packageOf(version.id);
     // Only for the newest version: older ones need no package.
     if (packageId === null && mayCreate && (versionId !== undefined || version.isApproved)) {
       mayCreate = false;
-      packageId = await ensurePackage(packages, version);
+      packageId = await ensurePackage(packages, version, report);
     }
     const id = packageId;
     const current = id === null ? undefined : await packages.currentVersion(id);
@@ -75,17 +79,18 @@ async function candidates(packages: AppPackages, { app, release, versionId }: Wa
 async function ensurePackage(
   packages: AppPackages,
   { id, versionString }: Pick<StoreVersion, 'id' | 'versionString'>,
+  report: WantedPackage['report'],
 ): Promise<string | null> {
   try {
     const packageId = await packages.create(id);
-    say(`Requested the package of ${versionString} from App Store Connect. Apple needs some time to create it.`);
+    report(`Requested the package of ${versionString} from App Store Connect. Apple needs some time to create it.`);
     return packageId;
   } catch (error) {
     // Another process created it first, or the answer was lost.
     const made = hasCode(error, 'asc_conflict', 'asc_outage') ? await packages.packageOf(id) : null;
     if (made !== null) return made;
     if (!isWebdistError(error)) throw error;
-    say(`App Store Connect does not create a package of ${versionString}: ${error.message}`);
+    report(`App Store Connect does not create a package of ${versionString}: ${error.message}`);
     return null;
   }
 }
