@@ -165,17 +165,17 @@ const dependencyMetrics = (registers: Registry[]) => ({
   }),
   auditLines: new Counter({
     name: 'webdist_audit_lines_total',
-    help: 'Tokens written to the audit file.',
+    help: 'Lines written to the audit log; with several sinks, each counts.',
     registers,
   }),
   auditLost: new Counter({
     name: 'webdist_audit_lost_total',
-    help: 'Tokens without a line in the audit file, because the queue of lines to write was full.',
+    help: 'Lines that an audit sink did not get, because too many were waiting.',
     registers,
   }),
   auditFailures: new Counter({
     name: 'webdist_audit_failures_total',
-    help: 'Failed attempts to write the audit file; the lines are kept and writing is retried.',
+    help: 'Failed attempts to write the audit log; the lines are kept and writing is retried.',
     registers,
   }),
 });

@@ -43,8 +43,8 @@ const rooms: Record<string, readonly string[]> = {
   signer: ['jws', 'vault', 'cloud'],
   // Each scheme with the function that opens it.
   locators: ['type jws', 'secrets', 'signer', 'cloud'],
-  // Which ledgers there are and what each can do; the bounds of a token's lifetime.
-  config: ['locators', 'ledger', 'install-token'],
+  // Which ledgers and audit sinks there are and what each can do; the bounds of a token's lifetime.
+  config: ['locators', 'ledger', 'install-token', 'audit'],
   ledger: ['file-lock'],
   redis: [],
   packages: ['file-lock'],

@@ -1,174 +1,123 @@
 /**
- * The audit file: one line for each token, appended in batches. A batch counts as written once it is on disk. Several
- * processes of one machine may share a file. The process that writes holds a lock, which the system releases if the
- * process dies.
+ * The audit log: collects events, chains them into lines, and writes these in batches to one or several sinks. A sink that
+ * cannot be written never delays a token: its lines wait in memory.
  */
 
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { WebdistError } from '../errors.ts';
-import { type FileLock, openFileLock } from '../file-lock.ts';
-import { fileProblem } from '../file-problem.ts';
-import { type AuditEntry, CHAIN_START, hashOf, lineOf } from './chain.ts';
+import { isWebdistError, WebdistError } from '../errors.ts';
+import { type AuditEntry, type AuditLine, openChain } from './chain.ts';
+import type { Sink } from './sink.ts';
 
-/** An open audit file. */
+/** An open audit log. */
 export interface Audit {
-  /**
-   * Queues a line, which is written to disk soon after. Returns false if the queue is full because the file cannot be
-   * written.
-   */
-  record(entry: AuditEntry): boolean;
-  /** Writes the queue. Throws `state_invalid` when that fails. */
+  /** Records an event, which is written soon after. */
+  record(entry: AuditEntry): void;
+  /** Opens renamed files again. */
+  reopen(): Promise<void>;
+  /** Writes what is waiting, then closes the sinks. Throws `state_invalid` if lines could not be written. */
   close(): Promise<void>;
 }
 
-/** Called after lines were written, or could not be written. */
-export type AuditDeps = {
-  /**
-   * Called after each batch with its number of lines and the hash of the last line, which should also be kept
-   * elsewhere.
-   */
+/** What happens to one sink. */
+export type SinkEvents = {
+  /** Called after each batch. The hash of the last line should also be kept elsewhere. */
   readonly written: (lines: number, head: string) => void;
   /** Called when a batch could not be written; it is retried. */
   readonly failed: (error: unknown) => void;
+  /** Called with the number of lines that the sink never gets, because too many are waiting. */
+  readonly lost: (lines: number) => void;
 };
 
 const BATCH_MS = 100;
 const RETRY_MS = 1000;
-/** About 30 MB, which lasts for hours with a full disk at normal load, or for a minute at the highest load. */
-const MAX_QUEUED = 100_000;
-/** A process waits at most this long for its turn to write. */
-const LOCK_MS = 5000;
-/** Far more than the length of a line. */
-const TAIL_BYTES = 64 * 1024;
+/** A network sink gets at most this many lines at once. */
+const MAX_BATCH = 5000;
+/** About 50 MB, which lasts for hours with a full disk at normal load, or for a minute at the highest load. */
+const MAX_WAITING = 100_000;
 
-/** Opens a file for appending and repairs its end if a process was killed while it wrote. Throws `state_invalid`. */
-export async function openAudit(path: string, { written, failed }: AuditDeps): Promise<Audit> {
-  const file = await openFile(path);
-  let queue: AuditEntry[] = [];
+/** Starts a chain that is written to all of these sinks. */
+export function openAudit(sinks: readonly Sink[], eventsOf: (sink: string) => SinkEvents): Audit {
+  const nextLine = openChain();
+  const queues = sinks.map((sink) => openQueue(sink, eventsOf(sink.name)));
+  let entries: AuditEntry[] = [];
   let timer: NodeJS.Timeout | undefined;
-  let writing: Promise<void> = Promise.resolve();
-
-  const write = async () => {
-    const batch = queue;
-    queue = [];
-    try {
-      const head = await file.append(batch);
-      if (batch.length > 0) written(batch.length, head);
-    } catch (error) {
-      queue = [...batch, ...queue];
-      throw error;
-    }
+  const flush = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    const lines = entries.map(nextLine);
+    entries = [];
+    for (const queue of queues) queue.add(lines);
   };
-  const writeAfter = (ms: number) => {
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      writing = writing.then(write).catch((error: unknown) => {
-        failed(error);
-        writeAfter(RETRY_MS);
-      });
-    }, ms).unref();
-  };
-  await write();
   return {
     record(entry) {
-      if (queue.length >= MAX_QUEUED) return false;
-      queue.push(entry);
-      writeAfter(BATCH_MS);
-      return true;
+      entries.push(entry);
+      timer ??= setTimeout(flush, BATCH_MS).unref();
+    },
+    async reopen() {
+      await Promise.all(sinks.map((sink) => sink.reopen()));
     },
     async close() {
-      clearTimeout(timer);
-      await writing;
-      clearTimeout(timer);
-      try {
-        await write();
-      } catch (cause) {
-        const why = fileProblem(cause, path, 'WEBDIST_AUDIT')?.detail ?? `${path} cannot be written.`;
-        const lines = queue.length === 1 ? 'line is' : 'lines are';
-        throw new WebdistError('state_invalid', `${why} ${queue.length} ${lines} missing at its end.`, {
-          hint: 'The log has a line for each of these tokens (install_token_issued).',
-          cause,
-        });
-      } finally {
-        await file.close();
-      }
+      flush();
+      const problems = await Promise.all(queues.map((queue) => queue.close()));
+      await Promise.all(sinks.map((sink) => sink.close()));
+      const problem = problems.find((one) => one !== undefined);
+      if (problem) throw problem;
     },
   };
 }
 
-async function openFile(path: string) {
-  try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const handle = await open(path, 'a+', 0o600);
-    const lock = openFileLock(`${path}.lock`, 'WEBDIST_AUDIT');
-    return {
-      /** Appends the lines in one write and syncs it; returns the hash of the file's last line. */
-      append: (entries: readonly AuditEntry[]) => locked(lock, () => appendTo(handle, entries)),
-      async close() {
-        lock.close();
-        await handle.close();
-      },
-    };
-  } catch (cause) {
-    throw (
-      fileProblem(cause, path, 'WEBDIST_AUDIT') ??
-      new WebdistError('state_invalid', `${path} cannot be written.`, { hint: 'Check WEBDIST_AUDIT.', cause })
-    );
-  }
-}
-
-/** Runs `work` while this process holds the lock. Waiting for the lock does not block the event loop. */
-async function locked<T>(lock: FileLock, work: () => Promise<T>): Promise<T> {
-  const end = Date.now() + LOCK_MS;
-  while (!lock.tryLock()) {
-    if (Date.now() > end) throw new Error(`Another process has held the lock for ${LOCK_MS / 1000} s.`);
-    await delay(5);
-  }
-  try {
-    return await work();
-  } finally {
-    lock.unlock();
-  }
-}
-
-async function appendTo(file: FileHandle, entries: readonly AuditEntry[]): Promise<string> {
-  const { tail, tornBytes } = await readTail(file);
-  let head = tail === undefined ? CHAIN_START : hashOf(tail);
-  const lines: string[] = [];
-  const add = (entry: Parameters<typeof lineOf>[0]) => {
-    const line = lineOf(entry, head);
-    head = hashOf(line);
-    lines.push(`${line}\n`);
+/** Writes the lines of one sink one batch after another. */
+function openQueue(sink: Sink, { written, failed, lost }: SinkEvents) {
+  let waiting: AuditLine[] = [];
+  let running: Promise<void> | undefined;
+  let problem: unknown;
+  const closing = new AbortController();
+  const run = async () => {
+    while (waiting.length > 0) {
+      const batch = waiting.slice(0, MAX_BATCH);
+      try {
+        await sink.write(batch);
+        waiting = waiting.slice(batch.length);
+        written(batch.length, batch.at(-1)?.hash ?? '');
+      } catch (error) {
+        problem = error;
+        failed(error);
+        if (closing.signal.aborted) return;
+        await delay(RETRY_MS, undefined, { ref: false, signal: closing.signal }).catch(() => undefined);
+      }
+    }
   };
-  if (tornBytes > 0) {
-    await file.truncate((await file.stat()).size - tornBytes);
-    add({ at: new Date().toISOString(), repairedBytes: tornBytes });
-  }
-  for (const entry of entries) add(entry);
-  if (lines.length === 0) return head;
-  const { size } = await file.stat();
-  try {
-    await file.appendFile(lines.join(''));
-    await file.datasync();
-  } catch (error) {
-    // A part may have been written, for example to a full disk. It is cut off here, and the retry writes the whole
-    // batch. If this fails too, the retry repairs the end of the file.
-    await file.truncate(size).catch(() => undefined);
-    throw error;
-  }
-  return head;
+  const start = () => {
+    running ??= run().finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
+  return {
+    add(lines: readonly AuditLine[]) {
+      const room = MAX_WAITING - waiting.length;
+      if (lines.length > room) lost(lines.length - room);
+      waiting = [...waiting, ...lines.slice(0, room)];
+      if (waiting.length > 0) void start();
+    },
+    /** Tries once more; returns `state_invalid` if lines could not be written. */
+    async close(): Promise<WebdistError | undefined> {
+      closing.abort();
+      await running;
+      if (waiting.length > 0) await start();
+      return waiting.length === 0 ? undefined : incomplete(sink.name, waiting.length, problem);
+    },
+  };
 }
 
-/** Returns the last complete line, and the number of bytes of an incomplete line after it. */
-async function readTail(file: FileHandle): Promise<{ tail: string | undefined; tornBytes: number }> {
-  const { size } = await file.stat();
-  const length = Math.min(size, TAIL_BYTES);
-  const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
-  const end = buffer.lastIndexOf('\n');
-  const tornBytes = length - (end + 1);
-  if (end < 0) return { tail: undefined, tornBytes };
-  const start = buffer.lastIndexOf('\n', end - 1) + 1;
-  return { tail: buffer.toString('utf8', start, end), tornBytes };
+function incomplete(sink: string, lines: number, cause: unknown): WebdistError {
+  const why = isWebdistError(cause) ? cause.detail : `${sink} cannot be written.`;
+  return new WebdistError(
+    'state_invalid',
+    `${why} ${lines} ${lines === 1 ? 'line is' : 'lines are'} missing at its end.`,
+    {
+      hint: 'The log has a line for each of these tokens (install_token_issued).',
+      cause,
+    },
+  );
 }

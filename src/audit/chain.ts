@@ -1,96 +1,63 @@
 /**
- * The lines of an audit file. Each is JSON and contains the SHA-256 of the line before it, so that a changed, removed
- * or inserted line breaks the chain.
+ * The lines of the audit log. Each is JSON, has its number in the chain of its process, and contains the SHA-256 of the line
+ * before it. A changed, removed or inserted line breaks the chain.
  */
 
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { z } from 'zod';
-import { WebdistError } from '../errors.ts';
+import { createHash, randomUUID } from 'node:crypto';
 
-/** One issued token, without the token itself and without secrets. The subject is a keyed hash. */
-export type AuditEntry = {
-  /** When, ISO 8601. */
+/** One event, without tokens and secrets. `at` is when, ISO 8601. */
+export type AuditEntry = { readonly at: string } & (
+  | {
+      readonly event: 'install_token_issued';
+      readonly nonce: string;
+      readonly keyId: string;
+      /** The bundle id. */
+      readonly app: string;
+      readonly dtype: string;
+      /** `cookie`, `caller` or `none`. */
+      readonly dtypeSource: string;
+      /** A keyed hash. */
+      readonly subject: string | undefined;
+      /** `page`, `device`, `command`, or `server:` and the name of its API key. */
+      readonly caller: string;
+    }
+  | { readonly event: 'credential_refused'; readonly address: string; readonly route: string | undefined }
+  | { readonly event: 'orders_followed'; readonly revision: number; readonly apps: object }
+  | { readonly event: 'api_keys_changed'; readonly names: readonly string[] }
+  | { readonly event: 'apps_changed'; readonly added: readonly string[]; readonly removed: readonly string[] }
+  | {
+      readonly event: 'command';
+      /** What the command was about to do, such as "stop signing for com.example.camping". */
+      readonly action: string;
+      /** The user of the operating system, and the host name. */
+      readonly user: string;
+      readonly host: string;
+    }
+);
+
+/** One line of the audit log, without its line break. */
+export type AuditLine = {
+  readonly text: string;
+  readonly event: AuditEntry['event'];
   readonly at: string;
-  readonly nonce: string;
-  readonly keyId: string;
-  readonly app: string;
-  readonly dtype: string;
-  /** `cookie`, `caller` or `none`. */
-  readonly dtypeSource?: string | undefined;
-  readonly subject?: string | undefined;
-  /** `page`, `device`, `command`, or `server:` and the name of its API key. */
-  readonly caller: string;
+  /** The SHA-256 of `text`, which the next line contains. */
+  readonly hash: string;
 };
 
-/** The first line contains this instead of the hash of a preceding line. */
+/** The first line of a chain contains this instead of the hash of a preceding line. */
 export const CHAIN_START = '0'.repeat(64);
 
-/** Returns the hash of a line without its line break, in the form that the next line contains. */
-export const hashOf = (line: string): string => createHash('sha256').update(line).digest('hex');
+/** Returns the hash of a line without its line break. */
+export const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** Returns the line, without its line break, that follows the line with the hash `prev`. */
-export const lineOf = (entry: AuditEntry | AuditRepair, prev: string): string => JSON.stringify({ prev, ...entry });
-
-/**
- * Returns a line which records that a process was killed while it wrote, and how many bytes of an incomplete line were
- * removed.
- */
-export type AuditRepair = { readonly at: string; readonly repairedBytes: number };
-
-const lineForm = z.object({ prev: z.string().length(64), at: z.string(), nonce: z.string().optional() });
-
-/** A complete line and its number in the file, counted from 1. */
-export type ChainedLine = {
-  readonly number: number;
-  readonly text: string;
-  readonly hash: string;
-  readonly nonce: string | undefined;
-};
-
-/**
- * Reads a file line by line, and checks each line against the one before. Calls `torn` with the number of bytes after
- * the last line break. Throws `state_invalid` at the first line that breaks the chain, and for a file that cannot be
- * read.
- */
-export async function* readChain(path: string, torn: (bytes: number) => void): AsyncGenerator<ChainedLine> {
+/** Starts a chain; returns the function that makes its next line. */
+export function openChain(chain: string = randomUUID()): (entry: AuditEntry) => AuditLine {
+  let seq = 0;
   let prev = CHAIN_START;
-  let number = 0;
-  let rest = '';
-  const stream = createReadStream(path, 'utf8');
-  try {
-    for await (const chunk of stream) {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      for (const text of lines) {
-        number += 1;
-        const nonce = readLine(path, number, text, prev);
-        prev = hashOf(text);
-        yield { number, text, hash: prev, nonce };
-      }
-    }
-  } catch (cause) {
-    if (cause instanceof WebdistError) throw cause;
-    throw new WebdistError('state_invalid', `${path} cannot be read (${(cause as NodeJS.ErrnoException).code}).`, {
-      cause,
-    });
-  }
-  if (rest) torn(Buffer.byteLength(rest));
-}
-
-function readLine(path: string, number: number, text: string, prev: string): string | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new WebdistError('state_invalid', `${path}, line ${number}: is not JSON.`, { cause });
-  }
-  const line = lineForm.safeParse(value);
-  if (!line.success)
-    throw new WebdistError('state_invalid', `${path}, line ${number}: is not a line of an audit file.`);
-  if (line.data.prev !== prev)
-    throw new WebdistError('state_invalid', `${path}, line ${number}: does not follow the line before it.`, {
-      hint: 'A line was changed, removed or inserted here or before: compare with a backup.',
-    });
-  return line.data.nonce;
+  return (entry) => {
+    seq += 1;
+    const text = JSON.stringify({ chain, seq, prev, ...entry });
+    prev = hashOf(text);
+    return { text, event: entry.event, at: entry.at, hash: prev };
+  };
 }

@@ -6,7 +6,7 @@ import { WebdistError } from '../errors.ts';
 import type { Order, Orders } from '../orders/orders.ts';
 import { openOrderStore } from '../orders/store.ts';
 import type { OrderStore, Replica } from '../orders/store-contract.ts';
-import { type ChangeOptions, confirm, isDryRun, type PlannedChange } from './change.ts';
+import { type ChangeOptions, confirm, goesOn, type PlannedChange } from './change.ts';
 import { print, say } from './terminal.ts';
 
 /** An app, by the ids that the orders and people use. */
@@ -60,7 +60,7 @@ export async function giveOrder(
   await withOrders(async (store) => {
     const app = appNamed(name, await store.replicas());
     const { order, change, mayHarm, done } = await plan(app);
-    if (mayHarm ? !(await confirm(change, options)) : isDryRun(change, options)) return;
+    if (!(await (mayHarm ? confirm : goesOn)(change, options))) return;
     const orders = await store.change(order);
     const following = wait ? await followers(store, orders) : [];
     const ids = following.map(({ id }) => id);

@@ -11,6 +11,7 @@ import { ledgerBackend } from '../ledger/ledger.ts';
 import { apiKeysOf } from './api-keys.ts';
 import { apiKeyIn, appStoreConnectNames, appStoreConnectOf } from './app-store-connect.ts';
 import { type AppConfig, appNames, appsOf, knownApps, packageUrlWarnings } from './apps.ts';
+import { auditNames, auditOf } from './audit.ts';
 import { deviceSideOf, packagesIn, withoutSlash } from './device-side.ts';
 import { concerns, configInvalid, type Problem } from './problems.ts';
 import { type Read, readSettings } from './read.ts';
@@ -103,6 +104,9 @@ export const appStoreConnectSettings = (read: Read) =>
 export const apiKeySettings = (read: Read) =>
   need([...appStoreConnectNames, 'WEBDIST_BUNDLE_ID'], read, () => apiKeyIn(read));
 
+/** Returns the settings of the audit log, for a command that records what it does. */
+export const auditSettings = (read: Read) => need(auditNames, read, () => auditOf(read.values));
+
 /** Returns the folder of pulled packages, the URL at which it is served, and how many versions are kept. */
 export const packagesSettings = (read: Read) =>
   need(['WEBDIST_PACKAGES_DIR', 'WEBDIST_PACKAGES_URL', 'WEBDIST_PACKAGES_KEEP', 'WEBDIST_DATA_DIR'], read, () =>
@@ -165,7 +169,7 @@ function assemble(read: Read, problems: Problem[]) {
       redisUrl: values.WEBDIST_REDIS_URL,
     },
     buttonErrorsShare: values.WEBDIST_BUTTON_ERRORS,
-    auditFile: values.WEBDIST_AUDIT && resolve(values.WEBDIST_AUDIT),
+    audit: auditOf(values),
     trustProxy: values.WEBDIST_TRUST_PROXY ?? [],
     countryHeader: countryHeaderOf(read, problems),
     deviceSide: deviceSideOf(read, domain, problems),

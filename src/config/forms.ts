@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { APPLE_ID, isAppleId } from '../apple-id.ts';
+import { SINK_FORMS, sinkUrl } from '../audit/sinks.ts';
 import { isLoopback, withoutBrackets } from '../host.ts';
 import { isLocator, LOCATOR_FORMS } from '../locators.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
@@ -96,6 +97,13 @@ export const readableUrl = z
     'expected an absolute https URL or file:///path',
   )
   .meta({ pattern: '^([Hh][Tt][Tt][Pp][Ss]?://[^/\\s]|file:///)' });
+
+/** Where audit lines go; the value is its URL. */
+export const auditSink = z.string().transform((text, context) => {
+  const url = sinkUrl(text);
+  if (url === undefined) context.addIssue(`expected ${SINK_FORMS}`);
+  return url ?? '';
+});
 
 /** A Redis server; `rediss:` is TLS. */
 export const redisUrl = z

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { SINK_FORMS } from '../audit/sinks.ts';
 import { MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS } from '../install-token/times.ts';
 import { isLedgerUrl, LEDGER_FORMS, ledgerBackend } from '../ledger/ledger.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
@@ -11,6 +12,7 @@ import {
   absoluteUrl,
   apiKey,
   appleId,
+  auditSink,
   bundleId,
   challenge,
   collectorUrl,
@@ -276,8 +278,14 @@ export const settings = {
     about: 'versions of an app that `webdist packages pull` keeps',
   },
   WEBDIST_AUDIT: {
-    form: line,
-    about: 'file to which webdist appends a hash-chained line for each token (default: none; docs/audit.md)',
+    form: list(auditSink),
+    about: `where hash-chained lines for tokens, refused credentials and commands go: ${SINK_FORMS}; several are separated by spaces (default: none; docs/audit.md)`,
+  },
+  WEBDIST_AUDIT_MAX_MB: {
+    form: whole(0, 1_000_000),
+    default: '1024',
+    about:
+      'megabytes that an audit file and its predecessor may have together; older lines are deleted; 0 means no limit',
   },
   WEBDIST_DATA_DIR: { form: line, default: '.webdist', about: 'folder for embedded state' },
   ASC_KEY_ID: {

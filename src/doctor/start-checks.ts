@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import type { Config } from '../config/config.ts';
 import { isWebdistError } from '../errors.ts';
@@ -21,9 +22,13 @@ export const startChecks: readonly Check[] = [
   }),
   privateCheck('audit-file', 'A service with an audit file starts only if it can append to it.', ({ config }) => {
     if (!config) return undefined;
-    if (config.auditFile === undefined) return info('not configured');
-    const problem = appendProblem(config.auditFile, 'WEBDIST_AUDIT');
-    return problem ? fail(problem.detail, problem.hint) : ok(config.auditFile);
+    const { sinks } = config.audit;
+    if (sinks.length === 0) return info('not configured');
+    const problem = sinks
+      .filter((url) => url.startsWith('file:'))
+      .map((url) => appendProblem(fileURLToPath(url), 'WEBDIST_AUDIT'))
+      .find((found) => found !== undefined);
+    return problem ? fail(problem.detail, problem.hint) : ok(sinks.join(' '));
   }),
   privateCheck(
     'orders',

@@ -152,7 +152,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     });
     if (tracing) traceRequests(instance, tracing);
     prepare(instance);
-    logRefusedCredentials(instance, addressOf, countRefusal);
+    logRefusedCredentials(instance, addressOf, countRefusal, deps.audit);
     instance.addHook('onResponse', (request, reply, done) => {
       const labels = { route: request.routeOptions.url ?? 'none', status: reply.statusCode };
       metrics.httpSeconds.observe(labels, reply.elapsedTime / 1000);

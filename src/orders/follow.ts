@@ -16,7 +16,7 @@ export interface FollowedOrders {
   /** Why the orders cannot be read. */
   readonly problem: string | undefined;
   /** Starts reporting this service to the store; `changed` is called with every change of the orders. */
-  join(own: () => OwnReport, changed: () => void): void;
+  join(own: () => OwnReport, changed: (orders: Orders) => void): void;
   /** Reports again with the next read of the orders, because something in the report has changed. */
   reportSoon(): void;
   close(): Promise<void>;
@@ -44,7 +44,7 @@ export async function followOrders({ store, log, now }: FollowDeps): Promise<Fol
   let readAt = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
   let own: (() => OwnReport) | undefined;
-  let onChange: (() => void) | undefined;
+  let onChange: ((orders: Orders) => void) | undefined;
   let reportedAt = Number.NEGATIVE_INFINITY;
   let reporting: Promise<void> | undefined;
 
@@ -65,7 +65,7 @@ export async function followOrders({ store, log, now }: FollowDeps): Promise<Fol
     since = new Date(now()).toISOString();
     log.info({ event: 'orders_followed', revision: orders.revision, apps: orders.apps }, 'following new orders');
     reportedAt = Number.NEGATIVE_INFINITY;
-    onChange?.();
+    onChange?.(orders);
   };
   const readOnce = async () => {
     const began = performance.now();

@@ -1,13 +1,15 @@
-/** The audit file of the service, if one is configured (docs/audit.md). */
+/** The audit log of the service, if one is configured (docs/audit.md). */
 
 import type { Logger } from 'pino';
-import { type AuditDeps, openAudit } from '../audit/audit.ts';
+import { openAudit, type SinkEvents } from '../audit/audit.ts';
+import type { AuditEntry } from '../audit/chain.ts';
+import { openSink, type SinkOptions } from '../audit/sinks.ts';
 import type { Issued } from '../install-token/issue.ts';
 import type { Metrics } from '../metrics.ts';
 import type { DtypeSource } from './dtype-source.ts';
 
 /** The record of one token. */
-type AuditRecord = {
+type TokenRecord = {
   readonly app: { readonly bundleId: string };
   readonly issued: Issued;
   readonly dtypeSource: DtypeSource;
@@ -15,33 +17,42 @@ type AuditRecord = {
   readonly caller: string;
 };
 
-/** Records issued tokens. */
+/** An event that is not a token, without its time. */
+type AuditEvent = AuditEntry extends infer Entry ? (Entry extends AuditEntry ? Omit<Entry, 'at'> : never) : never;
+
+/** Records issued tokens and other events. */
 export interface AuditTrail {
-  record(token: AuditRecord): void;
-  /** Writes what is queued. Throws `state_invalid`. */
+  recordToken(token: TokenRecord): void;
+  record(event: AuditEvent): void;
+  /** Opens renamed files again. */
+  reopen(): Promise<void>;
+  /** Writes what is waiting. Throws `state_invalid`. */
   close(): Promise<void>;
 }
 
-/** How often the last hash of the file is logged, so that the file can be checked against the log. */
+export type AuditSettings = SinkOptions & { readonly sinks: readonly string[] };
+
+/** How often the last hash is logged, so that the audit log can be checked against the log. */
 const HEAD_EVERY_MS = 60_000;
 
-/** Opens the file; returns undefined without a path. Throws `state_invalid`. */
+/** Opens the sinks; returns undefined if there are none. Throws `state_invalid`. */
 export async function openAuditTrail(
-  path: string | undefined,
-  { metrics, log }: { readonly metrics: Metrics; readonly log: Logger },
+  settings: AuditSettings,
+  { metrics, log, now }: { readonly metrics: Metrics; readonly log: Logger; readonly now: () => number },
 ): Promise<AuditTrail | undefined> {
-  if (path === undefined) return undefined;
-  const report = auditReport({ metrics, log, nowMs: () => performance.now() });
-  const audit = await openAudit(path, report);
+  if (settings.sinks.length === 0) return undefined;
+  const sinks = await Promise.all(settings.sinks.map((url) => openSink(url, settings)));
+  const audit = openAudit(sinks, (sink) => auditReport(sink, { metrics, log, nowMs: () => performance.now() }));
   return {
-    record({ app, issued, dtypeSource, subjectTag, caller }) {
+    recordToken({ app, issued, dtypeSource, subjectTag, caller }) {
       const { nonce, keyId, dtype } = issued;
       const at = new Date(issued.issuedAtSeconds * 1000).toISOString();
-      if (audit.record({ at, nonce, keyId, app: app.bundleId, dtype, dtypeSource, subject: subjectTag, caller }))
-        return;
-      report.lost();
+      const event = 'install_token_issued';
+      audit.record({ at, event, nonce, keyId, app: app.bundleId, dtype, dtypeSource, subject: subjectTag, caller });
     },
-    close: () => audit.close(),
+    record: (event) => audit.record({ at: new Date(now()).toISOString(), ...event }),
+    reopen: audit.reopen,
+    close: audit.close,
   };
 }
 
@@ -51,8 +62,8 @@ type ReportDeps = {
   readonly nowMs: () => number;
 };
 
-/** Counts what happens to the file. Logs the beginning of a failure once, and its end with the number of lost lines. */
-export function auditReport({ metrics, log, nowMs }: ReportDeps): AuditDeps & { lost(): void } {
+/** Counts what happens to a sink. Logs the beginning of a failure once, and its end with the number of lost lines. */
+export function auditReport(sink: string, { metrics, log, nowMs }: ReportDeps): SinkEvents {
   let headLoggedAtMs = Number.NEGATIVE_INFINITY;
   let isFailing = false;
   let lost = 0;
@@ -61,34 +72,31 @@ export function auditReport({ metrics, log, nowMs }: ReportDeps): AuditDeps & { 
       metrics.auditLines.inc(lines);
       if (isFailing)
         log.info(
-          { event: 'audit_written', lost },
+          { event: 'audit_written', sink, lost },
           lost === 0
-            ? 'the audit file can be written again, and no line was lost'
-            : `the audit file can be written again; ${lost} tokens have no line there, but one in this log`,
+            ? 'the audit log can be written again, and no line was lost'
+            : `the audit log can be written again; ${lost} lines are missing there`,
         );
       isFailing = false;
       lost = 0;
       if (nowMs() - headLoggedAtMs < HEAD_EVERY_MS) return;
       headLoggedAtMs = nowMs();
-      log.info({ event: 'audit_head', head }, 'the audit file now ends with this hash');
+      log.info({ event: 'audit_head', sink, head }, 'the audit log now ends with this hash');
     },
     failed(err) {
       metrics.auditFailures.inc();
       if (!isFailing)
         log.error(
-          { event: 'audit_not_written', err },
-          'the audit file cannot be written; the lines are kept and writing is retried',
+          { event: 'audit_not_written', sink, err },
+          'the audit log cannot be written; the lines are kept and writing is retried',
         );
       isFailing = true;
     },
-    lost() {
-      metrics.auditLost.inc();
-      lost += 1;
-      if (lost === 1)
-        log.error(
-          { event: 'audit_lost' },
-          'the queue for the audit file is full; from now on tokens have no line there',
-        );
+    lost(lines) {
+      metrics.auditLost.inc(lines);
+      if (lost === 0)
+        log.error({ event: 'audit_lost', sink }, 'too many audit lines are waiting; from now on lines are lost');
+      lost += lines;
     },
   };
 }

@@ -1,4 +1,4 @@
-/** Where the `dtype` of a token came from, for the log and the audit file. */
+/** Where the `dtype` of a token came from, for the log and the audit log. */
 
 import type { Install } from '../install-token/issue.ts';
 import type { Subject } from './subject.ts';
@@ -12,7 +12,7 @@ export type DtypeSource = 'cookie' | 'caller' | 'none';
 const ofSubject = { device: 'cookie', caller: 'caller' } as const;
 
 /**
- * Returns the source of the `dtype` of a request's token; `caller` as in the audit file (`page`, `device`, `command` or
+ * Returns the source of the `dtype` of a request's token; `caller` as in the audit log (`page`, `device`, `command` or
  * `server:…`).
  */
 export function dtypeSourceOf(

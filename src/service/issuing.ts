@@ -34,7 +34,7 @@ type Deps = {
   readonly catalogue: Pick<Catalogue, 'currentIdOf' | 'offerOf'>;
   readonly orders: Pick<FollowedOrders, 'of' | 'ensureFresh'>;
   readonly metrics: Metrics;
-  readonly audit: Pick<AuditTrail, 'record'> | undefined;
+  readonly audit: Pick<AuditTrail, 'recordToken'> | undefined;
   readonly clock: TokenClock;
 };
 
@@ -79,7 +79,7 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
       refuseOrdered(app, appleVersionId);
       const dtypeSource = dtypeSourceOf(subject, caller, request);
       metrics.installTokens.inc({ app: app.bundleId, dtype: issued.dtype, result: 'issued', source: dtypeSource });
-      audit?.record({ app, issued, dtypeSource, subjectTag, caller });
+      audit?.recordToken({ app, issued, dtypeSource, subjectTag, caller });
       return { ...issued, subjectTag, dtypeSource };
     } catch (error) {
       const result = isWebdistError(error) ? error.code : 'internal_error';

@@ -15,7 +15,7 @@ import { coalesced } from '../registration/coalesced.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import type { ServedApps } from './app-named.ts';
 import { openAppParts } from './app-parts.ts';
-import { openAuditTrail } from './audit-trail.ts';
+import { type AuditTrail, openAuditTrail } from './audit-trail.ts';
 import { openAuthorization } from './authorization.ts';
 import { type Health, healthOf } from './health.ts';
 import type { IssuedInstall, IssueRequest } from './issuing.ts';
@@ -51,6 +51,8 @@ export interface Service {
    * serves the same apps as before. One call at a time.
    */
   useApps(apps: readonly AppConfig[]): Promise<void>;
+  /** Opens files that another program renamed again. */
+  reopenFiles(): Promise<void>;
   /** Closes everything that `openService` opened. Throws `state_invalid` if audit lines could not be written. */
   close(): Promise<void>;
 }
@@ -71,6 +73,8 @@ export type ServerDeps = {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly tracing: Tracing | undefined;
+  /** Records events in the audit log, if there is one. */
+  readonly audit: Pick<AuditTrail, 'record'> | undefined;
   readonly log: Logger;
 };
 
@@ -117,7 +121,7 @@ export async function openService(
     ? await openRedis(redisUrl, { key: derivedKey(secret, 'rate limit'), metrics, log })
     : undefined;
   opening.defer(async () => redis?.close());
-  const audit = await openAuditTrail(config.auditFile, { metrics, log });
+  const audit = await openAuditTrail(config.audit, { metrics, log, now });
   opening.defer(async () => audit?.close());
   const observer = observeRegistration(metrics, tracing);
   const nonceKey = derivedKey(secret, 'nonce');
@@ -179,15 +183,31 @@ export async function openService(
         removed.map(({ bundleId }) => bundleId),
       );
     },
+    reopenFiles: async () => audit?.reopen(),
     close: () => opened.disposeAsync(),
   };
   if (autoReconcile)
     orders.join(
       () => replicaReport(service.health(), parts.keys, parts.catalogue),
-      () => void parts.catalogue.refresh(),
+      (followed) => {
+        audit?.record({ event: 'orders_followed', revision: followed.revision, apps: followed.apps });
+        void parts.catalogue.refresh();
+      },
     );
   return {
     service,
-    serverDeps: { service, config, metrics, catalogue, redis, authorizationServer, hashSubject, now, tracing, log },
+    serverDeps: {
+      service,
+      config,
+      metrics,
+      catalogue,
+      redis,
+      authorizationServer,
+      hashSubject,
+      now,
+      tracing,
+      audit,
+      log,
+    },
   };
 }

@@ -16,7 +16,7 @@ export type Subject = { readonly kind: 'device' | 'caller'; readonly id: string 
 export type SubjectHash = {
   /** Signs a device cookie: 256 bits, base64url. */
   readonly signature: string;
-  /** Identifies the subject in nonces, ledger, log and audit file: an integer below 2^45. One-way without the key. */
+  /** Identifies the subject in nonces, ledger, log and audit log: an integer below 2^45. One-way without the key. */
   readonly tag: number;
 };
 
@@ -45,5 +45,5 @@ export function subjectHashes(key: Buffer): (subject: Subject) => SubjectHash {
   };
 }
 
-/** Formats a subject tag for logs, the audit file and `webdist ledger export`: 12 hex digits. */
+/** Formats a subject tag for logs, the audit log and `webdist ledger export`: 12 hex digits. */
 export const tagText = (tag: number): string => tag.toString(16).padStart(12, '0');

@@ -75,6 +75,7 @@ const samples: Readonly<Record<SettingName, string>> = {
   WEBDIST_PACKAGES_URL: 'https://example.com/adp',
   WEBDIST_PACKAGES_KEEP: '2',
   WEBDIST_AUDIT: '/var/log/webdist.audit',
+  WEBDIST_AUDIT_MAX_MB: '512',
   WEBDIST_DATA_DIR: '/var/lib/webdist',
   ASC_KEY_ID: 'OTHER',
   ASC_ISSUER_ID: '57246542-96fe-1a63-e053-0824d011072b',
@@ -334,7 +335,7 @@ t.test('white space inside a value is reported where it is the problem', async (
   ]);
   t.match(problemsOf({ ...minimal, ASC_KEY_ID: '2X9R\n4HXF34' }), [/^ASC_KEY_ID: there is white space in the value; /]);
   t.match(problemsOf({ ...minimal, WEBDIST_LEDGER_SECRET: `${'x'.repeat(40)}\nx` }), [/^WEBDIST_LEDGER_SECRET: /]);
-  t.match(problemsOf({ ...minimal, WEBDIST_AUDIT: '/a\n/b' }), [/^WEBDIST_AUDIT: there is white space/]);
+  t.match(problemsOf({ ...minimal, WEBDIST_DATA_DIR: '/a\n/b' }), [/^WEBDIST_DATA_DIR: there is white space/]);
   t.notMatch(problemsOf({ ...minimal, PORT: 'x y' }), /white space/);
 });
 

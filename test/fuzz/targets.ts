@@ -13,7 +13,8 @@ import { strToU8, zipSync } from 'fflate';
 import { exportJWK, SignJWT } from 'jose';
 import { openJsonApi } from '../../src/app-store-connect/json-api.ts';
 import { readApp, readDomain } from '../../src/app-store-connect/resources.ts';
-import { lineOf, readChain } from '../../src/audit/chain.ts';
+import { openChain } from '../../src/audit/chain.ts';
+import { openVerification, readLines } from '../../src/audit/verify.ts';
 import { readConfigFile } from '../../src/config/apps-file.ts';
 import { readConfig } from '../../src/config/config.ts';
 import type { Problem } from '../../src/config/problems.ts';
@@ -121,8 +122,17 @@ const manifest = JSON.stringify({
   ],
 });
 
-const entry = { at: '2026-11-21T10:00:00.000Z', nonce: claims.nonce, keyId, app: app.bundleId, dtype: 'download' };
-const auditLine = lineOf({ ...entry, caller: 'page' }, '0'.repeat(64));
+const auditLine = openChain('c')({
+  at: '2026-11-21T10:00:00.000Z',
+  event: 'install_token_issued',
+  nonce: claims.nonce,
+  keyId,
+  app: app.bundleId,
+  dtype: 'download',
+  dtypeSource: 'none',
+  subject: undefined,
+  caller: 'page',
+}).text;
 
 const appDocument = { id: app.appleItemId, type: 'apps', attributes: { bundleId: app.bundleId, name: 'Trail Map' } };
 const domainDocument = { id: '1', type: 'alternativeDistributionDomains', attributes: { domain: 'example.com' } };
@@ -242,7 +252,9 @@ export const targets: Readonly<Record<string, Target>> = {
   },
   'audit-lines': {
     run: async (input) => {
-      for await (const _line of readChain(fileWith(input), () => undefined));
+      const verification = openVerification();
+      await readLines([fileWith(input)], verification.add);
+      verification.reports();
     },
     seeds: [`${auditLine}\n`],
   },

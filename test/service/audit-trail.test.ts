@@ -1,4 +1,4 @@
-/** A file for the audit that cannot be written for a while: one report at the beginning, one at the end, with the number of lost lines. */
+/** An audit sink that cannot be written for a while: one report at the beginning, one at the end, with the number of lost lines. */
 
 import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,11 +24,11 @@ const histories: [happens: string, logged: string[]][] = [
 for (const [happens, logged] of histories) {
   const lines: { event: string; lost?: number }[] = [];
   const log = openLog('info', { write: (line: string) => void lines.push(JSON.parse(line)) });
-  const report = auditReport({ metrics: openMetrics(), log, nowMs: () => 0 });
+  const report = auditReport('the sink', { metrics: openMetrics(), log, nowMs: () => 0 });
   for (const letter of happens) {
     if (letter === 'w') report.written(1, 'the hash');
     else if (letter === 'f') report.failed(new Error('no'));
-    else report.lost();
+    else report.lost(1);
   }
   t.strictSame(
     lines.map(({ event, lost }) => (lost === undefined ? event : `${event} ${lost}`)),

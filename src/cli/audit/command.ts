@@ -3,23 +3,25 @@
 import { Command } from 'commander';
 
 const work = () => import('./run.ts');
+const FILES = 'files with audit lines, such as those of all replicas (default: the file of WEBDIST_AUDIT)';
 
 export function auditCommand(): Command {
   return new Command('audit')
-    .description('check the audit file of issued tokens, and find tokens in it')
+    .description('check the audit log, and find tokens in it')
     .addCommand(
       new Command('verify')
-        .description('check that no line was changed, removed or inserted')
-        .argument('[file]', 'audit file (default: WEBDIST_AUDIT)')
+        .description('check that no line was changed, removed or inserted, in all chains of the files together')
+        .argument('[files...]', FILES)
         .option('--head <hash>', 'check that some line has this hash, taken from an earlier log event audit_head')
         .option('--json', 'print JSON')
+        .addHelpText('after', '\nExample:\n  $ webdist audit verify audit.jsonl audit.jsonl.1')
         .action(async (given, options) => (await work()).verifyAudit(given, options)),
     )
     .addCommand(
       new Command('find')
         .description('find a token that was issued here; print its line')
         .argument('<nonce>', 'the nonce of the token')
-        .argument('[file]', 'audit file (default: WEBDIST_AUDIT)')
+        .argument('[files...]', FILES)
         .option('--json', 'print JSON, as without this option')
         .action(async (nonce, given) => (await work()).findToken(nonce, given)),
     )

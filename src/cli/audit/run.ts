@@ -1,46 +1,54 @@
-/** `webdist audit`: checks an audit file, and finds a token in it (docs/audit.md). */
+/** `webdist audit`: checks the chains in audit files, and finds a token in them (docs/audit.md). */
 
-import { type ChainedLine, readChain } from '../../audit/chain.ts';
+import { fileURLToPath } from 'node:url';
+import { openVerification, readLines } from '../../audit/verify.ts';
 import { only, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
-import { print } from '../terminal.ts';
+import { type JsonOption, print, resultLine, table } from '../terminal.ts';
 
 export async function verifyAudit(
-  given: string | undefined,
-  { head, json }: { head?: string; json?: boolean },
+  given: readonly string[],
+  { head, json }: JsonOption & { readonly head?: string },
 ): Promise<void> {
-  const path = pathOf(given);
-  let last: ChainedLine | undefined;
+  const verification = openVerification();
   let seen = head === undefined;
-  let tornBytes = 0;
-  for await (const line of readChain(path, (bytes) => (tornBytes = bytes))) {
-    last = line;
+  const others = await readLines(filesOf(given), (line) => {
+    verification.add(line);
     seen ||= line.hash === head;
-  }
+  });
+  const chains = verification.reports();
+  const problems = chains.flatMap(({ chain, problems }) => problems.map((problem) => `${chain}: ${problem}`));
   if (!seen)
-    throw new WebdistError('state_invalid', `${path}: no line has the hash from --head.`, {
-      hint: 'Lines were removed from the end, or this is another file.',
+    problems.push('No line has the hash from --head: lines were removed from the end, or a file is not given.');
+  const rows = chains.map(({ chain, lines, first, last, head }) => [chain, `${lines}`, `${first}`, `${last}`, head]);
+  print({ ok: problems.length === 0, chains, otherLines: others, problems }, json, [
+    ...(rows.length === 0 ? ['No audit lines.'] : table(['CHAIN', 'LINES', 'FIRST', 'LAST', 'HEAD'], rows)),
+    ...(others > 0 ? [`${others} other lines, or lines that a killed process did not complete, were skipped.`] : []),
+    ...problems.map((problem) => resultLine('fail', problem)),
+  ]);
+  if (problems.length > 0)
+    throw new WebdistError('state_invalid', 'The audit log is not complete and unchanged.', {
+      hint: 'Compare it with a backup, and give the files of all replicas and all rotated files.',
     });
-  const data = { lines: last?.number ?? 0, head: last?.hash ?? null, tornBytes };
-  const torn = `torn   ${tornBytes} bytes of an incomplete line: a process was killed while writing, or is writing now`;
-  print(data, json, [`lines  ${data.lines}`, `head   ${data.head ?? 'none'}`, ...(tornBytes > 0 ? [torn] : [])]);
 }
 
-export async function findToken(nonce: string, given: string | undefined): Promise<void> {
-  const path = pathOf(given);
+export async function findToken(nonce: string, given: readonly string[]): Promise<void> {
   const wanted = nonce.toUpperCase();
-  let found: string | undefined;
-  // Reads to the end even after a match, because the answer is worthless if the file was tampered with.
-  for await (const line of readChain(path, () => undefined)) if (line.nonce === wanted) found = line.text;
-  if (found === undefined) throw new WebdistError('not_found', `${path} has no token with this nonce.`);
-  print(undefined, false, [found]);
+  const found = new Set<string>();
+  await readLines(filesOf(given), (line) => {
+    if (line.nonce === wanted) found.add(line.text);
+  });
+  if (found.size === 0) throw new WebdistError('not_found', 'The audit log has no token with this nonce.');
+  print(undefined, false, [...found]);
 }
 
-function pathOf(given: string | undefined): string {
-  const path = given ?? only(['WEBDIST_AUDIT'], processSettings()).WEBDIST_AUDIT;
-  if (path === undefined)
+function filesOf(given: readonly string[]): readonly string[] {
+  if (given.length > 0) return given;
+  const sinks = only(['WEBDIST_AUDIT'], processSettings()).WEBDIST_AUDIT ?? [];
+  const files = sinks.filter((url) => url.startsWith('file:')).map((url) => fileURLToPath(url));
+  if (files.length === 0)
     throw new WebdistError('usage_invalid', 'No audit file is given.', {
-      hint: 'Name the file, or set WEBDIST_AUDIT.',
+      hint: 'Name the files, or set WEBDIST_AUDIT.',
     });
-  return path;
+  return files;
 }

@@ -1,7 +1,7 @@
 /** The command line of `webdist domains`. */
 
 import { Command } from 'commander';
-import { addConfirmation, addDryRun } from '../change.ts';
+import { addConfirmation, addDryRun } from '../change-options.ts';
 
 const work = () => import('./run.ts');
 

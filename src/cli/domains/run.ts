@@ -4,7 +4,7 @@ import { domainToASCII } from 'node:url';
 import type { RegisteredDomain } from '../../app-store-connect/resources.ts';
 import { WebdistError } from '../../errors.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';
-import { type ChangeOptions, confirm, isDryRun } from '../change.ts';
+import { type ChangeOptions, confirm, goesOn } from '../change.ts';
 import { type JsonOption, print, say, table } from '../terminal.ts';
 
 export async function listDomains({ json }: JsonOption): Promise<void> {
@@ -31,7 +31,7 @@ export async function addDomain(name: string, options: ChangeOptions & { readonl
   const found = await withAppStoreConnect('Registering the domain', async (asc) => {
     const existing = (await asc.listDomains()).find((one) => one.domain === domain);
     if (existing) return { registered: existing, isNew: false };
-    if (isDryRun({ action: `register the domain ${domain}` }, options)) return undefined;
+    if (!(await goesOn({ action: `register the domain ${domain}` }, options))) return undefined;
     return { registered: await asc.addDomain({ domain, referenceName }), isNew: true };
   });
   if (!found) return;

@@ -1,7 +1,7 @@
 /** The command line of `webdist init`. */
 
 import { Command, Option } from 'commander';
-import { addDryRun } from '../change.ts';
+import { addDryRun } from '../change-options.ts';
 import { collected } from '../option-values.ts';
 import { FORMAT_NAMES } from './format-names.ts';
 

@@ -7,7 +7,7 @@ import { only, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { fingerprint, publicKeyPem, readPublicKey, spki } from '../../jws.ts';
 import { withAppStoreConnect, withKey } from '../app-store-connect.ts';
-import { type ChangeOptions, confirm, isDryRun } from '../change.ts';
+import { type ChangeOptions, confirm, goesOn } from '../change.ts';
 import { findApp } from '../find-app.ts';
 import { readTextFile } from '../input.ts';
 import { type JsonOption, print, say, table } from '../terminal.ts';
@@ -80,7 +80,7 @@ export async function addKey(options: AddOptions): Promise<void> {
     const existing = await registeredKey(asc, publicKey, app);
     if (existing) return { key: existing, app, scope, isNew: false };
     const action = `register ${fingerprint(spki(publicKey))} for ${app ? app.bundleId : 'all apps of the account'}`;
-    if (isDryRun({ action }, options)) return undefined;
+    if (!(await goesOn({ action }, options))) return undefined;
     return { key: await asc.addKey({ publicKey, appleItemId: app?.appleItemId }), app, scope, isNew: true };
   });
   if (!added) return;

@@ -1,7 +1,7 @@
 /** The command line of `webdist ledger`. */
 
 import { Command } from 'commander';
-import { addDryRun } from '../change.ts';
+import { addDryRun } from '../change-options.ts';
 
 const work = () => import('./run.ts');
 

@@ -11,7 +11,7 @@ import { ledgerBackend, openLedger } from '../../ledger/ledger.ts';
 import { checkSecret } from '../../ledger/secret-check.ts';
 import { derivedKey, ledgerSecret, secretFingerprint } from '../../service/secret.ts';
 import { type Subject, subjectHashes, tagText } from '../../service/subject.ts';
-import { type ChangeOptions, isDryRun } from '../change.ts';
+import { type ChangeOptions, goesOn } from '../change.ts';
 import { type JsonOption, print } from '../terminal.ts';
 
 type Options = JsonOption & { readonly device?: boolean };
@@ -38,7 +38,7 @@ export async function forgetSubject(id: string, options: Options & ChangeOptions
   const installs = await withLedger(async (ledger, tagOf) => {
     const tag = tagOf(subjectOf(id, options.device));
     const found = await ledger.export(tag);
-    if (isDryRun({ action: `delete ${found.length} installs of ${tagText(tag)}` }, options)) return undefined;
+    if (!(await goesOn({ action: `delete ${found.length} installs of ${tagText(tag)}` }, options))) return undefined;
     return ledger.forget(tag);
   });
   if (installs === undefined) return;

@@ -2,7 +2,7 @@
 
 import { Command } from 'commander';
 import { withoutBrackets } from '../../host.ts';
-import { addConfirmation, addDryRun } from '../change.ts';
+import { addConfirmation, addDryRun } from '../change-options.ts';
 import { portNumber } from '../option-values.ts';
 
 const work = () => import('./run.ts');

@@ -14,7 +14,7 @@ import { plannedPull, pullPackage } from '../../packages/pull.ts';
 import { verifyPackage } from '../../packages/verify.ts';
 import { packageSource, storeVersions } from '../../service/package-source.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';
-import { type ChangeOptions, isDryRun } from '../change.ts';
+import { type ChangeOptions, goesOn } from '../change.ts';
 import { changeOrders, readOrders } from '../orders.ts';
 import { type JsonOption, print, resultLine, say, table } from '../terminal.ts';
 
@@ -104,7 +104,10 @@ async function pullAll(given: PullOptions): Promise<void> {
       const hold = (appleVersionId: string) => changeOrders({ act: 'hold', appleItemId, appleVersionId });
       const used = dryRun ? undefined : ordersFor(await readOrders(), appleItemId).used;
       const options = { dir, app, source, keep, used, ...(stage && { stage: hold }), onFile };
-      if (!dryRun) return pullPackage(options);
+      if (!dryRun) {
+        await goesOn({ action: `pull packages of ${app.bundleId}` }, given);
+        return pullPackage(options);
+      }
       const { appleVersionId, isNew } = await plannedPull(options);
       planned.push(`${isNew ? 'fetch' : 'keep'} version ${appleVersionId} of ${app.bundleId}`);
       return undefined;
@@ -116,7 +119,8 @@ async function pullAll(given: PullOptions): Promise<void> {
         `${pulled.isCurrent ? ', current' : ''}${pulled.removed.length > 0 ? `; removed ${pulled.removed.join(', ')}` : ''}`,
     );
   }
-  if (!isDryRun({ action: planned.join(' and ') }, given)) print(results, json, lines);
+  if (dryRun) await goesOn({ action: planned.join(' and ') }, given);
+  else print(results, json, lines);
 }
 
 export async function pullPackages(options: PullOptions): Promise<void> {

@@ -15,12 +15,14 @@ export type FollowedFiles = {
 
 /** Follows the files of these settings until the process ends. */
 export function followFiles(env: Environment, config: Config, { service, serverDeps }: OpenedService): FollowedFiles {
-  const { log, metrics } = serverDeps;
+  const { log, metrics, audit } = serverDeps;
   let { apiKeys } = config.callers;
   watchApiKeys(env, apiKeys, {
     changed(keys) {
       apiKeys = keys;
-      log.info({ event: 'api_keys_changed', names: keys.map(({ name }) => name) }, 'the API keys were read again');
+      const names = keys.map(({ name }) => name);
+      audit?.record({ event: 'api_keys_changed', names });
+      log.info({ event: 'api_keys_changed', names }, 'the API keys were read again');
     },
     invalid: (problems) =>
       log.error({ event: 'api_keys_invalid', problems }, 'the API keys cannot be read; they stay as they were'),
@@ -32,6 +34,7 @@ export function followFiles(env: Environment, config: Config, { service, serverD
       const after = apps.map(({ bundleId }) => bundleId);
       const added = after.filter((one) => !before.includes(one));
       const removed = before.filter((one) => !after.includes(one));
+      audit?.record({ event: 'apps_changed', added, removed });
       log.info({ event: 'apps_changed', added, removed }, 'the apps were read again and are now served');
     },
     failed(err) {

@@ -55,6 +55,11 @@ export async function serve(signals: Signals): Promise<void> {
   announce(config, address, log);
   const running = { server, service, sandbox, tracing, log, output, drainMs: config.drainSeconds * 1000 };
   signals.shutDownWith((signal) => void shutDown(signal, running));
+  signals.reopenWith(() => {
+    service
+      .reopenFiles()
+      .catch((err) => log.error({ event: 'audit_not_written', err }, 'the audit file cannot be opened again'));
+  });
   signals.reconcileWith(async () => {
     await readApps();
     await service.reconcile();

@@ -10,6 +10,8 @@ type StopSignal = 'SIGTERM' | 'SIGINT';
 export type Signals = {
   /** From now on, a SIGHUP runs `reconcile`, which must not throw. If one arrived earlier, `reconcile` runs now. */
   reconcileWith(reconcile: () => Promise<void>): void;
+  /** From now on, each SIGHUP runs `reopen` at once, because logrotate compresses a file soon after. It must not throw. */
+  reopenWith(reopen: () => void): void;
   /** From now on the first SIGTERM or SIGINT runs `shutDown`. */
   shutDownWith(shutDown: (signal: StopSignal) => void): void;
 };
@@ -37,6 +39,7 @@ export function takeSignals(): Signals {
   let shutDown = (signal: StopSignal): void => process.exit(EXIT_CODES[signal]);
   let stoppedAtMs: number | undefined;
   let reconcile: (() => void) | undefined;
+  let reopen: (() => void) | undefined;
   let missedHangup = false;
   for (const name of ['SIGTERM', 'SIGINT'] as const)
     process.on(name, () => {
@@ -47,6 +50,7 @@ export function takeSignals(): Signals {
     });
   process.on('SIGHUP', () => {
     if (stoppedAtMs !== undefined) return;
+    reopen?.();
     if (reconcile) reconcile();
     else missedHangup = true;
   });
@@ -54,6 +58,9 @@ export function takeSignals(): Signals {
     reconcileWith(work) {
       reconcile = paced(work, PAUSE_MS);
       if (missedHangup) reconcile();
+    },
+    reopenWith(work) {
+      reopen = work;
     },
     shutDownWith(work) {
       shutDown = work;
