@@ -3,6 +3,7 @@
  * Application Default Credentials, which Google's own library finds.
  */
 
+import { createPrivateKey } from 'node:crypto';
 import { Agent } from 'node:https';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
@@ -102,7 +103,9 @@ function rpcCodeIn(body: string, status: number): number | undefined {
  */
 export async function prepareGoogleClient(thing: string, client: GoogleClient, env: Environment): Promise<void> {
   try {
-    const { transporter } = await client.auth.getClient();
+    const { transporter, key } = await client.auth.getClient();
+    // With a damaged key, the library would never answer.
+    if (key) createPrivateKey(key);
     const agent = new Agent({ keepAlive: true, proxyEnv: env });
     transporter.interceptors.request.add({
       resolved: async (request) => (request.url.protocol === 'https:' ? { ...request, agent } : request),
@@ -113,7 +116,12 @@ export async function prepareGoogleClient(thing: string, client: GoogleClient, e
 }
 
 /** A generated client; `auth` belongs to its public interface. */
-type GoogleClient = { readonly auth: { getClient(): Promise<{ readonly transporter: Transporter }> } };
+type GoogleClient = { readonly auth: { getClient(): Promise<Credentials> } };
+type Credentials = {
+  readonly transporter: Transporter;
+  /** The private key of a service account, in PEM. */
+  readonly key?: string;
+};
 type Transporter = {
   readonly interceptors: {
     readonly request: { add(interceptor: { resolved<T extends { url: URL }>(request: T): Promise<T> }): unknown };

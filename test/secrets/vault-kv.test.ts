@@ -10,15 +10,18 @@ import { openVaultKv } from '../../src/secrets/vault-kv.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { listen } from '../harness/port.ts';
 import type { Fault } from '../harness/stand-ins/fault.ts';
-import { administer, realVault, startVault, type VaultStandIn } from '../harness/stand-ins/vault.ts';
+import { administer, startVault, type VaultStandIn } from '../harness/stand-ins/vault.ts';
+import { startRealVault, withoutVault } from '../harness/stand-ins/vault-server.ts';
 import { type SecretSubject, secretsContract } from './contract.ts';
 
+type Server = { readonly url: string; readonly rootToken: string; readonly isShared?: boolean };
+
 /** Mounts a KV engine and puts one secret into it. */
-async function setUp(t: Test, { url, rootToken }: { url: string; rootToken: string }) {
+async function setUp(t: Test, { url, rootToken, isShared }: Server) {
   const mount = `webdist-test-${randomUUID()}`;
   const admin = (method: string, path: string, body?: object) => administer(url, rootToken, method, path, body);
   await admin('POST', `sys/mounts/${mount}`, { type: 'kv', options: { version: '2' } });
-  t.teardown(() => (realVault?.url === url ? admin('DELETE', `sys/mounts/${mount}`) : undefined));
+  t.teardown(() => (isShared ? admin('DELETE', `sys/mounts/${mount}`) : undefined));
   const text = `-----BEGIN PRIVATE KEY-----\n${randomUUID()}\n-----END PRIVATE KEY-----\n`;
   const change = async (value: unknown) => {
     await admin('POST', `${mount}/data/web/camping`, { data: { key: value, empty: '', number: 1 } });
@@ -48,9 +51,8 @@ async function setUp(t: Test, { url, rootToken }: { url: string; rootToken: stri
   return { mount, locator, env, subject };
 }
 
-const skip = realVault ? false : 'VAULT_TEST_ADDR and VAULT_TEST_TOKEN are not set';
-t.test('a real Vault or OpenBao', { skip }, (t) =>
-  secretsContract(t, async (t) => (await setUp(t, realVault ?? { url: '', rootToken: '' })).subject),
+t.test('a real Vault or OpenBao', { skip: withoutVault }, (t) =>
+  secretsContract(t, async (t) => (await setUp(t, await startRealVault(t))).subject),
 );
 
 async function startWithSecret(t: Test, tls?: { key: string; cert: string }) {

@@ -7,15 +7,18 @@ import { openSigner } from '../../src/locators.ts';
 import { guard } from '../../src/signer/guarded.ts';
 import { openVaultTransit } from '../../src/signer/vault-transit.ts';
 import type { Fault } from '../harness/stand-ins/fault.ts';
-import { administer, realVault, startVault } from '../harness/stand-ins/vault.ts';
+import { administer, startVault } from '../harness/stand-ins/vault.ts';
+import { startRealVault, withoutVault } from '../harness/stand-ins/vault-server.ts';
 import { type SignerSubject, signerContract } from './contract.ts';
 
+type Server = { readonly url: string; readonly rootToken: string; readonly isShared?: boolean };
+
 /** Mounts Transit with a usable key, one on another curve and one that cannot sign. */
-async function setUp(t: Test, { url, rootToken }: { url: string; rootToken: string }) {
+async function setUp(t: Test, { url, rootToken, isShared }: Server) {
   const mount = `webdist-test-${randomUUID()}`;
   const admin = (method: string, path: string, body?: object) => administer(url, rootToken, method, path, body);
   await admin('POST', `sys/mounts/${mount}`, { type: 'transit' });
-  t.teardown(() => (realVault?.url === url ? admin('DELETE', `sys/mounts/${mount}`) : undefined));
+  t.teardown(() => (isShared ? admin('DELETE', `sys/mounts/${mount}`) : undefined));
   for (const [name, type] of Object.entries({ good: 'ecdsa-p256', p384: 'ecdsa-p384', cipher: 'aes256-gcm96' }))
     await admin('POST', `${mount}/keys/${name}`, { type });
   const { auth } = await admin('POST', 'auth/token/create', { policies: ['default'], ttl: '1h' });
@@ -38,9 +41,8 @@ async function setUp(t: Test, { url, rootToken }: { url: string; rootToken: stri
   return { admin, mount, env, subject };
 }
 
-const skip = realVault ? false : 'VAULT_TEST_ADDR and VAULT_TEST_TOKEN are not set';
-t.test('a real Vault or OpenBao', { skip }, (t) =>
-  signerContract(t, async (t) => (await setUp(t, realVault ?? { url: '', rootToken: '' })).subject),
+t.test('a real Vault or OpenBao', { skip: withoutVault }, (t) =>
+  signerContract(t, async (t) => (await setUp(t, await startRealVault(t))).subject),
 );
 
 t.test('the stand-in', async (t) => {

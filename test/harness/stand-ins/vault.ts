@@ -1,7 +1,7 @@
 /**
  * Vault for tests: the parts of its HTTP API (developer.hashicorp.com/vault/api-docs) that webdist uses, and those with
- * which a test sets it up, with real keys inside. Strict about paths, headers and bodies. A real server takes its place
- * with VAULT_TEST_ADDR and VAULT_TEST_TOKEN (see `vaultUnderTest`).
+ * which a test sets it up, with real keys inside. Strict about paths, headers and bodies. The contracts also run against
+ * a real server (vault-server.ts).
  */
 
 import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
@@ -246,12 +246,3 @@ export async function administer(url: string, vaultToken: string, method: string
   const said = await answer.text();
   return said === '' ? {} : JSON.parse(said);
 }
-
-/**
- * A real server for the same tests, if variables name one; its token must be allowed to mount engines and create
- * tokens.
- */
-export const realVault =
-  process.env['VAULT_TEST_ADDR'] && process.env['VAULT_TEST_TOKEN']
-    ? { url: process.env['VAULT_TEST_ADDR'].replace(/\/$/, ''), rootToken: process.env['VAULT_TEST_TOKEN'] }
-    : undefined;
