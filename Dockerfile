@@ -7,7 +7,9 @@
 
 FROM node:26-bookworm-slim AS build
 WORKDIR /app
-# pkcs11js, for HSMs, is compiled against the headers that come with Node; strip comes with the compiler.
+# pkcs11js, for HSMs, is compiled against the headers that come with Node; strip comes with the compiler. None of these packages
+# gets into the image, so they are not pinned: Debian removes old versions.
+# hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ make python3 \
  && rm -rf /var/lib/apt/lists/*
@@ -19,6 +21,7 @@ RUN npm run build && rm -r dist/button-package && find dist \( -name '*.map' -o 
 
 # The least that Node needs to run: its libraries, a user, and /tmp.
 FROM build AS system
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 RUN mkdir -p /system/usr/local/bin /system/etc /system/data /system/app \
  && install -d -m 1777 /system/tmp \
  && strip -o /system/usr/local/bin/node /usr/local/bin/node \

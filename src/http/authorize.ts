@@ -4,7 +4,7 @@
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ApiKey } from '../config/api-keys.ts';
 import type { Config } from '../config/config.ts';
 import { WebdistError } from '../errors.ts';
@@ -76,6 +76,23 @@ function pageOf(request: FastifyRequest, callers: Callers): Caller {
     throw new WebdistError('origin_not_allowed', 'origin: pages of this origin may not request install tokens.');
   if (authorization !== undefined) return PAGE;
   throw new WebdistError('unauthorized', 'authorization: a caller that is not a page needs an API key.');
+}
+
+/**
+ * Makes a scope refuse every caller that is not a server, with 401 and before its body is read. Returns the function that
+ * returns the server.
+ */
+export function onlyServers(
+  scope: FastifyInstance,
+  callerOf: (request: FastifyRequest) => Caller,
+): (request: FastifyRequest) => ServerCaller {
+  const serverOf = (request: FastifyRequest): ServerCaller => {
+    const caller = callerOf(request);
+    if (caller.kind === 'server') return caller;
+    throw new WebdistError('unauthorized', 'authorization: an API key is required.');
+  };
+  scope.addHook('onRequest', async (request) => void serverOf(request));
+  return serverOf;
 }
 
 /** Compares with every digest, each in constant time, so that timing reveals nothing about the keys. */

@@ -62,7 +62,10 @@ export async function describeApi(app: FastifyInstance, routes: FastifyPluginAsy
       components: { securitySchemes },
     },
     transform,
-    transformObject: (document) => withoutInputs(jsonSchemaTransformObject(document)),
+    transformObject: (document) =>
+      withOptionalBodies(
+        withoutInputs(jsonSchemaTransformObject(document) as Document),
+      ) as ReturnType<SwaggerTransformObject>,
   });
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
   app.get('/openapi.json', { schema: { hide: true } as object }, async () => app.swagger());
@@ -98,11 +101,25 @@ function problemResponses(codes: readonly ErrorCode[]): object {
   );
 }
 
-type OpenApi = ReturnType<SwaggerTransformObject>;
+/** The parts of the document that are changed. */
+type Document = {
+  readonly components: { readonly schemas: Readonly<Record<string, object>> };
+  readonly paths: Readonly<Record<string, Readonly<Record<string, { requestBody?: RequestBody }>>>>;
+};
+type RequestBody = { required: boolean; readonly content: Readonly<Record<string, { readonly schema: object }>> };
 
 /** Only responses have named schemas; the transform also names a form of each for requests. */
-function withoutInputs(document: OpenApi): OpenApi {
-  const { components } = document as { components?: { schemas?: Record<string, object> } };
-  const outputs = Object.entries(components?.schemas ?? {}).filter(([name]) => !name.endsWith('Input'));
-  return { ...document, components: { ...components, schemas: Object.fromEntries(outputs) } } as OpenApi;
+function withoutInputs(document: Document): Document {
+  const outputs = Object.entries(document.components.schemas).filter(([name]) => !name.endsWith('Input'));
+  return { ...document, components: { ...document.components, schemas: Object.fromEntries(outputs) } };
+}
+
+/** A missing body is an empty object (missing-body.ts), so it is optional if that is valid. */
+function withOptionalBodies(document: Document): Document {
+  for (const { requestBody } of Object.values(document.paths).flatMap((path) => Object.values(path)))
+    if (requestBody)
+      requestBody.required = Object.values(requestBody.content).some(
+        ({ schema }) => 'required' in schema || 'anyOf' in schema || 'oneOf' in schema,
+      );
+  return document;
 }

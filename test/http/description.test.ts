@@ -11,7 +11,10 @@ type Operation = {
   readonly tags?: readonly string[];
   readonly security?: readonly object[];
   readonly parameters?: readonly { readonly name: string; readonly required?: boolean }[];
-  readonly requestBody?: { readonly content: Record<string, { schema: { properties?: object; required?: string[] } }> };
+  readonly requestBody?: {
+    readonly required: boolean;
+    readonly content: Record<string, { schema: { properties?: object; required?: string[] } }>;
+  };
   readonly responses: Record<string, { readonly description: string; readonly content?: object }>;
 };
 type Description = { info: object; paths: Record<string, Record<string, Operation>>; components: object };
@@ -94,6 +97,15 @@ t.test('requests, by the settings: only what this server accepts', async (t) => 
     );
     t.equal(parameters.find(({ name }) => name === 'app')?.required ?? false, isNamed);
   }
+  for (const [{ of }, name, isRequired] of [
+    [own, 'post /install-token', false],
+    [several, 'post /install-token', true],
+    [own, 'post /install-tokens', true],
+    [own, 'post /installs', true],
+    [own, 'post /marketplace-kit/restore', true],
+    [own, 'post /oauth/token', true],
+  ] as const)
+    t.equal(of(name)?.requestBody?.required, isRequired, name);
   t.match(JSON.stringify(bodyOf(own.of('post /oauth/token'))), /subject_token.*refresh_token.*code_verifier/);
   t.match(JSON.stringify(bodyOf(own.of('post /marketplace-kit/restore'))), /appleItemId/);
 });
@@ -112,6 +124,14 @@ t.test('an undeclared method is 405 with Allow, whatever its body', async (t) =>
       t.equal(answer.status, 405, `${method} ${path} ${type}`);
       t.match(answer.headers.get('allow'), /^(GET|POST|GET, POST)$/);
     }
+});
+
+t.test('a route for servers refuses other callers before it reads the body', async (t) => {
+  const { url } = await describe(t, settingsIn(temporaryFolder(t), everything));
+  const headers = { origin: 'https://shop.example.com', 'content-type': 'application/json' };
+  for (const path of ['/install-tokens', '/oauth/code'])
+    for (const body of ['x'.repeat(1_000_000), '{', '[]'])
+      t.equal((await fetch(url + path, { method: 'POST', headers, body })).status, 401, `${path} ${body.length}`);
 });
 
 t.test('a form of /oauth/… is at most 16 KiB, the apps of a device 64 KiB', async (t) => {

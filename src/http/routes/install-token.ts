@@ -13,7 +13,7 @@ import type { AppNamed } from '../../service/app-named.ts';
 import type { IssuedInstall, IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import type { AddressOf } from '../address.ts';
-import { type Caller, refuseForeignApp, type ServerCaller } from '../authorize.ts';
+import { type Caller, onlyServers, refuseForeignApp, type ServerCaller } from '../authorize.ts';
 import type { VerifyChallenge } from '../challenge.ts';
 import type { CountryOf } from '../country.ts';
 import type { DeviceCookies } from '../device-cookie.ts';
@@ -88,13 +88,7 @@ export const installTokensRoute =
       response: { 200: installsAnswer },
       security: [{ apiKey: [] }],
     };
-    const serverOf = (request: FastifyRequest): ServerCaller => {
-      const caller = deps.callerOf(request);
-      if (caller.kind === 'server') return caller;
-      throw new WebdistError('unauthorized', 'authorization: an API key is required.');
-    };
-    // Before the body, which may be long, is read.
-    app.addHook('onRequest', async (request) => void serverOf(request));
+    const serverOf = onlyServers(app, deps.callerOf);
     app.post('/install-tokens', { schema }, async (request, reply) => {
       const caller = serverOf(request);
       await deps.limits.charge(deps.limits.apiKey(caller.key, request.body.requests.length), reply);

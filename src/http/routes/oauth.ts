@@ -7,12 +7,11 @@ import formbody from '@fastify/formbody';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { WebdistError } from '../../errors.ts';
 import { type AuthorizationServer, oauthMetadata } from '../../oauth/authorization-server.ts';
 import { OAuthRefusal } from '../../oauth/refusal.ts';
 import { describedAuthorizeQuery, describedTokenRequest } from '../../oauth/requests.ts';
 import type { ServerDeps } from '../../service/service.ts';
-import type { Caller } from '../authorize.ts';
+import { type Caller, onlyServers } from '../authorize.ts';
 import { oauthErrorAnswer, oauthMetadataAnswer, oauthTokenAnswer } from '../device-schemas.ts';
 import { documentAnswers, fixedDocument } from '../fixed-content.ts';
 import { problemSchema } from '../problems.ts';
@@ -98,7 +97,11 @@ function withOAuthMembers(problem: string, status: number): string {
 type Deps = { readonly server: AuthorizationServer; readonly callerOf: (request: FastifyRequest) => Caller };
 
 const codeBody = z.strictObject({
-  request: z.string().max(4096).describe('The `request` parameter that the login page was opened with'),
+  request: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/)
+    .max(4096)
+    .describe('The `request` parameter that the login page was opened with'),
   subject: z.string().min(1).max(256).describe('The person who signed in: the same id as `subject` of install tokens'),
 });
 
@@ -113,9 +116,8 @@ export const oauthCodeRoute =
       response: { 200: z.object({ redirectUrl: z.string() }).describe('The next address') },
       security: [{ apiKey: [] }],
     };
+    onlyServers(app, callerOf);
     app.post('/oauth/code', { schema }, async (request, reply) => {
-      if (callerOf(request).kind !== 'server')
-        throw new WebdistError('unauthorized', 'authorization: an API key is required.');
       reply.header('cache-control', 'no-store');
       const { request: login, subject } = request.body;
       return { redirectUrl: await server.signedIn(login, { kind: 'caller', id: subject }) };

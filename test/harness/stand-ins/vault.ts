@@ -8,6 +8,7 @@ import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { joseToDer } from 'ecdsa-sig-formatter';
 import { listen } from '../port.ts';
 import { type Faulty, RETRY_AFTER_SECONDS, showFault, type VendorFault } from './fault.ts';
@@ -31,6 +32,8 @@ export interface VaultStandIn extends Faulty, AsyncDisposable {
   readonly vaultTokens: Map<string, VaultToken>;
   /** `METHOD path` of every request, oldest first. */
   readonly requests: string[];
+  /** Each answer takes so long. */
+  latencyMs: number;
   /** Called after each request was answered. */
   onRequest: ((request: string) => void) | undefined;
 }
@@ -150,6 +153,7 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
   };
 
   const listener: RequestListener = async (incoming, outgoing) => {
+    if (vault.latencyMs > 0) await delay(vault.latencyMs);
     const isSignIn = incoming.url?.startsWith('/v1/auth/');
     const reply = !isSignIn && showFault(outgoing, vault.fault) ? undefined : await answer(incoming);
     const request = `${incoming.method} ${incoming.url?.replace('/v1/', '')}`;
@@ -174,6 +178,7 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
     kubernetes: { role: 'webdist', jwt: `${randomUUID()}.${randomUUID()}.${randomUUID()}` },
     vaultTokens: new Map([[rootToken, { may: 'everything', ttlSeconds: 0, renewable: false }]]),
     requests: [],
+    latencyMs: 0,
     onRequest: undefined,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();

@@ -3,18 +3,15 @@
  * requests from it, finds nothing. Each tool is installed from its registry, and skipped by name where that is not possible.
  */
 
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import type { Environment } from '../../../src/environment.ts';
 import { temporaryFolder } from '../../harness/folder.ts';
+import { isInstalled, npmInstall, pipInstall, run } from '../../harness/registry.ts';
 import { startSandbox } from '../../harness/sandbox.ts';
 import { settingsIn, startReady } from '../../harness/service.ts';
-
-const run = promisify(execFile);
 
 const API_KEY = 'key-of-a-server';
 const everything: Environment = {
@@ -26,25 +23,23 @@ const everything: Environment = {
   WEBDIST_RATE_LIMIT_ADDRESS: '1000000',
 };
 
-const npm = (...requirements: string[]) => ['npm', 'install', '--no-audit', '--no-fund', ...requirements];
-const pip = (requirement: string) => ['sh', '-c', `python3 -m venv v && v/bin/pip install --quiet ${requirement}`];
 const JAR = 'org.openapitools:openapi-generator-cli:7.25.0';
 
 /** Each reads openapi.json in its folder, and ends with another code than 0 if it does not accept it. */
 const generators = [
   {
     name: 'openapi-typescript',
-    install: npm('openapi-typescript@7.13.0', 'typescript@5'),
+    install: npmInstall('openapi-typescript@7.13.0', 'typescript@5'),
     command: ['npx', 'openapi-typescript', 'openapi.json', '-o', 'client.ts'],
   },
   {
     name: '@hey-api/openapi-ts',
-    install: npm('@hey-api/openapi-ts@0.95.0', 'typescript@5'),
+    install: npmInstall('@hey-api/openapi-ts@0.95.0', 'typescript@5'),
     command: ['npx', 'openapi-ts', '-i', 'openapi.json', '-o', 'client'],
   },
   {
     name: 'openapi-python-client',
-    install: pip('openapi-python-client==0.29.1'),
+    install: pipInstall('openapi-python-client==0.29.1'),
     command: ['v/bin/openapi-python-client', 'generate', '--path', 'openapi.json', '--meta', 'none'],
   },
   {
@@ -65,22 +60,10 @@ const generators = [
   },
   {
     name: 'redocly lint',
-    install: npm('@redocly/cli@2.77.0'),
+    install: npmInstall('@redocly/cli@2.77.0'),
     command: ['npx', 'redocly', 'lint', 'openapi.json'],
   },
 ];
-
-/** Whether a tool could be installed in a folder. If not, the test says why it is skipped. */
-async function isInstalled(t: Test, name: string, [command = '', ...args]: readonly string[], folder: string) {
-  writeFileSync(join(folder, 'package.json'), '{"private":true}');
-  try {
-    await run(command, args, { cwd: folder, timeout: 300_000 });
-    return true;
-  } catch (error) {
-    t.test(name, { skip: `cannot be installed: ${String(error).trim().split('\n').at(-1)}` }, async () => undefined);
-    return false;
-  }
-}
 
 t.test('generators of clients', async (t) => {
   const { url } = await startReady(t, await startSandbox(t), everything);
@@ -97,7 +80,7 @@ t.test('generators of clients', async (t) => {
 
 t.test('schemathesis, with all checks', { timeout: 900_000 }, async (t) => {
   const folder = temporaryFolder(t);
-  if (!(await isInstalled(t, 'schemathesis', pip('schemathesis==4.32.5'), folder))) return;
+  if (!(await isInstalled(t, 'schemathesis', pipInstall('schemathesis==4.32.5'), folder))) return;
   const sandbox = await startReady(t, await startSandbox(t), everything);
   const production = await startReady(t, undefined, settingsIn(temporaryFolder(t), everything));
   const strict = { ...everything, WEBDIST_ANONYMOUS: 'none' };
