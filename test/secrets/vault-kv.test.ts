@@ -18,7 +18,7 @@ type Server = { readonly url: string; readonly rootToken: string; readonly isSha
 
 /** Mounts a KV engine and puts one secret into it. */
 async function setUp(t: Test, { url, rootToken, isShared }: Server) {
-  const mount = `webdist-test-${randomUUID()}`;
+  const mount = `webdist-test/${randomUUID()}`;
   const admin = (method: string, path: string, body?: object) => administer(url, rootToken, method, path, body);
   await admin('POST', `sys/mounts/${mount}`, { type: 'kv', options: { version: '2' } });
   t.teardown(() => (isShared ? admin('DELETE', `sys/mounts/${mount}`) : undefined));
@@ -31,7 +31,7 @@ async function setUp(t: Test, { url, rootToken, isShared }: Server) {
   await admin('DELETE', `${mount}/data/web/deleted`);
   const { auth } = await admin('POST', 'auth/token/create', { policies: ['default'], ttl: '1h' });
   const env = { VAULT_ADDR: url, VAULT_TOKEN: rootToken };
-  const locator = `vault+kv://${mount}/web/camping#key`;
+  const locator = `vault+kv://${encodeURIComponent(mount)}/web/camping#key`;
   const subject = {
     backend: 'vault+kv',
     named: /Vault KV/,
@@ -39,12 +39,12 @@ async function setUp(t: Test, { url, rootToken, isShared }: Server) {
     change,
     open: () => openVaultKv(locator, env),
     failures: {
-      absent: () => openVaultKv(`vault+kv://${mount}/web/none#key`, env),
-      noField: () => openVaultKv(`vault+kv://${mount}/web/camping#none`, env),
-      empty: () => openVaultKv(`vault+kv://${mount}/web/camping#empty`, env),
+      absent: () => openVaultKv(`vault+kv://${encodeURIComponent(mount)}/web/none#key`, env),
+      noField: () => openVaultKv(`vault+kv://${encodeURIComponent(mount)}/web/camping#none`, env),
+      empty: () => openVaultKv(`vault+kv://${encodeURIComponent(mount)}/web/camping#empty`, env),
       denied: () => openVaultKv(locator, { ...env, VAULT_TOKEN: auth.client_token }),
       unreachable: () => openVaultKv(locator, { ...env, VAULT_ADDR: 'http://127.0.0.1:1' }),
-      malformedLocator: () => openVaultKv(`vault+kv://${mount}/web/camping`, env),
+      malformedLocator: () => openVaultKv(`vault+kv://${encodeURIComponent(mount)}/web/camping`, env),
     },
     secrets: [rootToken, auth.client_token],
   } satisfies SecretSubject;
@@ -80,11 +80,11 @@ t.test('the stand-in', async (t) => {
       const source = await openVaultKv(`vault+kv://${path}`, env);
       return source.read().finally(() => source.close());
     };
-    await t.rejects(read(`${mount}/web/deleted#key`), { code: 'key_absent' });
+    await t.rejects(read(`${encodeURIComponent(mount)}/web/deleted#key`), { code: 'key_absent' });
     await t.rejects(read('nowhere/web/camping#key'), { code: 'key_absent' });
-    await t.rejects(read(`${mount}/web/camping#number`), { code: 'key_invalid' });
+    await t.rejects(read(`${encodeURIComponent(mount)}/web/camping#number`), { code: 'key_invalid' });
     vault.fault = 'broken';
-    await t.rejects(read(`${mount}/web/camping#key`), { code: 'key_unreachable' });
+    await t.rejects(read(`${encodeURIComponent(mount)}/web/camping#key`), { code: 'key_unreachable' });
     for (const bad of [
       'vault+kv://a#key',
       'vault+kv://a/../b#key',
@@ -108,8 +108,12 @@ t.test('the stand-in', async (t) => {
     for (const [locator, code, message] of [
       ['vault+kv://old/shop#key', 'key_invalid', /is in a KV engine of version 1\. .*enable-versioning/],
       ['vault+kv://transit/shop#key', 'key_invalid', /is not in a KV engine/],
-      [`vault+kv://${mount}/data/web/camping#key`, 'key_absent', /path begins with "data\/"\. Remove/],
-      [`vault+kv://${mount}/none#key`, 'key_absent', /does not exist\. Check the mount/],
+      [
+        `vault+kv://${encodeURIComponent(mount)}/data/web/camping#key`,
+        'key_absent',
+        /path begins with "data\/"\. Remove/,
+      ],
+      [`vault+kv://${encodeURIComponent(mount)}/none#key`, 'key_absent', /does not exist\. Check the mount/],
       ['vault+kv://none/shop#key', 'key_absent', /does not exist\. Check the mount/],
     ] as const) {
       const source = await openVaultKv(locator, env);

@@ -15,7 +15,7 @@ type Server = { readonly url: string; readonly rootToken: string; readonly isSha
 
 /** Mounts Transit with a usable key, one on another curve and one that cannot sign. */
 async function setUp(t: Test, { url, rootToken, isShared }: Server) {
-  const mount = `webdist-test-${randomUUID()}`;
+  const mount = `webdist-test/${randomUUID()}`;
   const admin = (method: string, path: string, body?: object) => administer(url, rootToken, method, path, body);
   await admin('POST', `sys/mounts/${mount}`, { type: 'transit' });
   t.teardown(() => (isShared ? admin('DELETE', `sys/mounts/${mount}`) : undefined));
@@ -24,7 +24,7 @@ async function setUp(t: Test, { url, rootToken, isShared }: Server) {
   const { auth } = await admin('POST', 'auth/token/create', { policies: ['default'], ttl: '1h' });
   const env = { VAULT_ADDR: url, VAULT_TOKEN: rootToken };
   const open = (key: string, vaultToken = rootToken) =>
-    openVaultTransit(`hashivault://${key}?mount=${mount}`, { ...env, VAULT_TOKEN: vaultToken });
+    openVaultTransit(`hashivault://${key}?mount=${encodeURIComponent(mount)}`, { ...env, VAULT_TOKEN: vaultToken });
   const subject = {
     backend: 'hashivault',
     named: /Vault Transit/,

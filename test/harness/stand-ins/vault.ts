@@ -82,11 +82,11 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
   };
 
   const admin = (method: string, path: string, body: Body): Reply | undefined => {
-    const shown = mounts.get(/^sys\/internal\/ui\/mounts\/([\w-]+)$/.exec(path)?.[1] ?? '');
+    const shown = mounts.get(/^sys\/internal\/ui\/mounts\/(.+)$/.exec(path)?.[1] ?? '');
     if (shown === 'transit') return [200, { data: { type: 'transit', options: null } }];
     if (shown) return [200, { data: { type: 'kv', options: { version: shown === 'kv' ? '2' : '1' } } }];
     if (method !== 'POST') return undefined;
-    const mount = /^sys\/mounts\/([\w-]+)$/.exec(path)?.[1];
+    const mount = /^sys\/mounts\/(.+)$/.exec(path)?.[1];
     if (mount) {
       const version = (body['options'] as Body | undefined)?.['version'];
       mounts.set(mount, body['type'] === 'transit' ? 'transit' : version === '1' ? 'kv1' : 'kv');
@@ -133,7 +133,8 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
 
   const answer = async (incoming: IncomingMessage): Promise<Reply> => {
     const { method = '', headers } = incoming;
-    const path = /^\/v1\/([^?]+)$/.exec(incoming.url ?? '')?.[1];
+    // Vault decodes the path before it finds the mount, whose name can contain slashes.
+    const path = decodeURIComponent(/^\/v1\/([^?]+)$/.exec(incoming.url ?? '')?.[1] ?? '');
     const sent = await text(incoming);
     if (!path) return notFound;
     if (headers['x-vault-request'] !== 'true') return errors(412, "'X-Vault-Request' header is missing");
@@ -143,12 +144,12 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
     const id = String(headers['x-vault-token']);
     if (vault.fault === 'expired') return faults.expired;
     if (vault.fault && !path.startsWith('auth/')) return faults[vault.fault as VendorFault];
-    const [, mount = '', rest = ''] = /^([\w-]+)\/(.+)$/.exec(path) ?? [];
-    const kind = mounts.get(mount);
+    const mount = [...mounts.keys()].find((name) => path.startsWith(`${name}/`)) ?? '';
+    const [kind, rest] = [mounts.get(mount), path.slice(mount.length + 1)];
     const early = auth(method, path, body, id) ?? admin(method, path, body);
     if (early) return early;
     if (kind === 'transit') return transit(method, mount, rest, body);
-    if (kind === 'kv') return kv(method, mount, decodeURIComponent(rest), body);
+    if (kind === 'kv') return kv(method, mount, rest, body);
     return errors(404, `no handler for route "${path}". route entry not found.`);
   };
 
