@@ -68,6 +68,7 @@ export function deviceSideOf(read: Read, domain: string, problems: Problem[]) {
     publicUrl: withoutSlash(values.WEBDIST_PUBLIC_URL ?? `https://${domain}`),
     license,
     updatesPollingHours: values.WEBDIST_UPDATES_POLLING_HOURS,
+    heldRestore: values.WEBDIST_HELD_RESTORE,
     /**
      * Customers who sign in on the website have a credential. Without a sign-in, no credential is required by default.
      */

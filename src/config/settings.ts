@@ -245,6 +245,12 @@ export const settings = {
     default: '24',
     about: 'hours between two checks for updates by a device; iOS never checks more than once in 24 hours',
   },
+  WEBDIST_HELD_RESTORE: {
+    form: oneOf('other', 'fail'),
+    default: 'other',
+    about:
+      'what a restore of a version on hold gets: `other`, the newest version that is not on hold, or `fail`, a failure (404)',
+  },
   WEBDIST_DEVICE_CREDENTIAL: {
     form: oneOf('optional', 'required'),
     about: 'whether restore and update requests need an access token (default: only with `WEBDIST_AUTH_ISSUER`)',

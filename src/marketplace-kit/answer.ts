@@ -7,7 +7,7 @@
 
 import { toWebdistError, type WebdistError } from '../errors.ts';
 import type { AppVersion, Device } from '../packages/versions.ts';
-import { type Choice, chooseRestore, chooseUpdate } from './choose.ts';
+import { type Choice, chooseRestore, chooseUpdate, type HeldRestore } from './choose.ts';
 import type { VersionRules } from './rollout.ts';
 
 /** One request, of either kind. */
@@ -34,6 +34,7 @@ export type AnswerDeps = {
   charge(appleItemIds: readonly string[]): Promise<void>;
   /** Identifies the device in a staged release. */
   readonly who: string;
+  readonly heldRestore: HeldRestore;
   /** Called on internal failures. */
   failed(appleItemId: string, error: WebdistError): void;
 };
@@ -91,7 +92,7 @@ async function answerAll({ apps, ...device }: DeviceRequest, deps: AnswerDeps, c
   for (const [appleItemId, requested] of firstOfEach(apps)) {
     const app = deps.appOf(appleItemId, requested);
     const chosen = app
-      ? choose({ requested, device, versions: app.versions, rules: app.rules, used: app.used, who: deps.who })
+      ? choose({ requested, device, ...app, who: deps.who, heldRestore: deps.heldRestore })
       : { reason: 'This app is not offered here.' };
     if (app && chosen && 'version' in chosen) wanted.push({ appleItemId, requested, app, version: chosen.version });
     else if (chosen && 'reason' in chosen) failures.push(failureOf(appleItemId, requested, chosen.reason));

@@ -3,6 +3,9 @@
 import { type AppVersion, compareVersions, type Device, runsOn } from '../packages/versions.ts';
 import { isHeld, isInStage, type VersionRules } from './rollout.ts';
 
+/** What a device gets that wants back a version on hold: the newest other version, or a failure. Default: `other`. */
+export type HeldRestore = 'other' | 'fail';
+
 /** The inputs of a choice. */
 export type Choice = {
   /** AppleVersionID of the version that the device has, or wants back. */
@@ -15,6 +18,7 @@ export type Choice = {
   readonly used?: string | undefined;
   /** Identifies the device in a staged release. */
   readonly who: string;
+  readonly heldRestore?: HeldRestore;
 };
 
 /** A version, or the reason why there is none, for the device's log. */
@@ -26,7 +30,8 @@ export type Chosen = { readonly version: AppVersion } | { readonly reason: strin
  * that the app comes back, perhaps in a newer version.
  */
 export function chooseRestore(choice: Choice): Chosen {
-  const { requested, device, rules } = choice;
+  const { requested, device, rules, heldRestore } = choice;
+  if (heldRestore === 'fail' && isHeld(rules, requested)) return { reason: HELD };
   const exact = choice.versions.find((version) => version.appleVersionId === requested);
   if (exact && !isHeld(rules, requested) && runsOn(exact, device)) return { version: exact };
   return newestOf(choice) ?? { reason: reasonFor(choice) };
@@ -51,11 +56,13 @@ function newestOf({ versions, device, rules, used, who }: Choice): { readonly ve
   return version && { version };
 }
 
+const HELD = 'This version is on hold.';
+
 function reasonFor({ versions, device, rules }: Choice): string {
   if (versions.length === 0) return 'There is no package of this app here.';
   if (versions.every((version) => !runsOn(version, device)))
     return `No version of this app runs on ${device.platform} ${device.osVersion ?? ''}`.trim().concat('.');
   return versions.some(({ appleVersionId }) => isHeld(rules, appleVersionId))
-    ? 'This version is on hold.'
+    ? HELD
     : 'This version is not released yet.';
 }

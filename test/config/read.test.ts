@@ -64,6 +64,7 @@ const samples: Readonly<Record<SettingName, string>> = {
   WEBDIST_LICENSE_SIGNING_CERTIFICATE_URL: 'https://example.com/4',
   WEBDIST_LICENSE_ENCRYPTION_CERTIFICATE_URL: 'https://example.com/5',
   WEBDIST_PUBLIC_URL: 'https://api.example.com',
+  WEBDIST_HELD_RESTORE: 'fail',
   WEBDIST_UPDATES_POLLING_HOURS: '48',
   WEBDIST_DEVICE_CREDENTIAL: 'required',
   WEBDIST_OAUTH: 'off',

@@ -45,6 +45,19 @@ t.test('restore: the requested version, else the newest that runs', async (t) =>
   t.match(idOf(chooseRestore(choice)), { appleVersionId: '100' });
   t.match(idOf(chooseRestore({ ...choice, requested: '50' })), { appleVersionId: '300' }, '2.0 needs a later system');
   t.match(idOf(chooseRestore({ ...choice, rules: { '100': { hold: true } } })), { appleVersionId: '300' });
+  const failing = { ...choice, heldRestore: 'fail', rules: { '100': { hold: true }, '300': { hold: true } } } as const;
+  t.match(chooseRestore(failing), { reason: 'This version is on hold.' });
+  t.match(chooseRestore({ ...failing, requested: '777', rules: { '777': { hold: true } } }), { reason: /on hold/ });
+  t.match(
+    idOf(chooseRestore({ ...failing, requested: '200' })),
+    { appleVersionId: '200' },
+    'only versions on hold fail',
+  );
+  t.match(
+    idOf(chooseRestore({ ...failing, requested: '50' })),
+    { appleVersionId: '200' },
+    'nor a version that is gone',
+  );
   t.match(chooseRestore({ ...choice, device: { platform: 'iOS', osVersion: '16.0' } }), { reason: /runs on iOS 16.0/ });
   t.match(chooseRestore({ ...choice, versions: [] }), { reason: /no package/ });
 });

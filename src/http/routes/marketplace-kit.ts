@@ -130,7 +130,7 @@ const restoreClaims: ClaimsFor = (grant, app, nowSeconds) => ({
 const updateClaims: ClaimsFor = () => ({ dtype: UPDATE_DTYPE });
 
 function answerDeps(deps: Deps, request: FastifyRequest, reply: FastifyReply, claimsFor: ClaimsFor): AnswerDeps {
-  const { service, catalogue, limits, addressOf, now } = deps;
+  const { config, service, catalogue, limits, addressOf, now } = deps;
   const grant = deps.grantOf(request);
   return {
     appOf(appleItemId, requested): OfferedApp | undefined {
@@ -166,6 +166,7 @@ function answerDeps(deps: Deps, request: FastifyRequest, reply: FastifyReply, cl
       const again = more > 0 ? [...limits.visitor(grant.subject?.id, more), ...limits.address(request, more)] : [];
       await limits.charge([...again, ...limits.apps(bundleIds)], reply);
     },
+    heldRestore: config.deviceSide.heldRestore,
     // In a staged release, a device without a subject is identified by its network.
     who: grant.subject ? `${grant.subject.kind} ${grant.subject.id}` : `address ${addressOf(request.raw)}`,
     failed: (appleItemId, error) =>
