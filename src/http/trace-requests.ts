@@ -11,7 +11,15 @@ import type { Caller } from './authorize.ts';
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT', 'QUERY']);
 
 /** Monitoring requests these paths every few seconds. */
-const UNTRACED = new Set(['/health/live', '/health/ready', '/livez', '/readyz', '/metrics']);
+const UNTRACED = new Set([
+  '/health/live',
+  '/health/ready',
+  '/health/startup',
+  '/livez',
+  '/readyz',
+  '/startupz',
+  '/metrics',
+]);
 
 /** Traces every request except those for health and metrics. */
 export function traceRequests(app: FastifyInstance, tracing: Tracing): void {

@@ -25,9 +25,12 @@ type AppHealth = {
   readonly keyId?: string;
 };
 
-/** `ready`: this process can sign now for at least one app. */
+/**
+ * `ready`: this process can sign now for at least one app. `started`: for each app it is known whether it can sign.
+ */
 export type Health = {
   readonly ready: boolean;
+  readonly started: boolean;
   readonly mode: Config['mode'];
   readonly apps: Readonly<Record<string, AppHealth>>;
   readonly domain: State;
@@ -62,6 +65,7 @@ export function healthOf(config: Config, { keys, clock, records, redis, orders, 
   });
   return {
     ready: !problem && keys.apps.some((one) => one.canSign && !one.isAway && !isStopped(one)),
+    started: keys.apps.every(({ canSign, state }) => canSign || state.problem !== undefined || state.paused),
     mode: config.mode,
     apps: Object.fromEntries(apps),
     domain: domainState(config, keys.domain.state),

@@ -147,11 +147,11 @@ t.test('the variables that Kubernetes adds for the Services beside it are not se
 
 t.test('the probes and Prometheus use paths that the service has', async (t) => {
   const operatorPort = named('ConfigMap', all).data?.['WEBDIST_OPERATOR_PORT'] ?? '';
-  const { url, operators } = await startReady(t, await startSandbox(t), { WEBDIST_OPERATOR_PORT: operatorPort });
+  const { operators } = await startReady(t, await startSandbox(t), { WEBDIST_OPERATOR_PORT: operatorPort });
   const probes = [container.startupProbe, container.livenessProbe, container.readinessProbe];
   for (const { httpGet } of probes) {
-    t.equal((await fetch(url + httpGet.path)).status, 200, httpGet.path);
-    t.equal(httpGet.port, container.ports[0]?.name);
+    t.equal((await operators?.inject({ url: httpGet.path }))?.statusCode, 200, httpGet.path);
+    t.equal(httpGet.port, container.ports[1]?.name);
   }
   t.equal((await operators?.inject({ url: annotations['prometheus.io/path'] ?? '' }))?.statusCode, 200);
   t.equal(String(container.ports[0]?.containerPort), env('PORT'));

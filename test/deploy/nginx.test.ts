@@ -69,6 +69,6 @@ for (const [name, cdn, country] of [
     t.equal(received['x-forwarded-for'], '127.0.0.1');
     t.equal(received['x-forwarded-proto'], 'http');
     t.equal(received['x-forwarded-host'], '127.0.0.1');
-    for (const path of ['/metrics', '/health/ready', '/livez', '/readyz'])
+    for (const path of ['/metrics', '/health/ready', '/livez', '/readyz', '/startupz'])
       t.equal((await fetch(`http://127.0.0.1:${port}${path}`)).status, 404, path);
   });

@@ -6,7 +6,7 @@ import { temporaryFolder } from '../harness/folder.ts';
 import { settingsIn, startReady, startService } from '../harness/service.ts';
 
 const DOCUMENTS = ['/metrics', '/docs', '/docs/static/swagger-ui.css', '/openapi.json'];
-const HEALTH = ['/health/live', '/health/ready', '/livez', '/readyz'];
+const HEALTH = ['/health/live', '/health/ready', '/health/startup', '/livez', '/readyz', '/startupz'];
 
 t.test('with an operator port', async (t) => {
   const settings = settingsIn(temporaryFolder(t), { WEBDIST_OPERATOR_PORT: '0', WEBDIST_OPERATOR_HOST: '127.0.0.1' });
@@ -21,7 +21,18 @@ t.test('with an operator port', async (t) => {
     const open = await fetch(url + path);
     t.strictSame([open.status, await open.text()], [200, ''], `${path} on the public port`);
     t.equal(open.headers.get('cache-control'), 'no-store');
-    t.match(await (await fetch(operatorUrl + path)).json(), path.includes('ready') ? { ready: true } : { live: true });
+    t.match(
+      await (await fetch(operatorUrl + path)).json(),
+      path.includes('ready') ? { ready: true } : path.includes('startup') ? { started: true } : { live: true },
+    );
+    t.equal(await (await fetch(`${url + path}?verbose`)).text(), '', `${path}?verbose says nothing on the public port`);
+    const verbose = await fetch(`${operatorUrl + path}?verbose`);
+    t.match(verbose.headers.get('content-type'), /^text\/plain/);
+    t.match(
+      await verbose.text(),
+      new RegExp(`^(\\[\\+\\].+ (ok|off).*\\n)*${path.match(/live|ready|startup/)}z check passed\\n$`),
+      path,
+    );
   }
   for (const path of ['/install-token', '/marketplace-kit/restore', '/install-button.js', '/.well-known/jwks.json'])
     t.equal((await fetch(operatorUrl + path)).status, 404, `${path} is not on the operator port`);
@@ -29,6 +40,8 @@ t.test('with an operator port', async (t) => {
   for (const path of ['/install-token', '/metrics', '/health/ready']) t.ok(path in paths, `${path} is described`);
   drain();
   t.equal((await fetch(`${url}/health/ready`)).status, 503, 'while shutting down');
+  t.match(await (await fetch(`${operatorUrl}/readyz?verbose`)).text(), /\nreadyz check failed\n$/);
+  t.equal((await fetch(`${url}/startupz`)).status, 200, 'it has started all the same');
 });
 
 t.test('without one, the public port has everything, and WEBDIST_DOCS=off removes the documents', async (t) => {

@@ -285,7 +285,7 @@ t.test('spans hold no secret and no address; health and metrics are not traced',
   const restore = await restored.text();
   t.equal(restored.status, 200);
   secrets.push(accessToken, ...(restore.match(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g) ?? []));
-  for (const path of ['/health/live', '/health/ready', '/livez', '/readyz', '/metrics'])
+  for (const path of ['/health/live', '/health/ready', '/livez', '/readyz', '/startupz', '/metrics'])
     await fetch(`${service.url}${path}`);
   t.equal(await end(service), 0);
 

@@ -15,6 +15,8 @@ export type HealthDeps = Pick<ServerDeps, 'service' | 'config'> & {
 const mode = z.enum(['production', 'sandbox']);
 const live = z.object({ live: z.literal(true), mode }).describe('The process can answer');
 
+const startup = z.object({ started: z.boolean() }).describe('Whether the first check of the registration has ended');
+
 const state = z
   .object({
     state: z.enum(['ok', 'degraded', 'down', 'off']),
@@ -26,6 +28,7 @@ const app = z.object({ key: state, registration: state, package: state, keyId: z
 const health = z
   .object({
     ready: z.boolean(),
+    started: z.boolean(),
     mode,
     apps: z.record(z.string(), app).describe('By bundle id'),
     domain: state,
@@ -38,25 +41,72 @@ const health = z
   })
   .meta({ id: 'Health' });
 
-/** `/health/live` and `/livez`; `/health/ready` and `/readyz`, with 503 while not ready. */
+const query = z.object({ verbose: z.string().optional().describe('One line of text for each part, as in Kubernetes') });
+
+/** What a probe answers: whether all is well, the JSON, and the parts for `?verbose`. */
+type Probe = { readonly isWell: boolean; readonly body: object; readonly parts?: Partial<HealthBody> };
+type HealthBody = z.output<typeof health>;
+
+/** `/health/live`, `/health/ready`, `/health/startup`, and their short names; 503 while not ready, or not started. */
 export const healthRoutes =
   ({ service, config, isShuttingDown, hasBody }: HealthDeps): FastifyPluginAsyncZod =>
   async (scope) => {
-    for (const [url, operationId] of Object.entries({ '/health/live': 'getLive', '/livez': 'getLivez' })) {
-      const described = { response: { 200: live } };
-      const schema = { operationId, summary: 'Whether the process can answer', described };
-      scope.get(url, { schema }, async (_request, reply) =>
-        reply.send(hasBody ? { live: true, mode: config.mode } : undefined),
-      );
-    }
-    for (const [url, operationId] of Object.entries({ '/health/ready': 'getReady', '/readyz': 'getReadyz' })) {
-      const summary = 'Whether this process can sign now, and the state of what it depends on';
-      const described = { response: { 200: health.describe('It can sign'), 503: health.describe('It cannot sign') } };
-      scope.get(url, { schema: { operationId, summary, described } }, async (_request, reply) => {
-        const answer = service.health();
-        const shuttingDown = isShuttingDown();
-        const ready = answer.ready && !shuttingDown;
-        return reply.code(ready ? 200 : 503).send(hasBody ? { ...answer, ready, shuttingDown } : undefined);
-      });
-    }
+    const ready = (): Probe => {
+      const answer = service.health();
+      const shuttingDown = isShuttingDown();
+      const isWell = answer.ready && !shuttingDown;
+      return { isWell, body: { ...answer, ready: isWell, shuttingDown }, parts: answer };
+    };
+    const started = (): Probe => {
+      const answer = service.health();
+      return { isWell: answer.started, body: { started: answer.started }, parts: { apps: answer.apps } };
+    };
+    const probes = {
+      live: {
+        summary: 'Whether the process can answer',
+        described: { response: { 200: live } },
+        probe: (): Probe => ({ isWell: true, body: { live: true, mode: config.mode } }),
+      },
+      ready: {
+        summary: 'Whether this process can sign now, and the state of what it depends on',
+        described: { response: { 200: health.describe('It can sign'), 503: health.describe('It cannot sign') } },
+        probe: ready,
+      },
+      startup: {
+        summary: 'Whether it is known for each app if this process can sign',
+        described: { response: { 200: startup, 503: startup } },
+        probe: started,
+      },
+    };
+    for (const [name, { probe, ...schema }] of Object.entries(probes))
+      for (const [url, operationId] of [
+        [`/health/${name}`, `get${capitalized(name)}`],
+        [`/${name}z`, `get${capitalized(name)}z`],
+      ] as const)
+        scope.get(url, { schema: { ...schema, operationId, querystring: query } }, async (request, reply) => {
+          const { isWell, body, parts = {} } = probe();
+          reply.code(isWell ? 200 : 503);
+          if (!hasBody) return reply.send();
+          if (request.query.verbose === undefined) return reply.send(body);
+          return reply.type('text/plain; charset=utf-8').send(verboseText(name, isWell, parts));
+        });
   };
+
+const capitalized = (name: string) => name.charAt(0).toUpperCase() + name.slice(1);
+
+/** As https://kubernetes.io/docs/reference/using-api/health-checks/ shows: `[+]` for what is well, `[-]` for what is not. */
+function verboseText(name: string, isWell: boolean, { apps = {}, ...others }: Partial<HealthBody>): string {
+  const ofApps = Object.entries(apps).flatMap(([bundleId, { key, registration, package: pack }]) =>
+    Object.entries({ key, registration, package: pack }).map(
+      ([part, value]) => [`${part} ${bundleId}`, value] as const,
+    ),
+  );
+  const states = Object.entries(others).flatMap(([part, value]) =>
+    typeof value === 'object' ? [[part, value] as const] : [],
+  );
+  const lines = [...ofApps, ...states].map(([part, { state, code, detail }]) => {
+    const why = [code, detail].filter((text) => text !== undefined).join(': ');
+    return `[${state === 'down' || state === 'degraded' ? '-' : '+'}]${part} ${state}${why ? `: ${why}` : ''}`;
+  });
+  return [...lines, `${name}z check ${isWell ? 'passed' : 'failed'}`, ''].join('\n');
+}
