@@ -153,7 +153,8 @@ export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWa
     if (isClosed) return;
     const untilDueMs = Math.max(0, dueAt - clock.elapsed());
     const pollMs = connect ? POLL_MS * (0.8 + clock.random() * 0.4) : untilDueMs;
-    cancelNext = clock.after(Math.min(pollMs, untilDueMs), run);
+    // If a check is due even now, another replica is making it.
+    cancelNext = clock.after(untilDueMs === 0 ? pollMs : Math.min(pollMs, untilDueMs), run);
   });
 
   const reconcile = async () => {

@@ -16,7 +16,7 @@ import { accountOf, openClient } from './app-store-connect.ts';
 import { temporaryFolder } from './folder.ts';
 import { startSandbox } from './sandbox.ts';
 import { newSigner } from './stand-ins/app-store-connect.ts';
-import { openVirtualClock } from './virtual-clock.ts';
+import { openVirtualClock, type VirtualClock } from './virtual-clock.ts';
 
 type Options = {
   readonly replicas: number;
@@ -27,6 +27,8 @@ type Options = {
   readonly requestsPerHour?: number;
   /** Changes what a replica is connected to. */
   readonly connect?: (asc: AppStoreConnect, replica: number) => AppStoreConnect;
+  /** How long each response of App Store Connect takes, in virtual time. */
+  readonly latencyMs?: number;
 };
 
 type Replica = {
@@ -45,6 +47,7 @@ export async function openFleet(t: Test, options: Options) {
     isShared = true,
     requestsPerHour = 3600,
     connect = (asc) => asc,
+    latencyMs = 0,
   } = options;
   const clock = openVirtualClock();
   const folder = temporaryFolder(t);
@@ -98,7 +101,7 @@ export async function openFleet(t: Test, options: Options) {
       },
       apps,
       domain,
-      connect: async () => clock.track(connect(asc, replica)),
+      connect: async () => delayed(clock.track(connect(asc, replica)), latencyMs, clock),
       ownClockOffsetSeconds: () => asc.clockOffsetSeconds,
       store: clock.track(store),
       observer: { check: (work) => work(), changed: () => undefined },
@@ -118,3 +121,18 @@ export async function openFleet(t: Test, options: Options) {
   };
   return { clock, sandbox, started, statuses };
 }
+
+/** The same client, each of whose requests takes so long in virtual time. `findApps` sends one for 100 bundle ids. */
+const delayed = (asc: AppStoreConnect, latencyMs: number, clock: VirtualClock): AppStoreConnect =>
+  latencyMs === 0
+    ? asc
+    : new Proxy(asc, {
+        get(target, name) {
+          const value = Reflect.get(target, name);
+          if (typeof value !== 'function') return value;
+          return async (...args: unknown[]) => {
+            await clock.sleep(latencyMs * (name === 'findApps' ? Math.ceil(args.length / 100) : 1));
+            return Reflect.apply(value, target, args);
+          };
+        },
+      });

@@ -87,3 +87,15 @@ t.test('all are told at once: they share a check or two', async (t) => {
   const sent = (await statuses()).all - before;
   t.ok(sent > 0 && sent <= 2 * 13, `${sent} requests`);
 });
+
+t.test('while one replica makes a slow check, the others wait without asking the store again and again', async (t) => {
+  const { clock, started, statuses } = await openFleet(t, {
+    replicas: 3,
+    count: 10,
+    areRegistered: false,
+    latencyMs: 300,
+  });
+  await clock.advance(4_000);
+  for (const { signing } of started) t.equal(signing(), 10);
+  t.ok((await statuses()).all <= 30);
+});
