@@ -5,7 +5,7 @@
 
 import ky, { isHTTPError, isNetworkError, type RetryOptions } from 'ky';
 import type { Logger } from 'pino';
-import { proxyProblem } from '../connection-problem.ts';
+import { connectionProblem, proxyProblem } from '../connection-problem.ts';
 import { WebdistError } from '../errors.ts';
 import { readBody, TooLongError } from '../outbound.ts';
 import type { ApiTokenSource } from './api-token.ts';
@@ -212,8 +212,13 @@ function asWebdistError(name: string, error: unknown, clockOffsetSeconds: number
   // ky's own TimeoutError, or the DOMException of the signal that limits the whole operation.
   if (error.name === 'TimeoutError') return ascError('asc_outage', `${name}: no answer in time.`);
   if (!isNetworkError(error)) return error;
-  const proxy = proxyProblem(error);
-  if (proxy) return ascError('asc_outage', `${name}: App Store Connect ${proxy.what}. ${proxy.hint}`);
   const cause = rootCause(error);
-  return ascError('asc_outage', `${name}: no answer (${codeOf(cause) ?? cause.name}).`, { cause });
+  const known = proxyProblem(error) ?? connectionProblem(cause);
+  if (known) {
+    const hint = known.hint ? ` ${known.hint}` : '';
+    return ascError('asc_outage', `${name}: App Store Connect ${known.what}.${hint}`, { cause });
+  }
+  // The message of `fetch` itself, such as "bad port"; it contains no value.
+  const why = codeOf(cause) ?? (cause.name === 'Error' ? cause.message : cause.name);
+  return ascError('asc_outage', `${name}: no answer (${why}).`, { cause });
 }

@@ -7,6 +7,7 @@ import type { Order, Orders } from '../orders/orders.ts';
 import { openOrderStore } from '../orders/store.ts';
 import type { OrderStore, Replica } from '../orders/store-contract.ts';
 import { type ChangeOptions, confirm, goesOn, type PlannedChange } from './change.ts';
+import { appNamed } from './named-app.ts';
 import { print, say } from './terminal.ts';
 
 /** An app, by the ids that the orders and people use. */
@@ -58,7 +59,7 @@ export async function giveOrder(
 ): Promise<void> {
   const { app: name, wait, json } = options;
   await withOrders(async (store) => {
-    const app = appNamed(name, await store.replicas());
+    const app = appNamed(knownApps(await store.replicas()), name);
     const { order, change, mayHarm, done } = await plan(app);
     if (!(await (mayHarm ? confirm : goesOn)(change, options))) return;
     const orders = await store.change(order);
@@ -73,28 +74,11 @@ export async function giveOrder(
   });
 }
 
-/** Finds the app with this name among the configured apps and the apps that running services report. */
-function appNamed(name: string | undefined, replicas: readonly Replica[]): NamedApp {
-  const known = new Map<string, NamedApp>();
-  for (const { appleItemId, bundleId } of [
-    ...knownAppSettings(processSettings()).apps,
-    ...replicas.flatMap(({ apps }) => apps),
-  ])
-    known.set(appleItemId, { appleItemId, bundleId });
-  const apps = [...known.values()];
-  if (name === undefined && apps.length === 1 && apps[0]) return apps[0];
-  const app = apps.find(({ appleItemId, bundleId }) => appleItemId === name || bundleId === name);
-  if (app) return app;
-  throw new WebdistError(
-    'usage_invalid',
-    name === undefined ? `${apps.length} apps are known here.` : `No app "${name}" is known here.`,
-    {
-      hint:
-        apps.length === 0
-          ? 'Run this with the settings of the service, or while it runs.'
-          : `Use --app with one of: ${apps.map(({ bundleId }) => bundleId).join(', ')}.`,
-    },
-  );
+/** The configured apps, and those that running services report. */
+function knownApps(replicas: readonly Replica[]): readonly NamedApp[] {
+  const all = [...knownAppSettings(processSettings()).apps, ...replicas.flatMap(({ apps }) => apps)];
+  const known = new Map(all.map(({ appleItemId, bundleId }) => [appleItemId, { appleItemId, bundleId }]));
+  return [...known.values()];
 }
 
 /** Waits until every running service follows the orders; returns those services. */

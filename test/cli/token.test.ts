@@ -181,6 +181,34 @@ t.test('api-token: three kinds, with exactly the claims of each', async (t) => {
   t.equal(purchaseClaims['bid'], 'com.example.trailmap');
   t.equal((await ask(purchase.stdout.trim())).status, 401, 'refused by App Store Connect');
 
+  await t.test('the kind and the id are inferred', async (t) => {
+    const folder = temporaryFolder(t);
+    const file = (name: string, text: string) => {
+      const path = join(folder, name);
+      writeFileSync(path, text, { mode: 0o600 });
+      return path;
+    };
+    const subscription = file('SubscriptionKey_ABCDEFGHIJ.p8', inAppPurchaseKey.privateKeyPem);
+    const api = file(`AuthKey_${individualKey.keyId}.p8`, individualKey.privateKeyPem);
+    const issuer = { ASC_ISSUER_ID: env['ASC_ISSUER_ID'] ?? '' };
+    const cases: readonly (readonly [args: string[], env: Record<string, string>, kind: string, keyId: string])[] = [
+      [[], env, 'team', env['ASC_KEY_ID'] ?? ''],
+      [[], given, 'individual', individualKey.keyId],
+      [[], { ASC_PRIVATE_KEY_PATH: api }, 'individual', individualKey.keyId],
+      [['--issuer-id', issuer.ASC_ISSUER_ID], { ASC_PRIVATE_KEY_PATH: api }, 'team', individualKey.keyId],
+      [['--key', `file://${api}`], env, 'team', individualKey.keyId],
+      [
+        ['--key', `file://${subscription}`],
+        { ...issuer, WEBDIST_BUNDLE_ID: 'com.example.a' },
+        'in-app-purchase',
+        'ABCDEFGHIJ',
+      ],
+      [['--bundle-id', 'com.example.a'], env, 'in-app-purchase', env['ASC_KEY_ID'] ?? ''],
+    ];
+    for (const [args, settings, kind, keyId] of cases)
+      t.match(await webdistJson(['api-token', ...args], settings), { kind, keyId }, args.join(' '));
+  });
+
   await t.test('scope and curl', async (t) => {
     const scoped = await webdist(['api-token', '--kind', 'team', '--scope', 'GET /v1/apps', '--curl'], env);
     const [, apiToken = '', url] = /Bearer (\S+)' '([^']+)'/.exec(scoped.stdout) ?? [];
@@ -206,7 +234,6 @@ t.test('api-token: three kinds, with exactly the claims of each', async (t) => {
     await refused(['--kind', 'team', '--bundle-id', 'x.y'], /Only the JWT of an In-App Purchase key/);
     await refused(['--kind', 'team', '--scope', 'POST /v1/apps'], /GET only/);
     await refused(['--kind', 'in-app-purchase', '--scope', 'GET /'], /has no scope/);
-    await refused([], /--kind/);
     await refused(['--kind', 'enterprise'], /team, individual, in-app-purchase/);
     await refused(['--kind', 'team'], /No API key is given/, {});
     const folder = temporaryFolder(t);

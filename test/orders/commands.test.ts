@@ -100,7 +100,7 @@ t.test('a command names the app, or says what to do', async (t) => {
   const env = { WEBDIST_DATA_DIR: temporaryFolder(t) };
   t.match(await webdist(['keys', 'stop'], env), {
     code: 2,
-    stderr: /0 apps are known here\. Run this with the settings/,
+    stderr: /No app is known here\. Run this with the settings/,
   });
   const settings = settingsIn(temporaryFolder(t));
   t.match(await webdist(['keys', 'stop', '--app', 'com.none'], settings), {

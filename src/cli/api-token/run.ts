@@ -1,13 +1,14 @@
 /** `webdist api-token`: makes a bearer JWT for Apple's server APIs with any of the three kinds of API keys (docs/apple-facts.md §7). */
 
 import { type ApiKeyKind, buildApiToken } from '../../app-store-connect/api-token.ts';
+import { type AppleKeyFile, appleKeyFile } from '../../app-store-connect/key-file-name.ts';
 import { apiKeySettings, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { withKey } from '../app-store-connect.ts';
 import { type JsonOption, print } from '../terminal.ts';
 
 type Options = JsonOption & {
-  readonly kind: ApiKeyKind;
+  readonly kind?: ApiKeyKind;
   readonly key?: string;
   readonly keyId?: string;
   readonly issuerId?: string;
@@ -18,14 +19,16 @@ type Options = JsonOption & {
 };
 
 export async function printApiToken(options: Options): Promise<void> {
-  const { kind, lifetime: lifetimeSeconds, scope, curl, json } = options;
+  const { lifetime: lifetimeSeconds, scope, curl, json } = options;
   const settings = apiKeySettings(processSettings());
-  refuseUnused(options);
   const locator = options.key ?? settings.privateKey;
   if (locator === undefined)
     throw new WebdistError('usage_invalid', 'No API key is given.', {
       hint: 'Use --key LOCATOR, or set ASC_PRIVATE_KEY.',
     });
+  const file = appleKeyFile(locator);
+  const kind = options.kind ?? kindOf(options, file, settings.issuerId);
+  refuseUnused(options, kind);
   const request = {
     kind,
     issuerId: options.issuerId ?? settings.issuerId,
@@ -34,16 +37,23 @@ export async function printApiToken(options: Options): Promise<void> {
     lifetimeSeconds,
     scope,
   };
-  const keyId = options.keyId ?? settings.keyId ?? '';
+  // The settings are those of another key than --key, whose file name is then the better source.
+  const keyId = options.keyId ?? (options.key && file?.keyId) ?? settings.keyId ?? file?.keyId ?? '';
   const source = options.key === undefined ? 'ASC_PRIVATE_KEY' : '--key';
   const apiToken = await withKey(locator, source, (signer) => buildApiToken(signer, keyId, request));
   const expiresAt = new Date((request.issuedAtSeconds + lifetimeSeconds) * 1000).toISOString();
-  const command = curlFor(apiToken, options, settings.baseUrl);
+  const command = curlFor(apiToken, { kind, scope }, settings.baseUrl);
   print({ apiToken, kind, keyId, expiresAt, ...(curl && { curl: command }) }, json, [curl ? command : apiToken]);
 }
 
+/** The kind of an API key, from what only this kind has (docs/apple-facts.md §7). */
+function kindOf(options: Options, file: AppleKeyFile | undefined, issuerId: string | undefined): ApiKeyKind {
+  if (options.bundleId !== undefined || file?.kind === 'SubscriptionKey') return 'in-app-purchase';
+  return (options.issuerId ?? issuerId) === undefined ? 'individual' : 'team';
+}
+
 /** Refuses options that this kind of JWT does not use. */
-function refuseUnused({ kind, issuerId, bundleId }: Options): void {
+function refuseUnused({ issuerId, bundleId }: Options, kind: ApiKeyKind): void {
   if (kind === 'individual' && issuerId !== undefined)
     throw new WebdistError(
       'usage_invalid',
@@ -58,7 +68,11 @@ function refuseUnused({ kind, issuerId, bundleId }: Options): void {
     });
 }
 
-function curlFor(apiToken: string, { kind, scope }: Options, baseUrl: string): string {
+function curlFor(
+  apiToken: string,
+  { kind, scope }: { readonly kind: ApiKeyKind; readonly scope: readonly string[] | undefined },
+  baseUrl: string,
+): string {
   const path = scope?.[0]?.replace(/^GET /, '') ?? '/v1/apps?limit=1';
   const url =
     kind === 'in-app-purchase'

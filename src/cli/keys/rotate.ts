@@ -16,6 +16,7 @@ import { openRegistrationStore } from '../../registration/store.ts';
 import type { RegistrationStore } from '../../registration/store-contract.ts';
 import { withAppStoreConnect, withKey } from '../app-store-connect.ts';
 import { type ChangeOptions, confirm } from '../change.ts';
+import { appNamed } from '../named-app.ts';
 import { print, say } from '../terminal.ts';
 
 type Options = ChangeOptions & {
@@ -45,7 +46,7 @@ async function change(options: Options, config: Config, store: RegistrationStore
     await ensureAbandoned(store, previous);
   }
   const planned =
-    to === undefined ? planRollback(previous) : await plan(to, appOf(config, app), { config, store, previous });
+    to === undefined ? planRollback(previous) : await plan(to, appNamed(config.apps, app), { config, store, previous });
   if (!planned) {
     print({ changed: false }, json, ['This key is already registered; nothing was changed.']);
     return;
@@ -90,20 +91,6 @@ async function plan(locator: string, app: AppConfig, { config, store, previous }
   const held = await publicHalves(app);
   return withAppStoreConnect('Fetching the key', (asc) =>
     planChange({ config, app, to, held }, previous, { asc, store }),
-  );
-}
-
-function appOf({ apps }: Config, name: string | undefined): AppConfig {
-  const [only, ...others] = apps;
-  if (name === undefined && only && others.length === 0) return only;
-  const app = apps.find((one) => one.bundleId === name || one.appleItemId === name);
-  if (app) return app;
-  throw new WebdistError(
-    'usage_invalid',
-    name === undefined ? 'Several apps are configured.' : `No app "${name}" is configured.`,
-    {
-      hint: `Use --app with one of: ${apps.map((one) => one.bundleId).join(', ')}.`,
-    },
   );
 }
 

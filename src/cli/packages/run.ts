@@ -15,16 +15,14 @@ import { verifyPackage } from '../../packages/verify.ts';
 import { packageSource, storeVersions } from '../../service/package-source.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';
 import { type ChangeOptions, goesOn } from '../change.ts';
+import { appNamed } from '../named-app.ts';
 import { changeOrders, readOrders } from '../orders.ts';
 import { type JsonOption, print, resultLine, say, table } from '../terminal.ts';
 
+/** The configured apps, or only the one with this name. */
 function appsOf(name: string | undefined): readonly AppConfig[] {
   const { apps } = knownAppSettings(processSettings());
-  const chosen = apps.filter((app) => name === undefined || app.bundleId === name || app.appleItemId === name);
-  if (chosen.length > 0) return chosen;
-  throw new WebdistError('usage_invalid', name ? `No app "${name}" is configured.` : 'No app is configured.', {
-    hint: 'Set WEBDIST_APPLE_ITEM_ID and WEBDIST_BUNDLE_ID, or WEBDIST_CONFIG.',
-  });
+  return name === undefined && apps.length > 1 ? apps : [appNamed(apps, name)];
 }
 
 export async function listPackages({ app: name, json }: JsonOption & { readonly app?: string }): Promise<void> {
