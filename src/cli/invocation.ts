@@ -1,14 +1,19 @@
 /** How `webdist` is called in this installation, for advice that a reader can copy. */
 
-import { basename, dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
 const room = resolve(import.meta.dirname, '..');
-const isBuilt = import.meta.filename.endsWith('.js');
-const isPackage = dirname(room).includes('/node_modules/');
 
 /** From a checkout, from a build of it, or installed as a package. */
-export const invocation: string = !isBuilt
+export const invocation: string = import.meta.filename.endsWith('.ts')
   ? 'npm run -s webdist --'
-  : isPackage
+  : room.includes('/node_modules/')
     ? 'webdist'
-    : `node ${basename(room)}/main.js`;
+    : 'node -- dist/main.js';
+
+/** `webdist` before the name of a command. Messages are written with that word, wherever they come from. */
+const COMMAND =
+  /\bwebdist (?=(?:api-keys|api-token|apps|audit|completion|config|doctor|domains|init|keygen|keys|ledger|packages|sandbox|serve|status|token|whoami)\b)/g;
+
+/** Returns advice with the commands as they are called in this installation. */
+export const advised = (text: string): string => text.replace(COMMAND, `${invocation} `);

@@ -8,6 +8,7 @@ import { vendorError } from '../cloud/vendor-error.ts';
 import { isDebugLevel } from '../config/log-level.ts';
 import { useProxyOfEnvironment } from '../config/proxy.ts';
 import { failureOf } from './failure.ts';
+import { advised } from './invocation.ts';
 import { buildProgram } from './program.ts';
 import { writeStderr } from './stderr.ts';
 
@@ -45,6 +46,6 @@ function end(thrown: unknown): never {
   const { line, exitCode, frames } = failureOf(thrown);
   const stack = isDebugLevel() ? frames : [];
   const advice = frames.length > stack.length ? ' (LOG_LEVEL=debug prints the stack)' : '';
-  if (line !== undefined) writeStderr(`webdist: ${[line + advice, ...stack].join('\n')}\n`);
+  if (line !== undefined) writeStderr(`webdist: ${[advised(line) + advice, ...stack].join('\n')}\n`);
   process.exit(exitCode);
 }

@@ -84,7 +84,7 @@ t.test('doctor as a process: a table, JSON, and the exit code', async (t) => {
   t.equal(bad.code, 1);
   t.match(
     bad.stdout,
-    /^fail {2}domain-registered +neither example\.com nor .*\n +why: .+\n +fix: webdist domains add example\.com$/m,
+    /^fail {2}domain-registered +neither example\.com nor .*\n +why: .+\n +fix: npm run -s webdist -- domains add example\.com$/m,
   );
   await webdist(['domains', 'add', 'example.com'], env);
   const good = await webdist(['doctor'], env);

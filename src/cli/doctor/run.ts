@@ -2,13 +2,15 @@
 
 import { processEnvironment } from '../../config/config.ts';
 import { type Diagnosis, runDoctor } from '../../doctor/doctor.ts';
+import { advised } from '../invocation.ts';
 import { bold, type JsonOption, type Line, print, resultLine, withProgress } from '../terminal.ts';
 
 type Options = JsonOption & { readonly public?: URL; readonly service?: URL; readonly connect?: string };
 
 export async function doctor({ public: publicUrl, service: serviceUrl, connect, json }: Options): Promise<void> {
   const env = processEnvironment();
-  const report = await withProgress('Checking', () => runDoctor({ env, publicUrl, serviceUrl, connect }));
+  const found = await withProgress('Checking', () => runDoctor({ env, publicUrl, serviceUrl, connect }));
+  const report = found.map(({ hint, ...one }) => ({ ...one, ...(hint && { hint: advised(hint) }) }));
   const count = (result: Diagnosis['result']) => report.filter((one) => one.result === result).length;
   const isOk = count('fail') === 0;
   print({ ok: isOk, checks: report }, json, [
