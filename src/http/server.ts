@@ -66,7 +66,7 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
     await scope.register(deviceScope(scopeDeps));
     await scope.register(async (webhooks) => {
       describeScope(webhooks, { tag: 'operations', callers: [] });
-      limitRequests(webhooks);
+      await limitRequests(webhooks);
       await webhooks.register(webhooksRoute(deps));
     });
     await scope.register(documentScope(scopeDeps));

@@ -14,7 +14,7 @@ export const documentScope =
   (deps: ScopeDeps): FastifyPluginAsyncZod =>
   async (scope) => {
     describeScope(scope, { tag: 'documents', callers: [] });
-    deps.limitRequests(scope);
+    await deps.limitRequests(scope);
     await scope.register(jwksRoute(deps.service));
     await scope.register(problemsRoute);
     await scope.register(installButtonRoute(deps.config));
