@@ -5,7 +5,6 @@ import type { AppStoreConnect } from '../app-store-connect/client.ts';
 import type { AppConfig } from '../config/apps.ts';
 import type { Config } from '../config/config.ts';
 import type { FollowedOrders } from '../orders/follow.ts';
-import { pullPackage } from '../packages/pull.ts';
 import { packageSource } from './package-source.ts';
 
 type Deps = {
@@ -25,6 +24,7 @@ export function packagePull({ apps, config, connect, orders, log }: Deps): () =>
   const { dir, url, keep } = config.packages;
   return async () => {
     if (!connect || url === undefined) return;
+    const { pullPackage } = await import('../packages/pull.ts');
     for (const app of apps)
       try {
         const report = (line: string) => log.info({ event: 'package_requested', bundleId: app.bundleId }, line);
