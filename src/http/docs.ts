@@ -17,7 +17,8 @@ export const docsRoutes =
   (make: () => Promise<FastifyInstance>): FastifyPluginAsyncZod =>
   async (app) => {
     let made: Promise<FastifyInstance> | undefined;
-    const documents = new Map<string, Document>();
+    /** Each is read and compressed once, also when many ask for it at the same time. */
+    const documents = new Map<string, Promise<Document | undefined>>();
     const read = async (path: string): Promise<Document | undefined> => {
       made ??= make();
       const answer = await (await made).inject({ method: 'GET', url: path });
@@ -32,10 +33,16 @@ export const docsRoutes =
     };
     const answer = async (request: FastifyRequest, reply: FastifyReply) => {
       const path = request.url.split('?', 1)[0] ?? '';
-      const document = documents.get(path) ?? (await read(path));
-      if (!document) return reply.callNotFound();
-      documents.set(path, document);
-      return document(request, reply);
+      const reading = documents.get(path) ?? read(path);
+      documents.set(path, reading);
+      const document = await reading.catch((error) => {
+        documents.delete(path);
+        throw error;
+      });
+      if (document) return document(request, reply);
+      // Paths that do not exist are not kept, because there are any number of them.
+      documents.delete(path);
+      return reply.callNotFound();
     };
     for (const path of ['/openapi.json', '/docs', '/docs/*'])
       app.get(path, { schema: { hide: true } as object }, answer);

@@ -7,8 +7,9 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Metrics } from '../../metrics.ts';
-import type { AddressOf } from '../address.ts';
+import { type AddressOf, networkOf } from '../address.ts';
 import { sendRawProblem, withoutHost } from '../raw-problem.ts';
+import { openMemoryCounter } from './counters.ts';
 import { rateLimited } from './rate-limit.ts';
 
 /** A browser opens six connections; a carrier puts thousands of devices behind one address. */
@@ -22,6 +23,13 @@ const MAX_BODIES = 64;
 
 /** No client in use sends a second request before the first one is answered; proxies do not either. */
 const MAX_UNANSWERED = 8;
+
+/**
+ * An address whose connections had to be closed for that so often in a minute gets no new one until the minute is over,
+ * because parsing what it sends costs as much as answering it.
+ */
+const MAX_MISUSES = 20;
+const MISUSE_WINDOW_MS = 60_000;
 
 /** A socket on which nothing happens for this long while it owes or is owed something, e.g. a response that is not read. */
 const STALLED_MS = 30_000;
@@ -47,6 +55,7 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
   /** By address, in the order in which they began; each is dropped by its function. */
   const bodies = new Map<string, Set<() => void>>();
   const unanswered = new WeakMap<Socket, number>();
+  const misuse = openMisuse();
 
   const awaitBody = (request: IncomingMessage, response: ServerResponse, next: () => void): void => {
     const address = addressOf(request);
@@ -80,10 +89,11 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
     watch(server: Server): void {
       server.setTimeout(STALLED_MS);
       server.on('connection', (socket: Socket) => {
-        const address = socket.remoteAddress ?? '';
-        if (isProxy(address)) return;
-        if (sockets.isFull(address)) {
-          metrics.connectionsRefused.inc({ reason: 'sockets' });
+        if (isProxy(socket.remoteAddress ?? '')) return;
+        const address = networkOf(socket.remoteAddress ?? '');
+        const isMisused = misuse.isBlocked(address);
+        if (isMisused || sockets.isFull(address)) {
+          metrics.connectionsRefused.inc({ reason: isMisused ? 'unanswered' : 'sockets' });
           socket.destroy();
           return;
         }
@@ -99,6 +109,7 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
         const open = (unanswered.get(socket) ?? 0) + 1;
         if (open > MAX_UNANSWERED) {
           metrics.connectionsRefused.inc({ reason: 'unanswered' });
+          misuse.count(networkOf(socket.remoteAddress ?? ''));
           socket.destroy();
           return;
         }
@@ -121,6 +132,24 @@ const hasBody = ({ headers }: IncomingMessage): boolean =>
 /** Whether all of the body has arrived; `complete` turns true a little later. */
 const isHere = ({ complete, readableLength, headers }: IncomingMessage): boolean =>
   complete || readableLength >= Number(headers['content-length']);
+
+/** The addresses that get no new connection for now. */
+function openMisuse() {
+  const countHere = openMemoryCounter({ windowMs: MISUSE_WINDOW_MS, maxKeys: 10_000 });
+  const blockedUntilMs = new Map<string, number>();
+  return {
+    count(address: string): void {
+      const { count, endsInMs } = countHere(address, 1);
+      if (count >= MAX_MISUSES) blockedUntilMs.set(address, performance.now() + endsInMs);
+    },
+    isBlocked(address: string): boolean {
+      const end = blockedUntilMs.get(address);
+      if (end === undefined) return false;
+      if (performance.now() < end) return true;
+      return !blockedUntilMs.delete(address);
+    },
+  };
+}
 
 /**
  * The open sockets of each address. Closed ones are dropped when they would count, and regularly. A `close` listener on

@@ -129,6 +129,23 @@ t.test('requests that are sent without waiting for answers', async (t) => {
   t.equal((await post(`${url}/install-token`, {})).status, 200);
 });
 
+t.test('an address that does so again and again gets no new connection for a minute; others do', async (t) => {
+  const { url, send } = await open(t);
+  const isClosed = async (localAddress: string) => {
+    const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', localAddress });
+    socket.on('error', () => undefined).write(`GET /livez HTTP/1.1\r\n${PAGE}Connection: close\r\n\r\n`);
+    return (await text(socket).catch(() => '')) === '';
+  };
+  const pipelined = `GET /nothing HTTP/1.1\r\n${PAGE}\r\n`.repeat(100);
+  t.notOk(await isClosed('127.0.0.1'));
+  for (let n = 0; n < 20; n++) {
+    const socket = (await send(pipelined)).resume();
+    await until(() => socket.destroyed || socket.closed, 'the connection is closed');
+  }
+  t.ok(await isClosed('127.0.0.1'));
+  for (const address of ['127.0.0.2', '127.0.1.1', '127.1.0.1']) t.notOk(await isClosed(address), address);
+});
+
 t.test('what Node’s parser refuses is a problem document', async (t) => {
   const { send } = await open(t);
   for (const [bytes, status, code] of [
