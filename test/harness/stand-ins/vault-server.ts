@@ -14,23 +14,29 @@ import { freePort, untilListening } from '../port.ts';
 import { until } from '../until.ts';
 
 const { PATH = '', VAULT_TEST_ADDR: address, VAULT_TEST_TOKEN: testToken } = process.env;
-const [program] = ['vault', 'bao']
+/** The path of the program; undefined if it is not installed. */
+export const [vaultProgram] = ['vault', 'bao']
   .flatMap((name) => PATH.split(delimiter).map((folder) => join(folder, name)))
   .filter(existsSync);
 
 /** Why tests are skipped; false when there is a server. */
 export const withoutVault: string | false =
-  (address && testToken) || program ? false : 'neither vault nor bao is installed, and VAULT_TEST_ADDR is not set';
+  (address && testToken) || vaultProgram ? false : 'neither vault nor bao is installed, and VAULT_TEST_ADDR is not set';
 
-/** Starts a server for this test alone; the server of VAULT_TEST_ADDR is shared, so a test must remove what it adds. */
-export async function startRealVault(t: Test): Promise<{ url: string; rootToken: string; isShared: boolean }> {
-  if (address && testToken) return { url: address.replace(/\/$/, ''), rootToken: testToken, isShared: true };
+type Server = { readonly url: string; readonly rootToken: string; readonly isShared: boolean };
+
+/** The server of VAULT_TEST_ADDR, which is shared, so a test must remove what it adds; or else one for this test alone. */
+export const startRealVault = async (t: Test): Promise<Server> =>
+  address && testToken ? { url: address.replace(/\/$/, ''), rootToken: testToken, isShared: true } : startOwnVault(t);
+
+/** Starts a server for this test alone, in which `secret` is a KV engine. */
+export async function startOwnVault(t: Test): Promise<Server> {
   const rootToken = randomUUID();
   const port = await freePort();
   const listen = `127.0.0.1:${port}`;
   const url = `http://${listen}`;
   const server = spawn(
-    program ?? '',
+    vaultProgram ?? '',
     ['server', '-dev', '-dev-no-store-token', `-dev-root-token-id=${rootToken}`, `-dev-listen-address=${listen}`],
     { stdio: 'ignore', env: { PATH, HOME: temporaryFolder(t) } },
   );
@@ -39,6 +45,6 @@ export async function startRealVault(t: Test): Promise<{ url: string; rootToken:
     await once(server, 'exit');
   });
   await untilListening(port);
-  await until(async () => (await fetch(`${url}/v1/sys/health`)).ok, `${program} on ${url}`);
+  await until(async () => (await fetch(`${url}/v1/sys/health`)).ok, `${vaultProgram} on ${url}`);
   return { url, rootToken, isShared: false };
 }
