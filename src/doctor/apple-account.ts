@@ -4,7 +4,7 @@ import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/
 import type { RateLimit } from '../app-store-connect/observations.ts';
 import type { App, RegisteredDomain, RegisteredKey } from '../app-store-connect/resources.ts';
 import type { AppConfig, Config } from '../config/config.ts';
-import { toWebdistError, type WebdistError } from '../errors.ts';
+import { hasCode, toWebdistError, WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { openLog } from '../log.ts';
 
@@ -48,12 +48,36 @@ export async function readAppleAccount(
     for (const app of apps)
       if (isKnown(app, account.apps)) account.appKeys.set(app.appleItemId, await appKey(asc, app));
   } catch (error) {
-    account.problem = asProblem(error);
+    account.problem = (await otherKind(error, settings, signer)) ?? asProblem(error);
   } finally {
     asc.close();
   }
   const { clockOffsetSeconds, rateLimit } = asc;
   return { ...account, clockOffsetSeconds, rateLimit };
+}
+
+/**
+ * Apple refuses a wrong id, issuer or key with the same answer. But a key that is accepted without an issuer id is an
+ * individual key (docs/apple-facts.md §7).
+ */
+async function otherKind(
+  error: unknown,
+  settings: NonNullable<Config['appStoreConnect']>,
+  signer: Signer,
+): Promise<WebdistError | undefined> {
+  if (!hasCode(error, 'asc_credentials') || settings.issuerId === undefined) return undefined;
+  const asc = openAppStoreConnect({ ...settings, issuerId: undefined, signer, log: openLog('silent'), retryPolicy });
+  try {
+    await asc.listApps();
+    return new WebdistError('asc_credentials', 'ASC_ISSUER_ID is set, but the API key is an individual key.', {
+      hint: 'Unset ASC_ISSUER_ID, or use a team key.',
+    });
+  } catch {
+    // Refused as well: the first refusal is reported.
+    return undefined;
+  } finally {
+    asc.close();
+  }
 }
 
 const isKnown = ({ bundleId, appleItemId }: AppConfig, known: AppleAccount['apps']): boolean =>

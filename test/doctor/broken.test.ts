@@ -91,6 +91,9 @@ t.test('private checks', async (t) => {
     ['fail api-key-name', () => ({ ...noApiKey, ASC_PRIVATE_KEY_PATH: file('SubscriptionKey_A.p8', apiPem) })],
     ['fail api-reachable', () => ({ ...env, ASC_BASE_URL: 'http://127.0.0.1:1' })],
     ['fail api-credentials', () => ({ ...env, ASC_KEY_ID: 'REVOKED123' })],
+    ['fail api-credentials', () => ({ ...env, ASC_ISSUER_ID: '57246542-96fe-1a63-e053-0824d011072a' })],
+    ['fail api-credentials', () => ({ ...env, ASC_ISSUER_ID: '' })],
+    ['fail api-credentials', () => ({ ...env, ASC_PRIVATE_KEY_B64: Buffer.from(newPem()).toString('base64') })],
     [
       'fail app-found',
       () => ({
@@ -170,6 +173,18 @@ t.test('private checks', async (t) => {
       t.strictSame(await problems(env), [expected], expected);
       await endFaults(sandbox);
     }
+  });
+
+  await t.test('an individual key with an issuer id', async (t) => {
+    const { keyId, privateKeyPem } = sandbox.individualKey;
+    const individual = {
+      ...env,
+      ASC_KEY_ID: keyId,
+      ASC_PRIVATE_KEY_B64: Buffer.from(privateKeyPem).toString('base64'),
+    };
+    const found = (await runDoctor({ env: individual })).filter(({ result }) => result === 'fail');
+    t.match(found, [{ id: 'api-credentials', found: /is an individual key/, hint: /Unset ASC_ISSUER_ID/ }]);
+    t.strictSame(await problems({ ...individual, ASC_ISSUER_ID: '' }), []);
   });
 
   await t.test('the data folder', async (t) => {
