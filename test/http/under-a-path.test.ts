@@ -1,8 +1,8 @@
 /** The service under a path of the page's own host, with the configurations that docs/proxy.md shows. */
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { temporaryFolder } from '../harness/folder.ts';
@@ -11,7 +11,8 @@ import { noNginx } from '../harness/nginx.ts';
 import { freePort, untilListening } from '../harness/port.ts';
 import { settingsIn, startService } from '../harness/service.ts';
 
-const noCaddy = spawnSync('caddy', ['version']).error !== undefined && 'Caddy is not installed';
+const CADDY = '/usr/bin/caddy';
+const noCaddy = !existsSync(CADDY) && `${CADDY} is not installed`;
 
 /** The block of one language in the page, for a service at another port. */
 function shown(language: string, service: string): string {
@@ -55,7 +56,7 @@ async function startCaddy(t: Test, service: string): Promise<string> {
     join(folder, 'Caddyfile'),
     `{\n\tadmin off\n}\nhttp://127.0.0.1:${port} {\n${shown('caddyfile', service)}}\n`,
   );
-  const child = spawn('caddy', ['run', '--config', join(folder, 'Caddyfile')], {
+  const child = spawn(CADDY, ['run', '--config', join(folder, 'Caddyfile')], {
     env: { ...process.env, HOME: folder },
   });
   t.teardown(async () => {
