@@ -153,19 +153,23 @@ async function measure(t: Test, folder: string, { common, dataDirOf, crash }: Fl
   }
   report('stop, after kill -9', afterKills, MOST_SECONDS);
 
-  running[1]?.child.kill('SIGSTOP');
+  const hanging = running[1]?.child;
+  hanging?.kill('SIGSTOP');
   const stoppedAt = performance.now();
   await until(
-    async () => (await status(own)).replicas.some(({ state }) => state.startsWith('silent')),
+    async () =>
+      (await status(own)).replicas.some(
+        ({ id, state }) => id.includes(`-${hanging?.pid}-`) && state.startsWith('silent'),
+      ),
     'the hanging service in the status',
   );
   report('SIGSTOP seen by status', [(performance.now() - stoppedAt) / 1000], 10);
-  running[1]?.child.kill('SIGCONT');
+  hanging?.kill('SIGCONT');
   await load.end();
   t.comment(figures.join('; '), `${answers.length} answers`);
 }
 
-const status = (env: Environment) => webdistJson<{ replicas: { state: string }[] }>(['status'], env);
+const status = (env: Environment) => webdistJson<{ replicas: { id: string; state: string }[] }>(['status'], env);
 
 function settings(folder: string, more: Environment = {}): Environment {
   const dir = join(folder, 'packages');
