@@ -104,6 +104,11 @@ const registrationMetrics = (registers: Registry[]) => ({
     labelNames: ['app'] as const,
     registers,
   }),
+  registrationChecks: new Counter({
+    name: 'webdist_registration_checks_total',
+    help: 'Registration checks that this process ran at App Store Connect; replicas that share a store take turns.',
+    registers,
+  }),
   appStoreConnectRequests: new Counter({
     name: 'webdist_app_store_connect_requests_total',
     help: 'Requests to App Store Connect, by method and status (none: no response).',

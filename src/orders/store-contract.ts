@@ -15,6 +15,13 @@ const report = z.object({
   since: z.string(),
   /** The run of `webdist keys rotate` whose notice it has read last; null before the first. */
   rotationRun: z.string().nullable(),
+  /** What App Store Connect last told this service about its budget of requests, and when this service last checked for all. */
+  apple: z.object({
+    limit: z.int().nullable(),
+    remaining: z.int().nullable(),
+    /** RFC 3339; null if another service checks. */
+    checkedAt: z.string().nullable(),
+  }),
   apps: z.array(
     z.object({
       appleItemId: z.string(),

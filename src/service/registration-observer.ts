@@ -2,12 +2,28 @@
 
 import type { RequestAttempt } from '../app-store-connect/http.ts';
 import type { Metrics } from '../metrics.ts';
+import type { ReplicaReport } from '../orders/store-contract.ts';
 import type { RegistrationObserver } from '../registration/observer.ts';
 import { ended, type Tracing, traced } from '../tracing/tracing.ts';
 
-export function observeRegistration(metrics: Metrics, tracing: Tracing | undefined): RegistrationObserver {
+/** How this process uses App Store Connect, for `webdist status`. */
+export type AppleUse = ReplicaReport['apple'];
+
+export function observeRegistration(
+  metrics: Metrics,
+  tracing: Tracing | undefined,
+  now: () => number,
+): RegistrationObserver & { readonly apple: AppleUse } {
+  let apple: AppleUse = { limit: null, remaining: null, checkedAt: null };
   return {
-    check: (work) => traced(tracing, 'registration check', work),
+    get apple() {
+      return apple;
+    },
+    check(work) {
+      metrics.registrationChecks.inc();
+      apple = { ...apple, checkedAt: new Date(now()).toISOString() };
+      return traced(tracing, 'registration check', work);
+    },
     changed(apps, domain, clockOffsetSeconds) {
       if (clockOffsetSeconds !== undefined) metrics.clockOffsetSeconds.set(clockOffsetSeconds);
       metrics.registrationProblem.reset();
@@ -29,6 +45,7 @@ export function observeRegistration(metrics: Metrics, tracing: Tracing | undefin
       metrics.appStoreConnectSeconds.observe({ method }, durationSeconds);
       if (clockOffsetSeconds !== undefined) metrics.clockOffsetSeconds.set(clockOffsetSeconds);
       if (rateLimit) {
+        apple = { ...apple, ...rateLimit };
         metrics.appStoreConnectLimit.set(rateLimit.limit);
         metrics.appStoreConnectRemaining.set(rateLimit.remaining);
       }

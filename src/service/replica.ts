@@ -32,17 +32,23 @@ const startedAt = new Date().toISOString();
  */
 const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`;
 
+type ReportedParts = {
+  readonly keys: Pick<Keys, 'apps' | 'rotationRun'>;
+  readonly catalogue: Pick<Catalogue, 'currentIdOf'>;
+  readonly apple: OwnReport['apple'];
+};
+
 /** The state of this service for `webdist status`. */
 export const replicaReport = (
   { ready }: Health,
-  { apps, rotationRun }: Pick<Keys, 'apps' | 'rotationRun'>,
-  catalogue: Pick<Catalogue, 'currentIdOf'>,
+  { keys: { apps, rotationRun }, catalogue, apple }: ReportedParts,
 ): OwnReport => ({
   id,
   version,
   startedAt,
   isReady: ready,
   rotationRun: rotationRun ?? null,
+  apple,
   apps: apps.map(({ app, canSign, state }) => ({
     appleItemId: app.appleItemId,
     bundleId: app.bundleId,

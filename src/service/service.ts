@@ -123,7 +123,7 @@ export async function openService(
   opening.defer(async () => redis?.close());
   const audit = await openAuditTrail(config.audit, { metrics, log, now });
   opening.defer(async () => audit?.close());
-  const observer = observeRegistration(metrics, tracing);
+  const observer = observeRegistration(metrics, tracing, now);
   const nonceKey = derivedKey(secret, 'nonce');
   const hash = hashSubject;
   const partsDeps = {
@@ -188,7 +188,7 @@ export async function openService(
   };
   if (autoReconcile)
     orders.join(
-      () => replicaReport(service.health(), parts.keys, parts.catalogue),
+      () => replicaReport(service.health(), { ...parts, apple: observer.apple }),
       (followed) => {
         audit?.record({ event: 'orders_followed', revision: followed.revision, apps: followed.apps });
         void parts.catalogue.refresh();

@@ -23,6 +23,7 @@ const reportOf = (id: string) => ({
   revision: 0,
   since: '2026-11-26T10:00:00.000Z',
   rotationRun: null,
+  apple: { limit: 3500, remaining: 3400, checkedAt: null },
   apps: [{ appleItemId, bundleId: 'com.example.app', keyId: null, appleVersionId: null }],
 });
 

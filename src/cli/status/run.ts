@@ -43,6 +43,14 @@ function linesOf({ orders, replicas }: Status): Line[] {
       app.appleVersionId ?? '',
     ]),
   );
+  const checking = replicas
+    .filter(({ apple }) => apple.checkedAt !== null)
+    .map(({ id, apple: { checkedAt, limit, remaining } }) => [
+      id,
+      checkedAt ?? '',
+      limit === null ? '' : `${remaining} of ${limit} in this hour`,
+    ])
+    .sort(([, a = ''], [, b = '']) => b.localeCompare(a));
   const given = Object.entries(orders.apps).map(([appleItemId, { isStopped, held, used }]) => [
     names.get(appleItemId) ?? appleItemId,
     isStopped ? 'stopped' : 'signing',
@@ -54,6 +62,7 @@ function linesOf({ orders, replicas }: Status): Line[] {
       ? ['No service is running.']
       : table(['SERVICE', 'VERSION', 'STATE', 'STARTED', 'APP', 'KEY ID', 'APPLEVERSIONID'], rows)),
     '',
+    ...(checking.length === 0 ? [] : [...table(['CHECKS AT APPLE', 'LAST CHECK', 'REQUESTS LEFT'], checking), '']),
     ...(given.length === 0
       ? ['No orders are in force.']
       : table([`ORDERS (${orders.revision})`, 'KEY', 'HELD', 'USED'], given)),
