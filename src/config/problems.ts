@@ -17,3 +17,11 @@ export function configInvalid(problems: readonly Problem[], advice?: string): We
   const lines = problems.map(({ variable, message }) => `\n  ${variable}: ${message}`).join('');
   return new WebdistError('config_invalid', `${count} wrong${advice ? ` (${advice})` : ''}:${lines}`);
 }
+
+/** Returns the error for a start in production mode without any app: two lines, one for each way to continue. */
+export const nothingConfigured = (): WebdistError =>
+  new WebdistError(
+    'config_invalid',
+    'No app is configured. For the demo, set WEBDIST_MODE=sandbox: docker run --rm -p 8080:8080 -e WEBDIST_MODE=sandbox webdist\n' +
+      '  For production, `webdist init` asks for WEBDIST_DOMAIN, WEBDIST_APPLE_ITEM_ID, WEBDIST_BUNDLE_ID, WEBDIST_KEY and ASC_…, and writes them.',
+  );

@@ -82,18 +82,14 @@ export function withSandbox(read: Read, sandbox: Environment): Read {
   };
 }
 
-/** If an app is named, the operator wants to serve it to devices. */
-function usualMode(given: Read['given'], env: Environment): Read['mode'] {
-  const naming = [
-    'WEBDIST_CONFIG',
-    'WEBDIST_DOMAIN',
-    'WEBDIST_APPLE_ITEM_ID',
-    'WEBDIST_BUNDLE_ID',
-    'WEBDIST_KEY',
-  ] as const;
-  const isProduction = env['NODE_ENV']?.trim() === 'production' || naming.some((name) => given.has(name));
-  return isProduction ? 'production' : 'sandbox';
-}
+/** Whether an app is named: the operator wants to serve it to devices. */
+export const namesAnApp = (given: Read['given']): boolean =>
+  (['WEBDIST_CONFIG', 'WEBDIST_DOMAIN', 'WEBDIST_APPLE_ITEM_ID', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY'] as const).some(
+    (name) => given.has(name),
+  );
+
+const usualMode = (given: Read['given'], env: Environment): Read['mode'] =>
+  env['NODE_ENV']?.trim() === 'production' || namesAnApp(given) ? 'production' : 'sandbox';
 
 /** Returns the text of one setting. An empty value counts as not set, so that a template may leave a variable empty. */
 function textOf(name: SettingName, env: Environment, { given, files, problems, warnings }: Notes): Text | undefined {

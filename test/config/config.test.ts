@@ -287,10 +287,20 @@ t.test(
         return (error as Error).message.split('\n', 1)[0];
       }
     };
-    t.match(
-      messageOf(production),
-      /6 settings are wrong \(for a demo that needs no settings, set WEBDIST_MODE=sandbox\):$/,
-    );
+    for (const more of [{}, { PORT: '80', HOST: '0.0.0.0', WEBDIST_DATA_DIR: '/data' }, { LOG_LEVEL: 'warn' }])
+      t.match(
+        messageOf({ ...production, ...more }),
+        /^No app is configured\. For the demo, set WEBDIST_MODE=sandbox: /,
+      );
+    for (const [count, more] of [
+      [6, { WEBDIST_MODE: 'production' }],
+      [7, { PORT: 'x' }],
+      [5, { WEBDIST_DOMAIN: 'example.com' }],
+    ] as const)
+      t.match(
+        messageOf({ ...production, ...more }),
+        `${count} settings are wrong (for a demo that needs no settings, set WEBDIST_MODE=sandbox):`,
+      );
     t.equal(messageOf({ ...minimal, WEBDIST_MODE: 'sandbox', PORT: 'x' }), 'One setting is wrong:');
   },
 );

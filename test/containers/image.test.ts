@@ -99,3 +99,30 @@ t.test('without any privilege: ready soon, healthy, stopped in an orderly way', 
   docker('stop', '-t', '20', id);
   t.equal(docker('inspect', '-f', '{{.State.ExitCode}}', id), '0');
 });
+
+t.test('with nothing set, two lines say how to continue', { skip }, async (t) => {
+  const { status, stderr } = spawnSync('docker', ['run', '--rm', ...hardened, image], { encoding: 'utf8' });
+  t.equal(status, 1);
+  t.match(stderr.trim().split('\n'), [/^webdist: No app is configured\. For the demo, /, /^ {2}For production, /]);
+  t.equal(stderr.trim().split('\n').length, 2);
+});
+
+t.test('the demo in one line', { skip }, async (t) => {
+  const id = docker(
+    'run',
+    '-d',
+    '--label',
+    'webdist.test=image',
+    '-p',
+    '127.0.0.1::8080',
+    '-e',
+    'WEBDIST_MODE=sandbox',
+    image,
+  );
+  t.teardown(() => docker('rm', '-f', '-v', id));
+  const url = `http://${docker('port', id, '8080').split('\n')[0]}`;
+  await until(async () => (await fetch(`${url}/health/ready`).catch(() => undefined))?.ok, 'the demo to be ready');
+  t.match(await (await fetch(url)).text(), 'SANDBOX');
+  t.match(await (await fetch(`${url}/demo/demo.js`)).text(), 'openJourney', 'with its script');
+  t.match(await (await fetch(`${url}/install-token`, { method: 'POST' })).json(), { token: /^eyJ/ });
+});

@@ -26,7 +26,7 @@ const chosen = {
 /** The shipped files with ports and folders that work here: no certificate, no Docker. */
 function configurationFor(folder: string, port: number, service: number, cdn: string): string {
   const proxy = readFileSync('docker/nginx/proxy.conf', 'utf8')
-    .replace('root /srv/page;', `root ${folder};`)
+    .replace('include /etc/nginx/front.conf;', `root ${folder};\nlocation = / { try_files /index.html =404; }`)
     .replace('set $service webdist;', 'set $service 127.0.0.1;')
     .replace('$service:8080', `$service:${service}`);
   writeFileSync(join(folder, 'proxy.conf'), proxy);

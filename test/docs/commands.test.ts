@@ -37,6 +37,7 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^curl -s -X (POST|DELETE) localhost:8090\/_sandbox\/faults/, { text: '/_sandbox/faults' }],
   [/^docker build -t webdist \.$/, { text: 'docker build .' }],
   [/^docker compose -f docker\/compose\.yaml up --build$/, { text: 'compose -f docker/compose.yaml' }],
+  [/^docker run --rm -p 8080:8080 -e WEBDIST_MODE=sandbox webdist$/, { text: "'WEBDIST_MODE=sandbox'" }],
   [/^docker run --read-only /, { text: "'--read-only', '--cap-drop', 'ALL'" }],
   [/^webdist keygen --out /, { text: "'--out'" }],
   [/^webdist doctor( --public \S+)?$/, { text: "webdist(['doctor']" }],

@@ -12,6 +12,11 @@ export function sandboxCommand(): Command {
     .option('--port <number>', 'port to listen on', portNumber, 0)
     .option('-e, --env-file <file>', 'write the settings to this file instead of stdout')
     .option('--url <address>', 'URL at which the service reaches it (default: HOST and the port)')
+    .option(
+      '--demo-port <number>',
+      'port of the demo page, for a proxy that has it and the service on one host',
+      portNumber,
+    )
     .option('--json', 'print the settings as JSON')
     .addHelpText(
       'after',

@@ -4,11 +4,17 @@ import { writeFile } from 'node:fs/promises';
 import { dataDirOf, only, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { openLog } from '../../log.ts';
+import type { Sandbox } from '../../sandbox/sandbox.ts';
 import { type JsonOption, print, say } from '../terminal.ts';
 
-type Options = JsonOption & { readonly port: number; readonly envFile?: string; readonly url?: string };
+type Options = JsonOption & {
+  readonly port: number;
+  readonly envFile?: string;
+  readonly url?: string;
+  readonly demoPort?: number;
+};
 
-export async function runSandbox({ port, envFile, url, json }: Options): Promise<void> {
+export async function runSandbox({ port, envFile, url, demoPort, json }: Options): Promise<void> {
   const { openSandbox, settingsText } = await import('../../sandbox/sandbox.ts');
   const { HOST: host, ...folder } = only(['HOST', 'WEBDIST_DATA_DIR'], processSettings());
   const dataDir = dataDirOf(folder);
@@ -19,6 +25,7 @@ export async function runSandbox({ port, envFile, url, json }: Options): Promise
     log: openLog('warn', process.stderr),
     ...(url && { baseUrl: url }),
   });
+  if (demoPort !== undefined) await serveDemo(sandbox, host, demoPort);
   if (envFile) await writeEnvFile(envFile, settingsText(sandbox.settings));
   else if (json) print(sandbox.settings, json, []);
   else process.stdout.write(settingsText(sandbox.settings));
@@ -27,6 +34,21 @@ export async function runSandbox({ port, envFile, url, json }: Options): Promise
   );
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => void sandbox.close().then(() => process.exit(0)));
+}
+
+/** Serves the demo page on a port of its own. It calls the service on its own host, so a proxy must join the two. */
+async function serveDemo(sandbox: Sandbox, host: string, port: number): Promise<void> {
+  const { fastify } = await import('fastify');
+  const { validatorCompiler } = await import('fastify-type-provider-zod');
+  const { answerProblems } = await import('../../http/problems.ts');
+  const { demoPage } = await import('../../sandbox/website/demo-page.ts');
+  const server = fastify();
+  server.setValidatorCompiler(validatorCompiler);
+  answerProblems(server, '/problems/');
+  const domain = sandbox.settings['WEBDIST_DOMAIN'] ?? '';
+  const links = ['/problems', '/.well-known/jwks.json'];
+  await server.register(demoPage({ sandbox, domain, links, released: async () => undefined }));
+  await server.listen({ host, port });
 }
 
 /** The file contains a private key. */

@@ -72,11 +72,13 @@ async function openOwnSandbox(dataDir: string): Promise<Sandbox> {
   return openSandbox({ dataDir });
 }
 
-async function demoPages(sandbox: Sandbox, { domain }: Config, { reconcile }: Service) {
+async function demoPages(sandbox: Sandbox, { domain, docs, operator }: Config, { reconcile }: Service) {
   const { demoPage } = await import('../../sandbox/website/demo-page.ts');
   const { sandboxWebsite } = await import('../../sandbox/website/website.ts');
   const pages: FastifyPluginAsyncZod = async (app) => {
-    await app.register(demoPage({ sandbox, domain, released: reconcile }));
+    const forOperators = [...(docs ? ['/docs'] : []), '/health/ready', '/metrics'];
+    const links = ['/problems', '/.well-known/jwks.json', ...(operator ? [] : forOperators)];
+    await app.register(demoPage({ sandbox, domain, links, released: reconcile }));
     await app.register(sandboxWebsite(sandbox));
   };
   return pages;

@@ -16,12 +16,23 @@ export type DemoOptions = {
   readonly sandbox: Sandbox;
   /** The registered domain. The device gets `https://<domain>/` as the page's URL. */
   readonly domain: string;
+  /** The paths in the page's header; default: all that webdist has. */
+  readonly links?: readonly string[];
   /** Called after the next version of the app is released; the response waits for it. */
   readonly released: () => Promise<void>;
 };
 
 const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/** What the page's header can link to. */
+const LINKS: Readonly<Record<string, string>> = {
+  '/docs': 'HTTP API',
+  '/problems': 'Problems',
+  '/health/ready': 'Health',
+  '/.well-known/jwks.json': 'Keys',
+  '/metrics': 'Metrics',
+};
 
 /** A token alone, or a link. Optionally also the URL of another page, and the age to give the token. */
 const tapBody = z.union([
@@ -34,13 +45,18 @@ const tapBody = z.union([
 ]);
 
 /** A plugin with the page, its assets and its paths under `/_sandbox`. */
-export function demoPage({ sandbox, domain, released }: DemoOptions): FastifyPluginAsyncZod {
+export function demoPage({
+  sandbox,
+  domain,
+  links = Object.keys(LINKS),
+  released,
+}: DemoOptions): FastifyPluginAsyncZod {
   const pageUrl = `https://${domain}/`;
   return async (app) => {
     app.addHook('onRoute', (route) => {
       route.schema = { ...route.schema, hide: true } as object;
     });
-    for (const [path, { type, text }] of assets(domain)) {
+    for (const [path, { type, text }] of assets(domain, links)) {
       const etag = `"${createHash('sha256').update(text).digest('base64url').slice(0, 22)}"`;
       app.get(path, async (request, reply) => {
         reply.headers({ etag, 'cache-control': 'no-cache', 'content-security-policy': PAGE_POLICY });
@@ -73,7 +89,7 @@ export function demoPage({ sandbox, domain, released }: DemoOptions): FastifyPlu
   };
 }
 
-function assets(domain: string): Map<string, { type: string; text: string }> {
+function assets(domain: string, links: readonly string[]): Map<string, { type: string; text: string }> {
   const isSource = import.meta.url.endsWith('.ts');
   const read = (name: string) => readFileSync(new URL(`./demo/${name}`, import.meta.url), 'utf8');
   // In a checkout, strips types and imports `.js`, as the build does.
@@ -84,8 +100,15 @@ function assets(domain: string): Map<string, { type: string; text: string }> {
   const scripts = ['demo', 'journey', 'claims', 'phone'].map(
     (name) => [`/demo/${name}.js`, { type: 'text/javascript; charset=utf-8', text: script(name) }] as const,
   );
+  const nav = links.map((path) => `<a href="${path}">${LINKS[path]}</a>`).join(' ');
   return new Map([
-    ['/', { type: 'text/html; charset=utf-8', text: read('demo.html').replaceAll('{{domain}}', domain) }],
+    [
+      '/',
+      {
+        type: 'text/html; charset=utf-8',
+        text: read('demo.html').replaceAll('{{domain}}', domain).replace('{{links}}', nav),
+      },
+    ],
     ['/demo/demo.css', { type: 'text/css; charset=utf-8', text: read('demo.css') }],
     ...scripts,
   ]);
