@@ -70,7 +70,7 @@ VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-  CMD ["node", "-e", "http.get({ host: (process.env.HOST || '127.0.0.1').replace(/[[\]]/g, ''), port: process.env.PORT, path: '/health/live', agent: new http.Agent() }, (r) => process.exit(r.statusCode === 200 ? 0 : 1)).on('error', () => process.exit(1))"]
+  CMD ["node", "-e", "http.get({ host: (process.env.HOST || '127.0.0.1').replace(/[[]|]/g, ''), port: process.env.PORT, path: '/health/live', agent: new http.Agent() }, (r) => process.exit(r.statusCode === 200 ? 0 : 1)).on('error', () => process.exit(1))"]
 # Without the "--", Node would interpret webdist's --env-file option itself. A SIGUSR1 would open Node's inspector.
 ENTRYPOINT ["node", "--disable-sigusr1", "--", "/app/dist/main.js"]
 CMD ["serve"]
