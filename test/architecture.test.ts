@@ -147,7 +147,6 @@ const packages: Record<string, readonly string[] | true> = {
   '@fastify/rate-limit': ['http'],
   '@fastify/static': ['http'],
   '@fastify/swagger': ['http'],
-  '@fastify/swagger-ui': ['http'],
   cookie: ['http'],
   commander: ['cli'],
   'pino-pretty': ['cli'],

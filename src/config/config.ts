@@ -14,7 +14,7 @@ import { type AppConfig, appNames, appsOf, knownApps, packageUrlWarnings } from 
 import { auditNames, auditOf } from './audit.ts';
 import { deviceSideOf, packagesIn, withoutSlash } from './device-side.ts';
 import { concerns, configInvalid, nothingConfigured, type Problem } from './problems.ts';
-import { namesAnApp, type Read, readSettings } from './read.ts';
+import { isNothingSet, type Read, readSettings } from './read.ts';
 import type { SettingName, Values } from './settings.ts';
 import { tracingOf } from './tracing.ts';
 
@@ -42,9 +42,7 @@ export function configOf(read: Read): Config {
   const problems = [...read.problems];
   const config = assemble(read, problems);
   if (problems.length === 0) return Object.freeze(config);
-  // As in the image, which sets NODE_ENV=production.
-  const isUnset = !namesAnApp(read.given) && !read.given.has('WEBDIST_MODE');
-  if (read.mode === 'production' && isUnset && read.problems.length === 0) throw nothingConfigured();
+  if (isNothingSet(read)) throw nothingConfigured();
   throw configInvalid(problems, read.mode === 'production' ? DEMO_ADVICE : undefined);
 }
 

@@ -83,10 +83,14 @@ export function withSandbox(read: Read, sandbox: Environment): Read {
 }
 
 /** Whether an app is named: the operator wants to serve it to devices. */
-export const namesAnApp = (given: Read['given']): boolean =>
+const namesAnApp = (given: Read['given']): boolean =>
   (['WEBDIST_CONFIG', 'WEBDIST_DOMAIN', 'WEBDIST_APPLE_ITEM_ID', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY'] as const).some(
     (name) => given.has(name),
   );
+
+/** Whether only NODE_ENV makes it production mode, as in the image, and no setting is wrong. */
+export const isNothingSet = ({ mode, given, problems }: Read): boolean =>
+  mode === 'production' && !namesAnApp(given) && !given.has('WEBDIST_MODE') && problems.length === 0;
 
 const usualMode = (given: Read['given'], env: Environment): Read['mode'] =>
   env['NODE_ENV']?.trim() === 'production' || namesAnApp(given) ? 'production' : 'sandbox';

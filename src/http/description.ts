@@ -4,11 +4,12 @@
  */
 
 import swagger, { type SwaggerTransform, type SwaggerTransformObject } from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { type FastifyPluginAsyncZod, jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { type ErrorCode, WebdistError } from '../errors.ts';
 import { version } from '../version.ts';
+import { type ApiDocument, apiPage } from './api-page.ts';
+import { PAGE_POLICY } from './html.ts';
 import { problemSchema } from './problems.ts';
 
 /** Every operation can be refused by these. */
@@ -41,8 +42,15 @@ const securitySchemes = {
   },
 } as const;
 
-/** Registers `routes` with an instance and adds OpenAPI 3.1 at `/openapi.json` and a page at `/docs` that describe them. */
-export async function describeApi(app: FastifyInstance, routes: FastifyPluginAsyncZod): Promise<FastifyInstance> {
+/**
+ * Registers `routes` with an instance and adds OpenAPI 3.1 at `/openapi.json` and a page at `/docs` that describe them.
+ * `origin` is where the examples on the page find the service.
+ */
+export async function describeApi(
+  app: FastifyInstance,
+  routes: FastifyPluginAsyncZod,
+  origin: string,
+): Promise<FastifyInstance> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -67,8 +75,12 @@ export async function describeApi(app: FastifyInstance, routes: FastifyPluginAsy
         withoutInputs(jsonSchemaTransformObject(document) as Document),
       ) as ReturnType<SwaggerTransformObject>,
   });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
   app.get('/openapi.json', { schema: { hide: true } as object }, async () => app.swagger());
+  app.get('/docs', { schema: { hide: true } as object }, async (_request, reply) =>
+    reply
+      .headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': PAGE_POLICY })
+      .send(apiPage(app.swagger() as ApiDocument, origin)),
+  );
   await app.register(routes);
   await app.ready();
   return app;

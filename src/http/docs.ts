@@ -10,7 +10,7 @@ import { fixedContent } from './fixed-content.ts';
 type Document = ReturnType<typeof fixedContent>;
 
 /** Headers of the instance that describes the API which belong to a document, and not to one response. */
-const KEPT = ['content-type', 'content-security-policy', 'location'];
+const KEPT = ['content-type', 'content-security-policy'];
 
 /** `make` returns the instance that has the documents. It must have the routes that it describes. */
 export const docsRoutes =
@@ -44,7 +44,6 @@ export const docsRoutes =
       documents.delete(path);
       return reply.callNotFound();
     };
-    for (const path of ['/openapi.json', '/docs', '/docs/*'])
-      app.get(path, { schema: { hide: true } as object }, answer);
+    for (const path of ['/openapi.json', '/docs']) app.get(path, { schema: { hide: true } as object }, answer);
     app.addHook('onClose', async () => (await made)?.close());
   };

@@ -11,6 +11,7 @@ import { limitDocuments } from './limits/documents.ts';
 import type { OverloadLimits } from './limits/overload.ts';
 import { openRateLimits } from './limits/rate-limit.ts';
 import { describeScope } from './operation.ts';
+import { problemsRoute } from './routes/problems.ts';
 import { webhooksRoute } from './routes/webhooks.ts';
 import { deviceScope } from './scopes/devices.ts';
 import { documentScope } from './scopes/documents.ts';
@@ -82,7 +83,11 @@ export async function buildServer({ pages, overloadLimits, ...deps }: ServerOpti
       await all.register(operations);
       await all.register(api);
     };
-    await scope.register(docsScope(described, instances.openToDescribe));
+    const { problemsUrl, listen } = config;
+    const origin = problemsUrl.startsWith('/') ? `http://localhost:${listen.port}` : new URL('..', problemsUrl).href;
+    await scope.register(docsScope(described, instances.openToDescribe, origin.replace(/\/$/, '')));
+    // The page links to them.
+    if (operators) await scope.register(problemsRoute);
   };
   const app = instances.open();
   // With an operator port, the first port does not serve the paths that visitors do not need.

@@ -17,15 +17,7 @@ t.test('documents', async (t) => {
     );
     return { status: response.statusCode, headers: response.headers, body: await buffer(response) };
   };
-  for (const path of [
-    '/openapi.json',
-    '/docs',
-    '/docs/static/swagger-ui-bundle.js',
-    '/docs/static/index.css',
-    '/docs/json',
-    '/install-button.js',
-    '/.well-known/marketplace-kit',
-  ]) {
+  for (const path of ['/openapi.json', '/docs', '/install-button.js', '/.well-known/marketplace-kit']) {
     const plain = await read(path);
     t.equal(plain.status, 200, path);
     t.match(plain.headers['etag'], /^"[\w-]{22}"$/, path);
@@ -54,7 +46,7 @@ t.test('documents', async (t) => {
     '/docs/static/nothing',
     '/docs/static/%00',
     '/docs/static/x%00.js',
-    '/docs/static/swagger-ui.css/',
+    '/docs/static/swagger-ui.css',
     '/docs/nothing',
     '/docs/static/..%2findex.js',
     '/docs/static/a:b',
@@ -69,7 +61,7 @@ t.test('documents', async (t) => {
     if (status !== 200) t.match(headers['content-type'], 'application/problem+json', path.slice(0, 60));
   }
   for (const method of ['HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'])
-    t.ok((await fetch(`${url}/docs/static/index.css`, { method })).status < 500, method);
+    t.ok((await fetch(`${url}/docs`, { method })).status < 500, method);
   t.strictSame(log.events('request_failed'), []);
   t.ok(readdirSync('/proc/self/fd').length < 200, 'no file stays open');
 });

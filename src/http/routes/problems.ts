@@ -7,8 +7,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { WebdistError } from '../../errors.ts';
+import { PAGE_POLICY } from '../html.ts';
+import { markdownPage } from '../markdown-page.ts';
 import { type ProblemGuide, problemGroups, problemGuides } from '../problem-guide.ts';
-import { PAGE_POLICY, pageOf } from '../problem-page.ts';
 
 const text = { schema: z.string() };
 const response = { 200: { description: 'A page', content: { 'text/html': text, 'text/markdown': text } } };
@@ -55,7 +56,7 @@ const list = (): string => {
 function answer(request: FastifyRequest, reply: FastifyReply, page: { title: string; markdown: string }) {
   reply.headers(KEPT);
   if (!prefersHtml(request.headers.accept ?? '')) return reply.type('text/markdown; charset=utf-8').send(page.markdown);
-  return reply.header('content-security-policy', PAGE_POLICY).type('text/html; charset=utf-8').send(pageOf(page));
+  return reply.header('content-security-policy', PAGE_POLICY).type('text/html; charset=utf-8').send(markdownPage(page));
 }
 
 /** RFC 9110 §12.5.1, of two types; a tie, as with curl's `*` `/` `*`, is Markdown. */

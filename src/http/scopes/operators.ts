@@ -38,6 +38,13 @@ const neverCached = (scope: FastifyInstance) =>
     reply.header('cache-control', 'no-store');
   });
 
-/** `/openapi.json` and `/docs`, which describe `api`. `newInstance` makes the Fastify instance that answers there. */
-export const docsScope = (api: FastifyPluginAsyncZod, newInstance: () => FastifyInstance): FastifyPluginAsyncZod =>
-  docsRoutes(async () => (await import('../description.ts')).describeApi(newInstance(), api));
+/**
+ * `/openapi.json` and `/docs`, which describe `api`. `newInstance` makes the Fastify instance that answers there, and
+ * `origin` is where the examples find the service.
+ */
+export const docsScope = (
+  api: FastifyPluginAsyncZod,
+  newInstance: () => FastifyInstance,
+  origin: string,
+): FastifyPluginAsyncZod =>
+  docsRoutes(async () => (await import('../description.ts')).describeApi(newInstance(), api, origin));
