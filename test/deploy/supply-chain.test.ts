@@ -4,8 +4,10 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import t from 'tap';
+import { parse } from 'yaml';
 
 /** They require only attribution. */
 const LICENCES = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'BlueOak-1.0.0', 'ISC', 'MIT'];
@@ -58,4 +60,21 @@ t.test('every install script is allowed or refused by name', async (t) => {
     [...new Set(names)].filter((name) => !Object.hasOwn(allowScripts, name)),
     [],
   );
+});
+
+t.test('Dependabot watches npm, the actions, and every folder with a Dockerfile', async (t) => {
+  type Update = { 'package-ecosystem': string; directory?: string; directories?: string[] };
+  const { updates } = parse(readFileSync('.github/dependabot.yml', 'utf8')) as { updates: Update[] };
+  const watched = (ecosystem: string) =>
+    updates
+      .filter((one) => one['package-ecosystem'] === ecosystem)
+      .flatMap(({ directory, directories = [] }) => [...directories, ...(directory === undefined ? [] : [directory])]);
+  t.strictSame(watched('npm'), ['/']);
+  t.strictSame(watched('github-actions'), ['/']);
+  const dockerfiles = globSync('{Dockerfile,docker/**/Dockerfile}').map((file) => join('/', dirname(file)));
+  t.strictSame(watched('docker').toSorted(), dockerfiles.toSorted());
+});
+
+t.test('the forms for issues can be read', async (t) => {
+  for (const file of globSync('.github/**/*.yml')) t.type(parse(readFileSync(file, 'utf8')), 'object', file);
 });
