@@ -86,10 +86,14 @@ export type Process = Command & { readonly url: string };
 export async function openProcess(env: Environment, program?: string): Promise<Process> {
   const command = openCommand(['serve'], { PORT: '0', ...env }, program);
   const listening = new Promise<string>((resolve) => {
-    command.child.stdout?.on('data', () => {
+    const read = () => {
       const url = /"event":"listening","address":"([^"]+)"/.exec(command.output())?.[1];
-      if (url) resolve(url);
-    });
+      if (!url) return;
+      // Otherwise every line of the log would cost a search of all before it.
+      command.child.stdout?.off('data', read);
+      resolve(url);
+    };
+    command.child.stdout?.on('data', read);
   });
   const url = await Promise.race([listening, command.exited]);
   if (typeof url !== 'string') throw new Error(`The service ended with ${url}.\n${command.output()}`);
