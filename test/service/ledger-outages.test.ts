@@ -11,6 +11,7 @@ import pg from 'pg';
 import t, { type Test } from 'tap';
 import type { Environment } from '../../src/environment.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
+import { checkTable } from '../harness/doc-table.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { post } from '../harness/http.ts';
 import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
@@ -126,6 +127,9 @@ async function settingsOnFile(folder: string) {
   return { path, env };
 }
 
+/** By fault: when health reported it, when it reported the end, and how often it changed in between. */
+const measured = new Map<string, { reportedMs: number; overMs: number; flaps: number }>();
+
 /** Runs a service through one fault of its ledger. */
 async function oneOutage(test: Test, env: Environment, cause: () => End | Promise<End>, detail: RegExp) {
   let service = await startService(test, undefined, env);
@@ -136,9 +140,11 @@ async function oneOutage(test: Test, env: Environment, cause: () => End | Promis
   const count = (event: string) => service.log.events(`ledger_evidence_${event}`).length;
 
   const end = await cause();
+  const causedMs = performance.now();
   // Damage is noticed by the heartbeat. Until then the pages in memory are used, from which the file is repaired.
   if (!/damaged/.test(detail.source)) test.equal(await tap(), 503, 'evidence is refused at once');
   await until(() => detail.test(ledger().detail ?? ''), `health to report ${detail}`, 10);
+  const reportedMs = performance.now() - causedMs;
   const seen = new Set<unknown>();
   // For longer than it takes until the next check.
   for (const endsAt = Date.now() + 1500; Date.now() < endsAt; await delay(100)) {
@@ -148,26 +154,31 @@ async function oneOutage(test: Test, env: Environment, cause: () => End | Promis
   test.strictSame(seen, new Set([503, 'degraded']), 'nothing is acknowledged meanwhile, and health does not change');
   test.strictSame([count('down'), count('back')], [1, 0], 'one beginning');
   let restarts = 0;
+  const flaps = count('down') - 1 + count('back');
+  let endedMs = performance.now();
   await end(async (meanwhile) => {
     await service.stop();
     meanwhile();
     service = await startService(test, undefined, env);
     restarts += 1;
+    endedMs = performance.now();
   });
   await until(() => ledger().state === 'ok', 'health to report the end');
+  measured.set(test.name, { reportedMs, overMs: performance.now() - endedMs, flaps });
   await until(async () => (await tap()) === 204, 'the evidence to be accepted');
   test.strictSame([count('down'), count('back')], restarts ? [0, 0] : [1, 1], 'one end');
 }
 
 t.jobs = 6;
-for (const { name, cause, detail } of faults)
+const onSqlite = faults.map(({ name, cause, detail }) =>
   t.test(name, { buffered: true }, async (test) => {
     const { path, env } = await settingsOnFile(temporaryFolder(test));
     await oneOutage(test, env, () => cause(path), detail);
     const stored = new DatabaseSync(path, { readOnly: true });
     test.equal(stored.prepare('SELECT count(*) AS n FROM install').get()?.['n'], 20_001, 'the evidence is stored');
     stored.close();
-  });
+  }),
+);
 
 const statementsOfPostgres: [name: string, begin: string, end: string][] = [
   [
@@ -187,7 +198,7 @@ const statementsOfPostgres: [name: string, begin: string, end: string][] = [
   ],
 ];
 
-t.test('PostgreSQL', { skip: noPostgres }, async (test) => {
+const onPostgres = t.test('PostgreSQL', { skip: noPostgres }, async (test) => {
   const server = await openPostgresServer();
   test.teardown(() => server.close());
   for (const [name, begin, end] of statementsOfPostgres)
@@ -228,4 +239,16 @@ t.test('a start that finds no earlier ledger says so', async (test) => {
     test.equal(service.log.events('ledger_new').length, warnings, name);
     await service.stop();
   }
+});
+
+await Promise.all([...onSqlite, onPostgres]);
+await t.test('the table in docs/reliability.md', { skip: noPostgres }, async (test) => {
+  const names = [...faults.map(({ name }) => name), ...statementsOfPostgres.map(([name]) => name)];
+  const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
+  const rows = names.map((name) => {
+    const found = measured.get(name);
+    return found ? [name, seconds(found.reportedMs), seconds(found.overMs), `${found.flaps}`] : [name, 'not measured'];
+  });
+  const head = ['fault of the ledger', 'reported after', 'end reported after', 'flaps'];
+  checkTable(test, 'docs/reliability.md', 'ledger faults', head, rows);
 });
