@@ -1,0 +1,112 @@
+/** What is known about a run, from outside of the replicas. The invariants compare with it what the replicas do. */
+
+import { trueTime } from './world/scheduler.ts';
+
+/** What a visitor's device did, in true time. */
+export type Device = {
+  readonly id: string;
+  cookie: string | undefined;
+  nonce: string | undefined;
+  /** When evidence of an install was first sent, and first acknowledged. */
+  evidenceSentAt: number | undefined;
+  evidenceStoredAt: number | undefined;
+  /** When the device got its tokens, for the rate limit. */
+  readonly tokenTimes: number[];
+};
+
+/** A token that left a replica. */
+export type Token = {
+  readonly replica: string;
+  readonly device: Device | undefined;
+  readonly keyId: string;
+  readonly dtype: string;
+  readonly nonce: string;
+  /** Seconds since 1970. */
+  readonly iat: number;
+  readonly exp: number;
+  /** In true time: when the replica received the request, and when it answered. */
+  readonly receivedAt: number;
+  readonly sentAt: number;
+};
+
+export type Facts = {
+  /** The faults in progress, each with what ends it. */
+  readonly faults: Map<object, () => void>;
+  /** When a fault last began or ended. */
+  troubledAt: number;
+  readonly devices: Map<string, Device>;
+  readonly nonces: Set<string>;
+  /** When Apple received the last requests of replicas. */
+  readonly appleTimes: number[];
+  keysCreated: number;
+  /** The rotations in progress, and when the last one began. */
+  rotations: number;
+  rotatedAt: number;
+  /** An operator's command may be changing the orders. */
+  areOrdersChanging: boolean;
+  /** The stored orders: whether signing is stopped, since when, and their revision. */
+  stop: { isStopped: boolean; since: number; revision: number };
+  /** The newest revision of the orders that each replica has followed, while its disk was good. */
+  readonly followed: Map<string, number>;
+  /** The largest difference between a replica's clock and the true time so far. */
+  largestOffsetMs: number;
+  readonly failedStarts: { readonly replica: string; readonly error: Error }[];
+  readonly unexpectedErrors: string[];
+  /** Counts for the line of figures. */
+  tokens: number;
+  answers: number;
+  /** Set by the first invariant that does not hold. */
+  violation: { readonly invariant: string; readonly detail: string } | undefined;
+};
+
+export const newFacts = (): Facts => ({
+  faults: new Map(),
+  troubledAt: trueTime(),
+  devices: new Map(),
+  nonces: new Set(),
+  appleTimes: [],
+  keysCreated: 0,
+  rotations: 0,
+  rotatedAt: 0,
+  areOrdersChanging: false,
+  stop: { isStopped: false, since: 0, revision: 0 },
+  followed: new Map(),
+  largestOffsetMs: 0,
+  failedStarts: [],
+  unexpectedErrors: [],
+  tokens: 0,
+  answers: 0,
+  violation: undefined,
+});
+
+/** For how long there has been no fault, at a time; 0 during a fault. */
+export const calmMs = ({ faults, troubledAt }: Facts, at: number = trueTime()): number =>
+  faults.size > 0 ? 0 : Math.max(0, at - troubledAt);
+
+/** A fault begins; the returned function ends it, as does the end of all faults. */
+export function beginFault(facts: Facts, end: () => void): () => void {
+  const key = {};
+  facts.troubledAt = trueTime();
+  const ended = () => {
+    if (!facts.faults.delete(key)) return;
+    facts.troubledAt = trueTime();
+    end();
+  };
+  facts.faults.set(key, ended);
+  return ended;
+}
+
+export function deviceOf(facts: Facts, id: string): Device {
+  const known = facts.devices.get(id);
+  if (known) return known;
+  const device: Device = {
+    id,
+    cookie: undefined,
+    nonce: undefined,
+    evidenceSentAt: undefined,
+    evidenceStoredAt: undefined,
+    tokenTimes: [],
+  };
+  facts.devices.set(id, device);
+  return device;
+}

@@ -1,0 +1,88 @@
+/** Runs one plan from its first event to its end, and examines the invariants after every event. */
+
+import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Fleet, openFleet } from './fleet.ts';
+import { examine, examineAll, gapMs } from './invariants.ts';
+import { followStored, resetStored } from './stored-orders.ts';
+import { order, resetPeople, visit } from './people.ts';
+import { kill, start } from './replica.ts';
+import { describeStep, planSteps, runStep, type Step } from './steps.ts';
+import { postgres } from './world/postgres.ts';
+import { randomOf } from './world/random.ts';
+import { elapsedMs, eventsExecuted, runFor, schedule } from './world/scheduler.ts';
+
+export type Outcome = {
+  readonly violation: { readonly invariant: string; readonly detail: string } | undefined;
+  readonly trace: readonly string[];
+  readonly events: number;
+  readonly simulatedMs: number;
+  readonly tokens: number;
+  readonly answers: number;
+  readonly history: typeof postgres.history;
+};
+
+/** A folder in memory, if the system has one. */
+const FOLDER = join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), `webdist-simulation-${process.pid}`);
+
+/** The plan of a seed: the same for the same seed and length. */
+export const planOf = (seed: number, lengthMs: number): Step[] => planSteps(randomOf(seed, 'plan'), lengthMs);
+
+/** Before the first step, so that some runs begin with replicas that are ready. */
+const START_MS = 4000;
+
+/** Runs the steps. `seed` also chooses the settings and everything that is random in the world. */
+export async function run(seed: number, plan: readonly Step[]): Promise<Outcome> {
+  resetPeople();
+  resetStored();
+  const fleet = openFleet(seed, FOLDER, (opened, request) => examine(opened, 'onApple', request));
+  const { facts, note, choices } = fleet;
+  note('settings', Object.entries(choices).map(([name, value]) => `${name} ${value}`).join(', '));
+  for (const replica of fleet.replicas) start(fleet, replica);
+  for (const step of plan)
+    schedule(START_MS + step.atMs, () => {
+      note('STEP', describeStep(step));
+      runStep(fleet, step);
+    }, null);
+  const after = () => {
+    followStored(fleet);
+    examineAll(fleet, 'always');
+    if (facts.violation) throw new Ended();
+  };
+  try {
+    const last = plan.at(-1)?.atMs ?? 0;
+    await runFor(START_MS + last + 1000, after);
+    await settle(fleet, after);
+  } catch (error) {
+    if (!(error instanceof Ended)) throw error;
+  }
+  for (const replica of fleet.replicas) kill(fleet, replica);
+  fleet.close();
+  return {
+    violation: facts.violation,
+    trace: fleet.trace,
+    events: eventsExecuted(),
+    simulatedMs: elapsedMs(),
+    tokens: facts.tokens,
+    answers: facts.answers,
+    history: postgres.history,
+  };
+}
+
+/** Thrown to leave the scheduler after a violation. */
+class Ended extends Error {}
+
+/** Ends all faults, repairs what people broke, and waits for as long as the replicas may need. */
+async function settle(fleet: Fleet, after: () => void): Promise<void> {
+  const { facts, note, replicas } = fleet;
+  note('STEP', 'all faults end');
+  for (const end of [...facts.faults.values()]) end();
+  for (const replica of replicas) start(fleet, replica);
+  await runFor(8000, after);
+  void order(fleet, 'start');
+  await runFor(gapMs(fleet), after);
+  for (const [index, replica] of replicas.entries()) void visit(fleet, replica, `device ${index + 1}`);
+  await runFor(12_000, after);
+  examineAll(fleet, 'atTheEnd');
+}

@@ -1,0 +1,104 @@
+/**
+ * The disks of the fleet: real files in a folder in memory, through a `node:fs/promises` whose accesses are events. They can
+ * be slow, fail, or be cut off by a kill. SQLite's files are used directly, because its calls are synchronous.
+ */
+
+import fs, { type OpenMode, type PathLike } from 'node:fs';
+import { machineNow, schedule } from './scheduler.ts';
+
+/** What is wrong with the disk of a machine. */
+export type DiskFault = 'full' | 'failing' | 'slow';
+
+const faults = new Map<string, DiskFault>();
+
+/** Sets what is wrong with the disks of a machine; undefined repairs them. */
+export function setDiskFault(machine: string, fault: DiskFault | undefined): void {
+  if (fault) faults.set(machine, fault);
+  else faults.delete(machine);
+}
+
+export const diskFaultOf = (machine: string): DiskFault | undefined => faults.get(machine);
+
+export const resetDisks = (): void => faults.clear();
+
+const LATENCY_MS = 1;
+const SLOW_MS = 400;
+
+/** Performs an access after the latency of the disk. `writes` can fail where reads do not. */
+function access<T>(writes: boolean, work: () => T): Promise<T> {
+  const machine = machineNow();
+  const fault = machine && faults.get(machine.name);
+  return new Promise((resolve, reject) => {
+    schedule(fault === 'slow' ? SLOW_MS : LATENCY_MS * Math.random(), () => {
+      try {
+        if (writes && fault === 'full') throw systemError('ENOSPC', 'no space left on device');
+        if (fault === 'failing') throw systemError('EIO', 'i/o error');
+        resolve(work());
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+}
+
+const systemError = (code: string, message: string) => Object.assign(new Error(`${code}: ${message}`), { code });
+
+/** The functions of `node:fs/promises` that `src` uses. */
+export function simulatedDisk() {
+  const { mkdirSync, readFileSync, renameSync, rmSync, readdirSync, statSync, linkSync } = fs;
+  return {
+    mkdir: (path: PathLike, options: object) => access(true, () => mkdirSync(path, options)),
+    readFile: (path: PathLike, options: BufferEncoding) => access(false, () => readFileSync(path, options)),
+    rename: (from: PathLike, to: PathLike) => access(true, () => renameSync(from, to)),
+    rm: (path: PathLike, options: object) => access(false, () => rmSync(path, options)),
+    readdir: (path: PathLike) => access(false, () => readdirSync(path)),
+    stat: (path: PathLike) => access(false, () => statSync(path)),
+    link: (from: PathLike, to: PathLike) => access(true, () => linkSync(from, to)),
+    open: (path: PathLike, flags: OpenMode, mode: number) =>
+      access(flags !== 'r' && flags !== 0, () => handleOf(fs.openSync(path, flags, mode))),
+  };
+}
+
+/** The methods of a `FileHandle` that `src` uses. */
+function handleOf(fd: number) {
+  let isOpen = true;
+  const close = () => {
+    if (isOpen) fs.closeSync(fd);
+    isOpen = false;
+  };
+  // A process that is killed while it writes leaves a part of the data, and its files are closed.
+  const machine = machineNow();
+  let pending: string | undefined;
+  const cutOff = () => {
+    if (pending !== undefined && isOpen) fs.writeSync(fd, pending.slice(0, Math.floor(pending.length / 2)));
+    close();
+  };
+  machine?.onKill.add(cutOff);
+  const write = (text: string) => {
+    pending = text;
+    return access(true, () => {
+      pending = undefined;
+      fs.writeSync(fd, text);
+    }).finally(() => {
+      pending = undefined;
+    });
+  };
+  const end = () =>
+    access(false, () => {
+      machine?.onKill.delete(cutOff);
+      close();
+    });
+  return {
+    fd,
+    writeFile: write,
+    appendFile: write,
+    sync: () => access(true, () => undefined),
+    datasync: () => access(true, () => undefined),
+    truncate: (length: number) => access(true, () => fs.ftruncateSync(fd, length)),
+    stat: () => access(false, () => fs.fstatSync(fd)),
+    read: (buffer: Buffer, offset: number, length: number, position: number) =>
+      access(false, () => ({ buffer, bytesRead: fs.readSync(fd, buffer, offset, length, position) })),
+    close: end,
+    [Symbol.asyncDispose]: end,
+  };
+}

@@ -1,0 +1,185 @@
+/**
+ * Replaces what code reaches the outside world with: timers, clocks, random numbers, `fetch`, `node:fs/promises`, threads.
+ * Production code needs no seam for it. `installWorld` must run before the first import of `src`.
+ */
+
+import nodeCrypto, { type KeyObject } from 'node:crypto';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
+import type { DatabaseSync } from 'node:sqlite';
+import { simulatedDisk } from './disk.ts';
+import { simulatedFetch } from './network.ts';
+import { bytesOf, type Random, randomOf } from './random.ts';
+import { callThread, elapsedMs, machineNow, schedule, trueTime, wait } from './scheduler.ts';
+
+const require = createRequire(import.meta.url);
+
+/** For code that belongs to no machine. */
+let ownRandom: Random = randomOf(0, 'simulation');
+
+/** Begins the random numbers of a new run. */
+export function resetRandom(seed: number): void {
+  ownRandom = randomOf(seed, 'simulation');
+}
+
+const random = () => (machineNow()?.random ?? ownRandom)();
+const wallTime = () => Math.floor(trueTime() + (machineNow()?.wallOffsetMs() ?? 0));
+
+export function installWorld(): void {
+  installTimers();
+  installClocks();
+  installRandom();
+  installThreads();
+  const fs = require('node:fs');
+  Object.assign(fs.promises, simulatedDisk());
+  Object.assign(fs, { watchFile: () => ({ setMaxListeners: () => undefined }), unwatchFile: () => undefined });
+  installSqlite();
+  globalThis.fetch = simulatedFetch;
+  syncBuiltinESMExports();
+}
+
+/** What `setTimeout` returns. */
+class VirtualTimer {
+  readonly #cancel: () => void;
+  constructor(cancel: () => void) {
+    this.#cancel = cancel;
+  }
+  ref() {
+    return this;
+  }
+  unref() {
+    return this;
+  }
+  hasRef() {
+    return true;
+  }
+  close() {
+    this.#cancel();
+  }
+  [Symbol.dispose]() {
+    this.#cancel();
+  }
+}
+
+function installTimers(): void {
+  const clear = (timer: unknown) => timer instanceof VirtualTimer && timer.close();
+  const after = (ms: number, run: () => void) => new VirtualTimer(schedule(Math.max(1, ms || 0), run));
+  const every = (ms: number, run: () => void) => {
+    if (machineNow()?.hasIntervals === false) return new VirtualTimer(() => undefined);
+    let cancel = () => undefined as void;
+    const next = () => {
+      cancel = schedule(Math.max(1, ms), () => {
+        next();
+        run();
+      });
+    };
+    next();
+    return new VirtualTimer(() => cancel());
+  };
+  type Run = (...args: unknown[]) => void;
+  Object.assign(globalThis, {
+    setTimeout: (run: Run, ms: number, ...args: unknown[]) => after(ms, () => run(...args)),
+    setInterval: (run: Run, ms: number, ...args: unknown[]) => every(ms, () => run(...args)),
+    setImmediate: (run: Run, ...args: unknown[]) => new VirtualTimer(schedule(0, () => run(...args))),
+    clearTimeout: clear,
+    clearInterval: clear,
+    clearImmediate: clear,
+  });
+  const sleep = (ms: number, value?: unknown, { signal }: { signal?: AbortSignal } = {}) =>
+    new Promise((resolve, reject) => {
+      const timer = after(ms, () => resolve(value));
+      signal?.addEventListener('abort', () => {
+        timer.close();
+        reject(signal.reason);
+      });
+    });
+  Object.assign(require('node:timers/promises'), {
+    setTimeout: sleep,
+    setImmediate: async (value: unknown) => {
+      await wait(0);
+      return value;
+    },
+  });
+  AbortSignal.timeout = (ms) => {
+    const controller = new AbortController();
+    after(ms, () => controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')));
+    return controller.signal;
+  };
+}
+
+function installClocks(): void {
+  const RealDate = Date;
+  globalThis.Date = class extends RealDate {
+    constructor(...args: []) {
+      if (args.length === 0) super(wallTime());
+      else super(...args);
+    }
+    static override now = wallTime;
+  } as DateConstructor;
+  performance.now = elapsedMs;
+}
+
+function installRandom(): void {
+  Math.random = random;
+  const randomBytes = (length: number) => bytesOf(random, length);
+  const randomUUID = () => {
+    const bytes = randomBytes(16);
+    bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+    bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+    return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  };
+  const { createPrivateKey, createPublicKey } = nodeCrypto;
+  /** A P-256 key pair. */
+  const generateKeyPairSync = (): { publicKey: KeyObject; privateKey: KeyObject } => {
+    const ecdh = nodeCrypto.createECDH('prime256v1');
+    const secret = randomBytes(32);
+    // Below the order of the curve.
+    secret[0] = (secret[0] ?? 0) & 0x7f;
+    ecdh.setPrivateKey(secret);
+    const point = ecdh.getPublicKey();
+    const text = (bytes: Buffer) => bytes.toString('base64url');
+    const jwk = { kty: 'EC', crv: 'P-256', d: text(secret), x: text(point.subarray(1, 33)), y: text(point.subarray(33)) };
+    const privateKey = createPrivateKey({ key: jwk, format: 'jwk' });
+    return { privateKey, publicKey: createPublicKey(privateKey) };
+  };
+  const randomInt = (least: number, most?: number) =>
+    most === undefined ? Math.floor(random() * least) : least + Math.floor(random() * (most - least));
+  Object.assign(require('node:crypto'), { randomBytes, randomUUID, randomInt, generateKeyPairSync });
+  const getRandomValues = <T extends Uint8Array>(array: T): T => {
+    array.set(randomBytes(array.length));
+    return array;
+  };
+  Object.defineProperties(globalThis.crypto, {
+    randomUUID: { value: randomUUID },
+    getRandomValues: { value: getRandomValues },
+  });
+}
+
+/** The system closes the databases of a process that is killed, which rolls back what was not committed. */
+function installSqlite(): void {
+  const sqlite = require('node:sqlite') as { DatabaseSync: typeof DatabaseSync };
+  const Real = sqlite.DatabaseSync;
+  sqlite.DatabaseSync = class extends Real {
+    readonly #machine = machineNow();
+    readonly #kill = () => super.close();
+    constructor(...args: ConstructorParameters<typeof Real>) {
+      super(...args);
+      this.#machine?.onKill.add(this.#kill);
+    }
+    override close() {
+      this.#machine?.onKill.delete(this.#kill);
+      if (this.isOpen) super.close();
+    }
+  };
+}
+
+/** WebCrypto works in a pool of threads. */
+function installThreads(): void {
+  const prototype = Object.getPrototypeOf(crypto.subtle) as Record<string, (...args: unknown[]) => Promise<unknown>>;
+  for (const name of ['sign', 'verify', 'encrypt', 'decrypt', 'digest', 'importKey', 'exportKey', 'deriveBits']) {
+    const real = prototype[name];
+    if (real)
+      prototype[name] = function (this: SubtleCrypto, ...args) {
+        return callThread(() => real.apply(this, args));
+      };
+  }
+}
