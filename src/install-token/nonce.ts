@@ -34,7 +34,7 @@ export interface Nonces {
   seal(record: NonceRecord): string;
   /**
    * Returns the record that a nonce carries, or undefined if the nonce was not made with this key for one of these
-   * apps. The minute repeats after 31.9 years. The result has the latest possible minute, at most 15 minutes after
+   * apps. The minute repeats after 31.9 years. The result has the latest possible minute, at most 24 hours after
    * `nowSeconds`.
    */
   open(nonce: string, nowSeconds: number): NonceRecord | undefined;
@@ -46,8 +46,8 @@ export const SUBJECT_BITS = 45;
 const EPOCH_MINUTES = Date.UTC(2026, 0) / 60_000;
 const MINUTES = 2 ** 24;
 const APP_TAGS = 2 ** 27;
-/** How far another replica's clock may be ahead of this one's. */
-const AHEAD_MINUTES = 15;
+/** How far another replica's clock may be ahead of this one's, for example because this one was set back. */
+const AHEAD_MINUTES = 24 * 60;
 
 const BLOCK_BYTES = 16;
 /**

@@ -54,6 +54,13 @@ const NEVER: InstallTimes = {
 };
 
 /**
+ * Returns the time of evidence for a token that was issued at `issuedAtSeconds`. Evidence is never older than its token. If
+ * this machine's clock says so, it was set back, and the token's time is better. Seconds since 1970.
+ */
+export const evidenceTime = (nowSeconds: number, issuedAtSeconds: number): number =>
+  Math.max(nowSeconds, issuedAtSeconds);
+
+/**
  * Returns the times of an install, for evidence at `nowSeconds` from a device whose own install is known (undefined: not
  * known). The device's older times apply to the subject too: it is the same device, which has lost its cookie. The reverse
  * does not hold. A subject may be a customer's account, so its times say nothing about another device of that customer

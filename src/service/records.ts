@@ -17,6 +17,7 @@ import {
   decidingSeconds,
   dtypeAt,
   type EvidenceKind,
+  evidenceTime,
   evidenceTimes,
   isInTime,
   LEDGER_DOWN_DTYPE,
@@ -45,6 +46,8 @@ type Shown = {
   readonly appleItemId: string;
   readonly subject: number | undefined;
   readonly device: number | undefined;
+  /** Seconds since 1970. */
+  readonly atSeconds: number;
 };
 
 export interface Records {
@@ -156,18 +159,19 @@ export async function openRecords(
   const installShownBy = (evidence: Evidence, nowSeconds: number): Shown | undefined => {
     const subject = evidence.subject && hash(evidence.subject).tag;
     const device = evidence.device && hash(evidence.device).tag;
-    if ('appleItemId' in evidence) return { appleItemId: evidence.appleItemId, subject, device };
+    if ('appleItemId' in evidence) return { appleItemId: evidence.appleItemId, subject, device, atSeconds: nowSeconds };
     const record = nonces.open(evidence.nonce, nowSeconds);
     if (!record || !isInTime(record.issuedAtSeconds, nowSeconds)) return undefined;
     if (subject !== undefined && subject !== record.subject) return undefined;
-    return { appleItemId: record.appleItemId, subject: record.subject, device };
+    const atSeconds = evidenceTime(nowSeconds, record.issuedAtSeconds);
+    return { appleItemId: record.appleItemId, subject: record.subject, device, atSeconds };
   };
   /** Adds the install of the subject and that of the device, together. Reads the ledger only if a device is named. */
-  const addShown = async ({ appleItemId, subject, device }: Shown, nowSeconds: number) => {
+  const addShown = async ({ appleItemId, subject, device, atSeconds }: Shown) => {
     // Not from the read replica, which may not have the device's install yet.
     const [onDevice] =
       device === undefined ? [] : await storing.ask(() => ledger.lookUp([{ subject: device, appleItemId }]));
-    const times = evidenceTimes(nowSeconds, lifetimeSeconds, onDevice);
+    const times = evidenceTimes(atSeconds, lifetimeSeconds, onDevice);
     const tags = [subject, device].filter((tag) => tag !== undefined);
     await Promise.all(tags.map((tag) => add({ subject: tag, appleItemId, ...times })));
   };
@@ -197,7 +201,7 @@ export async function openRecords(
       if (!shown || (shown.subject === undefined && shown.device === undefined)) return;
       const app = bundleIdOf(shown.appleItemId);
       try {
-        await addShown(shown, nowSeconds);
+        await addShown(shown);
         if (app) metrics.installEvidence.inc({ app, evidence: kind });
       } catch (error) {
         metrics.ledgerFailures.inc();

@@ -88,6 +88,26 @@ t.test('evidence by nonce counts, also for a token whose dtype was sent by the c
   test.equal(await dtype({ id: 'a' }, LATER), 'redownload');
 });
 
+for (const [what, hours] of [
+  ['an hour', 1],
+  ['twelve hours', 12],
+  ['almost a day', 23.9],
+] as const)
+  t.test(
+    `evidence counts at a replica whose clock was set back by ${what}, from the minute of its token`,
+    async (test) => {
+      const { records, ask, dtype } = await openRecordsIn(test);
+      const { nonce, issuedAtSeconds } = await ask({ id: 'a' });
+      await records.confirm('confirm', { nonce }, NOW - hours * 3600);
+      test.equal(
+        await dtype({ id: 'a' }, issuedAtSeconds),
+        'download',
+        'the restore that follows agrees with the link',
+      );
+      test.equal(await dtype({ id: 'a' }, LATER), 'redownload');
+    },
+  );
+
 t.test("another subject's nonce, or an unknown one, changes nothing", async (test) => {
   const { records, ledger, subject, ask, dtype } = await openRecordsIn(test);
   const { nonce } = await ask({ id: 'mine' });

@@ -1,9 +1,9 @@
 /** The simulated App Store Connect of `src/sandbox`, in the simulated network, and what happened to its keys and domains. */
 
+import { apiKeyOf, newAccount } from '../../src/sandbox/account.ts';
+import { answerApple } from '../../src/sandbox/apple/app-store-connect.ts';
 import { openHourlyLimit } from '../../src/sandbox/apple/bearer.ts';
 import { openCdn } from '../../src/sandbox/apple/cdn.ts';
-import { answerApple } from '../../src/sandbox/apple/app-store-connect.ts';
-import { apiKeyOf, newAccount } from '../../src/sandbox/account.ts';
 import { openFaults } from '../../src/sandbox/faults.ts';
 import { openStore } from '../../src/sandbox/state.ts';
 import { openWebsite } from './world/network.ts';

@@ -7,6 +7,8 @@ export type Device = {
   readonly id: string;
   cookie: string | undefined;
   nonce: string | undefined;
+  /** When it got that nonce. */
+  tokenAt: number;
   /** When evidence of an install was first sent, and first acknowledged. */
   evidenceSentAt: number | undefined;
   evidenceStoredAt: number | undefined;
@@ -103,6 +105,7 @@ export function deviceOf(facts: Facts, id: string): Device {
     id,
     cookie: undefined,
     nonce: undefined,
+    tokenAt: 0,
     evidenceSentAt: undefined,
     evidenceStoredAt: undefined,
     tokenTimes: [],

@@ -8,6 +8,7 @@ import type { Server } from '../../src/http/server.ts';
 import type { Service } from '../../src/service/service.ts';
 import { APPLE_ORIGIN, type AppleRequest, openApple, type SimulatedApple } from './apple.ts';
 import { type Facts, newFacts } from './facts.ts';
+import { newKeyPem } from './key.ts';
 import { resetDisks } from './world/disk.ts';
 import { resetRandom } from './world/globals.ts';
 import { resetNetwork } from './world/network.ts';
@@ -15,14 +16,13 @@ import { postgres, resetPostgres } from './world/postgres.ts';
 import { between, oneOf, randomOf } from './world/random.ts';
 import { resetRedis } from './world/redis.ts';
 import { elapsedMs, type Machine, resetScheduler } from './world/scheduler.ts';
-import { newKeyPem } from './key.ts';
 
 /** One of the three replicas. Its disk and its clock outlive its processes. */
 export type Replica = {
   readonly name: string;
   readonly folder: string;
   /** Its wall clock minus the true time. */
-  clock: { offsetMs: number; driftPerMs: number; sinceMs: number };
+  readonly clock: { offsetMs: number; driftPerMs: number; sinceMs: number };
   state: 'down' | 'starting' | 'up';
   /** Counts its processes. */
   starts: number;
@@ -88,16 +88,18 @@ export function openFleet(seed: number, folder: string, observe: (fleet: Fleet, 
   mkdirSync(join(folder, 'apple'), { recursive: true });
   const apple = openApple(join(folder, 'apple'), choices.requestsPerHour, (request) => observe(fleet, request));
   const names = ['replica 1', 'replica 2', 'replica 3'];
-  const replicas = names.map((name, index): Replica => ({
-    name,
-    folder: join(folder, choices.ledger === 'SQLite' ? 'shared' : `disk-${index + 1}`),
-    clock: { offsetMs: 0, driftPerMs: 0, sinceMs: 0 },
-    state: 'down',
-    starts: 0,
-    machine: undefined,
-    service: undefined,
-    server: undefined,
-  }));
+  const replicas = names.map(
+    (name, index): Replica => ({
+      name,
+      folder: join(folder, choices.ledger === 'SQLite' ? 'shared' : `disk-${index + 1}`),
+      clock: { offsetMs: 0, driftPerMs: 0, sinceMs: 0 },
+      state: 'down',
+      starts: 0,
+      machine: undefined,
+      service: undefined,
+      server: undefined,
+    }),
+  );
   const trace: string[] = [];
   const fleet: Fleet = {
     seed,
@@ -141,5 +143,4 @@ function settingsOf(choices: Choices, { app, apiKey }: SimulatedApple): Environm
 }
 
 /** The tables of the ledger; undefined with SQLite. */
-export const postgresTables = ({ choices }: Fleet) =>
-  choices.ledger === 'PostgreSQL' ? postgres.tables : undefined;
+export const postgresTables = ({ choices }: Fleet) => (choices.ledger === 'PostgreSQL' ? postgres.tables : undefined);

@@ -47,9 +47,13 @@ export const invariants: readonly Invariant[] = [
       if (!known) return `the key id ${keyId} was never registered`;
       if (known.until === undefined) return undefined;
       const { facts } = fleet;
-      const wasClean = known.removedBy.startsWith('operator') && facts.faults.size === 0 && facts.troubledAt < facts.rotatedAt - 10_000;
+      const wasClean =
+        known.removedBy.startsWith('operator') &&
+        facts.faults.size === 0 &&
+        facts.troubledAt < facts.rotatedAt - 10_000;
       const lateMs = sentAt - Math.max(known.until, facts.faults.size > 0 ? trueTime() : facts.troubledAt);
-      if (wasClean && sentAt > known.until) return `the rotation had removed its key ${seconds(sentAt - known.until)} before`;
+      if (wasClean && sentAt > known.until)
+        return `the rotation had removed its key ${seconds(sentAt - known.until)} before`;
       return lateMs > gapMs(fleet) ? `${known.removedBy} had removed its key ${seconds(lateMs)} before` : undefined;
     },
   },
@@ -60,12 +64,15 @@ export const invariants: readonly Invariant[] = [
       const stored = device?.evidenceStoredAt;
       if (stored === undefined || dtype === 'redownload') return undefined;
       const lateMs = receivedAt - stored - fleet.choices.lifetimeSeconds * 1000 - slackMs(fleet);
-      return lateMs > 0 ? `${device?.id} got "${dtype}" ${seconds(receivedAt - stored)} after its evidence was stored` : undefined;
+      return lateMs > 0
+        ? `${device?.id} got "${dtype}" ${seconds(receivedAt - stored)} after its evidence was stored`
+        : undefined;
     },
   },
   {
     name: 'download before evidence',
-    promise: 'A device that sent no evidence gets `download`, unless the ledger cannot answer and tokens are issued without it.',
+    promise:
+      'A device that sent no evidence gets `download`, unless the ledger cannot answer and tokens are issued without it.',
     onToken(fleet, { device, dtype, receivedAt }) {
       if (!device || dtype === 'download') return undefined;
       const sent = device.evidenceSentAt;
@@ -81,7 +88,9 @@ export const invariants: readonly Invariant[] = [
       const tables = postgresTables(fleet);
       if (!tables) return undefined;
       const stored = [...fleet.facts.devices.values()].filter((device) => device.evidenceStoredAt !== undefined).length;
-      return tables.installs.size < stored ? `${stored} devices were acknowledged; ${tables.installs.size} are stored` : undefined;
+      return tables.installs.size < stored
+        ? `${stored} devices were acknowledged; ${tables.installs.size} are stored`
+        : undefined;
     },
   },
   {
@@ -120,7 +129,8 @@ export const invariants: readonly Invariant[] = [
   },
   {
     name: 'rate limit',
-    promise: 'No visitor gets more tokens a minute than the limit, counted in fixed windows; without Redis, each replica counts for itself.',
+    promise:
+      'No visitor gets more tokens a minute than the limit, counted in fixed windows; without Redis, each replica counts for itself.',
     onToken(fleet, { device, sentAt }) {
       if (!device) return undefined;
       const { rateLimit, usesRedis } = fleet.choices;
@@ -129,12 +139,15 @@ export const invariants: readonly Invariant[] = [
       while ((times[0] ?? sentAt) <= sentAt - 60_000) times.shift();
       const counters = usesRedis && calmMs(fleet.facts) > 70_000 ? 1 : fleet.replicas.length + 1;
       const most = 2 * rateLimit * counters;
-      return times.length > most ? `${device.id} got ${times.length} tokens within a minute; the limit is ${rateLimit}` : undefined;
+      return times.length > most
+        ? `${device.id} got ${times.length} tokens within a minute; the limit is ${rateLimit}`
+        : undefined;
     },
   },
   {
     name: 'stop orders',
-    promise: 'Within three seconds after `keys stop`, no replica issues a token, once the network is well; a replica that has followed the order never forgets it.',
+    promise:
+      'Within three seconds after `keys stop`, no replica issues a token, once the network is well; a replica that has followed the order never forgets it.',
     onToken(fleet, { replica, sentAt, receivedAt }) {
       const { stop, followed } = fleet.facts;
       if (!stop.isStopped) return undefined;
@@ -146,11 +159,14 @@ export const invariants: readonly Invariant[] = [
   },
   {
     name: 'dated by a good clock',
-    promise: 'A token is never dated more than a few seconds ahead of Apple’s clock once a check has shown the difference, and lives as long as it says.',
+    promise:
+      'A token is never dated more than a few seconds ahead of Apple’s clock once a check has shown the difference, and lives as long as it says.',
     onToken(fleet, { iat, exp, sentAt }) {
       if (exp - iat !== fleet.choices.lifetimeSeconds) return `it lives for ${exp - iat} s`;
       const aheadMs = iat * 1000 - sentAt;
-      return aheadMs > 3000 && calmMs(fleet.facts) > gapMs(fleet) ? `it is dated ${seconds(aheadMs)} in the future` : undefined;
+      return aheadMs > 3000 && calmMs(fleet.facts) > gapMs(fleet)
+        ? `it is dated ${seconds(aheadMs)} in the future`
+        : undefined;
     },
   },
   {

@@ -1,17 +1,17 @@
 /** The people and machines around the replicas: visitors with their devices, the licence server, operators. */
 
+import { openAppStoreConnect } from '../../src/app-store-connect/client.ts';
 import { readConfig } from '../../src/config/config.ts';
+import { spki } from '../../src/jws.ts';
+import { openLog } from '../../src/log.ts';
+import type { Order } from '../../src/orders/orders.ts';
+import { openOrderStore } from '../../src/orders/store.ts';
 import { openCandidate } from '../../src/registration/candidates.ts';
 import { ensureAbandoned } from '../../src/registration/rotation/journal.ts';
 import { isUnfinished } from '../../src/registration/rotation/notice.ts';
 import { planChange } from '../../src/registration/rotation/plan.ts';
 import { rotate } from '../../src/registration/rotation/rotate.ts';
 import { openRegistrationStore } from '../../src/registration/store.ts';
-import { openAppStoreConnect } from '../../src/app-store-connect/client.ts';
-import { spki } from '../../src/jws.ts';
-import { openLog } from '../../src/log.ts';
-import type { Order } from '../../src/orders/orders.ts';
-import { openOrderStore } from '../../src/orders/store.ts';
 import { deviceOf } from './facts.ts';
 import { API_KEY, DOMAIN, type Fleet, KEY_NAMES, type Replica } from './fleet.ts';
 import { examine } from './invariants.ts';
@@ -19,8 +19,17 @@ import { newMachine } from './replica.ts';
 import { request } from './world/network.ts';
 import { schedule, trueTime, wait, within } from './world/scheduler.ts';
 
-type Sent = { readonly method: 'GET' | 'POST'; readonly url: string; readonly body?: object; readonly headers?: object };
-type Answered = { readonly status: number; readonly body: Record<string, unknown>; readonly cookie: string | undefined };
+type Sent = {
+  readonly method: 'GET' | 'POST';
+  readonly url: string;
+  readonly body?: object;
+  readonly headers?: object;
+};
+type Answered = {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+  readonly cookie: string | undefined;
+};
 
 /** How long a browser or a server waits for an answer. */
 const PATIENCE_MS = 10_000;
@@ -92,6 +101,7 @@ export async function visit(fleet: Fleet, replica: Replica, deviceId: string): P
   if (answer?.status !== 200) return false;
   device.cookie ??= answer.cookie;
   device.nonce = String(answer.body['nonce']);
+  device.tokenAt = trueTime();
   return true;
 }
 
@@ -102,14 +112,21 @@ const describe = (answer: Answered | undefined) =>
 export async function sendEvidence(fleet: Fleet, replica: Replica, deviceId: string, by: 'page' | 'licence server') {
   const { facts, note, choices } = fleet;
   const device = deviceOf(facts, deviceId);
-  const { nonce, cookie } = device;
+  const { nonce, cookie, tokenAt } = device;
   if (nonce === undefined || cookie === undefined) return;
   const headers = by === 'page' ? { cookie } : { authorization: `Bearer ${API_KEY}` };
   const counts = by === 'licence server' || choices.evidence === 'tap';
   if (counts) device.evidenceSentAt ??= trueTime();
-  const answer = await send(fleet, replica, { method: 'POST', url: '/installs', body: { nonce }, headers }, ({ status }) => {
-    if (status === 204 && counts) device.evidenceStoredAt ??= trueTime();
-  });
+  const answer = await send(
+    fleet,
+    replica,
+    { method: 'POST', url: '/installs', body: { nonce }, headers },
+    ({ status }) => {
+      // Later evidence is refused without a word, and around that time it depends on the replica's clock.
+      const isInTime = trueTime() - tokenAt < 22 * 3_600_000;
+      if (status === 204 && counts && isInTime) device.evidenceStoredAt ??= trueTime();
+    },
+  );
   note(by, `reports the install of ${deviceId} to ${replica.name}: ${answer?.status ?? 'no answer'}`);
 }
 
@@ -120,9 +137,10 @@ export async function probe(fleet: Fleet, replica: Replica): Promise<void> {
   const { app } = fleet.apple;
   await within(machine, async () => {
     const isReady = service.health().ready;
-    const outcome = await service
-      .issue({ app: configuredApp(fleet), caller: 'command', dtype: 'download' })
-      .then(() => 'issued', (error) => String(error.code));
+    const outcome = await service.issue({ app: configuredApp(fleet), caller: 'command', dtype: 'download' }).then(
+      () => 'issued',
+      (error) => String(error.code),
+    );
     if (service.health().ready !== isReady) return;
     const agrees = isReady ? outcome === 'issued' : outcome !== 'issued';
     fleet.note(replica.name, `is ${isReady ? '' : 'not '}ready, and a token for ${app.bundleId} is ${outcome}`);
@@ -149,7 +167,8 @@ export const resetPeople = (): void => {
 /** Runs the work of a command on the operator's machine. It is killed after `killedAfterMs`, if that is given. */
 async function command(fleet: Fleet, name: string, killedAfterMs: number | undefined, work: () => Promise<string>) {
   const { note } = fleet;
-  const machine = newMachine(fleet, `operator ${(commands += 1)}`);
+  commands += 1;
+  const machine = newMachine(fleet, `operator ${commands}`);
   note(machine.name, `runs ${name}`);
   if (killedAfterMs !== undefined)
     schedule(

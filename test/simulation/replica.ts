@@ -15,15 +15,13 @@ const RESTART_MS = 2000;
 
 /** Returns the machine of a new process on the replica's hardware. */
 export function newMachine(fleet: Fleet, name: string, replica?: Replica): Machine {
-  const { clock } = replica ?? { clock: { offsetMs: 0, driftPerMs: 0, sinceMs: 0 } };
+  const clock = replica?.clock ?? { offsetMs: 0, driftPerMs: 0, sinceMs: 0 };
   return {
     name,
     random: randomOf(fleet.seed, `${name} ${replica?.starts ?? 0}`),
     isAlive: true,
     pausedUntil: 0,
-    wallOffsetMs: () =>
-      (replica?.clock ?? clock).offsetMs +
-      (replica?.clock ?? clock).driftPerMs * (trueTime() - (replica?.clock ?? clock).sinceMs),
+    wallOffsetMs: () => clock.offsetMs + clock.driftPerMs * (trueTime() - clock.sinceMs),
     hasIntervals: true,
     onKill: new Set(),
   };
@@ -59,7 +57,8 @@ function logTo(fleet: Fleet, { name }: Replica) {
   const write = (text: string) => {
     const { event, msg, code, err, revision } = JSON.parse(text);
     if (event === 'orders_followed' && !diskFaultOf(name)) fleet.facts.followed.set(name, revision);
-    if (!UNTOLD.has(event)) fleet.note(name, `logs ${event ?? msg}${code ? ` ${code}` : ''}${err ? `: ${err.message}` : ''}`);
+    if (!UNTOLD.has(event))
+      fleet.note(name, `logs ${event ?? msg}${code ? ` ${code}` : ''}${err ? `: ${err.message}` : ''}`);
     if (err && !err.code) fleet.facts.unexpectedErrors.push(`${name}: ${event ?? msg}: ${err.message}`);
   };
   return pino({ level: 'info', base: {} }, { write });
@@ -89,7 +88,10 @@ export function kill(fleet: Fleet, replica: Replica): void {
 /** Stops the process as `SIGTERM` does, then calls `done`. */
 export function stop(fleet: Fleet, replica: Replica, done: () => void): void {
   const { service, server, machine, state } = replica;
-  if (state !== 'up' || !service || !server || !machine) return done();
+  if (state !== 'up' || !service || !server || !machine) {
+    done();
+    return;
+  }
   within(machine, async () => {
     server.drain();
     await server.close();

@@ -1,14 +1,14 @@
 /** Runs one plan from its first event to its end, and examines the invariants after every event. */
 
-import { tmpdir } from 'node:os';
 import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Fleet, openFleet } from './fleet.ts';
 import { examine, examineAll, gapMs } from './invariants.ts';
-import { followStored, resetStored } from './stored-orders.ts';
 import { order, resetPeople, visit } from './people.ts';
 import { kill, start } from './replica.ts';
 import { describeStep, planSteps, runStep, type Step } from './steps.ts';
+import { followStored, resetStored } from './stored-orders.ts';
 import { postgres } from './world/postgres.ts';
 import { randomOf } from './world/random.ts';
 import { elapsedMs, eventsExecuted, runFor, schedule } from './world/scheduler.ts';
@@ -38,13 +38,22 @@ export async function run(seed: number, plan: readonly Step[]): Promise<Outcome>
   resetStored();
   const fleet = openFleet(seed, FOLDER, (opened, request) => examine(opened, 'onApple', request));
   const { facts, note, choices } = fleet;
-  note('settings', Object.entries(choices).map(([name, value]) => `${name} ${value}`).join(', '));
+  note(
+    'settings',
+    Object.entries(choices)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(', '),
+  );
   for (const replica of fleet.replicas) start(fleet, replica);
   for (const step of plan)
-    schedule(START_MS + step.atMs, () => {
-      note('STEP', describeStep(step));
-      runStep(fleet, step);
-    }, null);
+    schedule(
+      START_MS + step.atMs,
+      () => {
+        note('STEP', describeStep(step));
+        runStep(fleet, step);
+      },
+      null,
+    );
   const after = () => {
     followStored(fleet);
     examineAll(fleet, 'always');

@@ -47,6 +47,12 @@ function forAWhile(fleet: Fleet, { ms }: Params, begin: () => () => void): void 
   schedule(Number(ms), end, null);
 }
 
+/** Adds to the offset what the drift has made of it. */
+function settleDrift(clock: Replica['clock']): void {
+  clock.offsetMs += clock.driftPerMs * (trueTime() - clock.sinceMs);
+  clock.sinceMs = trueTime();
+}
+
 const appleFaults = {
   'an outage (503)': { status: 503 },
   'an HTML page (502)': { status: 502, html: true },
@@ -135,7 +141,11 @@ export const steps: Readonly<Record<string, Row>> = {
     describe: ({ visitors, replica }) => `a crowd of ${visitors} new devices visits, most of them replica ${replica}`,
     run(fleet, params) {
       for (let one = 0; one < number(params, 'visitors'); one++)
-        void visit(fleet, replicaOf(fleet, { replica: one % 4 ? number(params, 'replica') : 1 }), `visitor ${trueTime()}-${one}`);
+        void visit(
+          fleet,
+          replicaOf(fleet, { replica: one % 4 ? number(params, 'replica') : 1 }),
+          `visitor ${trueTime()}-${one}`,
+        );
     },
   },
   flood: {
@@ -155,8 +165,12 @@ export const steps: Readonly<Record<string, Row>> = {
   },
   order: {
     weight: 2,
-    plan: (random) => ({ act: oneOf(random, ['stop', 'start']), killedMs: random() < 0.2 ? between(random, 1, 40) : 0 }),
-    describe: ({ act, killedMs }) => `an operator runs keys ${act}${killedMs ? ` and is killed after ${killedMs} ms` : ''}`,
+    plan: (random) => ({
+      act: oneOf(random, ['stop', 'start']),
+      killedMs: random() < 0.2 ? between(random, 1, 40) : 0,
+    }),
+    describe: ({ act, killedMs }) =>
+      `an operator runs keys ${act}${killedMs ? ` and is killed after ${killedMs} ms` : ''}`,
     run: (fleet, { act, killedMs }) => void order(fleet, act as 'stop', Number(killedMs) || undefined),
   },
   'two orders': {
@@ -187,8 +201,13 @@ export const steps: Readonly<Record<string, Row>> = {
   kill: {
     weight: 4,
     isFault: true,
-    plan: (random) => ({ replica: anyReplica(random), ms: durationMs(random), disk: oneOf(random, ['kept', 'kept', 'lost']) }),
-    describe: ({ replica, ms, disk }) => `replica ${replica} is killed, and starts after ${inSeconds(ms)} with its disk ${disk}`,
+    plan: (random) => ({
+      replica: anyReplica(random),
+      ms: durationMs(random),
+      disk: oneOf(random, ['kept', 'kept', 'lost']),
+    }),
+    describe: ({ replica, ms, disk }) =>
+      `replica ${replica} is killed, and starts after ${inSeconds(ms)} with its disk ${disk}`,
     run(fleet, params) {
       const replica = replicaOf(fleet, params);
       kill(fleet, replica);
@@ -203,7 +222,8 @@ export const steps: Readonly<Record<string, Row>> = {
     weight: 1,
     isFault: true,
     plan: (random) => ({ replica: anyReplica(random), ms: durationMs(random) }),
-    describe: ({ replica, ms }) => `replica ${replica} is stopped as in a deployment, and starts after ${inSeconds(ms)}`,
+    describe: ({ replica, ms }) =>
+      `replica ${replica} is stopped as in a deployment, and starts after ${inSeconds(ms)}`,
     run(fleet, params) {
       const replica = replicaOf(fleet, params);
       stop(fleet, replica, ignore);
@@ -234,7 +254,8 @@ export const steps: Readonly<Record<string, Row>> = {
       seconds: oneOf(random, [-3600, -90, -20, -5, 5, 20, 90, 3600]),
       ms: durationMs(random),
     }),
-    describe: ({ replica, seconds, ms }) => `the clock of replica ${replica} jumps by ${seconds} s, and is set right after ${inSeconds(ms)}`,
+    describe: ({ replica, seconds, ms }) =>
+      `the clock of replica ${replica} jumps by ${seconds} s, and is set right after ${inSeconds(ms)}`,
     run(fleet, params) {
       const { clock } = replicaOf(fleet, params);
       const jumpMs = number(params, 'seconds') * 1000;
@@ -249,15 +270,19 @@ export const steps: Readonly<Record<string, Row>> = {
     weight: 1,
     isFault: true,
     plan: (random) => ({ replica: anyReplica(random), percent: oneOf(random, [-5, -1, 1, 5]), ms: durationMs(random) }),
-    describe: ({ replica, percent, ms }) => `the clock of replica ${replica} drifts by ${percent} % for ${inSeconds(ms)}`,
+    describe: ({ replica, percent, ms }) =>
+      `the clock of replica ${replica} drifts by ${percent} % for ${inSeconds(ms)}`,
     run(fleet, params) {
       const replica = replicaOf(fleet, params);
       const driftPerMs = number(params, 'percent') / 100;
-      replica.clock = { ...replica.clock, driftPerMs, sinceMs: trueTime() };
+      const { clock } = replica;
+      settleDrift(clock);
+      clock.driftPerMs += driftPerMs;
       const mostMs = Math.abs(driftPerMs) * number(params, 'ms');
-      fleet.facts.largestOffsetMs = Math.max(fleet.facts.largestOffsetMs, Math.abs(replica.clock.offsetMs) + mostMs);
+      fleet.facts.largestOffsetMs = Math.max(fleet.facts.largestOffsetMs, Math.abs(clock.offsetMs) + mostMs);
       forAWhile(fleet, params, () => () => {
-        replica.clock = { ...replica.clock, driftPerMs: 0 };
+        settleDrift(clock);
+        clock.driftPerMs -= driftPerMs;
       });
     },
   },
@@ -270,7 +295,8 @@ export const steps: Readonly<Record<string, Row>> = {
       to: oneOf(random, ['Apple', 'PostgreSQL', 'PostgreSQL', 'Redis', 'replica 1', 'replica 2', 'replica 3']),
       ms: durationMs(random),
     }),
-    describe: ({ fault, from, to, ms }) => `the link ${from ? `from ${from} ` : ''}to ${to} ${fault} for ${inSeconds(ms)}`,
+    describe: ({ fault, from, to, ms }) =>
+      `the link ${from ? `from ${from} ` : ''}to ${to} ${fault} for ${inSeconds(ms)}`,
     run(fleet, params) {
       const { from, to, fault } = params;
       const link = from ? `${from} to ${to}` : String(to);
@@ -382,7 +408,11 @@ export const runStep = (fleet: Fleet, { kind, params }: Step): void => steps[kin
 /** Plans the steps of so many milliseconds. Some runs have few faults, and some have many at once. */
 export function planSteps(random: Random, lengthMs: number): Step[] {
   const faults = oneOf(random, [0, 0.3, 1, 1, 3]);
-  const rows = Object.entries(steps).map(([kind, row]) => ({ kind, row, weight: row.weight * (row.isFault ? faults : 1) }));
+  const rows = Object.entries(steps).map(([kind, row]) => ({
+    kind,
+    row,
+    weight: row.weight * (row.isFault ? faults : 1),
+  }));
   const total = rows.reduce((sum, { weight }) => sum + weight, 0);
   const planned: Step[] = [];
   for (let atMs = between(random, 0, 3000); atMs < lengthMs; atMs += between(random, 1, 3000)) {

@@ -65,7 +65,7 @@ function installTimers(): void {
   const after = (ms: number, run: () => void) => new VirtualTimer(schedule(Math.max(1, ms || 0), run));
   const every = (ms: number, run: () => void) => {
     if (machineNow()?.hasIntervals === false) return new VirtualTimer(() => undefined);
-    let cancel = () => undefined as void;
+    let cancel: () => void = () => undefined;
     const next = () => {
       cancel = schedule(Math.max(1, ms), () => {
         next();
@@ -137,7 +137,13 @@ function installRandom(): void {
     ecdh.setPrivateKey(secret);
     const point = ecdh.getPublicKey();
     const text = (bytes: Buffer) => bytes.toString('base64url');
-    const jwk = { kty: 'EC', crv: 'P-256', d: text(secret), x: text(point.subarray(1, 33)), y: text(point.subarray(33)) };
+    const jwk = {
+      kty: 'EC',
+      crv: 'P-256',
+      d: text(secret),
+      x: text(point.subarray(1, 33)),
+      y: text(point.subarray(33)),
+    };
     const privateKey = createPrivateKey({ key: jwk, format: 'jwk' });
     return { privateKey, publicKey: createPublicKey(privateKey) };
   };

@@ -231,8 +231,7 @@ const statements: Readonly<Record<string, Statement>> = {
     [id, seconds],
     now,
   ) => {
-    for (const [key, { seenAt }] of replicas)
-      if (key === id || seenAt < now - Number(seconds)) replicas.delete(key);
+    for (const [key, { seenAt }] of replicas) if (key === id || seenAt < now - Number(seconds)) replicas.delete(key);
     return none;
   },
 };

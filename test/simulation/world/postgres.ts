@@ -3,9 +3,9 @@
  * answer can be. Transactions see what others have committed before each of their statements (READ COMMITTED).
  */
 
-import { machineNow, schedule, trueTime, wait } from './scheduler.ts';
 import { networkError, request } from './network.ts';
 import { emptyTables, runStatement, type Tables } from './postgres-statements.ts';
+import { machineNow, schedule, trueTime, wait } from './scheduler.ts';
 
 /** What PostgreSQL answers instead of a result. */
 export class DatabaseError extends Error {
@@ -154,7 +154,10 @@ function send(session: Session, config: Config, options: Options): Promise<Resul
     const rows = await new Promise<Record<string, unknown>[]>((resolve, reject) => {
       const end = () => reject(new Error('Connection terminated unexpectedly'));
       postgres.underWay.add(end);
-      session.run(text, values).then(resolve, reject).finally(() => postgres.underWay.delete(end));
+      session
+        .run(text, values)
+        .then(resolve, reject)
+        .finally(() => postgres.underWay.delete(end));
     });
     if (postgres.losesAnswers) throw new Error('Connection terminated unexpectedly');
     return { rows };
