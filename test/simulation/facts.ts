@@ -36,6 +36,9 @@ export type Facts = {
   readonly faults: Map<object, () => void>;
   /** When a fault last began or ended. */
   troubledAt: number;
+  /** The same for the faults after which a replica may be unable to use the stores. */
+  readonly storeFaults: Set<object>;
+  storeTroubledAt: number;
   readonly devices: Map<string, Device>;
   readonly nonces: Set<string>;
   /** When Apple received the last requests of replicas. */
@@ -64,6 +67,8 @@ export type Facts = {
 export const newFacts = (): Facts => ({
   faults: new Map(),
   troubledAt: trueTime(),
+  storeFaults: new Set(),
+  storeTroubledAt: trueTime(),
   devices: new Map(),
   nonces: new Set(),
   appleTimes: [],
@@ -85,13 +90,23 @@ export const newFacts = (): Facts => ({
 export const calmMs = ({ faults, troubledAt }: Facts, at: number = trueTime()): number =>
   faults.size > 0 ? 0 : Math.max(0, at - troubledAt);
 
+/** For how long every replica could use the stores, at a time. */
+export const storeCalmMs = ({ storeFaults, storeTroubledAt }: Facts, at: number): number =>
+  storeFaults.size > 0 ? 0 : Math.max(0, at - storeTroubledAt);
+
 /** A fault begins; the returned function ends it, as does the end of all faults. */
-export function beginFault(facts: Facts, end: () => void): () => void {
+export function beginFault(facts: Facts, end: () => void, affectsStore: boolean): () => void {
   const key = {};
-  facts.troubledAt = trueTime();
+  const trouble = () => {
+    facts.troubledAt = trueTime();
+    if (affectsStore) facts.storeTroubledAt = trueTime();
+  };
+  trouble();
+  if (affectsStore) facts.storeFaults.add(key);
   const ended = () => {
     if (!facts.faults.delete(key)) return;
-    facts.troubledAt = trueTime();
+    facts.storeFaults.delete(key);
+    trouble();
     end();
   };
   facts.faults.set(key, ended);

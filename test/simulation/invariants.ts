@@ -1,7 +1,7 @@
 /** What must hold whatever goes wrong. Each is checked whenever something happens that could break it. */
 
 import type { AppleRequest } from './apple.ts';
-import { calmMs, type Device, type Token } from './facts.ts';
+import { calmMs, storeCalmMs, type Token } from './facts.ts';
 import { type Fleet, postgresTables } from './fleet.ts';
 import { trueTime } from './world/scheduler.ts';
 
@@ -32,8 +32,10 @@ const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 /** How long a change at Apple may go unnoticed: the longest pause between two checks, and a few seconds for them. */
 export const gapMs = ({ choices }: Fleet): number => choices.checkSeconds * 1000 * 1.2 + 40_000;
 
-/** By how much the times of two replicas may differ, for the rule of `dtype`. */
-const slackMs = ({ facts }: Fleet) => 2 * facts.largestOffsetMs + 5000;
+/** By how much the times of two replicas may differ, for the rule of `dtype`; 0 while every clock is right. */
+const slackMs = ({ facts }: Fleet) => (facts.largestOffsetMs === 0 ? 0 : 2 * facts.largestOffsetMs + 5000);
+
+const second = (ms: number) => Math.floor(ms / 1000) * 1000;
 
 const ORDER_MS = 3000;
 
@@ -47,10 +49,8 @@ export const invariants: readonly Invariant[] = [
       if (!known) return `the key id ${keyId} was never registered`;
       if (known.until === undefined) return undefined;
       const { facts } = fleet;
-      const wasClean =
-        known.removedBy.startsWith('operator') &&
-        facts.faults.size === 0 &&
-        facts.troubledAt < facts.rotatedAt - 10_000;
+      const wasFollowed = storeCalmMs(facts, facts.rotatedAt) > 10_000 && storeCalmMs(facts, sentAt) > 0;
+      const wasClean = known.removedBy.startsWith('operator') && wasFollowed;
       const lateMs = sentAt - Math.max(known.until, facts.faults.size > 0 ? trueTime() : facts.troubledAt);
       if (wasClean && sentAt > known.until)
         return `the rotation had removed its key ${seconds(sentAt - known.until)} before`;
@@ -63,8 +63,8 @@ export const invariants: readonly Invariant[] = [
     onToken(fleet, { device, dtype, receivedAt }) {
       const stored = device?.evidenceStoredAt;
       if (stored === undefined || dtype === 'redownload') return undefined;
-      const lateMs = receivedAt - stored - fleet.choices.lifetimeSeconds * 1000 - slackMs(fleet);
-      return lateMs > 0
+      const lateMs = second(receivedAt) - second(stored) - fleet.choices.lifetimeSeconds * 1000 - slackMs(fleet);
+      return lateMs >= 0
         ? `${device?.id} got "${dtype}" ${seconds(receivedAt - stored)} after its evidence was stored`
         : undefined;
     },
@@ -76,7 +76,8 @@ export const invariants: readonly Invariant[] = [
     onToken(fleet, { device, dtype, receivedAt }) {
       if (!device || dtype === 'download') return undefined;
       const sent = device.evidenceSentAt;
-      const isEarly = sent === undefined || receivedAt < sent + fleet.choices.lifetimeSeconds * 1000 - slackMs(fleet);
+      const { lifetimeSeconds } = fleet.choices;
+      const isEarly = sent === undefined || receivedAt < sent + (lifetimeSeconds - 2) * 1000 - slackMs(fleet);
       const isLedgerKnown = fleet.choices.whenDown === 'refuse' || calmMs(fleet.facts, receivedAt) > 15_000;
       return isEarly && isLedgerKnown ? `${device.id} got "${dtype}" although its install does not count` : undefined;
     },
@@ -151,7 +152,7 @@ export const invariants: readonly Invariant[] = [
     onToken(fleet, { replica, sentAt, receivedAt }) {
       const { stop, followed } = fleet.facts;
       if (!stop.isStopped) return undefined;
-      const lateMs = Math.min(receivedAt - stop.since, calmMs(fleet.facts, receivedAt));
+      const lateMs = Math.min(receivedAt - stop.since, storeCalmMs(fleet.facts, receivedAt));
       if (lateMs > ORDER_MS) return `${replica} signed ${seconds(sentAt - stop.since)} after the order to stop`;
       if (followed.get(replica) === stop.revision) return `${replica} had followed the order to stop before`;
       return undefined;
@@ -240,5 +241,3 @@ function report({ facts, note }: Fleet, { name }: Invariant, detail: string | un
   facts.violation = { invariant: name, detail };
   note('VIOLATION', `${name}: ${detail}`);
 }
-
-export type { Device };

@@ -2,40 +2,64 @@
 
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { plantedBugs } from './planted-bugs.ts';
 import { installWorld } from './world/globals.ts';
 import { installHooks } from './world/hooks.ts';
 
-const realNow = performance.now.bind(performance);
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
+    /** So many seeds, one after the other. */
     seeds: { type: 'string', default: '1' },
     hours: { type: 'string', default: '0.05' },
+    /** The file for what happened in the last run. */
     trace: { type: 'string' },
+    /** The name of a planted bug. */
+    bug: { type: 'string' },
+    /** The file for the statements that PostgreSQL executed in the last run. */
+    history: { type: 'string' },
+    'no-story': { type: 'boolean', default: false },
   },
 });
-installHooks([]);
+
+const bug = plantedBugs.find(({ name }) => name === values.bug);
+if (values.bug !== undefined && !bug) throw new Error(`There is no planted bug "${values.bug}".`);
+const { write } = process.stdout;
+const print = (line: string) => write.call(process.stdout, `${line}\n`);
+installHooks(bug ? [bug] : []);
 installWorld();
 const { planOf, run } = await import('./run.ts');
+const { shrink } = await import('./shrink.ts');
+const { storyOf } = await import('./story.ts');
 
 const first = Number(values.seed);
 const lengthMs = Number(values.hours) * 3_600_000;
-const begunAt = realNow();
-const total = { runs: 0, events: 0, simulatedMs: 0, tokens: 0, answers: 0 };
+const total = { runs: 0, events: 0, simulatedMs: 0, activeMs: 0, tokens: 0, answers: 0 };
+const cpuAtStart = process.cpuUsage();
 for (let seed = first; seed < first + Number(values.seeds); seed++) {
-  const outcome = await run(seed, planOf(seed, lengthMs));
+  const plan = planOf(seed, lengthMs);
+  const outcome = await run(seed, plan);
   total.runs += 1;
-  total.events += outcome.events;
-  total.simulatedMs += outcome.simulatedMs;
-  total.tokens += outcome.tokens;
-  total.answers += outcome.answers;
+  for (const name of ['events', 'simulatedMs', 'activeMs', 'tokens', 'answers'] as const) total[name] += outcome[name];
   if (values.trace) writeFileSync(values.trace, outcome.trace.map((line) => `${line}\n`).join(''));
-  if (outcome.violation) {
-    console.log(`seed ${seed}: ${outcome.violation.invariant}: ${outcome.violation.detail}`);
-    process.exitCode = 1;
-  }
+  if (values.history) writeFileSync(values.history, JSON.stringify(outcome.history));
+  if (!outcome.violation) continue;
+  process.exitCode = 1;
+  const { invariant, detail } = outcome.violation;
+  print(`seed ${seed} breaks "${invariant}" after ${outcome.events} events: ${detail}`);
+  if (!values['no-story']) print(storyOf(await shrink(plan, outcome, (shorter) => run(seed, shorter)), plan.length));
+  break;
 }
-const realSeconds = (realNow() - begunAt) / 1000;
-console.log(
-  `${total.runs} runs, ${total.events} events (${Math.round(total.events / realSeconds)}/s), ${(total.simulatedMs / 3_600_000).toFixed(1)} h simulated (${Math.round(total.simulatedMs / 1000 / realSeconds)} s/s), ${total.tokens} tokens, ${total.answers} answers`,
-);
+print(figures());
+
+function figures(): string {
+  const { user, system } = process.cpuUsage(cpuAtStart);
+  const cpuSeconds = (user + system) / 1e6;
+  const perSecond = (count: number) => Math.round(count / cpuSeconds);
+  const days = (total.simulatedMs / 86_400_000).toFixed(1);
+  return (
+    `${total.runs} runs, ${total.events} events (${perSecond(total.events)} per second of processor time), ` +
+    `${days} days simulated, ${(total.activeMs / 3_600_000).toFixed(1)} h of them with replicas at work ` +
+    `(${perSecond(total.activeMs / 1000)} s per second), ${total.tokens} tokens, ${total.answers} answers`
+  );
+}

@@ -130,6 +130,15 @@ export async function sendEvidence(fleet: Fleet, replica: Replica, deviceId: str
   note(by, `reports the install of ${deviceId} to ${replica.name}: ${answer?.status ?? 'no answer'}`);
 }
 
+/** The page of another device reports a nonce that was not issued to it, which must change nothing. */
+export async function sendStolen(fleet: Fleet, replica: Replica, thiefId: string, ownerId: string): Promise<void> {
+  const { nonce } = deviceOf(fleet.facts, ownerId);
+  const { cookie } = deviceOf(fleet.facts, thiefId);
+  if (nonce === undefined || cookie === undefined || thiefId === ownerId) return;
+  const answer = await send(fleet, replica, { method: 'POST', url: '/installs', body: { nonce }, headers: { cookie } });
+  fleet.note(thiefId, `reports the nonce of ${ownerId} to ${replica.name}: ${answer?.status ?? 'no answer'}`);
+}
+
 /** Compares what a replica says about itself with what it does. */
 export async function probe(fleet: Fleet, replica: Replica): Promise<void> {
   const { service, machine } = replica;

@@ -11,13 +11,15 @@ import { describeStep, planSteps, runStep, type Step } from './steps.ts';
 import { followStored, resetStored } from './stored-orders.ts';
 import { postgres } from './world/postgres.ts';
 import { randomOf } from './world/random.ts';
-import { elapsedMs, eventsExecuted, runFor, schedule } from './world/scheduler.ts';
+import { elapsedMs, eventsExecuted, runFor, schedule, skippedMs } from './world/scheduler.ts';
 
 export type Outcome = {
   readonly violation: { readonly invariant: string; readonly detail: string } | undefined;
   readonly trace: readonly string[];
   readonly events: number;
   readonly simulatedMs: number;
+  /** Without the time in which everything was suspended. */
+  readonly activeMs: number;
   readonly tokens: number;
   readonly answers: number;
   readonly history: typeof postgres.history;
@@ -73,6 +75,7 @@ export async function run(seed: number, plan: readonly Step[]): Promise<Outcome>
     trace: fleet.trace,
     events: eventsExecuted(),
     simulatedMs: elapsedMs(),
+    activeMs: elapsedMs() - skippedMs(),
     tokens: facts.tokens,
     answers: facts.answers,
     history: postgres.history,

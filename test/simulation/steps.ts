@@ -3,9 +3,9 @@
  * follows from the seed alone. To add a fault, add a row.
  */
 
-import { beginFault } from './facts.ts';
+import { beginFault, deviceOf } from './facts.ts';
 import { DOMAIN, type Fleet, type Replica } from './fleet.ts';
-import { order, probe, rotateTo, sendEvidence, visit } from './people.ts';
+import { order, probe, rotateTo, sendEvidence, sendStolen, visit } from './people.ts';
 import { kill, loseDisk, start, stop } from './replica.ts';
 import { type DiskFault, setDiskFault } from './world/disk.ts';
 import { type LinkFault, setLinkFault } from './world/network.ts';
@@ -41,9 +41,9 @@ const durationMs = (random: Random) => Math.round(200 * 300 ** random());
 const inSeconds = (ms: unknown) => `${(Number(ms) / 1000).toFixed(1)} s`;
 const ignore = () => undefined;
 
-/** A fault for a while. `begin` returns what ends it. */
-function forAWhile(fleet: Fleet, { ms }: Params, begin: () => () => void): void {
-  const end = beginFault(fleet.facts, begin());
+/** A fault for a while. `begin` returns what ends it. `affectsStore`: replicas may be unable to use the stores. */
+function forAWhile(fleet: Fleet, { ms }: Params, begin: () => () => void, affectsStore = false): void {
+  const end = beginFault(fleet.facts, begin(), affectsStore);
   schedule(Number(ms), end, null);
 }
 
@@ -132,7 +132,14 @@ export const steps: Readonly<Record<string, Row>> = {
       const id = `device ${params['device']}`;
       if (!(await visit(fleet, replicaOf(fleet, params), id))) return;
       const other = replicaOf(fleet, { replica: number(params, 'other') });
-      schedule(number(params, 'afterMs'), () => void sendEvidence(fleet, other, id, params['by'] as 'page'), null);
+      const report = async () => {
+        await sendEvidence(fleet, other, id, params['by'] as 'page');
+        // It returns in the second in which its `dtype` changes.
+        const { evidenceStoredAt = trueTime() } = deviceOf(fleet.facts, id);
+        const changesAt = (Math.floor(evidenceStoredAt / 1000) + fleet.choices.lifetimeSeconds) * 1000;
+        schedule(changesAt + 50 - trueTime(), () => void visit(fleet, other, id), null);
+      };
+      schedule(number(params, 'afterMs'), () => void report(), null);
     },
   },
   crowd: {
@@ -156,6 +163,17 @@ export const steps: Readonly<Record<string, Row>> = {
       for (let one = 0; one < number(params, 'requests'); one++)
         void visit(fleet, replicaOf(fleet, { replica: (one % 3) + 1 }), `device ${params['device']}`);
     },
+  },
+  'stolen nonce': {
+    weight: 3,
+    plan: (random) => ({
+      replica: anyReplica(random),
+      device: between(random, 1, DEVICES),
+      of: between(random, 1, DEVICES),
+    }),
+    describe: ({ device, of, replica }) => `device ${device} reports the nonce of device ${of} to replica ${replica}`,
+    run: (fleet, params) =>
+      void sendStolen(fleet, replicaOf(fleet, params), `device ${params['device']}`, `device ${params['of']}`),
   },
   probe: {
     weight: 10,
@@ -301,7 +319,7 @@ export const steps: Readonly<Record<string, Row>> = {
       const { from, to, fault } = params;
       const link = from ? `${from} to ${to}` : String(to);
       setLinkFault(link, linkFaults[String(fault)]);
-      forAWhile(fleet, params, () => () => setLinkFault(link, undefined));
+      forAWhile(fleet, params, () => () => setLinkFault(link, undefined), true);
     },
   },
   Apple: {
@@ -310,7 +328,10 @@ export const steps: Readonly<Record<string, Row>> = {
     plan: (random) => ({ fault: oneOf(random, Object.keys(appleFaults)), ms: durationMs(random) }),
     describe: ({ fault, ms }) => `Apple answers with ${fault} for ${inSeconds(ms)}`,
     run(fleet, params) {
-      fleet.apple.faults.add(appleFaults[params['fault'] as keyof typeof appleFaults]);
+      const fault = appleFaults[params['fault'] as keyof typeof appleFaults];
+      fleet.apple.faults.add(fault);
+      if ('clockSkewSeconds' in fault)
+        fleet.facts.largestOffsetMs = Math.max(fleet.facts.largestOffsetMs, Math.abs(fault.clockSkewSeconds) * 1000);
       forAWhile(fleet, params, () => () => fleet.apple.faults.clear());
     },
   },
@@ -354,7 +375,7 @@ export const steps: Readonly<Record<string, Row>> = {
     isFault: true,
     plan: (random) => ({ fault: oneOf(random, Object.keys(postgresFaults)), ms: durationMs(random) }),
     describe: ({ fault, ms }) => `PostgreSQL ${fault} for ${inSeconds(ms)}`,
-    run: (fleet, params) => forAWhile(fleet, params, postgresFaults[String(params['fault'])] ?? (() => ignore)),
+    run: (fleet, params) => forAWhile(fleet, params, postgresFaults[String(params['fault'])] ?? (() => ignore), true),
   },
   Redis: {
     weight: 2,
@@ -383,7 +404,7 @@ export const steps: Readonly<Record<string, Row>> = {
       const { name } = replicaOf(fleet, params);
       setDiskFault(name, params['fault'] as DiskFault);
       fleet.facts.followed.delete(name);
-      forAWhile(fleet, params, () => () => setDiskFault(name, undefined));
+      forAWhile(fleet, params, () => () => setDiskFault(name, undefined), true);
     },
   },
   winter: {
@@ -405,6 +426,14 @@ export const isFault = ({ kind }: Step): boolean => steps[kind]?.isFault ?? fals
 
 export const runStep = (fleet: Fleet, { kind, params }: Step): void => steps[kind]?.run(fleet, params);
 
+function chooseWeighted<T extends { readonly weight: number }>(rows: readonly T[], point: number): T | undefined {
+  let below = 0;
+  return rows.find(({ weight }) => {
+    below += weight;
+    return point < below;
+  });
+}
+
 /** Plans the steps of so many milliseconds. Some runs have few faults, and some have many at once. */
 export function planSteps(random: Random, lengthMs: number): Step[] {
   const faults = oneOf(random, [0, 0.3, 1, 1, 3]);
@@ -416,8 +445,7 @@ export function planSteps(random: Random, lengthMs: number): Step[] {
   const total = rows.reduce((sum, { weight }) => sum + weight, 0);
   const planned: Step[] = [];
   for (let atMs = between(random, 0, 3000); atMs < lengthMs; atMs += between(random, 1, 3000)) {
-    let left = random() * total;
-    const chosen = rows.find(({ weight }) => (left -= weight) < 0);
+    const chosen = chooseWeighted(rows, random() * total);
     if (chosen) planned.push({ atMs, kind: chosen.kind, params: chosen.row.plan(random) });
   }
   return planned;

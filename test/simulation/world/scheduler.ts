@@ -39,6 +39,7 @@ let heap: Event[] = [];
 let made = 0;
 let nowMs = START_MS;
 let executed = 0;
+let skipped = 0;
 /** Calls of real threads, such as WebCrypto's, in the order in which they were made. */
 let calls: (() => Promise<void>)[] = [];
 
@@ -46,13 +47,15 @@ let calls: (() => Promise<void>)[] = [];
 export const trueTime = (): number => nowMs;
 /** The time since the run began. */
 export const elapsedMs = (): number => nowMs - START_MS;
+/** The time that `skip` let pass. */
+export const skippedMs = (): number => skipped;
 export const eventsExecuted = (): number => executed;
 
 /** Begins a new run: no event is left of the one before. */
 export function resetScheduler(): void {
   heap = [];
   calls = [];
-  made = executed = 0;
+  made = executed = skipped = 0;
   nowMs = START_MS;
 }
 
@@ -68,6 +71,7 @@ export function schedule(afterMs: number, run: () => void, machine: Machine | nu
 /** Lets time pass in which nothing happens: everything that waits, waits longer. */
 export function skip(ms: number): void {
   nowMs += ms;
+  skipped += ms;
   for (const event of heap) event.at += ms;
 }
 

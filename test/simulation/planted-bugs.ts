@@ -1,0 +1,136 @@
+/**
+ * Bugs that the simulation must find, one at a time. Each changes the source text of one module while it is loaded (world/hooks.ts).
+ */
+
+import type { SourceChange } from './world/hooks.ts';
+
+export type PlantedBug = SourceChange & { readonly name: string };
+
+export const plantedBugs: readonly PlantedBug[] = [
+  {
+    name: 'evidence is stored after the response',
+    file: 'src/service/records.ts',
+    find: 'await addShown(shown);',
+    replace: 'void addShown(shown).catch(() => undefined);',
+  },
+  {
+    name: 'evidence counts for any device that reports it',
+    file: 'src/service/records.ts',
+    find: 'if (subject !== undefined && subject !== record.subject) return undefined;',
+    replace: '',
+  },
+  {
+    name: 'a failure to store evidence is not reported',
+    file: 'src/service/records.ts',
+    find: 'metrics.ledgerFailures.inc();\n        throw asUnavailable(error);\n      }\n    },\n    get problem',
+    replace: 'metrics.ledgerFailures.inc();\n      }\n    },\n    get problem',
+  },
+  {
+    name: '> instead of >= at the end of the window',
+    file: 'src/ledger/rule.ts',
+    find: 'nowSeconds >= installedAtSeconds + lifetimeSeconds',
+    replace: 'nowSeconds > installedAtSeconds + lifetimeSeconds',
+  },
+  {
+    name: 'the window is forgotten',
+    file: 'src/ledger/rule.ts',
+    find: 'nowSeconds >= installedAtSeconds + lifetimeSeconds',
+    replace: 'true',
+  },
+  {
+    name: 'a device is new while the ledger is down',
+    file: 'src/ledger/rule.ts',
+    find: "LEDGER_DOWN_DTYPE: Dtype = 'redownload'",
+    replace: "LEDGER_DOWN_DTYPE: Dtype = 'download'",
+  },
+  {
+    name: 'repeated evidence moves the install to a later date',
+    file: 'src/ledger/sqlite.ts',
+    find: 'WHERE excluded.installed_at < installed_at',
+    replace: 'WHERE excluded.installed_at > installed_at',
+  },
+  {
+    name: 'nonces begin at the same number in every process',
+    file: 'src/install-token/nonce.ts',
+    find: 'let counter = random(2 ** 32);',
+    replace: 'let counter = 0;',
+  },
+  {
+    name: 'a check that was sent before a step of a rotation counts',
+    file: 'src/registration/state.ts',
+    find: "event.generation !== state.generation || state.rotation === 'switching'",
+    replace: 'false',
+  },
+  {
+    name: 'findings from before a step of a rotation count',
+    file: 'src/registration/shared-checks.ts',
+    find: 'news?.found.step === step &&',
+    replace: 'news &&',
+  },
+  {
+    name: 'the command that rotates does not wait for the replicas',
+    file: 'src/registration/rotation/journal.ts',
+    find: 'await clock.sleep(areAlert ? ALERT.freshMs + ALERT_MARGIN_MS : CALM.freshMs + MARGIN_MS);',
+    replace: '',
+  },
+  {
+    name: 'a rotation whose command was killed pauses the replicas for ever',
+    file: 'src/registration/rotation/watch.ts',
+    find: 'clock.elapsed() - changedAt > ABANDONED_MS',
+    replace: 'false',
+  },
+  {
+    name: 'a key that a person removed is registered again',
+    file: 'src/registration/reconcile.ts',
+    find: "register === 'ensure' && ever !== undefined && !ever.has(name)",
+    replace: "register === 'ensure'",
+  },
+  {
+    name: 'after a failed check, none follows',
+    file: 'src/registration/watch.ts',
+    find: 'cancelNext = clock.after(Math.min(pollMs, untilDueMs), run);',
+    replace: 'if (!worstProblem(deps)) cancelNext = clock.after(Math.min(pollMs, untilDueMs), run);',
+  },
+  {
+    name: 'every replica checks for itself',
+    file: 'src/registration/shared-checks.ts',
+    find: 'const turn = await attempt(() => take(wantedForMs));',
+    replace: 'const turn = await attempt(async () => undefined);',
+  },
+  {
+    name: 'a stop order is forgotten at a restart',
+    file: 'src/orders/store-postgres.ts',
+    find: 'remembered: file.remembered,',
+    replace: 'remembered: async () => NO_ORDERS,',
+  },
+  {
+    name: 'a suspended replica signs by the orders that it read before',
+    file: 'src/service/issuing.ts',
+    find: 'if (reading) await reading;',
+    replace: '',
+  },
+  {
+    name: 'two orders at once are not serialized',
+    file: 'src/orders/store-postgres.ts',
+    find: "await query('SELECT pg_advisory_xact_lock($1)', [LOCK]);",
+    replace: '',
+  },
+  {
+    name: 'ready although the clock is too far off to sign',
+    file: 'src/service/health.ts',
+    find: 'ready: !problem && keys',
+    replace: 'ready: keys',
+  },
+  {
+    name: 'a stopped app is ready',
+    file: 'src/service/health.ts',
+    find: '!one.isAway && !isStopped(one)',
+    replace: '!one.isAway',
+  },
+  {
+    name: 'nothing is counted while Redis is down',
+    file: 'src/http/limits/rate-limit.ts',
+    find: 'return redis.count(counted, windowMs).catch(here);',
+    replace: 'return redis.count(counted, windowMs).catch(() => charges.map(() => ({ count: 0, endsInMs: 0 })));',
+  },
+];
