@@ -28,13 +28,13 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: '> instead of >= at the end of the window',
     file: 'src/ledger/rule.ts',
-    find: 'nowSeconds >= installedAtSeconds + lifetimeSeconds',
-    replace: 'nowSeconds > installedAtSeconds + lifetimeSeconds',
+    find: 'nowSeconds >= install.redownloadAtSeconds',
+    replace: 'nowSeconds > install.redownloadAtSeconds',
   },
   {
     name: 'the window is forgotten',
     file: 'src/ledger/rule.ts',
-    find: 'nowSeconds >= installedAtSeconds + lifetimeSeconds',
+    find: 'nowSeconds >= install.redownloadAtSeconds',
     replace: 'true',
   },
   {
@@ -44,10 +44,10 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "LEDGER_DOWN_DTYPE: Dtype = 'download'",
   },
   {
-    name: 'repeated evidence moves the install to a later date',
+    name: 'repeated evidence moves the change of the dtype to a later time',
     file: 'src/ledger/sqlite.ts',
-    find: 'WHERE excluded.installed_at < installed_at',
-    replace: 'WHERE excluded.installed_at > installed_at',
+    find: 'redownload_at = min(redownload_at, excluded.redownload_at)\n         WHERE excluded.installed_at < installed_at OR excluded.redownload_at < redownload_at',
+    replace: 'redownload_at = excluded.redownload_at',
   },
   {
     name: 'nonces begin at the same number in every process',
@@ -106,8 +106,14 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a suspended replica signs by the orders that it read before',
     file: 'src/service/issuing.ts',
-    find: 'if (reading) await reading;',
-    replace: '',
+    find: 'orders.ensureFresh()];',
+    replace: 'undefined];',
+  },
+  {
+    name: 'a suspended replica signs by the notice of a rotation that it read before',
+    file: 'src/service/issuing.ts',
+    find: '[keys.ensureFresh(), ',
+    replace: '[undefined, ',
   },
   {
     name: 'two orders at once are not serialized',

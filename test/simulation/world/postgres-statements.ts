@@ -7,7 +7,7 @@
 export type Tables = {
   version: number;
   /** By subject and AppleItemID. */
-  installs: Map<string, { subject: number; appleItemId: string; installedAt: number }>;
+  installs: Map<string, { installedAt: number; redownloadAt: number }>;
   beatAt: number;
   keys: Map<string, { keyId: string; spki: string; seenAt: number }>;
   notice: { run: string; text: string } | undefined;
@@ -65,21 +65,25 @@ const statements: Readonly<Record<string, Statement>> = {
   },
 
   // The ledger.
-  'SELECT install.installed_at FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS entry (subject, apple_item_id, position) LEFT JOIN webdist_install AS install USING (subject, apple_item_id) ORDER BY entry.position':
-    ({ installs }, [subjects, apps]) =>
+  'SELECT install.installed_at, install.redownload_at, extract(epoch FROM now())::float8 AS now FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS entry (subject, apple_item_id, position) LEFT JOIN webdist_install AS install USING (subject, apple_item_id) ORDER BY entry.position':
+    ({ installs }, [subjects, apps], now) =>
       list(subjects).map((subject, index) => {
         const found = installs.get(`${subject} ${list(apps)[index]}`);
-        return { installed_at: found ? String(found.installedAt) : null };
+        return {
+          installed_at: found ? String(found.installedAt) : null,
+          redownload_at: found ? String(found.redownloadAt) : null,
+          now,
+        };
       }),
-  'INSERT INTO webdist_install (subject, apple_item_id, installed_at) SELECT subject, apple_item_id, min(installed_at) FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS install (subject, apple_item_id, installed_at) GROUP BY subject, apple_item_id ORDER BY subject, apple_item_id ON CONFLICT (subject, apple_item_id) DO UPDATE SET installed_at = excluded.installed_at WHERE excluded.installed_at < webdist_install.installed_at':
-    ({ installs }, [subjects, apps, times]) => {
+  'INSERT INTO webdist_install AS known (subject, apple_item_id, installed_at, redownload_at) SELECT subject, apple_item_id, min(installed_at), min(redownload_at) FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS install (subject, apple_item_id, installed_at, redownload_at) GROUP BY subject, apple_item_id ORDER BY subject, apple_item_id ON CONFLICT (subject, apple_item_id) DO UPDATE SET installed_at = least(known.installed_at, excluded.installed_at), redownload_at = least(known.redownload_at, excluded.redownload_at) WHERE excluded.installed_at < known.installed_at OR excluded.redownload_at < known.redownload_at':
+    ({ installs }, [subjects, apps, times, redownloads]) => {
       list(subjects).forEach((subject, index) => {
-        const appleItemId = String(list(apps)[index]);
-        const installedAt = Number(list(times)[index]);
-        const key = `${subject} ${appleItemId}`;
-        const known = installs.get(key);
-        if (!known || installedAt < known.installedAt)
-          installs.set(key, { subject: Number(subject), appleItemId, installedAt });
+        const key = `${subject} ${list(apps)[index]}`;
+        const known = installs.get(key) ?? { installedAt: Infinity, redownloadAt: Infinity };
+        installs.set(key, {
+          installedAt: Math.min(known.installedAt, Number(list(times)[index])),
+          redownloadAt: Math.min(known.redownloadAt, Number(list(redownloads)[index])),
+        });
       });
       return none;
     },
@@ -242,8 +246,8 @@ const normalized = new Map<string, string>();
 export function runStatement(tables: Tables, text: string, values: Values, nowSeconds: number): Row[] {
   const known = normalized.get(text) ?? text.replace(/\s+/g, ' ').trim();
   normalized.set(text, known);
-  // The migrations create empty tables, which the model has from the start.
-  if (/^CREATE TABLE webdist_\w+ \(/.test(known)) return none;
+  // The migrations make empty tables, which the model has from the start.
+  if (/^(CREATE TABLE webdist_\w+ \(|ALTER TABLE )/.test(known)) return none;
   const statement = statements[known];
   if (!statement) throw new Error(`The model of PostgreSQL does not know this statement: ${known}`);
   return statement(tables, values, nowSeconds);
