@@ -31,6 +31,7 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^npm run dev$/, { text: "'run', 'dev'" }],
   [/^npm test -- test\/\S+\.test\.ts( --grep=\S+)?$/, { text: 'npm test' }],
   [/^(WEBDIST_WRITE_DOCS=1 )(TEST_IMAGE=\S+ )?npm test -- /, WRITES],
+  [/^npm run simulate -- --/, { text: "await simulate('--seed'" }],
   [/^npm run soak /, { text: "'test/nightly/soak/soak.ts'" }],
   [/^curl -s -X POST localhost:8080\/install-token /, { text: 'localhost:8080/install-token' }],
   [/^curl -s -X POST localhost:8090\/_sandbox\/apps /, { text: "control(sandbox, 'POST', 'apps'" }],

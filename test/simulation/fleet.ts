@@ -32,7 +32,7 @@ export type Replica = {
 };
 
 /** What the seed chooses. */
-export type Choices = {
+type Choices = {
   readonly ledger: 'PostgreSQL' | 'SQLite';
   readonly usesRedis: boolean;
   readonly evidence: 'tap' | 'confirm';
@@ -61,7 +61,7 @@ export const DOMAIN = 'example.com';
 /** The candidates of the distribution key. */
 export const KEY_NAMES = ['KEY_A', 'KEY_B', 'KEY_C'];
 
-export const chooseFrom = (seed: number): Choices => {
+const chooseFrom = (seed: number): Choices => {
   const random = randomOf(seed, 'choices');
   return {
     ledger: random() < 0.7 ? 'PostgreSQL' : 'SQLite',
@@ -76,13 +76,17 @@ export const chooseFrom = (seed: number): Choices => {
 };
 
 /** Opens everything but the replicas, which are started by the run. */
-export function openFleet(seed: number, folder: string, observe: (fleet: Fleet, request: AppleRequest) => void): Fleet {
+export function openFleet(
+  seed: number,
+  { folder, keepsHistory }: { readonly folder: string; readonly keepsHistory: boolean },
+  observe: (fleet: Fleet, request: AppleRequest) => void,
+): Fleet {
   const choices = chooseFrom(seed);
   resetScheduler();
   resetRandom(seed);
   resetNetwork(seed);
   resetDisks();
-  resetPostgres();
+  resetPostgres(keepsHistory);
   resetRedis();
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, 'apple'), { recursive: true });

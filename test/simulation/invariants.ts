@@ -6,7 +6,7 @@ import { type Fleet, postgresTables } from './fleet.ts';
 import { trueTime } from './world/scheduler.ts';
 
 /** An answer of a replica, before the network. */
-export type Answer = {
+type Answer = {
   readonly replica: string;
   readonly route: string;
   readonly status: number;
@@ -14,7 +14,7 @@ export type Answer = {
 };
 
 /** Each check returns what is wrong; undefined if the invariant holds. */
-export type Invariant = {
+type Invariant = {
   readonly name: string;
   /** One sentence, for docs/simulation.md. */
   readonly promise: string;

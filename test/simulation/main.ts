@@ -38,7 +38,7 @@ const total = { runs: 0, events: 0, simulatedMs: 0, activeMs: 0, tokens: 0, answ
 const cpuAtStart = process.cpuUsage();
 for (let seed = first; seed < first + Number(values.seeds); seed++) {
   const plan = planOf(seed, lengthMs);
-  const outcome = await run(seed, plan);
+  const outcome = await run(seed, plan, values.history !== undefined);
   total.runs += 1;
   for (const name of ['events', 'simulatedMs', 'activeMs', 'tokens', 'answers'] as const) total[name] += outcome[name];
   if (values.trace) writeFileSync(values.trace, outcome.trace.map((line) => `${line}\n`).join(''));

@@ -35,10 +35,12 @@ export const planOf = (seed: number, lengthMs: number): Step[] => planSteps(rand
 const START_MS = 4000;
 
 /** Runs the steps. `seed` also chooses the settings and everything that is random in the world. */
-export async function run(seed: number, plan: readonly Step[]): Promise<Outcome> {
+export async function run(seed: number, plan: readonly Step[], keepsHistory = false): Promise<Outcome> {
   resetPeople();
   resetStored();
-  const fleet = openFleet(seed, FOLDER, (opened, request) => examine(opened, 'onApple', request));
+  const fleet = openFleet(seed, { folder: FOLDER, keepsHistory }, (opened, request) =>
+    examine(opened, 'onApple', request),
+  );
   const { facts, note, choices } = fleet;
   note(
     'settings',

@@ -24,6 +24,8 @@ type Row = {
   /** How often it happens, compared with other rows. */
   readonly weight: number;
   readonly isFault?: boolean;
+  /** It is a part of every run. */
+  readonly isTraffic?: boolean;
   readonly plan: (random: Random) => Params;
   readonly describe: (params: Params) => string;
   readonly run: (fleet: Fleet, params: Params) => void;
@@ -110,15 +112,17 @@ function slow(ms: number) {
 }
 
 /** The rows, by kind. */
-export const steps: Readonly<Record<string, Row>> = {
+const steps: Readonly<Record<string, Row>> = {
   visit: {
     weight: 40,
+    isTraffic: true,
     plan: (random) => ({ replica: anyReplica(random), device: between(random, 1, DEVICES) }),
     describe: ({ device, replica }) => `device ${device} visits replica ${replica}`,
     run: (fleet, params) => void visit(fleet, replicaOf(fleet, params), `device ${params['device']}`),
   },
   install: {
     weight: 16,
+    isTraffic: true,
     plan: (random) => ({
       replica: anyReplica(random),
       other: anyReplica(random),
@@ -422,8 +426,6 @@ export const steps: Readonly<Record<string, Row>> = {
 /** What a step is, in one sentence. */
 export const describeStep = ({ kind, params }: Step): string => steps[kind]?.describe(params) ?? kind;
 
-export const isFault = ({ kind }: Step): boolean => steps[kind]?.isFault ?? false;
-
 export const runStep = (fleet: Fleet, { kind, params }: Step): void => steps[kind]?.run(fleet, params);
 
 function chooseWeighted<T extends { readonly weight: number }>(rows: readonly T[], point: number): T | undefined {
@@ -434,14 +436,16 @@ function chooseWeighted<T extends { readonly weight: number }>(rows: readonly T[
   });
 }
 
-/** Plans the steps of so many milliseconds. Some runs have few faults, and some have many at once. */
+/**
+ * Plans the steps of so many milliseconds. Each run leaves out some kinds of steps and has more of others, because a mixture of
+ * everything hides what needs several steps of one kind (Groce et al., "Swarm Testing", ISSTA 2012).
+ */
 export function planSteps(random: Random, lengthMs: number): Step[] {
   const faults = oneOf(random, [0, 0.3, 1, 1, 3]);
-  const rows = Object.entries(steps).map(([kind, row]) => ({
-    kind,
-    row,
-    weight: row.weight * (row.isFault ? faults : 1),
-  }));
+  const rows = Object.entries(steps).map(([kind, row]) => {
+    const share = row.isTraffic ? 1 : oneOf(random, [0, 1, 1, 6]);
+    return { kind, row, weight: row.weight * share * (row.isFault ? faults : 1) };
+  });
   const total = rows.reduce((sum, { weight }) => sum + weight, 0);
   const planned: Step[] = [];
   for (let atMs = between(random, 0, 3000); atMs < lengthMs; atMs += between(random, 1, 3000)) {

@@ -30,13 +30,13 @@ type PostgresServer = {
   offsetMs: number;
   /** Advisory locks, each with the transactions that wait for it. */
   readonly locks: Map<number, (() => void)[]>;
-  /** Every statement that had an effect, in order: for the replay on a real server. */
-  readonly history: { text: string; values: readonly unknown[]; nowSeconds: number; rows: unknown[] }[];
+  /** What was executed, in order, for the replay on a real server; undefined unless it is recorded. */
+  readonly history: { text: string; values: readonly unknown[]; nowSeconds: number; rows: unknown[] }[] | undefined;
   /** The statements in progress; a failover ends them. */
   readonly underWay: Set<() => void>;
 };
 
-const newServer = (): PostgresServer => ({
+const newServer = (keepsHistory: boolean): PostgresServer => ({
   tables: emptyTables(),
   isDown: false,
   serviceMs: 0,
@@ -44,14 +44,14 @@ const newServer = (): PostgresServer => ({
   isFull: false,
   offsetMs: 0,
   locks: new Map(),
-  history: [],
+  history: keepsHistory ? [] : undefined,
   underWay: new Set(),
 });
 
-export let postgres: PostgresServer = newServer();
+export let postgres: PostgresServer = newServer(false);
 
-export function resetPostgres(): void {
-  postgres = newServer();
+export function resetPostgres(keepsHistory: boolean): void {
+  postgres = newServer(keepsHistory);
 }
 
 /** The primary fails: no connection is accepted, and every connection ends. */
@@ -142,7 +142,7 @@ class Session {
 
 function execute(tables: Tables, text: string, values: readonly unknown[], now: number) {
   const rows = runStatement(tables, text, values, now);
-  postgres.history.push({ text, values: structuredClone(values), nowSeconds: now, rows });
+  postgres.history?.push({ text, values: structuredClone(values), nowSeconds: now, rows });
   return rows;
 }
 

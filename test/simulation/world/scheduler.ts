@@ -99,7 +99,7 @@ export function callThread<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** Resolves when the code that runs now waits for events only. */
-export async function quiet(): Promise<void> {
+async function quiet(): Promise<void> {
   for (;;) {
     await new Promise((resolve) => turn(resolve));
     const call = calls.shift();

@@ -1,0 +1,16 @@
+/** docs/simulation.md has every invariant and every planted bug of the simulation. */
+
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { invariants } from '../simulation/invariants.ts';
+import { plantedBugs } from '../simulation/planted-bugs.ts';
+
+const page = readFileSync('docs/simulation.md', 'utf8');
+
+t.test('every invariant is on the page', async (t) => {
+  for (const { name, promise } of invariants) t.match(page, `| ${name} | ${promise} |`);
+});
+
+t.test('every planted bug is on the page', async (t) => {
+  for (const { name } of plantedBugs) t.match(page, `| ${name} |`);
+});
