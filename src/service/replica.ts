@@ -25,12 +25,17 @@ export function offersBy(apps: readonly AppConfig[], orders: Pick<FollowedOrders
   };
 }
 
-const startedAt = new Date().toISOString();
+/** Names an opened service. */
+export type ReplicaIdentity = Pick<OwnReport, 'id' | 'startedAt'>;
+
 /**
- * Names the process, in the form that registration/rotation/readers.ts reads. The last part distinguishes two processes with the same id, such as before and after a restart in
- * a container.
+ * Returns the identity of a service that is opened now. Its id has the form that registration/rotation/readers.ts reads. The
+ * last part distinguishes two processes with the same id, such as before and after a restart in a container.
  */
-const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`;
+export const newIdentity = (): ReplicaIdentity => ({
+  id: `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`,
+  startedAt: new Date().toISOString(),
+});
 
 type ReportedParts = {
   readonly keys: Pick<Keys, 'apps' | 'rotationRun'>;
@@ -40,12 +45,12 @@ type ReportedParts = {
 
 /** The state of this service for `webdist status`. */
 export const replicaReport = (
+  identity: ReplicaIdentity,
   { ready }: Health,
   { keys: { apps, rotationRun }, catalogue, apple }: ReportedParts,
 ): OwnReport => ({
-  id,
+  ...identity,
   version,
-  startedAt,
   isReady: ready,
   rotationRun: rotationRun ?? null,
   apple,

@@ -23,7 +23,7 @@ import { jwksOf } from './jwks.ts';
 import { type Evidence, openRecords } from './records.ts';
 import { openRedis, type SharedRedis } from './redis.ts';
 import { forgetApps, observeRegistration } from './registration-observer.ts';
-import { replicaReport } from './replica.ts';
+import { newIdentity, replicaReport } from './replica.ts';
 import { derivedKey, ledgerSecret, secretFingerprint } from './secret.ts';
 import { type Subject, type SubjectHash, subjectHashes } from './subject.ts';
 
@@ -186,9 +186,10 @@ export async function openService(
     reopenFiles: async () => audit?.reopen(),
     close: () => opened.disposeAsync(),
   };
+  const identity = newIdentity();
   if (autoReconcile)
     orders.join(
-      () => replicaReport(service.health(), { ...parts, apple: observer.apple }),
+      () => replicaReport(identity, service.health(), { ...parts, apple: observer.apple }),
       (followed) => {
         audit?.record({ event: 'orders_followed', revision: followed.revision, apps: followed.apps });
         void parts.catalogue.refresh();

@@ -7,9 +7,11 @@ import { openLog } from '../../src/log.ts';
 import type { Order } from '../../src/orders/orders.ts';
 import { openOrderStore } from '../../src/orders/store.ts';
 import { openCandidate } from '../../src/registration/candidates.ts';
+import { systemClock } from '../../src/registration/clock.ts';
 import { ensureAbandoned } from '../../src/registration/rotation/journal.ts';
 import { isUnfinished } from '../../src/registration/rotation/notice.ts';
 import { planChange } from '../../src/registration/rotation/plan.ts';
+import { readByEveryReplica } from '../../src/registration/rotation/readers.ts';
 import { rotate } from '../../src/registration/rotation/rotate.ts';
 import { openRegistrationStore } from '../../src/registration/store.ts';
 import { deviceOf } from './facts.ts';
@@ -210,7 +212,11 @@ export function order(fleet: Fleet, act: 'stop' | 'start', killedAfterMs?: numbe
 }
 
 /** `webdist keys rotate`, as src/cli/keys/rotate.ts does it. */
-export async function rotateTo(fleet: Fleet, key: number, killedAfterMs?: number): Promise<void> {
+export async function rotateTo(
+  fleet: Fleet,
+  key: number,
+  { killedAfterMs, ignoresSilent }: { readonly killedAfterMs?: number | undefined; readonly ignoresSilent: boolean },
+): Promise<void> {
   const { facts } = fleet;
   facts.rotations += 1;
   facts.rotatedAt = trueTime();
@@ -232,6 +238,10 @@ export async function rotateTo(fleet: Fleet, key: number, killedAfterMs?: number
     const { appStoreConnect, apps } = config;
     const [app] = apps;
     if (!appStoreConnect || !app) throw new Error('There is no API key.');
+    const reports = await openOrderStore(config);
+    const readByAll = async (run: string) => {
+      if (!ignoresSilent) await readByEveryReplica(run, { replicas: reports.replicas, clock: systemClock });
+    };
     const apiKey = await openCandidate(appStoreConnect.privateKey, { env, log });
     if (!apiKey.signer) throw new Error('The API key cannot be opened.');
     const asc = openAppStoreConnect({ ...appStoreConnect, signer: apiKey.signer, log });
@@ -241,9 +251,10 @@ export async function rotateTo(fleet: Fleet, key: number, killedAfterMs?: number
       const wanted = { config, app, to: halves[key] ?? '', held: halves };
       const change = await planChange(wanted, previous, { asc, store });
       if (!change) return 'nothing to do';
-      return `key id ${await rotate(change, { asc, store, previous, report: () => undefined })}`;
+      return `key id ${await rotate(change, { asc, store, previous, readByAll, report: () => undefined })}`;
     } finally {
       asc.close();
+      await reports.close();
       await store.close();
     }
   });

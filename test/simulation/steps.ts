@@ -206,18 +206,26 @@ const steps: Readonly<Record<string, Row>> = {
   },
   rotate: {
     weight: 1.5,
-    plan: (random) => ({ to: between(random, 0, 2), killedMs: random() < 0.3 ? between(random, 1, 5000) : 0 }),
-    describe: ({ to, killedMs }) =>
-      `an operator rotates to key ${to}${killedMs ? ` and is killed after ${inSeconds(killedMs)}` : ''}`,
-    run: (fleet, { to, killedMs }) => void rotateTo(fleet, Number(to), Number(killedMs) || undefined),
+    plan: (random) => ({
+      to: between(random, 0, 2),
+      killedMs: random() < 0.3 ? between(random, 1, 5000) : 0,
+      silent: oneOf(random, ['waited for', 'ignored']),
+    }),
+    describe: ({ to, killedMs, silent }) =>
+      `an operator rotates to key ${to}, with silent replicas ${silent}${killedMs ? `, and is killed after ${inSeconds(killedMs)}` : ''}`,
+    run: (fleet, { to, killedMs, silent }) =>
+      void rotateTo(fleet, Number(to), {
+        killedAfterMs: Number(killedMs) || undefined,
+        ignoresSilent: silent === 'ignored',
+      }),
   },
   'two rotations': {
     weight: 0.5,
     plan: (random) => ({ to: between(random, 0, 2), other: between(random, 0, 2) }),
     describe: ({ to, other }) => `two operators rotate at once, to key ${to} and to key ${other}`,
     run(fleet, { to, other }) {
-      void rotateTo(fleet, Number(to));
-      void rotateTo(fleet, Number(other));
+      void rotateTo(fleet, Number(to), { ignoresSilent: true });
+      void rotateTo(fleet, Number(other), { ignoresSilent: true });
     },
   },
   kill: {

@@ -31,6 +31,7 @@ export function installWorld(): void {
   installThreads();
   const fs = require('node:fs');
   Object.assign(fs.promises, simulatedDisk());
+  Object.assign(require('node:os'), { hostname: () => machineNow()?.name.replaceAll(' ', '-') ?? 'localhost' });
   Object.assign(fs, { watchFile: () => ({ setMaxListeners: () => undefined }), unwatchFile: () => undefined });
   installSqlite();
   globalThis.fetch = simulatedFetch;

@@ -230,6 +230,11 @@ const statements: Readonly<Record<string, Statement>> = {
       replicas.set(String(id), { report: String(report), seenAt: now });
       return none;
     },
+  'SELECT report, extract(epoch FROM now() - seen_at)::float8 AS silent FROM webdist_replica ORDER BY id': (
+    { replicas },
+    _,
+    now,
+  ) => [...replicas].sort().map(([, { report, seenAt }]) => ({ report, silent: now - seenAt })),
   'DELETE FROM webdist_replica WHERE id = $1 OR seen_at < now() - make_interval(secs => $2)': (
     { replicas },
     [id, seconds],
