@@ -14,7 +14,7 @@ import { planChange } from '../../src/registration/rotation/plan.ts';
 import { readByEveryReplica } from '../../src/registration/rotation/readers.ts';
 import { rotate } from '../../src/registration/rotation/rotate.ts';
 import { openRegistrationStore } from '../../src/registration/store.ts';
-import { deviceOf } from './facts.ts';
+import { deviceOf, storeCalmMs } from './facts.ts';
 import { API_KEY, DOMAIN, type Fleet, KEY_NAMES, type Replica } from './fleet.ts';
 import { examine } from './invariants.ts';
 import { newMachine } from './replica.ts';
@@ -153,6 +153,8 @@ export async function probe(fleet: Fleet, replica: Replica): Promise<void> {
       (error) => String(error.code),
     );
     if (service.health().ready !== isReady) return;
+    // A replica that cannot read how far a rotation got does not sign, for five seconds at most, and stays ready.
+    if (fleet.facts.rotations > 0 || storeCalmMs(fleet.facts, trueTime()) < 8000) return;
     const agrees = isReady ? outcome === 'issued' : outcome !== 'issued';
     fleet.note(replica.name, `is ${isReady ? '' : 'not '}ready, and a token for ${app.bundleId} is ${outcome}`);
     examine(fleet, 'onAnswer', {
