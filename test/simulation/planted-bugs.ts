@@ -88,8 +88,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'after a failed check, none follows',
     file: 'src/registration/watch.ts',
-    find: 'cancelNext = clock.after(Math.min(pollMs, untilDueMs), run);',
-    replace: 'if (!worstProblem(deps)) cancelNext = clock.after(Math.min(pollMs, untilDueMs), run);',
+    find: 'cancelNext = clock.after(untilDueMs === 0 ?',
+    replace: 'if (!worstProblem(deps)) cancelNext = clock.after(untilDueMs === 0 ?',
   },
   {
     name: 'every replica checks for itself',
