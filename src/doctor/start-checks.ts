@@ -73,7 +73,8 @@ async function listenOn({ host, port }: Config['listen'], prefix: string, web: F
 
 /** Only webdist answers both of these; the operator port has no public keys, but metrics. */
 async function isWebdist(base: string, web: Facts['web']): Promise<boolean> {
-  if ((await web(new URL('/health/live', base))).status !== 200) return false;
+  // A server on this machine that is not webdist may not answer at all.
+  if ((await web(new URL('/health/live', base), { timeoutMs: 1000 })).status !== 200) return false;
   if (keySet.safeParse(jsonOf(await web(new URL('/.well-known/jwks.json', base)))).success) return true;
   return (await web(new URL('/metrics', base))).body.includes('webdist_');
 }

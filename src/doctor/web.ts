@@ -11,6 +11,8 @@ export type WebRequest = {
   readonly method?: 'GET' | 'HEAD' | 'POST' | 'OPTIONS';
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** Default: 10 s. */
+  readonly timeoutMs?: number;
 };
 
 /** The answer. If there was none, `failed` is a code such as ECONNREFUSED. */
@@ -31,7 +33,7 @@ const MAX_BYTES = 8 * 1024 * 1024;
 /** `connect` is the `host:port` to connect to instead of the address in DNS. Never throws. */
 export async function sendRequest(
   url: URL,
-  { method = 'GET', headers, body }: WebRequest,
+  { method = 'GET', headers, body, timeoutMs = TIMEOUT_MS }: WebRequest,
   connect?: string,
 ): Promise<WebAnswer> {
   const started = performance.now();
@@ -51,7 +53,7 @@ export async function sendRequest(
         method,
         path: `${url.pathname}${url.search}`,
         agent: false,
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal: AbortSignal.timeout(timeoutMs),
         headers: { host: url.host, ...headers, ...length },
       })
         .on('response', resolve)
