@@ -43,6 +43,12 @@ const health = z
 
 const query = z.object({ verbose: z.string().optional().describe('One line of text for each part, as in Kubernetes') });
 
+/** Describes a response that is JSON, or text with `?verbose`. */
+const either = (description: string, schema: z.ZodType) => ({
+  description,
+  content: { 'application/json': { schema }, 'text/plain': { schema: z.string() } },
+});
+
 /** What a probe answers: whether all is well, the JSON, and the parts for `?verbose`. */
 type Probe = { readonly isWell: boolean; readonly body: object; readonly parts?: Partial<HealthBody> };
 type HealthBody = z.output<typeof health>;
@@ -64,17 +70,17 @@ export const healthRoutes =
     const probes = {
       live: {
         summary: 'Whether the process can answer',
-        described: { response: { 200: live } },
+        described: { response: { 200: either('The process can answer', live) } },
         probe: (): Probe => ({ isWell: true, body: { live: true, mode: config.mode } }),
       },
       ready: {
         summary: 'Whether this process can sign now, and the state of what it depends on',
-        described: { response: { 200: health.describe('It can sign'), 503: health.describe('It cannot sign') } },
+        described: { response: { 200: either('It can sign', health), 503: either('It cannot sign', health) } },
         probe: ready,
       },
       startup: {
         summary: 'Whether it is known for each app if this process can sign',
-        described: { response: { 200: startup, 503: startup } },
+        described: { response: { 200: either('It is known', startup), 503: either('Not yet', startup) } },
         probe: started,
       },
     };
