@@ -43,7 +43,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a device is new while the ledger is down',
-    isNotFoundYet: true,
     file: 'src/ledger/rule.ts',
     find: "LEDGER_DOWN_DTYPE: Dtype = 'redownload'",
     replace: "LEDGER_DOWN_DTYPE: Dtype = 'download'",
@@ -82,7 +81,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a rotation whose command was killed pauses the replicas for ever',
-    isNotFoundYet: true,
     file: 'src/registration/rotation/watch.ts',
     find: 'clock.elapsed() - changedAt > ABANDONED_MS',
     replace: 'false',
