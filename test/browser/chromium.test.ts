@@ -1,6 +1,6 @@
 /**
  * What only Chromium can show: the navigations that a page requests (DevTools protocol), a network that is down, tabs that
- * share a clock, and a browser without scripts. Everything else is in visits.test.ts, for three engines.
+ * share a clock, and a browser without scripts. Everything else is in test/nightly/browser/visits.test.ts, for three engines.
  */
 
 import type { Page } from 'playwright-core';

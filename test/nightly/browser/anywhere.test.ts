@@ -2,10 +2,10 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import t from 'tap';
-import { openSite, openStage } from '../harness/browser.ts';
-import { engines } from '../harness/engines.ts';
-import { until } from '../harness/until.ts';
-import { linkIn, reach, tap, visitedPage } from '../harness/visit.ts';
+import { openSite, openStage } from '../../harness/browser.ts';
+import { engines } from '../../harness/engines.ts';
+import { until } from '../../harness/until.ts';
+import { linkIn, reach, tap, visitedPage } from '../../harness/visit.ts';
 
 const button = '<install-button></install-button>';
 

@@ -2,11 +2,11 @@
 
 import { createHash } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { claimsIn, openSite, openStage } from '../harness/browser.ts';
-import { type Engine, engines, type Tab } from '../harness/engines.ts';
-import { noNginx, openWebServer } from '../harness/nginx.ts';
-import { until } from '../harness/until.ts';
-import { linkIn, lookOf, reach, tap, visitedPage } from '../harness/visit.ts';
+import { claimsIn, openSite, openStage } from '../../harness/browser.ts';
+import { type Engine, engines, type Tab } from '../../harness/engines.ts';
+import { noNginx, openWebServer } from '../../harness/nginx.ts';
+import { until } from '../../harness/until.ts';
+import { linkIn, lookOf, reach, tap, visitedPage } from '../../harness/visit.ts';
 
 const LIFETIME_MS = 1_200_000;
 const button = '<install-button></install-button>';

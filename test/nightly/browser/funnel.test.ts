@@ -2,10 +2,10 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import t from 'tap';
-import { claimsIn, openSite, openStage } from '../harness/browser.ts';
-import { noChromium, openChromium } from '../harness/chromium.ts';
-import { until } from '../harness/until.ts';
-import { visitedPage } from '../harness/visit.ts';
+import { claimsIn, openSite, openStage } from '../../harness/browser.ts';
+import { noChromium, openChromium } from '../../harness/chromium.ts';
+import { until } from '../../harness/until.ts';
+import { visitedPage } from '../../harness/visit.ts';
 
 const VISITS = Number(process.env['FUNNEL_VISITS'] ?? 50);
 

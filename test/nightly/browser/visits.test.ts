@@ -1,12 +1,12 @@
 /** Visits in three engines. What only Chromium can show is in chromium.test.ts. */
 
 import t from 'tap';
-import { claimsIn, openSite, openStage } from '../harness/browser.ts';
-import { engines, type Tab } from '../harness/engines.ts';
-import { askToken } from '../harness/http.ts';
-import { until } from '../harness/until.ts';
-import { linkIn, lookOf, reach, tap, visitedPage } from '../harness/visit.ts';
-import { visitors } from './user-agents.ts';
+import { visitors } from '../../browser/user-agents.ts';
+import { claimsIn, openSite, openStage } from '../../harness/browser.ts';
+import { engines, type Tab } from '../../harness/engines.ts';
+import { askToken } from '../../harness/http.ts';
+import { until } from '../../harness/until.ts';
+import { linkIn, lookOf, reach, tap, visitedPage } from '../../harness/visit.ts';
 
 const LIFETIME_MS = 1_200_000;
 const button = '<install-button account="customer 7"></install-button>';

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { openSite, openStage } from '../harness/browser.ts';
-import { engines } from '../harness/engines.ts';
-import { type Look, lookOf, reach, tap, visitedPage } from '../harness/visit.ts';
+import { openSite, openStage } from '../../harness/browser.ts';
+import { engines } from '../../harness/engines.ts';
+import { type Look, lookOf, reach, tap, visitedPage } from '../../harness/visit.ts';
 
 const webKit = 'AppleWebKit/605.1.15 (KHTML, like Gecko)';
 const phone = (version: string) => `Mozilla/5.0 (iPhone; CPU iPhone OS ${version} like Mac OS X) ${webKit}`;
@@ -157,7 +157,7 @@ for (const engine of engines)
     });
 
     await t.test('every language fits into the reserved space', async (t) => {
-      const { texts } = await import('../../src/browser/install-button-texts.ts');
+      const { texts } = await import('../../../src/browser/install-button-texts.ts');
       for (const lang of Object.keys(texts)) {
         await tab.goto(`${site.origin}/`);
         const tops = await tab.run(async (lang) => {

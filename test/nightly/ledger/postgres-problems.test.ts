@@ -6,16 +6,16 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { runDoctor } from '../../src/doctor/doctor.ts';
-import type { Environment } from '../../src/environment.ts';
-import { noOpenssl, writeCertificate } from '../harness/certificates.ts';
-import { checkTable } from '../harness/doc-table.ts';
-import { temporaryFolder } from '../harness/folder.ts';
-import { openMovingAddress } from '../harness/moving-address.ts';
-import { noPgBouncer, noPostgres, openPgBouncer, openPostgresServer } from '../harness/postgres.ts';
-import { webdist } from '../harness/process.ts';
-import { settingsIn, startService } from '../harness/service.ts';
-import { until } from '../harness/until.ts';
+import { runDoctor } from '../../../src/doctor/doctor.ts';
+import type { Environment } from '../../../src/environment.ts';
+import { noOpenssl, writeCertificate } from '../../harness/certificates.ts';
+import { checkTable } from '../../harness/doc-table.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { openMovingAddress } from '../../harness/moving-address.ts';
+import { noPgBouncer, noPostgres, openPgBouncer, openPostgresServer } from '../../harness/postgres.ts';
+import { webdist } from '../../harness/process.ts';
+import { settingsIn, startService } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 const SECRET = 'only-for-this-test-only-for-this-test';
 
