@@ -11,7 +11,7 @@ import type { OwnedDomainRegistration } from './domain-registration.ts';
 import type { Notice } from './rotation/notice.ts';
 
 /** Increased when the text, or what a check does, changes: replicas of two versions do not share checks. */
-const VERSION = 1;
+const VERSION = 2;
 
 const problem = z
   .object({

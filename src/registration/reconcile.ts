@@ -3,10 +3,12 @@
  * an event for the state.
  */
 
+import type { KeyObject } from 'node:crypto';
 import type { Account } from '../app-store-connect/account-view.ts';
 import { ensureDomain, ensureKey } from '../app-store-connect/register.ts';
 import type { Config } from '../config/config.ts';
 import { hasCode, toWebdistError } from '../errors.ts';
+import { spki } from '../jws.ts';
 import type { AppRegistration } from './app-registration.ts';
 import { publicHalves, refreshAll } from './candidates.ts';
 import type { DomainEvent, DomainState, RegistrationEvent } from './state.ts';
@@ -70,7 +72,13 @@ async function ensureHeldKey(
   const isMissingOnPurpose = state.confirmed || state.registered || state.rotation;
   const mode = !isMissingOnPurpose && mayCreate(appleItemId, settings, ever) ? 'ensure' : 'check';
   const ensure = () =>
-    ensureKey(asc, { appleItemId, bundleId, scope: keyScope, mode, candidates: publicHalves(candidates) });
+    ensureKey(asc, {
+      appleItemId,
+      bundleId,
+      scope: keyScope,
+      mode,
+      candidates: registeredFirst(publicHalves(candidates), state.registered?.spki),
+    });
   try {
     return await ensure();
   } catch (error) {
@@ -80,6 +88,13 @@ async function ensureHeldKey(
     return ensure();
   }
 }
+
+/**
+ * The key that signs is preferred while it is registered. While a rotation keeps two keys of the account, the operator's
+ * order would return to the old one.
+ */
+const registeredFirst = (halves: readonly KeyObject[], registered: string | undefined): KeyObject[] =>
+  halves.toSorted((a, b) => Number(spki(b) === registered) - Number(spki(a) === registered));
 
 /**
  * Creates only keys and domains that were never seen registered. A person removed one that is missing later, or a
