@@ -6,6 +6,9 @@
 import { InvalidArgumentError } from 'commander';
 import { isCountryCode } from '../install-token/country-codes.ts';
 
+/** A day; no token lives longer than an hour. */
+const MAX_OVERLAP_SECONDS = 86_400;
+
 export function portNumber(text: string): number {
   const port = Number(text);
   if (!/^\d+$/.test(text) || port > 65535) throw new InvalidArgumentError('Expected a port, 0 to 65535.');
@@ -15,6 +18,13 @@ export function portNumber(text: string): number {
 export function wholeSeconds(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected whole seconds.');
   return Number(text);
+}
+
+export function secondsOfOverlap(text: string): number {
+  const seconds = Number(text);
+  if (!/^\d{1,5}$/.test(text) || seconds > MAX_OVERLAP_SECONDS)
+    throw new InvalidArgumentError(`Expected whole seconds, 0 to ${MAX_OVERLAP_SECONDS}.`);
+  return seconds;
 }
 
 export function webUrl(text: string): URL {

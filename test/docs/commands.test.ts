@@ -42,6 +42,7 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^docker run --read-only /, { text: "'--read-only', '--cap-drop', 'ALL'" }],
   [/^webdist keygen --out /, { text: "'--out'" }],
   [/^webdist doctor( --public \S+)?$/, { text: "webdist(['doctor']" }],
+  [/^webdist keys rotate --to \S+ --overlap \d+$/, { text: "'--to', to, '--overlap', '1'" }],
   [/^webdist audit (verify|find) /, { text: "'audit', 'verify'" }],
   [/^webdist ledger (export|forget|stats)/, { text: "'ledger', ...args" }],
   [/^webdist packages (list|pull|verify|serve)/, { text: "'packages', ...args" }],

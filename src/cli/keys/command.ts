@@ -2,6 +2,7 @@
 
 import { Command } from 'commander';
 import { addConfirmation, addDryRun } from '../change-options.ts';
+import { secondsOfOverlap } from '../option-values.ts';
 
 const work = () => import('./run.ts');
 const rotateWork = () => import('./rotate.ts');
@@ -81,6 +82,11 @@ function rotateCommand(): Command {
     .option('--to <locator>', 'the new key, which must be a candidate (WEBDIST_KEY) of every running server')
     .option('--app <app>', 'the app whose key to replace (bundle id or AppleItemID; default: the only app)')
     .option('--rollback', 'restore the key that the last rotation replaced')
+    .option(
+      '--overlap <seconds>',
+      'for how long the old key of the account stays registered after the switch (default: WEBDIST_TOKEN_LIFETIME)',
+      secondsOfOverlap,
+    )
     .option(
       '--ignore-silent',
       'rotate although a server that was seen in the last 15 minutes has not read the announcement',

@@ -9,7 +9,7 @@ import { openCandidate } from '../../registration/candidates.ts';
 import { systemClock } from '../../registration/clock.ts';
 import { type Change, ensureAbandoned } from '../../registration/rotation/journal.ts';
 import { isUnfinished, type Notice } from '../../registration/rotation/notice.ts';
-import { planChange, planRollback } from '../../registration/rotation/plan.ts';
+import { planChange, planRollback, withOverlap } from '../../registration/rotation/plan.ts';
 import { readByEveryReplica } from '../../registration/rotation/readers.ts';
 import { rotate } from '../../registration/rotation/rotate.ts';
 import { openRegistrationStore } from '../../registration/store.ts';
@@ -23,6 +23,7 @@ type Options = ChangeOptions & {
   readonly to?: string;
   readonly app?: string;
   readonly rollback?: boolean;
+  readonly overlap?: number;
   readonly ignoreSilent?: boolean;
 };
 
@@ -45,13 +46,15 @@ async function change(options: Options, config: Config, store: RegistrationStore
     say('An earlier rotation is unfinished. Waiting 5 s to make sure that no other process is running it.');
     await ensureAbandoned(store, previous);
   }
-  const planned =
+  const begun =
     to === undefined ? planRollback(previous) : await plan(to, appNamed(config.apps, app), { config, store, previous });
-  if (!planned) {
+  if (!begun) {
     print({ changed: false }, json, ['This key is already registered; nothing was changed.']);
     return;
   }
-  const { from, appleItemIds, scope } = planned;
+  const { tokenLifetimeSeconds } = config;
+  const planned = withOverlap(begun, { requested: options.overlap, tokenLifetimeSeconds });
+  const { from, appleItemIds, scope, overlapSeconds } = planned;
   const users = config.apps.filter((one) => appleItemIds.includes(one.appleItemId));
   for (const user of users) await warnUnlessHeld(user, planned.to.spki);
   if (scope === 'account')
@@ -60,7 +63,8 @@ async function change(options: Options, config: Config, store: RegistrationStore
     );
   const names = users.map((user) => user.bundleId).join(', ');
   const before = from ? fingerprint(from.spki) : 'none';
-  const action = `replace the key of ${names}: ${before} with ${fingerprint(planned.to.spki)}`;
+  const overlap = from && overlapSeconds ? `, and remove the old key ${overlapSeconds} s later` : '';
+  const action = `replace the key of ${names}: ${before} with ${fingerprint(planned.to.spki)}${overlap}`;
   if (!(await confirm({ action }, options))) return;
   process.once('SIGINT', exitInterrupted);
   const reports = await openOrderStore(config);

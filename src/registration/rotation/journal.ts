@@ -16,7 +16,7 @@ export interface Journal {
   /** The id of this run, which is in its notice. */
   readonly run: string;
   /** Writes the phase. Resolves when every replica that can read it has read it. */
-  enter(phase: 'announced' | 'switching', change: Change): Promise<void>;
+  enter(phase: 'announced' | 'switching' | 'overlap', change: Change): Promise<void>;
   /** To be called right before a change at Apple. Ensures that replicas still know about this run. */
   renew(): Promise<void>;
   /** Tells the replicas to sign with `change.to`. Nothing can be written afterwards. */

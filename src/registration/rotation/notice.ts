@@ -11,8 +11,11 @@ const notice = z.object({
   run: z.string().min(1),
   /** The heartbeat of that run, which grows while the run is alive. */
   beat: z.int(),
-  /** `announced`: nothing has changed yet, so read often. `switching`: do not sign. `done`: sign with `to`. */
-  phase: z.enum(['announced', 'switching', 'done']),
+  /**
+   * `announced`: nothing has changed yet, so read often. `switching`: do not sign. `overlap`: sign with `to`, while `from`
+   * stays registered for the tokens that it signed. `done`: sign with `to`.
+   */
+  phase: z.enum(['announced', 'switching', 'overlap', 'done']),
   /** Whether the key is registered for one app or for the whole account. */
   scope: z.enum(['app', 'account']),
   appleItemIds: z.array(z.string()),
@@ -21,13 +24,22 @@ const notice = z.object({
   to: z.object({ spki: z.string(), keyId: z.string().optional() }),
   /** Whether this rotation restores the key that an earlier one replaced. */
   isRollback: z.boolean(),
+  /** How long `from` stays registered after the replicas sign with `to`. Absent or 0: it is removed before that. */
+  overlapSeconds: z.int().nonnegative().optional(),
+  /** When the overlap began, by the clock of the command's machine. */
+  overlapSince: z.iso.datetime().optional(),
 });
 
 /** The notice of one rotation, from its announcement to its end. */
 export type Notice = Readonly<z.output<typeof notice>>;
 
-/** True if the registration may be half changed. */
-export const isUnfinished = (notice: Notice | undefined): notice is Notice => notice?.phase === 'switching';
+/** True if the registration may be half changed, or the old key is still to be removed. */
+export const isUnfinished = (notice: Notice | undefined): notice is Notice =>
+  notice?.phase === 'switching' || notice?.phase === 'overlap';
+
+/** True if replicas sign with `to` in this phase, whether the command lives or not. */
+export const signsWithNew = (phase: Notice['phase'] | undefined): phase is 'overlap' | 'done' =>
+  phase === 'overlap' || phase === 'done';
 
 /** Parses a stored notice. Throws if the text is not a notice. */
 export const parseNotice = (text: string): Notice => notice.parse(JSON.parse(text));

@@ -69,13 +69,37 @@ export function planRollback(previous: Notice | undefined): Change {
   return reversed(previous, previous.from);
 }
 
-/** Returns the change that undoes a change. */
+/** Returns the change that undoes a change. No overlap is planned for it yet. */
 export const reversed = (change: Change, from: { readonly spki: string }): Change => ({
   ...change,
+  overlapSeconds: undefined,
+  overlapSince: undefined,
   from: change.to,
   to: { spki: from.spki },
   isRollback: true,
 });
+
+/**
+ * Returns the change with its overlap in seconds: the requested one, otherwise the one with which it was begun, otherwise
+ * the lifetime of a token. Throws `usage_invalid` if an overlap is requested for the key of one app, because an app has
+ * only one key (docs/apple-facts.md §6.4).
+ */
+export function withOverlap(
+  change: Change,
+  {
+    requested,
+    tokenLifetimeSeconds,
+  }: { readonly requested: number | undefined; readonly tokenLifetimeSeconds: number },
+): Change {
+  if (change.scope === 'account')
+    return { ...change, overlapSeconds: requested ?? change.overlapSeconds ?? tokenLifetimeSeconds };
+  if (!requested) return change;
+  throw new WebdistError(
+    'usage_invalid',
+    '--overlap works only for a key of the account, and the registered key is of one app.',
+    { hint: 'Leave --overlap out. An app has one key at a time, so the old key is removed at once.' },
+  );
+}
 
 function continuation(previous: Notice, { app, to }: Wanted): Notice {
   if (previous.to.spki === to && previous.appleItemIds.includes(app.appleItemId)) return previous;

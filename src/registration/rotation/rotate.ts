@@ -1,7 +1,8 @@
 /**
  * Replaces one registered key with another while replicas are signing. The replicas pause, the registration changes,
- * and the replicas sign with the new key. Every token verifies with the key that was registered when it was issued. If
- * this run is killed at any point, the next run continues.
+ * and the replicas sign with the new key. Every token verifies with the key that was registered when it was issued. With
+ * an overlap, the old key is removed only after the replicas have signed with the new one for that time. If this run is
+ * killed at any point, the next run continues.
  */
 
 import type { AppStoreConnect } from '../../app-store-connect/client.ts';
@@ -36,7 +37,8 @@ const PAUSES_MS = [300, 600, 1200, 2400, 4800];
 /**
  * Makes the change. Returns the id under which the new key is registered. Throws `asc_outage` if App Store Connect
  * keeps failing, so that another run must continue. If App Store Connect refuses the change, restores the old key and
- * throws the refusal. Throws `state_invalid` if another run has taken over.
+ * throws the refusal. Once the replicas sign with the new key, nothing is restored: another run must continue. Throws
+ * `state_invalid` if another run has taken over, or if the new key was removed during the overlap.
  */
 export async function rotate(change: Change, options: RotateDeps): Promise<string> {
   const clock = options.clock ?? systemClock;
@@ -44,6 +46,12 @@ export async function rotate(change: Change, options: RotateDeps): Promise<strin
   const deps: RunDeps = { ...options, clock, journal };
   const { report } = options;
   try {
+    if (isInOverlap(change, options.previous)) {
+      report('The replicas sign with the new key already.');
+      await journal.enter('overlap', change);
+      await options.readByAll(journal.run);
+      return await endOverlap(change, deps);
+    }
     // A half changed registration must not appear unchanged, in case this run dies too.
     if (!isUnfinished(options.previous)) {
       report('Announcing the change to the replicas.');
@@ -52,35 +60,71 @@ export async function rotate(change: Change, options: RotateDeps): Promise<strin
     }
     const registered = await readRegistered(change, deps);
     const pausedAt = clock.elapsed();
+    let switched: Switched;
     report('Pausing: replicas answer 503 with Retry-After until the change is done.');
     await journal.enter('switching', change);
     try {
-      return await exchangeAndFinish(change, { ...registered, refusals: 0 }, { ...deps, pausedAt });
+      switched = await switchOver(change, registered, { ...deps, pausedAt });
     } catch (error) {
       if (change.from === undefined || change.isRollback || hasCode(error, 'asc_outage', 'state_invalid')) throw error;
       report('App Store Connect refused the change; the old key stays or is restored.');
       const back = reversed(change, change.from);
-      await exchangeAndFinish(back, { ...(await readRegistered(back, deps)), refusals: 0 }, { ...deps, pausedAt });
+      await switchOver(back, await readRegistered(back, deps), { ...deps, pausedAt });
       throw error;
     }
+    return switched.hasOverlap ? await endOverlap(switched.change, deps) : switched.keyId;
   } finally {
     await journal.close();
   }
 }
 
-async function exchangeAndFinish(
+/** True if an earlier run of the same change got so far that only the old key is to be removed. */
+const isInOverlap = (change: Change, previous: Notice | undefined): boolean =>
+  previous?.phase === 'overlap' && previous.to.spki === change.to.spki;
+
+/** `hasOverlap`: the old key is still registered. */
+type Switched = { readonly change: Change; readonly keyId: string; readonly hasOverlap: boolean };
+
+/** Registers the new key, and lets the replicas sign with it. */
+async function switchOver(
   change: Change,
-  registered: Registered,
+  registered: RegisteredNow,
   deps: RunDeps & { readonly pausedAt: number },
-): Promise<string> {
+): Promise<Switched> {
   const { journal, report, clock, pausedAt } = deps;
-  const keyId = await exchange(change, registered, deps);
+  const keepsOthers = (change.overlapSeconds ?? 0) > 0;
+  const { keyId, hasOthers } = await exchange(change, { ...registered, refusals: 0, keepsOthers }, deps);
   await storeKeyId(change, keyId, deps);
-  await journal.finish({ ...change, to: { ...change.to, keyId } });
+  const overlapSince = hasOthers ? new Date(clock.now()).toISOString() : undefined;
+  const switched = { ...change, to: { ...change.to, keyId }, overlapSince };
+  await (hasOthers ? journal.enter('overlap', switched) : journal.finish(switched));
   const seconds = ((clock.elapsed() - pausedAt) / 1000).toFixed(1);
   report(`Replicas sign again, with the key ${keyId}. They were paused for up to ${seconds} s.`);
-  return keyId;
+  return { change: switched, keyId, hasOverlap: hasOthers };
 }
+
+/** Waits for the rest of the overlap, and removes the old key. Returns the id of the new key. */
+async function endOverlap(change: Change, deps: RunDeps): Promise<string> {
+  const { overlapSeconds = 0, overlapSince = '', to } = change;
+  const { clock, journal, report } = deps;
+  const leftMs = Date.parse(overlapSince) + overlapSeconds * 1000 - clock.now();
+  // Another machine's clock may be behind.
+  const waitMs = Math.min(Math.max(leftMs, 0), overlapSeconds * 1000);
+  report(`The old key stays registered for another ${Math.ceil(waitMs / 1000)} s, for the tokens that it signed.`);
+  await clock.sleep(waitMs);
+  const registered = await readRegistered(change, deps);
+  if (to.keyId === undefined || registered.targetId !== to.keyId)
+    throw new WebdistError('state_invalid', 'The new key is no longer registered, so the old key was not removed.', {
+      hint: 'Use --rollback to sign with the old key again.',
+    });
+  await exchange(change, { ...registered, refusals: 0, keepsOthers: false }, deps);
+  await journal.finish(change);
+  report('The rotation is complete.');
+  return to.keyId;
+}
+
+/** What is registered now of the keys of a change. */
+type RegisteredNow = Pick<Registered, 'targetId' | 'otherIds'>;
 
 /**
  * Returns which of the two keys are registered. A key of the account is never treated as the app's own, whatever Apple
@@ -89,7 +133,7 @@ async function exchangeAndFinish(
 async function readRegistered(
   { scope, appleItemIds, from, to }: Change,
   { asc }: Pick<RunDeps, 'asc'>,
-): Promise<Omit<Registered, 'refusals'>> {
+): Promise<RegisteredNow> {
   const keys = await asc.listKeys({ app: scope === 'app' });
   const [appleItemId = ''] = appleItemIds;
   const appKey = scope === 'app' ? await asc.appKey(appleItemId) : null;
@@ -101,8 +145,15 @@ async function readRegistered(
   };
 }
 
-/** Takes steps until only the new key is registered. Apple's responses are trusted, and verified at the end. */
-async function exchange(change: Change, initial: Registered, deps: RunDeps): Promise<string> {
+/**
+ * Takes steps until the new key is registered, and the old keys are not, unless they are to be kept. Apple's responses are
+ * trusted, and verified at the end.
+ */
+async function exchange(
+  change: Change,
+  initial: Registered,
+  deps: RunDeps,
+): Promise<{ readonly keyId: string; readonly hasOthers: boolean }> {
   const { asc, journal, report, clock } = deps;
   let registered = initial;
   let failures = 0;
@@ -112,7 +163,7 @@ async function exchange(change: Change, initial: Registered, deps: RunDeps): Pro
     try {
       if (step.act === 'finish') {
         await verify(change, step.keyId, asc);
-        return step.keyId;
+        return { keyId: step.keyId, hasOthers: registered.otherIds.length > 0 };
       }
       if (step.act === 'remove') {
         report(`Removing the key ${step.keyId}.`);
@@ -125,6 +176,8 @@ async function exchange(change: Change, initial: Registered, deps: RunDeps): Pro
     } catch (error) {
       if (step.act === 'add' && hasCode(error, 'asc_conflict')) {
         report('App Store Connect does not accept the key yet.');
+        if (registered.keepsOthers && registered.otherIds.length > 0)
+          report('There is no overlap: the old key must be removed first, and the tokens that it signed stop working.');
         registered = { ...registered, refusals: registered.refusals + 1 };
         if (step.isLast) throw error;
         if (registered.otherIds.length > 0) continue;

@@ -13,6 +13,8 @@ export type Registered = {
   readonly otherIds: readonly string[];
   /** The number of refused additions since the last removal. */
   readonly refusals: number;
+  /** Whether the old keys stay registered beside the new one for now, if Apple accepts that. */
+  readonly keepsOthers: boolean;
 };
 
 /** `isLast` means that the next refusal is final. */
@@ -23,9 +25,10 @@ export type Step =
 /** After the removal, Apple may still refuse a key until all of its servers know that the old one is gone. */
 const MAX_REFUSALS = 4;
 
-export function nextStep({ targetId, otherIds, refusals }: Registered): Step {
+export function nextStep({ targetId, otherIds, refusals, keepsOthers }: Registered): Step {
   const [other] = otherIds;
-  if (other !== undefined && (targetId !== undefined || refusals > 0)) return { act: 'remove', keyId: other };
+  const isRemovalDue = targetId === undefined ? refusals > 0 : !keepsOthers;
+  if (other !== undefined && isRemovalDue) return { act: 'remove', keyId: other };
   if (targetId !== undefined) return { act: 'finish', keyId: targetId };
   return { act: 'add', isLast: refusals >= MAX_REFUSALS };
 }

@@ -8,7 +8,7 @@
 import type { Logger } from 'pino';
 import { WebdistError } from '../../errors.ts';
 import type { Clock } from '../clock.ts';
-import { ABANDONED_MS, ALERT, CALM, type Notice, type Notices } from './notice.ts';
+import { ABANDONED_MS, ALERT, CALM, type Notice, type Notices, signsWithNew } from './notice.ts';
 
 /** The knowledge of a replica: the notice, and whether the run that wrote it is dead. */
 export type NoticeStatus = { readonly notice: Notice | undefined; readonly isAbandoned: boolean };
@@ -43,18 +43,21 @@ export async function watchNotice(deps: {
   let cancelPoll: (() => void) | undefined;
   let isClosed = false;
 
-  const isInProgress = () => status.notice !== undefined && status.notice.phase !== 'done' && !status.isAbandoned;
+  const needsCommand = (notice: Notice | undefined) => notice !== undefined && !signsWithNew(notice.phase);
+  const isInProgress = () => needsCommand(status.notice) && !status.isAbandoned;
   const pace = () => (isInProgress() ? ALERT : CALM);
 
   const update = async (notice: Notice | undefined) => {
     const isNew = JSON.stringify(notice) !== JSON.stringify(status.notice);
     if (isNew) changedAt = clock.elapsed();
-    const isAbandoned = notice !== undefined && notice.phase !== 'done' && clock.elapsed() - changedAt > ABANDONED_MS;
+    const isAbandoned = needsCommand(notice) && clock.elapsed() - changedAt > ABANDONED_MS;
     if (!isNew && isAbandoned === status.isAbandoned) return;
+    const { run, phase } = status.notice ?? {};
+    const isHeartbeat = notice?.phase === 'overlap' && notice.phase === phase && notice.run === run;
     status = { notice, isAbandoned };
     // A rotation that was completed before this process started is already in the store, and may have been undone since
     // then.
-    if (isFirst && notice?.phase === 'done') return;
+    if (isHeartbeat || (isFirst && notice?.phase === 'done')) return;
     await follow(status);
   };
   const readOnce = async () => {

@@ -16,31 +16,49 @@ t.jobs = 4;
 t.test('the steps follow from what is registered', { buffered: true }, async (t) => {
   const table: [Parameters<typeof nextStep>[0], ReturnType<typeof nextStep>][] = [
     [
-      { targetId: undefined, otherIds: ['old'], refusals: 0 },
+      { targetId: undefined, otherIds: ['old'], refusals: 0, keepsOthers: false },
       { act: 'add', isLast: false },
     ],
     [
-      { targetId: undefined, otherIds: ['old'], refusals: 1 },
+      { targetId: undefined, otherIds: ['old'], refusals: 1, keepsOthers: false },
       { act: 'remove', keyId: 'old' },
     ],
     [
-      { targetId: undefined, otherIds: [], refusals: 0 },
+      { targetId: undefined, otherIds: [], refusals: 0, keepsOthers: false },
       { act: 'add', isLast: false },
     ],
     [
-      { targetId: undefined, otherIds: [], refusals: 4 },
+      { targetId: undefined, otherIds: [], refusals: 4, keepsOthers: false },
       { act: 'add', isLast: true },
     ],
     [
-      { targetId: 'new', otherIds: ['old'], refusals: 0 },
+      { targetId: 'new', otherIds: ['old'], refusals: 0, keepsOthers: false },
       { act: 'remove', keyId: 'old' },
     ],
     [
-      { targetId: 'new', otherIds: [], refusals: 0 },
+      { targetId: 'new', otherIds: [], refusals: 0, keepsOthers: false },
       { act: 'finish', keyId: 'new' },
     ],
   ];
-  for (const [standing, step] of table) t.strictSame(nextStep(standing), step);
+  const kept: typeof table = [
+    [
+      { targetId: undefined, otherIds: ['old'], refusals: 0, keepsOthers: true },
+      { act: 'add', isLast: false },
+    ],
+    [
+      { targetId: 'new', otherIds: ['old'], refusals: 0, keepsOthers: true },
+      { act: 'finish', keyId: 'new' },
+    ],
+    [
+      { targetId: undefined, otherIds: ['old'], refusals: 1, keepsOthers: true },
+      { act: 'remove', keyId: 'old' },
+    ],
+    [
+      { targetId: 'new', otherIds: [], refusals: 0, keepsOthers: true },
+      { act: 'finish', keyId: 'new' },
+    ],
+  ];
+  for (const [standing, step] of [...table, ...kept]) t.strictSame(nextStep(standing), step);
 });
 
 t.test(
@@ -155,11 +173,11 @@ t.test(
   'a key of the account: both are registered for a moment, and all its apps change',
   { buffered: true },
   async (t) => {
-    const { sandbox, env, asc, rotate } = await openAccount(t);
+    const { sandbox, env, asc, rotate, to } = await openAccount(t);
     const settings = { ...env, WEBDIST_KEY_SCOPE: 'account' };
     const { service, url } = await startReady(t, sandbox, settings);
     await service.reconcile();
-    const { code, output } = await rotate(undefined, settings);
+    const { code, output } = await rotate(['--to', to, '--overlap', '0'], settings);
     t.equal(code, 0, output);
     t.match(output, /every app without a key of its own/);
     t.notMatch(output, /Removing.*Adding/s, 'added first');
@@ -190,7 +208,7 @@ t.test(
       code: 2,
       output: /2 apps are known here\. Use --app with one of: com\.example\.trail/,
     });
-    const { code, output } = await rotate(['--json', '--to', to, '--app', appleItemId], settings);
+    const { code, output } = await rotate(['--json', '--to', to, '--app', appleItemId, '--overlap', '0'], settings);
     t.equal(code, 0, output);
     t.match(output, `"appleItemIds":["${appleItemId}","6500000009"]`, 'both apps use it');
     t.match(await asc.listKeys({ app: false }), { length: 1 });
