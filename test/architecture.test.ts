@@ -23,6 +23,7 @@ const rooms: Record<string, readonly string[]> = {
   errors: [],
   version: [],
   batch: [],
+  breaker: [],
   environment: [],
   'apple-id': [],
   'connection-problem': [],
@@ -40,7 +41,7 @@ const rooms: Record<string, readonly string[]> = {
   cloud: [],
   vault: ['cloud'],
   secrets: ['vault', 'cloud'],
-  signer: ['jws', 'vault', 'cloud'],
+  signer: ['jws', 'vault', 'cloud', 'breaker'],
   // Each scheme with the function that opens it.
   locators: ['type jws', 'secrets', 'signer', 'cloud'],
   // Which ledgers and audit sinks there are and what each can do; the bounds of a token's lifetime.
@@ -82,6 +83,7 @@ const rooms: Record<string, readonly string[]> = {
     'audit',
     'tracing',
     'redis',
+    'breaker',
   ],
   http: [
     'service',
@@ -154,7 +156,7 @@ const packages: Record<string, readonly string[] | true> = {
   pg: ['ledger'],
   ioredis: ['redis'],
   'prom-client': ['metrics'],
-  cockatiel: ['registration', 'service', 'signer'],
+  cockatiel: ['breaker', 'registration', 'service', 'signer'],
   'p-limit': ['signer'],
   'ecdsa-sig-formatter': ['signer'],
   pkcs11js: ['signer'],

@@ -72,9 +72,9 @@ async function isAt(path: string, file: FileHandle): Promise<boolean> {
 
 /** Runs `work` while this process holds the lock. Waiting for the lock does not block the event loop. */
 async function locked<T>(lock: FileLock, work: () => Promise<T>): Promise<T> {
-  const end = Date.now() + LOCK_MS;
+  const end = performance.now() + LOCK_MS;
   while (!lock.tryLock()) {
-    if (Date.now() > end) throw new Error(`Another process has held the lock for ${LOCK_MS / 1000} s.`);
+    if (performance.now() > end) throw new Error(`Another process has held the lock for ${LOCK_MS / 1000} s.`);
     await delay(5);
   }
   try {

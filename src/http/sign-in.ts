@@ -93,8 +93,8 @@ export function openSignIn(
   };
   let fetchedAt = 0;
   const refreshInBackground = () => {
-    if (Date.now() - fetchedAt < refreshMs) return;
-    fetchedAt = Date.now();
+    if (performance.now() - fetchedAt < refreshMs) return;
+    fetchedAt = performance.now();
     // If this fails, the last known keys remain valid.
     remote.reload().catch(() => undefined);
   };
@@ -103,7 +103,7 @@ export function openSignIn(
       try {
         const known = remote.jwks();
         if (known) refreshInBackground();
-        else fetchedAt = Date.now();
+        else fetchedAt = performance.now();
         return await attempt(jwt, known ? createLocalJWKSet(known) : remote).catch((error) => {
           if (!known || codeOf(error) !== UNKNOWN_KEY) throw error;
           return attempt(jwt, remote);

@@ -83,9 +83,9 @@ async function readReport(path: string): Promise<Replica | undefined> {
 /** The system releases the lock of a command that was killed. */
 async function locked(dataDir: string): Promise<AsyncDisposable> {
   const lock = await openLockIn(dataDir, 'orders.lock');
-  const end = Date.now() + LOCK_MS;
+  const end = performance.now() + LOCK_MS;
   while (!lock.tryLock()) {
-    if (Date.now() > end) {
+    if (performance.now() > end) {
       lock.close();
       throw new WebdistError('state_invalid', 'Another command is changing the orders.', { hint: 'Try again.' });
     }

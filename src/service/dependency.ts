@@ -3,8 +3,9 @@
  * as it takes to notice its recovery. Log, metrics and health show its state.
  */
 
-import { ConsecutiveBreaker, circuitBreaker, handleAll } from 'cockatiel';
+import { ConsecutiveBreaker, handleAll } from 'cockatiel';
 import type { Logger } from 'pino';
+import { openBreaker } from '../breaker.ts';
 import { isWebdistError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
 
@@ -50,10 +51,7 @@ const CHECK_DOWN_MS = 1000;
  */
 export async function watchDependency(deps: DependencyDeps): Promise<Dependency> {
   const { name, ping, isRepeatable = false, answerMs, meanwhile, metrics, log } = deps;
-  const breaker = circuitBreaker(handleAll, {
-    breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
-    halfOpenAfter: PAUSE_MS,
-  });
+  const breaker = openBreaker(handleAll, new ConsecutiveBreaker(FAILURES_IN_A_ROW), PAUSE_MS);
   // The outer limit is for requests that wait for another request's attempt.
   const use = <T>(work: () => Promise<T>) => inTime(answerMs, () => breaker.execute(() => inTime(answerMs, work)));
   let problem: string | undefined;

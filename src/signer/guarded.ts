@@ -6,17 +6,15 @@
 
 import {
   bulkhead,
-  CircuitState,
   CountBreaker,
-  circuitBreaker,
   handleWhen,
   isBrokenCircuitError,
   isBulkheadRejectedError,
   isTaskCancelledError,
   TimeoutStrategy,
   timeout,
-  wrap,
 } from 'cockatiel';
+import { openBreaker } from '../breaker.ts';
 import { closeBackend, forBackend } from '../cloud/boundary.ts';
 import { hasCode, isWebdistError, WebdistError } from '../errors.ts';
 import { ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
@@ -74,51 +72,42 @@ export async function proveAndGuard(signer: Signer): Promise<GuardedSigner> {
  */
 export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner {
   const limits = { ...guardDefaults, ...options };
-  let pausedUntil = 0;
   // The signer has already signed once; see `proveAndGuard`.
   let signedAt = performance.now();
-  const breaker = circuitBreaker(
-    handleWhen((error) => !isThrottled(error)),
-    {
-      breaker: new CountBreaker({
-        size: limits.windowCalls,
-        minimumNumberOfCalls: limits.minimumCalls,
-        threshold: limits.failureShare,
-      }),
-      halfOpenAfter: limits.pauseMs,
-    },
-  );
-  breaker.onBreak(() => {
-    pausedUntil = Date.now() + limits.pauseMs;
+  const failures = new CountBreaker({
+    size: limits.windowCalls,
+    minimumNumberOfCalls: limits.minimumCalls,
+    threshold: limits.failureShare,
   });
-  const policy = wrap(
-    bulkhead(limits.concurrency, limits.queue),
-    breaker,
-    timeout(limits.timeoutMs, TimeoutStrategy.Aggressive),
+  const breaker = openBreaker(
+    handleWhen((error) => !isThrottled(error)),
+    failures,
+    limits.pauseMs,
   );
+  const queue = bulkhead(limits.concurrency, limits.queue);
+  const inTime = timeout(limits.timeoutMs, TimeoutStrategy.Aggressive);
   const running = new Set<Promise<Uint8Array>>();
 
   /** While the breaker is open, or its one trial runs, calls fail without queueing. */
   const refuseWhilePaused = () => {
-    const leftMs = pausedUntil - Date.now();
+    const leftMs = breaker.leftMs();
     if (leftMs > 0) throw paused(signer, Math.ceil(leftMs / 1000));
-    if (breaker.state === CircuitState.HalfOpen) throw paused(signer, RETRY_SECONDS);
+    if (breaker.state === 'trial') throw paused(signer, RETRY_SECONDS);
   };
 
   return {
     backend: signer.backend,
     publicKey: signer.publicKey,
     get state() {
-      return breaker.state === CircuitState.Closed ? 'closed' : 'open';
+      return breaker.state === 'closed' ? 'closed' : 'open';
     },
     get signedAt() {
       return signedAt;
     },
     async sign(data) {
       refuseWhilePaused();
-      const call = policy.execute(async () =>
-        checked(signer, data, await forBackend(signer.backend, () => signer.sign(data))),
-      );
+      const signOnce = async () => checked(signer, data, await forBackend(signer.backend, () => signer.sign(data)));
+      const call = queue.execute(() => breaker.execute(() => inTime.execute(signOnce)));
       running.add(call);
       try {
         const signature = await call;

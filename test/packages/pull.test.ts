@@ -221,7 +221,7 @@ t.test('if versions cannot be listed, the error names an alternative, which work
     for (const command of ['pull', 'list'])
       t.match(await run(t, setting, command), {
         code: 1,
-        output: new RegExp(`versions cannot be listed.*${status}.*webdist packages pull --version-id ID`),
+        output: new RegExp(`versions cannot be listed.*${status}.*webdist -- packages pull --version-id ID`),
       });
     await endFaults(setting.sandbox);
   }

@@ -96,24 +96,28 @@ t.test('the running and the waiting calls are limited', async (t) => {
 });
 
 t.test('calls to a backend that keeps failing are paused, then one is tried', async (t) => {
-  mock.timers.enable({ apis: ['Date'], now: 0 });
-  t.teardown(() => mock.timers.reset());
+  let nowMs = performance.now();
+  const monotonic = mock.method(performance, 'now', () => nowMs);
+  t.teardown(() => monotonic.mock.restore());
+  const pass = (ms: number) => {
+    nowMs += ms;
+  };
   const { state, guarded } = backend(t, { minimumCalls: 4, pauseMs: 5000 });
   state.answer = failing;
   for (let call = 0; call < 4; call++) await refusal(guarded);
   t.equal(guarded.state, 'open');
 
   t.match(await refusal(guarded), { code: 'signer_unavailable', message: /calls are paused/, retryAfterSeconds: 5 });
-  mock.timers.tick(3500);
+  pass(3500);
   t.match(await refusal(guarded), { retryAfterSeconds: 2 });
   t.equal(state.calls, 4, 'no call is made meanwhile');
 
-  mock.timers.tick(1500);
+  pass(1500);
   t.match(await refusal(guarded), { message: /failed/ });
   t.equal(state.calls, 5, 'one call is tried, and fails');
   t.match(await refusal(guarded), { retryAfterSeconds: 5 });
 
-  mock.timers.tick(5000);
+  pass(5000);
   const gate = Promise.withResolvers<Uint8Array>();
   state.answer = () => gate.promise;
   const trial = guarded.sign(data);

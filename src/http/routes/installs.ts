@@ -31,7 +31,7 @@ export const installsRoute =
       summary: 'Evidence that a token was used',
       body: evidenceBody,
       response: { 204: accepted },
-      problems: ['forbidden', 'unknown_app', 'ledger_unavailable'],
+      problems: ['forbidden', 'unknown_app', 'ledger_unavailable', 'clock_off'],
     } as const;
     app.post('/installs', { schema }, async (request, reply) => {
       const { nonce, app: name, subject, device: deviceId } = request.body;
