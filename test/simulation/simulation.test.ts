@@ -9,7 +9,7 @@ t.test('short histories break no invariant, and the same seed gives the same his
   const [many, last] = ['many', 'last'].map((name) => join(t.testdir(), name)) as [string, string];
   const { code, output } = await simulate('--seed', '1', '--seeds', '15', '--hours', '0.003', '--trace', many);
   t.equal(code, 0, output);
-  t.match(output, /15 runs, \d+ events/);
+  t.match(output, /^seeds 1 to 15: 0 violations, \d+ events/m);
   t.comment(output.trim());
   // Alone, and in another process.
   await simulate('--seed', '15', '--hours', '0.003', '--trace', last);
@@ -26,4 +26,18 @@ t.test('a planted bug is found, and its history is shrunk to a story', async (t)
   t.ok(Number(steps) <= 3 && Number(of) > 3, `${steps} of ${of} steps`);
   t.match(output, /device \d+ installs from replica \d/);
   t.match(output, /VIOLATION: download before evidence/);
+});
+
+t.test('options that cannot be used are named', async (t) => {
+  for (const [option, value] of [
+    ['--seed', 'abc'],
+    ['--seed', '1.5'],
+    ['--seeds', '0'],
+    ['--hours', 'x'],
+    ['--bug', 'no such bug'],
+  ] as const) {
+    const { code, output } = await simulate(option, value);
+    t.equal(code, 2, `${option} ${value}`);
+    t.match(output, new RegExp(`^simulate: .*${value}.*\\n$`), output);
+  }
 });
