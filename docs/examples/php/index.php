@@ -35,7 +35,7 @@ $href = htmlspecialchars($url ?? '/help/install');
         min-block-size: 6rem;
       }
     </style>
-    <script type="module" src="https://install.example.com/install-button.js"></script>
+    <script type="module" src="https://example.com/webdist/install-button.js"></script>
     <script type="module">
       addEventListener('install-state', ({ detail }) => {
         document.querySelector('#state').textContent = detail.state;

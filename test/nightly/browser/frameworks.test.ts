@@ -183,7 +183,7 @@ async function stop(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** Opens the page in Chromium, where `https://install.example.com/` is the real service. */
+/** Opens the page in Chromium, where `https://example.com/webdist/` is the real service. */
 async function visit(
   t: Test,
   browser: Browser,
@@ -201,8 +201,8 @@ async function visit(
   page.setDefaultTimeout(20_000);
   const complaints = complaintsOf(page);
   let tokens = 0;
-  await page.route('https://install.example.com/**', async (route) => {
-    const { pathname } = new URL(route.request().url());
+  await page.route('https://example.com/webdist/**', async (route) => {
+    const pathname = new URL(route.request().url()).pathname.replace('/webdist/', '/');
     if (pathname === '/install-token' && route.request().method() === 'POST') tokens++;
     const headers = { 'access-control-allow-origin': origin, 'access-control-allow-credentials': 'true' };
     if (route.request().method() === 'OPTIONS')

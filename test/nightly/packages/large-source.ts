@@ -32,7 +32,8 @@ export async function startLargeSource(
   const archive = zipSync({ 'manifest.json': Buffer.from(JSON.stringify(manifest)), signature: randomBytes(256) });
   const server = createServer((request, response) => {
     const path = request.url?.split('?', 1)[0] ?? '';
-    const file = (name: string, id: string) => ({
+    const file = (name: string, type: string, id: string) => ({
+      type,
       id,
       attributes: { url: `http://${request.headers.host}/files/${name}`, version: '1', state: 'COMPLETED' },
     });
@@ -43,10 +44,21 @@ export async function startLargeSource(
     }
     if (path === '/files/archive') return response.end(archive);
     const data: Readonly<Record<string, object>> = {
-      '/v1/apps/6500000001/appStoreVersions': [{ id: 'version', attributes: { versionString: '1.3.0' } }],
-      '/v1/appStoreVersions/version/alternativeDistributionPackage': { id: 'package' },
-      '/v1/alternativeDistributionPackages/package/versions': [file('archive', 'revision')],
-      '/v1/alternativeDistributionPackageVariants/large': file('variant', 'large'),
+      '/v1/apps/6500000001/appStoreVersions': [
+        { type: 'appStoreVersions', id: 'version', attributes: { versionString: '1.3.0' } },
+      ],
+      '/v1/appStoreVersions/version/alternativeDistributionPackage': {
+        type: 'alternativeDistributionPackages',
+        id: 'package',
+      },
+      '/v1/alternativeDistributionPackages/package/versions': [
+        file('archive', 'alternativeDistributionPackageVersions', 'revision'),
+      ],
+      '/v1/alternativeDistributionPackageVariants/large': file(
+        'variant',
+        'alternativeDistributionPackageVariants',
+        'large',
+      ),
     };
     response.writeHead(data[path] ? 200 : 404, { 'content-type': 'application/json' });
     return response.end(JSON.stringify({ data: data[path] }));

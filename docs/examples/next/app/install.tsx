@@ -21,7 +21,7 @@ export function Install({ url }: { url: string | undefined }) {
     <>
       <install-button
         app="com.example.trailmap"
-        server="https://install.example.com/"
+        server="https://example.com/webdist/"
         style={{ display: 'inline-grid', verticalAlign: 'top', minBlockSize: '6rem' }}
         ref={follow(setState)}
       >

@@ -18,7 +18,7 @@ export function App() {
   return (
     <main>
       <h1>Trail Map</h1>
-      <install-button app="com.example.trailmap" server="https://install.example.com/" ref={follow(setState)}>
+      <install-button app="com.example.trailmap" server="https://example.com/webdist/" ref={follow(setState)}>
         <a href="/help/install">How to install</a>
       </install-button>
       <p>
