@@ -152,6 +152,16 @@ t.test('links, restores and updates', async (t) => {
     code: 0,
     stderr: /no version 12345.+continues as before/,
   });
+  const { WEBDIST_PACKAGES_URL: _, ...withoutUrl } = own as Record<string, string>;
+  t.match(await webdist(['packages', 'use', '1.0.0', '--yes'], withoutUrl), {
+    code: 0,
+    stderr: /WEBDIST_PACKAGES_URL is not set.+continues as before/,
+  });
+  t.match(await webdist(['packages', 'hold', '99999', '--yes'], own), {
+    code: 0,
+    stderr: /no version 99999.+misspelt/,
+  });
+  t.match(await webdist(['packages', 'hold', '200', '--yes'], own), { code: 0, stderr: '' });
   t.match(await webdist(['packages', 'use', 'newest', '--yes', '--wait'], own), {
     code: 0,
     stdout: /the newest version/,

@@ -16,7 +16,7 @@ export async function doctor({ public: publicUrl, service: serviceUrl, connect, 
   print({ ok: isOk, checks: report }, json, [
     ...linesOf('Private checks', report, 'private'),
     ...linesOf('Public checks', report, 'public'),
-    `${report.length} checks: ${count('fail')} fail, ${count('warn')} warn, ${count('info')} info, ${count('ok')} ok.`,
+    `${report.length} ${report.length === 1 ? 'check' : 'checks'}: ${count('fail')} fail, ${count('warn')} warn, ${count('info')} info, ${count('ok')} ok.`,
   ]);
   if (!isOk) process.exitCode = 1;
 }

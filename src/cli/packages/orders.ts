@@ -10,12 +10,19 @@ import { giveOrder, type OrderOptions } from '../orders.ts';
 import { say } from '../terminal.ts';
 
 export const holdVersion = (version: string, options: OrderOptions): Promise<void> =>
-  giveOrder(options, async ({ appleItemId, bundleId }) => ({
-    order: { act: 'hold', appleItemId, appleVersionId: (await find(appleItemId, version)).id },
-    change: { action: `hold version ${version} of ${bundleId}`, effect: 'No device then gets it.' },
-    mayHarm: true,
-    done: `No device gets ${version} of ${bundleId}, until webdist packages resume.`,
-  }));
+  giveOrder(options, async ({ appleItemId, bundleId }) => {
+    const found = await find(appleItemId, version);
+    if (!found.isHere)
+      say(
+        `The packages folder has no version ${version}. Compare it with the versions that \`webdist status\` shows, in case it is misspelt.`,
+      );
+    return {
+      order: { act: 'hold', appleItemId, appleVersionId: found.id },
+      change: { action: `hold version ${version} of ${bundleId}`, effect: 'No device then gets it.' },
+      mayHarm: true,
+      done: `No device gets ${version} of ${bundleId}, until webdist packages resume.`,
+    };
+  });
 
 export const resumeVersion = (version: string, options: OrderOptions): Promise<void> =>
   giveOrder(options, async ({ appleItemId, bundleId }) => ({
@@ -35,6 +42,10 @@ export const useVersion = (version: string, options: OrderOptions): Promise<void
       say(
         `The packages folder has no version ${version}. A service that has no package of this version continues as before.`,
       );
+    if (found && packagesSettings(processSettings()).url === undefined)
+      say(
+        'WEBDIST_PACKAGES_URL is not set here. A service without it knows only the package at WEBDIST_PACKAGE_URL, and continues as before.',
+      );
     const given = version === NEWEST ? 'the newest version' : `version ${version}`;
     return {
       order: { act: 'use', appleItemId, appleVersionId: found?.id },
@@ -53,6 +64,6 @@ async function find(appleItemId: string, version: string): Promise<{ readonly id
   }
   if (isAppleId(version)) return { id: version, isHere: false };
   throw new WebdistError('usage_invalid', `The packages folder has no version "${version}" of that app.`, {
-    hint: 'Name it by its AppleVersionID, which `webdist packages list` shows.',
+    hint: 'Name it by its AppleVersionID, which `webdist status` and `webdist packages pull --dry-run` show.',
   });
 }

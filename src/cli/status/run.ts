@@ -65,6 +65,6 @@ function linesOf({ orders, replicas }: Status): Line[] {
     ...(checking.length === 0 ? [] : [...table(['CHECKS AT APPLE', 'LAST CHECK', 'REQUESTS LEFT'], checking), '']),
     ...(given.length === 0
       ? ['No orders are in force.']
-      : table([`ORDERS (${orders.revision})`, 'KEY', 'HELD', 'USED'], given)),
+      : table([`ORDERS, REVISION ${orders.revision}`, 'KEY', 'HELD', 'USED'], given)),
   ];
 }
