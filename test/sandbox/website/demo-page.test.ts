@@ -94,7 +94,9 @@ t.test('the demo page', { skip: noChromium }, async (t) => {
   await t.test('tokens are signed while Apple is down', async (t) => {
     const { page } = await open();
     await page.locator('#apple-down').check();
+    await page.locator('#apple-down:enabled').waitFor();
     await page.getByText('webdist is ready to sign').waitFor();
+    await reaches(page, 'ready');
     t.equal(await outcome(page), 'done');
     await page.locator('#apple-down').uncheck();
     const faults = await page.request.get(`${service.origin}/_sandbox/faults`);

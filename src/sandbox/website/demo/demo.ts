@@ -119,14 +119,26 @@ find('too-often', HTMLButtonElement).addEventListener('click', async () => {
 });
 
 const appleDown = find('apple-down', HTMLInputElement);
-appleDown.addEventListener('change', async () => {
-  await fetch('/_sandbox/faults', {
-    method: appleDown.checked ? 'POST' : 'DELETE',
-    ...(appleDown.checked && { headers: { 'content-type': 'application/json' }, body: '{"status":503}' }),
-  });
-  await showReadiness();
-  button.refresh();
-});
+appleDown.addEventListener('change', () =>
+  whileDisabled(async () => {
+    await fetch('/_sandbox/faults', {
+      method: appleDown.checked ? 'POST' : 'DELETE',
+      ...(appleDown.checked && { headers: { 'content-type': 'application/json' }, body: '{"status":503}' }),
+    });
+    await showReadiness();
+    button.refresh();
+  }),
+);
+
+/** Otherwise a click would be undone by what the server said before it. */
+async function whileDisabled(work: () => Promise<void>): Promise<void> {
+  appleDown.disabled = true;
+  try {
+    await work();
+  } finally {
+    appleDown.disabled = false;
+  }
+}
 
 /** Read from the server, because a fault persists when the page is reloaded. */
 async function showReadiness(): Promise<void> {
@@ -139,4 +151,4 @@ async function showReadiness(): Promise<void> {
   place.textContent = health.ok ? 'webdist is ready to sign' : 'webdist cannot sign at the moment';
   place.dataset['ready'] = String(health.ok);
 }
-void showReadiness();
+void whileDisabled(showReadiness);
