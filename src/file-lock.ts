@@ -7,6 +7,7 @@ import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileProblem, withFileProblems } from './file-problem.ts';
 
 /** An opened lock. Opening does not take the lock. */
@@ -55,6 +56,22 @@ export function openFileLock(path: string, setting: string): FileLock {
     unlock: () => database.exec('ROLLBACK'),
     close: () => database.close(),
   };
+}
+
+/**
+ * Tries to take the lock every `everyMs`, without blocking the event loop. Returns false if another process still holds it
+ * after `forMs` milliseconds.
+ */
+export async function waitForLock(
+  lock: FileLock,
+  { forMs, everyMs }: { readonly forMs: number; readonly everyMs: number },
+): Promise<boolean> {
+  const end = performance.now() + forMs;
+  while (!lock.tryLock()) {
+    if (performance.now() > end) return false;
+    await delay(everyMs);
+  }
+  return true;
 }
 
 /** Opens a lock in the data folder, which is created if it does not exist. Throws `state_invalid`. */

@@ -5,9 +5,8 @@
 
 import { type FileHandle, mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { isWebdistError, WebdistError } from '../errors.ts';
-import { type FileLock, openFileLock } from '../file-lock.ts';
+import { type FileLock, openFileLock, waitForLock } from '../file-lock.ts';
 import { fileProblem } from '../file-problem.ts';
 import type { Sink } from './sink.ts';
 
@@ -72,11 +71,8 @@ async function isAt(path: string, file: FileHandle): Promise<boolean> {
 
 /** Runs `work` while this process holds the lock. Waiting for the lock does not block the event loop. */
 async function locked<T>(lock: FileLock, work: () => Promise<T>): Promise<T> {
-  const end = performance.now() + LOCK_MS;
-  while (!lock.tryLock()) {
-    if (performance.now() > end) throw new Error(`Another process has held the lock for ${LOCK_MS / 1000} s.`);
-    await delay(5);
-  }
+  if (!(await waitForLock(lock, { forMs: LOCK_MS, everyMs: 5 })))
+    throw new Error(`Another process has held the lock for ${LOCK_MS / 1000} s.`);
   try {
     return await work();
   } finally {

@@ -4,9 +4,8 @@
 
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
-import { openLockIn } from '../file-lock.ts';
+import { openLockIn, waitForLock } from '../file-lock.ts';
 import { replaceFile } from '../replace-file.ts';
 import { NO_ORDERS, type Orders, obey, parseOrders } from './orders.ts';
 import { FORGET_SECONDS, type OrderStore, parseReport, type Replica } from './store-contract.ts';
@@ -83,13 +82,9 @@ async function readReport(path: string): Promise<Replica | undefined> {
 /** The system releases the lock of a command that was killed. */
 async function locked(dataDir: string): Promise<AsyncDisposable> {
   const lock = await openLockIn(dataDir, 'orders.lock');
-  const end = performance.now() + LOCK_MS;
-  while (!lock.tryLock()) {
-    if (performance.now() > end) {
-      lock.close();
-      throw new WebdistError('state_invalid', 'Another command is changing the orders.', { hint: 'Try again.' });
-    }
-    await delay(LOCK_RETRY_MS);
+  if (!(await waitForLock(lock, { forMs: LOCK_MS, everyMs: LOCK_RETRY_MS }))) {
+    lock.close();
+    throw new WebdistError('state_invalid', 'Another command is changing the orders.', { hint: 'Try again.' });
   }
   return { [Symbol.asyncDispose]: async () => lock.close() };
 }
