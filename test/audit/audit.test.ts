@@ -157,11 +157,12 @@ t.test('a renamed file, and the limit of its size', async (t) => {
   const folder = temporaryFolder(t);
   const path = join(folder, 'audit.jsonl');
   const audit = await openFileAudit(path, 4000);
+  let recorded = 0;
+  /** Records lines and waits until the last of them is in the file, which may be away or still empty while it is renamed. */
   const record = async (count: number) => {
-    const { size } = existsSync(path) ? statSync(path) : { size: 0 };
-    for (let n = 0; n < count; n++) audit.record(tokenEntry('A'));
-    // Between the two calls, the file may be renamed.
-    await until(() => (statSync(path, { throwIfNoEntry: false })?.size ?? size) !== size, 'the lines');
+    for (let n = 0; n < count; n++) audit.record(tokenEntry(`line-${++recorded}`));
+    const last = `line-${recorded}`;
+    await until(async () => (await read(path).catch(() => undefined))?.nonces.at(-1) === last, last);
   };
   await record(3);
   renameSync(path, join(folder, 'moved'));
