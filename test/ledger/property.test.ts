@@ -19,10 +19,9 @@ import { type Subject, subjectHashes } from '../../src/service/subject.ts';
 import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
 import { LIFETIME, NOW } from './contract.ts';
 
-t.setTimeout(120_000);
-
 /** `npm run test:nightly` does more. */
 const RUNS = Number(process.env['LEDGER_RUNS'] ?? 20);
+t.setTimeout(120_000 + RUNS * 5000);
 const STEPS_PER_RUN = 50;
 const DAY = 86_400;
 const RETENTION_DAYS = 30;
