@@ -165,6 +165,8 @@ const packages: Record<string, readonly string[] | true> = {
   fflate: ['packages', 'sandbox'],
   '@aws-sdk/client-kms': ['signer'],
   '@aws-sdk/client-secrets-manager': ['secrets'],
+  '@aws-sdk/credential-provider-node': ['vault'],
+  '@smithy/signature-v4': ['vault'],
   '@azure/identity': ['cloud'],
   '@azure/keyvault-keys': ['signer'],
   '@azure/keyvault-secrets': ['secrets'],

@@ -59,8 +59,8 @@ export function parseVaultEntry(locator: string, scheme: string): VaultEntry {
 }
 
 /** Returns the function that makes Azure's default credential chain. Throws `config_invalid` when the package is missing. */
-export async function loadAzureCredential(scheme: string): Promise<(settings: AzureSettings) => TokenCredential> {
-  const { DefaultAzureCredential } = await loadSdk('@azure/identity', scheme, () => import('@azure/identity'));
+export async function loadAzureCredential(neededBy: string): Promise<(settings: AzureSettings) => TokenCredential> {
+  const { DefaultAzureCredential } = await loadSdk('@azure/identity', neededBy, () => import('@azure/identity'));
   return ({ additionalPolicies }) => new DefaultAzureCredential({ additionalPolicies });
 }
 

@@ -53,7 +53,7 @@ function parse(locator: string): { secretId: string; field: string | undefined }
 async function loadClient(secretId: string, env: Environment): Promise<() => SecretsManager> {
   const sdk = await loadSdk(
     '@aws-sdk/client-secrets-manager',
-    'awssecrets',
+    'A locator awssecrets:',
     () => import('@aws-sdk/client-secrets-manager'),
   );
   const settings = await awsClientSettings(secretId, env);

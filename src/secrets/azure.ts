@@ -42,8 +42,12 @@ export async function openAzureSecret(locator: string, env: Environment): Promis
 }
 
 async function loadClient({ vaultUrl, name, version }: VaultEntry, env: Environment) {
-  const sdk = await loadSdk('@azure/keyvault-secrets', 'azuresecrets', () => import('@azure/keyvault-secrets'));
-  const newCredential = await loadAzureCredential('azuresecrets');
+  const sdk = await loadSdk(
+    '@azure/keyvault-secrets',
+    'A locator azuresecrets:',
+    () => import('@azure/keyvault-secrets'),
+  );
+  const newCredential = await loadAzureCredential('A locator azuresecrets:');
   const { settings, close } = azureClientSettings(env);
   const connect = (): Secrets => {
     const client = new sdk.SecretClient(vaultUrl, newCredential(settings), settings);

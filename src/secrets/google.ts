@@ -67,7 +67,11 @@ function parse(locator: string): string {
 }
 
 async function loadClient(thing: string, name: string, env: Environment): Promise<() => Promise<SecretManager>> {
-  const sdk = await loadSdk('@google-cloud/secret-manager', 'gcpsecrets', () => import('@google-cloud/secret-manager'));
+  const sdk = await loadSdk(
+    '@google-cloud/secret-manager',
+    'A locator gcpsecrets:',
+    () => import('@google-cloud/secret-manager'),
+  );
   const settings = googleClientSettings(env['CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER'], regionalEndpoint(name));
   return async () => {
     const client = new sdk.SecretManagerServiceClient(settings);

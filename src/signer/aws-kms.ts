@@ -87,7 +87,7 @@ function parse(locator: string): { keyId: string; thing: string; endpoint: strin
 }
 
 async function connect(keyId: string, endpoint: string | undefined, env: Environment): Promise<Kms> {
-  const sdk = await loadSdk('@aws-sdk/client-kms', 'awskms', () => import('@aws-sdk/client-kms'));
+  const sdk = await loadSdk('@aws-sdk/client-kms', 'A locator awskms:', () => import('@aws-sdk/client-kms'));
   const client = new sdk.KMSClient({
     ...(await awsClientSettings(keyId, env)),
     ...(endpoint !== undefined && { endpoint }),

@@ -102,8 +102,8 @@ async function readable(keys: Keys, version: string): Promise<Version | undefine
 }
 
 async function connect({ vaultUrl, name }: VaultEntry, env: Environment): Promise<Keys> {
-  const sdk = await loadSdk('@azure/keyvault-keys', 'azurekms', () => import('@azure/keyvault-keys'));
-  const newCredential = await loadAzureCredential('azurekms');
+  const sdk = await loadSdk('@azure/keyvault-keys', 'A locator azurekms:', () => import('@azure/keyvault-keys'));
+  const newCredential = await loadAzureCredential('A locator azurekms:');
   const { settings, close } = azureClientSettings(env);
   const credential = newCredential(settings);
   const client = new sdk.KeyClient(vaultUrl, credential, settings);

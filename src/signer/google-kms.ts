@@ -101,7 +101,7 @@ function parse(locator: string): string {
 }
 
 async function connect(thing: string, name: string, env: Environment): Promise<Kms> {
-  const sdk = await loadSdk('@google-cloud/kms', 'gcpkms', () => import('@google-cloud/kms'));
+  const sdk = await loadSdk('@google-cloud/kms', 'A locator gcpkms:', () => import('@google-cloud/kms'));
   const client = new sdk.KeyManagementServiceClient(
     googleClientSettings(env['CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS']),
   );

@@ -47,7 +47,7 @@ const loaded = new Map<string, Loaded>();
  * `key_unreachable` when it cannot be initialised.
  */
 export async function openLibrary(path: string, env: Environment): Promise<Library> {
-  const js = (await loadSdk('pkcs11js', 'pkcs11', () => import('pkcs11js'))).default;
+  const js = (await loadSdk('pkcs11js', 'A locator pkcs11:', () => import('pkcs11js'))).default;
   const entry = loaded.get(path) ?? { cryptoki: undefined, generation: 0, users: 0, calls: 0, probes: new Set() };
   entry.cryptoki ??= initialise(js, path);
   entry.users++;

@@ -6,7 +6,7 @@
 import { readCredential } from '../cloud/files.ts';
 import type { Environment } from '../environment.ts';
 
-type Name =
+export type VaultVariable =
   | 'ADDR'
   | 'AGENT_ADDR'
   | 'NAMESPACE'
@@ -20,6 +20,11 @@ type Name =
   | 'ROLE_ID'
   | 'SECRET_ID'
   | 'AUTH_PATH'
+  | 'JWT'
+  | 'JWT_ROLE'
+  | 'AWS_ROLE'
+  | 'AWS_HEADER_VALUE'
+  | 'AWS_REGION'
   | 'KUBERNETES_ROLE'
   | 'KUBERNETES_JWT_PATH';
 
@@ -27,7 +32,7 @@ type Name =
  * Returns the value of a variable, trimmed; undefined if it is not set or empty. Throws `key_unreachable` if its file
  * cannot be read.
  */
-export async function vaultVariable(env: Environment, name: Name): Promise<string | undefined> {
+export async function vaultVariable(env: Environment, name: VaultVariable): Promise<string | undefined> {
   for (const variable of [`BAO_${name}`, `VAULT_${name}`]) {
     const value = env[variable]?.trim();
     if (value) return value;
@@ -38,5 +43,5 @@ export async function vaultVariable(env: Environment, name: Name): Promise<strin
 }
 
 /** Whether a variable is set, directly or as a file. Reads nothing. */
-export const hasVaultVariable = (env: Environment, name: Name): boolean =>
+export const hasVaultVariable = (env: Environment, name: VaultVariable): boolean =>
   [`BAO_${name}`, `VAULT_${name}`].some((variable) => env[variable]?.trim() || env[`${variable}_FILE`]?.trim());

@@ -4,8 +4,9 @@
  *
  * Variables, named as in Vault's own tools (`variables.ts`): VAULT_ADDR or VAULT_AGENT_ADDR, VAULT_NAMESPACE,
  * VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT and VAULT_CLIENT_KEY, VAULT_TLS_SERVER_NAME, and one of VAULT_TOKEN ·
- * VAULT_ROLE_ID with VAULT_SECRET_ID · VAULT_KUBERNETES_ROLE (VAULT_KUBERNETES_JWT_PATH: another path of the service
- * account's JWT). VAULT_AUTH_PATH is the mount of the login, if it is not `approle` or `kubernetes`.
+ * VAULT_ROLE_ID with VAULT_SECRET_ID · VAULT_JWT with VAULT_JWT_ROLE · VAULT_KUBERNETES_ROLE (VAULT_KUBERNETES_JWT_PATH:
+ * another path of the service account's JWT) · VAULT_AWS_ROLE with VAULT_AWS_HEADER_VALUE and VAULT_AWS_REGION.
+ * VAULT_AUTH_PATH is the mount of the login, if it is not `approle`, `jwt`, `kubernetes` or `aws`.
  */
 
 import type { z } from 'zod';
@@ -81,7 +82,7 @@ async function isAlive(http: VaultHttp, vaultToken: string | undefined): Promise
 const tokenGone: Refusal = {
   kind: 'denied',
   why: 'cannot be used: Vault does not accept VAULT_TOKEN, which has expired or was revoked.',
-  hint: 'Set a new one, or let webdist log in itself with AppRole or Kubernetes.',
+  hint: 'Set a new one, or let webdist log in itself (docs/keys/vault-kv.md).',
 };
 
 const noToken: Refusal = {
@@ -132,7 +133,7 @@ function loginRefusal(answer: Answer): Refusal {
   return {
     kind: 'denied',
     why: `cannot be used: Vault refused the login with ${answer.status}.`,
-    hint: 'Check the role, its secret or service account, and VAULT_AUTH_PATH.',
+    hint: 'Check the role, its secret, JWT or identity, and VAULT_AUTH_PATH.',
   };
 }
 
