@@ -101,7 +101,7 @@ const connections: Readonly<Record<string, string>> = {
   AbortError: 'it did not answer in time',
 };
 
-/** The wait after throttling if the service named no time. */
+/** How long to wait after throttling, if the service did not say. */
 const THROTTLED_SECONDS = 1;
 
 /**

@@ -174,7 +174,7 @@ t.test('what is wrong with a Redis', { skip: noRedis || noOpenssl, timeout: 120_
       rows.push([
         what,
         message,
-        isUnsupported ? 'refuses to start' : message === 'ok' ? 'counts together' : 'counts alone',
+        isUnsupported ? 'refuses to start' : message === 'ok' ? 'counts together' : 'counts by itself',
       ]);
     });
   await t.test('a failover: the address moves, and the old primary becomes a replica', async (t) => {

@@ -66,7 +66,7 @@ for (const [scheme, skip, open] of subjects)
   });
 
 const HEADER = [
-  '| trouble | message | reported after | at start-up | recovers after | while running, the key signs | recovers after |',
+  '| fault | message | reported after | at start-up | recovers after | while running, the key signs | recovers after |',
   '| --- | --- | --- | --- | --- | --- | --- |',
 ].join('\n');
 
