@@ -15,6 +15,8 @@ export type Failure = {
 
 const TIMEOUT_MS = 15_000;
 const PREFIX = 'marketplace-kit://install?';
+/** No answer, and the refusals below 500 that a later request may not get (RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4). */
+const PASSING = [0, 408, 425, 429];
 
 export class Link {
   held: Held | undefined;
@@ -108,7 +110,7 @@ export class Link {
   }
 
   #fail(status: number, code = 'http_error', retryAfter?: string | null): void {
-    const isPassing = status === 0 || status === 429 || status >= 500;
+    const isPassing = PASSING.includes(status) || status >= 500;
     const serversMs = retryAfter ? Number(retryAfter) * 1000 || Date.parse(retryAfter) - Date.now() : Number.NaN;
     const ownMs = Math.min(300_000, 1000 * 2 ** this.#failures++);
     const waitMs = serversMs > 0 ? serversMs + Math.random() * 1000 : ownMs * (1 + Math.random());
