@@ -32,6 +32,7 @@ export function openMetrics() {
     ...tokenMetrics(registers),
     ...registrationMetrics(registers),
     ...dependencyMetrics(registers),
+    ...doctorMetrics(registers),
     ...httpMetrics(registers),
     ...buttonMetrics(registers),
   };
@@ -135,6 +136,15 @@ const registrationMetrics = (registers: Registry[]) => ({
   clockOffsetSeconds: new Gauge({
     name: 'webdist_clock_offset_seconds',
     help: "App Store Connect's clock minus this machine's: the median of the last responses.",
+    registers,
+  }),
+});
+
+const doctorMetrics = (registers: Registry[]) => ({
+  doctorCheck: new Gauge({
+    name: 'webdist_doctor_check',
+    help: '1 for the last result (ok, info, warn, fail) of a check that runs in the background, by check (WEBDIST_DOCTOR_MINUTES).',
+    labelNames: ['check', 'result'] as const,
     registers,
   }),
 });

@@ -112,6 +112,7 @@ const rooms: Record<string, readonly string[]> = {
     'orders',
     'redis',
     'service',
+    'type metrics',
   ],
   cli: [
     'config',
@@ -185,7 +186,12 @@ const packages: Record<string, readonly string[] | true> = {
 };
 
 /** Tables of data and of texts. */
-const longFiles = ['src/browser/install-button-texts.ts', 'src/config/settings.ts', 'src/http/problem-guide.ts'];
+const longFiles = [
+  'src/browser/install-button-texts.ts',
+  'src/config/settings.ts',
+  'src/http/problem-guide.ts',
+  'src/metrics.ts',
+];
 const MOST_LINES = 250;
 
 /** The one place that reads the environment, and the log level that is needed before settings are read. */

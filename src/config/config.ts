@@ -12,6 +12,7 @@ import { apiKeysOf } from './api-keys.ts';
 import { apiKeyIn, appStoreConnectNames, appStoreConnectOf } from './app-store-connect.ts';
 import { type AppConfig, appNames, appsOf, knownApps, packageUrlWarnings } from './apps.ts';
 import { auditNames, auditOf } from './audit.ts';
+import { challengeOf, signInOf } from './callers.ts';
 import { deviceSideOf, packagesIn, withoutSlash } from './device-side.ts';
 import { concerns, configInvalid, nothingConfigured, type Problem } from './problems.ts';
 import { isNothingSet, type Read, readSettings } from './read.ts';
@@ -144,6 +145,7 @@ function assemble(read: Read, problems: Problem[]) {
     docs: values.WEBDIST_DOCS === 'on',
     /** The start of the `type` of a problem: a path on the host that was called, or below the configured URL. */
     problemsUrl: `${withoutSlash(values.WEBDIST_PUBLIC_URL ?? '')}/problems/`,
+    startJitterSeconds: values.WEBDIST_START_JITTER_SECONDS,
     drainSeconds: values.WEBDIST_DRAIN_SECONDS,
     logLevel: values.LOG_LEVEL,
     domain,
@@ -176,29 +178,18 @@ function assemble(read: Read, problems: Problem[]) {
     deviceSide: deviceSideOf(read, domain, problems),
     packages: packagesIn(values),
     webhookSecret: values.WEBDIST_WEBHOOK_SECRET,
+    doctor: doctorOf(read, problems),
     tracing: tracingOf(values),
   };
 }
 
-function challengeOf({ values, given }: Read, problems: Problem[]) {
-  const { WEBDIST_CHALLENGE: verifyUrl, WEBDIST_CHALLENGE_SECRET: secret } = values;
-  const names = ['WEBDIST_CHALLENGE', 'WEBDIST_CHALLENGE_SECRET'] as const;
-  const missing = names.filter((name) => !given.has(name));
-  if (missing.length === names.length) return undefined;
-  for (const name of missing)
-    problems.push({ variable: name, message: `is required with ${names.find((other) => other !== name)}` });
-  return { verifyUrl: verifyUrl ?? '', secret: secret ?? '' };
-}
-
-function signInOf({ values, given }: Read, problems: Problem[]) {
-  const { WEBDIST_AUTH_JWKS_URL: jwksUrl, WEBDIST_AUTH_ISSUER: issuer, WEBDIST_AUTH_AUDIENCE: audience } = values;
-  const names = ['WEBDIST_AUTH_JWKS_URL', 'WEBDIST_AUTH_ISSUER', 'WEBDIST_AUTH_AUDIENCE'] as const;
-  const missing = names.filter((name) => !given.has(name));
-  if (missing.length === names.length) return undefined;
-  const others = (name: string) => names.filter((other) => other !== name).join(' and ');
-  for (const name of missing) problems.push({ variable: name, message: `is required with ${others(name)}` });
-  const audienceClaim = values.WEBDIST_AUTH_AUDIENCE_CLAIM;
-  return { jwksUrl: jwksUrl ?? '', issuer: issuer ?? '', audience: audience ?? '', audienceClaim };
+/** The checks in the background; undefined for none. */
+function doctorOf({ values, given }: Read, problems: Problem[]) {
+  const { WEBDIST_DOCTOR_MINUTES: minutes, WEBDIST_DOCTOR_PUBLIC: publicUrl } = values;
+  if (minutes > 0) return { everyMinutes: minutes, publicUrl };
+  if (given.has('WEBDIST_DOCTOR_PUBLIC'))
+    problems.push({ variable: 'WEBDIST_DOCTOR_PUBLIC', message: 'needs WEBDIST_DOCTOR_MINUTES, such as 15' });
+  return undefined;
 }
 
 type LedgerSettings = LedgerAddress & {

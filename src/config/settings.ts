@@ -77,6 +77,11 @@ export const settings = {
     default: 'info',
     about: 'lowest level that is logged',
   },
+  WEBDIST_START_JITTER_SECONDS: {
+    form: whole(0, 600),
+    default: '0',
+    about: 'longest random wait before a replica opens anything, so that a fleet does not start all at once',
+  },
   WEBDIST_DRAIN_SECONDS: {
     form: whole(0, 3600),
     default: '3',
@@ -294,6 +299,16 @@ export const settings = {
       'megabytes that an audit file and its predecessor may have together; older lines are deleted; 0 means no limit',
   },
   WEBDIST_DATA_DIR: { form: line, default: '.webdist', about: 'folder for embedded state' },
+  WEBDIST_DOCTOR_MINUTES: {
+    form: whole(0, 1440),
+    default: '0',
+    about:
+      'minutes between two rounds of `webdist doctor` in the background, as metrics; 0 means none (docs/doctor.md)',
+  },
+  WEBDIST_DOCTOR_PUBLIC: {
+    form: absoluteUrl,
+    about: 'the page with the install link, for checks from outside in the background',
+  },
   ASC_KEY_ID: {
     form: z.string().regex(/^[A-Za-z0-9]{1,64}$/, 'expected the key id shown beside the API key'),
     about: 'App Store Connect API key id',

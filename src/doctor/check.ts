@@ -2,7 +2,10 @@
 
 import type { Facts } from './facts.ts';
 
-type Result = 'ok' | 'info' | 'warn' | 'fail';
+/** Every result, from the best to the worst. */
+export const RESULTS = ['ok', 'info', 'warn', 'fail'] as const;
+
+type Result = (typeof RESULTS)[number];
 
 /** `found` is what the check found. `hint` is the exact next step if something is wrong. Neither holds a secret. */
 export type Finding = { readonly result: Result; readonly found: string; readonly hint?: string | undefined };
@@ -28,16 +31,14 @@ export const info = (found: string): Finding => ({ result: 'info', found });
 export const warn = (found: string, hint: string): Finding => ({ result: 'warn', found, hint });
 export const fail = (found: string, hint?: string): Finding => ({ result: 'fail', found, hint });
 
-const order: readonly Result[] = ['ok', 'info', 'warn', 'fail'];
-
 /**
  * Combines several findings of one check, for example one for each app: returns the worst result, and joins the texts
  * of all findings with that result.
  */
 export function worstOf(findings: readonly (Finding | undefined)[]): Finding | undefined {
   const present = findings.filter((finding) => finding !== undefined);
-  const worst = Math.max(...present.map(({ result }) => order.indexOf(result)));
-  const reported = present.filter(({ result }) => order.indexOf(result) === worst);
+  const worst = Math.max(...present.map(({ result }) => RESULTS.indexOf(result)));
+  const reported = present.filter(({ result }) => RESULTS.indexOf(result) === worst);
   const [first] = reported;
   if (!first) return undefined;
   return { ...first, found: [...new Set(reported.map(({ found }) => found))].join('; ') };

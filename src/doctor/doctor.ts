@@ -55,7 +55,8 @@ export async function runDoctor(options: DoctorOptions): Promise<readonly Diagno
   }
 }
 
-async function runCheck(check: Check, facts: Facts): Promise<Finding | undefined> {
+/** Runs one check. Never throws. */
+export async function runCheck(check: Check, facts: Facts): Promise<Finding | undefined> {
   try {
     return await check.run(facts);
   } catch (error) {

@@ -116,6 +116,9 @@ t.test('contradictory combinations', async (t) => {
   t.match(problemsOf({ ...minimal, WEBDIST_LEDGER: 'postgres://db/x' }), [
     /^WEBDIST_LEDGER_SECRET: is required with PostgreSQL/,
   ]);
+  t.match(problemsOf({ ...minimal, WEBDIST_DOCTOR_PUBLIC: 'https://example.com/camping' }), [
+    /^WEBDIST_DOCTOR_PUBLIC: needs WEBDIST_DOCTOR_MINUTES/,
+  ]);
   t.match(problemsOf({ ...minimal, WEBDIST_COUNTRY_HEADER: 'cf-ipcountry' }), [
     /^WEBDIST_COUNTRY_HEADER: needs WEBDIST_TRUST_PROXY/,
   ]);

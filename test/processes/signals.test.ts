@@ -2,8 +2,9 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { Environment } from '../../src/environment.ts';
@@ -203,6 +204,21 @@ t.test('signals while it starts', { skip: process.platform !== 'linux' && 'needs
       ),
     );
   });
+  await t.test(
+    'WEBDIST_START_JITTER_SECONDS: it waits before it opens anything, and a signal ends the wait',
+    async (t) => {
+      const dataDir = join(temporaryFolder(t), 'data');
+      const { child, exited, output } = runWebdist(t, ['serve'], {
+        ...sandbox.settings,
+        WEBDIST_DATA_DIR: dataDir,
+        WEBDIST_START_JITTER_SECONDS: '600',
+      });
+      await until(() => output().includes('"event":"start_delayed"'), 'the wait');
+      send(child, 'SIGTERM');
+      t.equal(await exited, 143);
+      t.notOk(existsSync(dataDir), 'nothing was opened');
+    },
+  );
   for (const [signal, code] of [
     ['SIGTERM', 143],
     ['SIGINT', 130],

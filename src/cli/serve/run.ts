@@ -11,8 +11,9 @@ import { buildServer, type Server } from '../../http/server.ts';
 import { openLog } from '../../log.ts';
 import { type LogOutput, type LossListener, openStdout } from '../../log-output.ts';
 import type { Metrics } from '../../metrics.ts';
+import { systemClock } from '../../registration/clock.ts';
 import type { Sandbox } from '../../sandbox/sandbox.ts';
-import { openService, type Service } from '../../service/service.ts';
+import { type OpenedService, openService, type Service } from '../../service/service.ts';
 import { openTracing } from '../../tracing/open.ts';
 import { type Tracing, traceIds } from '../../tracing/tracing.ts';
 import { writeStderr } from '../stderr.ts';
@@ -36,6 +37,7 @@ export async function serve(signals: Signals): Promise<void> {
     config.tracing && traceIds,
   );
   for (const { variable, message } of config.warnings) log.warn({ event: 'setting_ignored', variable }, message);
+  await startJitter(config.startJitterSeconds, log);
   const tracing = config.tracing && (await openTracing(config.tracing, log));
   const opened = await openService(config, { env, log, tracing });
   const { service, serverDeps } = opened;
@@ -53,7 +55,8 @@ export async function serve(signals: Signals): Promise<void> {
     log.info({ event: 'operator_port', address: operators }, `operators: listening on ${operators}`);
   }
   announce(config, address, log);
-  const running = { server, service, sandbox, tracing, log, output, drainMs: config.drainSeconds * 1000 };
+  const stopDoctor = await checkInBackground(config, env, opened);
+  const running = { server, service, stopDoctor, sandbox, tracing, log, output, drainMs: config.drainSeconds * 1000 };
   signals.shutDownWith((signal) => void shutDown(signal, running));
   signals.reopenWith(() => {
     service
@@ -64,6 +67,22 @@ export async function serve(signals: Signals): Promise<void> {
     await readApps();
     await service.reconcile();
   });
+}
+
+/** Waits for a random part of the time. A stop signal ends the process meanwhile. */
+async function startJitter(seconds: number, log: Logger): Promise<void> {
+  if (seconds === 0) return;
+  const waitSeconds = Math.random() * seconds;
+  log.info({ event: 'start_delayed', waitSeconds }, `starting in ${waitSeconds.toFixed(1)} s`);
+  await delay(waitSeconds * 1000);
+}
+
+/** Starts the checks in the background, if they are configured; returns the function that ends them. */
+async function checkInBackground({ doctor }: Config, env: Environment, { serverDeps }: OpenedService) {
+  if (!doctor) return undefined;
+  const { startBackgroundDoctor } = await import('../../doctor/background.ts');
+  const options = { env, ...(doctor.publicUrl && { publicUrl: new URL(doctor.publicUrl) }) };
+  return startBackgroundDoctor(options, doctor.everyMinutes * 60_000, { ...serverDeps, clock: systemClock });
 }
 
 /** Loads the simulated App Store Connect for sandbox mode; in production it is never imported. */
@@ -130,6 +149,7 @@ function announce(config: Config, address: string, log: Logger): void {
 type Running = {
   server: Server;
   service: Service;
+  stopDoctor: (() => void) | undefined;
   sandbox: Sandbox | undefined;
   tracing: Tracing | undefined;
   log: Logger;
@@ -140,7 +160,7 @@ type Running = {
 
 /** Reports not ready, drains, then closes, so that no request in flight is lost; ends the process. */
 async function shutDown(signal: NodeJS.Signals, running: Running): Promise<void> {
-  const { server, service, sandbox, tracing, log, output, drainMs } = running;
+  const { server, service, stopDoctor, sandbox, tracing, log, output, drainMs } = running;
   log.info({ event: 'shutting_down', signal }, 'shutting down');
   // Ctrl-C comes from a developer. There is no load balancer that has to notice.
   const drainedMs = signal === 'SIGTERM' ? drainMs : 0;
@@ -150,6 +170,7 @@ async function shutDown(signal: NodeJS.Signals, running: Running): Promise<void>
   };
   setTimeout(overdue, drainedMs + CLOSE_MS).unref();
   server.drain();
+  stopDoctor?.();
   await delay(drainedMs);
   await server.close();
   await service.close();
