@@ -3,28 +3,25 @@
  * the service: the paths of the probes, the settings, and how the image runs.
  */
 
-import { execFileSync, spawnSync } from 'node:child_process';
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { parseAllDocuments } from 'yaml';
 import { readConfig } from '../../src/config/config.ts';
 import { readSettings } from '../../src/config/read.ts';
 import { temporaryFolder } from '../harness/folder.ts';
+import {
+  BASE,
+  isBuiltIn,
+  named,
+  noKustomize,
+  noSchemas,
+  problemsOf,
+  renderedBase,
+  resourcesIn,
+  VERSIONS,
+} from '../harness/kubernetes.ts';
 import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
-
-const BASE = 'deploy/base';
-/** The oldest and the newest version that a cluster is likely to run. */
-const VERSIONS = ['1.31', '1.37'];
-
-const has = (program: string, ...args: string[]) => spawnSync(program, args).status === 0;
-const builders = [['kustomize', 'build'] as const, ['kubectl', 'kustomize'] as const];
-const builder = builders.find(([program]) =>
-  has(program, ...(program === 'kubectl' ? ['kustomize', '-h'] : ['version'])),
-);
-const noBuilder = !builder && 'neither kustomize nor kubectl is here';
-const noSchemas = noBuilder || (!has('kubernetes-validate', '--version') && 'kubernetes-validate (PyPI) is not here');
 
 /** The members that this test examines. */
 type Container = {
@@ -37,69 +34,42 @@ type Container = {
   resources: { requests: { cpu: string; memory: string }; limits: { cpu?: string; memory: string } };
   volumeMounts: { name: string; mountPath: string; readOnly?: boolean }[];
 } & Record<`${'startup' | 'liveness' | 'readiness'}Probe`, { httpGet: { path: string; port: string } }>;
-type Resource = {
-  apiVersion: string;
-  kind: string;
-  metadata: { name: string; namespace?: string; labels?: Record<string, string> };
-  data?: Record<string, string>;
-  // biome-ignore lint/suspicious/noExplicitAny: eight kinds of resource
-  spec: any;
-};
 
-function build(): string {
-  const [program, command] = builder ?? ['kustomize', 'build'];
-  return execFileSync(program, [command, BASE], { encoding: 'utf8' });
-}
-const read = (text: string) => parseAllDocuments(text).map((document) => document.toJS() as Resource);
-const named = (kind: string, all: readonly Resource[]) => {
-  const found = all.find((one) => one.kind === kind);
-  if (!found) throw new Error(`There is no ${kind}.`);
-  return found;
-};
+t.test(
+  'kustomize: every resource in the namespace, with the label that selects it',
+  { skip: noKustomize },
+  async (t) => {
+    const all = resourcesIn(renderedBase());
+    const label = { 'app.kubernetes.io/name': 'webdist' };
+    for (const { kind, metadata } of all) {
+      t.equal(metadata.namespace, 'webdist', kind);
+      t.match(metadata.labels, label, kind);
+    }
+    t.strictSame(named('Deployment', all).spec.template.metadata.labels, label);
+    for (const kind of ['Deployment', 'PodDisruptionBudget'])
+      t.strictSame(named(kind, all).spec.selector.matchLabels, label, kind);
+    t.strictSame(named('Service', all).spec.selector, label);
+    t.strictSame(named('NetworkPolicy', all).spec.podSelector.matchLabels, label);
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    t.equal(
+      named('Deployment', all).spec.template.spec.containers[0].image,
+      `webdist:${version}`,
+      'the tag of this version',
+    );
+  },
+);
 
-t.test('kustomize: every resource in the namespace, with the label that selects it', { skip: noBuilder }, async (t) => {
-  const all = read(build());
-  const label = { 'app.kubernetes.io/name': 'webdist' };
-  for (const { kind, metadata } of all) {
-    t.equal(metadata.namespace, 'webdist', kind);
-    t.match(metadata.labels, label, kind);
-  }
-  t.strictSame(named('Deployment', all).spec.template.metadata.labels, label);
-  for (const kind of ['Deployment', 'PodDisruptionBudget'])
-    t.strictSame(named(kind, all).spec.selector.matchLabels, label, kind);
-  t.strictSame(named('Service', all).spec.selector, label);
-  t.strictSame(named('NetworkPolicy', all).spec.podSelector.matchLabels, label);
-  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
-  t.equal(
-    named('Deployment', all).spec.template.spec.containers[0].image,
-    `webdist:${version}`,
-    'the tag of this version',
-  );
+t.test('strictly valid in each version of Kubernetes', { skip: noKustomize || noSchemas }, async (t) => {
+  const core = resourcesIn(renderedBase()).filter(isBuiltIn);
+  t.equal(core.length, 7);
+  for (const version of VERSIONS) t.equal(problemsOf(t, version, core), '', version);
+  const misspelt = core.map((one) => JSON.parse(JSON.stringify(one).replace('containerPort', 'containersPort')));
+  t.not(problemsOf(t, '1.37', misspelt), '', 'a misspelt member is refused');
 });
-
-for (const version of VERSIONS)
-  t.test(`Kubernetes ${version}: strictly valid`, { skip: noSchemas }, async (t) => {
-    const folder = temporaryFolder(t);
-    // Kubernetes has no schema for a custom resource; its checks are below.
-    const core = build()
-      .split(/^---$/m)
-      .filter((text) => !/^kind: ExternalSecret$/m.test(text));
-    const validate = (name: string, text: string) => {
-      const path = join(folder, name);
-      writeFileSync(path, text);
-      return spawnSync('kubernetes-validate', ['--strict', '-k', version, path], { encoding: 'utf8' });
-    };
-    const all = core.join('---');
-    const { status, stdout, stderr } = validate('all.yaml', all);
-    t.equal(status, 0, stdout + stderr);
-    t.equal((stdout + stderr).match(/ passed for resource /g)?.length, 7);
-    const { status: refused } = validate('wrong.yaml', all.replace('containerPort:', 'containersPort:'));
-    t.equal(refused, 1, 'a misspelt member is refused');
-  });
 
 const all = globSync(`${BASE}/*.yaml`)
   .filter((path) => !path.endsWith('kustomization.yaml'))
-  .flatMap((path) => read(readFileSync(path, 'utf8')));
+  .flatMap((path) => resourcesIn(readFileSync(path, 'utf8')));
 const deployment = named('Deployment', all).spec;
 const pod = deployment.template.spec;
 const container = pod.containers[0] as Container;
@@ -208,7 +178,11 @@ t.test('replicas, disruptions and resources fit together', async (t) => {
   t.strictSame(deployment.strategy.rollingUpdate, { maxUnavailable: 0, maxSurge: 1 });
   const { requests, limits } = container.resources;
   t.ok(Number.parseInt(requests.memory, 10) < Number.parseInt(limits.memory, 10));
-  t.match(requests.cpu, /^\d+m$/, 'the autoscaler reckons with it');
+  t.equal(
+    scaler.metrics[0].resource.target.averageValue,
+    requests.cpu,
+    'a replica has its share before another is added',
+  );
   // Three seconds to drain, six to finish requests (docs/operations.md).
   t.ok(pod.terminationGracePeriodSeconds > 9);
 });

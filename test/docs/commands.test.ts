@@ -40,6 +40,7 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^docker compose -f docker\/compose\.yaml up --build$/, { text: 'compose -f docker/compose.yaml' }],
   [/^docker run --rm -p 8080:8080 -e WEBDIST_MODE=sandbox webdist$/, { text: "'WEBDIST_MODE=sandbox'" }],
   [/^docker run --read-only /, { text: "'--read-only', '--cap-drop', 'ALL'" }],
+  [/^helm install webdist |^(helm|kubectl) -n webdist /, { reason: 'needs a cluster' }],
   [/^webdist keygen --out /, { text: "'--out'" }],
   [/^webdist doctor( --public \S+)?$/, { text: "webdist(['doctor']" }],
   [/^webdist keys rotate --to \S+ --overlap \d+$/, { text: "'--to', to, '--overlap', '1'" }],
