@@ -15,11 +15,16 @@ export interface Signer {
   readonly backend: string;
   /** The public half, a P-256 key. */
   readonly publicKey: KeyObject;
+  /** Set if the backend adds versions to this key by itself, and the locator names none. */
+  readonly autoRotation?: AutoRotation | undefined;
   /** Signs `data` with ECDSA and SHA-256; returns the 64 bytes r‖s. Throws `signer_unavailable`. */
   sign(data: Uint8Array): Promise<Uint8Array> | Uint8Array;
   /** Closes connections and sessions. The signer must not be used afterwards. */
   close(): Promise<void>;
 }
+
+/** What a backend does to a key by itself, and how to turn that off; completes "the key …". */
+export type AutoRotation = { readonly found: string; readonly hint: string };
 
 /** A signer, and the id under which Apple knows its public half. */
 export type SigningKey<S = Signer> = {

@@ -55,6 +55,23 @@ export const keyChecks: readonly Check[] = [
     },
   ),
   privateCheck(
+    'key-rotation',
+    'A version that the backend adds is not registered at Apple, and the registered one may be removed in time.',
+    async (facts) => {
+      const findings = (await candidates(facts)).map(({ signer }) => {
+        if (!signer) return undefined;
+        const { backend, autoRotation } = signer;
+        return autoRotation
+          ? warn(
+              `the ${backend} key ${autoRotation.found}`,
+              `${autoRotation.hint} Rotate with \`webdist keys rotate\` instead.`,
+            )
+          : ok('the backend adds no versions by itself');
+      });
+      return worstOf(findings);
+    },
+  ),
+  privateCheck(
     'keys-distinct',
     'App Store Connect accepts a public half only once. So the key of one app cannot also be the key of another.',
     async ({ appKeys, config }) => {

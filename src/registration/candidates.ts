@@ -119,7 +119,9 @@ function candidateOf<S extends Signer>(holder: Holder<S>, { log, onChange, clock
     cancelRetry?.();
     const before = problem;
     try {
-      adopt(await holder.open(signer, pin));
+      const opened = await holder.open(signer, pin);
+      logRotation(log, opened, signer);
+      adopt(opened);
       problem = problemSince = undefined;
     } catch (error) {
       problemSince ??= performance.now();
@@ -216,6 +218,15 @@ const isGone = (problem: WebdistError) => hasCode(problem, 'key_absent', 'key_de
 
 /** True if the problem can pass without a change by the operator. */
 const isTransient = (problem: WebdistError) => hasCode(problem, 'key_unreachable', 'signer_unavailable');
+
+/** A new version is not registered at Apple, and the registered one may be removed one day. Logged once. */
+function logRotation(log: Logger, { backend, autoRotation }: Signer, before: Signer | undefined): void {
+  if (autoRotation && autoRotation.found !== before?.autoRotation?.found)
+    log.warn(
+      { event: 'key_rotates_itself', backend, hint: autoRotation.hint },
+      `the ${backend} key ${autoRotation.found}, which is not registered at Apple. ${autoRotation.hint}`,
+    );
+}
 
 type Outcome = {
   readonly backend: string;

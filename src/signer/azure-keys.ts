@@ -1,12 +1,13 @@
 /**
  * Azure Key Vault keys: `azurekms://VAULT/KEY[/VERSION]`. VAULT is a vault's name, or its full host in another cloud.
  * Example: `azurekms://shop-vault/distribution`.
- * The key is EC or EC-HSM on P-256. Permissions: keys/read and keys/sign (access policy: get, list, sign).
+ * The key is EC or EC-HSM on P-256. Permissions: keys/read and keys/sign (access policy: get, list, sign). Optional:
+ * keyrotationpolicies/read (getrotationpolicy), to warn about a rotation.
  * See docs/keys/azure-keys.md.
  */
 
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
-import type { KeyVaultKey } from '@azure/keyvault-keys';
+import type { KeyRotationPolicy, KeyVaultKey } from '@azure/keyvault-keys';
 import {
   azureCallSettings,
   azureClientSettings,
@@ -19,7 +20,7 @@ import { refused, unreadable, withRefusals } from '../cloud/refusal.ts';
 import { loadSdk } from '../cloud/sdk.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import { ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
+import { type AutoRotation, ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
 
 /** The calls of the SDK that are used. A fetched version can sign. */
 type Keys = {
@@ -27,6 +28,7 @@ type Keys = {
   /** Returns the ids of all versions. */
   versions(): AsyncIterable<string>;
   create(): Promise<unknown>;
+  rotationPolicy(): Promise<KeyRotationPolicy>;
   close(): void;
 };
 type Version = { readonly key: KeyVaultKey; sign(digest: Uint8Array): Promise<Uint8Array> };
@@ -41,9 +43,10 @@ export async function openAzureKey(locator: string, env: Environment, registered
   const thing = thingOf(entry);
   const keys = await connect(entry, env);
   try {
-    return await withRefusals(thing, azureRefusal, async () =>
-      signerOf(thing, await choose(keys, entry.version, registered), keys.close),
-    );
+    return await withRefusals(thing, azureRefusal, async () => ({
+      ...signerOf(thing, await choose(keys, entry.version, registered), keys.close),
+      autoRotation: entry.version === undefined ? await autoRotationOf(keys) : undefined,
+    }));
   } catch (error) {
     keys.close();
     throw error;
@@ -91,6 +94,19 @@ async function choose(keys: Keys, wanted: string | undefined, registered: KeyObj
   return current;
 }
 
+/** Returns undefined if the policy cannot be read: signing needs no permission to read it. */
+async function autoRotationOf(keys: Keys): Promise<AutoRotation | undefined> {
+  const policy = await keys.rotationPolicy().catch(() => undefined);
+  const rotate = policy?.lifetimeActions?.find(({ action }) => action === 'Rotate');
+  if (!rotate) return undefined;
+  const { timeAfterCreate, timeBeforeExpiry } = rotate;
+  const when = timeAfterCreate ? `${timeAfterCreate} after the last` : `${timeBeforeExpiry} before the last expires`;
+  return {
+    found: `gets a new version from Azure ${when} (rotation policy)`,
+    hint: 'Remove the action Rotate from its rotation policy (`az keyvault key rotation-policy update`).',
+  };
+}
+
 /** Returns undefined for a version that may not be read, such as a disabled one: it can be any key. */
 async function readable(keys: Keys, version: string): Promise<Version | undefined> {
   try {
@@ -114,6 +130,7 @@ async function connect({ vaultUrl, name }: VaultEntry, env: Environment): Promis
       return { key, sign: async (digest) => (await signing.sign('ES256', digest, azureCallSettings())).result };
     },
     create: () => client.createEcKey(name, { ...azureCallSettings(), curve: 'P-256', keyOps: ['sign', 'verify'] }),
+    rotationPolicy: () => client.getKeyRotationPolicy(name, azureCallSettings()),
     async *versions() {
       for await (const { version } of client.listPropertiesOfKeyVersions(name, azureCallSettings()))
         if (version !== undefined) yield version;

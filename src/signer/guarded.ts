@@ -98,6 +98,7 @@ export function guard(signer: Signer, options: GuardOptions = {}): GuardedSigner
   return {
     backend: signer.backend,
     publicKey: signer.publicKey,
+    autoRotation: signer.autoRotation,
     get state() {
       return breaker.state === 'closed' ? 'closed' : 'open';
     },

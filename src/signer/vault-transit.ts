@@ -10,7 +10,7 @@ import { batchPerTick } from '../batch.ts';
 import { refused } from '../cloud/refusal.ts';
 import type { Environment } from '../environment.ts';
 import { WebdistError } from '../errors.ts';
-import { readPublicKey, type Signer, spki } from '../jws.ts';
+import { type AutoRotation, readPublicKey, type Signer, spki } from '../jws.ts';
 import { openVault, type Vault } from '../vault/vault.ts';
 import { derToRaw } from './der.ts';
 
@@ -20,6 +20,8 @@ const keyForm = z.object({
     type: z.string(),
     latest_version: z.number(),
     min_encryption_version: z.number().default(0),
+    /** Seconds; 0: never. Absent in older servers. */
+    auto_rotate_period: z.number().default(0),
     keys: z.record(z.string(), z.unknown()),
   }),
 });
@@ -46,7 +48,10 @@ export async function openVaultTransit(locator: string, env: Environment, regist
   try {
     const path = `${place.mount}/keys/${encodeURIComponent(place.key)}`;
     const { data } = await vault.call(thing, { method: 'GET', path }, keyForm);
-    return signerOf(vault, thing, place, choose(thing, place, data, registered));
+    return {
+      ...signerOf(vault, thing, place, choose(thing, place, data, registered)),
+      autoRotation: place.version === undefined ? autoRotationOf(place, data) : undefined,
+    };
   } catch (cause) {
     vault.close();
     throw cause;
@@ -101,6 +106,15 @@ function signerOf(vault: Vault, thing: string, { mount, key }: Place, { number, 
     },
   };
 }
+
+/** https://developer.hashicorp.com/vault/api-docs/secret/transit#auto_rotate_period */
+const autoRotationOf = ({ mount, key }: Place, { auto_rotate_period: seconds }: Key): AutoRotation | undefined =>
+  seconds === 0
+    ? undefined
+    : {
+        found: `gets a new version from Vault every ${seconds / 3600} h (auto_rotate_period)`,
+        hint: `Turn that off: \`vault write ${mount}/keys/${key}/config auto_rotate_period=0\`.`,
+      };
 
 function parse(locator: string): Place {
   const [, key, query] = /^hashivault:\/\/([A-Za-z0-9_.-]+)(?:\?(.*))?$/.exec(locator) ?? [];

@@ -53,7 +53,7 @@ t.test('private checks', async (t) => {
   });
 
   type Case = readonly [expected: string, env: () => Environment | Promise<Environment>];
-  const slowVault = async () => {
+  const newVault = async () => {
     const vault = await startVault();
     t.teardown(() => vault[Symbol.asyncDispose]());
     return vault;
@@ -124,9 +124,20 @@ t.test('private checks', async (t) => {
       () => Object.fromEntries(Object.entries(env).filter(([name]) => name !== 'WEBDIST_PACKAGE_URL')),
     ],
     [
+      'warn key-rotation',
+      async () => {
+        const { url, rootToken } = await newVault();
+        await administer(url, rootToken, 'POST', 'sys/mounts/transit', { type: 'transit' });
+        await administer(url, rootToken, 'POST', 'transit/keys/rotating', { type: 'ecdsa-p256' });
+        await administer(url, rootToken, 'POST', 'transit/keys/rotating/config', { auto_rotate_period: 86_400 });
+        const keys = `${env['WEBDIST_KEY']} hashivault://rotating`;
+        return { ...env, WEBDIST_KEY: keys, VAULT_ADDR: url, VAULT_TOKEN: rootToken };
+      },
+    ],
+    [
       'warn key-signs',
       async () => {
-        const vault = await slowVault();
+        const vault = await newVault();
         await administer(vault.url, vault.rootToken, 'POST', 'sys/mounts/transit', { type: 'transit' });
         await administer(vault.url, vault.rootToken, 'POST', 'transit/keys/slow', { type: 'ecdsa-p256' });
         const proxy = createServer(async (request, response) => {

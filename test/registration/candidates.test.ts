@@ -284,6 +284,24 @@ t.test(
   },
 );
 
+t.test('a key to which its backend adds versions is reported once', async (t) => {
+  const { admin, env } = await vault(t, 'transit');
+  await admin('POST', 'transit/keys/key', { type: 'ecdsa-p256' });
+  const { service, log } = await startReady(t, await startSandbox(t), { ...env, WEBDIST_KEY: 'hashivault://key' });
+  const reported = () => log.events('key_rotates_itself').map((line) => JSON.parse(line));
+  t.strictSame(reported(), []);
+  await admin('POST', 'transit/keys/key/config', { auto_rotate_period: 86_400 });
+  await service.reconcile();
+  await service.reconcile();
+  t.match(reported(), [
+    { backend: 'hashivault', msg: /gets a new version from Vault every 24 h/, hint: /auto_rotate_period=0/ },
+  ]);
+  t.equal(reported().length, 1);
+  await admin('POST', 'transit/keys/key/rotate', {});
+  await service.reconcile();
+  t.equal(service.health().ready, true, 'the registered version still signs');
+});
+
 /** The forms in which a private key could appear in a text. */
 const formsOf = (key: KeyObject): string[] => {
   const { d = '' } = key.export({ format: 'jwk' });

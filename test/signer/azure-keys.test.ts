@@ -101,6 +101,23 @@ t.test('the stand-in', { skip: withoutOpenssl ?? false }, async (t) => {
     t.equal((await signer.sign(Buffer.from('a'))).length, 64);
   });
 
+  t.test('a rotation policy with which Azure adds versions', async (t) => {
+    const key = newVersion('P-256');
+    azure.keys.set('rotating', [key]);
+    const rotates = (lifetimeActions: object[]) =>
+      azure.rotationPolicies.set('rotating', { id: 'rotating', lifetimeActions, attributes: {} });
+    const found = async (version = '') =>
+      (await open(`azurekms://${azure.vault}/rotating${version}`)).autoRotation?.found;
+    t.equal(await found(), undefined, 'without the permission to read the policy');
+    rotates([{ trigger: { timeBeforeExpiry: 'P30D' }, action: { type: 'Notify' } }]);
+    t.equal(await found(), undefined, 'a policy that only notifies');
+    rotates([{ trigger: { timeAfterCreate: 'P90D' }, action: { type: 'Rotate' } }]);
+    t.match(await found(), 'gets a new version from Azure P90D after the last');
+    t.equal(await found(`/${key.version}`), undefined, 'the locator names a version');
+    rotates([{ trigger: { timeBeforeExpiry: 'P7D' }, action: { type: 'Rotate' } }]);
+    t.match(await found(), 'gets a new version from Azure P7D before the last expires');
+  });
+
   t.test('a key that is disabled, or may not sign, is refused', async (t) => {
     const key = newVersion('P-256');
     azure.keys.set('off', [key]);

@@ -41,14 +41,30 @@ async function setUp(t: Test, { url, rootToken, isShared }: Server) {
   return { admin, mount, env, subject };
 }
 
-t.test('a real Vault or OpenBao', { skip: withoutVault }, (t) =>
-  signerContract(t, async (t) => (await setUp(t, await startRealVault(t))).subject),
-);
+/** `auto_rotate_period`, with which the server adds versions. */
+async function rotationContract(t: Test, { admin, mount, env }: Awaited<ReturnType<typeof setUp>>) {
+  const found = async (query = '') => {
+    const signer = await openVaultTransit(`hashivault://good?mount=${encodeURIComponent(mount)}${query}`, env);
+    return signer.close().then(() => signer.autoRotation?.found);
+  };
+  t.equal(await found(), undefined);
+  await admin('POST', `${mount}/keys/good/config`, { auto_rotate_period: 30 * 86_400 });
+  t.match(await found(), 'gets a new version from Vault every 720 h');
+  t.equal(await found('&version=1'), undefined, 'the locator names a version');
+  await admin('POST', `${mount}/keys/good/config`, { auto_rotate_period: 0 });
+  t.equal(await found(), undefined);
+}
+
+t.test('a real Vault or OpenBao', { skip: withoutVault }, async (t) => {
+  await signerContract(t, async (t) => (await setUp(t, await startRealVault(t))).subject);
+  await t.test('automatic rotation', async (t) => rotationContract(t, await setUp(t, await startRealVault(t))));
+});
 
 t.test('the stand-in', async (t) => {
   const vault = await startVault();
   t.teardown(() => vault[Symbol.asyncDispose]());
   const { admin, mount, env, subject } = await setUp(t, vault);
+  await t.test('automatic rotation', (t) => rotationContract(t, { admin, mount, env, subject }));
   const open = (query = '') => openVaultTransit(`hashivault://good?mount=${mount}${query}`, env);
   const failing = (fault: Fault) => {
     vault.fault = fault;

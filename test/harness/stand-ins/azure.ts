@@ -40,6 +40,8 @@ export interface Azure extends Faulty, AsyncDisposable {
   readonly vault: string;
   /** Versions of keys by name, the current one last. */
   readonly keys: Map<string, AzureKey[]>;
+  /** The rotation policies of keys, by name; a key without one may not be read. */
+  readonly rotationPolicies: Map<string, object>;
   /** By name. */
   readonly secrets: Map<string, string>;
   /** The inner code with which every call to the vault is refused (403); undefined: none. */
@@ -94,6 +96,7 @@ export async function startAzure(): Promise<Azure> {
     confidential: [entra.clientSecret, entra.accessToken],
     vault: VAULT,
     keys: new Map(),
+    rotationPolicies: new Map(),
     secrets: new Map(),
     fault: undefined,
     refusal: undefined,
@@ -147,7 +150,7 @@ async function answerTo(azure: Azure, entra: Entra, request: IncomingMessage): P
   if (!/^(7\.\d|20\d\d-\d\d-\d\d)/.test(url.searchParams.get('api-version') ?? '')) return problem(400, 'BadParameter');
   const [, collection, name, version, verb] =
     /^\/(keys|secrets)\/([A-Za-z0-9-]+)\/?(create|[a-z0-9]*)(\/sign)?$/.exec(url.pathname) ?? [];
-  const special = version === 'versions' || version === 'create' ? `/${version}` : '';
+  const special = ['versions', 'create', 'rotationpolicy'].includes(version ?? '') ? `/${version}` : '';
   const route = routes[`${request.method} ${collection}${special}${verb ?? ''}`];
   return name && route ? route(azure, name, version ?? '', body) : problem(404, 'NotFound');
 }
@@ -193,6 +196,10 @@ const routes: Readonly<Record<string, (azure: Azure, name: string, version: stri
     const bundles = (azure.keys.get(name) ?? []).map((key) => keyBundle(name, key));
     const value = bundles.map(({ key, attributes }) => ({ kid: key.kid, attributes }));
     return value.length > 0 ? [200, { value, nextLink: null }] : problem(404, 'KeyNotFound');
+  },
+  'GET keys/rotationpolicy'(azure, name) {
+    const policy = azure.rotationPolicies.get(name);
+    return policy ? [200, policy] : forbidden('ForbiddenByRbac');
   },
   'POST keys/create'(azure, name, _, body) {
     const { kty, crv, key_ops: operations } = JSON.parse(body) as { kty?: string; crv?: string; key_ops?: string[] };

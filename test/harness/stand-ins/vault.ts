@@ -14,7 +14,7 @@ import { listen } from '../port.ts';
 import { type Faulty, RETRY_AFTER_SECONDS, showFault, type VendorFault } from './fault.ts';
 import { signDigest } from './sign-digest.ts';
 
-type TransitKey = { type: string; versions: KeyObject[]; minEncryptionVersion: number };
+type TransitKey = { type: string; versions: KeyObject[]; minEncryptionVersion: number; autoRotateSeconds: number };
 type VaultToken = { may: 'everything' | 'read' | 'nothing'; ttlSeconds: number; renewable: boolean };
 
 export interface VaultStandIn extends Faulty, AsyncDisposable {
@@ -101,7 +101,7 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
     const key = keys.get(`${mount}/${name}`);
     if (verb === 'keys' && method === 'POST' && rest === undefined) {
       const type = String(body['type']);
-      keys.set(`${mount}/${name}`, { type, versions: [newKey(type)], minEncryptionVersion: 0 });
+      keys.set(`${mount}/${name}`, { type, versions: [newKey(type)], minEncryptionVersion: 0, autoRotateSeconds: 0 });
       return [200, {}];
     }
     if (!key) return verb === 'keys' ? notFound : errors(400, 'signing key not found');
@@ -110,7 +110,8 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
       return [200, {}];
     }
     if (verb === 'keys' && method === 'POST' && rest === 'config') {
-      key.minEncryptionVersion = Number(body['min_encryption_version']);
+      key.minEncryptionVersion = Number(body['min_encryption_version'] ?? key.minEncryptionVersion);
+      key.autoRotateSeconds = Number(body['auto_rotate_period'] ?? key.autoRotateSeconds);
       return [200, {}];
     }
     if (verb === 'keys' && method === 'GET' && rest === undefined) return [200, { data: described(key) }];
@@ -194,7 +195,7 @@ function newKey(type: string): KeyObject {
   return generateKeyPairSync('ec', { namedCurve: namedCurve ?? 'P-256' }).privateKey;
 }
 
-function described({ type, versions, minEncryptionVersion }: TransitKey) {
+function described({ type, versions, minEncryptionVersion, autoRotateSeconds }: TransitKey) {
   const shown = versions.map((key, index) => [
     String(index + 1),
     curves[type]
@@ -207,6 +208,7 @@ function described({ type, versions, minEncryptionVersion }: TransitKey) {
     min_available_version: 0,
     min_decryption_version: 1,
     min_encryption_version: minEncryptionVersion,
+    auto_rotate_period: autoRotateSeconds,
     supports_signing: curves[type] !== undefined,
     keys: Object.fromEntries(shown),
   };
