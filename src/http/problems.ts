@@ -51,7 +51,10 @@ export function answerProblems(app: FastifyInstance, problemsUrl: string): void 
     return sendProblem(notFound(allowed), request, reply);
   };
   // Here and not in the handler, which Fastify calls only after it has read the body.
-  app.addHook('onRequest', async (request, reply) => (request.is404 ? answerNotFound(request, reply) : undefined));
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.is404) answerNotFound(request, reply);
+    else done();
+  });
   // For routes that find nothing themselves.
   app.setNotFoundHandler(answerNotFound);
 }
@@ -86,8 +89,8 @@ const problemSender = (problemsUrl: string) => (error: WebdistError, request: Fa
   if (error.status >= 500) annotate({ 'error.type': error.code });
   // Overload is logged once and counted, because a line per refusal would add load.
   if (error.status >= 500 && error.code !== 'overloaded')
-    request.log.error({ event: 'request_failed', code: error.code, err: error }, error.detail);
-  else request.log.debug({ event: 'request_refused', code: error.code }, error.detail);
+    request.log.error({ reqId: request.id, event: 'request_failed', code: error.code, err: error }, error.detail);
+  else request.log.debug({ reqId: request.id, event: 'request_refused', code: error.code }, error.detail);
   if (error.retryAfterSeconds !== undefined)
     reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterSeconds)));
   if (error.code === 'unauthorized') reply.header('www-authenticate', 'Bearer');

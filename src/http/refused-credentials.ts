@@ -32,7 +32,7 @@ export function logRefusedCredentials(
     if (count <= MAX_AUDITED) audit?.record({ event: 'credential_refused', address, route });
     if (count > 1) return;
     request.log.warn(
-      { event: 'credential_refused', address, route },
+      { reqId: request.id, event: 'credential_refused', address, route },
       'a credential was refused; other refusals of this address are not logged for a minute',
     );
   });

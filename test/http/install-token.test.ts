@@ -162,7 +162,7 @@ t.test('a missing body is an empty one, however a client writes it', async (t) =
 });
 
 t.test('invalid input: the error has its code and names the field', async (t) => {
-  const { url } = await startReady(t, await startSandbox(t), generous);
+  const { url, log } = await startReady(t, await startSandbox(t), generous);
   const post = (body: string, headers: Record<string, string> = {}, path = '/install-token') =>
     fetch(url + path, {
       method: 'POST',
@@ -230,6 +230,8 @@ t.test('invalid input: the error has its code and names the field', async (t) =>
     const problem = JSON.parse(text) as Record<string, unknown>;
     t.match(problem, { code, status, detail, type: `/problems/${code}`, title: /./ }, name);
     t.equal(problem['requestId'], response.headers.get('x-request-id'), `${name}: the request’s id`);
+    const lines = log.events('request_refused').filter((line) => line.includes(`"reqId":"${problem['requestId']}"`));
+    t.equal(lines.length, 1, `${name}: its line in the log`);
     t.notMatch(text, /aaaaaaaaaa|evil/, `${name}: repeats nothing`);
   }
 });

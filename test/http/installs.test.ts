@@ -167,6 +167,8 @@ t.test('the log line of a token has the source of its dtype', async (test) => {
     log.events('install_token_issued').map((line) => JSON.parse(line).dtypeSource),
     ['none', 'cookie', 'caller', 'caller', 'none'],
   );
+  const ids = log.events('install_token_issued').map((line) => JSON.parse(line).reqId);
+  test.equal(new Set(ids.filter((id) => typeof id === 'string')).size, 5, 'and the id of its request');
 });
 
 t.test('a page cannot name a device, and a device must be a valid id', async (test) => {

@@ -144,7 +144,10 @@ async function answerEntry(deps: Deps, { entry, index, caller }: Entry, request:
   } catch (error) {
     const problem = toWebdistError(error, 'internal_error', 'The request could not be answered.');
     if (problem.status >= 500)
-      request.log.error({ event: 'request_failed', code: problem.code, err: problem }, problem.detail);
+      request.log.error(
+        { reqId: request.id, event: 'request_failed', code: problem.code, err: problem },
+        problem.detail,
+      );
     return problemOf(problem, request.id, deps.config.problemsUrl);
   }
 }
@@ -206,6 +209,7 @@ export function logIssued(
   { dtype, dtypeSource, nonce, keyId, subjectTag }: IssuedInstall,
 ): void {
   request.log.info({
+    reqId: request.id,
     event: 'install_token_issued',
     app: app.bundleId,
     dtype,

@@ -170,6 +170,9 @@ function answerDeps(deps: Deps, request: FastifyRequest, reply: FastifyReply, cl
     // In a staged release, a device without a subject is identified by its network.
     who: grant.subject ? `${grant.subject.kind} ${grant.subject.id}` : `address ${addressOf(request.raw)}`,
     failed: (appleItemId, error) =>
-      request.log.error({ event: 'device_token_failed', appleItemId, code: error.code, err: error }, error.detail),
+      request.log.error(
+        { reqId: request.id, event: 'device_token_failed', appleItemId, code: error.code, err: error },
+        error.detail,
+      ),
   };
 }

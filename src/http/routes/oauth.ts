@@ -48,7 +48,7 @@ export const oauthRoutes =
     });
     app.setErrorHandler((error, request, reply) => {
       if (!(error instanceof OAuthRefusal)) throw error;
-      request.log.debug({ event: 'oauth_refused', code: error.code }, error.message);
+      request.log.debug({ reqId: request.id, event: 'oauth_refused', code: error.code }, error.message);
       return reply.code(400).send({ error: error.code, error_description: error.message });
     });
     app.addHook('onSend', async (_request, reply, payload) =>
