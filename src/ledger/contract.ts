@@ -25,6 +25,9 @@ export type KnownInstall = Omit<InstallRecord, keyof LedgerEntry> & {
 /** One install of a subject, in the form that is exported on request of that person. */
 type SubjectInstall = Omit<ShownInstall, 'subject'>;
 
+/** What a lookup of several entries finds. */
+export type FoundInstalls = readonly (KnownInstall | undefined)[];
+
 /** Where a ledger is. Contains secrets; never log it. */
 export type LedgerAddress = {
   readonly url: string;
@@ -42,8 +45,11 @@ type LedgerStats = { readonly installs: number };
  * Answers lookups: a ledger, or a read replica of one. Every method throws `ledger_unavailable` when it cannot answer.
  */
 export interface LedgerReader {
-  /** Returns the installs, in the order of the entries; undefined if there is no such install. One read for all. */
-  lookUp(entries: readonly LedgerEntry[]): Promise<readonly (KnownInstall | undefined)[]>;
+  /**
+   * Returns the installs, in the order of the entries; undefined if there is no such install. One read for all, without a
+   * promise if the ledger is in this process.
+   */
+  lookUp(entries: readonly LedgerEntry[]): FoundInstalls | Promise<FoundInstalls>;
   /** Throws if lookups cannot be answered. */
   ping(): Promise<void>;
   close(): Promise<void>;

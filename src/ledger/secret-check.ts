@@ -47,7 +47,7 @@ export async function openLedgerOfSecret(
 
 function checkedBeforeUse(ledger: Ledger, check: () => Promise<void>): Ledger {
   let checked: Promise<void> | undefined;
-  const after = async <T>(use: () => Promise<T>): Promise<T> => {
+  const after = async <T>(use: () => T | Promise<T>): Promise<T> => {
     checked ??= check().catch((error) => {
       checked = undefined;
       throw error;

@@ -54,8 +54,8 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
       return result;
     });
   return {
-    lookUp: (entries) =>
-      answer(() => {
+    lookUp(entries) {
+      const find = () => {
         // A device that restores looks up all of its apps at once. A statement for each of 100 takes 1.04 times as long.
         const read = new Map<number, ReturnType<typeof installsOf>>();
         return entries.map(({ subject, appleItemId }) => {
@@ -63,7 +63,14 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
           read.set(subject, installs);
           return installs.get(appleItemId);
         });
-      }),
+      };
+      try {
+        return find();
+      } catch {
+        // Another process holds the lock, or the file cannot be read: `answer` waits, or explains it.
+        return answer(find);
+      }
+    },
     addInstalls: (installs) =>
       write(() => {
         for (const { subject, appleItemId, installedAtSeconds, redownloadAtSeconds } of installs)

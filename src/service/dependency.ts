@@ -11,7 +11,7 @@ import type { Metrics } from '../metrics.ts';
 
 export interface Dependency {
   /** Runs work that uses the dependency. Throws what the work throws, or a timeout error, within the time limit. */
-  ask<T>(work: () => Promise<T>): Promise<T>;
+  ask<T>(work: () => T | Promise<T>): Promise<T>;
   /** Says in one sentence why the last use failed; undefined if it succeeded. */
   readonly problem: string | undefined;
   close(): void;
@@ -53,11 +53,20 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
   const { name, ping, isRepeatable = false, answerMs, meanwhile, metrics, log } = deps;
   const breaker = openBreaker(handleAll, new ConsecutiveBreaker(FAILURES_IN_A_ROW), PAUSE_MS);
   // The outer limit is for requests that wait for another request's attempt.
-  const use = <T>(work: () => Promise<T>) => inTime(answerMs, () => breaker.execute(() => inTime(answerMs, work)));
+  const useInTime = <T>(work: () => T | Promise<T>) =>
+    inTime(answerMs, () => breaker.execute(() => inTime(answerMs, work)));
+  // While there is no problem, an answer without a promise needs no time limit and no circuit breaker. With them, such a
+  // lookup takes 1.04 of the CPU time of a token with one connection.
+  const use = <T>(work: () => T | Promise<T>): T | Promise<T> => {
+    if (problem !== undefined || breaker.state !== 'closed') return useInTime(work);
+    const answer = work();
+    return answer instanceof Promise ? useInTime(() => answer) : answer;
+  };
+  const labels = { dependency: name };
   let problem: string | undefined;
   const note = (found: string | undefined) => {
     problem = found;
-    metrics.dependencyUp.set({ dependency: name }, found === undefined ? 1 : 0);
+    metrics.dependencyUp.set(labels, found === undefined ? 1 : 0);
   };
   const began = (err: unknown) => {
     const found = problemOf(err) ?? problem ?? 'It does not answer in time.';
@@ -71,8 +80,8 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
     if (problem !== undefined) log.info({ event: `${name}_back` }, `${name}: answers again`);
     note(undefined);
   };
-  const ask = async <T>(work: () => Promise<T>): Promise<T> => {
-    const took = metrics.dependencySeconds.startTimer({ dependency: name });
+  const ask = async <T>(work: () => T | Promise<T>): Promise<T> => {
+    const startedAt = performance.now();
     try {
       return await use(work);
     } catch (err) {
@@ -80,10 +89,10 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
       began(err);
       throw err;
     } finally {
-      took();
+      metrics.dependencySeconds.observe(labels, (performance.now() - startedAt) / 1000);
     }
   };
-  let failed: (() => Promise<unknown>) | undefined;
+  let failed: (() => unknown) | undefined;
   const repeatAndPing = async () => {
     const repeated = failed;
     await repeated?.();
@@ -128,7 +137,7 @@ const problemOf = (error: unknown): string | undefined => (isWebdistError(error)
  * Runs work, and throws if it takes longer than this many milliseconds. cockatiel's timeout, which can also abort the
  * work, costs 9 % of the CPU time of a returning device's token at 64 connections, and 15 % with one.
  */
-async function inTime<T>(ms: number, work: () => Promise<T>): Promise<T> {
+async function inTime<T>(ms: number, work: () => T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`No answer within ${ms} ms.`)), ms);

@@ -1,7 +1,7 @@
 /** Sends lookups to the read replica while it answers and is not too far behind, else to the ledger itself. */
 
 import { WebdistError } from '../errors.ts';
-import type { KnownInstall, LedgerAddress, LedgerEntry, LedgerReader, LedgerReplica } from '../ledger/contract.ts';
+import type { FoundInstalls, LedgerAddress, LedgerEntry, LedgerReader, LedgerReplica } from '../ledger/contract.ts';
 import type { ReplicaLag } from '../ledger/lag.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
 import { LEDGER_DOWN_DTYPE } from '../ledger/rule.ts';
@@ -13,7 +13,7 @@ export interface Lookups {
    * Reads all entries at once; see `LedgerReader`. Throws within the time limit. A replica that hangs doubles the time
    * limit for five reads.
    */
-  lookUp(entries: readonly LedgerEntry[]): Promise<readonly (KnownInstall | undefined)[]>;
+  lookUp(entries: readonly LedgerEntry[]): Promise<FoundInstalls>;
   /** Says in one sentence why the last use of the ledger itself failed; undefined if it succeeded. */
   readonly problem: string | undefined;
   /** The read replica; undefined without one. */
@@ -71,7 +71,7 @@ export async function openLookups(ledger: LedgerReader, settings: Settings, deps
   };
 }
 
-type Replica = ReplicaState & Pick<LedgerReader, 'lookUp' | 'close'>;
+type Replica = ReplicaState & Pick<Lookups, 'lookUp' | 'close'>;
 
 async function openReplica(
   address: LedgerAddress,

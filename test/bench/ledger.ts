@@ -85,7 +85,7 @@ async function benchPostgres(installs: number): Promise<LedgerBenchRow> {
 /** Sequential calls: half of the lookups are for a known subject, and all evidence is for new installs. */
 async function measure(ledger: Ledger, installs: number) {
   const known = () => (Math.ceil(Math.random() * 2 * installs) * SCATTER) % TAGS;
-  const times = async (work: () => Promise<unknown>) => {
+  const times = async (work: () => unknown) => {
     const took: number[] = [];
     for (let call = 0; call < CALLS * 1.2; call++) {
       const before = performance.now();
