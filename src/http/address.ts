@@ -14,7 +14,7 @@ const GROUPS_OF_NETWORK = 4;
  * IPv6 address, such as `2001:db8:0:0`, because a visitor can choose freely among the addresses of a /64 (RFC 6177 §2).
  */
 export function networkOf(address: string): string {
-  if (!isIPv6(address)) return address;
+  if (!address.includes(':') || !isIPv6(address)) return address;
   const canonical = new SocketAddress({ address: address.replace(/%.*/, ''), family: 'ipv6' }).address;
   const mapped = /^::ffff:(\d+(?:\.\d+){3})$/.exec(canonical)?.[1];
   if (mapped !== undefined) return mapped;

@@ -5,7 +5,7 @@
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { parseCookie } from 'cookie';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Subject, SubjectHash } from '../service/subject.ts';
 
 const NAME = 'webdist_device';
@@ -25,34 +25,40 @@ export type DeviceCookies = {
   remember(request: FastifyRequest, reply: FastifyReply): { readonly device: Subject; readonly isNew: boolean };
 };
 
-type Found = { readonly device: Subject; readonly signed: string } | undefined;
+/** The device of a valid cookie, and the cookie; null if there is none. */
+type Found = { readonly device: Subject; readonly signed: string } | null;
 
 /**
- * A cookie is `id.signature`, both base64url, which needs no encoding (RFC 6265 §4.1.1). `isHostOnly` gives it the prefix
- * `__Host-`, so that browsers accept it only from this very host.
+ * The cookies of the requests of a scope. A cookie is `id.signature`, both base64url, which needs no encoding (RFC 6265
+ * §4.1.1). `isHostOnly` gives it the prefix `__Host-`, so that browsers accept it only from this very host.
  */
-export function openDeviceCookies(hash: (subject: Subject) => SubjectHash, isHostOnly: boolean): DeviceCookies {
+export function openDeviceCookies(
+  scope: FastifyInstance,
+  hash: (subject: Subject) => SubjectHash,
+  isHostOnly: boolean,
+): DeviceCookies {
   const name = isHostOnly ? `__Host-${NAME}` : NAME;
   const signed = (device: Subject) => `${device.id}.${hash(device).signature}`;
   const read = (request: FastifyRequest): Found => {
     const { cookie } = request.headers;
-    if (cookie === undefined) return undefined;
+    if (cookie === undefined) return null;
     // A sibling host can set a cookie of the same name: only a signed one counts, wherever it is among them.
-    const values = cookie.split(';').flatMap((one) => parseCookie(one)[name] ?? []);
+    const named = cookie.split(';').filter((one) => one.includes(name));
+    const values = named.flatMap((one) => parseCookie(one)[name] ?? []);
     for (const value of values.slice(0, MOST_COOKIES)) {
       const device = { kind: 'device', id: value.slice(0, Math.max(0, value.lastIndexOf('.'))) } as const;
       const [given, ours] = [Buffer.from(value), Buffer.from(signed(device))];
       if (given.length === ours.length && timingSafeEqual(given, ours)) return { device, signed: value };
     }
-    return undefined;
+    return null;
   };
   // The cookie is read once per request, although both the rate limits and the route need the device.
-  const known = new WeakMap<FastifyRequest, { readonly found: Found }>();
+  scope.decorateRequest('device', undefined);
   const find = (request: FastifyRequest): Found => {
-    const before = known.get(request);
-    if (before) return before.found;
+    const known = request.getDecorator<Found | undefined>('device');
+    if (known !== undefined) return known;
     const found = read(request);
-    known.set(request, { found });
+    request.setDecorator('device', found);
     return found;
   };
   return {
@@ -61,7 +67,7 @@ export function openDeviceCookies(hash: (subject: Subject) => SubjectHash, isHos
       const found = find(request);
       const device = found?.device ?? { kind: 'device', id: randomBytes(16).toString('base64url') };
       reply.header('set-cookie', `${name}=${found?.signed ?? signed(device)}; ${ATTRIBUTES}`);
-      return { device, isNew: found === undefined };
+      return { device, isNew: found === null };
     },
   };
 }

@@ -20,20 +20,21 @@ export function timedKeys(metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>
 }
 
 function timedSigner(signer: Signer, metrics: Pick<Metrics, 'signSeconds' | 'signFailures'>, keyId: string): Signer {
+  const labels = { signer: signer.backend };
   const attributes = () => ({ 'webdist.signer': signer.backend, 'webdist.key_id': keyId });
   return {
     backend: signer.backend,
     publicKey: signer.publicKey,
     close: () => signer.close(),
     async sign(data) {
-      const took = metrics.signSeconds.startTimer({ signer: signer.backend });
+      const startedAt = performance.now();
       try {
         return await span('sign', () => signer.sign(data), attributes);
       } catch (error) {
-        metrics.signFailures.inc({ signer: signer.backend });
+        metrics.signFailures.inc(labels);
         throw error;
       } finally {
-        took();
+        metrics.signSeconds.observe(labels, (performance.now() - startedAt) / 1000);
       }
     },
   };

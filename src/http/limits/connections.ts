@@ -54,7 +54,14 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
   const sockets = openSocketCount();
   /** By address, in the order in which they began; each is dropped by its function. */
   const bodies = new Map<string, Set<() => void>>();
-  const unanswered = new WeakMap<Socket, number>();
+  const counts = new WeakMap<Socket, { unanswered: number }>();
+  const countOf = (socket: Socket) => {
+    const known = counts.get(socket);
+    if (known) return known;
+    const fresh = { unanswered: 0 };
+    counts.set(socket, fresh);
+    return fresh;
+  };
   const misuse = openMisuse();
 
   const awaitBody = (request: IncomingMessage, response: ServerResponse, next: () => void): void => {
@@ -106,15 +113,17 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
         const { socket } = request;
         // The parser passes on every request of a packet, also after the socket was destroyed.
         if (socket.destroyed) return;
-        const open = (unanswered.get(socket) ?? 0) + 1;
-        if (open > MAX_UNANSWERED) {
+        const open = countOf(socket);
+        if (open.unanswered >= MAX_UNANSWERED) {
           metrics.connectionsRefused.inc({ reason: 'unanswered' });
           misuse.count(networkOf(socket.remoteAddress ?? ''));
           socket.destroy();
           return;
         }
-        unanswered.set(socket, open);
-        response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
+        open.unanswered += 1;
+        response.on('close', () => {
+          open.unanswered -= 1;
+        });
         if (request.headers.host === undefined && request.httpVersion === '1.1')
           return sendRawProblem(response, withoutHost, problemsUrl, { ...headersFor(request), connection: 'close' });
         const next = () => handler(request, response);

@@ -122,7 +122,7 @@ export function openOverload({ metrics, log, problemsUrl, headersFor }: Deps, li
     underWay += 1;
     mostUnderWay = Math.max(mostUnderWay, underWay);
     // `close` is emitted once per response, whether the response was sent completely or the connection broke.
-    response.once('close', ended);
+    response.on('close', ended);
   };
   return {
     protect(scope) {

@@ -63,15 +63,16 @@ export function openRateLimits({ config: { rateLimit }, addressOf, metrics, redi
     return known;
   };
 
-  const count = async (charges: readonly Counted[]): Promise<readonly Count[]> => {
-    const here = () => charges.map((charge) => charge.limit.countHere(charge.key, charge.tokens));
-    if (!redis || charges.length === 0) return here();
+  const countHere = (charges: readonly Counted[]): readonly Count[] =>
+    charges.map((charge) => charge.limit.countHere(charge.key, charge.tokens));
+  const count = (charges: readonly Counted[]): readonly Count[] | Promise<readonly Count[]> => {
+    if (!redis || charges.length === 0) return countHere(charges);
     const counted = charges.map((charge) => ({
       key: redis.nameOf(`${charge.limit.name} ${charge.key}`),
       tokens: charge.tokens,
     }));
     // The failure was already logged and counted, and health shows it. A limit for each replica is better than none.
-    return redis.count(counted, windowMs).catch(here);
+    return redis.count(counted, windowMs).catch(() => countHere(charges));
   };
   return {
     /**
@@ -99,20 +100,21 @@ export function openRateLimits({ config: { rateLimit }, addressOf, metrics, redi
     async charge(charges: readonly Charge[], reply?: FastifyReply): Promise<void> {
       if (charges.length === 0) return;
       const counted = charges.filter((charge): charge is Counted => charge.key !== undefined);
-      const counts = await count(counted);
-      let fields = '';
+      const counting = count(counted);
+      const counts = counting instanceof Promise ? await counting : counting;
+      const fields: string[] = [];
       let waitSeconds = 0;
-      for (const [index, { limit }] of counted.entries()) {
+      counted.forEach(({ limit: { name, max } }, index) => {
         const { count = 0, endsInMs = 0 } = counts[index] ?? {};
         const endsInSeconds = Math.ceil(endsInMs / 1000);
-        fields += `${fields && ', '}"${limit.name}";r=${Math.max(0, limit.max - count)};t=${endsInSeconds}`;
-        if (count <= limit.max) continue;
+        fields.push(`"${name}";r=${Math.max(0, max - count)};t=${endsInSeconds}`);
+        if (count <= max) return;
         waitSeconds = Math.max(waitSeconds, endsInSeconds);
-        metrics.rateLimited.inc({ limit: limit.name });
-      }
+        metrics.rateLimited.inc({ limit: name });
+      });
       if (reply) {
         addHeader(reply, 'ratelimit-policy', charges.map(({ limit }) => limit.policy).join(', '));
-        if (fields) addHeader(reply, 'ratelimit', fields);
+        if (fields.length > 0) addHeader(reply, 'ratelimit', fields.join(', '));
       }
       if (waitSeconds > 0) throw rateLimited(waitSeconds);
     },

@@ -33,7 +33,7 @@ export const pageScope =
   async (scope) => {
     const { config, limits, now, signIn, authorizationServer } = deps;
     const { callers, countryHeader, trustProxy } = config;
-    const devices = openDeviceCookies(deps.hashSubject, config.hostCookie);
+    const devices = openDeviceCookies(scope, deps.hashSubject, config.hostCookie);
     const appNamed: AppNamed = (name) => deps.service.apps.named(name);
     deps.refuseOverload(scope);
     describeScope(scope, {
