@@ -17,7 +17,7 @@ export type ShownInstall = LedgerEntry & { readonly installedAtSeconds: number }
 export type InstallRecord = ShownInstall & { readonly redownloadAtSeconds: number };
 
 /** What a lookup finds. */
-export type KnownInstall = Omit<InstallRecord, keyof LedgerEntry> & {
+type KnownInstall = Omit<InstallRecord, keyof LedgerEntry> & {
   /** The time by the clock of the ledger's own server, if it has one, in seconds since 1970. All replicas share it. */
   readonly ledgerSeconds?: number;
 };
