@@ -14,6 +14,7 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ make python3 \
  && rm -rf /var/lib/apt/lists/*
 COPY package.json package-lock.json ./
+COPY docker/sdks docker/sdks
 RUN npm ci --ignore-scripts --no-audit --no-fund && npm rebuild pkcs11js --nodedir=/usr/local
 COPY LICENSE tsconfig.json tsconfig.build.json tsconfig.browser.json ./
 COPY src src
@@ -34,22 +35,24 @@ RUN mkdir -p /system/usr/local/bin /system/etc /system/data /system/app \
 # One file tree for each image: pruned, with its bill of materials, and all files with the same date.
 FROM build AS tree
 ARG SOURCE_DATE_EPOCH=0
-COPY docker/prune-modules.sh docker/bill-of-materials.sh docker/
+COPY docker/production-package.sh docker/prune-modules.sh docker/bill-of-materials.sh docker/
 COPY CHANGELOG.md ./
 COPY --from=system /system /tree
-RUN npm prune --omit=dev --ignore-scripts --no-audit --no-fund \
- && docker/bill-of-materials.sh --omit=dev > sbom.cdx.json \
+RUN docker/production-package.sh --with-sdks \
+ && npm prune --ignore-scripts --no-audit --no-fund \
+ && docker/bill-of-materials.sh > sbom.cdx.json \
  && docker/prune-modules.sh \
  && cp -a package.json LICENSE CHANGELOG.md sbom.cdx.json dist node_modules /tree/app/ \
  && find /tree -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
 FROM build AS slim-tree
 ARG SOURCE_DATE_EPOCH=0
-COPY docker/prune-modules.sh docker/bill-of-materials.sh docker/
+COPY docker/production-package.sh docker/prune-modules.sh docker/bill-of-materials.sh docker/
 COPY CHANGELOG.md ./
 COPY --from=system /system /tree
-RUN npm prune --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund \
- && docker/bill-of-materials.sh --omit=dev --omit=optional > sbom.cdx.json \
+RUN docker/production-package.sh \
+ && npm prune --ignore-scripts --no-audit --no-fund \
+ && docker/bill-of-materials.sh > sbom.cdx.json \
  && docker/prune-modules.sh \
  && cp -a package.json LICENSE CHANGELOG.md sbom.cdx.json dist node_modules /tree/app/ \
  && find /tree -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +

@@ -5,41 +5,32 @@
 
 import type { KeyObject } from 'node:crypto';
 import { CALL_LIMIT_MS, callBackend, closeBackend } from './cloud/boundary.ts';
+import { requireInstalled } from './cloud/sdk.ts';
 import type { Environment } from './environment.ts';
 import { hasCode, WebdistError } from './errors.ts';
 import type { Signer } from './jws.ts';
 import type { SecretSource } from './secrets/secret-source.ts';
 import type { GuardedSigner } from './signer/guarded.ts';
 
-type Scheme =
-  | 'env'
-  | 'file'
-  | 'vault+kv'
-  | 'hashivault'
-  | 'awssecrets'
-  | 'awskms'
-  | 'gcpsecrets'
-  | 'gcpkms'
-  | 'azuresecrets'
-  | 'azurekms'
-  | 'pkcs11';
-
-/** A backend that gives out its secret, which is read and used in this process. */
-type SecretBackend = {
-  readonly purpose: 'secret';
+type Backend = {
   /** Matches the form of a locator, for settings. Opening a locator checks its details. */
   readonly form: RegExp;
   /** The form in words, for messages. */
   readonly example: string;
+  /** The npm packages that it loads, which are installed on request: `peerDependencies` in package.json. */
+  readonly packages?: readonly string[];
+};
+
+/** A backend that gives out its secret, which is read and used in this process. */
+type SecretBackend = Backend & {
+  readonly purpose: 'secret';
   /** Loads the opener, which throws `config_invalid` for a malformed locator. It reads nothing yet. */
   readonly opener: () => Promise<(locator: string, env: Environment) => Promise<SecretSource> | SecretSource>;
 };
 
 /** A backend that keeps its private key and signs with it. */
-type SignerBackend = {
+type SignerBackend = Backend & {
   readonly purpose: 'signer';
-  readonly form: RegExp;
-  readonly example: string;
   /**
    * Loads the opener. If a locator covers several keys or versions, it opens the one whose public
    * half is `registered`. It throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or,
@@ -50,7 +41,7 @@ type SignerBackend = {
   readonly creator?: () => Promise<(locator: string, env: Environment) => Promise<string>>;
 };
 
-const backends: Readonly<Record<Scheme, SecretBackend | SignerBackend>> = {
+const backends = {
   env: {
     purpose: 'secret',
     form: /^env:\/\/./,
@@ -80,12 +71,14 @@ const backends: Readonly<Record<Scheme, SecretBackend | SignerBackend>> = {
     purpose: 'secret',
     form: /^awssecrets:\/\/./,
     example: 'awssecrets://NAME_OR_ARN',
+    packages: ['@aws-sdk/client-secrets-manager'],
     opener: async () => (await import('./secrets/aws.ts')).openAwsSecret,
   },
   awskms: {
     purpose: 'signer',
     form: /^awskms:\/\/[^/]*\/./,
     example: 'awskms:///KEY_ID_OR_ARN',
+    packages: ['@aws-sdk/client-kms'],
     opener: async () => (await import('./signer/aws-kms.ts')).openAwsKms,
     creator: async () => (await import('./signer/aws-kms.ts')).createAwsKms,
   },
@@ -93,12 +86,14 @@ const backends: Readonly<Record<Scheme, SecretBackend | SignerBackend>> = {
     purpose: 'secret',
     form: /^gcpsecrets:\/\/projects\/./,
     example: 'gcpsecrets://projects/P/secrets/S/versions/V',
+    packages: ['@google-cloud/secret-manager'],
     opener: async () => (await import('./secrets/google.ts')).openGoogleSecret,
   },
   gcpkms: {
     purpose: 'signer',
     form: /^gcpkms:\/\/projects\/./,
     example: 'gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/V',
+    packages: ['@google-cloud/kms'],
     opener: async () => (await import('./signer/google-kms.ts')).openGoogleKms,
     creator: async () => (await import('./signer/google-kms.ts')).createGoogleKms,
   },
@@ -106,12 +101,14 @@ const backends: Readonly<Record<Scheme, SecretBackend | SignerBackend>> = {
     purpose: 'secret',
     form: /^azuresecrets:\/\/[^/]+\/./,
     example: 'azuresecrets://VAULT/SECRET',
+    packages: ['@azure/identity', '@azure/keyvault-secrets'],
     opener: async () => (await import('./secrets/azure.ts')).openAzureSecret,
   },
   azurekms: {
     purpose: 'signer',
     form: /^azurekms:\/\/[^/]+\/./,
     example: 'azurekms://VAULT/KEY',
+    packages: ['@azure/identity', '@azure/keyvault-keys'],
     opener: async () => (await import('./signer/azure-keys.ts')).openAzureKey,
     creator: async () => (await import('./signer/azure-keys.ts')).createAzureKey,
   },
@@ -119,10 +116,11 @@ const backends: Readonly<Record<Scheme, SecretBackend | SignerBackend>> = {
     purpose: 'signer',
     form: /^pkcs11:./,
     example: 'pkcs11:token=TOKEN;object=KEY',
+    packages: ['pkcs11js'],
     opener: async () => (await import('./signer/pkcs11.ts')).openPkcs11,
     creator: async () => (await import('./signer/pkcs11-create.ts')).createPkcs11,
   },
-};
+} satisfies Readonly<Record<string, SecretBackend | SignerBackend>>;
 
 const rows = new Map<string, SecretBackend | SignerBackend>(Object.entries(backends));
 
@@ -161,6 +159,7 @@ export async function openSecret(
 ): Promise<SecretSource> {
   const backend = backendOf(locator);
   if (backend?.purpose !== 'secret') throw notALocator(locator, 'secret');
+  requireInstalled(`A locator ${schemeOf(locator)}:`, backend.packages);
   const open = await backend.opener();
   const call = callOf(locator, limitMs);
   const source = await callBackend(call, () => open(locator, env), close);
@@ -186,6 +185,7 @@ export async function openSigner(
 ): Promise<GuardedSigner> {
   const backend = backendOf(locator);
   if (backend?.purpose !== 'signer') throw notALocator(locator, 'signer');
+  requireInstalled(`A locator ${schemeOf(locator)}:`, backend.packages);
   const [open, { proveAndGuard }] = await Promise.all([backend.opener(), import('./signer/guarded.ts')]);
   const call = callOf(locator, limitMs);
   return callBackend(call, async () => proveAndGuard(await open(locator, env, registered)), close);

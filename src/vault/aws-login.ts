@@ -6,7 +6,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { awsRefusal } from '../cloud/aws.ts';
 import { withRefusals } from '../cloud/refusal.ts';
-import { loadSdk } from '../cloud/sdk.ts';
+import { loadSdk, requireInstalled } from '../cloud/sdk.ts';
 
 /** Vault compares this header with `iam_server_id_header_value`, so that a request for another Vault is useless there. */
 const SERVER_ID_HEADER = 'X-Vault-AWS-IAM-Server-ID';
@@ -26,6 +26,7 @@ export type AwsIdentity = {
 /** Returns the body of a login. Throws `config_invalid` if an SDK is missing, or `key_unreachable` without credentials. */
 export async function awsLoginBody({ role, serverId, region = GLOBAL_REGION }: AwsIdentity): Promise<object> {
   const neededBy = 'VAULT_AWS_ROLE';
+  requireInstalled(neededBy, ['@aws-sdk/credential-provider-node', '@smithy/signature-v4']);
   const { defaultProvider } = await loadSdk(
     '@aws-sdk/credential-provider-node',
     neededBy,
