@@ -14,6 +14,6 @@ export { version };
 export function nodeProblem(running: string): string | undefined {
   const needed = /\d+/.exec(engines.node)?.[0];
   return Number.parseInt(running, 10) < Number(needed)
-    ? `This is Node.js ${running}, but webdist needs Node.js ${needed} or later; in a checkout, npm ci installs it and npm start uses it.`
+    ? `This is Node.js ${running}, but webdist needs Node.js ${needed} or later; in a checkout, npm ci installs one and npm start uses it.`
     : undefined;
 }

@@ -4,11 +4,11 @@ import { resolve } from 'node:path';
 
 const room = resolve(import.meta.dirname, '..');
 
-/** From a checkout, from a build of it, or installed as a package. */
+/** From a checkout, installed as a package (`npx` also finds one that is installed globally), or from a build. */
 export const invocation: string = import.meta.filename.endsWith('.ts')
   ? 'npm run -s webdist --'
   : room.includes('/node_modules/')
-    ? 'webdist'
+    ? 'npx webdist'
     : 'node -- dist/main.js';
 
 /** `webdist` before the name of a command. Messages are written with that word, wherever they come from. */

@@ -14,6 +14,7 @@ import { configCommand } from './config/command.ts';
 import { doctorCommand } from './doctor/command.ts';
 import { domainsCommand } from './domains/command.ts';
 import { initCommand } from './init/command.ts';
+import { invocation } from './invocation.ts';
 import { keygenCommand } from './keygen/command.ts';
 import { keysCommand } from './keys/command.ts';
 import { ledgerCommand } from './ledger/command.ts';
@@ -28,10 +29,14 @@ import { whoamiCommand } from './whoami/command.ts';
 export function buildProgram(): Command {
   const program = new Command('webdist')
     .description('Install verification tokens for iOS apps distributed from your own website')
-    .version(version);
+    .version(version)
+    .addHelpText(
+      'before',
+      `${invocation} serve    the demo: a simulated App Store Connect, device and website on this machine\n`,
+    );
   const commands = [
-    initCommand(),
     serveCommand(),
+    initCommand(),
     sandboxCommand(),
     doctorCommand(),
     statusCommand(),
