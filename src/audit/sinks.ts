@@ -35,7 +35,11 @@ const kinds: Readonly<Record<string, Kind>> = {
     isValid: ({ href }) => href === 'stdout:',
     open: async () => (await import('./stdout.ts')).openStdoutSink(),
   },
-  'syslog+unix:': { form: 'syslog+unix:///path', isValid: ({ pathname }) => pathname.length > 1, open: stream },
+  'syslog+unix:': {
+    form: 'syslog+unix:///path',
+    isValid: ({ pathname }) => pathname.length > 1,
+    open: async (url) => (await import('./syslog-local.ts')).openLocalSink(url),
+  },
   'syslog+tcp:': { form: 'syslog+tcp://host:port', isValid: hasHost, open: stream },
   'syslog+udp:': {
     form: 'syslog+udp://host:port',

@@ -14,7 +14,7 @@ import type { Sink } from './sink.ts';
 
 const TIMEOUT_MS = 5000;
 /** Facility 13 (log audit), severity 6 (informational): RFC 5424 §6.2.1. */
-const PRIORITY = 13 * 8 + 6;
+export const PRIORITY = 13 * 8 + 6;
 const DEFAULT_PORT = 514;
 
 /** RFC 5424 §6: `<PRI>1 TIMESTAMP HOST APP PROCID MSGID SD MSG`. */
