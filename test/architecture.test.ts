@@ -16,6 +16,7 @@ const everywhere = [
   'host',
   'node-http',
   'outbound',
+  'stored-format',
 ];
 
 /** What a folder, or a file directly in `src`, may import besides; `type x` allows types only. */
@@ -31,6 +32,7 @@ const rooms: Record<string, readonly string[]> = {
   host: [],
   'node-http': [],
   outbound: [],
+  'stored-format': [],
   log: [],
   'log-output': [],
   'file-lock': [],
@@ -85,6 +87,8 @@ const rooms: Record<string, readonly string[]> = {
     'redis',
     'breaker',
   ],
+  // What it backs up; the secret is the service's.
+  backup: ['ledger', 'orders', 'registration', 'service'],
   http: [
     'service',
     'tracing',
@@ -116,6 +120,7 @@ const rooms: Record<string, readonly string[]> = {
   ],
   cli: [
     'config',
+    'backup',
     // Recognises what a backend's SDK does in the background.
     'cloud',
     'orders',

@@ -68,6 +68,8 @@ export interface Ledger extends LedgerReader {
   /** Deletes the installs of one subject, and returns their number. */
   forget(subject: number): Promise<number>;
   stats(): Promise<LedgerStats>;
+  /** Calls `take` with all installs, up to 1000 at a time, as they were at one moment. Other work goes on meanwhile. */
+  readAll(take: (installs: readonly InstallRecord[]) => Promise<void>): Promise<void>;
   /**
    * Deletes the installs from before this second, at most so many (default: all), a few at a time, so that requests are
    * answered in between. Returns how many it deleted.

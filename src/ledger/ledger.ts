@@ -1,5 +1,6 @@
 /** The table of ledger backends. The scheme of a URL selects one. */
 
+import { existsSync } from 'node:fs';
 import { WebdistError } from '../errors.ts';
 import type { Ledger, LedgerAddress, LedgerReplica } from './contract.ts';
 import { postgresUrlProblem } from './postgres-url.ts';
@@ -91,6 +92,15 @@ export function ledgerBackend(url: string): LedgerBackend {
   const backend = backendOf(url);
   if (!backend) throw new WebdistError('config_invalid', `WEBDIST_LEDGER: expected ${LEDGER_FORMS}.`);
   return backend;
+}
+
+/** Throws `state_invalid` if the ledger is a file that does not exist. */
+export function expectLedgerFile(url: string): void {
+  const path = ledgerBackend(url).fileOf?.(url);
+  if (path !== undefined && !existsSync(path))
+    throw new WebdistError('state_invalid', `There is no ledger at ${path}.`, {
+      hint: 'Give this command the same WEBDIST_LEDGER and WEBDIST_DATA_DIR as the service.',
+    });
 }
 
 /**

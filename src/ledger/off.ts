@@ -18,6 +18,7 @@ export function openOff(): Ledger {
     keepSecretFingerprint: nothing,
     export: async () => [],
     forget: async () => 0,
+    readAll: nothing,
     stats: async () => ({ installs: 0 }),
     prune: async () => 0,
     ping: nothing,

@@ -18,6 +18,11 @@ const LOOK_UP = `
     LEFT JOIN webdist_install AS install USING (subject, apple_item_id)
     ORDER BY entry.position`;
 
+/** A cursor reads from one snapshot, also while others write. */
+const OPEN_CURSOR = `
+  DECLARE installs NO SCROLL CURSOR FOR SELECT subject, apple_item_id, installed_at, redownload_at FROM webdist_install`;
+const NEXT_ROWS = 'FETCH 1000 FROM installs';
+
 /** Locks rows in a fixed order, so that two replicas cannot deadlock. */
 const ADD_INSTALLS = `
   INSERT INTO webdist_install AS known (subject, apple_item_id, installed_at, redownload_at)
@@ -80,6 +85,22 @@ export async function openPostgres(address: LedgerAddress): Promise<Ledger> {
       const [row] = await transaction((inside) => inside('SELECT count(*) AS installs FROM webdist_install'));
       return { installs: Number(row?.['installs']) };
     },
+    readAll: (take) =>
+      transaction(async (inside) => {
+        await inside(OPEN_CURSOR);
+        for (;;) {
+          const rows = await inside(NEXT_ROWS);
+          if (rows.length === 0) return;
+          await take(
+            rows.map((row) => ({
+              subject: Number(row['subject']),
+              appleItemId: String(row['apple_item_id']),
+              installedAtSeconds: Number(row['installed_at']),
+              redownloadAtSeconds: Number(row['redownload_at']),
+            })),
+          );
+        }
+      }),
     async prune(beforeSeconds, atMost = Number.POSITIVE_INFINITY) {
       let pruned = 0;
       for (;;) {

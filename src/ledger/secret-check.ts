@@ -63,6 +63,7 @@ function checkedBeforeUse(ledger: Ledger, check: () => Promise<void>): Ledger {
     export: (subject) => after(() => ledger.export(subject)),
     forget: (subject) => after(() => ledger.forget(subject)),
     stats: () => after(ledger.stats),
+    readAll: (take) => after(() => ledger.readAll(take)),
     prune: (beforeSeconds, atMost) => after(() => ledger.prune(beforeSeconds, atMost)),
     ping: () => after(ledger.ping),
     beat: () => after(ledger.beat),

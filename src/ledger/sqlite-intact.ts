@@ -5,7 +5,7 @@
 
 import { type Stats, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { WebdistError } from '../errors.ts';
+import { isWebdistError, WebdistError } from '../errors.ts';
 import { fileProblem } from '../file-problem.ts';
 
 /** What the folder contains for an open ledger: the database, its write-ahead log, and the log's index. */
@@ -39,7 +39,8 @@ const unavailable = (detail: string, hint: string | undefined, cause?: unknown) 
 export const inMemory: IntactFile = {
   check: () => undefined,
   probe: () => undefined,
-  explained: (cause) => unavailable('The SQLite ledger cannot answer.', undefined, cause),
+  explained: (cause) =>
+    isWebdistError(cause) ? cause : unavailable('The SQLite ledger cannot answer.', undefined, cause),
 };
 
 /** To be called when the database is open and has been written to. Throws the system's error if a file is missing. */
@@ -67,7 +68,7 @@ export function intactFile(path: string): IntactFile {
       }
     },
     explained(cause) {
-      if (cause instanceof WebdistError) return cause;
+      if (isWebdistError(cause)) return cause;
       isDamaged ||= DAMAGE.has(Number((cause as { errcode?: number }).errcode) & 0xff);
       if (isDamaged) return unavailable(`${path} is damaged.`, RESTORE, cause);
       const known = fileProblem(cause, path, 'WEBDIST_LEDGER');

@@ -4,9 +4,9 @@
  * folder.
  */
 
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
-import type { Ledger, LedgerAddress } from './contract.ts';
+import type { InstallRecord, Ledger, LedgerAddress } from './contract.ts';
 import { inTransaction, openSqliteFile, whileBusy } from './sqlite-file.ts';
 import { inMemory, intactFile } from './sqlite-intact.ts';
 
@@ -20,8 +20,13 @@ const RETRY_MS = 2;
 /** Rows deleted by one statement. More would hold the lock, and block the event loop, for too long. */
 const PRUNED_AT_ONCE = 500;
 
+const READ_AT_ONCE = 1000;
+const ALL_INSTALLS = 'SELECT subject, apple_item_id, installed_at, redownload_at FROM install';
+
 /** The heartbeat adds an install of this subject, which no device has, and removes it again: the files are written to. */
 const NO_SUBJECT = -1;
+
+type Row = Readonly<Record<string, unknown>>;
 
 /** Opens the file and creates its tables if it is new. Throws `state_invalid`. */
 export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
@@ -91,6 +96,14 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
       ),
     forget: (subject) => write(() => Number(sql.forget.run(subject).changes)),
     stats: () => answer(() => ({ installs: Number(sql.count.get()?.['n']) })),
+    async readAll(take) {
+      try {
+        const rows = path === undefined ? database.prepare(ALL_INSTALLS).all() : snapshotOf(path);
+        for (const batch of batchesOf(rows)) await take(batch);
+      } catch (error) {
+        throw file.explained(error);
+      }
+    },
     async prune(beforeSeconds, atMost = Number.POSITIVE_INFINITY) {
       let pruned = 0;
       for (;;) {
@@ -114,6 +127,35 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
       database.close();
     },
   };
+}
+
+/** All rows, through a connection of its own: its transaction sees one state, and writers do not wait for it. */
+function* snapshotOf(path: string): Generator<Row> {
+  const own = new DatabaseSync(path, { readOnly: true });
+  try {
+    own.exec('BEGIN');
+    yield* own.prepare(ALL_INSTALLS).iterate();
+  } finally {
+    own.close();
+  }
+}
+
+function* batchesOf(rows: Iterable<Row>): Generator<readonly InstallRecord[]> {
+  let batch: InstallRecord[] = [];
+  for (const row of rows) {
+    // The heartbeat's row, which is there for a moment.
+    if (row['subject'] === NO_SUBJECT) continue;
+    batch.push({
+      subject: Number(row['subject']),
+      appleItemId: String(row['apple_item_id']),
+      installedAtSeconds: Number(row['installed_at']),
+      redownloadAtSeconds: Number(row['redownload_at']),
+    });
+    if (batch.length < READ_AT_ONCE) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }
 
 function prepare(database: DatabaseSync) {

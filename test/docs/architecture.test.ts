@@ -17,6 +17,7 @@ const everywhere = [
   'file-problem',
   'host',
   'node-http',
+  'stored-format',
   'version',
 ];
 

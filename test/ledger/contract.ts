@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import type t from 'tap';
+import { WebdistError } from '../../src/errors.ts';
 import type { InstallRecord, Ledger, LedgerEntry, LedgerReader } from '../../src/ledger/contract.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
 import { dtypeAt, evidenceTimes } from '../../src/ledger/rule.ts';
@@ -53,6 +54,28 @@ export async function ledgerContract(test: Test, freshUrl: () => Promise<string>
       test.strictSame(await ledger.stats(), { installs: 0 }, 'and leaves no row');
     },
   );
+
+  await withLedger('readAll returns every install once, as they were when it began', async (ledger, test) => {
+    const installs = Array.from({ length: 2500 }, (_, index) => installOf(subjectOf(`all ${index}`), NOW - index));
+    for (let index = 0; index < installs.length; index += 250)
+      await ledger.addInstalls(installs.slice(index, index + 250));
+    const read: InstallRecord[] = [];
+    await ledger.readAll(async (batch) => {
+      if (read.length === 0) await ledger.addInstalls([installOf(subjectOf('added meanwhile'))]);
+      test.ok(batch.length <= 1000);
+      read.push(...batch);
+    });
+    const bySubject = (records: readonly InstallRecord[]) => records.toSorted((a, b) => a.subject - b.subject);
+    test.strictSame(bySubject(read), bySubject(installs));
+    test.equal((await ledger.stats()).installs, 2501);
+    await test.rejects(
+      ledger.readAll(async () => {
+        throw new WebdistError('state_invalid', 'The reader fails.');
+      }),
+      { code: 'state_invalid' },
+    );
+    test.equal((await ledger.stats()).installs, 2501, 'and answers after a failed read');
+  });
 
   await withLedger(
     'after evidence it stays a download for one lifetime, then it is a redownload',

@@ -1,0 +1,14 @@
+/** What is stored has a number of its format, so that an older webdist does not misread what a newer one wrote. */
+
+import { WebdistError } from './errors.ts';
+
+/**
+ * Throws `state_invalid`, in one sentence, if `found` is a newer format than `known`, the newest that this version can
+ * read. `what` begins the sentence, such as "The ledger /path". What has no number is not newer.
+ */
+export function refuseNewer(what: string, found: unknown, known: number): void {
+  if (typeof found !== 'number' || found <= known) return;
+  throw new WebdistError('state_invalid', `${what} was written by a newer webdist (format ${found}, not ${known}).`, {
+    hint: 'Run that version, or restore a backup of this version (docs/upgrade.md).',
+  });
+}
