@@ -9,6 +9,7 @@ import { apiKeysCommand } from './api-keys/command.ts';
 import { apiTokenCommand } from './api-token/command.ts';
 import { appsCommand } from './apps/command.ts';
 import { auditCommand } from './audit/command.ts';
+import { backupCommand } from './backup/command.ts';
 import { completionCommand } from './completion/command.ts';
 import { configCommand } from './config/command.ts';
 import { doctorCommand } from './doctor/command.ts';
@@ -19,6 +20,7 @@ import { keygenCommand } from './keygen/command.ts';
 import { keysCommand } from './keys/command.ts';
 import { ledgerCommand } from './ledger/command.ts';
 import { packagesCommand } from './packages/command.ts';
+import { restoreCommand } from './restore/command.ts';
 import { sandboxCommand } from './sandbox/command.ts';
 import { serveCommand } from './serve/command.ts';
 import { statusCommand } from './status/command.ts';
@@ -52,6 +54,8 @@ export function buildProgram(): Command {
     whoamiCommand(),
     ledgerCommand(),
     auditCommand(),
+    backupCommand(),
+    restoreCommand(),
     completionCommand(),
   ];
   for (const command of commands) program.addCommand(command);

@@ -55,6 +55,8 @@ export interface OrderStore {
    * the other.
    */
   change(order: Order): Promise<Orders>;
+  /** Puts the orders of a backup into a store that has none. Returns whether it did. */
+  adopt(orders: Orders): Promise<boolean>;
   /** Writes this service's report, replacing its previous one. */
   report(report: ReplicaReport): Promise<void>;
   /** Deletes the report of a service that ends. */

@@ -51,6 +51,12 @@ export function openFileOrderStore(dataDir: string): FileOrderStore {
       if (after !== before) await remember(after);
       return after;
     },
+    async adopt(orders) {
+      await using _ = await locked(dataDir);
+      const isEmpty = (await read()).revision === 0;
+      if (isEmpty) await remember(orders);
+      return isEmpty;
+    },
     report: (report) => replaceFile(reportPath(report.id), JSON.stringify(report)),
     leave: (id) => rm(reportPath(id), { force: true }),
     async replicas() {

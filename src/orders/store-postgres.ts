@@ -47,6 +47,13 @@ export async function openPostgresOrderStore(address: LedgerAddress, file: FileO
         if (after !== before) await query(WRITE, [JSON.stringify(after)]);
         return after;
       }),
+    adopt: (orders) =>
+      database.transaction(async (query) => {
+        await query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
+        const isEmpty = parsed(await query(READ)).revision === 0;
+        if (isEmpty) await query(WRITE, [JSON.stringify(orders)]);
+        return isEmpty;
+      }),
     async report(report) {
       await database.query(REPORT, [report.id, JSON.stringify(report)]);
     },

@@ -24,7 +24,10 @@ const registeredKey: z.ZodType<RegisteredKey> = z.object({
 
 const everDocument = z.object({ version: z.literal(1), names: z.array(z.string()) });
 
-const document = z.object({ version: z.literal(1), keys: z.record(z.string(), registeredKey) });
+/** Registered keys by AppleItemID. */
+export const registeredKeys = z.record(z.string(), registeredKey);
+
+const document = z.object({ version: z.literal(1), keys: registeredKeys });
 
 /** Opens the store in a data folder, which is created on the first write. Reading throws `state_invalid` for a damaged file. `now`: milliseconds since 1970. */
 export function openFileRegistrationStore(dataDir: string, now: () => number = Date.now): RegistrationStore {

@@ -2,13 +2,14 @@
 
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
+import type { LedgerAddress } from '../ledger/contract.ts';
 import { ledgerBackend } from '../ledger/ledger.ts';
 import type { RegistrationStore } from './store-contract.ts';
 import { openFileRegistrationStore } from './store-file.ts';
 
 /** Throws `config_invalid` or `state_invalid` if the database of a shared ledger cannot be opened. */
 export async function openRegistrationStore(
-  { dataDir, ledger, apps }: Pick<Config, 'dataDir' | 'ledger' | 'apps'>,
+  { dataDir, ledger, apps }: Pick<Config, 'dataDir' | 'apps'> & { readonly ledger: LedgerAddress },
   log: Logger,
   now: () => number = Date.now,
 ): Promise<RegistrationStore> {

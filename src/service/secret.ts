@@ -17,9 +17,13 @@ const pathIn = (dataDir: string) => join(dataDir, 'ledger-secret');
  * secret.
  */
 export const ledgerSecret = (dataDir: string): Promise<string> =>
-  withFileProblems(pathIn(dataDir), 'WEBDIST_DATA_DIR', () => readOrCreate(dataDir));
+  keepLedgerSecret(dataDir, randomBytes(32).toString('base64url'));
 
-async function readOrCreate(dataDir: string): Promise<string> {
+/** Stores this secret in a data folder that has none, and returns the one that the folder then has. */
+export const keepLedgerSecret = (dataDir: string, secret: string): Promise<string> =>
+  withFileProblems(pathIn(dataDir), 'WEBDIST_DATA_DIR', () => readOrCreate(dataDir, secret));
+
+async function readOrCreate(dataDir: string, secret: string): Promise<string> {
   const existing = await existingLedgerSecret(dataDir);
   if (existing) return existing;
   const path = pathIn(dataDir);
@@ -27,7 +31,7 @@ async function readOrCreate(dataDir: string): Promise<string> {
   const draft = `${path}.${randomUUID()}`;
   {
     await using file = await open(draft, 'wx', 0o600);
-    await file.writeFile(`${randomBytes(32).toString('base64url')}\n`);
+    await file.writeFile(`${secret}\n`);
     await file.sync();
   }
   try {

@@ -45,6 +45,8 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^webdist doctor( --public \S+)?$/, { text: "webdist(['doctor']" }],
   [/^webdist keys rotate --to \S+ --overlap \d+$/, { text: "'--to', to, '--overlap', '1'" }],
   [/^webdist audit (verify|find) /, { text: "'audit', 'verify'" }],
+  [/^webdist (backup --out|restore) /, { text: "shellBlocksOf('docs/backup.md'" }],
+  [/^openssl enc -d /, { text: "shellBlocksOf('docs/backup.md'" }],
   [/^webdist ledger (export|forget|stats)/, { text: "'ledger', ...args" }],
   [/^webdist packages (list|pull|verify|serve)/, { text: "'packages', ...args" }],
   [/^webdist sandbox device install /, { text: "'device', 'install'" }],

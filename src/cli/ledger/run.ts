@@ -3,11 +3,9 @@
  * law requires (docs/ledger.md).
  */
 
-import { existsSync } from 'node:fs';
 import { ledgerSettings, processSettings } from '../../config/config.ts';
-import { WebdistError } from '../../errors.ts';
 import type { Ledger } from '../../ledger/contract.ts';
-import { ledgerBackend, openLedger } from '../../ledger/ledger.ts';
+import { expectLedgerFile, openLedger } from '../../ledger/ledger.ts';
 import { checkSecret } from '../../ledger/secret-check.ts';
 import { derivedKey, ledgerSecret, secretFingerprint } from '../../service/secret.ts';
 import { type Subject, subjectHashes, tagText } from '../../service/subject.ts';
@@ -56,12 +54,7 @@ const subjectOf = (id: string, device = false): Subject =>
 
 async function withLedger<T>(work: (ledger: Ledger, tagOf: (subject: Subject) => number) => Promise<T>): Promise<T> {
   const { dataDir, ledger: settings } = ledgerSettings(processSettings());
-  const { url } = settings;
-  const path = ledgerBackend(url).fileOf?.(url);
-  if (path !== undefined && !existsSync(path))
-    throw new WebdistError('state_invalid', `There is no ledger at ${path}.`, {
-      hint: 'Give this command the same WEBDIST_LEDGER and WEBDIST_DATA_DIR as the service.',
-    });
+  expectLedgerFile(settings.url);
   const secret = settings.secret ?? (await ledgerSecret(dataDir));
   const hash = subjectHashes(derivedKey(secret, 'subject'));
   const ledger = await openLedger(settings);
