@@ -4,11 +4,10 @@
  */
 
 import { closeSync, existsSync, openSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileProblem, withFileProblems } from './file-problem.ts';
+import { fileProblem, makeFolder, withFileProblems } from './file-problem.ts';
 
 /** An opened lock. Opening does not take the lock. */
 export type FileLock = {
@@ -76,6 +75,6 @@ export async function waitForLock(
 
 /** Opens a lock in the data folder, which is created if it does not exist. Throws `state_invalid`. */
 export async function openLockIn(dataDir: string, name: string): Promise<FileLock> {
-  await withFileProblems(dataDir, 'WEBDIST_DATA_DIR', () => mkdir(dataDir, { recursive: true, mode: 0o700 }));
+  await withFileProblems(dataDir, 'WEBDIST_DATA_DIR', () => makeFolder(dataDir, 0o700));
   return openFileLock(join(dataDir, name), 'WEBDIST_DATA_DIR');
 }

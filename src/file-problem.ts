@@ -1,5 +1,7 @@
-/** Why a file or folder of webdist's own cannot be used: one sentence with its path, its setting and the user of the process. */
+/** Files and folders of webdist's own: one sentence says why one cannot be used, with its path, its setting and the user of the process. */
 
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { WebdistError } from './errors.ts';
 
 /** By the `code` of Node's errors (errno(3)), and of SQLite's (https://www.sqlite.org/rescode.html). */
@@ -22,6 +24,10 @@ const reasons: Readonly<Record<string, { readonly why: string; readonly hint: (s
     hint: () => 'Raise its limit of open files (ulimit -n, LimitNOFILE).',
   },
   folder: { why: 'cannot be used: a part of the path is not a folder', hint: (setting) => `Check ${setting}.` },
+  missing: {
+    why: 'does not exist, or cannot be created',
+    hint: (setting) => `Check ${setting}, and that that user may write the folder above it.`,
+  },
   damaged: {
     why: 'is damaged, or is not a file of webdist',
     hint: (setting) => `Restore it from a backup, or name another file in ${setting}.`,
@@ -36,6 +42,7 @@ const codes: Readonly<Record<string, keyof typeof reasons>> = {
   EDQUOT: 'full',
   EMFILE: 'files',
   ENFILE: 'files',
+  ENOENT: 'missing',
   ENOTDIR: 'folder',
   EEXIST: 'folder',
   EISDIR: 'folder',
@@ -70,5 +77,21 @@ export async function withFileProblems<T>(path: string, setting: string, work: (
     return await work();
   } catch (error) {
     throw fileProblem(error, path, setting) ?? error;
+  }
+}
+
+/**
+ * Creates a folder, and those above it, if they do not exist. With `recursive`, Node never returns from a folder that
+ * does not exist but cannot be created either, such as one in /proc. Throws the error of the file system.
+ */
+export function makeFolder(path: string, mode: number): void {
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(path).isDirectory()) return;
+    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
+    makeFolder(dirname(path), mode);
+    makeFolder(path, mode);
   }
 }

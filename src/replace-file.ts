@@ -4,14 +4,14 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { withFileProblems } from './file-problem.ts';
+import { makeFolder, withFileProblems } from './file-problem.ts';
 
 /** Writes `text` to a path in the data folder, which only this user can read; creates its folder. Throws `state_invalid`. */
 export const replaceFile = (path: string, text: string): Promise<void> =>
   withFileProblems(path, 'WEBDIST_DATA_DIR', async () => {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path), 0o700);
     const next = `${path}.${randomUUID()}`;
     try {
       await using file = await open(next, 'wx', 0o600);

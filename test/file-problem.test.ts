@@ -1,7 +1,19 @@
-/** Why a file of webdist's own cannot be used: each code of the file system and of SQLite has a sentence. */
+/** Why a file or folder of webdist's own cannot be used: each code of the file system and of SQLite has a sentence. */
 
+import { statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
-import { fileProblem } from '../src/file-problem.ts';
+import { openFileSink } from '../src/audit/file.ts';
+import type { Plan } from '../src/cli/init/plan.ts';
+import { writeFiles } from '../src/cli/init/write.ts';
+import { openLockIn } from '../src/file-lock.ts';
+import { fileProblem, makeFolder } from '../src/file-problem.ts';
+import { openSqliteFile } from '../src/ledger/sqlite-file.ts';
+import { pullPackage } from '../src/packages/pull.ts';
+import { replaceFile } from '../src/replace-file.ts';
+import { ensureDistributionKey } from '../src/sandbox/account.ts';
+import { ledgerSecret } from '../src/service/secret.ts';
+import { temporaryFolder } from './harness/folder.ts';
 
 t.test('one sentence, with the path, the setting and the user', async (t) => {
   const uid = process.getuid?.();
@@ -13,6 +25,7 @@ t.test('one sentence, with the path, the setting and the user', async (t) => {
     [{ code: 'EDQUOT' }, 'cannot be written: the disk is full'],
     [{ code: 'EMFILE' }, 'cannot be opened: this process has no file descriptors left'],
     [{ code: 'ENFILE' }, 'cannot be opened: this process has no file descriptors left'],
+    [{ code: 'ENOENT' }, 'does not exist, or cannot be created'],
     [{ code: 'ENOTDIR' }, 'cannot be used: a part of the path is not a folder'],
   ] as const) {
     const problem = fileProblem(cause, '/data/file', 'WEBDIST_DATA_DIR');
@@ -31,4 +44,42 @@ t.test('one sentence, with the path, the setting and the user', async (t) => {
     t.match(fileProblem({ errcode }, '/data/ledger.sqlite', 'WEBDIST_LEDGER')?.detail, why, `SQLite ${errcode}`);
   for (const other of [new Error('no code'), { code: 'ECONNREFUSED' }, { errcode: 1 }, undefined, null, 'text'])
     t.equal(fileProblem(other, '/data/file', 'WEBDIST_DATA_DIR'), undefined);
+});
+
+const folder = temporaryFolder(t);
+const file = join(folder, 'a-file');
+writeFileSync(file, '');
+const app = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
+const source = { archive: async () => t.fail('nothing is downloaded'), asset: async () => t.fail('nothing') } as never;
+
+/** Everything that creates a folder that a setting or an option names. */
+const writers: Readonly<Record<string, (dir: string) => unknown>> = {
+  WEBDIST_LEDGER: (dir) => openSqliteFile(`sqlite://${dir}/ledger.sqlite`),
+  WEBDIST_AUDIT: (dir) => openFileSink(join(dir, 'audit.log'), 0),
+  WEBDIST_PACKAGES_DIR: (dir) => pullPackage({ dir, app, source, keep: 1 }),
+  'WEBDIST_DATA_DIR, ledger secret': ledgerSecret,
+  'WEBDIST_DATA_DIR, locks': (dir) => openLockIn(dir, 'a.lock'),
+  'WEBDIST_DATA_DIR, small files': (dir) => replaceFile(join(dir, 'orders.json'), ''),
+  'WEBDIST_DATA_DIR, sandbox': (dir) => ensureDistributionKey(dir),
+  '--out': (dir) => writeFiles({ folder: dir } as Plan, []),
+};
+const unusable: Readonly<Record<string, string>> = {
+  'in /proc, where nothing can be created': '/proc/nope',
+  'below that': '/proc/nope/a/b',
+  'in /sys, where this user may not write': '/sys/nope',
+  'a file': file,
+  'below a file': join(file, 'below'),
+};
+for (const [writer, create] of Object.entries(writers))
+  for (const [where, path] of Object.entries(unusable))
+    t.test(`${writer}: a folder that is ${where}`, async (t) => {
+      const error = await t.rejects(async () => create(path), { code: 'state_invalid', hint: /\w/ });
+      const [setting = ''] = writer.split(',');
+      t.match(`${(error as unknown as Error)?.message}`, new RegExp(`^${path}[^\n]* \\(${setting}`));
+    });
+
+t.test('a folder whose parents do not exist is created with them', async (t) => {
+  makeFolder(join(folder, 'a', 'b', 'c'), 0o700);
+  makeFolder(join(folder, 'a', 'b', 'c'), 0o700);
+  t.equal(statSync(join(folder, 'a')).mode & 0o777, 0o700);
 });

@@ -3,11 +3,11 @@
  * releases if the process dies. A batch counts as written once it is on disk.
  */
 
-import { type FileHandle, mkdir, open, rename, stat } from 'node:fs/promises';
+import { type FileHandle, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { type FileLock, openFileLock, waitForLock } from '../file-lock.ts';
-import { fileProblem } from '../file-problem.ts';
+import { fileProblem, makeFolder } from '../file-problem.ts';
 import type { Sink } from './sink.ts';
 
 /** A process waits at most this long for its turn to write. */
@@ -20,7 +20,7 @@ const LOCK_MS = 5000;
 export async function openFileSink(path: string, maxBytes: number): Promise<Sink> {
   const openFile = () => open(path, 'a+', 0o600);
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path), 0o700);
     let file = await openFile();
     const lock = openFileLock(`${path}.lock`, 'WEBDIST_AUDIT');
     // Within this process too, only one may hold the lock.

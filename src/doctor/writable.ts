@@ -1,6 +1,6 @@
-/** Whether the user of this process can create files in a folder, tried with a file that is removed at once. */
+/** Whether the user of this process can create a folder, and files in it: tried, and removed at once. */
 
-import { accessSync, constants, existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { WebdistError } from '../errors.ts';
 import { fileProblem } from '../file-problem.ts';
@@ -15,7 +15,7 @@ const PROBE = Buffer.alloc(4096);
 export function folderProblem(folder: string, setting: string, path = folder): WebdistError | undefined {
   try {
     if (existsSync(folder)) write(folder);
-    else accessSync(existingAbove(folder), constants.W_OK | constants.X_OK);
+    else create(folder);
     return undefined;
   } catch (error) {
     return fileProblem(error, path, setting);
@@ -43,10 +43,11 @@ function write(folder: string): void {
   }
 }
 
-/** The nearest folder above that exists. Throws ENOTDIR if it is not a folder. */
-function existingAbove(path: string): string {
+/** Creates the first folder of the path that does not exist, and removes it. */
+function create(path: string): void {
   const above = dirname(path);
-  if (!existsSync(above)) return existingAbove(above);
-  if (!statSync(above).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
-  return above;
+  if (existsSync(above)) {
+    mkdirSync(path);
+    rmdirSync(path);
+  } else create(above);
 }

@@ -3,13 +3,12 @@
  * the disk before it is acknowledged (WAL, synchronous=FULL).
  */
 
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
 import { createPrivateFile } from '../file-lock.ts';
-import { fileProblem } from '../file-problem.ts';
+import { fileProblem, makeFolder } from '../file-problem.ts';
 import { migrationsAfter } from './migrations.ts';
 
 /** Each entry brings the schema from its index to the next version; never edit one that was released. */
@@ -78,7 +77,7 @@ export async function openSqliteFile(url: string): Promise<SqliteFile> {
 
 function openOnce(path: string): DatabaseSync {
   if (path !== MEMORY) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path), 0o700);
     createPrivateFile(path);
   }
   const database = new DatabaseSync(path, { timeout: STARTING_MS });

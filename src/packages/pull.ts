@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WebdistError } from '../errors.ts';
 import { openFileLock } from '../file-lock.ts';
-import { fileProblem } from '../file-problem.ts';
+import { fileProblem, makeFolder } from '../file-problem.ts';
 import { readUrl } from '../outbound.ts';
 import { type Archive, readArchive } from './archive.ts';
 import { download, fullDisk, type Source } from './download.ts';
@@ -69,7 +69,7 @@ export type Pulled = {
 export async function pullPackage(options: PullOptions): Promise<Pulled> {
   const { dir, app } = options;
   try {
-    await mkdir(versionsFolder(dir, app.appleItemId), { recursive: true });
+    makeFolder(versionsFolder(dir, app.appleItemId), 0o777);
     using _ = lock(join(dir, app.appleItemId, 'pull.lock'));
     return await pull(options);
   } catch (error) {

@@ -4,11 +4,12 @@
  */
 
 import { generateKeyPairSync, type KeyObject, randomBytes, randomInt, randomUUID } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { WebdistError } from '../errors.ts';
+import { fileProblem, makeFolder } from '../file-problem.ts';
 import { type AccountApp, type ApiKey, newDeviceState, type SandboxState } from './state.ts';
 
 /** An app to add, as posted to `/_sandbox/apps`. Its team is created too. */
@@ -138,11 +139,14 @@ export function ensureDistributionKey(dataDir: string, appleItemId?: string): st
     appleItemId === undefined ? 'distribution-key.pem' : `distribution-key-${appleItemId}.pem`,
   );
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeFolder(dataDir, 0o700);
     writeFileSync(file, newPrivateKeyPem(), { mode: 0o600, flag: 'wx' });
+    return file;
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST')
-      throw new WebdistError('state_invalid', `The sandbox cannot write ${file}.`, { cause });
+    if (existsSync(file)) return file;
+    throw (
+      fileProblem(cause, file, 'WEBDIST_DATA_DIR') ??
+      new WebdistError('state_invalid', `The sandbox cannot write ${file}.`, { cause })
+    );
   }
-  return file;
 }

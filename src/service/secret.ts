@@ -5,10 +5,10 @@
  */
 
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
-import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { link, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WebdistError } from '../errors.ts';
-import { fileProblem, withFileProblems } from '../file-problem.ts';
+import { fileProblem, makeFolder, withFileProblems } from '../file-problem.ts';
 
 const pathIn = (dataDir: string) => join(dataDir, 'ledger-secret');
 
@@ -27,7 +27,7 @@ async function readOrCreate(dataDir: string, secret: string): Promise<string> {
   const existing = await existingLedgerSecret(dataDir);
   if (existing) return existing;
   const path = pathIn(dataDir);
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(dataDir, 0o700);
   const draft = `${path}.${randomUUID()}`;
   {
     await using file = await open(draft, 'wx', 0o600);

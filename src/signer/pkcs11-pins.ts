@@ -4,10 +4,11 @@
  */
 
 import { randomBytes, scryptSync } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { Environment } from '../environment.ts';
+import { makeFolder } from '../file-problem.ts';
 
 export interface RefusedPins {
   /** Where they are stored, for messages; undefined when only this process remembers them. */
@@ -56,7 +57,7 @@ function readFile(file: string | undefined) {
 function writeFile(file: string | undefined, text: string): void {
   if (file === undefined) return;
   try {
-    mkdirSync(dirname(file), { recursive: true });
+    makeFolder(dirname(file), 0o700);
     writeFileSync(file, text, { mode: 0o600 });
   } catch {
     // This process remembers it in any case.

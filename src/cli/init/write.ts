@@ -1,10 +1,10 @@
 /** Writes the plan. Files with secrets can be read by their owner only; a private key is never replaced by another one. */
 
 import { createPrivateKey } from 'node:crypto';
-import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, chown, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WebdistError } from '../../errors.ts';
-import { withFileProblems } from '../../file-problem.ts';
+import { makeFolder, withFileProblems } from '../../file-problem.ts';
 import { readPrivateKey } from '../../signer/pem.ts';
 import type { FormatName } from './format-names.ts';
 import { formats, MARK } from './formats.ts';
@@ -52,7 +52,7 @@ export async function writeFiles(plan: Plan, files: readonly File[]): Promise<vo
   for (const name of ['secrets', 'data']) {
     const folder = join(plan.folder, name);
     await withFileProblems(folder, '--out', async () => {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      makeFolder(folder, 0o700);
       await own(folder, plan);
     });
   }
