@@ -25,8 +25,16 @@ const kinds: Readonly<Record<Refusal['kind'], { code: ErrorCode; why: string; hi
     why: 'may not be used with the credentials found.',
     hint: 'Grant them the permissions that the documentation page of this backend lists.',
   },
-  invalid: { code: 'key_invalid', why: 'is not an ECDSA P-256 key for signing.' },
-  throttled: { code: 'signer_unavailable', why: 'is throttled: too many requests.' },
+  invalid: {
+    code: 'key_invalid',
+    why: 'is not an ECDSA P-256 key for signing.',
+    hint: 'Name a key of that kind; the documentation page of this backend says how to create one.',
+  },
+  throttled: {
+    code: 'signer_unavailable',
+    why: 'is throttled: too many requests.',
+    hint: 'Wait, or have its quota raised.',
+  },
   unreachable: {
     code: 'key_unreachable',
     why: 'cannot be reached.',
@@ -66,7 +74,11 @@ export function connectionRefusal(thrown: unknown, vendor: string, authorities: 
     // SDKs do not catch errors of their own parsing. The network never throws these two.
     const status = httpStatus(error);
     if (status !== undefined && status >= 500)
-      return { kind: 'unreachable', why: `is not available: ${vendor} returned ${status}.` };
+      return {
+        kind: 'unreachable',
+        why: `is not available: ${vendor} returned ${status}.`,
+        hint: `Wait until ${vendor} works again; its status page may say when.`,
+      };
     if (status !== undefined && status !== 200) return foreign(vendor, status);
     if (error instanceof SyntaxError || error instanceof TypeError) return unreadable;
   }

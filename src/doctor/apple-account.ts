@@ -80,7 +80,8 @@ async function otherKind(
   }
 }
 
-const isKnown = ({ bundleId, appleItemId }: AppConfig, known: AppleAccount['apps']): boolean =>
+/** Whether App Store Connect has the app under both of its ids. */
+export const isKnown = ({ bundleId, appleItemId }: AppConfig, known: AppleAccount['apps']): boolean =>
   known.get(bundleId)?.some((app) => app.appleItemId === appleItemId) ?? false;
 
 const appKey = (asc: AppStoreConnect, { appleItemId }: AppConfig) => asc.appKey(appleItemId);

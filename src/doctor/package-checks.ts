@@ -5,6 +5,7 @@
 
 import { isAppleId } from '../apple-id.ts';
 import { type AppConfig, packageUrlFaults } from '../config/apps.ts';
+import { isKnown } from './apple-account.ts';
 import { type Check, type Finding, fail, ok, privateCheck, warn, worstOf } from './check.ts';
 import { type ManifestMembers, parseManifest } from './manifest.ts';
 
@@ -14,14 +15,17 @@ const manifestCheck = (
   why: string,
   judge: (app: AppConfig, members: ManifestMembers) => Finding | undefined,
 ): Check =>
-  privateCheck(id, why, async ({ manifests }) =>
-    worstOf(
+  privateCheck(id, why, async ({ manifests, appleAccount }) => {
+    const account = await appleAccount();
+    return worstOf(
       (await manifests()).map(({ app, text }) => {
+        // With wrong ids, nothing about the app agrees; the check `app-found` reports them.
+        if (account && !account.problem && !isKnown(app, account.apps)) return undefined;
         const members = text === undefined ? undefined : parseManifest(text);
         return members && judge(app, members);
       }),
-    ),
-  );
+    );
+  });
 
 export const packageChecks: readonly Check[] = [
   privateCheck(

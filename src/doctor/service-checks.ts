@@ -5,12 +5,28 @@
 
 import { z } from 'zod';
 import { verifyInstallToken } from '../install-token/verify/verify.ts';
+import { isKnown } from './apple-account.ts';
 import { type Check, fail, ok, publicCheck, warn } from './check.ts';
+import type { Facts } from './facts.ts';
 import { codeOf, isReached, requestToken, type Site, siteCheck, siteOf } from './site.ts';
 import { isRedirect, jsonOf, mediaTypeOf, type WebAnswer } from './web.ts';
 
 const tokenAnswer = z.object({ token: z.string() });
 const tokenOf = (answer: WebAnswer) => tokenAnswer.safeParse(jsonOf(answer)).data?.token ?? '';
+
+/** Whether two requests, which differ only in a cookie, get one token: with POST as the button, or with GET. */
+async function isCached(site: Site): Promise<boolean> {
+  const tokens: string[] = [];
+  for (const method of ['POST', 'GET'] as const)
+    for (const visitor of ['1', '2']) {
+      const token = tokenOf(await requestToken(site, { method, cookie: `webdist_doctor=${visitor}` }));
+      if (token !== '') tokens.push(token);
+    }
+  return new Set(tokens).size < tokens.length;
+}
+
+const isEveryKeyHeld = async ({ appKeys }: Facts) =>
+  (await appKeys()).every(({ keys }) => keys.some(({ signer }) => signer));
 
 const KIT_PATH = '/.well-known/marketplace-kit';
 /** Fetches the document that iOS reads. It is always on the page's host, even if the service is on another. */
@@ -46,9 +62,14 @@ export const serviceChecks: readonly Check[] = [
     if (answer.status === 401 && (signIn || anonymous === 'none'))
       return ok('refused without a credential, as configured');
     if (codeOf(answer) === 'challenge_failed' && challenge) return ok('refused without a challenge, as configured');
-    return answer.status === 200
-      ? ok(`in ${answer.ms} ms`)
-      : fail(`/install-token answers ${answer.failed ?? answer.status}`, 'Find this request in the log of webdist.');
+    if (answer.status === 200) return ok(`in ${answer.ms} ms`);
+    const code = codeOf(answer);
+    // The check `key-held` reports why.
+    if (code === 'signer_unavailable' && !(await isEveryKeyHeld(site.facts))) return undefined;
+    const found = `/install-token answers ${answer.failed ?? answer.status}`;
+    return code === undefined
+      ? fail(`${found}, and webdist did not send that`, 'Find out what on the way to webdist answers, and let it pass.')
+      : fail(`${found} (${code})`, 'Find this request in the log of webdist.');
   }),
   siteCheck(
     'token-cache',
@@ -57,9 +78,11 @@ export const serviceChecks: readonly Check[] = [
       const answer = await requestToken(site);
       if (answer.status !== 200) return undefined;
       const control = answer.headers['cache-control'] ?? 'missing';
-      return /\bno-store\b/.test(control)
-        ? ok(control)
-        : fail(`Cache-Control is ${control}`, 'Configure the proxy or CDN to pass on Cache-Control: no-store.');
+      if (!/\bno-store\b/.test(control))
+        return fail(`Cache-Control is ${control}`, 'Configure the proxy or CDN to pass on Cache-Control: no-store.');
+      return (await isCached(site))
+        ? fail('two visitors got the same token', 'Configure the proxy or CDN to cache no answer of /install-token.')
+        : ok(control);
     },
   ),
   siteCheck(
@@ -81,6 +104,8 @@ export const serviceChecks: readonly Check[] = [
   siteCheck('foreign-pages', 'Other websites must not get tokens for your apps.', async (site) => {
     const answer = await requestToken(site, { origin: 'https://not-yours.example' });
     if (answer.failed) return undefined;
+    // A cache in between, which the check `token-cache` reports, answers for webdist.
+    if (answer.status === 200 && tokenOf(answer) === tokenOf(await requestToken(site))) return undefined;
     return answer.status === 200
       ? warn('a page of another origin got a token', 'Set WEBDIST_ANONYMOUS=pages, and check the proxy.')
       : ok(`refused with ${answer.status}`);
@@ -89,6 +114,8 @@ export const serviceChecks: readonly Check[] = [
     const answer = await requestToken(site);
     const account = await site.facts.appleAccount();
     if (answer.status !== 200 || !account || account.problem) return undefined;
+    // The check `app-found` reports wrong ids.
+    if (!site.config.apps.every((app) => isKnown(app, account.apps))) return undefined;
     const keys = account.keys.flatMap(({ id, publicKey }) =>
       publicKey ? [{ keyId: id, publicKey, source: 'App Store Connect' }] : [],
     );

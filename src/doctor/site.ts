@@ -60,14 +60,19 @@ export function codeOf(answer: WebAnswer): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
+type TokenRequest = { readonly origin?: string; readonly cookie?: string; readonly method?: 'GET' | 'POST' };
+
 /** Requests a token as a page of the website does. `cookie` is that of a returning visitor. */
 export function requestToken(
   { config, facts, urlOf }: Pick<Site, 'config' | 'facts' | 'urlOf'>,
-  { origin = `https://${config.domain}`, cookie }: { readonly origin?: string; readonly cookie?: string } = {},
+  { origin = `https://${config.domain}`, cookie, method = 'POST' }: TokenRequest = {},
 ): Promise<WebAnswer> {
+  const app = config.apps[0]?.bundleId ?? '';
+  const headers = { origin, ...(cookie && { cookie }) };
+  if (method === 'GET') return facts.web(urlOf(`/install-token?app=${encodeURIComponent(app)}`), { headers });
   return facts.web(urlOf('/install-token'), {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', origin, ...(cookie && { cookie }) },
-    body: JSON.stringify({ app: config.apps[0]?.bundleId }),
+    method,
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ app }),
   });
 }

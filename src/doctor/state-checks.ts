@@ -107,6 +107,28 @@ export const stateChecks: readonly Check[] = [
     },
   ),
   privateCheck(
+    'ledger-read',
+    'While the read replica does not answer, every lookup goes to the ledger itself.',
+    async ({ config }) => {
+      const address = config?.ledger.read;
+      const open = address && (await ledgerBackend(address.url).loadReplica?.());
+      if (!open) return undefined;
+      try {
+        const replica = await open(address);
+        try {
+          await within(replica.ping());
+          await within(replica.lastBeat());
+          return ok('it answers');
+        } finally {
+          await replica.close();
+        }
+      } catch (error) {
+        const { detail, hint } = isWebdistError(error) ? error : { detail: 'it does not answer' };
+        return warn(detail, hint ?? 'Check WEBDIST_LEDGER_READ: the address, the password and the network.');
+      }
+    },
+  ),
+  privateCheck(
     'ledger-secret',
     "Anyone who has the ledger's secret can forge device cookies. If it is lost, every device counts as new.",
     ({ config }) => {

@@ -1,6 +1,5 @@
 /** The public checks, against a website with https and the service behind it: correct, and with each fault that they detect. */
 
-import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:https';
@@ -10,21 +9,13 @@ import t from 'tap';
 import type { HostRecords } from '../../src/doctor/dns.ts';
 import { runDoctor } from '../../src/doctor/doctor.ts';
 import type { Environment } from '../../src/environment.ts';
+import { makeCertificate } from '../harness/certificates.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { startLicenceServer } from '../harness/licence.ts';
 import { freePort, listen } from '../harness/port.ts';
 import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
 import { until } from '../harness/until.ts';
-
-/** A certificate for a name, valid for some days from now. */
-function certificate(name: string, days: number): { key: string; cert: string } {
-  const options = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '-', '-out', '-'];
-  const names = ['-subj', `/CN=${name} ${days}`, '-addext', `subjectAltName=DNS:${name}`, '-days', String(days)];
-  const { stdout } = spawnSync('openssl', ['req', '-x509', ...options, ...names], { encoding: 'utf8' });
-  const cert = stdout.slice(stdout.indexOf('-----BEGIN CERTIFICATE'));
-  return { key: stdout.slice(0, stdout.length - cert.length), cert };
-}
 
 type Answer = { status?: number; headers?: Record<string, string>; body?: string | Uint8Array };
 
@@ -76,7 +67,7 @@ t.test('public checks', async (t) => {
     delete headers['content-length'];
     return { status: answer.status, headers, body: Buffer.from(await answer.arrayBuffer()) };
   };
-  const good = certificate('example.com', 90);
+  const good = makeCertificate('example.com', 90);
   tls.setDefaultCACertificates([...tls.getCACertificates('default'), good.cert]);
   const server = createServer(good, async (request, response) => {
     const path = request.url ?? '';
@@ -273,9 +264,9 @@ t.test('public checks', async (t) => {
       });
       return `127.0.0.1:${await listen(other)}`;
     };
-    const unknown = await another(certificate('example.com', 90));
+    const unknown = await another(makeCertificate('example.com', 90));
     t.strictSame(await problems(undefined, {}, unknown), ['fail page-certificate']);
-    const ending = certificate('example.com', 3);
+    const ending = makeCertificate('example.com', 3);
     tls.setDefaultCACertificates([...tls.getCACertificates('default'), ending.cert]);
     t.strictSame(await problems(undefined, {}, await another(ending)), ['warn certificate-expiry']);
   });
