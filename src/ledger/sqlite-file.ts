@@ -113,8 +113,13 @@ const numberOf = (database: DatabaseSync, pragma: string) =>
   Number(database.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
 
 /** Runs work as one transaction, all or nothing. Takes the write lock first, so that nothing changes between a read and a write. */
-export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
-  database.exec('BEGIN IMMEDIATE');
+export const inTransaction = <T>(database: DatabaseSync, work: () => T): T => during('BEGIN IMMEDIATE', database, work);
+
+/** Runs work that only reads: its statements take and release the read lock together. */
+export const inReadTransaction = <T>(database: DatabaseSync, work: () => T): T => during('BEGIN', database, work);
+
+function during<T>(begin: string, database: DatabaseSync, work: () => T): T {
+  database.exec(begin);
   try {
     const result = work();
     database.exec('COMMIT');
