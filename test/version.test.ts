@@ -21,3 +21,4 @@ for (const running of [`${needed}.0.0`, `${needed}.10.0`, `${needed + 1}.0.0`, p
 // What an older Node.js loads before the check must be loadable by it.
 const imports = [...readFileSync('src/main.ts', 'utf8').matchAll(/^import .* from '(.+)';$/gm)].map(([, from]) => from);
 t.strictSame(imports, ['./version.ts']);
+t.match(readFileSync('src/main.ts', 'utf8'), /^#!\/usr\/bin\/env -S node --\n/, 'no option that it would refuse');

@@ -20,7 +20,6 @@ const starts: Readonly<Record<string, readonly string[]>> = {
   'npm start': optionsIn(scripts.start),
   'npm run dev': optionsIn(scripts.dev),
   'npm run webdist': optionsIn(scripts.webdist),
-  'dist/main.js': optionsIn(readFileSync('src/main.ts', 'utf8')),
   image: optionsIn(/^ENTRYPOINT.+/m.exec(readFileSync('Dockerfile', 'utf8'))?.[0] ?? ''),
   'compose.yaml': optionsIn(/entrypoint: \['node'.+/.exec(readFileSync('docker/compose.yaml', 'utf8'))?.[0] ?? ''),
   'compose.production.yaml': optionsIn(
@@ -29,13 +28,15 @@ const starts: Readonly<Record<string, readonly string[]>> = {
   systemd: optionsIn(/^ExecStart=.+/m.exec(readFileSync('deploy/systemd/webdist.service', 'utf8'))?.[0] ?? ''),
 };
 
-t.test('every way to start webdist has the option', async (t) => {
+// It covers the milliseconds before webdist has a listener. The program's first line has no option, because an older
+// Node.js would refuse it instead of naming the version that it needs.
+t.test('every way to start webdist but the installed program has the option', async (t) => {
   for (const [name, options] of Object.entries(starts)) t.ok(options.includes('--disable-sigusr1'), name);
 });
 
 t.test('a SIGUSR1, then a SIGTERM', async (t) => {
   const { settings } = await startSandbox(t);
-  const cases = { 'no option': [], 'npm start': starts['npm start'], 'dist/main.js': starts['dist/main.js'] };
+  const cases = { 'no option': [], 'npm start': starts['npm start'] };
   for (const [name, options = []] of Object.entries(cases)) {
     const env = { ...settings, PORT: '0', WEBDIST_DATA_DIR: temporaryFolder(t), WEBDIST_DRAIN_SECONDS: '1' };
     const child = spawnNode([...options, 'src/main.ts', 'serve'], env);
@@ -50,6 +51,6 @@ t.test('a SIGUSR1, then a SIGTERM', async (t) => {
     child.kill('SIGTERM');
     await once(child, 'close');
     t.equal(child.exitCode, 0, `${name}: the process lived, and shut down in order`);
-    t.equal(/Debugger listening|Starting inspector/.test(output), name === 'no option', `${name}: the inspector`);
+    t.notMatch(output, /Debugger listening|Starting inspector/, `${name}: no inspector`);
   }
 });

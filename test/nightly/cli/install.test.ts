@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { temporaryFolder } from '../../harness/folder.ts';
 import { askToken } from '../../harness/http.ts';
@@ -92,7 +92,8 @@ t.test('the tarball, installed', { skip: noRegistry, timeout: 1_200_000 }, async
 
   await t.test('a token in one line, from the tarball alone', async (t) => {
     const oneLine = `npx --yes --package=${tarball} webdist serve`;
-    const seconds = await secondsToToken(t, oneLine, emptyFolder(t), process.env['PATH'] ?? '');
+    const path = `${dirname(process.execPath)}:${process.env['PATH']}`;
+    const seconds = await secondsToToken(t, oneLine, emptyFolder(t), path);
     t.pass(`after ${seconds.toFixed(1)} s`);
   });
 });
