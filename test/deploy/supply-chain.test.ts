@@ -4,14 +4,11 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { cpSync, globSync, readFileSync } from 'node:fs';
+import { closeSync, cpSync, existsSync, globSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
 import { temporaryFolder } from '../harness/folder.ts';
-
-/** They require only attribution. */
-const LICENCES = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'BlueOak-1.0.0', 'ISC', 'MIT'];
 
 type Component = {
   readonly group?: string;
@@ -27,6 +24,8 @@ type Locked = {
 };
 
 const json = <T>(path: string) => JSON.parse(readFileSync(path, 'utf8')) as T;
+/** They require only attribution. */
+const LICENCES = json<string[]>('deploy/licences.json');
 const { packages } = json<{ packages: Record<string, Locked> }>('package-lock.json');
 /** All but this repository's own packages. */
 const locked = Object.entries(packages).filter(([path, { link }]) => path.includes('node_modules/') && !link);
@@ -37,7 +36,8 @@ t.test('the bill of materials: every licence known and permissive, every package
     cpSync(name, join(folder, name), { recursive: true });
   const run = (...command: string[]) => execFileSync('sh', command, { cwd: folder, encoding: 'utf8', stdio: 'pipe' });
   run('docker/production-package.sh', '--with-sdks');
-  const { components } = JSON.parse(run('docker/bill-of-materials.sh')) as { components: readonly Component[] };
+  const bill = run('docker/bill-of-materials.sh');
+  const { components } = JSON.parse(bill) as { components: readonly Component[] };
   const names = components.map(({ group, name }) => (group ? `${group}/${name}` : name));
   const { dependencies, peerDependencies } = json<Record<string, object>>('package.json');
   t.strictSame(
@@ -60,6 +60,12 @@ t.test('the bill of materials: every licence known and permissive, every package
     [],
     'without a hash',
   );
+
+  writeFileSync(join(folder, 'bill.json'), bill);
+  const command = /^node -p .+$/m.exec(readFileSync('docs/supply-chain.md', 'utf8'))?.[0] ?? '';
+  const listed = run('-c', command.replace(/\S+$/, 'bill.json')).trim().split('\n');
+  t.equal(listed.length, components.length, 'the list of licences in docs/supply-chain.md');
+  t.match(listed[0], /^0BSD tslib@/);
 });
 
 t.test('the lock file: everything has a hash and comes from the registry', async (t) => {
@@ -92,6 +98,31 @@ t.test('Dependabot watches npm, the actions, and every folder with a Dockerfile'
   t.strictSame(watched('github-actions'), ['/']);
   const dockerfiles = globSync('{Dockerfile,docker/**/Dockerfile}').map((file) => join('/', dirname(file)));
   t.strictSame(watched('docker').toSorted(), dockerfiles.toSorted());
+});
+
+/** The first bytes of a file, one character for each. */
+const startOf = (file: string) => {
+  const start = Buffer.alloc(4);
+  const descriptor = openSync(file, 'r');
+  readSync(descriptor, start);
+  closeSync(descriptor);
+  return start.toString('latin1');
+};
+
+t.test('no executable is in the repository', async (t) => {
+  const files = execFileSync('git', ['ls-files', '-z'], { encoding: 'utf8' }).split('\0').filter(existsSync);
+  const isExecutable = (file: string) => /^(?:\x7fELF|MZ|\xca\xfe\xba\xbe|\xcf\xfa\xed\xfe|\0asm)/.test(startOf(file));
+  t.ok(files.length > 500, `${files.length} files`);
+  t.strictSame(files.filter(isExecutable), []);
+});
+
+t.test('the rules of CODEOWNERS match something', async (t) => {
+  const lines = readFileSync('.github/CODEOWNERS', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(' @'));
+  const rules = lines.map((line) => line.split(' ')[0] ?? '');
+  t.ok(rules.includes('*'), 'every file has an owner');
+  for (const rule of rules) t.ok(globSync(rule.replace(/^\//, '')).length > 0, rule);
 });
 
 t.test('the forms for issues can be read', async (t) => {
