@@ -5,7 +5,9 @@
 #
 # An HSM's PKCS#11 library may need more of Debian than this image has: COPY --from=webdist / / into an image that has both.
 
-FROM node:26-bookworm-slim AS build
+# A release names the same tag with its digest: --build-arg NODE_IMAGE=node:26-bookworm-slim@sha256:…
+ARG NODE_IMAGE=node:26-bookworm-slim
+FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 # pkcs11js, for HSMs, is compiled against the headers that come with Node; strip comes with the compiler. None of these packages
 # gets into the image, so they are not pinned: Debian removes old versions.
@@ -31,16 +33,19 @@ RUN mkdir -p /system/usr/local/bin /system/etc /system/data /system/app \
  && echo 'webdist:x:65532:' > /system/etc/group \
  && echo 'hosts: files dns' > /system/etc/nsswitch.conf \
  && chown 65532:65532 /system/data
+COPY docker/system-components.mjs docker/
+RUN node docker/system-components.mjs /system > /system-components.json
 
 # One file tree for each image: pruned, with its bill of materials, and all files with the same date.
 FROM build AS tree
 ARG SOURCE_DATE_EPOCH=0
 COPY docker/production-package.sh docker/prune-modules.sh docker/bill-of-materials.sh docker/
+COPY --from=system /system-components.json ./
 COPY CHANGELOG.md ./
 COPY --from=system /system /tree
 RUN docker/production-package.sh --with-sdks \
  && npm prune --ignore-scripts --no-audit --no-fund \
- && docker/bill-of-materials.sh > sbom.cdx.json \
+ && SYSTEM_COMPONENTS=system-components.json docker/bill-of-materials.sh > sbom.cdx.json \
  && docker/prune-modules.sh \
  && cp -a package.json LICENSE CHANGELOG.md sbom.cdx.json dist node_modules /tree/app/ \
  && find /tree -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
@@ -48,11 +53,12 @@ RUN docker/production-package.sh --with-sdks \
 FROM build AS slim-tree
 ARG SOURCE_DATE_EPOCH=0
 COPY docker/production-package.sh docker/prune-modules.sh docker/bill-of-materials.sh docker/
+COPY --from=system /system-components.json ./
 COPY CHANGELOG.md ./
 COPY --from=system /system /tree
 RUN docker/production-package.sh \
  && npm prune --ignore-scripts --no-audit --no-fund \
- && docker/bill-of-materials.sh > sbom.cdx.json \
+ && SYSTEM_COMPONENTS=system-components.json docker/bill-of-materials.sh > sbom.cdx.json \
  && docker/prune-modules.sh \
  && cp -a package.json LICENSE CHANGELOG.md sbom.cdx.json dist node_modules /tree/app/ \
  && find /tree -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
@@ -61,13 +67,14 @@ FROM scratch AS base
 # The release sets both; a test compares the first with package.json.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG NODE_IMAGE
 LABEL org.opencontainers.image.title="webdist" \
       org.opencontainers.image.description="Install verification tokens for iOS apps distributed from your own website" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="$NODE_IMAGE"
 ENV PATH=/usr/local/bin NODE_ENV=production HOST=0.0.0.0 PORT=8080 WEBDIST_DATA_DIR=/data
-WORKDIR /app
 USER 65532:65532
 VOLUME /data
 EXPOSE 8080
@@ -80,7 +87,10 @@ CMD ["serve"]
 
 FROM base AS slim
 COPY --from=slim-tree /tree /
+WORKDIR /app
 
 # The last stage is the one that `docker build .` builds.
 FROM base AS full
 COPY --from=tree /tree /
+# After the files, because it would otherwise create the folder with today's date.
+WORKDIR /app

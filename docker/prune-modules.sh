@@ -16,6 +16,9 @@ find . -type d \( -path '*/dist/browser' -o -path '*/dist/react-native' -o -path
 
 # Next to the module that Node loads; only browsers load these.
 rm -rf @azure/msal-browser web-streams-polyfill/dist/polyfill* pkcs11js/build/Release/obj.target pkcs11js/src
+# Links to the packages' own commands, and npm's list of what it installed.
+find . -type d -name .bin -prune -exec rm -rf {} +
+rm -f .package-lock.json
 # Packages that contain only types.
 rm -rf @types
 find . -type d -empty -delete
