@@ -7,6 +7,7 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { json } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { joseToDer } from 'ecdsa-sig-formatter';
 import { jwtVerify } from 'jose';
 import { crc32c } from '../../../src/cloud/google.ts';
@@ -33,6 +34,10 @@ interface Google extends Faulty, AsyncDisposable {
   readonly secrets: Map<string, string>;
   /** Sends checksums that do not match. */
   damage: boolean;
+  /** Each answer takes so long. */
+  latencyMs: number;
+  /** How many signatures were made. */
+  signatures: number;
 }
 
 /** CryptoKeyVersion.CryptoKeyVersionAlgorithm, as `enum-encoding=int` sends them. */
@@ -54,6 +59,7 @@ export async function startGoogle(): Promise<Google> {
   const account = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const email = 'webdist@shop.iam.gserviceaccount.com';
   const server = createServer(async (request, response) => {
+    if (google.latencyMs > 0) await delay(google.latencyMs);
     if (showFault(response, google.fault)) return;
     send(response, await answerTo(google, request, (bearer) => mayEnter(bearer, account.publicKey, email)));
   });
@@ -78,6 +84,8 @@ export async function startGoogle(): Promise<Google> {
     keys: new Map(),
     secrets: new Map(),
     damage: false,
+    latencyMs: 0,
+    signatures: 0,
     fault: undefined,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
@@ -153,6 +161,7 @@ const routes: Readonly<Record<string, (google: Google, name: string, body: unkno
     if (sha256.length !== 32 || digestCrc32c !== String(crc32c(sha256))) return problem(400, 'INVALID_ARGUMENT');
     const signature = joseToDer(signDigest(sha256, key.privateKey), 'ES256');
     const signatureCrc32c = checksum(google, signature);
+    google.signatures += 1;
     return [
       200,
       {

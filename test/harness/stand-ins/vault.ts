@@ -34,6 +34,8 @@ export interface VaultStandIn extends Faulty, AsyncDisposable {
   readonly requests: string[];
   /** Each answer takes so long. */
   latencyMs: number;
+  /** How many signatures were made; a request can ask for several. */
+  signatures: number;
   /** Called after each request was answered. */
   onRequest: ((request: string) => void) | undefined;
 }
@@ -115,7 +117,11 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
       return [200, {}];
     }
     if (verb === 'keys' && method === 'GET' && rest === undefined) return [200, { data: described(key) }];
-    if (verb === 'sign' && method === 'POST' && rest === 'sha2-256') return signed(key, body, vault.knowsJws);
+    if (verb === 'sign' && method === 'POST' && rest === 'sha2-256') {
+      const reply = signed(key, body, vault.knowsJws);
+      if (reply[0] === 200) vault.signatures += (body['batch_input'] as unknown[]).length;
+      return reply;
+    }
     return errors(405, 'unsupported operation');
   };
 
@@ -181,6 +187,7 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
     vaultTokens: new Map([[rootToken, { may: 'everything', ttlSeconds: 0, renewable: false }]]),
     requests: [],
     latencyMs: 0,
+    signatures: 0,
     onRequest: undefined,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
