@@ -7,7 +7,8 @@ import type { FastifyInstance } from 'fastify';
 
 /** Replaces Fastify's parser of `application/json`, which refuses an empty body. */
 export function acceptMissingBodies(instance: FastifyInstance): void {
-  const parseJson = instance.getDefaultJsonParser('error', 'error');
+  // `__proto__` is a member like any other to JSON.parse and to the schemas, which refuse or ignore unknown members.
+  const parseJson = instance.getDefaultJsonParser('ignore', 'ignore');
   instance.removeContentTypeParser('application/json');
   instance.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') done(null, {});

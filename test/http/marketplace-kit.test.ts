@@ -276,6 +276,18 @@ t.test('an app that is named twice is answered once', async (t) => {
   );
 });
 
+t.test('unknown members are ignored, whatever their names', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t), generous);
+  for (const member of ['"another":1', '"__proto__":{"apps":[]}', '"constructor":{"prototype":{}}', '"toString":{}']) {
+    const app = `{${member},"appleItemId":"${APP}","appleVersionId":"2000000042"}`;
+    for (const body of [`{${member},"apps":[${app}]}`, `{"apps":[${app}],${member}}`]) {
+      const headers = { 'content-type': 'application/json' };
+      const answer = await fetch(`${url}/marketplace-kit/restore`, { method: 'POST', headers, body });
+      t.match([answer.status, await answer.json()], [200, { restores: [{ appleItemId: APP }] }], body);
+    }
+  }
+});
+
 t.test('while the manifest cannot be read, a version that only the caller names is not signed', async (t) => {
   const { url } = await startReady(t, undefined, settingsOfApps(temporaryFolder(t), 1, LICENSE));
   for (const appleVersionId of ['99999999999999999999', '1', '2000000042', 7]) {
