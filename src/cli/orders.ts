@@ -83,7 +83,7 @@ function knownApps(replicas: readonly Replica[]): readonly NamedApp[] {
 
 /** Waits until every running service follows the orders; returns those services. */
 async function followers(store: OrderStore, { revision }: Orders): Promise<readonly Replica[]> {
-  const end = Date.now() + WAIT_MS;
+  const end = performance.now() + WAIT_MS;
   for (;;) {
     const running = (await store.replicas()).filter(({ silentSeconds }) => silentSeconds <= SILENT_SECONDS);
     const behind = running.filter((replica) => replica.revision < revision);
@@ -91,7 +91,7 @@ async function followers(store: OrderStore, { revision }: Orders): Promise<reado
       if (running.length === 0) say('No service is running; the order is in force for the next one that starts.');
       return running;
     }
-    if (Date.now() > end)
+    if (performance.now() > end)
       throw new WebdistError(
         'state_invalid',
         `The order is stored, but not followed by ${behind.map(({ id }) => id).join(', ')}.`,

@@ -96,11 +96,11 @@ export async function install(address: string, options: Options): Promise<void> 
 
 /** Repeats the update journey until the service knows about the new version. */
 async function updated(update: () => Promise<Journey>, version: string): Promise<Journey> {
-  const end = Date.now() + NOTICED_MS;
+  const end = performance.now() + NOTICED_MS;
   for (let isAnnounced = false; ; isAnnounced = true) {
     const journey = await update();
     const isNothingNew = journey.steps.some(({ ok, name, detail }) => !ok && name === 'device' && /newer/.test(detail));
-    if (!isNothingNew || Date.now() > end) return journey;
+    if (!isNothingNew || performance.now() > end) return journey;
     if (!isAnnounced)
       say(
         `Version ${version} is released. Waiting for the service to notice the new version. This takes minutes; to speed it up, send the service SIGHUP.`,
