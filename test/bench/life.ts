@@ -98,7 +98,7 @@ export async function benchStart({ rounds }: Pick<Rounds, 'rounds'>): Promise<St
   const folder = mkdtempSync(join(tmpdir(), 'webdist-bench-'));
   const settings = settingsIn(folder);
   const full = (program: string) => async () => {
-    const service = await openProcess(settings, program);
+    const service = await openProcess(settings, { program });
     while (!(await fetch(`${service.url}/health/ready`)).ok);
     return () => service.end('SIGKILL');
   };

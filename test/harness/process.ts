@@ -14,18 +14,24 @@ const compileCache = { NODE_COMPILE_CACHE: join(tmpdir(), 'webdist-test-compile-
 /**
  * Starts Node.js. tap has every process load its file tracking, through NODE_OPTIONS, which more than doubles what a
  * command needs to start (0.53 s instead of 0.20 s of CPU for `token mint`); it is needed only for coverage, so `env`
- * removes it.
+ * removes it. `within` is a command line that runs the program given to it (small-disk.ts).
  */
-export function spawnNode(args: readonly string[], env: Environment, options: SpawnOptions = {}) {
+export function spawnNode(
+  args: readonly string[],
+  env: Environment,
+  { within = [], ...options }: SpawnOptions & { readonly within?: readonly string[] } = {},
+) {
   const { NODE_OPTIONS } = env;
   const own = NODE_OPTIONS === undefined ? ['-u', 'NODE_OPTIONS'] : [`NODE_OPTIONS=${NODE_OPTIONS}`];
   const command = process.env['COVERAGE'] ? [] : ['env', ...own];
-  const [program = '', ...rest] = [...command, process.execPath, ...args];
+  const [program = '', ...rest] = [...within, ...command, process.execPath, ...args];
   return spawn(program, rest, { ...options, env: { PATH: process.env['PATH'], ...compileCache, ...env } });
 }
 
-const spawnWebdist = (args: readonly string[], env: Environment, program = 'src/main.ts') =>
-  spawnNode(['--', resolve(program), ...args], env) as ChildProcessWithoutNullStreams;
+type How = { readonly program?: string | undefined; readonly within?: readonly string[] };
+
+const spawnWebdist = (args: readonly string[], env: Environment, { program = 'src/main.ts', within = [] }: How = {}) =>
+  spawnNode(['--', resolve(program), ...args], env, { within }) as ChildProcessWithoutNullStreams;
 
 export type Command = {
   readonly child: ChildProcess;
@@ -37,8 +43,8 @@ export type Command = {
   end(signal: 'SIGKILL' | 'SIGINT'): Promise<void>;
 };
 
-function openCommand(args: readonly string[], env: Environment, program?: string): Command {
-  const child = spawnWebdist(args, env, program);
+function openCommand(args: readonly string[], env: Environment, how?: How): Command {
+  const child = spawnWebdist(args, env, how);
   child.stdin.on('error', () => undefined).end();
   let written = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (written += chunk));
@@ -83,8 +89,8 @@ export async function webdistJson<T>(args: readonly string[], env: Environment =
 export type Process = Command & { readonly url: string };
 
 /** `webdist serve`; resolves once it listens, and fails when it ends before. The caller ends it. */
-export async function openProcess(env: Environment, program?: string): Promise<Process> {
-  const command = openCommand(['serve'], { PORT: '0', ...env }, program);
+export async function openProcess(env: Environment, how?: How): Promise<Process> {
+  const command = openCommand(['serve'], { PORT: '0', ...env }, how);
   const listening = new Promise<string>((resolve) => {
     const read = () => {
       const url = /"event":"listening","address":"([^"]+)"/.exec(command.output())?.[1];
@@ -101,8 +107,8 @@ export async function openProcess(env: Environment, program?: string): Promise<P
 }
 
 /** The same, until the test ends. */
-export async function startProcess(t: Test, env: Environment): Promise<Process> {
-  const running = await openProcess(env);
+export async function startProcess(t: Test, env: Environment, how?: How): Promise<Process> {
+  const running = await openProcess(env, how);
   t.teardown(() => running.end('SIGKILL'));
   return running;
 }

@@ -1,6 +1,6 @@
 /** A service beside the doctor: what it refuses the doctor reports in the same words; and disks that are full or read-only. */
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { problems, startInstallation } from '../../doctor/installation.ts';
 import { freePort, listen } from '../../harness/port.ts';
 import { startProcess, webdist } from '../../harness/process.ts';
 import { isReady } from '../../harness/service.ts';
+import { noSmallDisk } from '../../harness/small-disk.ts';
 
 async function taken(t: Test): Promise<string> {
   const server = createServer();
@@ -49,10 +50,7 @@ t.test('a service that runs is no fault, and what it refuses the doctor reports 
 
 type Report = { checks: { id: string; result: string; found: string; hint: string }[] };
 
-const mayMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0;
-const skip = mayMount ? false : 'no mount namespace can be made here (unshare -rm)';
-
-t.test('disks', { skip }, async (t) => {
+t.test('disks', { skip: noSmallDisk }, async (t) => {
   const { env, folder } = await startInstallation(t);
   const disk = join(folder, 'disk');
   mkdirSync(disk);
