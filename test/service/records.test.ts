@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
 import type { Environment } from '../../src/environment.ts';
+import { temporaryFolder } from '../harness/folder.ts';
 import { type Answer, post } from '../harness/http.ts';
 import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
 import { type Running, settingsIn, startService } from '../harness/service.ts';
@@ -34,7 +35,7 @@ const events = ({ log }: Running, name: string) => log.events(name).length;
 
 /** A service on a SQLite file, and another process's connection to that file. */
 async function startOnSqlite(test: Test, more: Environment = {}) {
-  const folder = test.testdir();
+  const folder = temporaryFolder(test);
   const path = join(folder, 'ledger.sqlite');
   const env = settingsIn(folder, { WEBDIST_LEDGER: `sqlite://${path}`, ...more });
   const service = await startService(test, undefined, env);
@@ -187,7 +188,7 @@ t.test(
 t.test('PostgreSQL that is paused, and one that is down', { skip: noPostgres }, async (test) => {
   const server = await openPostgresServer();
   test.teardown(() => server.close());
-  const env = settingsIn(test.testdir(), {
+  const env = settingsIn(temporaryFolder(test), {
     WEBDIST_LEDGER: await server.freshUrl(),
     WEBDIST_LEDGER_SECRET: 'a secret for this test, long enough',
   });
