@@ -3,7 +3,7 @@
  * as it takes to notice its recovery. Log, metrics and health show its state.
  */
 
-import { ConsecutiveBreaker, handleAll } from 'cockatiel';
+import { ConsecutiveBreaker, handleAll, isBrokenCircuitError } from 'cockatiel';
 import type { Logger } from 'pino';
 import { openBreaker } from '../breaker.ts';
 import { isWebdistError } from '../errors.ts';
@@ -44,10 +44,15 @@ const PAUSE_MS = 500;
 /** How often the dependency is checked, so that its state is known even if no request uses it, and its recovery soon. */
 const CHECK_MS = 5000;
 const CHECK_DOWN_MS = 1000;
+/**
+ * An outage is over when a check succeeds and nothing has failed for this long. Otherwise, a dependency that answers only
+ * some uses in time would be reported as down and up in turns.
+ */
+const STEADY_MS = 2000;
 
 /**
- * Checks the dependency once, so that its state is known, and then at intervals until `close`. An outage begins with any
- * use that fails. It ends with a check that succeeds.
+ * Checks the dependency once, so that its state is known, and then at intervals until `close`. An outage begins with a use
+ * that fails, or with a check that is too late. It ends with a check that succeeds, when no use has failed for `STEADY_MS`.
  */
 export async function watchDependency(deps: DependencyDeps): Promise<Dependency> {
   const { name, ping, isRepeatable = false, answerMs, meanwhile, metrics, log } = deps;
@@ -85,13 +90,18 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
     try {
       return await use(work);
     } catch (err) {
-      if (isRepeatable && work !== repeatAndPing && isWebdistError(err)) failed = work;
-      began(err);
+      failedAtMs = performance.now();
+      const isCheck = work === repeatAndPing;
+      if (isRepeatable && !isCheck && !isBrokenCircuitError(err)) failed = work;
+      // One late answer is no outage, unless the check, which then follows at once, fails as well.
+      if (isCheck || isWebdistError(err) || problem !== undefined) began(err);
+      else checkIn(0);
       throw err;
     } finally {
       metrics.dependencySeconds.observe(labels, (performance.now() - startedAt) / 1000);
     }
   };
+  let failedAtMs = Number.NEGATIVE_INFINITY;
   let failed: (() => unknown) | undefined;
   const repeatAndPing = async () => {
     const repeated = failed;
@@ -102,7 +112,7 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
   };
   const check = async () => {
     const isOver = await ask(repeatAndPing).then(
-      () => failed === undefined,
+      () => failed === undefined && performance.now() - failedAtMs >= STEADY_MS,
       () => false,
     );
     if (isOver) ended();
@@ -134,13 +144,14 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
 const problemOf = (error: unknown): string | undefined => (isWebdistError(error) ? error.message : undefined);
 
 /**
- * Runs work, and throws if it takes longer than this many milliseconds. cockatiel's timeout, which can also abort the
+ * Runs work, and throws if it takes longer than this many milliseconds. If the event loop was blocked, answers that have
+ * arrived in the meantime are read first: it is not the dependency that is late. cockatiel's timeout, which can also abort the
  * work, costs 9 % of the CPU time of a returning device's token at 64 connections, and 15 % with one.
  */
 async function inTime<T>(ms: number, work: () => T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`No answer within ${ms} ms.`)), ms);
+    timer = setTimeout(() => setImmediate(() => reject(new Error(`No answer within ${ms} ms.`))), ms);
   });
   try {
     return await Promise.race([work(), late]);
