@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { Redis } from 'ioredis';
 import { freePort, untilListening } from './port.ts';
 import { sharedServer } from './shared.ts';
@@ -30,7 +31,8 @@ export async function sharedRedisUrl(): Promise<string> {
 /** A Redis of the caller's own on a free port, with more options for its command line. */
 export async function openRedisServer(...more: readonly string[]) {
   const port = await freePort();
-  const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+  // A replica writes what it gets from its primary to a file.
+  const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', tmpdir()];
   const begin = async () => {
     const child = spawn(REDIS_SERVER, [...args, '--databases', `${DATABASES}`, ...more], { stdio: 'ignore' });
     await untilListening(port);
