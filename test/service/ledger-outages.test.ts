@@ -143,7 +143,7 @@ async function oneOutage(test: Test, env: Environment, cause: () => End | Promis
   const causedMs = performance.now();
   // Damage is noticed by the heartbeat. Until then the pages in memory are used, from which the file is repaired.
   if (!/damaged/.test(detail.source)) test.equal(await tap(), 503, 'evidence is refused at once');
-  await until(() => detail.test(ledger().detail ?? ''), `health to report ${detail}`, 10);
+  await until(() => detail.test(ledger().detail ?? ''), `health to report ${detail}`, 30);
   const reportedMs = performance.now() - causedMs;
   const seen = new Set<unknown>();
   // For longer than it takes until the next check.

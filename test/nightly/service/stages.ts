@@ -38,7 +38,7 @@ export type Stage = {
 };
 
 /** The shortest interval between two checks of the registration and the keys; the default is 300 s. */
-export const INTERVAL_SECONDS = 5;
+const INTERVAL_SECONDS = 5;
 const SECRET = 'a secret for this test, long enough';
 const common = {
   WEBDIST_REGISTER_INTERVAL: String(INTERVAL_SECONDS),
