@@ -7,6 +7,7 @@ import { openCdn } from '../../src/sandbox/apple/cdn.ts';
 import { openFaults } from '../../src/sandbox/faults.ts';
 import { openStore } from '../../src/sandbox/state.ts';
 import { openWebsite } from './world/network.ts';
+import type { Random } from './world/random.ts';
 import { trueTime, wait } from './world/scheduler.ts';
 
 export const APPLE_ORIGIN = 'https://apple.example';
@@ -26,7 +27,11 @@ export type KeyHistory = { readonly id: string; readonly from: number; until: nu
 export type SimulatedApple = ReturnType<typeof openApple>;
 
 /** Opens an account with one app in a folder. `observe` gets each request after it was served. */
-export function openApple(folder: string, requestsPerHour: number, observe: (request: AppleRequest) => void) {
+export function openApple(
+  folder: string,
+  { requestsPerHour, random }: { readonly requestsPerHour: number; readonly random: Random },
+  observe: (request: AppleRequest) => void,
+) {
   const store = openStore(folder, newAccount);
   const faults = openFaults();
   const limit = openHourlyLimit(requestsPerHour, trueTime);
@@ -50,7 +55,9 @@ export function openApple(folder: string, requestsPerHour: number, observe: (req
     const { method, headers } = request;
     const { pathname, search } = new URL(request.url);
     const { skewMs, latencyMs, drop, answer: faulty } = faults.take(method, pathname);
-    if (latencyMs > 0) await wait(latencyMs, null);
+    // A slow answer can be about what was before, or about what came meanwhile.
+    const beforeMs = latencyMs * random();
+    if (latencyMs > 0) await wait(beforeMs, null);
     const failed = () => Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });
     if (drop === true) throw failed();
     const nowMs = trueTime() + skewMs;
@@ -69,6 +76,7 @@ export function openApple(folder: string, requestsPerHour: number, observe: (req
       ));
     record(from);
     observe({ method, path: pathname, status: answer.status, from });
+    if (latencyMs > 0) await wait(latencyMs - beforeMs, null);
     if (drop === 'after') throw failed();
     const body = typeof answer.body === 'object' ? JSON.stringify(answer.body) : answer.body;
     return new Response(answer.status === 204 ? null : (body ?? null), {

@@ -51,6 +51,8 @@ export type Facts = {
   areOrdersChanging: boolean;
   /** The stored orders: whether signing is stopped, since when, and their revision. */
   stop: { isStopped: boolean; since: number; revision: number };
+  /** The orders that were acknowledged, by revision. */
+  readonly acknowledgedOrders: Map<number, string>;
   /** The newest revision of the orders that each replica has followed, while its disk was good. */
   readonly followed: Map<string, number>;
   /** The largest difference between a replica's clock and the true time so far. */
@@ -77,6 +79,7 @@ export const newFacts = (): Facts => ({
   rotatedAt: 0,
   areOrdersChanging: false,
   stop: { isStopped: false, since: 0, revision: 0 },
+  acknowledgedOrders: new Map(),
   followed: new Map(),
   largestOffsetMs: 0,
   failedStarts: [],

@@ -90,7 +90,9 @@ export function openFleet(
   resetRedis();
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, 'apple'), { recursive: true });
-  const apple = openApple(join(folder, 'apple'), choices.requestsPerHour, (request) => observe(fleet, request));
+  const apple = openApple(join(folder, 'apple'), { ...choices, random: randomOf(seed, 'Apple') }, (request) =>
+    observe(fleet, request),
+  );
   const names = ['replica 1', 'replica 2', 'replica 3'];
   const replicas = names.map(
     (name, index): Replica => ({

@@ -4,8 +4,10 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Fleet, openFleet } from './fleet.ts';
-import { examine, examineAll, gapMs } from './invariants.ts';
-import { order, resetPeople, visit } from './people.ts';
+import { gapMs } from './invariants/invariant.ts';
+import { examine, examineAll } from './invariants.ts';
+import { order, resetCommands } from './people/operators.ts';
+import { visit } from './people/visitors.ts';
 import { kill, start } from './replica.ts';
 import { describeStep, planSteps, runStep, type Step } from './steps.ts';
 import { followStored, resetStored } from './stored-orders.ts';
@@ -34,9 +36,12 @@ export const planOf = (seed: number, lengthMs: number): Step[] => planSteps(rand
 /** Before the first step, so that some runs begin with replicas that are ready. */
 const START_MS = 4000;
 
+/** The pause between two checks, at the end of a run, whether every replica serves. */
+const REST_MS = 2000;
+
 /** Runs the steps. `seed` also chooses the settings and everything that is random in the world. */
 export async function run(seed: number, plan: readonly Step[], keepsHistory = false): Promise<Outcome> {
-  resetPeople();
+  resetCommands();
   resetStored();
   const fleet = openFleet(seed, { folder: FOLDER, keepsHistory }, (opened, request) =>
     examine(opened, 'onApple', request),
@@ -87,16 +92,17 @@ export async function run(seed: number, plan: readonly Step[], keepsHistory = fa
 /** Thrown to leave the scheduler after a violation. */
 class Ended extends Error {}
 
-/** Ends all faults, repairs what people broke, and waits for as long as the replicas may need. */
+/** Ends all faults, repairs what people broke, and waits until every replica serves, for as long as that may take. */
 async function settle(fleet: Fleet, after: () => void): Promise<void> {
   const { facts, note, replicas } = fleet;
   note('STEP', 'all faults end');
   for (const end of [...facts.faults.values()]) end();
   for (const replica of replicas) start(fleet, replica);
-  await runFor(8000, after);
+  await runFor(REST_MS, after);
   void order(fleet, 'start');
-  await runFor(gapMs(fleet), after);
+  const areReady = () => replicas.every(({ service }) => service?.health().ready);
+  for (let waitedMs = 0; waitedMs < gapMs(fleet) && !areReady(); waitedMs += REST_MS) await runFor(REST_MS, after);
   for (const [index, replica] of replicas.entries()) void visit(fleet, replica, `device ${index + 1}`);
-  await runFor(12_000, after);
+  await runFor(REST_MS, after);
   examineAll(fleet, 'atTheEnd');
 }

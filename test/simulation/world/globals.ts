@@ -34,6 +34,7 @@ export function installWorld(): void {
   Object.assign(require('node:os'), { hostname: () => machineNow()?.name.replaceAll(' ', '-') ?? 'localhost' });
   Object.assign(fs, { watchFile: () => ({ setMaxListeners: () => undefined }), unwatchFile: () => undefined });
   installSqlite();
+  installMemo();
   globalThis.fetch = simulatedFetch;
   syncBuiltinESMExports();
 }
@@ -176,6 +177,18 @@ function installSqlite(): void {
       this.#machine?.onKill.delete(this.#kill);
       if (this.isOpen) super.close();
     }
+  };
+}
+
+/** Every replica bundles the same modules for browsers when it starts; once is enough. */
+function installMemo(): void {
+  const nodeModule = require('node:module');
+  const { stripTypeScriptTypes } = nodeModule;
+  const known = new Map<string, string>();
+  nodeModule.stripTypeScriptTypes = (source: string, options: object): string => {
+    const stripped = known.get(source) ?? stripTypeScriptTypes(source, options);
+    known.set(source, stripped);
+    return stripped;
   };
 }
 

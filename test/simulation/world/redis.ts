@@ -13,6 +13,15 @@ export function resetRedis(): void {
   redis.entries = new Map();
 }
 
+/** Ends the server; the returned function starts it again, without its data. */
+export function loseRedis(): () => void {
+  redis.isDown = true;
+  return () => {
+    redis.isDown = false;
+    redis.entries.clear();
+  };
+}
+
 type Options = { readonly commandTimeout: number };
 
 export class Redis {

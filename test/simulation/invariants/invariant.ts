@@ -1,0 +1,35 @@
+/** The form of an invariant, and what several of them need. */
+
+import type { Orders } from '../../../src/orders/orders.ts';
+import type { AppleRequest } from '../apple.ts';
+import type { Token } from '../facts.ts';
+import type { Fleet } from '../fleet.ts';
+
+/** An answer of a replica, before the network. */
+export type Answer = {
+  readonly replica: string;
+  readonly route: string;
+  readonly status: number;
+  readonly code: string | undefined;
+};
+
+/** Each check returns what is wrong; undefined if the invariant holds. */
+export type Invariant = {
+  readonly name: string;
+  /** One sentence, for docs/simulation.md. */
+  readonly promise: string;
+  readonly onToken?: (fleet: Fleet, token: Token) => string | undefined;
+  readonly onAnswer?: (fleet: Fleet, answer: Answer) => string | undefined;
+  /** An operator's order was acknowledged; these are the orders after it. */
+  readonly onOrder?: (fleet: Fleet, orders: Orders) => string | undefined;
+  readonly onApple?: (fleet: Fleet, request: AppleRequest) => string | undefined;
+  /** After every event. */
+  readonly always?: (fleet: Fleet) => string | undefined;
+  /** When all faults have ended, and the stated time has passed. */
+  readonly atTheEnd?: (fleet: Fleet) => string | undefined;
+};
+
+export const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+
+/** How long a change at Apple may go unnoticed: the longest pause between two checks, and a few seconds for them. */
+export const gapMs = ({ choices }: Fleet): number => choices.checkSeconds * 1000 * 1.2 + 40_000;

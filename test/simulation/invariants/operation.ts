@@ -1,0 +1,105 @@
+/** The promises to those who run webdist. */
+
+import { calmMs, storeCalmMs } from '../facts.ts';
+import { postgresTables } from '../fleet.ts';
+import { type Invariant, seconds } from './invariant.ts';
+
+const ORDER_MS = 3000;
+
+const unavailable = [
+  'not_registered',
+  'clock_off',
+  'signer_unavailable',
+  'ledger_unavailable',
+  'overloaded',
+  'shutting_down',
+];
+
+/** The documented codes by route and status; undefined: no problem document. */
+const documented: Readonly<Record<string, Readonly<Record<number, readonly (string | undefined)[]>>>> = {
+  'POST /install-token': { 200: [undefined], 429: ['rate_limited'], 503: unavailable },
+  'POST /installs': { 204: [undefined], 429: ['rate_limited'], 503: unavailable },
+  'GET /health/ready': { 200: [undefined], 503: [undefined] },
+  probe: { 200: ['ready'], 503: unavailable },
+};
+
+export const operationInvariants: readonly Invariant[] = [
+  {
+    name: 'evidence is kept',
+    promise: 'Evidence that was acknowledged is in the ledger, whatever fails afterwards.',
+    atTheEnd(fleet) {
+      const tables = postgresTables(fleet);
+      if (!tables) return undefined;
+      const stored = [...fleet.facts.devices.values()].filter((device) => device.evidenceStoredAt !== undefined).length;
+      return tables.installs.size < stored
+        ? `${stored} devices were acknowledged; ${tables.installs.size} are stored`
+        : undefined;
+    },
+  },
+  {
+    name: 'stop orders',
+    promise:
+      'Within three seconds after `keys stop`, no replica issues a token, once the network is well; a replica that has followed the order never forgets it.',
+    onToken(fleet, { replica, sentAt, receivedAt }) {
+      const { stop, followed } = fleet.facts;
+      if (!stop.isStopped) return undefined;
+      const lateMs = Math.min(receivedAt - stop.since, storeCalmMs(fleet.facts, receivedAt));
+      if (lateMs > ORDER_MS) return `${replica} signed ${seconds(sentAt - stop.since)} after the order to stop`;
+      if (followed.get(replica) === stop.revision) return `${replica} had followed the order to stop before`;
+      return undefined;
+    },
+  },
+  {
+    name: 'orders in turn',
+    promise: 'Orders are given one after another: of two at once, none undoes the other unseen.',
+    onOrder({ facts }, orders) {
+      const text = JSON.stringify(orders);
+      const other = facts.acknowledgedOrders.get(orders.revision) ?? text;
+      facts.acknowledgedOrders.set(orders.revision, text);
+      return other === text ? undefined : `revision ${orders.revision} was acknowledged as ${other} and as ${text}`;
+    },
+  },
+  {
+    name: 'documented answers',
+    promise: 'Every answer has a status and a code of docs/http-api.md; none is an internal error.',
+    onAnswer(_, { route, status, code }) {
+      const allowed = documented[route]?.[status];
+      return allowed?.includes(code) ? undefined : `${route} answered ${status} ${code}`;
+    },
+  },
+  {
+    name: 'rate limit',
+    promise:
+      'No visitor gets more tokens a minute than the limit, counted in fixed windows; without Redis, each replica counts for itself.',
+    onToken(fleet, { device, sentAt }) {
+      if (!device) return undefined;
+      const { rateLimit, usesRedis } = fleet.choices;
+      const times = device.tokenTimes;
+      times.push(sentAt);
+      while ((times[0] ?? sentAt) <= sentAt - 60_000) times.shift();
+      const counters = usesRedis && calmMs(fleet.facts) > 70_000 ? 1 : fleet.replicas.length + 1;
+      const most = 2 * rateLimit * counters;
+      return times.length > most
+        ? `${device.id} got ${times.length} tokens within a minute; the limit is ${rateLimit}`
+        : undefined;
+    },
+  },
+  {
+    name: 'starts',
+    promise: 'A replica fails to start only during a fault.',
+    always({ facts }) {
+      const failed = facts.failedStarts.pop();
+      if (!failed) return undefined;
+      return calmMs(facts) > 5000 ? `${failed.replica} could not start: ${failed.error.message}` : undefined;
+    },
+  },
+  {
+    name: 'liveness',
+    promise: 'When all faults have ended, every replica is ready within one interval of checks and 40 seconds.',
+    atTheEnd({ replicas }) {
+      const late = replicas.find(({ state, service }) => state !== 'up' || !service?.health().ready);
+      if (!late) return undefined;
+      return `${late.name} is ${late.state}: ${JSON.stringify(late.service?.health() ?? {})}`;
+    },
+  },
+];

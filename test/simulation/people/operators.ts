@@ -1,0 +1,132 @@
+/** Operators, who run commands: the real functions behind them, each on a machine of its own. */
+
+import { openAppStoreConnect } from '../../../src/app-store-connect/client.ts';
+import { readConfig } from '../../../src/config/config.ts';
+import { spki } from '../../../src/jws.ts';
+import { openLog } from '../../../src/log.ts';
+import type { Order } from '../../../src/orders/orders.ts';
+import { openOrderStore } from '../../../src/orders/store.ts';
+import { openCandidate } from '../../../src/registration/candidates.ts';
+import { systemClock } from '../../../src/registration/clock.ts';
+import { ensureAbandoned } from '../../../src/registration/rotation/journal.ts';
+import { isUnfinished } from '../../../src/registration/rotation/notice.ts';
+import { planChange } from '../../../src/registration/rotation/plan.ts';
+import { readByEveryReplica } from '../../../src/registration/rotation/readers.ts';
+import { rotate } from '../../../src/registration/rotation/rotate.ts';
+import { openRegistrationStore } from '../../../src/registration/store.ts';
+import { type Fleet, KEY_NAMES } from '../fleet.ts';
+import { examine } from '../invariants.ts';
+import { newMachine } from '../replica.ts';
+import { type Machine, schedule, trueTime, within } from '../world/scheduler.ts';
+import { visit } from './visitors.ts';
+
+/** The pause between two visits while a command runs. */
+const VISIT_MS = 150;
+
+let commands = 0;
+export const resetCommands = (): void => {
+  commands = 0;
+};
+
+/** Runs the work of a command on the operator's machine. It is killed after `killedAfterMs`, if that is given. */
+async function command(fleet: Fleet, name: string, killedAfterMs: number | undefined, work: () => Promise<string>) {
+  const { note } = fleet;
+  commands += 1;
+  const machine = newMachine(fleet, `operator ${commands}`);
+  note(machine.name, `runs ${name}`);
+  if (killedAfterMs !== undefined)
+    schedule(
+      killedAfterMs,
+      () => {
+        if (!machine.isAlive) return;
+        machine.isAlive = false;
+        for (const end of [...machine.onKill]) end();
+        note(machine.name, 'is killed');
+      },
+      null,
+    );
+  visitWhile(fleet, machine);
+  await within(machine, work).then(
+    (result) => note(machine.name, `${name}: ${result}`),
+    (error) => note(machine.name, `${name} fails: ${error.code ?? ''} ${error.message}`),
+  );
+  machine.isAlive = false;
+}
+
+/** Visitors come while a command runs, because the replicas change then. */
+function visitWhile(fleet: Fleet, command: Machine): void {
+  const next = () => {
+    if (!command.isAlive) return;
+    const nowMs = Math.floor(trueTime());
+    const replica = fleet.replicas[nowMs % fleet.replicas.length];
+    if (replica) void visit(fleet, replica, `visitor ${nowMs}`);
+    schedule(VISIT_MS, next, null);
+  };
+  next();
+}
+
+/** `webdist keys stop` and `keys start`. */
+export function order(fleet: Fleet, act: 'stop' | 'start', killedAfterMs?: number): Promise<void> {
+  fleet.facts.areOrdersChanging = true;
+  return command(fleet, `keys ${act}`, killedAfterMs, async () => {
+    const store = await openOrderStore(readConfig(operatorEnv(fleet)));
+    const given: Order = { act, appleItemId: fleet.apple.app.id };
+    const orders = await store.change(given);
+    examine(fleet, 'onOrder', orders);
+    await store.close();
+    return `revision ${orders.revision}`;
+  });
+}
+
+/** `webdist keys rotate`, as src/cli/keys/rotate.ts does it. */
+export async function rotateTo(
+  fleet: Fleet,
+  key: number,
+  { killedAfterMs, ignoresSilent }: { readonly killedAfterMs?: number | undefined; readonly ignoresSilent: boolean },
+): Promise<void> {
+  const { facts } = fleet;
+  facts.rotations += 1;
+  facts.rotatedAt = trueTime();
+  const ended = () => {
+    facts.rotations -= 1;
+  };
+  if (killedAfterMs !== undefined) schedule(killedAfterMs + 1000, ended, null);
+  await command(fleet, `keys rotate to key ${key}`, killedAfterMs, async () => {
+    const env = operatorEnv(fleet);
+    const config = readConfig(env);
+    const log = openLog('silent');
+    const store = await openRegistrationStore(config, log);
+    const halves = await Promise.all(
+      KEY_NAMES.map(async (name) => {
+        const candidate = await openCandidate(`env://${name}`, { env, log });
+        return candidate.signer ? spki(candidate.signer.publicKey) : '';
+      }),
+    );
+    const { appStoreConnect, apps } = config;
+    const [app] = apps;
+    if (!appStoreConnect || !app) throw new Error('There is no API key.');
+    const reports = await openOrderStore(config);
+    const readByAll = async (run: string) => {
+      if (!ignoresSilent) await readByEveryReplica(run, { replicas: reports.replicas, clock: systemClock });
+    };
+    const apiKey = await openCandidate(appStoreConnect.privateKey, { env, log });
+    if (!apiKey.signer) throw new Error('The API key cannot be opened.');
+    const asc = openAppStoreConnect({ ...appStoreConnect, signer: apiKey.signer, log });
+    try {
+      const previous = await store.readNotice();
+      if (isUnfinished(previous)) await ensureAbandoned(store, previous);
+      const wanted = { config, app, to: halves[key] ?? '', held: halves };
+      const change = await planChange(wanted, previous, { asc, store });
+      if (!change) return 'nothing to do';
+      return `key id ${await rotate(change, { asc, store, previous, readByAll, report: () => undefined })}`;
+    } finally {
+      asc.close();
+      await reports.close();
+      await store.close();
+    }
+  });
+  if (killedAfterMs === undefined) ended();
+}
+
+/** The operator uses the data folder of the first replica. */
+const operatorEnv = (fleet: Fleet) => ({ ...fleet.env, WEBDIST_DATA_DIR: fleet.replicas[0]?.folder });

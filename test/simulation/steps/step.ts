@@ -1,0 +1,60 @@
+/** The form of the tables of steps, and what their rows have in common. */
+
+import { beginFault } from '../facts.ts';
+import type { Fleet, Replica } from '../fleet.ts';
+import { visit } from '../people/visitors.ts';
+import { between, type Random } from '../world/random.ts';
+import { schedule, trueTime } from '../world/scheduler.ts';
+
+/** Numbers and words, so that a plan can be printed. */
+export type Params = Readonly<Record<string, number | string>>;
+
+/** One kind of step. */
+export type Row = {
+  /** How often it happens, compared with other rows. */
+  readonly weight: number;
+  readonly isFault?: boolean;
+  /** It is a part of every run. */
+  readonly isTraffic?: boolean;
+  readonly plan: (random: Random) => Params;
+  readonly describe: (params: Params) => string;
+  readonly run: (fleet: Fleet, params: Params) => void;
+};
+
+/** Rows by kind. */
+export type Rows = Readonly<Record<string, Row>>;
+
+export const number = (params: Params, name: string): number => Number(params[name]);
+
+export function replicaOf(fleet: Fleet, params: Params): Replica {
+  const replica = fleet.replicas[number(params, 'replica') - 1];
+  if (!replica) throw new Error('There is no such replica.');
+  return replica;
+}
+
+export const anyReplica = (random: Random): number => between(random, 1, 3);
+
+const DEVICES = 12;
+export const anyDevice = (random: Random): number => between(random, 1, DEVICES);
+
+/** From 0.2 s to a minute; short times are as frequent as long ones. */
+export const durationMs = (random: Random): number => Math.round(200 * 300 ** random());
+export const inSeconds = (ms: unknown): string => `${(Number(ms) / 1000).toFixed(1)} s`;
+export const ignore = (): undefined => undefined;
+
+/** How long before and after the end of a fault visitors come. */
+const EDGE_MS = 20;
+
+/** A fault for a while. `begin` returns what ends it. `affectsStore`: replicas may be unable to use the stores. */
+export function forAWhile(fleet: Fleet, { ms }: Params, begin: () => () => void, affectsStore = false): void {
+  const end = beginFault(fleet.facts, begin(), affectsStore);
+  schedule(Number(ms), end, null);
+  // Bugs are seen in the moment in which things change, so visitors come then.
+  for (const atMs of [Number(ms) - EDGE_MS, Number(ms) + EDGE_MS]) schedule(atMs, () => visitAll(fleet), null);
+}
+
+/** A device visits each replica. */
+function visitAll(fleet: Fleet): void {
+  for (const [index, replica] of fleet.replicas.entries())
+    void visit(fleet, replica, `device ${1 + ((Math.floor(trueTime()) + index) % DEVICES)}`);
+}
