@@ -14,18 +14,33 @@ export type Device = {
   evidenceStoredAt: number | undefined;
   /** When the device got its tokens, for the rate limit. */
   readonly tokenTimes: number[];
+  /** The last install URL: the token in it, and when that expires by the clock of its replica. */
+  link: Link | undefined;
+  /** Its access token, and the link that it was exchanged for. */
+  access: { readonly accessToken: string; readonly refreshToken: string; readonly link: Link | undefined } | undefined;
+};
+
+type Link = {
+  readonly subjectToken: string;
+  readonly dtype: string;
+  readonly untilMs: number;
+  readonly vid: string | undefined;
 };
 
 /** A token that left a replica. */
 export type Token = {
   readonly replica: string;
   readonly device: Device | undefined;
+  readonly request: 'visit' | 'restore' | 'update';
+  readonly installToken: string;
   readonly keyId: string;
   readonly dtype: string;
   readonly nonce: string;
   /** Seconds since 1970. */
   readonly iat: number;
   readonly exp: number;
+  /** The AppleVersionID, if it is known. */
+  readonly vid: string | undefined;
   /** In true time: when the replica received the request, and when it answered. */
   readonly receivedAt: number;
   readonly sentAt: number;
@@ -41,16 +56,20 @@ export type Facts = {
   storeTroubledAt: number;
   readonly devices: Map<string, Device>;
   readonly nonces: Set<string>;
+  /** The tokens that were not yet found in an audit file, by nonce. */
+  readonly unaudited: Map<string, { readonly replica: string; readonly sentAt: number }>;
+  /** The uses of each refresh token. */
+  readonly refreshed: Map<string, readonly { readonly process: string; readonly at: number }[]>;
   /** When Apple received the last requests of replicas. */
   readonly appleTimes: number[];
   keysCreated: number;
   /** The rotations in progress, and when the last one began. */
   rotations: number;
   rotatedAt: number;
-  /** An operator's command may be changing the orders. */
-  areOrdersChanging: boolean;
-  /** The stored orders: whether signing is stopped, since when, and their revision. */
-  stop: { isStopped: boolean; since: number; revision: number };
+  /** The commands in progress that may change the orders. */
+  ordersInProgress: number;
+  /** The stored orders: each in words (`stop`, `hold 2000000001`) with the time since when it is in force, and their revision. */
+  orders: { readonly since: ReadonlyMap<string, number>; readonly revision: number };
   /** The orders that were acknowledged, by revision. */
   readonly acknowledgedOrders: Map<number, string>;
   /** The newest revision of the orders that each replica has followed, while its disk was good. */
@@ -73,12 +92,14 @@ export const newFacts = (): Facts => ({
   storeTroubledAt: trueTime(),
   devices: new Map(),
   nonces: new Set(),
+  unaudited: new Map(),
+  refreshed: new Map(),
   appleTimes: [],
   keysCreated: 0,
   rotations: 0,
   rotatedAt: 0,
-  areOrdersChanging: false,
-  stop: { isStopped: false, since: 0, revision: 0 },
+  ordersInProgress: 0,
+  orders: { since: new Map(), revision: 0 },
   acknowledgedOrders: new Map(),
   followed: new Map(),
   largestOffsetMs: 0,
@@ -127,6 +148,8 @@ export function deviceOf(facts: Facts, id: string): Device {
     evidenceSentAt: undefined,
     evidenceStoredAt: undefined,
     tokenTimes: [],
+    link: undefined,
+    access: undefined,
   };
   facts.devices.set(id, device);
   return device;

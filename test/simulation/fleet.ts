@@ -9,6 +9,7 @@ import type { Service } from '../../src/service/service.ts';
 import { APPLE_ORIGIN, type AppleRequest, openApple, type SimulatedApple } from './apple.ts';
 import { type Facts, newFacts } from './facts.ts';
 import { newKeyPem } from './key.ts';
+import { openPackages, PACKAGES_URL, type Packages } from './packages.ts';
 import { resetDisks } from './world/disk.ts';
 import { resetRandom } from './world/globals.ts';
 import { resetNetwork } from './world/network.ts';
@@ -34,6 +35,7 @@ export type Replica = {
 /** What the seed chooses. */
 type Choices = {
   readonly ledger: 'PostgreSQL' | 'SQLite';
+  readonly audits: boolean;
   readonly usesRedis: boolean;
   readonly evidence: 'tap' | 'confirm';
   readonly whenDown: 'issue' | 'refuse';
@@ -47,6 +49,7 @@ export type Fleet = {
   readonly seed: number;
   readonly choices: Choices;
   readonly apple: SimulatedApple;
+  readonly packages: Packages;
   readonly replicas: readonly Replica[];
   readonly facts: Facts;
   readonly env: Environment;
@@ -72,6 +75,7 @@ const chooseFrom = (seed: number): Choices => {
     checkSeconds: oneOf(random, [10, 20, 60]),
     rateLimit: between(random, 5, 20),
     requestsPerHour: oneOf(random, [3500, 3500, 300]),
+    audits: random() < 0.5,
   };
 };
 
@@ -93,6 +97,7 @@ export function openFleet(
   const apple = openApple(join(folder, 'apple'), { ...choices, random: randomOf(seed, 'Apple') }, (request) =>
     observe(fleet, request),
   );
+  const packagesFolder = join(folder, 'packages');
   const names = ['replica 1', 'replica 2', 'replica 3'];
   const replicas = names.map(
     (name, index): Replica => ({
@@ -111,9 +116,10 @@ export function openFleet(
     seed,
     choices,
     apple,
+    packages: openPackages(packagesFolder, apple.app),
     replicas,
     facts: newFacts(),
-    env: settingsOf(choices, apple),
+    env: { ...settingsOf(choices, apple), WEBDIST_PACKAGES_DIR: packagesFolder },
     trace,
     note: (who, what) => void trace.push(`${(elapsedMs() / 1000).toFixed(3).padStart(11)} s  ${who}: ${what}`),
     close: () => rmSync(folder, { recursive: true, force: true }),
@@ -141,6 +147,8 @@ function settingsOf(choices: Choices, { app, apiKey }: SimulatedApple): Environm
     WEBDIST_REDIS_URL: choices.usesRedis ? 'redis://cache.example.com:6379' : undefined,
     WEBDIST_API_KEYS: `licence:${createHash('sha256').update(API_KEY).digest('hex')}`,
     WEBDIST_DOCS: 'off',
+    WEBDIST_OAUTH: 'own',
+    WEBDIST_PACKAGES_URL: PACKAGES_URL,
     ASC_BASE_URL: APPLE_ORIGIN,
     ASC_KEY_ID: apiKey.keyId,
     ASC_ISSUER_ID: apiKey.issuerId,

@@ -2,13 +2,19 @@
 
 import type { Fleet } from './fleet.ts';
 import { appleInvariants } from './invariants/apple.ts';
+import { deviceInvariants } from './invariants/devices.ts';
 import type { Invariant } from './invariants/invariant.ts';
 import { operationInvariants } from './invariants/operation.ts';
 import { tokensInvariants } from './invariants/tokens.ts';
 
-export const invariants: readonly Invariant[] = [...tokensInvariants, ...appleInvariants, ...operationInvariants];
+export const invariants: readonly Invariant[] = [
+  ...tokensInvariants,
+  ...deviceInvariants,
+  ...appleInvariants,
+  ...operationInvariants,
+];
 
-type Kind = 'onToken' | 'onAnswer' | 'onOrder' | 'onApple';
+type Kind = 'onToken' | 'onAnswer' | 'onOrder' | 'onGrant' | 'onAudit' | 'onApple';
 type Subject<K extends Kind> = Parameters<NonNullable<Invariant[K]>>[1];
 
 /** Checks the invariants that concern what just happened. The first one that does not hold ends the run. */

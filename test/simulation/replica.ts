@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { readConfig } from '../../src/config/config.ts';
 import { buildServer } from '../../src/http/server.ts';
 import { openService } from '../../src/service/service.ts';
+import { auditFile, auditTokens } from './audit.ts';
 import type { Fleet, Replica } from './fleet.ts';
 import { diskFaultOf } from './world/disk.ts';
 import { randomOf } from './world/random.ts';
@@ -65,7 +66,11 @@ function logTo(fleet: Fleet, { name }: Replica) {
 }
 
 async function open(fleet: Fleet, replica: Replica) {
-  const env = { ...fleet.env, WEBDIST_DATA_DIR: replica.folder };
+  const env = {
+    ...fleet.env,
+    WEBDIST_DATA_DIR: replica.folder,
+    WEBDIST_AUDIT: fleet.choices.audits ? auditFile(replica) : undefined,
+  };
   const { service, serverDeps } = await openService(readConfig(env), { env, log: logTo(fleet, replica) });
   const machine = replica.machine as Machine;
   machine.hasIntervals = false;
@@ -79,6 +84,7 @@ async function open(fleet: Fleet, replica: Replica) {
 export function kill(fleet: Fleet, replica: Replica): void {
   const { machine } = replica;
   if (!machine) return;
+  auditTokens(fleet, replica);
   machine.isAlive = false;
   for (const end of [...machine.onKill]) end();
   Object.assign(replica, { state: 'down', machine: undefined, service: undefined, server: undefined });

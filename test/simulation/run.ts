@@ -99,7 +99,7 @@ async function settle(fleet: Fleet, after: () => void): Promise<void> {
   for (const end of [...facts.faults.values()]) end();
   for (const replica of replicas) start(fleet, replica);
   await runFor(REST_MS, after);
-  void order(fleet, 'start');
+  void order(fleet, { act: 'start' });
   const areReady = () => replicas.every(({ service }) => service?.health().ready);
   for (let waitedMs = 0; waitedMs < gapMs(fleet) && !areReady(); waitedMs += REST_MS) await runFor(REST_MS, after);
   for (const [index, replica] of replicas.entries()) void visit(fleet, replica, `device ${index + 1}`);

@@ -4,6 +4,7 @@
  */
 
 import type { Fleet } from './fleet.ts';
+import { deviceSteps } from './steps/devices.ts';
 import { operatorSteps } from './steps/operators.ts';
 import { replicaSteps } from './steps/replicas.ts';
 import type { Params, Rows } from './steps/step.ts';
@@ -14,7 +15,7 @@ import { between, oneOf, type Random } from './world/random.ts';
 /** One thing that happens, at a time since the start of the run. */
 export type Step = { readonly atMs: number; readonly kind: string; readonly params: Params };
 
-const steps: Rows = { ...visitorSteps, ...operatorSteps, ...replicaSteps, ...surroundingSteps };
+const steps: Rows = { ...visitorSteps, ...deviceSteps, ...operatorSteps, ...replicaSteps, ...surroundingSteps };
 
 /** What a step is, in one sentence. */
 export const describeStep = ({ kind, params }: Step): string => steps[kind]?.describe(params) ?? kind;

@@ -18,11 +18,15 @@ export function followStored(fleet: Fleet): void {
   if (text === known) return;
   known = text;
   const orders = text === undefined ? NO_ORDERS : parseOrders(text);
-  const { isStopped } = ordersFor(orders, fleet.apple.app.id);
-  const { stop } = fleet.facts;
-  fleet.facts.stop = {
-    isStopped,
-    since: isStopped === stop.isStopped ? stop.since : trueTime(),
+  const { isStopped, held, used } = ordersFor(orders, fleet.apple.app.id);
+  const inForce = [
+    ...(isStopped ? ['stop'] : []),
+    ...held.map((id) => `hold ${id}`),
+    ...(used === undefined ? [] : [`use ${used}`]),
+  ];
+  const { since } = fleet.facts.orders;
+  fleet.facts.orders = {
+    since: new Map(inForce.map((order) => [order, since.get(order) ?? trueTime()])),
     revision: orders.revision,
   };
 }
@@ -31,7 +35,7 @@ function storedOrders(fleet: Fleet): string | undefined {
   const tables = postgresTables(fleet);
   if (tables) return tables.orders;
   // Only an operator's command changes the file.
-  if (!fleet.facts.areOrdersChanging) return known;
+  if (fleet.facts.ordersInProgress === 0) return known;
   const path = join(fleet.replicas[0]?.folder ?? '', 'orders.json');
   return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
 }

@@ -2,9 +2,13 @@
 
 import { calmMs, storeCalmMs } from '../facts.ts';
 import { postgresTables } from '../fleet.ts';
+import { trueTime } from '../world/scheduler.ts';
 import { type Invariant, seconds } from './invariant.ts';
 
 const ORDER_MS = 3000;
+
+/** The longest time until a replica reads the packages folder again, and a few seconds for that. */
+const FOLDER_MS = 65_000;
 
 const unavailable = [
   'not_registered',
@@ -13,12 +17,16 @@ const unavailable = [
   'ledger_unavailable',
   'overloaded',
   'shutting_down',
+  'version_held',
 ];
 
 /** The documented codes by route and status; undefined: no problem document. */
 const documented: Readonly<Record<string, Readonly<Record<number, readonly (string | undefined)[]>>>> = {
   'POST /install-token': { 200: [undefined], 429: ['rate_limited'], 503: unavailable },
   'POST /installs': { 204: [undefined], 429: ['rate_limited'], 503: unavailable },
+  'POST /oauth/token': { 200: [undefined], 400: [undefined], 429: ['rate_limited'], 503: unavailable },
+  'POST /marketplace-kit/restore': { 200: [undefined], 429: ['rate_limited'], 503: unavailable },
+  'POST /marketplace-kit/updates': { 200: [undefined], 429: ['rate_limited'], 503: unavailable },
   'GET /health/ready': { 200: [undefined], 503: [undefined] },
   probe: { 200: ['ready'], 503: unavailable },
 };
@@ -37,16 +45,54 @@ export const operationInvariants: readonly Invariant[] = [
     },
   },
   {
-    name: 'stop orders',
+    name: 'orders are followed',
     promise:
-      'Within three seconds after `keys stop`, no replica issues a token, once the network is well; a replica that has followed the order never forgets it.',
-    onToken(fleet, { replica, sentAt, receivedAt }) {
-      const { stop, followed } = fleet.facts;
-      if (!stop.isStopped) return undefined;
-      const lateMs = Math.min(receivedAt - stop.since, storeCalmMs(fleet.facts, receivedAt));
-      if (lateMs > ORDER_MS) return `${replica} signed ${seconds(sentAt - stop.since)} after the order to stop`;
-      if (followed.get(replica) === stop.revision) return `${replica} had followed the order to stop before`;
+      'Within three seconds after `keys stop` or `packages hold`, no replica issues a token against it, once the network is well; a replica that has followed the order never forgets it.',
+    onToken(fleet, { replica, vid, sentAt, receivedAt }) {
+      const { orders, followed } = fleet.facts;
+      for (const order of ['stop', `hold ${vid}`]) {
+        const since = orders.since.get(order);
+        if (since === undefined) continue;
+        const lateMs = Math.min(receivedAt - since, storeCalmMs(fleet.facts, receivedAt));
+        if (lateMs > ORDER_MS) return `${replica} signed ${seconds(sentAt - since)} after the order ${order}`;
+        if (followed.get(replica) === orders.revision) return `${replica} had followed the order ${order} before`;
+      }
       return undefined;
+    },
+  },
+  {
+    name: 'the ordered version',
+    promise: 'Three seconds after `packages use`, links are of that version, once the network is well.',
+    onToken(fleet, { request, vid, replica, receivedAt }) {
+      const [order, since] = [...fleet.facts.orders.since].find(([text]) => text.startsWith('use ')) ?? [];
+      if (order === undefined || since === undefined || request !== 'visit' || vid === undefined) return undefined;
+      const lateMs = Math.min(receivedAt - since, storeCalmMs(fleet.facts, receivedAt));
+      const isHeld = fleet.facts.orders.since.has(order.replace('use', 'hold'));
+      return lateMs > ORDER_MS && !isHeld && order !== `use ${vid}`
+        ? `${replica} gave version ${vid} ${seconds(lateMs)} after the order ${order}`
+        : undefined;
+    },
+  },
+  {
+    name: 'a version is left',
+    promise: 'While one version is not on hold, no request is refused because of a hold.',
+    onAnswer(fleet, { replica, code }) {
+      const { facts, packages } = fleet;
+      const free = [...packages.publishedAt].find(
+        ([id, at]) => !facts.orders.since.has(`hold ${id}`) && trueTime() - at > FOLDER_MS,
+      );
+      return code === 'version_held' && free && storeCalmMs(facts, trueTime()) > FOLDER_MS
+        ? `${replica} refuses, but version ${free[0]} is not on hold`
+        : undefined;
+    },
+  },
+  {
+    name: 'every token is recorded',
+    promise:
+      'The audit file has a line for every token within three seconds of good disks, and its chains are whole; a process that is killed loses no older line.',
+    onAudit(_, { replica, missing, problems }) {
+      if (missing[0] !== undefined) return `${replica} did not record ${missing.length} tokens, such as ${missing[0]}`;
+      return problems[0] && `in the audit file of ${replica}, ${problems[0]}`;
     },
   },
   {

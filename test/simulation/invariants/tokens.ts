@@ -1,12 +1,8 @@
 /** The promises about single tokens. */
 
 import { calmMs, storeCalmMs } from '../facts.ts';
-import type { Fleet } from '../fleet.ts';
 import { trueTime } from '../world/scheduler.ts';
-import { gapMs, type Invariant, seconds } from './invariant.ts';
-
-/** By how much the times of two replicas may differ, for the rule of `dtype`; 0 while every clock is right. */
-const slackMs = ({ facts }: Fleet) => (facts.largestOffsetMs === 0 ? 0 : 2 * facts.largestOffsetMs + 5000);
+import { gapMs, type Invariant, seconds, slackMs } from './invariant.ts';
 
 const second = (ms: number) => Math.floor(ms / 1000) * 1000;
 
@@ -31,8 +27,10 @@ export const tokensInvariants: readonly Invariant[] = [
   {
     name: 'redownload after evidence',
     promise: 'A device whose install was acknowledged gets `redownload` once a token lifetime has passed, for ever.',
-    onToken(fleet, { device, dtype, receivedAt }) {
+    onToken(fleet, { device, dtype, request, receivedAt }) {
       const stored = device?.evidenceStoredAt;
+      // A restore can belong to a link.
+      if (request === 'restore' && receivedAt < (device?.access?.link?.untilMs ?? 0) + slackMs(fleet)) return undefined;
       if (stored === undefined || dtype === 'redownload') return undefined;
       const lateMs = second(receivedAt) - second(stored) - fleet.choices.lifetimeSeconds * 1000 - slackMs(fleet);
       return lateMs >= 0
@@ -44,8 +42,10 @@ export const tokensInvariants: readonly Invariant[] = [
     name: 'download before evidence',
     promise:
       'A device that sent no evidence gets `download`, unless the ledger cannot answer and tokens are issued without it.',
-    onToken(fleet, { device, dtype, receivedAt }) {
-      if (!device || dtype === 'download') return undefined;
+    onToken(fleet, { device, dtype, request, receivedAt }) {
+      // Updates are always redownloads, and a restore can belong to a link.
+      if (!device || dtype === 'download' || request === 'update' || device.access?.link?.dtype === dtype)
+        return undefined;
       const sent = device.evidenceSentAt;
       const { lifetimeSeconds } = fleet.choices;
       const isEarly = sent === undefined || receivedAt < sent + (lifetimeSeconds - 2) * 1000 - slackMs(fleet);

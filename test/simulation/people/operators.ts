@@ -17,40 +17,49 @@ import { openRegistrationStore } from '../../../src/registration/store.ts';
 import { type Fleet, KEY_NAMES } from '../fleet.ts';
 import { examine } from '../invariants.ts';
 import { newMachine } from '../replica.ts';
+import { followStored } from '../stored-orders.ts';
 import { type Machine, schedule, trueTime, within } from '../world/scheduler.ts';
 import { visit } from './visitors.ts';
 
 /** The pause between two visits while a command runs. */
-const VISIT_MS = 150;
+const VISIT_MS = 400;
+
+/** An order for the one app. */
+export type Given = Order extends infer One ? (One extends Order ? Omit<One, 'appleItemId'> : never) : never;
 
 let commands = 0;
 export const resetCommands = (): void => {
   commands = 0;
 };
 
-/** Runs the work of a command on the operator's machine. It is killed after `killedAfterMs`, if that is given. */
-async function command(fleet: Fleet, name: string, killedAfterMs: number | undefined, work: () => Promise<string>) {
+/** How an operator runs a command. */
+type Run = {
+  readonly name: string;
+  /** When it is killed; undefined: never. */
+  readonly killedAfterMs: number | undefined;
+  /** Called when the command has ended or was killed. */
+  readonly ended: () => void;
+};
+
+/** Runs the work of a command on the operator's machine. */
+async function command(fleet: Fleet, { name, killedAfterMs, ended }: Run, work: () => Promise<string>) {
   const { note } = fleet;
   commands += 1;
   const machine = newMachine(fleet, `operator ${commands}`);
   note(machine.name, `runs ${name}`);
-  if (killedAfterMs !== undefined)
-    schedule(
-      killedAfterMs,
-      () => {
-        if (!machine.isAlive) return;
-        machine.isAlive = false;
-        for (const end of [...machine.onKill]) end();
-        note(machine.name, 'is killed');
-      },
-      null,
-    );
+  const end = (how: string) => {
+    if (!machine.isAlive) return;
+    machine.isAlive = false;
+    for (const cutOff of [...machine.onKill]) cutOff();
+    note(machine.name, how);
+    ended();
+  };
+  if (killedAfterMs !== undefined) schedule(killedAfterMs, () => end('is killed'), null);
   visitWhile(fleet, machine);
   await within(machine, work).then(
-    (result) => note(machine.name, `${name}: ${result}`),
-    (error) => note(machine.name, `${name} fails: ${error.code ?? ''} ${error.message}`),
+    (result) => end(`${name}: ${result}`),
+    (error) => end(`${name} fails: ${error.code ?? ''} ${error.message}`),
   );
-  machine.isAlive = false;
 }
 
 /** Visitors come while a command runs, because the replicas change then. */
@@ -65,13 +74,18 @@ function visitWhile(fleet: Fleet, command: Machine): void {
   next();
 }
 
-/** `webdist keys stop` and `keys start`. */
-export function order(fleet: Fleet, act: 'stop' | 'start', killedAfterMs?: number): Promise<void> {
-  fleet.facts.areOrdersChanging = true;
-  return command(fleet, `keys ${act}`, killedAfterMs, async () => {
+/** `webdist keys stop` and `keys resume`, and `webdist packages hold`, `resume` and `use`. */
+export function order(fleet: Fleet, given: Given, killedAfterMs?: number): Promise<void> {
+  const { facts } = fleet;
+  facts.ordersInProgress += 1;
+  const ended = () => {
+    followStored(fleet);
+    facts.ordersInProgress -= 1;
+  };
+  const name = [given.act, 'appleVersionId' in given ? given.appleVersionId : ''].join(' ').trim();
+  return command(fleet, { name, killedAfterMs, ended }, async () => {
     const store = await openOrderStore(readConfig(operatorEnv(fleet)));
-    const given: Order = { act, appleItemId: fleet.apple.app.id };
-    const orders = await store.change(given);
+    const orders = await store.change({ ...given, appleItemId: fleet.apple.app.id });
     examine(fleet, 'onOrder', orders);
     await store.close();
     return `revision ${orders.revision}`;
@@ -87,11 +101,16 @@ export async function rotateTo(
   const { facts } = fleet;
   facts.rotations += 1;
   facts.rotatedAt = trueTime();
-  const ended = () => {
-    facts.rotations -= 1;
-  };
-  if (killedAfterMs !== undefined) schedule(killedAfterMs + 1000, ended, null);
-  await command(fleet, `keys rotate to key ${key}`, killedAfterMs, async () => {
+  // What was sent before it was killed can still arrive.
+  const ended = () =>
+    void schedule(
+      1000,
+      () => {
+        facts.rotations -= 1;
+      },
+      null,
+    );
+  await command(fleet, { name: `keys rotate to key ${key}`, killedAfterMs, ended }, async () => {
     const env = operatorEnv(fleet);
     const config = readConfig(env);
     const log = openLog('silent');
@@ -125,7 +144,6 @@ export async function rotateTo(
       await store.close();
     }
   });
-  if (killedAfterMs === undefined) ended();
 }
 
 /** The operator uses the data folder of the first replica. */

@@ -17,7 +17,8 @@ export async function probe(fleet: Fleet, replica: Replica): Promise<void> {
       () => 'issued',
       (error) => String(error.code),
     );
-    if (service.health().ready !== isReady) return;
+    // Being ready says nothing about versions on hold.
+    if (service.health().ready !== isReady || outcome === 'version_held') return;
     // A replica that cannot read how far a rotation got does not sign, for five seconds at most, and stays ready.
     if (fleet.facts.rotations > 0 || storeCalmMs(fleet.facts, trueTime()) < 8000) return;
     const agrees = isReady ? outcome === 'issued' : outcome !== 'issued';

@@ -9,6 +9,8 @@ export type Sent = {
   readonly method: 'GET' | 'POST';
   readonly url: string;
   readonly body?: object;
+  /** Instead of a body: the fields of a form. */
+  readonly form?: object;
   readonly headers?: object;
 };
 export type Answered = {
@@ -31,12 +33,18 @@ export async function send(
     const { server } = replica;
     const receivedAt = trueTime();
     if (!server) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
-    const { method, url, body, headers } = sent;
+    const { method, url, body, form, headers } = sent;
     const response = await server.app.inject({
       method,
       url,
-      headers: { 'sec-fetch-site': 'same-origin', host: DOMAIN, ...headers },
+      headers: {
+        'sec-fetch-site': 'same-origin',
+        host: DOMAIN,
+        ...(form && { 'content-type': 'application/x-www-form-urlencoded' }),
+        ...headers,
+      },
       ...(body && { payload: body }),
+      ...(form && { payload: new URLSearchParams({ ...form }).toString() }),
     });
     const cookie = response.headers['set-cookie'];
     const answer: Answered = {
@@ -57,3 +65,6 @@ export async function send(
   const patience = wait(PATIENCE_MS, null).then(() => undefined);
   return Promise.race([answering.catch(() => undefined), patience]);
 }
+
+export const describe = (answer: Answered | undefined) =>
+  answer ? `${answer.status} ${answer.body['dtype'] ?? answer.body['code'] ?? ''}`.trim() : 'no answer';

@@ -1,10 +1,10 @@
 /** Visitors with their devices, and the licence server. */
 
-import { deviceOf } from '../facts.ts';
+import { type Device, deviceOf } from '../facts.ts';
 import { API_KEY, type Fleet, type Replica } from '../fleet.ts';
-import { examine } from '../invariants.ts';
 import { trueTime } from '../world/scheduler.ts';
-import { type Answered, type Sent, send } from './send.ts';
+import { type Answered, describe, type Sent, send } from './send.ts';
+import { showToken } from './token.ts';
 
 /** A device requests a token for the install button. Returns whether it got one. */
 export async function visit(fleet: Fleet, replica: Replica, deviceId: string): Promise<boolean> {
@@ -16,31 +16,26 @@ export async function visit(fleet: Fleet, replica: Replica, deviceId: string): P
   const isKnown = device.cookie !== undefined;
   const answer = await send(fleet, replica, sent, ({ status, body }, receivedAt) => {
     if (status !== 200) return;
-    facts.tokens += 1;
-    const { token, dtype, keyId, nonce } = body as Record<string, string>;
-    const claims = JSON.parse(Buffer.from(token?.split('.')[1] ?? '', 'base64url').toString());
-    examine(fleet, 'onToken', {
-      replica: replica.name,
-      device: isKnown ? device : undefined,
-      keyId: keyId ?? '',
-      dtype: dtype ?? '',
-      nonce: nonce ?? '',
-      iat: claims.iat,
-      exp: claims.exp,
-      receivedAt,
-      sentAt: trueTime(),
-    });
+    const installToken = String(body['token']);
+    showToken(fleet, { installToken, replica, device: isKnown ? device : undefined, request: 'visit', receivedAt });
   });
   note(deviceId, `requests a token from ${replica.name}: ${describe(answer)}`);
   if (answer?.status !== 200) return false;
   device.cookie ??= answer.cookie;
   device.nonce = String(answer.body['nonce']);
   device.tokenAt = trueTime();
+  device.link = linkOf(answer.body);
   return true;
 }
 
-const describe = (answer: Answered | undefined) =>
-  answer ? `${answer.status} ${answer.body['dtype'] ?? answer.body['code'] ?? ''}`.trim() : 'no answer';
+/** What a device keeps of an install URL. */
+function linkOf(body: Answered['body']): Device['link'] {
+  if (body['installUrl'] === undefined) return undefined;
+  const { token, installVerificationToken = '' } = Object.fromEntries(new URL(String(body['installUrl'])).searchParams);
+  const { vid } = JSON.parse(Buffer.from(installVerificationToken.split('.')[1] ?? '', 'base64url').toString());
+  const dtype = String(body['dtype']);
+  return token ? { subjectToken: token, dtype, untilMs: Date.parse(String(body['expiresAt'])), vid } : undefined;
+}
 
 /** The page reports a tap on the button, or the licence server confirms the install. */
 export async function sendEvidence(fleet: Fleet, replica: Replica, deviceId: string, by: 'page' | 'licence server') {

@@ -1,28 +1,51 @@
 /** What operators do, also two at once, and killed in the middle. */
 
-import { order, rotateTo } from '../people/operators.ts';
-import { between, oneOf } from '../world/random.ts';
-import { inSeconds, type Rows } from './step.ts';
+import type { Fleet } from '../fleet.ts';
+import { type Given, order, rotateTo } from '../people/operators.ts';
+import { between, oneOf, type Random } from '../world/random.ts';
+import { inSeconds, type Params, type Rows } from './step.ts';
+
+/** The version by its number (see Packages.version). */
+const anyOrder = (random: Random) => ({
+  act: oneOf(random, ['stop', 'start', 'start', 'hold', 'release', 'use']),
+  version: between(random, 1, 4),
+});
+
+const describeOrder = ({ act, version }: Params) =>
+  act === 'stop' || act === 'start' ? `keys ${act}` : `packages ${act} for version ${version}`;
+
+function orderOf({ packages }: Fleet, { act, version }: Params): Given {
+  const appleVersionId = packages.version(Number(version));
+  if (act === 'hold' || act === 'release' || act === 'use') return { act, appleVersionId };
+  return { act: act === 'stop' ? 'stop' : 'start' };
+}
 
 export const operatorSteps: Rows = {
   order: {
-    weight: 2,
-    plan: (random) => ({
-      act: oneOf(random, ['stop', 'start']),
-      killedMs: random() < 0.2 ? between(random, 1, 40) : 0,
-    }),
-    describe: ({ act, killedMs }) =>
-      `an operator runs keys ${act}${killedMs ? ` and is killed after ${killedMs} ms` : ''}`,
-    run: (fleet, { act, killedMs }) => void order(fleet, act as 'stop', Number(killedMs) || undefined),
+    weight: 4,
+    plan: (random) => ({ ...anyOrder(random), killedMs: random() < 0.2 ? between(random, 1, 40) : 0 }),
+    describe: ({ killedMs, ...given }) =>
+      `an operator runs ${describeOrder(given)}${killedMs ? ` and is killed after ${killedMs} ms` : ''}`,
+    run: (fleet, params) => void order(fleet, orderOf(fleet, params), Number(params['killedMs']) || undefined),
   },
   'two orders': {
     weight: 1,
-    plan: () => ({}),
-    describe: () => 'two operators run keys stop and keys start at once',
-    run(fleet) {
-      void order(fleet, 'stop');
-      void order(fleet, 'start');
+    plan(random) {
+      const [one, other] = [anyOrder(random), anyOrder(random)];
+      return { ...one, otherAct: other.act, otherVersion: other.version };
     },
+    describe: ({ otherAct: act = '', otherVersion: version = 0, ...one }) =>
+      `two operators run ${describeOrder(one)} and ${describeOrder({ act, version })} at once`,
+    run(fleet, { otherAct: act = '', otherVersion: version = 0, ...one }) {
+      void order(fleet, orderOf(fleet, one));
+      void order(fleet, orderOf(fleet, { act, version }));
+    },
+  },
+  'new version': {
+    weight: 1,
+    plan: () => ({}),
+    describe: () => 'a new version is pulled into the packages folder',
+    run: (fleet) => fleet.note('packages', `version ${fleet.packages.publish()} is published`),
   },
   rotate: {
     weight: 1.5,

@@ -89,7 +89,7 @@ export const replicaSteps: Rows = {
       const { machine } = replicaOf(fleet, params);
       if (machine) machine.pausedUntil = Math.max(machine.pausedUntil, trueTime() + number(params, 'ms'));
       forAWhile(fleet, params, () => () => {
-        if (machine) machine.pausedUntil = 0;
+        if (machine) machine.pausedUntil = trueTime();
       });
     },
   },

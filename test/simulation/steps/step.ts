@@ -50,11 +50,11 @@ export function forAWhile(fleet: Fleet, { ms }: Params, begin: () => () => void,
   const end = beginFault(fleet.facts, begin(), affectsStore);
   schedule(Number(ms), end, null);
   // Bugs are seen in the moment in which things change, so visitors come then.
-  for (const atMs of [Number(ms) - EDGE_MS, Number(ms) + EDGE_MS]) schedule(atMs, () => visitAll(fleet), null);
+  schedule(Number(ms) - EDGE_MS, () => visitAll(fleet, (number) => `visitor ${number}`), null);
+  schedule(Number(ms) + EDGE_MS, () => visitAll(fleet, (number) => `device ${1 + (number % DEVICES)}`), null);
 }
 
-/** A device visits each replica. */
-function visitAll(fleet: Fleet): void {
+function visitAll(fleet: Fleet, deviceId: (number: number) => string): void {
   for (const [index, replica] of fleet.replicas.entries())
-    void visit(fleet, replica, `device ${1 + ((Math.floor(trueTime()) + index) % DEVICES)}`);
+    void visit(fleet, replica, deviceId(Math.floor(trueTime()) + index));
 }

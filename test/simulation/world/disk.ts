@@ -4,22 +4,31 @@
  */
 
 import fs, { type OpenMode, type PathLike } from 'node:fs';
-import { machineNow, schedule } from './scheduler.ts';
+import { machineNow, schedule, trueTime } from './scheduler.ts';
 
 /** What is wrong with the disk of a machine. */
 export type DiskFault = 'full' | 'failing' | 'slow';
 
 const faults = new Map<string, DiskFault>();
+let troubledAt = new Map<string, number>();
 
 /** Sets what is wrong with the disks of a machine; undefined repairs them. */
 export function setDiskFault(machine: string, fault: DiskFault | undefined): void {
+  troubledAt.set(machine, trueTime());
   if (fault) faults.set(machine, fault);
   else faults.delete(machine);
 }
 
 export const diskFaultOf = (machine: string): DiskFault | undefined => faults.get(machine);
 
-export const resetDisks = (): void => faults.clear();
+/** When something was last wrong with the disk of a machine. */
+export const diskTroubledAt = (machine: string): number =>
+  faults.has(machine) ? trueTime() : (troubledAt.get(machine) ?? 0);
+
+export function resetDisks(): void {
+  faults.clear();
+  troubledAt = new Map();
+}
 
 const LATENCY_MS = 1;
 const SLOW_MS = 400;
@@ -45,7 +54,7 @@ const systemError = (code: string, message: string) => Object.assign(new Error(`
 
 /** The functions of `node:fs/promises` that `src` uses. */
 export function simulatedDisk() {
-  const { mkdirSync, readFileSync, renameSync, rmSync, readdirSync, statSync, linkSync } = fs;
+  const { mkdirSync, readFileSync, renameSync, rmSync, readdirSync, statSync, linkSync, readlinkSync } = fs;
   return {
     mkdir: (path: PathLike, options: object) => access(true, () => mkdirSync(path, options)),
     readFile: (path: PathLike, options: BufferEncoding) => access(false, () => readFileSync(path, options)),
@@ -53,6 +62,7 @@ export function simulatedDisk() {
     rm: (path: PathLike, options: object) => access(false, () => rmSync(path, options)),
     readdir: (path: PathLike) => access(false, () => readdirSync(path)),
     stat: (path: PathLike) => access(false, () => statSync(path)),
+    readlink: (path: PathLike) => access(false, () => readlinkSync(path)),
     link: (from: PathLike, to: PathLike) => access(true, () => linkSync(from, to)),
     open: (path: PathLike, flags: OpenMode, mode: number) =>
       access(flags !== 'r' && flags !== 0, () => handleOf(fs.openSync(path, flags, mode))),

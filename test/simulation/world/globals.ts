@@ -25,6 +25,8 @@ const random = () => (machineNow()?.random ?? ownRandom)();
 const wallTime = () => Math.floor(trueTime() + (machineNow()?.wallOffsetMs() ?? 0));
 
 export function installWorld(): void {
+  // Stack traces take time, and no history shows them.
+  Error.stackTraceLimit = 0;
   installTimers();
   installClocks();
   installRandom();
