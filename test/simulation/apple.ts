@@ -1,5 +1,7 @@
 /** The simulated App Store Connect of `src/sandbox`, in the simulated network, and what happened to its keys and domains. */
 
+import type { KeyObject } from 'node:crypto';
+import { fromSpki } from '../../src/jws.ts';
 import { apiKeyOf, newAccount } from '../../src/sandbox/account.ts';
 import { answerApple } from '../../src/sandbox/apple/app-store-connect.ts';
 import { openHourlyLimit } from '../../src/sandbox/apple/bearer.ts';
@@ -22,7 +24,13 @@ export type AppleRequest = {
 };
 
 /** When a key was registered, in true time; `until` is undefined while it is. */
-export type KeyHistory = { readonly id: string; readonly from: number; until: number | undefined; removedBy: string };
+export type KeyHistory = {
+  readonly id: string;
+  readonly publicKey: KeyObject;
+  readonly from: number;
+  until: number | undefined;
+  removedBy: string;
+};
 
 export type SimulatedApple = ReturnType<typeof openApple>;
 
@@ -42,8 +50,9 @@ export function openApple(
   /** To be called after every change. */
   const record = (who: string) => {
     const now = trueTime();
-    for (const { id } of store.state.keys)
-      if (!history.has(id)) history.set(id, { id, from: now, until: undefined, removedBy: '' });
+    for (const { id, spki } of store.state.keys)
+      if (!history.has(id))
+        history.set(id, { id, publicKey: fromSpki(spki), from: now, until: undefined, removedBy: '' });
     for (const one of history.values())
       if (one.until === undefined && !store.state.keys.some(({ id }) => id === one.id)) {
         one.until = now;

@@ -17,6 +17,7 @@ import { postgres, resetPostgres } from './world/postgres.ts';
 import { between, oneOf, randomOf } from './world/random.ts';
 import { resetRedis } from './world/redis.ts';
 import { elapsedMs, type Machine, resetScheduler } from './world/scheduler.ts';
+import { resetVault } from './world/vault.ts';
 
 /** One of the three replicas. Its disk and its clock outlive its processes. */
 export type Replica = {
@@ -36,6 +37,7 @@ export type Replica = {
 type Choices = {
   readonly ledger: 'PostgreSQL' | 'SQLite';
   readonly audits: boolean;
+  readonly signer: 'in the process' | 'Vault';
   readonly usesRedis: boolean;
   readonly evidence: 'tap' | 'confirm';
   readonly whenDown: 'issue' | 'refuse';
@@ -61,8 +63,8 @@ export type Fleet = {
 
 export const API_KEY = 'the-API-key-of-the-licence-server';
 export const DOMAIN = 'example.com';
-/** The candidates of the distribution key. */
-export const KEY_NAMES = ['KEY_A', 'KEY_B', 'KEY_C'];
+/** The candidates of the distribution key: names of variables, or of keys in Vault. */
+const KEY_NAMES = ['KEY_A', 'KEY_B', 'KEY_C'];
 
 const chooseFrom = (seed: number): Choices => {
   const random = randomOf(seed, 'choices');
@@ -76,6 +78,7 @@ const chooseFrom = (seed: number): Choices => {
     rateLimit: between(random, 5, 20),
     requestsPerHour: oneOf(random, [3500, 3500, 300]),
     audits: random() < 0.5,
+    signer: oneOf(random, ['in the process', 'in the process', 'Vault']),
   };
 };
 
@@ -92,6 +95,7 @@ export function openFleet(
   resetDisks();
   resetPostgres(keepsHistory);
   resetRedis();
+  resetVault(KEY_NAMES);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, 'apple'), { recursive: true });
   const apple = openApple(join(folder, 'apple'), { ...choices, random: randomOf(seed, 'Apple') }, (request) =>
@@ -131,7 +135,9 @@ function settingsOf(choices: Choices, { app, apiKey }: SimulatedApple): Environm
   const keys = Object.fromEntries(KEY_NAMES.map((name) => [name, newKeyPem()]));
   return {
     ...keys,
-    WEBDIST_KEY: KEY_NAMES.map((name) => `env://${name}`).join(' '),
+    WEBDIST_KEY: locatorsOf(choices).join(' '),
+    VAULT_ADDR: 'https://vault.example:8200',
+    VAULT_TOKEN: 'the token of the replicas',
     WEBDIST_MODE: 'production',
     WEBDIST_DOMAIN: DOMAIN,
     WEBDIST_APPLE_ITEM_ID: app.id,
@@ -155,6 +161,10 @@ function settingsOf(choices: Choices, { app, apiKey }: SimulatedApple): Environm
     ASC_PRIVATE_KEY: apiKey.privateKeyPem,
   };
 }
+
+/** The locators of the candidates. */
+export const locatorsOf = ({ signer }: Choices): string[] =>
+  KEY_NAMES.map((name) => (signer === 'Vault' ? `hashivault://${name}` : `env://${name}`));
 
 /** The tables of the ledger; undefined with SQLite. */
 export const postgresTables = ({ choices }: Fleet) => (choices.ledger === 'PostgreSQL' ? postgres.tables : undefined);

@@ -4,17 +4,15 @@
  * a real server (vault-server.ts).
  */
 
-import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { joseToDer } from 'ecdsa-sig-formatter';
 import { listen } from '../port.ts';
 import { type Faulty, RETRY_AFTER_SECONDS, showFault, type VendorFault } from './fault.ts';
-import { signDigest } from './sign-digest.ts';
+import { described, newKey, signed, type TransitKey } from './vault-transit.ts';
 
-type TransitKey = { type: string; versions: KeyObject[]; minEncryptionVersion: number; autoRotateSeconds: number };
 type VaultToken = { may: 'everything' | 'read' | 'nothing'; ttlSeconds: number; renewable: boolean };
 
 export interface VaultStandIn extends Faulty, AsyncDisposable {
@@ -46,7 +44,6 @@ type Reply = readonly [status: number, body?: object | string, headers?: Record<
 const errors = (status: number, ...said: string[]): Reply => [status, { errors: said }];
 const denied = errors(403, '1 error occurred:\n\t* permission denied\n\n');
 const notFound: Reply = [404, { errors: [] }];
-const curves: Record<string, string> = { 'ecdsa-p256': 'P-256', 'ecdsa-p384': 'P-384' };
 
 /** Starts a Vault with a root token and nothing mounted; `tls` makes it https. */
 export async function startVault(tls?: { key: string; cert: string }): Promise<VaultStandIn> {
@@ -195,51 +192,6 @@ export async function startVault(tls?: { key: string; cert: string }): Promise<V
     },
   };
   return vault;
-}
-
-function newKey(type: string): KeyObject {
-  const namedCurve = curves[type];
-  return generateKeyPairSync('ec', { namedCurve: namedCurve ?? 'P-256' }).privateKey;
-}
-
-function described({ type, versions, minEncryptionVersion, autoRotateSeconds }: TransitKey) {
-  const shown = versions.map((key, index) => [
-    String(index + 1),
-    curves[type]
-      ? { name: curves[type], public_key: createPublicKey(key).export({ format: 'pem', type: 'spki' }) }
-      : 1442851412,
-  ]);
-  return {
-    type,
-    latest_version: versions.length,
-    min_available_version: 0,
-    min_decryption_version: 1,
-    min_encryption_version: minEncryptionVersion,
-    auto_rotate_period: autoRotateSeconds,
-    supports_signing: curves[type] !== undefined,
-    keys: Object.fromEntries(shown),
-  };
-}
-
-/**
- * As in path_sign_verify.go: the members beside `batch_input` apply to every item of it, and each item has its own
- * outcome.
- */
-function signed(key: TransitKey, body: Body, knowsJws: boolean): Reply {
-  const { batch_input: items, prehashed, marshaling_algorithm: marshaling, key_version: version, ...others } = body;
-  if (Object.keys(others).length > 0 || !Array.isArray(items)) return errors(400, 'unknown parameter');
-  const privateKey = key.versions[Number(version || key.versions.length) - 1];
-  if (!privateKey || Number(version) < key.minEncryptionVersion)
-    return errors(400, 'cannot sign: version is too old or does not exist');
-  const results = items.map(({ input }) => {
-    const digest = Buffer.from(String(input), 'base64');
-    if (prehashed !== true || digest.length !== 32) return { error: 'the stand-in signs SHA-256 digests' };
-    const raw = signDigest(digest, privateKey);
-    const signature =
-      knowsJws && marshaling === 'jws' ? raw.toString('base64url') : joseToDer(raw, 'ES256').toString('base64');
-    return { signature: `vault:v${version}:${signature}`, key_version: version };
-  });
-  return [200, { data: { batch_results: results } }];
 }
 
 const faults: Readonly<Record<VendorFault, Reply>> = {

@@ -2,6 +2,7 @@
 
 import { calmMs, storeCalmMs } from '../facts.ts';
 import { postgresTables } from '../fleet.ts';
+import { diskTroubledAt } from '../world/disk.ts';
 import { trueTime } from '../world/scheduler.ts';
 import { type Invariant, seconds } from './invariant.ts';
 
@@ -75,15 +76,12 @@ export const operationInvariants: readonly Invariant[] = [
   },
   {
     name: 'a version is left',
-    promise: 'While one version is not on hold, no request is refused because of a hold.',
-    onAnswer(fleet, { replica, code }) {
-      const { facts, packages } = fleet;
-      const free = [...packages.publishedAt].find(
-        ([id, at]) => !facts.orders.since.has(`hold ${id}`) && trueTime() - at > FOLDER_MS,
-      );
-      return code === 'version_held' && free && storeCalmMs(facts, trueTime()) > FOLDER_MS
-        ? `${replica} refuses, but version ${free[0]} is not on hold`
-        : undefined;
+    promise: 'While one of the first versions is not on hold, no request is refused because of a hold.',
+    onAnswer({ facts, packages, replicas }, { replica, code }) {
+      if (code !== 'version_held' || storeCalmMs(facts, trueTime()) < ORDER_MS) return undefined;
+      const isRead = replicas.every(({ name }) => trueTime() - diskTroubledAt(name) > FOLDER_MS);
+      const free = packages.first.find((id) => !facts.orders.since.has(`hold ${id}`));
+      return isRead && free ? `${replica} refuses, but version ${free} is not on hold` : undefined;
     },
   },
   {

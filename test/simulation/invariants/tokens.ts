@@ -1,5 +1,6 @@
 /** The promises about single tokens. */
 
+import { verify } from 'node:crypto';
 import { calmMs, storeCalmMs } from '../facts.ts';
 import { trueTime } from '../world/scheduler.ts';
 import { gapMs, type Invariant, seconds, slackMs } from './invariant.ts';
@@ -22,6 +23,18 @@ export const tokensInvariants: readonly Invariant[] = [
       if (wasClean && sentAt > known.until)
         return `the rotation had removed its key ${seconds(sentAt - known.until)} before`;
       return lateMs > gapMs(fleet) ? `${known.removedBy} had removed its key ${seconds(lateMs)} before` : undefined;
+    },
+  },
+  {
+    name: 'good signatures',
+    promise: 'The signature of a token is that of the key that was registered under its key id.',
+    onToken({ apple }, { installToken, keyId }) {
+      const known = apple.history.get(keyId);
+      const [, data = '', signature = ''] = /^(.*)\.([^.]*)$/.exec(installToken) ?? [];
+      const key = known && ({ key: known.publicKey, dsaEncoding: 'ieee-p1363' } as const);
+      return key && verify('sha256', Buffer.from(data), key, Buffer.from(signature, 'base64url'))
+        ? undefined
+        : `the signature under ${keyId} does not verify`;
     },
   },
   {

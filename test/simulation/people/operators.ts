@@ -14,7 +14,7 @@ import { planChange } from '../../../src/registration/rotation/plan.ts';
 import { readByEveryReplica } from '../../../src/registration/rotation/readers.ts';
 import { rotate } from '../../../src/registration/rotation/rotate.ts';
 import { openRegistrationStore } from '../../../src/registration/store.ts';
-import { type Fleet, KEY_NAMES } from '../fleet.ts';
+import { type Fleet, locatorsOf } from '../fleet.ts';
 import { examine } from '../invariants.ts';
 import { newMachine } from '../replica.ts';
 import { followStored } from '../stored-orders.ts';
@@ -116,8 +116,8 @@ export async function rotateTo(
     const log = openLog('silent');
     const store = await openRegistrationStore(config, log);
     const halves = await Promise.all(
-      KEY_NAMES.map(async (name) => {
-        const candidate = await openCandidate(`env://${name}`, { env, log });
+      locatorsOf(fleet.choices).map(async (locator) => {
+        const candidate = await openCandidate(locator, { env, log });
         return candidate.signer ? spki(candidate.signer.publicKey) : '';
       }),
     );

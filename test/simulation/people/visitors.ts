@@ -21,6 +21,8 @@ export async function visit(fleet: Fleet, replica: Replica, deviceId: string): P
   });
   note(deviceId, `requests a token from ${replica.name}: ${describe(answer)}`);
   if (answer?.status !== 200) return false;
+  // It asked twice before it had a cookie: what belongs to the second one is forgotten.
+  if (!isKnown && device.cookie !== undefined) return false;
   device.cookie ??= answer.cookie;
   device.nonce = String(answer.body['nonce']);
   device.tokenAt = trueTime();

@@ -1,11 +1,12 @@
 /** What happens around the replicas: the network, Apple, and the databases. */
 
-import { DOMAIN } from '../fleet.ts';
+import { DOMAIN, locatorsOf } from '../fleet.ts';
 import { type LinkFault, setLinkFault } from '../world/network.ts';
 import { failOver, postgres } from '../world/postgres.ts';
 import { between, oneOf } from '../world/random.ts';
 import { loseRedis } from '../world/redis.ts';
 import { skip, trueTime } from '../world/scheduler.ts';
+import { rotateInVault, setVaultFault, type VaultFault } from '../world/vault.ts';
 import { durationMs, forAWhile, ignore, inSeconds, type Rows } from './step.ts';
 
 const appleFaults = {
@@ -72,7 +73,7 @@ export const surroundingSteps: Rows = {
     plan: (random) => ({
       fault: oneOf(random, Object.keys(linkFaults)),
       from: oneOf(random, ['', '', 'replica 1', 'replica 2', 'replica 3']),
-      to: oneOf(random, ['Apple', 'PostgreSQL', 'PostgreSQL', 'Redis', 'replica 1', 'replica 2', 'replica 3']),
+      to: oneOf(random, ['Apple', 'PostgreSQL', 'PostgreSQL', 'Redis', 'Vault', 'replica 1', 'replica 2', 'replica 3']),
       ms: durationMs(random),
     }),
     describe: ({ fault, from, to, ms }) =>
@@ -138,6 +139,25 @@ export const surroundingSteps: Rows = {
     plan: (random) => ({ fault: oneOf(random, Object.keys(postgresFaults)), ms: durationMs(random) }),
     describe: ({ fault, ms }) => `PostgreSQL ${fault} for ${inSeconds(ms)}`,
     run: (fleet, params) => forAWhile(fleet, params, postgresFaults[String(params['fault'])] ?? (() => ignore), true),
+  },
+  Vault: {
+    weight: 2,
+    isFault: true,
+    plan: (random) => ({
+      fault: oneOf<VaultFault>(random, ['sealed', 'throttling', 'slow', 'too slow', 'signing with another version']),
+      ms: durationMs(random),
+    }),
+    describe: ({ fault, ms }) => `Vault is ${fault} for ${inSeconds(ms)}`,
+    run(fleet, params) {
+      setVaultFault(params['fault'] as VaultFault);
+      forAWhile(fleet, params, () => () => setVaultFault(undefined), true);
+    },
+  },
+  'rotation in Vault': {
+    weight: 1,
+    plan: (random) => ({ number: between(random, 0, 2) }),
+    describe: ({ number }) => `someone rotates key ${number} in Vault, and webdist does not know`,
+    run: ({ choices }, { number }) => rotateInVault(new URL(locatorsOf(choices)[Number(number)] ?? '').host),
   },
   Redis: {
     weight: 2,

@@ -1,11 +1,16 @@
 /**
- * Loads the simulated database clients in the place of `pg` and `ioredis`, and applies a planted bug (planted-bugs.ts) to the
+ * Loads the simulated clients in the place of `pg`, `ioredis` and Vault's, and applies a planted bug (planted-bugs.ts) to the
  * source text of one module while it is loaded. Production code has no branch for any of this.
  */
 
 import { registerHooks } from 'node:module';
 
-const replaced: Readonly<Record<string, string>> = { pg: './postgres.ts', ioredis: './redis.ts' };
+/** By what a module of `src` imports: the end of that module's folder, and what it gets instead. */
+const replaced: Readonly<Record<string, { readonly in: string; readonly by: string }>> = {
+  pg: { in: '/src/', by: './postgres.ts' },
+  ioredis: { in: '/src/', by: './redis.ts' },
+  './http.ts': { in: '/src/vault/', by: './vault.ts' },
+};
 
 /** A change of one module's source text. */
 export type SourceChange = {
@@ -20,8 +25,9 @@ export type SourceChange = {
 export function installHooks(changes: readonly SourceChange[]): void {
   registerHooks({
     resolve(specifier, context, next) {
-      const file = context.parentURL?.includes('/src/') ? replaced[specifier] : undefined;
-      return file ? { url: new URL(file, import.meta.url).href, shortCircuit: true } : next(specifier, context);
+      const row = replaced[specifier];
+      if (!row || !context.parentURL?.includes(row.in)) return next(specifier, context);
+      return { url: new URL(row.by, import.meta.url).href, shortCircuit: true };
     },
     load(url, context, next) {
       const loaded = next(url, context);

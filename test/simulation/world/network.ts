@@ -16,7 +16,12 @@ export type LinkFault = {
   readonly isCut?: boolean;
 };
 
-type Place = { readonly name: string; readonly machine?: Machine | undefined };
+type Place = {
+  readonly name: string;
+  readonly machine?: Machine | undefined;
+  /** Requests are sent over one connection, which delivers none twice. */
+  readonly isConnection?: true;
+};
 
 const faults = new Map<string, LinkFault>();
 let random = randomOf(0, 'network');
@@ -64,7 +69,7 @@ export function request<T>(to: Place, serve: () => Promise<T>): Promise<T> {
     };
     if (isLost()) return;
     schedule(delayMs(), () => arrive(false), null);
-    if (random() < (fault.twice ?? 0)) schedule(delayMs() * 3, () => arrive(true), null);
+    if (!to.isConnection && random() < (fault.twice ?? 0)) schedule(delayMs() * 3, () => arrive(true), null);
   });
 }
 

@@ -150,7 +150,7 @@ function execute(tables: Tables, text: string, values: readonly unknown[], now: 
 function send(session: Session, config: Config, options: Options): Promise<Result> {
   const { text, values = [], query_timeout: ownMs } = typeof config === 'string' ? { text: config } : config;
   const timeoutMs = ownMs ?? options.query_timeout;
-  const answering = request({ name: 'PostgreSQL' }, async () => {
+  const answering = request({ name: 'PostgreSQL', isConnection: true }, async () => {
     const rows = await new Promise<Record<string, unknown>[]>((resolve, reject) => {
       const end = () => reject(new Error('Connection terminated unexpectedly'));
       postgres.underWay.add(end);

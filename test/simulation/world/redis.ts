@@ -59,7 +59,7 @@ export class Redis {
     });
   }
   #send<T>(command: () => T): Promise<T> {
-    const answering = request({ name: 'Redis' }, async () => {
+    const answering = request({ name: 'Redis', isConnection: true }, async () => {
       if (redis.isDown) throw networkError('ECONNREFUSED');
       return command();
     });
