@@ -42,8 +42,8 @@ export function openApple(
 ) {
   const store = openStore(folder, newAccount);
   const faults = openFaults();
-  const limit = openHourlyLimit(requestsPerHour, trueTime);
-  const deps = { store, cdn: openCdn(), limit };
+  const newLimit = () => openHourlyLimit(requestsPerHour, trueTime);
+  const deps = { store, cdn: openCdn(), limit: newLimit() };
   const [app] = store.state.apps;
   if (!app) throw new Error('The account has no app.');
   const history = new Map<string, KeyHistory>();
@@ -108,6 +108,10 @@ export function openApple(
     },
     get domains() {
       return store.state.domains;
+    },
+    /** Another hour has begun. */
+    resetLimit() {
+      deps.limit = newLimit();
     },
     /** A person changes the account on Apple's website. */
     change(act: Parameters<typeof store.change>[0]) {

@@ -76,7 +76,7 @@ const chooseFrom = (seed: number): Choices => {
     lifetimeSeconds: oneOf(random, [60, 60, 120, 1200]),
     checkSeconds: oneOf(random, [10, 20, 60]),
     rateLimit: between(random, 5, 20),
-    requestsPerHour: oneOf(random, [3500, 3500, 300]),
+    requestsPerHour: oneOf(random, [3500, 3500, 600]),
     audits: random() < 0.5,
     signer: oneOf(random, ['in the process', 'in the process', 'Vault']),
   };

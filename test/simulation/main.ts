@@ -83,10 +83,10 @@ function figures(): string {
   const { user, system } = process.cpuUsage(cpuAtStart);
   const cpuSeconds = (user + system) / 1e6;
   const perSecond = (count: number) => Math.round(count / cpuSeconds);
-  const days = (total.simulatedMs / 86_400_000).toFixed(1);
+  const hours = (ms: number) => `${(ms / 3_600_000).toFixed(2)} h`;
   return (
     `${total.runs === 1 ? `seed ${first}` : `seeds ${first} to ${first + total.runs - 1}`}: ${violations} violations, ${total.events} events (${perSecond(total.events)} per second of processor time), ` +
-    `${days} days simulated, ${(total.activeMs / 3_600_000).toFixed(1)} h of them with replicas at work ` +
-    `(${perSecond(total.activeMs / 1000)} s per second), ${total.tokens} tokens, ${total.answers} answers`
+    `${hours(total.simulatedMs)} simulated, ${hours(total.activeMs)} of them with replicas at work ` +
+    `(${perSecond(total.activeMs / 1000)} times as fast as real time), ${total.tokens} tokens, ${total.answers} answers`
   );
 }

@@ -97,6 +97,7 @@ async function settle(fleet: Fleet, after: () => void): Promise<void> {
   const { facts, note, replicas } = fleet;
   note('STEP', 'all faults end');
   for (const end of [...facts.faults.values()]) end();
+  fleet.apple.resetLimit();
   for (const replica of replicas) start(fleet, replica);
   await runFor(REST_MS, after);
   void order(fleet, { act: 'start' });

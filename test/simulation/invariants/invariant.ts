@@ -53,8 +53,12 @@ export type Invariant = {
 
 export const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
-/** How long a change at Apple may go unnoticed: the longest pause between two checks, and a few seconds for them. */
-export const gapMs = ({ choices }: Fleet): number => choices.checkSeconds * 1000 * 1.2 + 40_000;
+/**
+ * How long a change at Apple may go unnoticed: the longest pause between two checks, a few seconds for them, and another pause
+ * if the hourly limit may be used up.
+ */
+export const gapMs = ({ choices }: Fleet): number =>
+  choices.checkSeconds * 1000 * 1.2 + 40_000 + (choices.requestsPerHour < 3500 ? 60_000 : 0);
 
 /** By how much the times of two replicas may differ, for the rule of `dtype`; 0 while every clock is right. */
 export const slackMs = ({ facts }: Fleet): number =>

@@ -68,6 +68,9 @@ const nowSeconds = () => (trueTime() + postgres.offsetMs) / 1000;
 
 /** A connection outside of a transaction, or in one. */
 class Session {
+  /** The client has closed the connection, or is dead. */
+  #isClosed = false;
+  /** In a transaction. */
   #isOpen = false;
   #startedAt = 0;
   #writes: { text: string; values: readonly unknown[] }[] = [];
@@ -80,6 +83,7 @@ class Session {
 
   async run(text: string, values: readonly unknown[]): Promise<Record<string, unknown>[]> {
     if (postgres.isDown) throw networkError('ECONNREFUSED');
+    if (this.#isClosed) throw networkError('ECONNRESET');
     if (text === 'BEGIN') return this.#begin();
     if (text === 'COMMIT') return this.#commit();
     if (text.startsWith('SET LOCAL')) return this.#limit(Number(text.split('=')[1]));
@@ -117,18 +121,26 @@ class Session {
     if (waiting) await new Promise<void>((resolve) => waiting.push(resolve));
     else postgres.locks.set(id, []);
     this.#locks.push(id);
+    // It waited for longer than its client.
+    if (this.#isClosed) this.#rollBack();
     return [];
   }
 
   #commit() {
     // Rows that others have changed since are evaluated again.
     for (const { text, values } of this.#writes) execute(postgres.tables, text, values, this.#startedAt);
-    this.end();
+    this.#rollBack();
     return [];
   }
 
-  /** Rolls back what was not committed, and releases the locks. */
-  end() {
+  /** The connection ends. */
+  close() {
+    this.#isClosed = true;
+    this.#rollBack();
+  }
+
+  /** Forgets what was not committed, and releases the locks. */
+  #rollBack() {
     this.#isOpen = false;
     this.#writes = [];
     for (const id of this.#locks) {
@@ -182,7 +194,7 @@ export class Pool {
   async connect() {
     const session = new Session(this.#options.statement_timeout);
     // The connection of a process that is killed ends.
-    const end = () => session.end();
+    const end = () => session.close();
     const machine = machineNow();
     machine?.onKill.add(end);
     await send(session, 'SELECT 1', this.#options);
