@@ -69,7 +69,7 @@ export type Facts = {
   /** The commands in progress that may change the orders. */
   ordersInProgress: number;
   /** The stored orders: each in words (`stop`, `hold 2000000001`) with the time since when it is in force, and their revision. */
-  orders: { readonly since: ReadonlyMap<string, number>; readonly revision: number };
+  orders: { readonly since: ReadonlyMap<string, number>; readonly changedAt: number; readonly revision: number };
   /** The orders that were acknowledged, by revision. */
   readonly acknowledgedOrders: Map<number, string>;
   /** The newest revision of the orders that each replica has followed, while its disk was good. */
@@ -99,7 +99,7 @@ export const newFacts = (): Facts => ({
   rotations: 0,
   rotatedAt: 0,
   ordersInProgress: 0,
-  orders: { since: new Map(), revision: 0 },
+  orders: { since: new Map(), changedAt: 0, revision: 0 },
   acknowledgedOrders: new Map(),
   followed: new Map(),
   largestOffsetMs: 0,

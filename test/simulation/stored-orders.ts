@@ -27,6 +27,7 @@ export function followStored(fleet: Fleet): void {
   const { since } = fleet.facts.orders;
   fleet.facts.orders = {
     since: new Map(inForce.map((order) => [order, since.get(order) ?? trueTime()])),
+    changedAt: trueTime(),
     revision: orders.revision,
   };
 }

@@ -6,7 +6,7 @@ import type { Device, Token } from '../facts.ts';
 import type { Fleet } from '../fleet.ts';
 
 /** An answer of a replica, before the network. */
-export type Answer = {
+type Answer = {
   readonly replica: string;
   readonly route: string;
   readonly status: number;

@@ -65,11 +65,12 @@ export const operationInvariants: readonly Invariant[] = [
     name: 'the ordered version',
     promise: 'Three seconds after `packages use`, links are of that version, once the network is well.',
     onToken(fleet, { request, vid, replica, receivedAt }) {
-      const [order, since] = [...fleet.facts.orders.since].find(([text]) => text.startsWith('use ')) ?? [];
-      if (order === undefined || since === undefined || request !== 'visit' || vid === undefined) return undefined;
-      const lateMs = Math.min(receivedAt - since, storeCalmMs(fleet.facts, receivedAt));
-      const isHeld = fleet.facts.orders.since.has(order.replace('use', 'hold'));
-      return lateMs > ORDER_MS && !isHeld && order !== `use ${vid}`
+      const { orders } = fleet.facts;
+      const order = [...orders.since.keys()].find((text) => text.startsWith('use '));
+      if (order === undefined || request !== 'visit' || vid === undefined) return undefined;
+      if (orders.since.has(order.replace('use', 'hold'))) return undefined;
+      const lateMs = Math.min(receivedAt - orders.changedAt, storeCalmMs(fleet.facts, receivedAt));
+      return lateMs > ORDER_MS && order !== `use ${vid}`
         ? `${replica} gave version ${vid} ${seconds(lateMs)} after the order ${order}`
         : undefined;
     },
