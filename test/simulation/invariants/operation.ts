@@ -8,6 +8,9 @@ import { type Invariant, seconds } from './invariant.ts';
 
 const ORDER_MS = 3000;
 
+/** How long a replica waits for an answer that was lost, while it opens a database. */
+const LOST_MS = 10_000;
+
 /** The longest time until a replica reads the packages folder again, and a few seconds for that. */
 const FOLDER_MS = 65_000;
 
@@ -48,13 +51,13 @@ export const operationInvariants: readonly Invariant[] = [
   {
     name: 'orders are followed',
     promise:
-      'Within three seconds after `keys stop` or `packages hold`, no replica issues a token against it, once the network is well; a replica that has followed the order never forgets it.',
+      'Within three seconds after `keys stop` or `packages hold`, no replica issues a token against it, once the network was well for ten seconds; a replica that has followed the order never forgets it.',
     onToken(fleet, { replica, vid, sentAt, receivedAt }) {
       const { orders, followed } = fleet.facts;
       for (const order of ['stop', `hold ${vid}`]) {
         const since = orders.since.get(order);
         if (since === undefined) continue;
-        const lateMs = Math.min(receivedAt - since, storeCalmMs(fleet.facts, receivedAt));
+        const lateMs = Math.min(receivedAt - since, storeCalmMs(fleet.facts, receivedAt) - LOST_MS);
         if (lateMs > ORDER_MS) return `${replica} signed ${seconds(sentAt - since)} after the order ${order}`;
         if (followed.get(replica) === orders.revision) return `${replica} had followed the order ${order} before`;
       }
@@ -63,13 +66,14 @@ export const operationInvariants: readonly Invariant[] = [
   },
   {
     name: 'the ordered version',
-    promise: 'Three seconds after `packages use`, links are of that version, once the network is well.',
+    promise:
+      'Three seconds after `packages use`, links are of that version, once the network was well for ten seconds.',
     onToken(fleet, { request, vid, replica, receivedAt }) {
       const { orders } = fleet.facts;
       const order = [...orders.since.keys()].find((text) => text.startsWith('use '));
       if (order === undefined || request !== 'visit' || vid === undefined) return undefined;
       if (orders.since.has(order.replace('use', 'hold'))) return undefined;
-      const lateMs = Math.min(receivedAt - orders.changedAt, storeCalmMs(fleet.facts, receivedAt));
+      const lateMs = Math.min(receivedAt - orders.changedAt, storeCalmMs(fleet.facts, receivedAt) - LOST_MS);
       return lateMs > ORDER_MS && order !== `use ${vid}`
         ? `${replica} gave version ${vid} ${seconds(lateMs)} after the order ${order}`
         : undefined;
@@ -79,7 +83,7 @@ export const operationInvariants: readonly Invariant[] = [
     name: 'a version is left',
     promise: 'While one of the first versions is not on hold, no request is refused because of a hold.',
     onAnswer({ facts, packages, replicas }, { replica, code }) {
-      if (code !== 'version_held' || storeCalmMs(facts, trueTime()) < ORDER_MS) return undefined;
+      if (code !== 'version_held' || storeCalmMs(facts, trueTime()) < ORDER_MS + LOST_MS) return undefined;
       const isRead = replicas.every(({ name }) => trueTime() - diskTroubledAt(name) > FOLDER_MS);
       const free = packages.first.find((id) => !facts.orders.since.has(`hold ${id}`));
       return isRead && free ? `${replica} refuses, but version ${free} is not on hold` : undefined;
