@@ -33,6 +33,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: '> instead of >= at the end of the window',
+    hours: '0.06',
     file: 'src/ledger/rule.ts',
     find: 'nowSeconds >= install.redownloadAtSeconds',
     replace: 'nowSeconds > install.redownloadAtSeconds',
@@ -51,6 +52,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'repeated evidence moves the change of the dtype to a later time',
+    hours: '0.06',
     file: 'src/ledger/sqlite.ts',
     find: 'redownload_at = min(redownload_at, excluded.redownload_at)\n         WHERE excluded.installed_at < installed_at OR excluded.redownload_at < redownload_at',
     replace: 'redownload_at = excluded.redownload_at',
@@ -156,6 +158,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: "the dtype of a link's restore counts for ever",
+    hours: '0.06',
     file: 'src/marketplace-kit/restore-dtype.ts',
     find: 'nowSeconds < install.untilSeconds',
     replace: 'true',
@@ -180,6 +183,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'restores do not follow holds',
+    hours: '0.06',
     file: 'src/marketplace-kit/choose.ts',
     find: 'if (exact && !isHeld(rules, requested) && runsOn',
     replace: 'if (exact && runsOn',

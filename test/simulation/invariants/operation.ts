@@ -9,7 +9,7 @@ import { type Invariant, seconds } from './invariant.ts';
 const ORDER_MS = 3000;
 
 /** How long a replica waits for an answer that was lost, while it opens a database. */
-const LOST_MS = 10_000;
+const LOST_MS = 15_000;
 
 /** The longest time until a replica reads the packages folder again, and a few seconds for that. */
 const FOLDER_MS = 65_000;
@@ -51,7 +51,7 @@ export const operationInvariants: readonly Invariant[] = [
   {
     name: 'orders are followed',
     promise:
-      'Within three seconds after `keys stop` or `packages hold`, no replica issues a token against it, once the network was well for ten seconds; a replica that has followed the order never forgets it.',
+      'Within three seconds after `keys stop` or `packages hold`, no replica issues a token against it, once the network was well for fifteen seconds; a replica that has followed the order never forgets it.',
     onToken(fleet, { replica, vid, sentAt, receivedAt }) {
       const { orders, followed } = fleet.facts;
       for (const order of ['stop', `hold ${vid}`]) {
@@ -67,7 +67,7 @@ export const operationInvariants: readonly Invariant[] = [
   {
     name: 'the ordered version',
     promise:
-      'Three seconds after `packages use`, links are of that version, once the network was well for ten seconds.',
+      'Three seconds after `packages use`, links are of that version, once the network was well for fifteen seconds.',
     onToken(fleet, { request, vid, replica, receivedAt }) {
       const { orders } = fleet.facts;
       const order = [...orders.since.keys()].find((text) => text.startsWith('use '));
