@@ -212,7 +212,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a signature from Vault is not verified',
-    isNotFoundYet: true,
     file: 'src/signer/guarded.ts',
     find: 'if (!isSignatureOf(signer.publicKey, data, signature))',
     replace: 'if (false)',

@@ -101,7 +101,8 @@ async function settle(fleet: Fleet, after: () => void): Promise<void> {
   for (const replica of replicas) start(fleet, replica);
   await runFor(REST_MS, after);
   void order(fleet, { act: 'start' });
-  const areReady = () => replicas.every(({ service }) => service?.health().ready);
+  // A rotation that is still in progress pauses the replicas once more.
+  const areReady = () => facts.rotations === 0 && replicas.every(({ service }) => service?.health().ready);
   for (let waitedMs = 0; waitedMs < gapMs(fleet) && !areReady(); waitedMs += REST_MS) await runFor(REST_MS, after);
   for (const [index, replica] of replicas.entries()) void visit(fleet, replica, `device ${index + 1}`);
   await runFor(REST_MS, after);

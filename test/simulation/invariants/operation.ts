@@ -83,7 +83,8 @@ export const operationInvariants: readonly Invariant[] = [
     name: 'a version is left',
     promise: 'While one of the first versions is not on hold, no request is refused because of a hold.',
     onAnswer({ facts, packages, replicas }, { replica, code }) {
-      if (code !== 'version_held' || storeCalmMs(facts, trueTime()) < ORDER_MS + LOST_MS) return undefined;
+      const knownMs = Math.min(trueTime() - facts.orders.changedAt, storeCalmMs(facts, trueTime()) - LOST_MS);
+      if (code !== 'version_held' || knownMs < ORDER_MS) return undefined;
       const isRead = replicas.every(({ name }) => trueTime() - diskTroubledAt(name) > FOLDER_MS);
       const free = packages.first.find((id) => !facts.orders.since.has(`hold ${id}`));
       return isRead && free ? `${replica} refuses, but version ${free} is not on hold` : undefined;
