@@ -36,6 +36,10 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^npm test -- test\/\S+\.test\.ts( --grep=\S+)?$/, { text: 'npm test' }],
   [/^(WEBDIST_WRITE_DOCS=1 )(TEST_IMAGE=\S+ )?npm test -- /, WRITES],
   [/^npm run simulate -- --/, { text: "await simulate('--seed'" }],
+  [
+    /^NODE_V8_COVERAGE=coverage npm run simulate |^npx c8 report /,
+    { reason: 'measures coverage, on which nothing depends' },
+  ],
   [/^npm run soak /, { text: "'test/nightly/soak/soak.ts'" }],
   [/^curl -s -X POST localhost:8080\/install-token /, { text: 'localhost:8080/install-token' }],
   [/^curl -s -X POST localhost:8090\/_sandbox\/apps /, { text: "control(sandbox, 'POST', 'apps'" }],

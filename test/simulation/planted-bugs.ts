@@ -74,7 +74,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'findings from before a step of a rotation count',
-    isNotFoundYet: true,
     file: 'src/registration/shared-checks.ts',
     find: 'news?.found.step === step &&',
     replace: 'news &&',
