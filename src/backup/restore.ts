@@ -3,11 +3,11 @@
  * force there stays in force. Restoring the same backup again changes nothing.
  */
 
-import { appendFile, mkdir, writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode, WebdistError } from '../errors.ts';
-import { withFileProblems } from '../file-problem.ts';
+import { makeFolder, withFileProblems } from '../file-problem.ts';
 import type { InstallRecord, Ledger } from '../ledger/contract.ts';
 import { checkSecret } from '../ledger/secret-check.ts';
 import type { RegisteredKeys } from '../registration/store-contract.ts';
@@ -139,7 +139,7 @@ function openAuditTaker(auditFile: string, createdAt: string, note: Note) {
     const path = join(dirname(auditFile), `${file}.${suffix}`);
     await withFileProblems(path, 'WEBDIST_AUDIT', async () => {
       if (written.has(path)) return appendFile(path, text);
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      makeFolder(dirname(path), 0o700);
       return writeFile(path, text, { mode: 0o600 });
     });
     if (!written.has(path)) note(`Audit lines are in ${path}.`);

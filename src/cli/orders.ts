@@ -23,12 +23,18 @@ export type PlannedOrder = {
   readonly mayHarm: boolean;
   /** Printed when the order is in force. */
   readonly done: string;
+  /** Printed instead if the order changes nothing. */
+  readonly already: string;
+  /** Whether a service that follows the order does what it says; if not, `failure` says what the service needs. */
+  readonly fulfilment?: { readonly isIn: (replica: Replica) => boolean; readonly failure: string };
 };
 
 /** A service that reported nothing for this long has ended or hangs; no command waits for it. */
 export const SILENT_SECONDS = 6;
 /** How long a command waits for running services. */
 const WAIT_MS = 10_000;
+/** A service that follows an order does at once what it says, or cannot. */
+const UNABLE_MS = 3000;
 const POLL_MS = 50;
 
 /** Opens the order store that the configured ledger says, and closes it after `work`. */
@@ -60,13 +66,15 @@ export async function giveOrder(
   const { app: name, wait, json } = options;
   await withOrders(async (store) => {
     const app = appNamed(knownApps(await store.replicas()), name);
-    const { order, change, mayHarm, done } = await plan(app);
+    const { order, change, mayHarm, done, already, fulfilment } = await plan(app);
     if (!(await (mayHarm ? confirm : goesOn)(change, options))) return;
+    const before = await store.read();
     const orders = await store.change(order);
-    const following = wait ? await followers(store, orders) : [];
+    const isChanged = orders.revision !== before.revision;
+    const following = wait ? await followers(store, orders, fulfilment) : [];
     const ids = following.map(({ id }) => id);
-    print({ app: app.bundleId, revision: orders.revision, ...(wait && { following: ids }) }, json, [
-      done,
+    print({ app: app.bundleId, revision: orders.revision, isChanged, ...(wait && { following: ids }) }, json, [
+      isChanged ? done : already,
       wait
         ? `Followed by ${ids.length} running ${ids.length === 1 ? 'service' : 'services'}.`
         : 'Running services follow within a second; see webdist status.',
@@ -81,24 +89,31 @@ function knownApps(replicas: readonly Replica[]): readonly NamedApp[] {
   return [...known.values()];
 }
 
-/** Waits until every running service follows the orders; returns those services. */
-async function followers(store: OrderStore, { revision }: Orders): Promise<readonly Replica[]> {
-  const end = performance.now() + WAIT_MS;
+/** Waits until every running service follows the orders, and does what they say; returns those services. */
+async function followers(
+  store: OrderStore,
+  { revision }: Orders,
+  { isIn, failure }: NonNullable<PlannedOrder['fulfilment']> = { isIn: () => true, failure: '' },
+): Promise<readonly Replica[]> {
+  const start = performance.now();
   for (;;) {
     const running = (await store.replicas()).filter(({ silentSeconds }) => silentSeconds <= SILENT_SECONDS);
     const behind = running.filter((replica) => replica.revision < revision);
-    if (behind.length === 0) {
+    const unable = running.filter((replica) => replica.revision >= revision && !isIn(replica));
+    if (behind.length === 0 && unable.length === 0) {
       if (running.length === 0) say('No service is running; the order is in force for the next one that starts.');
       return running;
     }
-    if (performance.now() > end)
-      throw new WebdistError(
-        'state_invalid',
-        `The order is stored, but not followed by ${behind.map(({ id }) => id).join(', ')}.`,
-        {
-          hint: 'See webdist status, and the log of that service.',
-        },
-      );
+    if (performance.now() > start + UNABLE_MS && behind.length === 0)
+      throw new WebdistError('state_invalid', `The order is stored, but ${namesOf(unable)} cannot do what it says.`, {
+        hint: failure,
+      });
+    if (performance.now() > start + WAIT_MS)
+      throw new WebdistError('state_invalid', `The order is stored, but not followed by ${namesOf(behind)}.`, {
+        hint: 'See webdist status, and the log of that service.',
+      });
     await delay(POLL_MS);
   }
 }
+
+const namesOf = (replicas: readonly Replica[]) => replicas.map(({ id }) => id).join(', ');

@@ -11,6 +11,7 @@ import { schemeOf } from '../locators.ts';
 import { concerns, type Problem } from './problems.ts';
 import { isServiceVariable } from './service-variables.ts';
 import { isAmbient, type Setting, type SettingName, settings, type Values } from './settings.ts';
+import { mostSimilar } from './similar.ts';
 
 /** What an environment holds. Contains secrets; never log it. */
 export type Read = {
@@ -48,7 +49,7 @@ export function readSettings(env: Environment): Read {
     if (name.startsWith('\uFEFF') && Object.hasOwn(settings, name.slice(1)))
       notes.problems.push({ variable: name.slice(1), message: BYTE_ORDER_MARK });
     else if (isUnknown(name) && value !== undefined && !isServiceVariable(name, value))
-      notes.problems.push({ variable: name, message: 'there is no such setting; docs/settings.md lists them all' });
+      notes.problems.push({ variable: name, message: unknownSetting(name) });
   return { mode: values.WEBDIST_MODE ?? usualMode(notes.given, env), values, ...notes };
 }
 
@@ -126,6 +127,13 @@ function textOf(name: SettingName, env: Environment, { given, files, problems, w
 
 /** Removes white space, line breaks and a byte order mark at both ends. Returns undefined if nothing is left. */
 const trimmed = (text: string | undefined) => text?.trim() || undefined;
+
+function unknownSetting(name: string): string {
+  const [, stem = name, suffix = ''] = /^(.*?)(_FILE)?$/.exec(name) ?? [];
+  const meant = mostSimilar(stem, names);
+  const question = meant === undefined ? '' : `did you mean ${meant}${suffix}? `;
+  return `there is no such setting; ${question}docs/settings.md lists them all`;
+}
 
 const isUnknown = (name: string) =>
   name.startsWith('WEBDIST_') && !Object.hasOwn(settings, name) && !Object.hasOwn(settings, name.replace(/_FILE$/, ''));

@@ -139,10 +139,7 @@ export const keyChecks: readonly Check[] = [
 const pathOf = (locator: string) => (locator.startsWith('file:') ? fileURLToPath(locator) : undefined);
 
 function repaired(keys: readonly HeldKey[]): Finding | undefined {
-  // A variable may contain base64 of a PEM, which is not damage.
-  const repairs = keys.flatMap(({ locator, repairs }) =>
-    repairs.filter((repair) => !(locator.startsWith('env:') && repair.startsWith('decoded base64'))),
-  );
+  const repairs = keys.flatMap((key) => key.repairs);
   if (repairs.length > 0) return warn(repairs.join(', '), 'Store the key exactly as it is in its .pem or .p8 file.');
   return keys.some(({ signer }) => signer) ? ok('no repair was needed') : undefined;
 }

@@ -3,15 +3,17 @@
 import { createPublicKey, sign } from 'node:crypto';
 import { WebdistError } from '../errors.ts';
 import { canonical, type Signer } from '../jws.ts';
-import { readPrivateKey } from './pem.ts';
+import { DECODED_BASE64, readPrivateKey } from './pem.ts';
 import { isSignatureOf, PROBE } from './proof.ts';
 
 /**
  * Opens a signer with the key in a PEM. `backend` is the name of the backend that the PEM came from. `repairs` lists
- * what was repaired in it. Throws `key_invalid`.
+ * what was repaired in it. A variable may hold base64 of a PEM, which is no damage (docs/keys/README.md). Throws
+ * `key_invalid`.
  */
 export function openLocalSigner(pem: string, backend: string): { signer: Signer; repairs: readonly string[] } {
   const { key, repairs } = readPrivateKey(pem);
+  const damages = backend === 'env' ? repairs.filter((repair) => repair !== DECODED_BASE64) : repairs;
   const publicKey = canonical(createPublicKey(key));
   const es256 = (data: Uint8Array) => sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' });
   // A PEM can contain the public half of another key. It must be found now, not by a device.
@@ -25,5 +27,5 @@ export function openLocalSigner(pem: string, backend: string): { signer: Signer;
       // Nothing is open.
     },
   };
-  return { signer, repairs };
+  return { signer, repairs: damages };
 }

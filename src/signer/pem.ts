@@ -42,11 +42,13 @@ function repair(text: string): { pem: string; repairs: string[] } {
     const decoded = decodeBase64(pem);
     if (!decoded) break;
     if (isDerSequence(decoded)) apply('read DER', derToPem(decoded).trim());
-    else apply('decoded base64 around the key', decodeSecret(decoded).trim());
+    else apply(DECODED_BASE64, decodeSecret(decoded).trim());
   }
   if (/-----BEGIN [^\n\r]*-----[ \t]*[A-Za-z0-9+/=]/.test(pem)) repairs.push('restored missing line breaks');
   return { pem, repairs };
 }
+
+export const DECODED_BASE64 = 'decoded base64 around the key';
 
 /** Base64 around base64 around the key; more is no accident. */
 const MAX_BASE64_LAYERS = 2;

@@ -26,6 +26,8 @@ t.test('with an operator port', async (t) => {
       path.includes('ready') ? { ready: true } : path.includes('startup') ? { started: true } : { live: true },
     );
     t.equal(await (await fetch(`${url + path}?verbose`)).text(), '', `${path}?verbose says nothing on the public port`);
+    for (const off of ['no', 'false', '0'])
+      t.match((await fetch(`${operatorUrl + path}?verbose=${off}`)).headers.get('content-type'), /json/, off);
     const verbose = await fetch(`${operatorUrl + path}?verbose`);
     t.match(verbose.headers.get('content-type'), /^text\/plain/);
     t.match(

@@ -55,7 +55,7 @@ async function stopAndResume(t: Test, common: Environment, dataDirOf: (index: nu
     apps: { 'com.example.trailmap': { registration: { detail: /stopped by an operator/ } } },
   });
   t.match(await status(), { orders: { revision: 1 }, replicas: Array(3).fill({ revision: 1, state: 'not ready' }) });
-  t.equal((await command('keys', 'stop', '--yes')).code, 0, 'a second time');
+  t.match(await command('keys', 'stop', '--yes'), { code: 0, stdout: /was stopped already/ }, 'a second time');
 
   const [killed] = services;
   await killed?.command.end('SIGKILL');
@@ -76,7 +76,9 @@ async function stopAndResume(t: Test, common: Environment, dataDirOf: (index: nu
   t.equal((await command('keys', 'stop', '--yes')).code, 0);
   hanging?.kill('SIGCONT');
   t.equal(await statusOf(services[2]?.url ?? ''), 503, 'its first answer obeys what it missed');
-  t.equal((await command('keys', 'resume', '--wait')).code, 0);
+  t.match(await command('keys', 'resume', '--wait', '--yes'), { code: 0, stdout: /is resumed/ });
+  t.match(await command('keys', 'resume'), { code: 0, stdout: /was not stopped/ });
+  t.match(await command('status'), { code: 0, stdout: /No orders are in force/ });
   t.strictSame(await answers(), [200, 200, 200]);
 }
 

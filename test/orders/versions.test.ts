@@ -148,10 +148,17 @@ t.test('links, restores and updates', async (t) => {
     stderr: '',
   });
   t.equal(await versionOfLink(), '100');
+  t.match(await webdist(['packages', 'use', '1.0.0', '--yes'], own), { code: 0, stdout: /1\.0\.0 of .+ already/ });
   t.match(await webdist(['packages', 'use', '12345', '--yes'], own), {
     code: 0,
     stderr: /no version 12345.+continues as before/,
   });
+  t.match(await webdist(['packages', 'use', '12345', '--yes', '--wait'], own), {
+    code: 1,
+    stdout: '',
+    stderr: /The order is stored, but \S+ cannot do what it says\. They need WEBDIST_PACKAGES_URL/,
+  });
+  t.match(await webdist(['status'], own), { code: 0, stdout: /\d+, not 12345/ });
   const { WEBDIST_PACKAGES_URL: _, ...withoutUrl } = own as Record<string, string>;
   t.match(await webdist(['packages', 'use', '1.0.0', '--yes'], withoutUrl), {
     code: 0,
@@ -166,6 +173,7 @@ t.test('links, restores and updates', async (t) => {
     code: 0,
     stdout: /the newest version/,
   });
-  t.match(await webdist(['packages', 'resume', '200', '--wait'], own), { code: 0 });
+  t.match(await webdist(['packages', 'resume', '200', '--wait'], own), { code: 0, stdout: /get 200 of .+ again/ });
+  t.match(await webdist(['packages', 'resume', '200', '--yes'], own), { code: 0, stdout: /200 of .+ was not on hold/ });
   t.match((await named()).status, 200);
 });

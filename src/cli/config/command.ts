@@ -6,10 +6,14 @@ const work = () => import('./run.ts');
 
 export function configCommand(): Command {
   return new Command('config')
-    .description('check or print the settings of this environment, without starting anything or calling a server')
+    .description(
+      'check or print the settings of this environment, without starting anything, opening a key or calling a server',
+    )
     .addCommand(
       new Command('check')
-        .description('read the settings and report each problem; exit 1 if there is one')
+        .description(
+          'read the settings and report each problem; exit 1 if there is one. `webdist doctor` also opens the keys and calls the servers',
+        )
         .option('--json', 'print JSON')
         .action(async (options) => (await work()).checkConfig(options)),
     )

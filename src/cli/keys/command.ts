@@ -69,7 +69,7 @@ const stopCommand = (): Command =>
     .action(async (options) => (await orders()).stopKey(options));
 
 const resumeCommand = (): Command =>
-  addDryRun(new Command('resume'))
+  addConfirmation(new Command('resume'))
     .description('make running services sign for an app again')
     .option('--app <app>', APP)
     .option('--wait', WAIT)

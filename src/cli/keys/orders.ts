@@ -8,6 +8,7 @@ export const stopKey = (options: OrderOptions): Promise<void> =>
     change: { action: `stop signing for ${bundleId}`, effect: 'No device then gets a token.' },
     mayHarm: true,
     done: `Signing for ${bundleId} is stopped, until webdist keys resume.`,
+    already: `Signing for ${bundleId} was stopped already.`,
   }));
 
 export const resumeKey = (options: OrderOptions): Promise<void> =>
@@ -16,4 +17,5 @@ export const resumeKey = (options: OrderOptions): Promise<void> =>
     change: { action: `resume signing for ${bundleId}` },
     mayHarm: false,
     done: `Signing for ${bundleId} is resumed.`,
+    already: `Signing for ${bundleId} was not stopped.`,
   }));

@@ -53,7 +53,7 @@ export function packagesCommand(): Command {
       ),
     )
     .addCommand(
-      addDryRun(orderCommand('resume', 'end the hold of a version, so that devices get it again')).action(
+      addConfirmation(orderCommand('resume', 'end the hold of a version, so that devices get it again')).action(
         async (version, options) => (await orders()).resumeVersion(version, options),
       ),
     )

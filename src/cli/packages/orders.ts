@@ -21,6 +21,7 @@ export const holdVersion = (version: string, options: OrderOptions): Promise<voi
       change: { action: `hold version ${version} of ${bundleId}`, effect: 'No device then gets it.' },
       mayHarm: true,
       done: `No device gets ${version} of ${bundleId}, until webdist packages resume.`,
+      already: `Version ${version} of ${bundleId} was on hold already.`,
     };
   });
 
@@ -30,6 +31,7 @@ export const resumeVersion = (version: string, options: OrderOptions): Promise<v
     change: { action: `end the hold of version ${version} of ${bundleId}` },
     mayHarm: false,
     done: `Devices get ${version} of ${bundleId} again.`,
+    already: `Version ${version} of ${bundleId} was not on hold.`,
   }));
 
 /** The word for going back to the newest version. */
@@ -52,6 +54,14 @@ export const useVersion = (version: string, options: OrderOptions): Promise<void
       change: { action: `give ${given} of ${bundleId} to every device` },
       mayHarm: true,
       done: `Links and updates give ${given} of ${bundleId}.`,
+      already: `Links and updates gave ${given} of ${bundleId} already.`,
+      ...(found && {
+        fulfilment: {
+          isIn: ({ apps }) => apps.every((app) => app.appleItemId !== appleItemId || app.appleVersionId === found.id),
+          failure:
+            'They need WEBDIST_PACKAGES_URL and a package of this version there; see webdist packages list and webdist status.',
+        },
+      }),
     };
   });
 

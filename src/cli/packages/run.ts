@@ -37,6 +37,7 @@ export async function listPackages({ app: name, json }: JsonOption & { readonly 
         found.push({
           app: app.bundleId,
           version: version.versionString,
+          id: version.id,
           state: version.state ?? null,
           hasPackage: packageId !== null,
           appleVersionId: here?.appleVersionId ?? null,
@@ -50,12 +51,13 @@ export async function listPackages({ app: name, json }: JsonOption & { readonly 
   const lines = rows.map((row) => [
     row.app,
     row.version,
+    row.id,
     row.state ?? '',
     row.hasPackage ? 'yes' : 'no',
     row.isCurrent ? 'current' : row.isHere ? 'yes' : 'no',
     row.appleVersionId ?? '',
   ]);
-  print(rows, json, table(['APP', 'VERSION', 'STATE', 'PACKAGE', 'HERE', 'APPLEVERSIONID'], lines));
+  print(rows, json, table(['APP', 'VERSION', 'ID', 'STATE', 'PACKAGE', 'HERE', 'APPLEVERSIONID'], lines));
 }
 
 async function localVersions(dir: string, appleItemId: string) {

@@ -46,6 +46,11 @@ function sandboxDeviceCommand(): Command {
       .option('--model <name>', 'model, such as iPad14,3')
       .option('--region <code>', 'where the device is, such as IE', countryCode)
       .option('--once', 'install only')
+      .option(
+        '--wait <seconds>',
+        'how long to wait for the service to notice the update (default: 15); then the rest is skipped',
+        wholeSeconds,
+      )
       .option('--json', 'print JSON')
       .addHelpText('after', '\nExample:\n  $ webdist sandbox device install http://localhost:8080')
       .action(async (url, options) => (await deviceWork()).install(url, options)),

@@ -18,6 +18,7 @@ type Options = JsonOption & {
   readonly app?: string;
   readonly pause?: number;
   readonly once?: boolean;
+  readonly wait?: number;
   readonly page?: URL;
   readonly platform?: DeviceProfile['platform'];
   readonly os?: string;
@@ -25,8 +26,8 @@ type Options = JsonOption & {
   readonly region?: string;
 };
 
-/** A service re-reads its package's manifest about every five minutes. */
-const NOTICED_MS = 400_000;
+/** Enough in sandbox mode. Another service re-reads its package's manifest about every five minutes. */
+const NOTICED_SECONDS = 15;
 const RETRY_MS = 2000;
 
 const linkAnswer = z.object({ installUrl: z.string() });
@@ -46,7 +47,7 @@ const verdict = z.object({
 });
 
 export async function install(address: string, options: Options): Promise<void> {
-  const { app, once, pause, json, page, platform, os: osVersion, model, region } = options;
+  const { app, once, pause, wait = NOTICED_SECONDS, json, page, platform, os: osVersion, model, region } = options;
   const website = originOf(address);
   const sandbox = options.sandbox === undefined ? website : originOf(options.sandbox);
   const domain = await domainOf(website);
@@ -77,34 +78,47 @@ export async function install(address: string, options: Options): Promise<void> 
   };
   const update = async () => {
     const { shortVersionString } = release.parse(await post(`${sandbox}/_sandbox/packages`, {}));
-    return updated(device.update, shortVersionString);
+    return updated(device.update, shortVersionString, wait);
   };
   const reinstall = async () => {
     await delay((pause ?? 0) * 1000);
     for (const { appleItemId } of device.apps()) device.remove(appleItemId);
     return device.install(await link(), page?.href);
   };
-  const accepted =
-    (await show('install', device.install(await link(), page?.href))) &&
-    (once ||
-      ((await show('update', update())) &&
-        (await show('delete and reinstall', reinstall())) &&
-        (await show('restore from backup', device.restoreFromBackup()))));
+  const others = async () => {
+    const journey = await update();
+    if (journey === undefined) return true;
+    return (
+      (await show('update', Promise.resolve(journey))) &&
+      (await show('delete and reinstall', reinstall())) &&
+      (await show('restore from backup', device.restoreFromBackup()))
+    );
+  };
+  const isInstalled = await show('install', device.install(await link(), page?.href));
+  const accepted = isInstalled && (once || (await others()));
   if (json) print(journeys, json, []);
   if (!accepted) throw new WebdistError('package_invalid', 'The simulated device did not install the app; see above.');
 }
 
-/** Repeats the update journey until the service knows about the new version. */
-async function updated(update: () => Promise<Journey>, version: string): Promise<Journey> {
-  const end = performance.now() + NOTICED_MS;
+/** Repeats the update journey until the service knows about the new version; undefined if that takes too long. */
+async function updated(
+  update: () => Promise<Journey>,
+  version: string,
+  waitSeconds: number,
+): Promise<Journey | undefined> {
+  const end = performance.now() + waitSeconds * 1000;
   for (let isAnnounced = false; ; isAnnounced = true) {
     const journey = await update();
     const isNothingNew = journey.steps.some(({ ok, name, detail }) => !ok && name === 'device' && /newer/.test(detail));
-    if (!isNothingNew || performance.now() > end) return journey;
+    if (!isNothingNew) return journey;
     if (!isAnnounced)
+      say(`Version ${version} is released. Waiting for the service to notice it; send it SIGHUP to speed this up.`);
+    if (performance.now() > end) {
       say(
-        `Version ${version} is released. Waiting for the service to notice the new version. This takes minutes; to speed it up, send the service SIGHUP.`,
+        'It has not noticed the version, so the update and the steps after it are skipped. To wait longer: --wait 400',
       );
+      return undefined;
+    }
     await delay(RETRY_MS);
   }
 }

@@ -1,7 +1,7 @@
 /** `webdist status`: what running services report about themselves, and the orders in force. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Orders } from '../../orders/orders.ts';
+import { type Orders, ordersFor } from '../../orders/orders.ts';
 import type { OrderStore, Replica } from '../../orders/store-contract.ts';
 import { SILENT_SECONDS, withOrders } from '../orders.ts';
 import { type JsonOption, type Line, print, table } from '../terminal.ts';
@@ -33,6 +33,13 @@ function stateOf({ silentSeconds, isReady, revision }: Replica, orders: Orders):
   return revision === orders.revision ? readiness : `${readiness}, follows order ${revision} of ${orders.revision}`;
 }
 
+/** What links install, marked if it is not the version that an order says. */
+function versionOf({ appleItemId, appleVersionId }: Replica['apps'][number], orders: Orders): string {
+  const { used } = ordersFor(orders, appleItemId);
+  const given = appleVersionId ?? '';
+  return used === undefined || used === appleVersionId ? given : `${given || 'none'}, not ${used}`;
+}
+
 function linesOf({ orders, replicas }: Status): Line[] {
   const names = new Map(replicas.flatMap(({ apps }) => apps.map((app) => [app.appleItemId, app.bundleId] as const)));
   const rows = replicas.flatMap(({ id, version, state, startedAt, apps }) =>
@@ -40,7 +47,7 @@ function linesOf({ orders, replicas }: Status): Line[] {
       ...(index === 0 ? [id, version, state, startedAt] : ['', '', '', '']),
       app.bundleId,
       app.keyId ?? 'none',
-      app.appleVersionId ?? '',
+      versionOf(app, orders),
     ]),
   );
   const checking = replicas
@@ -51,7 +58,10 @@ function linesOf({ orders, replicas }: Status): Line[] {
       limit === null ? '' : `${remaining} of ${limit} in this hour`,
     ])
     .sort(([, a = ''], [, b = '']) => b.localeCompare(a));
-  const given = Object.entries(orders.apps).map(([appleItemId, { isStopped, held, used }]) => [
+  const inForce = Object.entries(orders.apps).filter(
+    ([, { isStopped, held, used }]) => isStopped || held.length > 0 || used !== undefined,
+  );
+  const given = inForce.map(([appleItemId, { isStopped, held, used }]) => [
     names.get(appleItemId) ?? appleItemId,
     isStopped ? 'stopped' : 'signing',
     held.join(', '),

@@ -93,10 +93,13 @@ export const healthRoutes =
           const { isWell, body, parts = {} } = probe();
           reply.code(isWell ? 200 : 503);
           if (!hasBody) return reply.send();
-          if (request.query.verbose === undefined) return reply.send(body);
+          if (!isOn(request.query.verbose)) return reply.send(body);
           return reply.type('text/plain; charset=utf-8').send(verboseText(name, isWell, parts));
         });
   };
+
+/** As in Kubernetes, `?verbose` alone turns it on. */
+const isOn = (text: string | undefined) => text !== undefined && !/^(no|false|off|0)$/i.test(text);
 
 const capitalized = (name: string) => name.charAt(0).toUpperCase() + name.slice(1);
 

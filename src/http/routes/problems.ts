@@ -10,9 +10,12 @@ import { WebdistError } from '../../errors.ts';
 import { PAGE_POLICY } from '../html.ts';
 import { markdownPage } from '../markdown-page.ts';
 import { type ProblemGuide, problemGroups, problemGuides } from '../problem-guide.ts';
+import { problemSchema } from '../problems.ts';
 
 const text = { schema: z.string() };
 const response = { 200: { description: 'A page', content: { 'text/html': text, 'text/markdown': text } } };
+
+const unknown = { 'application/problem+json': { schema: problemSchema }, 'text/html': text };
 
 const KEPT = { 'cache-control': 'public, max-age=300', vary: 'accept' };
 
@@ -20,18 +23,22 @@ const KEPT = { 'cache-control': 'public, max-age=300', vary: 'accept' };
 export const problemsRoute: FastifyPluginAsyncZod = async (app) => {
   const all = { operationId: 'getProblems', summary: 'The codes of all problems', response };
   app.get('/problems', { schema: all }, async (request, reply) =>
-    answer(request, reply, { title: 'Problems', markdown: list() }),
+    answer(request, reply, { title: 'Problems', markdown: list('problems') }),
   );
   const one = {
     operationId: 'getProblem',
     summary: 'What a problem means, and what to do',
     params: z.object({ code: z.string() }),
-    response,
-    problems: ['not_found'],
+    response: {
+      ...response,
+      404: { description: '`not_found`: there is no problem with this code', content: unknown },
+    },
   } as const;
   app.get('/problems/:code', { schema: one }, async (request, reply) => {
     const { code } = request.params;
     const guide = problemGuides.get(code);
+    if (!guide && prefersHtml(request.headers.accept ?? ''))
+      return answer(request, reply.code(404), { title: 'There is no problem with this code', markdown: list('.') });
     if (!guide) throw new WebdistError('not_found', 'There is no problem with this code.');
     return answer(request, reply, {
       title: guide.title,
@@ -46,9 +53,9 @@ export const explanationOf = (code: string, { meaning, why, caller, operator }: 
     .join('\n\n')
     .concat('\n');
 
-/** The links are relative to `/problems`. */
-const list = (): string => {
-  const row = (code: string) => `- [\`${code}\`](problems/${code}): ${problemGuides.get(code)?.title}`;
+/** `base` is the way from the page to the pages of the codes. */
+const list = (base: string): string => {
+  const row = (code: string) => `- [\`${code}\`](${base}/${code}): ${problemGuides.get(code)?.title}`;
   const parts = Object.entries(problemGroups).map(([title, codes]) => `## ${title}\n\n${codes.map(row).join('\n')}`);
   return `# Problems\n\n${parts.join('\n\n')}\n`;
 };

@@ -126,7 +126,12 @@ t.test('the same with webdist sandbox and webdist serve as separate processes', 
   t.equal(await alone.exited, 2);
   t.match(alone.output(), /give --sandbox/);
   const args = ['--sandbox', sandbox.baseUrl, '--json', service.url];
-  const told = runWebdist(t, ['sandbox', 'device', 'install', ...args]);
+  const brief = runWebdist(t, ['sandbox', 'device', 'install', '--wait', '1', ...args]);
+  t.equal(await brief.exited, 0, brief.output());
+  t.match(brief.output(), /are skipped/, 'a service that does not know the update yet');
+  t.match(brief.output(), /^\{"install":(?!.*"update":)/m);
+  service.child.kill('SIGHUP');
+  const told = runWebdist(t, ['sandbox', 'device', 'install', '--wait', '400', ...args]);
   await until(() => told.output().includes('Waiting for the service') || told.child.exitCode !== null, told.output);
   service.child.kill('SIGHUP');
   t.equal(await told.exited, 0, told.output());
