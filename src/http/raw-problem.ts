@@ -39,8 +39,8 @@ export function answerParserErrors(
   );
 }
 
-/** HTTP/1.1 requires one (RFC 9112 §3.2), and Node's own refusal has no body. */
-export const withoutHost = new WebdistError('invalid_request', 'host: is required (RFC 9112 §3.2).');
+/** HTTP/1.1 requires exactly one (RFC 9112 §3.2), and Node's own refusal has no body. */
+export const withoutHost = new WebdistError('invalid_request', 'host: is required, once (RFC 9112 §3.2).');
 
 const malformed = new WebdistError('invalid_request', 'The request is not valid HTTP.');
 const unknownExpectation = new WebdistError('expectation_failed', 'expect: only 100-continue is supported.');

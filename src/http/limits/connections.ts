@@ -124,7 +124,7 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
         response.on('close', () => {
           open.unanswered -= 1;
         });
-        if (request.headers.host === undefined && request.httpVersion === '1.1')
+        if (!hasOneHost(request) && request.httpVersion === '1.1')
           return sendRawProblem(response, withoutHost, problemsUrl, { ...headersFor(request), connection: 'close' });
         const next = () => handler(request, response);
         if (!hasBody(request)) return next();
@@ -132,6 +132,15 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
         process.nextTick(() => (isHere(request) ? next() : awaitBody(request, response, next)));
       },
   };
+}
+
+/** RFC 9112 §3.2. Node keeps only the first of several. */
+function hasOneHost({ headers, rawHeaders }: IncomingMessage): boolean {
+  if (headers.host === undefined) return false;
+  let count = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2)
+    if (rawHeaders[index]?.length === 4 && rawHeaders[index]?.toLowerCase() === 'host') count += 1;
+  return count === 1;
 }
 
 /** RFC 9112 §6. */

@@ -153,6 +153,28 @@ t.test('what Node’s parser refuses is a problem document', async (t) => {
       'expectation_failed',
     ],
     ['\u0016\u0003\u0001\u0002', 400, 'invalid_request'],
+    ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'invalid_request'],
+    ['GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n', 400, 'invalid_request'],
+    ['GET /livez HTTP/1.1\nHost: x\n\n', 400, 'invalid_request'],
+    ['GET /livez HTTP/1.1\r\nHost: x\r\nA: a\r\n b\r\n\r\n', 400, 'invalid_request'],
+    ['GET /livez HTTP/1.1\r\nHost: x\r\nA: a\u0000b\r\n\r\n', 400, 'invalid_request'],
+    [`POST /installs HTTP/1.1\r\n${PAGE}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`, 400, 'invalid_request'],
+    [
+      `POST /installs HTTP/1.1\r\n${PAGE}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n`,
+      400,
+      'invalid_request',
+    ],
+    [`POST /installs HTTP/1.1\r\n${PAGE}Content-Length: ${'9'.repeat(20)}\r\n\r\n{}`, 400, 'invalid_request'],
+    [
+      `POST /installs HTTP/1.1\r\n${PAGE}Transfer-Encoding: chunked\r\n\r\n0\r\nA: ${'x'.repeat(20_000)}\r\n\r\n`,
+      431,
+      'headers_too_large',
+    ],
+    [
+      `POST /installs HTTP/1.1\r\n${PAGE}Transfer-Encoding: chunked\r\n\r\n2;${'x'.repeat(30_000)}\r\n`,
+      413,
+      'too_large',
+    ],
   ] as const) {
     const answer = await text(await send(bytes));
     const name = JSON.stringify(bytes.slice(0, 40));
