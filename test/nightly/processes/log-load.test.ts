@@ -18,6 +18,8 @@ const PER_SECOND = 300;
 /** What a log that fails may add to the p99, besides what differs between two services whose logs work. */
 const MOST_ADDED_MS = 2;
 
+/** Above this, a p99 says more about this machine than about the log. */
+const BUSY_MS = 20;
 /** A megabyte of lines may wait. */
 const MOST_WAITING = 4000;
 
@@ -116,6 +118,10 @@ t.test('six services at the same time', { timeout: (SECONDS + 120) * 1000 }, asy
     const isCounted = lost < missing + 100 && lost > missing - MOST_WAITING;
     t.ok(isCounted, `${name}: ${missing} lines missing, ${lost} counted as lost`);
   }
-  for (const { name, p99Ms } of faults)
-    t.ok(p99Ms <= usualMs + chanceMs + MOST_ADDED_MS, `${name}: p99 ${p99Ms} ms, otherwise ${usualMs} ms`);
+  const isBusy =
+    usualMs > BUSY_MS && `the processors are too busy: a p99 of ${usualMs.toFixed()} ms with a log that works`;
+  t.test('as fast as with a log that works', { skip: isBusy }, async (t) => {
+    for (const { name, p99Ms } of faults)
+      t.ok(p99Ms <= usualMs + chanceMs + MOST_ADDED_MS, `${name}: p99 ${p99Ms} ms, otherwise ${usualMs} ms`);
+  });
 });
