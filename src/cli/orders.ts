@@ -97,10 +97,15 @@ async function followers(
 ): Promise<readonly Replica[]> {
   const start = performance.now();
   for (;;) {
-    const running = (await store.replicas()).filter(({ silentSeconds }) => silentSeconds <= SILENT_SECONDS);
+    const all = await store.replicas();
+    const running = all.filter(({ silentSeconds }) => silentSeconds <= SILENT_SECONDS);
     const behind = running.filter((replica) => replica.revision < revision);
     const unable = running.filter((replica) => replica.revision >= revision && !isIn(replica));
     if (behind.length === 0 && unable.length === 0) {
+      for (const { id, silentSeconds } of all.filter((replica) => !running.includes(replica)))
+        say(
+          `Not waited for ${id}, which reported nothing for ${Math.round(silentSeconds)} s. If it runs, see its log.`,
+        );
       if (running.length === 0) say('No service is running; the order is in force for the next one that starts.');
       return running;
     }

@@ -1,7 +1,7 @@
 /**
  * A service's view of the orders. It reads them four times a second. It also reads them before it issues a token if the
- * last read is too old, for example after the process was suspended. While the orders cannot be read, the last known
- * orders stay in force.
+ * last read is too old, for example after the process was suspended. If the orders cannot be read for three seconds, the
+ * last known orders stay in force until they can be read again.
  */
 
 import type { Logger } from 'pino';
@@ -27,6 +27,8 @@ export type OwnReport = Omit<ReplicaReport, 'revision' | 'since'>;
 
 const READ_MS = 250;
 const FRESH_MS = 750;
+/** A busy database misses the time limit of a single read now and then, so tokens wait for the next read meanwhile. */
+const UNREADABLE_MS = 3000;
 const REPORT_MS = 2000;
 
 export type FollowDeps = {
@@ -34,10 +36,17 @@ export type FollowDeps = {
   readonly log: Logger;
   /** Milliseconds since 1970, for the report. */
   readonly now: () => number;
+  /** Milliseconds that only go forward. Default: `performance.now`. */
+  readonly elapsed?: () => number;
 };
 
 /** Reads the orders once, then until `close`. Throws `state_invalid` when neither the store nor its copy can be read. */
-export async function followOrders({ store, log, now }: FollowDeps): Promise<FollowedOrders> {
+export async function followOrders({
+  store,
+  log,
+  now,
+  elapsed = () => performance.now(),
+}: FollowDeps): Promise<FollowedOrders> {
   let orders: Orders = NO_ORDERS;
   let since = new Date(now()).toISOString();
   let problem: string | undefined;
@@ -50,7 +59,7 @@ export async function followOrders({ store, log, now }: FollowDeps): Promise<Fol
 
   const report = () => {
     if (!own || reporting) return;
-    reportedAt = performance.now();
+    reportedAt = elapsed();
     // A lost report does no harm: the next one follows soon, and `webdist status` shows services that do not report.
     reporting = store
       .report({ ...own(), revision: orders.revision, since })
@@ -68,18 +77,19 @@ export async function followOrders({ store, log, now }: FollowDeps): Promise<Fol
     onChange?.(orders);
   };
   const readOnce = async () => {
-    const began = performance.now();
+    const began = elapsed();
     try {
       follow(await store.read());
       readAt = began;
       if (problem !== undefined) log.info({ event: 'orders_readable' }, 'the orders can be read again');
       problem = undefined;
     } catch (err) {
-      if (problem === undefined)
+      if (problem === undefined && elapsed() - readAt >= UNREADABLE_MS) {
         log.error({ event: 'orders_unreadable', err }, 'the orders cannot be read; those last known stay in force');
-      problem = 'They cannot be read; those last known stay in force.';
+        problem = 'They cannot be read; those last known stay in force.';
+      }
     }
-    if (performance.now() - reportedAt >= REPORT_MS) report();
+    if (elapsed() - reportedAt >= REPORT_MS) report();
   };
   const read = () => {
     reading ??= readOnce().finally(() => {
@@ -93,7 +103,7 @@ export async function followOrders({ store, log, now }: FollowDeps): Promise<Fol
   const polling = setInterval(read, READ_MS).unref();
   return {
     of: ({ appleItemId }) => ordersFor(orders, appleItemId),
-    ensureFresh: () => (problem === undefined && performance.now() - readAt > FRESH_MS ? read() : undefined),
+    ensureFresh: () => (problem === undefined && elapsed() - readAt > FRESH_MS ? read() : undefined),
     get problem() {
       return problem;
     },

@@ -54,9 +54,9 @@ export async function openPostgresOrderStore(address: LedgerAddress, file: FileO
         if (isEmpty) await query(WRITE, [JSON.stringify(orders)]);
         return isEmpty;
       }),
-    async report(report) {
-      await database.query(REPORT, [report.id, JSON.stringify(report)]);
-    },
+    // No visitor waits for a report, and a service that misses reports counts as silent.
+    report: (report) =>
+      database.transaction(async (query) => void (await query(REPORT, [report.id, JSON.stringify(report)]))),
     async leave(id) {
       await database.query('DELETE FROM webdist_replica WHERE id = $1 OR seen_at < now() - make_interval(secs => $2)', [
         id,
@@ -64,7 +64,7 @@ export async function openPostgresOrderStore(address: LedgerAddress, file: FileO
       ]);
     },
     replicas: async () =>
-      (await database.query(REPLICAS)).map((row) => ({
+      (await database.transaction((query) => query(REPLICAS))).map((row) => ({
         ...parseReport(String(row['report'])),
         silentSeconds: Number(row['silent']),
       })),

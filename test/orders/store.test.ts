@@ -87,6 +87,47 @@ t.test('PostgreSQL', { skip: noPostgres }, async (test) => {
 });
 
 t.test(
+  'a busy store that misses some reads: tokens wait for the next read, and the orders stay readable',
+  async (test) => {
+    const file = await openOrderStore({ dataDir: temporaryFolder(test), ledger: { url: 'sqlite:///none' } });
+    let reads = 0;
+    let isBusy = false;
+    const store: OrderStore = {
+      ...file,
+      async read() {
+        reads++;
+        if (isBusy) throw new Error('PostgreSQL does not answer in time.');
+        return file.read();
+      },
+    };
+    let ms = 0;
+    const followed = await followOrders({ store, log: openLog('silent'), now: Date.now, elapsed: () => ms });
+    test.teardown(() => followed.close());
+    /** Lets some reads end at this time. */
+    const pass = async (at: number) => {
+      ms = at;
+      const before = reads;
+      await until(() => reads > before + 2, 'more reads');
+    };
+    isBusy = true;
+    await file.change(stop);
+    await pass(500);
+    test.equal(followed.ensureFresh(), undefined, 'the last read is recent enough');
+    await pass(2900);
+    test.equal(followed.problem, undefined, 'missed reads are no outage');
+    test.ok(followed.ensureFresh(), 'tokens wait for the next read');
+    isBusy = false;
+    await pass(2900);
+    await followed.ensureFresh();
+    test.ok(followed.of({ appleItemId }).isStopped, 'which has the order');
+    isBusy = true;
+    await pass(6000);
+    test.ok(followed.problem, 'an outage');
+    test.equal(followed.ensureFresh(), undefined, 'tokens no longer wait');
+  },
+);
+
+t.test(
   'while PostgreSQL is away, a service follows its last orders, also after a restart',
   { skip: noPostgres },
   async (test) => {
