@@ -99,6 +99,11 @@ const silent =
       : fetch(input, init);
 const timeout = () => Promise.reject(new DOMException('The operation was aborted due to timeout', 'TimeoutError'));
 
+/** A link to another package URL. */
+const packageAt = (url: string): Broken => ({
+  link: (link) => link.replace(/(Package=)[^&]+/, `$1${encodeURIComponent(url)}`),
+});
+
 const OTHER_KID = '0f3c8a52-6f0e-4c1b-9d6a-2b7f6f1f9c11';
 
 const rows: readonly Row[] = [
@@ -109,6 +114,14 @@ const rows: readonly Row[] = [
     withLink,
     { link: (link) => link.replace('marketplace-kit:', 'https:') },
   ],
+  [
+    1,
+    'another action',
+    /must start with marketplace-kit:/,
+    withLink,
+    { link: (link) => link.replace('//install', '//launch') },
+  ],
+  [1, 'white space', /contain no white space/, withLink, { link: (link) => `${link} ` }],
   [1, 'broken encoding', /encodeURIComponent/, withLink, { link: (link) => `${link}&account=%E0%A4` }],
   [
     3,
@@ -117,8 +130,41 @@ const rows: readonly Row[] = [
     withLink,
     { link: (link) => link.replace(/(Token=)[^&]+/, '$1') },
   ],
+  [
+    3,
+    'two tokens',
+    /exactly one installVerificationToken/,
+    withLink,
+    { link: (link) => `${link}&installVerificationToken=x` },
+  ],
+  [
+    3,
+    'no parameter',
+    /exactly one installVerificationToken/,
+    withLink,
+    { link: (link) => link.replace('VerificationToken=', 'Token=') },
+  ],
+  ...[
+    'https:///example.com/adp',
+    'https://example.com\\adp',
+    'http://example.com/adp',
+    '//example.com/adp',
+    'https://exa mple.com/adp',
+  ].map((url): Row => [4, url, /an absolute https URL/, withLink, packageAt(url)]),
+  [4, 'a query', /must not have a query or a fragment/, withLink, packageAt('https://example.com/adp/6500000001?a=b')],
   [4, 'no address', /absolute https URL/, withLink, { link: (link) => link.replace(/(Package=)[^&]+/, '$1nothing') }],
+  [5, 'page without TLS', /page must be at an https URL/, withLink, { page: 'http://example.com/' }],
+  [5, 'page on a subdomain', /on the same host/, withLink, { page: 'https://shop.example.com/' }],
   [5, 'page on another host', /on the same host/, withLink, { page: 'https://www.example.com/' }],
+  ...['notexample.com', 'example.com.evil.org', 'example.co'].map(
+    (host): Row => [
+      6,
+      host,
+      /is not a domain registered/,
+      withLink,
+      { link: (link) => link.replaceAll('example.com', host), page: `https://${host}/` },
+    ],
+  ),
   [
     6,
     'a domain that is not registered',
@@ -195,6 +241,7 @@ const rows: readonly Row[] = [
     ['update', 'reinstall'],
     claims({ dtype: 'download' }),
   ],
+  [20, 'download in a restore', /had the app: expected redownload/, ['backup'], claims({ dtype: 'download' })],
   [21, 'no UUID', /nonce: "1", expected a random UUID/, everywhere, claims({ nonce: '1' })],
   [22, 'of another app', /iid: 6500000002, expected 6500000001/, everywhere, claims({ iid: '6500000002' })],
   [23, 'of another version', /vid: 2000000001, .*manifest/, everywhere, claims({ vid: '2000000001' })],
@@ -312,6 +359,13 @@ const rows: readonly Row[] = [
     everywhere,
     entry({ alternativeDistributionPackage: 'http://example.com/adp' }),
   ],
+  [
+    31,
+    'on another port',
+    /not an https URL on example.com/,
+    everywhere,
+    entry({ alternativeDistributionPackage: 'https://example.com:8443/adp' }),
+  ],
   [32, 'no manifest', /manifest.json answered 404/, everywhere, status('manifest.json', 404)],
   [
     32,
@@ -411,6 +465,13 @@ const rows: readonly Row[] = [
   [34, 'an update to what is there', /mismatchedInstallType.*not newer/, ['update'], entry({ appleVersionId: '1' })],
   [
     34,
+    'an update to an older version',
+    /mismatchedInstallType.*not newer/,
+    ['update'],
+    entry({ appleVersionId: '1999' }),
+  ],
+  [
+    34,
     'an update of another app',
     /mismatchedInstallType: 6500000002 is not installed/,
     ['update'],
@@ -491,6 +552,9 @@ t.test('every line of the checklist is covered', async (t) => {
     all.filter((line) => !held.has(line)),
     [],
   );
+  // The lines of the token itself have theirs in forged.test.ts.
+  for (const line of all.filter((line) => !(line in notHere) && (line < 7 || line === 20 || line > 26)))
+    t.ok(rows.filter((row) => row[0] === line).length >= 3, `line ${line} has at least three violations`);
   const said = readFileSync('docs/device-side.md', 'utf8');
   for (const line of Object.keys(notHere))
     t.match(said, new RegExp(`line ${line}\\b`, 'i'), `docs/device-side.md explains why line ${line} is not covered`);
