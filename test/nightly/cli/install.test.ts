@@ -37,7 +37,8 @@ async function secondsToToken(t: Test, command: string, cwd: string, path: strin
     cwd,
     detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { PATH: path, HOME: process.env['HOME'], PORT: `${port}` },
+    // npm's own settings can be in the environment.
+    env: { ...process.env, PATH: path, PORT: `${port}` },
   });
   const closed = once(child, 'close');
   t.teardown(async () => {
