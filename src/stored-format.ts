@@ -12,3 +12,10 @@ export function refuseNewer(what: string, found: unknown, known: number): void {
     hint: 'Run that version, or restore a backup of this version (docs/upgrade.md).',
   });
 }
+
+/** Parses a stored JSON document. Throws as above if the number in its `version` is newer, and as JSON.parse. */
+export function parseStored(text: string, what: string, known: number): unknown {
+  const document: unknown = JSON.parse(text);
+  refuseNewer(what, (document as { version?: unknown } | null)?.version, known);
+  return document;
+}

@@ -50,13 +50,16 @@ export const CHAIN_START = '0'.repeat(64);
 /** Returns the hash of a line without its line break. */
 export const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 
+/** The format of a line, in its member `format`. */
+export const AUDIT_FORMAT = 1;
+
 /** Starts a chain; returns the function that makes its next line. */
 export function openChain(chain: string = randomUUID()): (entry: AuditEntry) => AuditLine {
   let seq = 0;
   let prev = CHAIN_START;
   return (entry) => {
     seq += 1;
-    const text = JSON.stringify({ chain, seq, prev, ...entry });
+    const text = JSON.stringify({ chain, seq, prev, format: AUDIT_FORMAT, ...entry });
     prev = hashOf(text);
     return { text, event: entry.event, at: entry.at, hash: prev };
   };

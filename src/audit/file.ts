@@ -8,7 +8,10 @@ import { dirname } from 'node:path';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { type FileLock, openFileLock, waitForLock } from '../file-lock.ts';
 import { fileProblem, makeFolder } from '../file-problem.ts';
+import { refuseNewer } from '../stored-format.ts';
+import { AUDIT_FORMAT } from './chain.ts';
 import type { Sink } from './sink.ts';
+import { parseLine } from './verify.ts';
 
 /** A process waits at most this long for its turn to write. */
 const LOCK_MS = 5000;
@@ -22,6 +25,7 @@ export async function openFileSink(path: string, maxBytes: number): Promise<Sink
   try {
     makeFolder(dirname(path), 0o700);
     let file = await openFile();
+    refuseNewer(`The audit file ${path}`, await lastFormatIn(file), AUDIT_FORMAT);
     const lock = openFileLock(`${path}.lock`, 'WEBDIST_AUDIT');
     // Within this process too, only one may hold the lock.
     let turn: Promise<unknown> = Promise.resolve();
@@ -91,6 +95,19 @@ async function append(file: FileHandle, text: string): Promise<void> {
     await file.truncate(size).catch(() => undefined);
     throw error;
   }
+}
+
+/** No line is longer. */
+const TAIL_BYTES = 64 * 1024;
+
+/** The format of the last complete line. */
+async function lastFormatIn(file: FileHandle): Promise<number | undefined> {
+  const { size } = await file.stat();
+  if (size === 0) return undefined;
+  const length = Math.min(size, TAIL_BYTES);
+  const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
+  const lines = buffer.toString('utf8').split('\n').map(parseLine);
+  return lines.findLast((line) => line !== undefined)?.format;
 }
 
 /** An empty file counts as one whose last line is complete. */

@@ -6,8 +6,9 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { z } from 'zod';
-import { WebdistError } from '../errors.ts';
-import { CHAIN_START, hashOf } from './chain.ts';
+import { isWebdistError, WebdistError } from '../errors.ts';
+import { refuseNewer } from '../stored-format.ts';
+import { AUDIT_FORMAT, CHAIN_START, hashOf } from './chain.ts';
 
 const lineForm = z.object({
   chain: z.string().min(1).max(64),
@@ -15,6 +16,7 @@ const lineForm = z.object({
   prev: z.string().length(64),
   at: z.string(),
   event: z.string(),
+  format: z.int().optional(),
   nonce: z.string().optional(),
 });
 
@@ -41,10 +43,13 @@ export async function readLines(paths: readonly string[], found: (line: ReadLine
       const input = createReadStream(path, 'utf8');
       for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
         const line = parseLine(text);
-        if (line) found(line);
-        else if (text !== '') others += 1;
+        if (line) {
+          refuseNewer(`The audit file ${path}`, line.format, AUDIT_FORMAT);
+          found(line);
+        } else if (text !== '') others += 1;
       }
     } catch (cause) {
+      if (isWebdistError(cause)) throw cause;
       const { code } = cause as NodeJS.ErrnoException;
       throw new WebdistError('state_invalid', `${path} cannot be read (${code}).`, { cause });
     }

@@ -5,6 +5,7 @@
  */
 
 import type { Logger } from 'pino';
+import { hasCode } from '../errors.ts';
 import { type AppOrders, NO_ORDERS, type Orders, ordersFor } from './orders.ts';
 import type { OrderStore, ReplicaReport } from './store-contract.ts';
 
@@ -50,6 +51,7 @@ export async function followOrders({
   let orders: Orders = NO_ORDERS;
   let since = new Date(now()).toISOString();
   let problem: string | undefined;
+  let failure: unknown;
   let readAt = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
   let own: (() => OwnReport) | undefined;
@@ -84,6 +86,7 @@ export async function followOrders({
       if (problem !== undefined) log.info({ event: 'orders_readable' }, 'the orders can be read again');
       problem = undefined;
     } catch (err) {
+      failure = err;
       if (problem === undefined && elapsed() - readAt >= UNREADABLE_MS) {
         log.error({ event: 'orders_unreadable', err }, 'the orders cannot be read; those last known stay in force');
         problem = 'They cannot be read; those last known stay in force.';
@@ -99,6 +102,8 @@ export async function followOrders({
   };
 
   await read();
+  // A newer format, for example, is not a store that is away.
+  if (hasCode(failure, 'state_invalid')) throw failure;
   if (problem !== undefined) follow(await store.remembered());
   const polling = setInterval(read, READ_MS).unref();
   return {

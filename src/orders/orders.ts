@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { parseStored } from '../stored-format.ts';
 
 const appOrders = z.object({
   /** No token is issued for the app. */
@@ -64,5 +65,11 @@ function changeOf({ held }: AppOrders, order: Order): Partial<AppOrders> {
   }
 }
 
-/** Parses stored orders. Throws if the text has another form. */
-export const parseOrders = (text: string): Orders => orders.parse(JSON.parse(text));
+/** The format of stored orders. */
+const FORMAT = 1;
+
+/** Parses stored orders. Throws `state_invalid` for a newer format, and what zod or JSON.parse throw for another form. */
+export const parseOrders = (text: string): Orders => orders.parse(parseStored(text, 'The list of orders', FORMAT));
+
+/** The text to store. */
+export const ordersText = ({ revision, apps }: Orders): string => JSON.stringify({ version: FORMAT, revision, apps });

@@ -4,10 +4,10 @@
 
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { WebdistError } from '../errors.ts';
+import { isWebdistError, WebdistError } from '../errors.ts';
 import { openLockIn, waitForLock } from '../file-lock.ts';
 import { replaceFile } from '../replace-file.ts';
-import { NO_ORDERS, type Orders, obey, parseOrders } from './orders.ts';
+import { NO_ORDERS, type Orders, obey, ordersText, parseOrders } from './orders.ts';
 import { FORGET_SECONDS, type OrderStore, parseReport, type Replica } from './store-contract.ts';
 
 /** How long a command waits for another command that is writing. */
@@ -30,6 +30,7 @@ export function openFileOrderStore(dataDir: string): FileOrderStore {
       return parseOrders(await readFile(path, 'utf8'));
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return NO_ORDERS;
+      if (isWebdistError(cause)) throw cause;
       const { code } = cause as NodeJS.ErrnoException;
       throw code === undefined
         ? new WebdistError('state_invalid', `${path} is damaged.`, {
@@ -39,7 +40,7 @@ export function openFileOrderStore(dataDir: string): FileOrderStore {
         : new WebdistError('state_invalid', `${path} cannot be read (${code}).`, { cause });
     }
   };
-  const remember = (orders: Orders) => replaceFile(path, `${JSON.stringify(orders, undefined, 2)}\n`);
+  const remember = (orders: Orders) => replaceFile(path, `${ordersText(orders)}\n`);
   return {
     read,
     remembered: read,

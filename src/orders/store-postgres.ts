@@ -5,7 +5,7 @@
 
 import type { LedgerAddress } from '../ledger/contract.ts';
 import { openPostgresDatabase } from '../ledger/postgres-database.ts';
-import { NO_ORDERS, type Orders, obey, parseOrders } from './orders.ts';
+import { NO_ORDERS, type Orders, obey, ordersText, parseOrders } from './orders.ts';
 import { FORGET_SECONDS, type OrderStore, parseReport } from './store-contract.ts';
 import type { FileOrderStore } from './store-file.ts';
 
@@ -44,14 +44,14 @@ export async function openPostgresOrderStore(address: LedgerAddress, file: FileO
         await query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
         const before = parsed(await query(READ));
         const after = obey(before, order);
-        if (after !== before) await query(WRITE, [JSON.stringify(after)]);
+        if (after !== before) await query(WRITE, [ordersText(after)]);
         return after;
       }),
     adopt: (orders) =>
       database.transaction(async (query) => {
         await query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
         const isEmpty = parsed(await query(READ)).revision === 0;
-        if (isEmpty) await query(WRITE, [JSON.stringify(orders)]);
+        if (isEmpty) await query(WRITE, [ordersText(orders)]);
         return isEmpty;
       }),
     // No visitor waits for a report, and a service that misses reports counts as silent.

@@ -8,7 +8,7 @@
 import type { Logger } from 'pino';
 import type { LedgerAddress } from '../ledger/contract.ts';
 import { openPostgresDatabase, type Query } from '../ledger/postgres-database.ts';
-import { parseNotice } from './rotation/notice.ts';
+import { noticeText, parseNotice } from './rotation/notice.ts';
 import type { RegisteredKeys, RegistrationStore } from './store-contract.ts';
 import { postgresTurns } from './turns-postgres.ts';
 
@@ -95,7 +95,7 @@ export async function openPostgresRegistrationStore(
       return row && parseNotice(String(row['notice']));
     },
     async writeNotice(notice, replacedRun) {
-      const values = [notice.run, JSON.stringify(notice), replacedRun ?? null];
+      const values = [notice.run, noticeText(notice), replacedRun ?? null];
       return (await database.query(WRITE_NOTICE, values)).length > 0;
     },
     async close() {

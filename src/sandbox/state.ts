@@ -6,7 +6,8 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { WebdistError } from '../errors.ts';
+import { isWebdistError, WebdistError } from '../errors.ts';
+import { parseStored } from '../stored-format.ts';
 
 /** The team that a part of the account belongs to. */
 const team = z.string().default('first');
@@ -60,8 +61,10 @@ const packageSchema = z.strictObject({
   /** Changes of the App Store version. */
   changes,
 });
+const FORMAT = 1;
+
 const stateSchema = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(FORMAT),
   apiKeys: z.array(apiKeySchema),
   apps: z.array(appSchema),
   /** Alternative distribution keys, oldest first. */
@@ -132,8 +135,9 @@ function readState(file: string): SandboxState | undefined {
     throw new WebdistError('state_invalid', `The sandbox's state file ${file} cannot be read.`, { cause });
   }
   try {
-    return stateSchema.parse(JSON.parse(text));
-  } catch {
+    return stateSchema.parse(parseStored(text, `The sandbox's state file ${file}`, FORMAT));
+  } catch (error) {
+    if (isWebdistError(error)) throw error;
     // The cause is not kept, because messages from zod and JSON.parse can quote the file, which contains private keys.
     throw new WebdistError('state_invalid', `The file ${file} is not a state file of this version of the sandbox.`, {
       hint: 'Delete it to start with a new account.',

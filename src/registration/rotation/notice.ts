@@ -5,6 +5,7 @@
  */
 
 import { z } from 'zod';
+import { parseStored } from '../../stored-format.ts';
 
 const notice = z.object({
   /** The run of the command that wrote the notice. Another run takes over only if that run is dead. */
@@ -41,8 +42,15 @@ export const isUnfinished = (notice: Notice | undefined): notice is Notice =>
 export const signsWithNew = (phase: Notice['phase'] | undefined): phase is 'overlap' | 'done' =>
   phase === 'overlap' || phase === 'done';
 
-/** Parses a stored notice. Throws if the text is not a notice. */
-export const parseNotice = (text: string): Notice => notice.parse(JSON.parse(text));
+/** The format of a stored notice. */
+const FORMAT = 1;
+
+/** Parses a stored notice. Throws `state_invalid` for a newer format, and what zod or JSON.parse throw for another form. */
+export const parseNotice = (text: string): Notice =>
+  notice.parse(parseStored(text, 'The notice of the last rotation', FORMAT));
+
+/** The text to store. */
+export const noticeText = (own: Notice): string => JSON.stringify({ version: FORMAT, ...own });
 
 /** The store of the notice. Both methods throw if the store cannot be reached. */
 export interface Notices {
