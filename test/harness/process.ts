@@ -61,8 +61,8 @@ function openCommand(args: readonly string[], env: Environment, how?: How): Comm
 }
 
 /** Starts a command; it is killed when the test ends. */
-export function runWebdist(t: Test, args: readonly string[], env: Environment = {}): Command {
-  const command = openCommand(args, env);
+export function runWebdist(t: Test, args: readonly string[], env: Environment = {}, program?: string): Command {
+  const command = openCommand(args, env, program);
   t.teardown(() => command.end('SIGKILL'));
   return command;
 }
