@@ -55,6 +55,8 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^webdist keys rotate --to \S+ --overlap \d+$/, { text: "'--to', to, '--overlap', '1'" }],
   [/^webdist audit (verify|find) /, { text: "'audit', 'verify'" }],
   [/^webdist (backup --out|restore) /, { text: "shellBlocksOf('docs/backup.md'" }],
+  [/^webdist (status|keys (stop|resume|list|rotate --to "file))\b/, { text: 'shellBlocksOf(PAGE, section)' }],
+  [/^(rm -f "\$WEBDIST_DATA_DIR|curl -s http:)/, { text: 'shellBlocksOf(PAGE, section)' }],
   [/^openssl enc -d /, { text: "shellBlocksOf('docs/backup.md'" }],
   [/^webdist ledger (export|forget|stats)/, { text: "'ledger', ...args" }],
   [/^webdist packages (list|pull|verify|serve)/, { text: "'packages', ...args" }],

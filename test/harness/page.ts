@@ -25,7 +25,12 @@ export function openShell(cwd: string, env: Environment) {
   chmodSync(program, 0o755);
   const own = { ...env, PATH: `${bin}${delimiter}${process.env['PATH']}` };
   return async (command: string) => {
-    const child = spawn('bash', ['-o', 'pipefail', '-c', command], { cwd, env: own });
+    const child = spawn('bash', ['--norc', '-o', 'pipefail', '-c', command], {
+      cwd,
+      env: own,
+      // With a socket as stdin, bash would read the user's start-up files.
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
     return { code: child.exitCode, stdout, stderr };
   };

@@ -61,8 +61,8 @@ function openCommand(args: readonly string[], env: Environment, how?: How): Comm
 }
 
 /** Starts a command; it is killed when the test ends. */
-export function runWebdist(t: Test, args: readonly string[], env: Environment = {}, program?: string): Command {
-  const command = openCommand(args, env, program);
+export function runWebdist(t: Test, args: readonly string[], env: Environment = {}, how?: How): Command {
+  const command = openCommand(args, env, how);
   t.teardown(() => command.end('SIGKILL'));
   return command;
 }

@@ -56,7 +56,7 @@ async function upgrade(t: Test, urlOf: (dataDir: string) => Promise<string>, dat
   });
   const balancer = openBalancer(t);
   const start = async (replica: number, program?: string) => {
-    const one = await openProcess(env(replica), program);
+    const one = await openProcess(env(replica), { program });
     t.teardown(() => one.end('SIGKILL'));
     await isReady(one.url);
     balancer.replicas.add(one);
@@ -69,7 +69,7 @@ async function upgrade(t: Test, urlOf: (dataDir: string) => Promise<string>, dat
   await visitors.more(PER_SECOND);
 
   const order = async (version: string, program?: string) => {
-    const command = runWebdist(t, ['packages', 'hold', version, '--yes', '--wait'], env(0), program);
+    const command = runWebdist(t, ['packages', 'hold', version, '--yes', '--wait'], env(0), { program });
     t.equal(await command.exited, 0, command.output());
   };
   for (const [replica, one] of old.entries()) {
