@@ -114,8 +114,8 @@ t.test('six services at the same time', { timeout: (SECONDS + 120) * 1000 }, asy
     t.equal(unanswered, 0, `${name}: every request is answered`);
     await service.stop();
     const missing = answered - written();
-    // Other lines can be lost, too. What still waits in memory when the service ends is not counted.
-    const isCounted = lost < missing + 100 && lost > missing - MOST_WAITING;
+    // Other lines can be lost, too: on a busy machine, one for each second of overload. What still waits in memory when the service ends is not counted.
+    const isCounted = lost < missing + 100 + SECONDS && lost > missing - MOST_WAITING;
     t.ok(isCounted, `${name}: ${missing} lines missing, ${lost} counted as lost`);
   }
   const isBusy =
