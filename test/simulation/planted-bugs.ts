@@ -165,7 +165,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'an access token forgets its subject',
     hours: '0.06',
-    isNotFoundYet: true,
     file: 'src/oauth/authorization-server.ts',
     find: "seal('access', { subject, install }",
     replace: "seal('access', { install }",

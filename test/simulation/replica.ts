@@ -22,6 +22,7 @@ export function newMachine(fleet: Fleet, name: string, replica?: Replica): Machi
     random: randomOf(fleet.seed, `${name} ${replica?.starts ?? 0}`),
     isAlive: true,
     pausedUntil: 0,
+    heldUntil: 0,
     wallOffsetMs: () => clock.offsetMs + clock.driftPerMs * (trueTime() - clock.sinceMs),
     hasIntervals: true,
     onKill: new Set(),

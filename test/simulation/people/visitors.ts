@@ -25,7 +25,8 @@ export async function visit(fleet: Fleet, replica: Replica, deviceId: string): P
   if (!isKnown && device.cookie !== undefined) return false;
   device.cookie ??= answer.cookie;
   device.nonce = String(answer.body['nonce']);
-  device.tokenAt = trueTime();
+  // The answer may have been on its way for months.
+  device.tokenAt = Math.min(trueTime(), Date.parse(String(answer.body['expiresAt'])));
   device.link = linkOf(answer.body);
   return true;
 }

@@ -87,9 +87,12 @@ export const replicaSteps: Rows = {
     describe: ({ replica, ms }) => `replica ${replica} is suspended for ${inSeconds(ms)}`,
     run(fleet, params) {
       const { machine } = replicaOf(fleet, params);
-      if (machine) machine.pausedUntil = Math.max(machine.pausedUntil, trueTime() + number(params, 'ms'));
+      if (machine) {
+        machine.pausedUntil = Math.max(machine.pausedUntil, trueTime() + number(params, 'ms'));
+        machine.heldUntil = Math.max(machine.heldUntil, machine.pausedUntil);
+      }
       forAWhile(fleet, params, () => () => {
-        if (machine) machine.pausedUntil = trueTime();
+        if (machine) machine.pausedUntil = 0;
       });
     },
   },

@@ -14,6 +14,8 @@ export type Machine = {
   isAlive: boolean;
   /** While it is suspended, its events wait until this time. */
   pausedUntil: number;
+  /** What waited while it was suspended may happen as late as this, even if it was resumed earlier. */
+  heldUntil: number;
   /** Its wall clock minus the true time. */
   readonly wallOffsetMs: () => number;
   /** No interval timers: the measurement of the real event loop means nothing in virtual time. */
