@@ -51,8 +51,11 @@ export type Query = (text: string, values?: readonly unknown[]) => Promise<reado
 export interface PostgresDatabase {
   /** Runs one statement in one round trip, within 200 ms. Throws `ledger_unavailable`. */
   readonly query: Query;
-  /** Runs several statements as one transaction, with a longer time limit. Throws `ledger_unavailable`. */
-  transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
+  /**
+   * Runs several statements as one transaction, of which each may take `limitMs`, by default 15 seconds. Throws
+   * `ledger_unavailable`.
+   */
+  transaction<T>(work: (query: Query) => Promise<T>, limitMs?: number): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -115,7 +118,7 @@ export async function openPostgresDatabase(
           return run();
         });
       }),
-    transaction: (work) => during(({ pool }) => inTransaction(pool, work)),
+    transaction: (work, limitMs) => during(({ pool }) => inTransaction(pool, work, limitMs)),
     async close() {
       const last = await opening?.catch(() => undefined);
       await last?.pool.end();
@@ -142,7 +145,7 @@ async function migrate(pool: Pool): Promise<void> {
   });
 }
 
-async function inTransaction<T>(pool: Pool, work: (query: Query) => Promise<T>): Promise<T> {
+async function inTransaction<T>(pool: Pool, work: (query: Query) => Promise<T>, limitMs = PATIENT_MS): Promise<T> {
   const client = await pool.connect();
   let committed = false;
   // The connection can end between two statements; then the next statement fails.
@@ -151,9 +154,9 @@ async function inTransaction<T>(pool: Pool, work: (query: Query) => Promise<T>):
   try {
     // Without values, pg uses the simple protocol, which allows several statements at once, as in a migration.
     const query: Query = async (text, values = []) =>
-      (await client.query<Row>({ text, values: [...values], query_timeout: PATIENT_MS } as QueryConfig)).rows ?? [];
+      (await client.query<Row>({ text, values: [...values], query_timeout: limitMs } as QueryConfig)).rows ?? [];
     await query('BEGIN');
-    await query(`SET LOCAL statement_timeout = ${PATIENT_MS}`);
+    await query(`SET LOCAL statement_timeout = ${limitMs}`);
     const result = await work(query);
     await query('COMMIT');
     committed = true;

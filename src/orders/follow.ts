@@ -30,6 +30,8 @@ const READ_MS = 250;
 const FRESH_MS = 750;
 /** A busy database misses the time limit of a single read now and then, so tokens wait for the next read meanwhile. */
 const UNREADABLE_MS = 3000;
+/** The longest wait of a token for a read. A statement takes 200 ms at most, a new connection longer. */
+const WAIT_MS = 250;
 const REPORT_MS = 2000;
 
 export type FollowDeps = {
@@ -101,6 +103,13 @@ export async function followOrders({
     return reading;
   };
 
+  /** Waits for a read, but not for a database that does not answer. */
+  const readInTime = () => {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, WAIT_MS);
+    return Promise.race([read(), late]).finally(() => clearTimeout(timer));
+  };
+
   await read();
   // A newer format, for example, is not a store that is away.
   if (hasCode(failure, 'state_invalid')) throw failure;
@@ -108,7 +117,7 @@ export async function followOrders({
   const polling = setInterval(read, READ_MS).unref();
   return {
     of: ({ appleItemId }) => ordersFor(orders, appleItemId),
-    ensureFresh: () => (problem === undefined && elapsed() - readAt > FRESH_MS ? read() : undefined),
+    ensureFresh: () => (problem === undefined && elapsed() - readAt > FRESH_MS ? readInTime() : undefined),
     get problem() {
       return problem;
     },

@@ -18,6 +18,9 @@ const REPORT = `
 const REPLICAS =
   'SELECT report, extract(epoch FROM now() - seen_at)::float8 AS silent FROM webdist_replica ORDER BY id';
 
+/** A service that stops waits for its last report. */
+const REPORT_LIMIT_MS = 2000;
+
 /** The advisory lock under which orders are changed. The number is arbitrary, but the same in every command. */
 const LOCK = 0x77646f72;
 
@@ -56,7 +59,10 @@ export async function openPostgresOrderStore(address: LedgerAddress, file: FileO
       }),
     // No visitor waits for a report, and a service that misses reports counts as silent.
     report: (report) =>
-      database.transaction(async (query) => void (await query(REPORT, [report.id, JSON.stringify(report)]))),
+      database.transaction(
+        async (query) => void (await query(REPORT, [report.id, JSON.stringify(report)])),
+        REPORT_LIMIT_MS,
+      ),
     async leave(id) {
       await database.query('DELETE FROM webdist_replica WHERE id = $1 OR seen_at < now() - make_interval(secs => $2)', [
         id,
