@@ -70,7 +70,7 @@ export function startBackgroundDoctor(
     else if (before === 'warn' || before === 'fail') log.info(fields, `${id}: ${found}`);
   };
   const round = async () => {
-    const facts = openFacts(options);
+    const facts = openFacts({ ...options, withoutApple: true });
     try {
       for (const check of backgroundChecks) {
         const finding = await runCheck(check, facts);

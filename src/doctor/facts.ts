@@ -22,6 +22,8 @@ export type DoctorOptions = {
   readonly serviceUrl?: URL | undefined;
   /** `host:port` to connect to for the website's names instead of their addresses in DNS, like curl's `--connect-to`. */
   readonly connect?: string | undefined;
+  /** Sends nothing to App Store Connect, whose hourly limit the service needs. */
+  readonly withoutApple?: boolean;
   /** Looks hosts up; default: in DNS. */
   readonly lookUp?: (host: string) => Promise<HostRecords>;
 };
@@ -51,7 +53,7 @@ export interface Facts {
   /** Every app with its keys, opened. */
   appKeys(): Promise<readonly AppWithKeys[]>;
   apiKey(): Promise<HeldKey | undefined>;
-  /** Undefined with WEBDIST_REGISTER=off, or without a usable API key. */
+  /** Undefined with WEBDIST_REGISTER=off, without a usable API key, or if Apple is not asked. */
   appleAccount(): Promise<AppleAccount | undefined>;
   manifests(): Promise<readonly ManifestFact[]>;
   /** The page of `--public`; undefined without the option. */
@@ -92,6 +94,7 @@ export function openFacts(options: DoctorOptions): Facts {
     appKeys,
     apiKey,
     appleAccount: once(async () => {
+      if (options.withoutApple) return undefined;
       const signer = (await apiKey())?.signer;
       if (!config?.appStoreConnect || !signer) return undefined;
       return readAppleAccount(config, config.appStoreConnect, signer);
