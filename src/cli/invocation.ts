@@ -13,7 +13,7 @@ export const invocation: string = import.meta.filename.endsWith('.ts')
 
 /** `webdist` before the name of a command. Messages are written with that word, wherever they come from. */
 const COMMAND =
-  /\bwebdist (?=(?:api-keys|api-token|apps|audit|completion|config|doctor|domains|init|keygen|keys|ledger|packages|sandbox|serve|status|token|whoami)\b)/g;
+  /\bwebdist (?=(?:api-keys|api-token|apps|audit|backup|completion|config|doctor|domains|init|keygen|keys|ledger|packages|restore|sandbox|serve|status|token|whoami)\b)/g;
 
 /** Returns advice with the commands as they are called in this installation. */
 export const advised = (text: string): string => text.replace(COMMAND, `${invocation} `);

@@ -52,7 +52,7 @@ const versionOf = async (dir: string) => (await readManifestFile(join(current(di
 
 t.test('list, pull, verify; a new release becomes current, old ones are removed', async (t) => {
   const setting = await start(t, { WEBDIST_PACKAGES_KEEP: '2' });
-  t.match((await run(t, setting, 'list')).output, /1\.3\.0 +READY_FOR_DISTRIBUTION +yes +no/);
+  t.match((await run(t, setting, 'list')).output, /1\.3\.0 +\S+ +READY_FOR_DISTRIBUTION +yes +no/);
   t.match(await run(t, setting, 'pull'), { code: 0, output: /2000000042 {2}pulled and checked, current/ });
   t.match((await run(t, setting, 'pull')).output, /already here/);
   const { problems, files } = await verifyPackage(current(setting.dir));
@@ -185,7 +185,7 @@ t.test('for an approved version without a package, one is requested from App Sto
     output: /2000000042 {2}pulled/,
   });
   t.strictSame(await posts(), [], 'not without leave to make anything');
-  t.match((await run(t, setting, 'list')).output, /1\.4\.0 +READY_FOR_DISTRIBUTION +no +no/);
+  t.match((await run(t, setting, 'list')).output, /1\.4\.0 +\S+ +READY_FOR_DISTRIBUTION +no +no/);
   t.match(await run(t, setting, 'pull'), {
     code: 0,
     output: /Requested the package of 1\.4\.0[\s\S]*2000000057 {2}pulled and checked, current/,

@@ -60,7 +60,7 @@ t.test('the account survives a restart; after the state file is deleted, there i
 t.test('an invalid state file', async (t) => {
   const dataDir = t.testdir();
   const file = join(dataDir, 'sandbox.json');
-  for (const content of ['', '{"version":1,', '{"version":2}', '[]', '{"version":1,"apiKeys":"hunter2"}']) {
+  for (const content of ['', '{"version":1,', '{"version":"1"}', '[]', '{"version":1,"apiKeys":"hunter2"}']) {
     writeFileSync(file, content);
     const error = await openSandbox({ dataDir }).catch((error) => error);
     t.match(error, { code: 'state_invalid', hint: /Delete it/ }, content);
