@@ -33,8 +33,8 @@ export default defineConfig({
           .replaceAll(' ', '-'),
     },
     config: (md) =>
-      md.core.ruler.push('links', ({ tokens, env }) => {
-        for (const token of tokens) token.children &&= linked(token.children, env.relativePath);
+      md.core.ruler.push('site', ({ tokens, env }) => {
+        for (const token of tokens) token.children &&= forSite(token.children, env.relativePath);
       }),
   },
   themeConfig: {
@@ -84,17 +84,21 @@ function sidebarOf() {
     }));
 }
 
-/** What `linked` uses of a token of markdown-it. */
+/** What `forSite` uses of a token of markdown-it. */
 type Token = {
   readonly type: string;
   attrGet(name: string): string | null;
   attrSet(name: string, value: string): void;
 };
 
-/** The tokens of a text, with links as the site has them. A link to a file without a page, such as a source file, is text. */
-function linked<T extends Token>(tokens: T[], page: string): T[] {
+/**
+ * The tokens of a text, with links as the site has them. A link to a file without a page, such as a source file, is text.
+ * Code is shown as it is: VitePress would evaluate what stands between two braces.
+ */
+function forSite<T extends Token>(tokens: T[], page: string): T[] {
   let isText = false;
   return tokens.filter((token) => {
+    if (token.type === 'code_inline') token.attrSet('v-pre', '');
     if (token.type === 'link_open') {
       const href = hrefIn(page, token.attrGet('href') ?? '');
       isText = href === undefined;
