@@ -44,7 +44,11 @@ export function configOf(read: Read): Config {
   const config = assemble(read, problems);
   if (problems.length === 0) return Object.freeze(config);
   if (isNothingSet(read)) throw nothingConfigured();
-  throw configInvalid(problems, read.mode === 'production' ? DEMO_ADVICE : undefined);
+  if (read.mode === 'production') throw configInvalid(problems, DEMO_ADVICE);
+  throw configInvalid(
+    problems,
+    problems.some((problem) => concerns(problem, 'WEBDIST_DOMAIN')) ? INIT_ADVICE : undefined,
+  );
 }
 
 /**
@@ -70,6 +74,8 @@ export function checkedSettings(read: Read) {
   return { problems, warnings, domain, apps: apps.filter((app) => app.bundleId && app.appleItemId), derived };
 }
 
+const INIT_ADVICE =
+  'no app is configured: `webdist serve` starts a demo, `webdist init` asks for the settings of an app';
 const DEMO_ADVICE = 'for a demo that needs no settings, set WEBDIST_MODE=sandbox';
 
 /** Returns the values of these settings only, for a command that needs no others. */

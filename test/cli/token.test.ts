@@ -39,7 +39,10 @@ t.test('token mint and verify', async (t) => {
 
   t.match(await webdist(['token', 'mint', '--app', 'com.none'], env), { code: 1, stderr: /no app of this server/ });
   t.match(await webdist(['token', 'mint', '--dtype', 'first'], env), { code: 2, stderr: /download, redownload/ });
-  t.match(await webdist(['token', 'mint']), { code: 1, stderr: /settings are wrong:\n {2}WEBDIST_DOMAIN/ });
+  t.match(await webdist(['token', 'mint']), {
+    code: 1,
+    stderr: /settings are wrong \(no app is configured: .+ init`? asks .+\):\n {2}WEBDIST_DOMAIN/,
+  });
 
   await t.test('verify: from stdin, with the registered key', async (t) => {
     const verdict = await webdist(['token', 'verify', '-'], env, `${token}\n`);
