@@ -2,6 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { accountOf, openClient } from '../harness/app-store-connect.ts';
 import { temporaryFolder } from '../harness/folder.ts';
@@ -17,6 +18,8 @@ t.test('--dry-run', async (t) => {
   const dataDir = temporaryFolder(t);
   const env = { ...sandbox.settings, WEBDIST_DATA_DIR: dataDir };
   const changes = async () => (await requestsSeen(sandbox)).filter((request) => !request.startsWith('GET ')).length;
+  const next = join(temporaryFolder(t), 'next.pem');
+  await webdist(['keygen', '--out', next]);
   const before = await changes();
   const table: readonly (readonly [command: string, wanted: RegExp])[] = [
     ['keys add --app com.example.trailmap', /^Would register SHA256:\w+ for com\.example\.trailmap\.$/],
@@ -29,6 +32,11 @@ t.test('--dry-run', async (t) => {
     ['packages resume 2000000057', /^Would end the hold of version 2000000057/],
     ['packages use newest', /^Would give the newest version of com\.example\.trailmap to every device\.$/],
     ['packages pull', /^Would fetch version \d+ of com\.example\.trailmap\.$/],
+    ['packages pull --stage', /^Would fetch and hold version \d+ of com\.example\.trailmap\.$/],
+    [
+      `keys rotate --to ${pathToFileURL(next).href}`,
+      /^Would replace the key of com\.example\.trailmap: none with SHA256:\w+/,
+    ],
   ];
   for (const [command, wanted] of table) {
     const { code, stdout, stderr } = await webdist([...command.split(' '), '--dry-run'], env);

@@ -109,7 +109,8 @@ async function pullAll(given: PullOptions): Promise<void> {
         return pullPackage(options);
       }
       const { appleVersionId, isNew } = await plannedPull(options);
-      planned.push(`${isNew ? 'fetch' : 'keep'} version ${appleVersionId} of ${app.bundleId}`);
+      const fetch = stage ? 'fetch and hold' : 'fetch';
+      planned.push(`${isNew ? fetch : 'keep'} version ${appleVersionId} of ${app.bundleId}`);
       return undefined;
     });
     if (!pulled) continue;
