@@ -7,6 +7,7 @@
 
 import { setImmediate } from 'node:timers/promises';
 import type { Ledger, LedgerAddress, LedgerReader, LedgerReplica } from './contract.ts';
+import { installOf } from './install-row.ts';
 import { openPostgresDatabase, type Query } from './postgres-database.ts';
 
 /** Rows deleted by one statement. More would exceed the statement's time limit. */
@@ -91,14 +92,7 @@ export async function openPostgres(address: LedgerAddress): Promise<Ledger> {
         for (;;) {
           const rows = await inside(NEXT_ROWS);
           if (rows.length === 0) return;
-          await take(
-            rows.map((row) => ({
-              subject: Number(row['subject']),
-              appleItemId: String(row['apple_item_id']),
-              installedAtSeconds: Number(row['installed_at']),
-              redownloadAtSeconds: Number(row['redownload_at']),
-            })),
-          );
+          await take(rows.map(installOf));
         }
       }),
     async prune(beforeSeconds, atMost = Number.POSITIVE_INFINITY) {

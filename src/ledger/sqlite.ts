@@ -7,6 +7,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
 import type { InstallRecord, Ledger, LedgerAddress } from './contract.ts';
+import { installOf } from './install-row.ts';
 import { inReadTransaction, inTransaction, openSqliteFile, whileBusy } from './sqlite-file.ts';
 import { inMemory, intactFile } from './sqlite-intact.ts';
 
@@ -147,12 +148,7 @@ function* batchesOf(rows: Iterable<Row>): Generator<readonly InstallRecord[]> {
   for (const row of rows) {
     // The heartbeat's row, which is there for a moment.
     if (row['subject'] === NO_SUBJECT) continue;
-    batch.push({
-      subject: Number(row['subject']),
-      appleItemId: String(row['apple_item_id']),
-      installedAtSeconds: Number(row['installed_at']),
-      redownloadAtSeconds: Number(row['redownload_at']),
-    });
+    batch.push(installOf(row));
     if (batch.length < READ_AT_ONCE) continue;
     yield batch;
     batch = [];
