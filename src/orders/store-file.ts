@@ -41,23 +41,20 @@ export function openFileOrderStore(dataDir: string): FileOrderStore {
     }
   };
   const remember = (orders: Orders) => replaceFile(path, `${ordersText(orders)}\n`);
+  /** Stores what `next` returns, unless that is what it was given. */
+  const update = async (next: (before: Orders) => Orders): Promise<Orders> => {
+    await using _ = await locked(dataDir);
+    const before = await read();
+    const after = next(before);
+    if (after !== before) await remember(after);
+    return after;
+  };
   return {
     read,
     remembered: read,
     remember,
-    async change(order) {
-      await using _ = await locked(dataDir);
-      const before = await read();
-      const after = obey(before, order);
-      if (after !== before) await remember(after);
-      return after;
-    },
-    async adopt(orders) {
-      await using _ = await locked(dataDir);
-      const isEmpty = (await read()).revision === 0;
-      if (isEmpty) await remember(orders);
-      return isEmpty;
-    },
+    change: (order) => update((before) => obey(before, order)),
+    adopt: async (orders) => (await update((before) => (before.revision === 0 ? orders : before))) === orders,
     report: (report) => replaceFile(reportPath(report.id), JSON.stringify(report)),
     leave: (id) => rm(reportPath(id), { force: true }),
     async replicas() {

@@ -39,24 +39,20 @@ export async function openPostgresOrderStore(address: LedgerAddress, file: FileO
   };
   const parsed = (rows: readonly Record<string, unknown>[]) =>
     rows[0] ? parseOrders(String(rows[0]['orders'])) : NO_ORDERS;
+  /** Stores what `next` returns, unless that is what it was given. */
+  const update = (next: (before: Orders) => Orders): Promise<Orders> =>
+    database.transaction(async (query) => {
+      await query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
+      const before = parsed(await query(READ));
+      const after = next(before);
+      if (after !== before) await query(WRITE, [ordersText(after)]);
+      return after;
+    });
   return {
     read: async () => withCopy(parsed(await database.query(READ))),
     remembered: file.remembered,
-    change: (order) =>
-      database.transaction(async (query) => {
-        await query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
-        const before = parsed(await query(READ));
-        const after = obey(before, order);
-        if (after !== before) await query(WRITE, [ordersText(after)]);
-        return after;
-      }),
-    adopt: (orders) =>
-      database.transaction(async (query) => {
-        await query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
-        const isEmpty = parsed(await query(READ)).revision === 0;
-        if (isEmpty) await query(WRITE, [ordersText(orders)]);
-        return isEmpty;
-      }),
+    change: (order) => update((before) => obey(before, order)),
+    adopt: async (orders) => (await update((before) => (before.revision === 0 ? orders : before))) === orders,
     // No visitor waits for a report, and a service that misses reports counts as silent.
     report: (report) =>
       database.transaction(
