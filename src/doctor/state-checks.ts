@@ -5,13 +5,14 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isWebdistError } from '../errors.ts';
+import type { Ledger, LedgerReader, LedgerReplica } from '../ledger/contract.ts';
 import { ledgerBackend, openLedger } from '../ledger/ledger.ts';
 import { checkSecret } from '../ledger/secret-check.ts';
 import { openRedisConnection } from '../redis/connection.ts';
 import { openFileRegistrationStore } from '../registration/store-file.ts';
 import { existingLedgerSecret, secretFingerprint } from '../service/secret.ts';
 import { asProblem } from './apple-account.ts';
-import { type Check, fail, info, ok, privateCheck, warn, worstOf } from './check.ts';
+import { type Check, type Finding, fail, info, ok, privateCheck, warn, worstOf } from './check.ts';
 import { folderProblem } from './writable.ts';
 
 const PING_MS = 3000;
@@ -89,21 +90,14 @@ export const stateChecks: readonly Check[] = [
       const problem = folder === undefined ? undefined : folderProblem(folder, 'WEBDIST_LEDGER');
       if (problem) return fail(problem.detail, problem.hint);
       if (path !== undefined && !existsSync(path)) return info(`${path} is created at the first start`);
-      try {
-        const ledger = await openLedger(config.ledger);
-        try {
-          await within(ledger.ping());
-          await within(ledger.beat());
-          const secret = config.ledger.secret ?? (await existingLedgerSecret(config.dataDir));
-          if (secret !== undefined) await within(checkSecret(ledger, secretFingerprint(secret)));
-          return ok('it answers and can store');
-        } finally {
-          await ledger.close();
-        }
-      } catch (error) {
-        const { detail, hint } = isWebdistError(error) ? error : { detail: 'it does not answer' };
-        return fail(detail, hint ?? 'Check WEBDIST_LEDGER: the address, the password and the network.');
-      }
+      const use = async (ledger: Ledger) => {
+        await within(ledger.ping());
+        await within(ledger.beat());
+        const secret = config.ledger.secret ?? (await existingLedgerSecret(config.dataDir));
+        if (secret !== undefined) await within(checkSecret(ledger, secretFingerprint(secret)));
+        return ok('it answers and can store');
+      };
+      return tryOut(() => openLedger(config.ledger), use, { setting: 'WEBDIST_LEDGER', bad: fail });
     },
   ),
   privateCheck(
@@ -113,19 +107,12 @@ export const stateChecks: readonly Check[] = [
       const address = config?.ledger.read;
       const open = address && (await ledgerBackend(address.url).loadReplica?.());
       if (!open) return undefined;
-      try {
-        const replica = await open(address);
-        try {
-          await within(replica.ping());
-          await within(replica.lastBeat());
-          return ok('it answers');
-        } finally {
-          await replica.close();
-        }
-      } catch (error) {
-        const { detail, hint } = isWebdistError(error) ? error : { detail: 'it does not answer' };
-        return warn(detail, hint ?? 'Check WEBDIST_LEDGER_READ: the address, the password and the network.');
-      }
+      const use = async (replica: LedgerReplica) => {
+        await within(replica.ping());
+        await within(replica.lastBeat());
+        return ok('it answers');
+      };
+      return tryOut(() => open(address), use, { setting: 'WEBDIST_LEDGER_READ', bad: warn });
     },
   ),
   privateCheck(
@@ -158,6 +145,25 @@ export const stateChecks: readonly Check[] = [
     }
   }),
 ];
+
+/** Opens a ledger or its read replica, uses it, and closes it. An error becomes the finding that `bad` makes. */
+async function tryOut<T extends LedgerReader>(
+  open: () => Promise<T>,
+  use: (opened: T) => Promise<Finding>,
+  { setting, bad }: { readonly setting: string; readonly bad: typeof warn },
+): Promise<Finding> {
+  try {
+    const opened = await open();
+    try {
+      return await use(opened);
+    } finally {
+      await opened.close();
+    }
+  } catch (error) {
+    const { detail, hint } = isWebdistError(error) ? error : { detail: 'it does not answer' };
+    return bad(detail, hint ?? `Check ${setting}: the address, the password and the network.`);
+  }
+}
 
 async function within<T>(work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
