@@ -1,6 +1,6 @@
 /**
  * A log that cannot be written, at 300 tokens a second: every request is answered, as fast as by a service whose log works,
- * and the lost lines are counted. Takes LOG_SECONDS (default: 10).
+ * and the lost lines are counted. Each fault takes LOG_SECONDS (default: 10), beside two services whose logs work.
  */
 
 import { once } from 'node:events';
@@ -20,6 +20,8 @@ const MOST_ADDED_MS = 2;
 
 /** Above this, a p99 says more about this machine than about the log. */
 const BUSY_MS = 20;
+/** The code is compiled meanwhile. */
+const WARM_UP_MS = 3000;
 /** A megabyte of lines may wait. */
 const MOST_WAITING = 4000;
 
@@ -59,8 +61,6 @@ async function onPipe(t: Test, isClosed: boolean): Promise<Subject> {
 }
 
 const subjects: Readonly<Record<string, (t: Test) => Promise<Subject>>> = {
-  'a file': (t) => onFile(t, false),
-  'another file': (t) => onFile(t, false),
   'a file that was rotated away': (t) => onFile(t, true),
   'a full device': onFullDevice,
   'a pipe that no one reads': (t) => onPipe(t, false),
@@ -72,7 +72,9 @@ async function load({ url }: Served) {
   const agent = new Agent({ keepAlive: true, maxSockets: 60 });
   const headers = { origin: 'https://shop.example.com', 'content-type': 'application/json', 'content-length': 2 };
   const times: number[] = [];
+  let answered = 0;
   let unanswered = 0;
+  const warmMs = performance.now() + WARM_UP_MS;
   const running = openLoad(
     PER_SECOND,
     () =>
@@ -85,7 +87,8 @@ async function load({ url }: Served) {
         const outgoing = request(`${url}/install-token`, { method: 'POST', agent, headers }, (incoming) => {
           incoming.resume().on('end', () => {
             if (incoming.statusCode !== 200) return failed();
-            times.push(performance.now() - startMs);
+            answered += 1;
+            if (startMs > warmMs) times.push(performance.now() - startMs);
             resolve();
           });
         });
@@ -96,32 +99,34 @@ async function load({ url }: Served) {
   await running.end();
   agent.destroy();
   const sorted = times.toSorted((a, b) => a - b);
-  return { answered: times.length, unanswered, p99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? 0 };
+  return { answered, unanswered, p99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? 0 };
 }
 
-t.test('six services at the same time', { timeout: (SECONDS + 120) * 1000 }, async (t) => {
-  const opened = await Promise.all(
-    Object.entries(subjects).map(async ([name, open]) => ({ name, ...(await open(t as Test)) })),
-  );
+/** Waits until all three have answered for SECONDS, and compares the fault with the two whose logs work. */
+async function compare(t: Test, name: string, open: (t: Test) => Promise<Subject>) {
+  const opened = await Promise.all([onFile(t, false), onFile(t, false), open(t)]);
   const results = await Promise.all(opened.map(async (one) => ({ ...one, ...(await load(one.service)) })));
-  const [one, other, ...faults] = results;
-  const usualMs = Math.max(one?.p99Ms ?? 0, other?.p99Ms ?? 0);
-  // By chance, two services whose logs work differ by this much.
-  const chanceMs = Math.abs((one?.p99Ms ?? 0) - (other?.p99Ms ?? 0));
-  for (const { name, service, written, answered, unanswered, p99Ms } of results) {
+  for (const [index, { service, written, answered, unanswered, p99Ms }] of results.entries()) {
     const lost = await service.lost();
-    t.comment(`${name}: ${answered} answered, ${unanswered} not, p99 ${p99Ms.toFixed(1)} ms, ${lost} lines lost`);
-    t.equal(unanswered, 0, `${name}: every request is answered`);
+    const which = index === 2 ? name : `a file beside ${name}`;
+    t.comment(`${which}: ${answered} answered, ${unanswered} not, p99 ${p99Ms.toFixed(1)} ms, ${lost} lines lost`);
+    t.equal(unanswered, 0, `${which}: every request is answered`);
     await service.stop();
     const missing = answered - written();
     // Other lines can be lost, too: on a busy machine, one for each second of overload. What still waits in memory when the service ends is not counted.
     const isCounted = lost < missing + 100 + SECONDS && lost > missing - MOST_WAITING;
-    t.ok(isCounted, `${name}: ${missing} lines missing, ${lost} counted as lost`);
+    t.ok(isCounted, `${which}: ${missing} lines missing, ${lost} counted as lost`);
   }
+  const [one = 0, other = 0, fault = 0] = results.map(({ p99Ms }) => p99Ms);
+  const usualMs = Math.max(one, other);
+  // By chance, two services whose logs work differ by this much.
+  const chanceMs = Math.abs(one - other);
   const isBusy =
     usualMs > BUSY_MS && `the processors are too busy: a p99 of ${usualMs.toFixed()} ms with a log that works`;
   t.test('as fast as with a log that works', { skip: isBusy }, async (t) => {
-    for (const { name, p99Ms } of faults)
-      t.ok(p99Ms <= usualMs + chanceMs + MOST_ADDED_MS, `${name}: p99 ${p99Ms} ms, otherwise ${usualMs} ms`);
+    t.ok(fault <= usualMs + chanceMs + MOST_ADDED_MS, `p99 ${fault} ms, otherwise ${usualMs} ms`);
   });
-});
+}
+
+for (const [name, open] of Object.entries(subjects))
+  t.test(name, { timeout: (SECONDS + 120) * 1000 }, async (t) => await compare(t as Test, name, open));
