@@ -10,10 +10,11 @@ const APP = '6500000001';
 /** All of 127.0.0.0/8 is this machine, so each caller has an address of its own. */
 export const ATTACKER = '127.0.0.2';
 
-type Answer = { readonly status: number; readonly body: string };
+/** `failure` is why there is no answer, with status 0: the code of the connection's error, or that it gave up. */
+type Answer = { readonly status: number; readonly body: string; readonly failure?: string };
 type Post = { readonly type?: string; readonly body?: string; readonly headers?: Record<string, string> };
 
-/** Sends a request from an address; status 0 if the connection fails. */
+/** Sends a request from an address. */
 export function send(
   url: string,
   localAddress: string,
@@ -27,16 +28,19 @@ export function send(
     headers: { ...(text !== undefined && { 'content-type': type, 'content-length': text.length }), ...headers },
   };
   return new Promise<Answer>((resolve) => {
-    const failed = () => resolve({ status: 0, body: '' });
+    const failed = (failure: string) => resolve({ status: 0, body: '', failure });
     const outgoing = request(url, options, (incoming: IncomingMessage) => {
       let body = '';
       incoming
         .on('data', (chunk) => (body += chunk))
         .on('end', () => resolve({ status: incoming.statusCode ?? 0, body }))
-        .on('close', failed);
+        .on('close', () => failed('answer cut off'));
     });
-    outgoing.setTimeout(GIVE_UP_MS, () => outgoing.destroy());
-    outgoing.on('error', failed).end(text);
+    outgoing.setTimeout(GIVE_UP_MS, () => {
+      failed(`no answer in ${GIVE_UP_MS} ms`);
+      outgoing.destroy();
+    });
+    outgoing.on('error', (error: NodeJS.ErrnoException) => failed(error.code ?? error.message)).end(text);
   });
 }
 
