@@ -17,6 +17,7 @@ const everywhere = [
   'node-http',
   'outbound',
   'stored-format',
+  'visible',
 ];
 
 /** What a folder, or a file directly in `src`, may import besides; `type x` allows types only. */
@@ -33,6 +34,7 @@ const rooms: Record<string, readonly string[]> = {
   'node-http': [],
   outbound: [],
   'stored-format': [],
+  visible: [],
   log: [],
   'log-output': [],
   'file-lock': [],

@@ -6,7 +6,7 @@
 
 import { CommanderError } from 'commander';
 import { WebdistError } from '../errors.ts';
-import { visibleLines } from './visible.ts';
+import { visibleLines } from '../visible.ts';
 
 export type Failure = {
   /** Undefined if commander has already printed it. */

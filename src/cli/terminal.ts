@@ -3,7 +3,7 @@
 import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
 import { WebdistError } from '../errors.ts';
-import { visible } from './visible.ts';
+import { visible } from '../visible.ts';
 
 /** The options of a command that prints data. */
 export type JsonOption = { readonly json?: boolean };

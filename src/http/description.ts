@@ -126,7 +126,7 @@ function withoutInputs(document: Document): Document {
   return { ...document, components: { ...document.components, schemas: Object.fromEntries(outputs) } };
 }
 
-/** A missing body is an empty object (missing-body.ts), so it is optional if that is valid. */
+/** A missing body is an empty object (bodies.ts), so it is optional if that is valid. */
 function withOptionalBodies(document: Document): Document {
   for (const { requestBody } of Object.values(document.paths).flatMap((path) => Object.values(path)))
     if (requestBody)

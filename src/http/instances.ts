@@ -17,10 +17,10 @@ import { validatorCompiler } from 'fastify-type-provider-zod';
 import { createServer } from '../node-http.ts';
 import type { ServerDeps } from '../service/service.ts';
 import { type AddressOf, proxiesIn } from './address.ts';
+import { acceptMissingBodies, refuseEncodedBodies } from './bodies.ts';
 import { corsHeaders } from './cors.ts';
 import { openConnections } from './limits/connections.ts';
 import { type OverloadLimits, openOverload } from './limits/overload.ts';
-import { acceptMissingBodies } from './missing-body.ts';
 import { answerProblems, frameworkErrorAnswer } from './problems.ts';
 import { answerParserErrors } from './raw-problem.ts';
 import { logRefusedCredentials, openRefusals } from './refused-credentials.ts';
@@ -88,6 +88,7 @@ export function openInstances({ config, metrics, tracing, log, audit, addressOf,
   const prepare = (instance: FastifyInstance): FastifyInstance => {
     instance.removeContentTypeParser('text/plain');
     acceptMissingBodies(instance);
+    refuseEncodedBodies(instance);
     instance.addHook('onRequest', (request, reply, done) => {
       addHeaders(request, reply);
       if (config.mode === 'sandbox') reply.header('x-webdist-mode', 'sandbox');

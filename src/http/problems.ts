@@ -4,6 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { z } from 'zod';
 import { type ErrorCode, isWebdistError, WebdistError } from '../errors.ts';
 import { annotate } from '../tracing/tracing.ts';
+import { visible } from '../visible.ts';
 
 /** The body of every error (RFC 9457 §3.1, with the extension members `code` and `requestId`). */
 export const problemSchema = z
@@ -121,5 +122,5 @@ function describeValidation({ validation, validationContext = 'body' }: FastifyE
   const place = (issue: Issue) =>
     [validationContext, ...(issue.instancePath ?? '').split('/').filter(Boolean)].join('.');
   const parts = (validation as Issue[]).slice(0, 5).map((issue) => `${place(issue)}: ${issue.message}`.slice(0, 200));
-  return parts.join('; ');
+  return visible(parts.join('; '));
 }

@@ -22,7 +22,7 @@ export function sendRawProblem(
   response.writeHead(error.status, { ...more, ...headers }).end(body);
 }
 
-/** Answers what Node answers without a body: a malformed or late request, one without `Host`, an expectation. */
+/** Answers what Node answers without a body, or not at all: a malformed or late request, an expectation, CONNECT. */
 export function answerParserErrors(
   server: Server,
   problemsUrl: string,
@@ -34,6 +34,10 @@ export function answerParserErrors(
     const problem = parserErrors[error.code ?? ''] ?? malformed;
     socket.end(messageOf(problem, problemsUrl, headersFor()), () => socket.destroy());
   });
+  server.on('connect', (_request, socket) => {
+    socket.on('error', () => undefined);
+    socket.end(messageOf(notProxy, problemsUrl, { ...headersFor(), allow: 'GET, POST' }), () => socket.destroy());
+  });
   server.on('checkExpectation', (request, response) =>
     sendRawProblem(response, unknownExpectation, problemsUrl, { ...headersFor(request), connection: 'close' }),
   );
@@ -43,6 +47,7 @@ export function answerParserErrors(
 export const withoutHost = new WebdistError('invalid_request', 'host: is required, once (RFC 9112 §3.2).');
 
 const malformed = new WebdistError('invalid_request', 'The request is not valid HTTP.');
+const notProxy = new WebdistError('method_not_allowed', 'CONNECT: this server is not a proxy.');
 const unknownExpectation = new WebdistError('expectation_failed', 'expect: only 100-continue is supported.');
 const parserErrors: Readonly<Record<string, WebdistError>> = {
   HPE_HEADER_OVERFLOW: new WebdistError('headers_too_large', 'The header fields are longer than 16 KiB.'),

@@ -2,7 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import type { Logger } from 'pino';
+import type { DestinationStream, Logger } from 'pino';
 import { type Config, configOf, dataDirOf, processEnvironment, processSettings } from '../../config/config.ts';
 import { withSandbox } from '../../config/read.ts';
 import type { Environment } from '../../environment.ts';
@@ -16,12 +16,19 @@ import type { Sandbox } from '../../sandbox/sandbox.ts';
 import { type OpenedService, openService, type Service } from '../../service/service.ts';
 import { openTracing } from '../../tracing/open.ts';
 import { type Tracing, traceIds } from '../../tracing/tracing.ts';
+import { visibleOnceDecoded } from '../../visible.ts';
 import { writeStderr } from '../stderr.ts';
 import { followFiles } from './follow-files.ts';
 import type { Signals } from './signals.ts';
 
 /** Requests that take longer than this after draining are aborted. */
 const CLOSE_MS = 6000;
+
+/** The log as readable lines, in which no text from outside can control the terminal. */
+async function openTerminal(): Promise<DestinationStream> {
+  const pretty = (await import('pino-pretty')).PinoPretty({ sync: true });
+  return { write: (line) => void pretty.write(`${visibleOnceDecoded(line.trimEnd())}\n`) };
+}
 
 /** Starts the service; it runs until a signal ends the process. Throws `config_invalid`, `key_*` or `state_invalid`. */
 export async function serve(signals: Signals): Promise<void> {
@@ -31,11 +38,7 @@ export async function serve(signals: Signals): Promise<void> {
   const config = configOf(sandbox ? withSandbox(own, sandbox.settings) : own);
   // Readable lines at a terminal, JSON everywhere else.
   const output = process.stdout.isTTY ? undefined : openStdout();
-  const log = openLog(
-    config.logLevel,
-    output ?? (await import('pino-pretty')).PinoPretty({ sync: true }),
-    config.tracing && traceIds,
-  );
+  const log = openLog(config.logLevel, output ?? (await openTerminal()), config.tracing && traceIds);
   for (const { variable, message } of config.warnings) log.warn({ event: 'setting_ignored', variable }, message);
   await startJitter(config.startJitterSeconds, log);
   const tracing = config.tracing && (await openTracing(config.tracing, log));

@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { buildServer } from '../../../src/http/server.ts';
 import { temporaryFolder } from '../../harness/folder.ts';
@@ -92,6 +93,47 @@ t.test('a body that arrives in pieces is answered as one that arrives at once', 
   t.equal((await fetch(`${url}/health/live`)).status, 200);
 });
 
+t.test('a body in a coding is refused, whether it is one or only says so', async (t) => {
+  const { send } = await open(t);
+  const bodies = {
+    gzip: gzipSync,
+    'x-gzip': gzipSync,
+    deflate: deflateSync,
+    br: brotliCompressSync,
+    zstd: zstdCompressSync,
+  };
+  const plain = (bytes: Buffer) => bytes;
+  const codings = { ...bodies, 'gzip, gzip': plain, GZIP: gzipSync, unknown: plain };
+  for (const [coding, encode] of Object.entries(codings))
+    for (const path of ['/install-token', '/install-tokens', '/installs', '/marketplace-kit/restore']) {
+      const body = encode(Buffer.from('{}'));
+      const socket = await send(
+        `POST ${path} HTTP/1.1\r\n${PAGE}Connection: close\r\nContent-Type: application/json\r\nContent-Encoding: ${coding}\r\nContent-Length: ${body.length}\r\n\r\n`,
+      );
+      socket.write(body);
+      const answer = await text(socket);
+      // A batch needs an API key, which is the first thing that counts.
+      t.match(
+        answer,
+        path === '/install-tokens' ? / 401 / : /^HTTP\/1.1 415 [\s\S]*accept-encoding: identity\r\n/i,
+        coding,
+      );
+    }
+  for (const [field, status] of [
+    ['Content-Encoding: identity', 200],
+    ['Content-Encoding: Identity', 200],
+    ['Transfer-Encoding: gzip, chunked', 400],
+    ['Transfer-Encoding: x, chunked', 400],
+    ['Transfer-Encoding: Chunked', 200],
+  ] as const) {
+    const length = field.startsWith('T') ? '' : 'Content-Length: 2\r\n';
+    const socket = await send(
+      `POST /install-token HTTP/1.1\r\n${PAGE}Connection: close\r\nContent-Type: application/json\r\n${field}\r\n${length}\r\n${length ? '{}' : '2\r\n{}\r\n0\r\n\r\n'}`,
+    );
+    t.match(await text(socket), new RegExp(`^HTTP/1.1 ${status} `), field);
+  }
+});
+
 t.test('one address may have only so many bodies on their way', async (t) => {
   const { url, send, refused } = await open(t);
   const oldest = await send(slow['a restore'] ?? '');
@@ -154,6 +196,8 @@ t.test('what Node’s parser refuses is a problem document', async (t) => {
     ],
     ['\u0016\u0003\u0001\u0002', 400, 'invalid_request'],
     ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'invalid_request'],
+    ['CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\nabc', 405, 'method_not_allowed'],
+    ['CONNECT evil.example:443 HTTP/1.0\r\n\r\n', 405, 'method_not_allowed'],
     ['GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n', 400, 'invalid_request'],
     ['GET /livez HTTP/1.1\nHost: x\n\n', 400, 'invalid_request'],
     ['GET /livez HTTP/1.1\r\nHost: x\r\nA: a\r\n b\r\n\r\n', 400, 'invalid_request'],

@@ -12,3 +12,10 @@ export const visible = (text: string): string =>
 
 /** The same for text that has lines of its own. */
 export const visibleLines = (text: string): string => text.split('\n').map(visible).join('\n');
+
+/**
+ * The same for JSON in one line that is decoded before it is shown: a decoded text has `\\u001b` instead of the character.
+ * Line feeds and tabs stay.
+ */
+export const visibleOnceDecoded = (json: string): string =>
+  visible(json).replace(/\\(.)/g, (pair, kind: string) => ('ubfr'.includes(kind) ? `\\${pair}` : pair));

@@ -3,11 +3,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { failureOf } from '../../src/cli/failure.ts';
-import { visible, visibleLines } from '../../src/cli/visible.ts';
-import { WebdistError } from '../../src/errors.ts';
-import { temporaryFolder } from '../harness/folder.ts';
-import { webdist } from '../harness/process.ts';
+import { failureOf } from '../src/cli/failure.ts';
+import { WebdistError } from '../src/errors.ts';
+import { visible, visibleLines, visibleOnceDecoded } from '../src/visible.ts';
+import { temporaryFolder } from './harness/folder.ts';
+import { webdist } from './harness/process.ts';
 
 const kinds = {
   'escape sequence': ['\u001b[2J', '\\u001b[2J'],
@@ -32,6 +32,19 @@ t.test('each kind of character', async (t) => {
     t.equal(line, `${kind === 'line feed' ? text : shown}.`, `${kind}: in an error`);
   }
   t.equal(visibleLines('one\n\u001btwo'), 'one\n\\u001btwo');
+});
+
+t.test('JSON that is decoded for a terminal', async (t) => {
+  const decoded = (text: string): string => JSON.parse(visibleOnceDecoded(JSON.stringify(text)));
+  for (const [text, shown] of [
+    ['\u001b[2J\u009b\u202e\u0000', '\\u001b[2J\\u009b\\u202e\\u0000'],
+    ['\b\f\r', '\\b\\f\\r'],
+    ['lines\n\tstay', 'lines\n\tstay'],
+    ['"quoted" \\', '"quoted" \\'],
+    ['\\u001b is no escape', '\\u001b is no escape'],
+    ['\\\u001b', '\\\\u001b'],
+  ] as const)
+    t.equal(decoded(text), shown);
 });
 
 const HOSTILE = 'a\u001b[2J\u0007\u007f\u009b1m\u202eb';
