@@ -175,12 +175,12 @@ const dependencyMetrics = (registers: Registry[]) => ({
   }),
   redisFailures: new Counter({
     name: 'webdist_redis_failures_total',
-    help: 'Requests that Redis could not count, so that this replica counted them alone.',
+    help: 'Requests that Redis could not count, so that this replica counted them by itself.',
     registers,
   }),
   auditLines: new Counter({
     name: 'webdist_audit_lines_total',
-    help: 'Lines written to the audit log; with several sinks, each counts.',
+    help: 'Lines written to the audit log; a line counts once for each sink.',
     registers,
   }),
   auditLost: new Counter({
@@ -216,13 +216,13 @@ const httpMetrics = (registers: Registry[]) => ({
   }),
   signInsRefused: new Counter({
     name: 'webdist_sign_ins_refused_total',
-    help: "Customers' JWTs that were refused, by the claim, the member of the header, `key`, `signature` or `form` that was wrong.",
+    help: "Customers' JWTs that were refused, by what is wrong: a claim, a member of the header, `key`, `signature` or `form`.",
     labelNames: ['reason'] as const,
     registers,
   }),
   connectionsRefused: new Counter({
     name: 'webdist_connections_refused_total',
-    help: 'Connections closed and bodies refused because one address or one connection held too many, by reason.',
+    help: 'Connections closed and bodies refused because an address or a connection exceeded a limit, by reason.',
     labelNames: ['reason'] as const,
     registers,
   }),

@@ -189,6 +189,6 @@ async function createOrFind<Found extends object>(step: {
 
 function missing(detail: string, command: string): WebdistError {
   return new WebdistError('registration_missing', detail, {
-    hint: `Register it with ${command}. WEBDIST_REGISTER=ensure registers only what was never registered before.`,
+    hint: `Register it with ${command}. WEBDIST_REGISTER=ensure registers only keys and domains that were never registered before.`,
   });
 }

@@ -65,7 +65,7 @@ export const settings = {
   WEBDIST_OPERATOR_PORT: {
     form: whole(0, 65535),
     about:
-      'second port, for metrics, health with its body, and the description of the API, which the first port then lacks',
+      'second port, for metrics, health with its body, and the description of the API; the first port then serves none of these',
   },
   WEBDIST_OPERATOR_HOST: {
     form: listenAddress,
@@ -120,7 +120,7 @@ export const settings = {
     form: oneOf('ensure', 'check', 'off'),
     default: 'ensure',
     about:
-      'what to do at start-up: `ensure` registers what was never registered, `check` only compares, `off` does not call Apple',
+      'what to do at start-up: `ensure` registers a key or domain that was never registered, `check` only compares, `off` does not call Apple',
   },
   WEBDIST_REGISTER_INTERVAL: {
     form: whole(5, 86400),
@@ -157,7 +157,7 @@ export const settings = {
     form: oneOf('aud', 'client_id'),
     default: 'aud',
     about:
-      'the claim that is compared with it; `client_id` for access tokens without `aud`, such as those of Amazon Cognito',
+      'the claim that is compared with `WEBDIST_AUTH_AUDIENCE`; `client_id` for access tokens without `aud`, such as those of Amazon Cognito',
   },
   WEBDIST_LEDGER: {
     form: ledgerUrl,

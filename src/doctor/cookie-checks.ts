@@ -51,7 +51,7 @@ export const cookieChecks: readonly Check[] = [
   ),
   siteCheck(
     'cookie-lifetime',
-    'Safari ends the cookie of a host early if it looks like that of another server.',
+    'Safari deletes a cookie early if its host seems to belong to another server than the page.',
     async (site) => {
       const [page, service] = [site.pageUrl.hostname, site.urlOf('/').hostname];
       if (page === service) return ok('the service is on the host of the page');

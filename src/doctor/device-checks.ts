@@ -5,7 +5,7 @@ import { type Check, fail, info, ok, privateCheck, warn } from './check.ts';
 export const deviceChecks: readonly Check[] = [
   privateCheck(
     'public-url',
-    'Devices send restore and update requests to this URL, and pages of the domain keep its cookie only on the same site.',
+    'Devices send restore and update requests to this URL. Browsers keep its cookie only if it is on the same site as the page.',
     ({ config }) => {
       if (!config) return undefined;
       const { publicUrl } = config.deviceSide;
@@ -46,7 +46,7 @@ export const deviceChecks: readonly Check[] = [
   ),
   privateCheck(
     'packages-url',
-    'The links, restores and updates of pulled packages lead there.',
+    'Links, restores and updates of pulled packages use this URL.',
     async ({ config, options, web, manifests }) => {
       // With --public, the package is checked as a device fetches it.
       if (!config?.packages.url || options.publicUrl) return undefined;

@@ -56,7 +56,7 @@ export const keyChecks: readonly Check[] = [
   ),
   privateCheck(
     'key-rotation',
-    'A version that the backend adds is not registered at Apple, and the registered one may be removed in time.',
+    'A version that the backend adds is not registered at Apple, and the backend may eventually remove the registered one.',
     async (facts) => {
       const findings = (await candidates(facts)).map(({ signer }) => {
         if (!signer) return undefined;
@@ -83,7 +83,7 @@ export const keyChecks: readonly Check[] = [
         : ok(config.keyScope === 'app' ? 'each app has its own key' : 'the key is for the whole account');
     },
   ),
-  privateCheck('key-signs', 'A token is signed while a visitor waits.', async (facts) => {
+  privateCheck('key-signs', 'A visitor waits while a token is signed.', async (facts) => {
     const signers = (await candidates(facts)).flatMap(({ signer }) => signer ?? []);
     const findings = signers.map(async (signer) => {
       const started = performance.now();

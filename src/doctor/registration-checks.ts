@@ -113,7 +113,7 @@ export const registrationChecks: readonly Check[] = [
   }),
   check(
     'domains-forgotten',
-    'The owner of a forgotten domain may distribute under your account.',
+    'The owner of a forgotten domain could distribute apps under your account.',
     ({ config: { domain }, account }) => {
       // If the website's own domain is not registered, one of the others is probably a misspelling of it.
       if (!account.domains.some((one) => covers(one.domain, domain))) return undefined;

@@ -134,7 +134,7 @@ export const serviceChecks: readonly Check[] = [
   }),
   siteCheck(
     'proxy-trusted',
-    'Otherwise all visitors share the address of the proxy, and its limit.',
+    'If the proxy is not trusted, all visitors share its address and one rate limit.',
     ({ config, urlOf }) => {
       // webdist itself does not terminate TLS.
       if (urlOf('/').protocol !== 'https:') return undefined;
@@ -160,7 +160,7 @@ export const serviceChecks: readonly Check[] = [
           );
     },
   ),
-  siteCheck('kit-redirect', 'iOS does not follow redirects there.', async (site) => {
+  siteCheck('kit-redirect', 'iOS does not follow redirects for this document.', async (site) => {
     const answer = await kit(site);
     if (answer.failed) return undefined;
     return isRedirect(answer)

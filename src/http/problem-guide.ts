@@ -85,7 +85,7 @@ const requests = {
   },
   request_timeout: {
     meaning: 'The request did not arrive completely within ten seconds.',
-    why: 'The network is slow or broke, or the client declared a longer body than it sent.',
+    why: 'The network is slow or failed, or the client declared a longer body than it sent.',
     caller: 'Send the request again. In a browser, load the page again.',
     operator: 'If it happens often, check the proxies in front of the service.',
   },
@@ -138,7 +138,7 @@ const failures = {
       'Run `webdist doctor`, which compares the keys held here with the registered key. `/health/ready` shows the state of each app.',
   },
   version_held: {
-    meaning: 'The version of the app is on hold, and there is no other to give out.',
+    meaning: 'The version of the app is on hold, and no other version is available.',
     why: 'An operator ran `webdist packages hold`.',
     caller: 'Retry later.',
     operator: '`webdist packages list` shows the holds. `webdist packages resume` ends one.',
@@ -157,7 +157,7 @@ const failures = {
   },
   challenge_unavailable: {
     meaning: 'The bot challenge cannot be verified, because its server does not answer.',
-    why: 'The server in `WEBDIST_CHALLENGE` is down, or a firewall blocks the way to it.',
+    why: 'The server in `WEBDIST_CHALLENGE` is down, or a firewall blocks it.',
     caller: RETRY,
     operator: 'Check that this machine reaches the challenge’s server, or unset `WEBDIST_CHALLENGE` until it does.',
   },
@@ -175,12 +175,12 @@ const failures = {
   },
   overloaded: {
     meaning: 'This process gets more requests than it can answer in time, so it refuses some at once.',
-    why: 'A peak of visitors, an attack, or a machine that is too small.',
+    why: 'A traffic peak, an attack, or a machine that is too small.',
     caller: RETRY,
     operator: 'If it persists, add replicas. `webdist_overloaded_total` counts the refusals.',
   },
   shutting_down: {
-    meaning: 'This replica is ending.',
+    meaning: 'This replica is shutting down.',
     why: 'A deployment, or a restart.',
     caller: RETRY,
     operator: 'If callers see it often, raise `WEBDIST_DRAIN_SECONDS`, so that the load balancer notices in time.',
@@ -233,7 +233,7 @@ const operations = {
     meaning: 'There is no key at this place.',
     why: 'The file, the variable, the secret or the key of that name does not exist.',
     caller: REPORT,
-    operator: 'Compare the locator in the setting with the backend; paths and versions count.',
+    operator: 'Compare the locator in the setting with the backend, including path and version.',
   },
   key_denied: {
     meaning: 'The backend refused access to the key.',
@@ -312,7 +312,7 @@ const apple = {
   },
   asc_outage: {
     meaning: 'App Store Connect cannot be reached, or fails.',
-    why: 'Apple has an outage, or a firewall or proxy blocks the way.',
+    why: 'Apple has an outage, or a firewall or proxy blocks the connection.',
     caller: NOTHING,
     operator:
       'Signing continues with the key id that is already known. If it persists, check `ASC_BASE_URL`, and `HTTPS_PROXY` if this network needs a proxy.',

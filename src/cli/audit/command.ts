@@ -12,7 +12,10 @@ export function auditCommand(): Command {
       new Command('verify')
         .description('check that no line was changed, removed or inserted, in all chains of the files together')
         .argument('[files...]', FILES)
-        .option('--head <hash>', 'check that some line has this hash, taken from an earlier log event audit_head')
+        .option(
+          '--head <hash>',
+          'check that one of the lines has this hash, which is from an earlier log event audit_head',
+        )
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist audit verify audit.jsonl audit.jsonl.1')
         .action(async (given, options) => (await work()).verifyAudit(given, options)),
@@ -22,7 +25,7 @@ export function auditCommand(): Command {
         .description('find a token that was issued here; print its line')
         .argument('<nonce>', 'the nonce of the token')
         .argument('[files...]', FILES)
-        .option('--json', 'print JSON, as without this option')
+        .option('--json', 'print JSON (this is also the default)')
         .action(async (nonce, given) => (await work()).findToken(nonce, given)),
     )
     .addHelpText('after', '\nExample:\n  $ webdist audit find DD03CFE2-597C-4D1B-8770-DA880BDC8AC9');

@@ -10,7 +10,7 @@ const work = () => import('./run.ts');
 export function initCommand(): Command {
   return addDryRun(new Command('init'))
     .description(
-      'create the distribution key and the settings of a service, after checking them at App Store Connect; asks for what is not given',
+      'create the distribution key and the settings of a service, after checking them at App Store Connect; asks for missing values',
     )
     .option('--app <app>', 'the app: its name, bundle id or AppleItemID (default: the only app of the account)')
     .option('--domain <domain>', "the website's domain, such as example.com")

@@ -89,7 +89,7 @@ function rotateCommand(): Command {
     )
     .option(
       '--ignore-silent',
-      'rotate although a server that was seen in the last 15 minutes has not read the announcement',
+      'rotate even if a server that was seen in the last 15 minutes has not read the announcement',
     )
     .option('--json', 'print JSON')
     .addHelpText(

@@ -48,9 +48,9 @@ export function packagesCommand(): Command {
         .action(async (options) => (await work()).servePackages(options)),
     )
     .addCommand(
-      addConfirmation(orderCommand('hold', 'give this version to no device: no link, restore or update')).action(
-        async (version, options) => (await orders()).holdVersion(version, options),
-      ),
+      addConfirmation(
+        orderCommand('hold', 'give this version to no device, neither in links nor in restores and updates'),
+      ).action(async (version, options) => (await orders()).holdVersion(version, options)),
     )
     .addCommand(
       addConfirmation(orderCommand('resume', 'end the hold of a version, so that devices get it again')).action(
@@ -70,7 +70,7 @@ const orders = () => import('./orders.ts');
 /** A command that running services follow. */
 const orderCommand = (name: string, description: string): Command =>
   new Command(name)
-    .description(`on every running service, within a second: ${description}`)
+    .description(`${description}; every running service follows within a second`)
     .argument('<version>', 'AppleVersionID, or a version in the packages folder such as 1.4.0')
     .option('--app <app>', 'bundle id or AppleItemID (default: the only app)')
     .option('--wait', 'return when every running service follows the order')

@@ -8,7 +8,7 @@ const work = () => import('./run.ts');
 export const restoreCommand = (): Command =>
   addConfirmation(
     new Command('restore')
-      .description('restore a backup; asks before it merges with what is there already')
+      .description('restore a backup; asks before it merges the backup with existing data')
       .argument('<file>', 'a file that webdist backup wrote')
       .option('--json', 'print JSON'),
   )

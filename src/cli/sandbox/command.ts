@@ -14,7 +14,7 @@ export function sandboxCommand(): Command {
     .option('--url <address>', 'URL at which the service reaches it (default: HOST and the port)')
     .option(
       '--demo-port <number>',
-      'port of the demo page, for a proxy that has it and the service on one host',
+      'port of the demo page, if a proxy serves the page and the service on the same host',
       portNumber,
     )
     .option('--json', 'print the settings as JSON')

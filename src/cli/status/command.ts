@@ -6,7 +6,7 @@ const work = () => import('./run.ts');
 
 export const statusCommand = (): Command =>
   new Command('status')
-    .description('the running services, and the orders that they follow')
+    .description('list the running services, and the orders that they follow')
     .option('--watch', 'print it again every second')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ webdist status --watch')
