@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { temporaryFolder } from '../harness/folder.ts';
@@ -67,6 +68,23 @@ async function startCaddy(t: Test, service: string): Promise<string> {
   return `http://127.0.0.1:${port}`;
 }
 
+/** The status of a GET of exactly this path; `fetch` would normalise it. */
+async function statusOf(site: string, path: string): Promise<number | undefined> {
+  const [response] = (await once(get(site, { path }), 'response')) as [IncomingMessage];
+  response.resume();
+  return response.statusCode;
+}
+
+/** A path in the spellings that a server may take for the same. */
+const spellingsOf = (path: string) => [
+  path,
+  `/${path}`,
+  `${path}/`,
+  `${path}?x`,
+  `x/../${path}`,
+  `%${path.charCodeAt(0).toString(16)}${path.slice(1)}`,
+];
+
 for (const [name, skip, start] of [
   ['nginx', noNginx, startNginx],
   ['Caddy', noCaddy, startCaddy],
@@ -105,6 +123,7 @@ for (const [name, skip, start] of [
     t.match(document, /https:\/\/shop\.example\.com\/webdist\//, 'devices are sent to the path');
     const oauth = await (await fetch(`${site}/.well-known/oauth-authorization-server`)).text();
     t.match(oauth, /https:\/\/shop\.example\.com\/webdist\/oauth\/token/);
-    for (const path of ['metrics', 'health/ready', 'livez', 'docs', 'openapi.json'])
-      t.equal((await fetch(`${site}/webdist/${path}`)).status, 404, `${path} is not for visitors`);
+    for (const path of ['metrics', 'health/ready', 'livez', 'readyz', 'startupz', 'docs', 'openapi.json'])
+      for (const spelling of spellingsOf(path))
+        t.not(await statusOf(site, `/webdist/${spelling}`), 200, `${spelling} is not for visitors`);
   });
