@@ -35,10 +35,14 @@ export type Site = {
   readonly origin: string;
   /** Requested paths of the service, oldest first. */
   readonly asked: string[];
+  /** What the service has answered, as `POST /installs 204`, oldest first. */
+  readonly answered: string[];
   /** What the browser sent and got as cookies with each `POST /install-token`, oldest first. */
   readonly cookies: { readonly sent: string | undefined; readonly set: readonly string[] }[];
   /** For `POST /install-token` from now on. */
   instead: Instead | undefined;
+  /** What the browser gets for a cookie that the service sets in an answer to a request for `host`. */
+  passCookie: (cookie: string, host: string) => string;
 };
 
 /** A website on the same origin as the service: `pages` by path; everything else goes to the service. */
@@ -52,12 +56,19 @@ export async function openSite(t: Test, service: string, pages: Record<string, s
       return;
     }
     site.asked.push(path);
-    if (path !== '/install-token' || !site.instead) passOn(service, asked, answer, site.cookies);
+    if (path !== '/install-token' || !site.instead) passOn(service, asked, answer, site);
     else if (site.instead === 'hang up') asked.socket.destroy();
     else if (site.instead === 'no answer') asked.resume();
     else answer.writeHead(site.instead.status, site.instead.headers).end('{}');
   });
-  const site: Site = { origin: `http://localhost:${await listen(server)}`, asked: [], cookies: [], instead: undefined };
+  const site: Site = {
+    origin: `http://localhost:${await listen(server)}`,
+    asked: [],
+    answered: [],
+    cookies: [],
+    instead: undefined,
+    passCookie: (cookie) => cookie,
+  };
   t.teardown(() => {
     server.closeAllConnections();
     return new Promise<void>((done) => server.close(() => done()));
@@ -68,12 +79,19 @@ export async function openSite(t: Test, service: string, pages: Record<string, s
 export type Page200 = { readonly html: string; readonly headers: Record<string, string> };
 
 /** The service is also at `/webdist/`, as behind a proxy that removes this prefix. */
-function passOn(service: string, asked: IncomingMessage, answer: ServerResponse, cookies: Site['cookies']): void {
+function passOn(
+  service: string,
+  asked: IncomingMessage,
+  answer: ServerResponse,
+  { answered, cookies, passCookie }: Site,
+): void {
   const { method, url, headers } = asked;
   const passed = request(new URL(url?.replace(/^\/webdist\//, '/') ?? '/', service), { method, headers }, (got) => {
     if (method === 'POST' && url === '/install-token')
       cookies.push({ sent: headers.cookie, set: got.headers['set-cookie'] ?? [] });
-    answer.writeHead(got.statusCode ?? 502, got.headers);
+    answered.push(`${method} ${url} ${got.statusCode}`);
+    const cookie = got.headers['set-cookie']?.map((one) => passCookie(one, headers.host ?? ''));
+    answer.writeHead(got.statusCode ?? 502, { ...got.headers, ...(cookie && { 'set-cookie': cookie }) });
     got.pipe(answer);
   });
   passed.on('error', () => answer.writeHead(502).end());

@@ -7,10 +7,11 @@ import { join } from 'node:path';
 /** Why none can be made here, or false. */
 export const noOpenssl: string | false = spawnSync('openssl', ['version']).status !== 0 && 'openssl is not installed';
 
-/** A certificate for a host that signed itself, valid for some days from now. Its subject differs from all others. */
-export function makeCertificate(host: string, days: number): { key: string; cert: string } {
+/** A certificate for hosts that signed itself, valid for some days from now. Its subject differs from all others. */
+export function makeCertificate(host: string, days: number, ...others: string[]): { key: string; cert: string } {
   const options = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '-', '-out', '-'];
-  const subject = ['-subj', `/CN=${host} ${days}`, '-addext', `subjectAltName=DNS:${host}`, '-days', String(days)];
+  const names = [host, ...others].map((name) => `DNS:${name}`).join();
+  const subject = ['-subj', `/CN=${host} ${days}`, '-addext', `subjectAltName=${names}`, '-days', String(days)];
   const { stdout } = spawnSync('openssl', ['req', '-x509', ...options, ...subject], { encoding: 'utf8' });
   const cert = stdout.slice(stdout.indexOf('-----BEGIN CERTIFICATE'));
   return { key: stdout.slice(0, stdout.length - cert.length), cert };

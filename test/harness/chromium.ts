@@ -1,6 +1,6 @@
 /**
  * Debian's headless Chromium: one that the run shares, with a browser context for each test, and others with a test's
- * own flags.
+ * own environment.
  */
 
 import { existsSync } from 'node:fs';
@@ -14,28 +14,20 @@ const CHROMIUM = '/usr/bin/chromium';
 export const noChromium = existsSync(CHROMIUM) ? false : `${CHROMIUM} is not installed`;
 
 /** Playwright adds `--disable-back-forward-cache`; the button's tests are about that cache, too. */
-const launchOptions = (...flags: readonly string[]) => ({
+const launchOptions = {
   executablePath: CHROMIUM,
   ignoreDefaultArgs: ['--disable-back-forward-cache'],
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--disable-background-networking',
-    '--disable-sync',
-    ...flags,
-  ],
-});
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-sync'],
+};
 
 /** A browser to which other processes connect. */
-export const openBrowserServer = (): Promise<BrowserServer> => chromium.launchServer(launchOptions());
+export const openBrowserServer = (): Promise<BrowserServer> => chromium.launchServer(launchOptions);
 
-/** The browser of this run; with flags, another one. What the test opens in it is closed with the test. */
-export async function openChromium(t: Test, ...flags: readonly string[]): Promise<Browser> {
-  const browser =
-    flags.length === 0
-      ? await chromium.connect(await sharedServer('chromium'))
-      : await chromium.launch(launchOptions(...flags));
+/** The browser of this run; with an environment, another one. What the test opens in it is closed with the test. */
+export async function openChromium(t: Test, env?: NodeJS.ProcessEnv): Promise<Browser> {
+  const browser = env
+    ? await chromium.launch({ ...launchOptions, env: { ...process.env, ...env } })
+    : await chromium.connect(await sharedServer('chromium'));
   t.teardown(() => browser.close());
   return browser;
 }

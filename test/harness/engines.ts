@@ -34,6 +34,8 @@ type Options = {
   readonly forcedColors?: boolean;
   /** The port of 127.0.0.1 to which HTTPS requests go, as a proxy (RFC 9110 §9.3.6); certificates are then not checked. */
   readonly proxyPort?: number | undefined;
+  /** More of the browser's environment. */
+  readonly env?: Readonly<Record<string, string>>;
 };
 
 export type Engine = {
@@ -58,8 +60,8 @@ const chromium: Engine = {
   name: 'Chromium',
   skip: noChromium,
   lacks: {},
-  async open(t, { forcedColors, proxyPort } = {}) {
-    const browser = await openChromium(t);
+  async open(t, { forcedColors, proxyPort, env } = {}) {
+    const browser = await openChromium(t, env);
     const context = await browser.newContext({
       viewport: { width: 390, height: 844 },
       ...(forcedColors && { forcedColors: 'active' }),
@@ -80,7 +82,7 @@ const firefox: Engine = {
   name: 'Firefox',
   skip: missing(FIREFOX),
   lacks: {},
-  async open(t, { forcedColors, proxyPort } = {}) {
+  async open(t, { forcedColors, proxyPort, env } = {}) {
     const profile = mkdtempSync(join(tmpdir(), 'webdist-firefox-'));
     const preferences = {
       'app.update.enabled': false,
@@ -99,7 +101,7 @@ const firefox: Engine = {
       ['--headless', '--no-remote', '--profile', profile, `--remote-debugging-port=${port}`],
       {
         stdio: ['ignore', 'ignore', 'pipe'],
-        env: { ...process.env, HOME: profile, MOZ_REMOTE_ALLOW_SYSTEM_ACCESS: '1' },
+        env: { ...process.env, ...env, HOME: profile, MOZ_REMOTE_ALLOW_SYSTEM_ACCESS: '1' },
       },
     );
     let said = '';
@@ -162,12 +164,19 @@ const webkit: Engine = {
     forcedColors: 'WebKit has no forced colours',
     httpCookie: 'WebKitGTK keeps no Secure cookie of http://localhost',
   },
-  async open(t, { proxyPort } = {}) {
+  async open(t, { proxyPort, env: more } = {}) {
     const [port, display] = [await freePort(), `:${100 + (process.pid % 800)}`];
     const xvfb = spawn(XVFB, [display, '-screen', '0', '1280x1024x24', '-nolisten', 'tcp'], { stdio: 'ignore' });
     await until(() => existsSync(`/tmp/.X11-unix/X${display.slice(1)}`), 'Xvfb listens');
     const home = mkdtempSync(join(tmpdir(), 'webdist-webkit-'));
-    const env = { PATH: process.env['PATH'], DISPLAY: display, HOME: home, XDG_RUNTIME_DIR: home, GDK_BACKEND: 'x11' };
+    const env = {
+      PATH: process.env['PATH'],
+      DISPLAY: display,
+      HOME: home,
+      XDG_RUNTIME_DIR: home,
+      GDK_BACKEND: 'x11',
+      ...more,
+    };
     // Run as root, it has no process sandbox; the pages are our own.
     const child = spawn(WEBKIT_DRIVER, [`--port=${port}`], {
       stdio: 'ignore',

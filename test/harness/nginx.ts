@@ -17,6 +17,13 @@ const NGINX = '/usr/sbin/nginx';
 /** Why nginx cannot run here, or false. */
 export const noNginx: string | false = !existsSync(NGINX) && `${NGINX} is not installed`;
 
+/** The configuration of a web server that docs/proxy.md shows, for a service at another URL. */
+export function documentedProxy(language: 'nginx' | 'caddyfile', service: string): string {
+  const page = readFileSync('docs/proxy.md', 'utf8');
+  const block = new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 's').exec(page)?.[1] ?? '';
+  return block.replaceAll('http://127.0.0.1:8080', service).replaceAll('127.0.0.1:8080', new URL(service).host);
+}
+
 /**
  * A website of `files` at example.com, www.example.com and copycat.example, with the service's paths below it, and the
  * service at install.example.com. `proxyPort` takes CONNECT requests for these names.
@@ -72,15 +79,24 @@ http { access_log off; types { text/html html; } ${temporary.join(' ')} ${server
   };
 }
 
-const names = ['example.com:443', 'www.example.com:443', 'install.example.com:443', 'copycat.example:443'];
+const names = ['example.com', 'www.example.com', 'install.example.com', 'copycat.example'];
+const onOneAddress = Object.fromEntries(names.map((name) => [name, '127.0.0.1']));
 
-/** Refuses everything but tunnels to nginx, such as what browsers send to their vendors. */
-async function openProxy(t: Test, port: number): Promise<number> {
+/**
+ * A proxy with tunnels to nginx at `port`, under the names of `addresses`. Everything else is refused, such as what browsers
+ * send to their vendors.
+ */
+export async function openProxy(
+  t: Test,
+  port: number,
+  addresses: Readonly<Record<string, string>> = onOneAddress,
+): Promise<number> {
   const proxy = createServer((_request, response) => response.writeHead(403).end());
   proxy.on('connect', ({ url = '' }, socket) => {
     socket.on('error', () => socket.destroy());
-    if (!names.includes(url)) return socket.end('HTTP/1.1 403 Forbidden\r\n\r\n');
-    const tunnel = connect(port, '127.0.0.1', () => {
+    const address = addresses[url.replace(/:443$/, '')];
+    if (!address) return socket.end('HTTP/1.1 403 Forbidden\r\n\r\n');
+    const tunnel = connect(port, address, () => {
       socket.write('HTTP/1.1 200 OK\r\n\r\n');
       tunnel.pipe(socket).pipe(tunnel);
     });

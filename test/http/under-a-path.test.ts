@@ -2,25 +2,18 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { temporaryFolder } from '../harness/folder.ts';
 import { post } from '../harness/http.ts';
-import { noNginx } from '../harness/nginx.ts';
+import { documentedProxy, noNginx } from '../harness/nginx.ts';
 import { freePort, untilListening } from '../harness/port.ts';
 import { settingsIn, startService } from '../harness/service.ts';
 
 const CADDY = '/usr/bin/caddy';
 const noCaddy = !existsSync(CADDY) && `${CADDY} is not installed`;
-
-/** The block of one language in the page, for a service at another port. */
-function shown(language: string, service: string): string {
-  const page = readFileSync('docs/proxy.md', 'utf8');
-  const block = new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 's').exec(page)?.[1] ?? '';
-  return block.replaceAll('http://127.0.0.1:8080', service).replaceAll('127.0.0.1:8080', new URL(service).host);
-}
 
 async function startNginx(t: Test, service: string): Promise<string> {
   const [folder, port] = [temporaryFolder(t), await freePort()];
@@ -33,7 +26,7 @@ async function startNginx(t: Test, service: string): Promise<string> {
     `daemon off; pid ${folder}/pid; error_log ${folder}/error.log; worker_processes 1;
 events { worker_connections 64; }
 http { access_log off; ${temporary.join(' ')} server { listen 127.0.0.1:${port}; server_name shop.example.com;
-${shown('nginx', service)} } }`,
+${documentedProxy('nginx', service)} } }`,
   );
   const child = spawn('/usr/sbin/nginx', [
     '-p',
@@ -55,7 +48,7 @@ async function startCaddy(t: Test, service: string): Promise<string> {
   const [folder, port] = [temporaryFolder(t), await freePort()];
   writeFileSync(
     join(folder, 'Caddyfile'),
-    `{\n\tadmin off\n}\nhttp://127.0.0.1:${port} {\n${shown('caddyfile', service)}}\n`,
+    `{\n\tadmin off\n}\nhttp://127.0.0.1:${port} {\n${documentedProxy('caddyfile', service)}}\n`,
   );
   const child = spawn(CADDY, ['run', '--config', join(folder, 'Caddyfile')], {
     env: { ...process.env, HOME: folder },
