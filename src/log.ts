@@ -11,6 +11,9 @@ export function openLog(level: string, destination: DestinationStream = process.
   return pino({ ...options, ...(more && { mixin: more }) }, destination);
 }
 
+/** An error can repeat all that another server sent. */
+const MAX_CHARACTERS = 4000;
+
 /**
  * The form in which an error is logged: its own message and those of its causes. Members that libraries attach to their
  * errors, such as requests with headers and responses with bodies, are omitted, because they contain credentials.
@@ -22,8 +25,8 @@ function safeError(error: unknown, depth = 0): object | undefined {
   return {
     type: name,
     ...(typeof code === 'string' && { code }),
-    message,
-    ...(depth === 0 && { stack }),
+    message: message.slice(0, MAX_CHARACTERS),
+    ...(depth === 0 && { stack: stack?.slice(0, 2 * MAX_CHARACTERS) }),
     ...(cause !== undefined && depth < 4 && { cause: safeError(cause, depth + 1) }),
   };
 }

@@ -1,12 +1,15 @@
 /** Reading what other servers send: bounded, whatever they send. */
 
 import { createServer, type ServerResponse } from 'node:http';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import t from 'tap';
 import { isPrivateTarget, readUrl, redirectTarget } from '../src/outbound.ts';
 import { listen } from './harness/port.ts';
 
 const bomb = gzipSync(Buffer.alloc(1e8));
+const zeros = Buffer.alloc(1e7);
+const otherBombs = { deflate: deflateSync(zeros), br: brotliCompressSync(zeros), zstd: zstdCompressSync(zeros) };
+const twice = gzipSync(bomb);
 const bounds = { maxBytes: 1000, timeoutMs: 300 };
 
 const answers: Readonly<Record<string, { answer: (response: ServerResponse) => void; problem?: RegExp }>> = {
@@ -19,6 +22,28 @@ const answers: Readonly<Record<string, { answer: (response: ServerResponse) => v
   'a small body that decompresses to 100 MB': {
     answer: (response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(bomb),
     problem: /more than 1000 bytes/,
+  },
+  ...Object.fromEntries(
+    Object.entries(otherBombs).map(([coding, body]) => [
+      `the same with ${coding}`,
+      {
+        answer: (response: ServerResponse) => response.writeHead(200, { 'content-encoding': coding }).end(body),
+        problem: /more than 1000 bytes/,
+      },
+    ]),
+  ),
+  'a body compressed twice': {
+    answer: (response) => response.writeHead(200, { 'content-encoding': 'gzip, gzip' }).end(twice),
+    problem: /more than 1000 bytes/,
+  },
+  'a body in a thousand codings': {
+    answer: (response) =>
+      response.writeHead(200, { 'content-encoding': Array(1000).fill('gzip').join(', ') }).end(bomb),
+    problem: /fetch failed|codings|encod/i,
+  },
+  'header fields without end': {
+    answer: (response) => response.writeHead(200, { a: 'x'.repeat(100_000) }).end('{}'),
+    problem: /fetch failed/,
   },
   'a body without an end': {
     answer(response) {
@@ -59,6 +84,20 @@ t.test('redirects are followed only as often as allowed', async (t) => {
   const url = `http://127.0.0.1:${await listen(server)}/0`;
   t.equal((await readUrl(url, { ...bounds, maxRedirects: 3 })).bytes.toString(), 'there');
   await t.rejects(readUrl(url, { ...bounds, maxRedirects: 2 }), /redirect/);
+});
+
+t.test('a redirect to itself, and one that goes back and forth', async (t) => {
+  for (const next of ['/0', '/1', '?', '//127.0.0.1']) {
+    let requests = 0;
+    const server = createServer((_request, response) => {
+      requests += 1;
+      response.writeHead(302, { location: requests % 2 ? next : '/0' }).end('x'.repeat(1e6));
+    });
+    t.teardown(() => server.close());
+    const url = `http://127.0.0.1:${await listen(server)}/0`;
+    await t.rejects(readUrl(url, { ...bounds, timeoutMs: 3000, maxRedirects: 3 }), /redirect|fetch failed/);
+    t.ok(requests <= 4, `${requests} requests`);
+  }
 });
 
 t.test('private targets', async (t) => {

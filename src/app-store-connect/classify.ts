@@ -113,15 +113,19 @@ export function retryAfterSecondsOf(headers: Headers): number | undefined {
   return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : undefined;
 }
 
+/** More say nothing new. */
+const MAX_ENTRIES = 20;
+
 /** `detail` is optional since API version 4.4.1. Anything that is not a string is ignored. */
 const text = z.string().nullish().catch(undefined);
 const errorEntry = z.object({ code: text, title: text, detail: text }).catch({});
-const errorDocument = z.object({ errors: z.array(errorEntry) });
+const errorDocument = z.object({ errors: z.array(z.unknown()) });
 type ErrorEntry = z.infer<typeof errorEntry>;
 
 function entriesOf(body: unknown): readonly ErrorEntry[] {
   const document = errorDocument.safeParse(typeof body === 'string' ? parsedJson(body) : body);
-  return document.success ? document.data.errors : [];
+  const errors = document.success ? document.data.errors : [];
+  return errors.slice(0, MAX_ENTRIES).map((error) => errorEntry.parse(error));
 }
 
 function parsedJson(body: string): unknown {

@@ -57,6 +57,7 @@ export const signInDefaults = {
 
 const FIRST_PAUSE_MS = 500;
 const MAX_JWKS_BYTES = 256 * 1024;
+const MAX_KEYS = 200;
 
 /**
  * `issuer` is what `iss` must be, and `audience` what `audienceClaim` must be. The keys are fetched when they are first
@@ -144,4 +145,8 @@ function jwksFetch(bounds: Bounds, maxPauseMs: number) {
   };
 }
 
-const jwksShape = z.looseObject({ keys: z.array(z.looseObject({})) });
+/** One check for all keys, because each wrong one would be reported. */
+const jwksShape = z.looseObject({
+  keys: z.array(z.unknown()).refine((keys) => keys.length <= MAX_KEYS && keys.every((key) => isObject(key))),
+});
+const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -69,6 +69,8 @@ export const assetsOf = ({ variants, deltas }: Pick<Manifest, 'variants' | 'delt
 ];
 
 const MAX_BYTES = 8 * 1024 * 1024;
+/** A real summary has about 500 characters. A million wrong values would take minutes to report. */
+const MAX_SUMMARY_CHARACTERS = 16 * 1024;
 const TIMEOUT_MS = 5000;
 const REFRESH_SECONDS = 300;
 
@@ -128,7 +130,11 @@ export function watchManifest({ app, url, log }: ManifestOptions): PackageManife
 
 /** Parses a manifest. Throws if the manifest is invalid, or is not this app's. */
 export function readSummary(text: string, app: ManifestOptions['app']): ManifestSummary {
-  const read = summarySchema.parse(JSON.parse(text));
+  const all: unknown = JSON.parse(text);
+  const members = Object.entries(all ?? {}).filter(([name]) => name in summarySchema.shape);
+  const summary = Object.fromEntries(members);
+  if (JSON.stringify(summary).length > MAX_SUMMARY_CHARACTERS) throw new Error('it is too long, without its files');
+  const read = summarySchema.parse(summary);
   if (read.bundleId !== app.bundleId || read.appleItemId !== app.appleItemId)
     throw new Error(`it is the manifest of ${read.bundleId} (${read.appleItemId})`);
   return read;

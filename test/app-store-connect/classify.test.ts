@@ -89,6 +89,17 @@ t.test('an agreement is told apart from a role by Apple’s text', async (t) => 
   t.equal(codeOf('NOT_AUTHORIZED', 'A required agreement is missing.'), 'asc_credentials', 'only under FORBIDDEN');
 });
 
+t.test('an error document with as many entries as fit costs no time, and says no more', async (t) => {
+  for (const entry of ['0', '{}', '{"code":1}', '{"code":"FORBIDDEN_ERROR","title":"no","detail":"no"}']) {
+    const body = `{"errors":[${entry}${`,${entry}`.repeat(80_000)}]}`;
+    const before = process.cpuUsage();
+    const error = classifyResponse('GET /v1/apps', { status: 403, headers: new Headers(), body }, undefined);
+    const { user, system } = process.cpuUsage(before);
+    t.ok(user + system < 500_000, `${entry}: ${(user + system) / 1000} ms`);
+    t.ok(error.message.length < 2000, entry);
+  }
+});
+
 t.test('Retry-After in seconds, or as a date compared with the response’s own Date', async (t) => {
   const secondsOf = (headers: Record<string, string>) =>
     classifyResponse('GET /', { status: 429, headers: new Headers(headers), body: undefined }, undefined)

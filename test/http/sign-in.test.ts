@@ -244,6 +244,8 @@ t.test('a JWKS that fails is not fetched for every request, and its body is boun
     'status 500': (response) => response.writeHead(500).end(),
     'no JSON': (response) => response.end('nonsense'),
     'no JWKS': (response) => response.end('{}'),
+    'keys that are none': (response) => response.end(`{"keys":[1${',1'.repeat(100_000)}]}`),
+    'keys without number': (response) => response.end(`{"keys":[{}${',{}'.repeat(1000)}]}`),
     'an HTML page': (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('{"keys":[]}'),
     'a redirect': (response) => response.writeHead(302, { location: '/jwks.json' }).end(),
     'too much': (response) => response.end(`{"keys":[],"x":"${'x'.repeat(300_000)}"}`),
