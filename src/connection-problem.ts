@@ -9,7 +9,7 @@
  */
 export type ServerProblem = { readonly what: string; readonly hint?: string };
 
-const TRUST_HINT = 'Name the file of the authority that signed it in NODE_EXTRA_CA_CERTS.';
+const TRUST_HINT = 'Set NODE_EXTRA_CA_CERTS to the file with the certificate of the authority that signed it.';
 const unknownAuthority: ServerProblem = {
   what: 'has a certificate from an authority that this process does not know',
   hint: TRUST_HINT,
@@ -51,7 +51,7 @@ const problems: Readonly<Record<string, ServerProblem>> = {
   ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: { what: 'supports no TLS version that this process accepts' },
 };
 
-/** How Node's clients report that a proxy answered with a status instead of a connection; SDKs put words in front. */
+/** How Node's clients report that a proxy answered with a status instead of a connection; SDKs add a prefix. */
 const PROXY_STATUS =
   /\bProxy response \((\d{3})\)|\bFailed to establish tunnel .*HTTP\/1\.\d (\d{3})|^Proxy Authentication Required \((407)\)/;
 
@@ -68,7 +68,7 @@ export function proxyProblem(error: unknown): ServerProblem | undefined {
       }
     : {
         what: `cannot be reached: the proxy in HTTPS_PROXY or HTTP_PROXY refuses (${status})`,
-        hint: 'Allow the host there, or name it in NO_PROXY.',
+        hint: 'Allow the host in the proxy, or list it in NO_PROXY.',
       };
 }
 

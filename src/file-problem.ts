@@ -1,4 +1,7 @@
-/** Files and folders of webdist's own: one sentence says why one cannot be used, with its path, its setting and the user of the process. */
+/**
+ * Explains in one sentence why one of webdist's own files or folders cannot be used, with its path, its setting and the
+ * user of the process.
+ */
 
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -8,7 +11,8 @@ import { WebdistError } from './errors.ts';
 const reasons: Readonly<Record<string, { readonly why: string; readonly hint: (setting: string) => string }>> = {
   unwritable: {
     why: 'cannot be written',
-    hint: (setting) => `Let that user write there (chown, or the mount's owner), or set ${setting} to another place.`,
+    hint: (setting) =>
+      `Give that user permission to write there (chown, or the owner of the mount), or set ${setting} to another place.`,
   },
   readOnly: {
     why: 'cannot be written: its file system is read-only',
@@ -16,7 +20,7 @@ const reasons: Readonly<Record<string, { readonly why: string; readonly hint: (s
   },
   unopenable: {
     why: 'cannot be opened',
-    hint: (setting) => `Check that ${setting} names a file, and that that user may write its folder.`,
+    hint: (setting) => `Check that ${setting} names a file, and that this user can write to its folder.`,
   },
   full: { why: 'cannot be written: the disk is full', hint: () => 'Free some space on it.' },
   files: {
@@ -26,11 +30,11 @@ const reasons: Readonly<Record<string, { readonly why: string; readonly hint: (s
   folder: { why: 'cannot be used: a part of the path is not a folder', hint: (setting) => `Check ${setting}.` },
   missing: {
     why: 'does not exist, or cannot be created',
-    hint: (setting) => `Check ${setting}, and that that user may write the folder above it.`,
+    hint: (setting) => `Check ${setting}, and that this user can write to the folder above it.`,
   },
   damaged: {
     why: 'is damaged, or is not a file of webdist',
-    hint: (setting) => `Restore it from a backup, or name another file in ${setting}.`,
+    hint: (setting) => `Restore it from a backup, or set ${setting} to another file.`,
   },
 };
 

@@ -8,7 +8,7 @@ export const isLoopback = (hostname: string): boolean => /^(localhost|127(\.\d{1
 
 /** Returns the URL at which this machine reaches a server that listens on an address, without a slash at the end. */
 export function localUrl({ address, port }: AddressInfo): string {
-  // `0.0.0.0` and `::` are every address, and no URL of a server.
+  // `0.0.0.0` and `::` stand for every address, so the URL of a server cannot contain them.
   const host = { '0.0.0.0': '127.0.0.1', '::': '::1' }[address] ?? address;
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
@@ -18,7 +18,7 @@ export const withoutBrackets = (address: string): string => address.replace(/^\[
 
 type ListenAddress = { readonly host: string; readonly port: number };
 
-/** What an operator changes, such as the names of two settings. */
+/** The names of the two settings that an operator would change. */
 type ListenNames = { readonly host: string; readonly port: string };
 
 /** The codes for which the address is wrong, and not the port. */

@@ -21,7 +21,7 @@ type Backend = {
   readonly packages?: readonly string[];
 };
 
-/** A backend that gives out its secret, which is read and used in this process. */
+/** A backend whose secret is read into this process and used here. */
 type SecretBackend = Backend & {
   readonly purpose: 'secret';
   /** Loads the opener, which throws `config_invalid` for a malformed locator. It reads nothing yet. */
@@ -172,10 +172,10 @@ export async function openSecret(
 }
 
 /**
- * Opens the signer that a locator names, and proves it with a first signature. `registered` is the public half that App
- * Store Connect reports. A key with several versions is pinned to the version that has it. If none has it, the newest
- * is opened, so the caller must compare the public half of the result with `registered`. Throws `config_invalid` for an
- * unknown scheme or a malformed locator, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, if the
+ * Opens the signer that a locator names, and proves with a first signature that it works. `registered` is the public half
+ * that App Store Connect reports. A key with several versions is pinned to the version that has it. If none has it, the
+ * newest is opened, so the caller must compare the public half of the result with `registered`. Throws `config_invalid`
+ * for an unknown scheme or a malformed locator, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, if the
  * backend throttles, `signer_unavailable`. The message names the backend.
  */
 export async function openSigner(

@@ -38,8 +38,8 @@ const CHUNK_CHARACTERS = 64 * 1024;
 const RETRY_MS = 500;
 const FLUSH_MS = 1000;
 /**
- * Lines that follow a write wait so long for others. A write for each tick costs 12 % of the CPU time of a token with one
- * connection, and 4 % with 64.
+ * After a write, further lines wait this long, so that they are written together. A write for each tick would cost 12 %
+ * of the CPU time of a token with one connection, and 4 % with 64.
  */
 const GATHER_MS = 10;
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env -S node --
 /**
- * Starts the command line. An older Node.js gets one sentence; the rest of the program is loaded only after that, because
- * such a version cannot even load it. The "--" above prevents Node.js from reading webdist's options, such as --env-file,
- * as its own. An option that an older Node.js does not have would prevent the sentence.
+ * Starts the command line. On an older Node.js, prints one sentence and ends. The rest of the program is loaded only
+ * after this check, because such a version cannot even load it. The "--" above prevents Node.js from reading webdist's
+ * options, such as --env-file, as its own. It has no options that an older Node.js lacks, because these would prevent the
+ * sentence.
  */
 
 import { nodeProblem } from './version.ts';

@@ -48,7 +48,10 @@ const request = (url: string | URL, signal: AbortSignal, post: RequestInit = {})
     throw proxy ? new Error(`The server ${proxy.what}. ${proxy.hint}`, { cause: error }) : error;
   });
 
-/** Where a redirect leads. Throws an Error for another protocol, and for a private address unless it comes from one. */
+/**
+ * Returns the target of a redirect. Throws an Error for another protocol, and for a private address unless the redirect
+ * comes from one.
+ */
 export async function redirectTarget(from: URL, location: string): Promise<URL> {
   const to = new URL(location, from);
   if (to.protocol !== from.protocol) throw new Error('The server redirects to another protocol.');
@@ -63,7 +66,7 @@ export async function readBody({ body }: Pick<Response, 'body'>, maxBytes: numbe
   let bytes = 0;
   for await (const chunk of body ?? []) {
     bytes += chunk.length;
-    // Leaving the loop closes the connection.
+    // Throwing out of the loop closes the connection.
     if (bytes > maxBytes) throw new TooLongError(`The server sent more than ${maxBytes} bytes.`);
     chunks.push(chunk);
   }

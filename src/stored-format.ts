@@ -1,10 +1,10 @@
-/** What is stored has a number of its format, so that an older webdist does not misread what a newer one wrote. */
+/** Stored files have a format number, so that an older webdist does not misread a file that a newer one wrote. */
 
 import { WebdistError } from './errors.ts';
 
 /**
  * Throws `state_invalid`, in one sentence, if `found` is a newer format than `known`, the newest that this version can
- * read. `what` begins the sentence, such as "The ledger /path". What has no number is not newer.
+ * read. `what` begins the sentence, such as "The ledger /path". A file without a number is not newer.
  */
 export function refuseNewer(what: string, found: unknown, known: number): void {
   if (typeof found !== 'number' || found <= known) return;
@@ -13,7 +13,10 @@ export function refuseNewer(what: string, found: unknown, known: number): void {
   });
 }
 
-/** Parses a stored JSON document. Throws as above if the number in its `version` is newer, and as JSON.parse. */
+/**
+ * Parses a stored JSON document. Throws `state_invalid` if the number in its `version` is newer, and what JSON.parse
+ * throws.
+ */
 export function parseStored(text: string, what: string, known: number): unknown {
   const document: unknown = JSON.parse(text);
   refuseNewer(what, (document as { version?: unknown } | null)?.version, known);

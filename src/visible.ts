@@ -1,6 +1,6 @@
 /**
- * Text from outside, made safe for a terminal: file names, claims, and answers of servers can contain control
- * characters that move the cursor or set the title, and bidirectional controls that change the order of what is shown.
+ * Makes text from outside safe for a terminal. File names, claims, and answers of servers can contain control characters
+ * that move the cursor or set the title, and bidirectional controls that change the order of the text.
  */
 
 /** C0, DEL, C1, line separators, and the bidirectional controls (UAX #9 §2). */

@@ -1,7 +1,7 @@
 /**
  * Reads the account for one check in few requests. Lists cover all apps at once (docs/apple-facts.md §4.3, §4.4). Only
- * apps whose state the lists leave open are requested one by one. After a response that the hourly limit is used up,
- * nothing more is sent.
+ * apps for which the lists are not conclusive are requested one by one. After a response that the hourly limit is used
+ * up, no more requests are sent.
  */
 
 import { hasCode } from '../errors.ts';

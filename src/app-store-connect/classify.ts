@@ -31,8 +31,8 @@ const byPrefix: readonly (readonly [prefix: string, code: ErrorCode])[] = [
 ];
 
 /**
- * Apple reports a missing agreement under a plain `FORBIDDEN` too: then its title or detail names the agreement and that it
- * is not in effect, or who has to accept it.
+ * Apple also reports a missing agreement with a plain `FORBIDDEN`. In that case, its title or detail says that an
+ * agreement is not in effect, or who has to accept it.
  */
 const AGREEMENT =
   /\b(agreements?|addendum|contracts?|terms|attachment \d+)\b.*\b(accept|agree|sign|review|expire|missing|in[- ]effect|updated?|pending|latest)|\b(accept|agree|sign|review)\w*\b.*\b(agreements?|addendum|contracts?|terms|attachment \d+)\b/is;

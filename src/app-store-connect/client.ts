@@ -58,7 +58,7 @@ export type AppStoreConnectOptions = {
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
-  /** Changes when this machine's clock is set, by as much, in milliseconds. */
+  /** Milliseconds. When this machine's clock is set, this changes by the same amount (see `Clock.setAtMs`). */
   readonly setAtMs?: () => number;
   /** Called after each attempt of a request. */
   readonly onAttempt?: ((attempt: RequestAttempt) => void) | undefined;

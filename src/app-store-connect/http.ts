@@ -119,7 +119,7 @@ async function attempt(request: Request, { observations, log, onAttempt }: HttpO
   const report = (status: number | undefined) => {
     const durationSeconds = (performance.now() - startedAt) / 1000;
     const ended = { method, url: origin + pathname, status, durationSeconds };
-    log.debug({ event: 'asc_response', ...ended }, 'App Store Connect was requested');
+    log.debug({ event: 'asc_response', ...ended }, 'sent a request to App Store Connect');
     onAttempt?.(ended);
   };
   try {

@@ -10,7 +10,7 @@ export interface Observations {
   /**
    * Apple's clock minus this machine's, in whole seconds: the median of the last responses. Undefined before the first
    * response, and while only one response differs by more than `CLOCK_TOLERANCE_SECONDS`, because a proxy may have
-   * changed its `Date`. When this machine's clock is set, the offset follows at once.
+   * changed its `Date`. When this machine's clock is set, the offset is corrected at once.
    */
   readonly clockOffsetSeconds: number | undefined;
   /** The same offset, from the last response alone. */
@@ -25,8 +25,8 @@ export interface Observations {
 const RESPONSES = 5;
 
 /**
- * `now` is this machine's clock in milliseconds since 1970; `setAtMs` changes when that clock is set, by as much. Logs once
- * when the clocks begin to differ.
+ * `now` is this machine's clock in milliseconds since 1970; `setAtMs` changes by the same amount when that clock is set.
+ * Logs once when the clocks begin to differ.
  */
 export function openObservations(now: () => number, log: Logger, setAtMs: () => number): Observations {
   let measured: { readonly offset: number; readonly setAtMs: number }[] = [];

@@ -59,7 +59,7 @@ export async function ensureKey(
     create: async () => {
       const { id } = await asc.addKey({ publicKey: preferred, ...(scope === 'app' && { appleItemId }) });
       const created = { keyId: id, spki: spki(preferred), candidate: 0 };
-      // Another replica may have registered another key at the same time. The key that the app has now decides.
+      // Another replica may have registered another key at the same time. Use the key that the app has now.
       return (await findKey(asc, wanted)) ?? created;
     },
     find: () => findKey(asc, wanted),
@@ -126,7 +126,7 @@ async function checkApp(asc: Pick<AppStoreConnect, 'findApps'>, { appleItemId, b
 
 type FoundKey = Omit<EnsuredKey, 'created'>;
 
-/** The app's own key decides; keys of the account count only if it has none. */
+/** Returns the app's own key. Keys of the account count only if it has none. */
 async function findKey(
   asc: Pick<AppStoreConnect, 'appKey' | 'listKeys'>,
   { appleItemId, bundleId, candidates }: WantedKey,

@@ -24,7 +24,7 @@ export type SinkEvents = {
   readonly written: (lines: number, head: string) => void;
   /** Called when a batch could not be written; it is retried. */
   readonly failed: (error: unknown) => void;
-  /** Called with the number of lines that the sink never gets, because too many are waiting. */
+  /** Called with the number of lines that were dropped for this sink, because too many are waiting. */
   readonly lost: (lines: number) => void;
 };
 
@@ -100,7 +100,7 @@ function openQueue(sink: Sink, { written, failed, lost }: SinkEvents) {
       waiting = [...waiting, ...lines.slice(0, room)];
       if (waiting.length > 0) void start();
     },
-    /** Tries once more; returns `state_invalid` if lines could not be written. */
+    /** Tries to write once more; returns `state_invalid` if lines could not be written. */
     async close(): Promise<WebdistError | undefined> {
       closing.abort();
       await running;

@@ -17,8 +17,8 @@ import { parseLine } from './verify.ts';
 const LOCK_MS = 5000;
 
 /**
- * Opens the file for appending. When it has `maxBytes / 2`, it is renamed to `PATH.1`, which replaces the one before; 0 means
- * never. Throws `state_invalid`.
+ * Opens the file for appending. When its size reaches `maxBytes / 2`, it is renamed to `PATH.1`, and replaces the file of
+ * that name; with 0, never. Throws `state_invalid`.
  */
 export async function openFileSink(path: string, maxBytes: number): Promise<Sink> {
   const openFile = () => open(path, 'a+', 0o600);
@@ -27,7 +27,7 @@ export async function openFileSink(path: string, maxBytes: number): Promise<Sink
     let file = await openFile();
     refuseNewer(`The audit file ${path}`, await lastFormatIn(file), AUDIT_FORMAT);
     const lock = openFileLock(`${path}.lock`, 'WEBDIST_AUDIT');
-    // Within this process too, only one may hold the lock.
+    // Within this process, too, only one batch may hold the lock at a time.
     let turn: Promise<unknown> = Promise.resolve();
     const inTurn = (work: () => Promise<void>): Promise<void> => {
       const done = turn.then(() => locked(lock, work));
@@ -87,7 +87,7 @@ async function locked<T>(lock: FileLock, work: () => Promise<T>): Promise<T> {
 async function append(file: FileHandle, text: string): Promise<void> {
   const { size } = await file.stat();
   try {
-    // A process that was killed while it wrote has left an incomplete line, which is ended here.
+    // A process that was killed while writing has left an incomplete line. End it here.
     await file.appendFile(((await lastByte(file, size)) === '\n' ? '' : '\n') + text);
     await file.datasync();
   } catch (error) {
@@ -97,7 +97,7 @@ async function append(file: FileHandle, text: string): Promise<void> {
   }
 }
 
-/** No line is longer. */
+/** Longer than any line. */
 const TAIL_BYTES = 64 * 1024;
 
 /** The format of the last complete line. */

@@ -10,9 +10,9 @@ export const openStdoutSink = (): Sink => ({
       process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
     }),
   async reopen() {
-    // Stdout has no name.
+    // Stdout cannot be renamed.
   },
   async close() {
-    // The log still needs stdout.
+    // The log still uses stdout.
   },
 });

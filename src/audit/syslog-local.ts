@@ -1,6 +1,7 @@
 /**
- * Audit lines to the Unix socket of this machine's syslog. Node.js connects to stream sockets only; to a datagram socket, such
- * as `/dev/log`, the program `logger` of util-linux writes each batch. It sends the form of RFC 3164, as local programs do.
+ * Audit lines to the Unix socket of this machine's syslog. Node.js can only connect to stream sockets. For a datagram
+ * socket, such as `/dev/log`, the program `logger` of util-linux writes each batch, in the form of RFC 3164, which local
+ * programs use.
  */
 
 import { spawn } from 'node:child_process';

@@ -1,7 +1,7 @@
 /**
- * Audit lines as syslog messages (RFC 5424), to a Unix stream socket, over TCP with octet counting (RFC 6587 §3.4.1), or over
- * UDP with a datagram for each line (RFC 5426). None of them acknowledges: what a broken connection had not delivered is
- * lost, which `webdist audit verify` shows.
+ * Audit lines as syslog messages (RFC 5424), to a Unix stream socket, over TCP with octet counting (RFC 6587 §3.4.1), or
+ * over UDP with a datagram for each line (RFC 5426). None of these protocols has acknowledgements, so lines that a broken
+ * connection had not delivered are lost. `webdist audit verify` shows this.
  */
 
 import { createSocket } from 'node:dgram';
@@ -21,13 +21,16 @@ const DEFAULT_PORT = 514;
 const messageOf = ({ at, event, text }: AuditLine): string =>
   `<${PRIORITY}>1 ${at} ${hostname()} webdist ${process.pid} ${event} - ${text}`;
 
-/** A message after its length in bytes, with which the receiver finds its end. */
+/** Returns a message with its length in bytes in front, by which the receiver finds its end. */
 function framed(line: AuditLine): string {
   const message = messageOf(line);
   return `${Buffer.byteLength(message)} ${message}`;
 }
 
-/** `syslog+unix:///path`, `syslog+tcp://host[:port]`. Connects with the first line, and again after each failure. */
+/**
+ * `syslog+unix:///path`, `syslog+tcp://host[:port]`. Connects when the first line is written, and again after each
+ * failure.
+ */
 export function openStreamSink(url: URL): Sink {
   const to: NetConnectOpts =
     url.protocol === 'syslog+unix:' ? { path: decodeURIComponent(url.pathname) } : addressOf(url);

@@ -87,7 +87,7 @@ export function openVerification() {
 function openChainCheck(chain: string) {
   /** The hash of each line, by its number. */
   const hashes = new Map<number, string>();
-  /** What the line after says the hash must be, for lines that were not read yet. */
+  /** For lines that were not read yet: the hash that the following line requires. */
   const expected = new Map<number, string>();
   const problems: string[] = [];
   return {
@@ -95,7 +95,7 @@ function openChainCheck(chain: string) {
       const known = hashes.get(seq);
       if (known === hash) return;
       if (known !== undefined) {
-        problems.push(`line ${seq} is there twice, with different content`);
+        problems.push(`line ${seq} appears twice, with different content`);
         return;
       }
       hashes.set(seq, hash);

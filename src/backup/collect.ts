@@ -1,4 +1,7 @@
-/** Collects what no one could create again, in the order of the entries: the largest one, the installs, is last. */
+/**
+ * Collects everything that cannot be created again, in the order of the entries. The installs are the largest entry, and
+ * the last one.
+ */
 
 import { type FileHandle, open, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -12,14 +15,14 @@ import type { Put } from './write.ts';
 const AUDIT_PART_BYTES = 64 * 1024;
 
 /**
- * Puts everything into a backup, while services use it: the installs are those of one moment. With `withKeys`, also the
- * files of the data folder that contain private keys. Throws `state_invalid` or `ledger_unavailable`.
+ * Writes everything to a backup, while services use it. The installs are a snapshot of one moment. With `withKeys`, also
+ * the files of the data folder that contain private keys. Throws `state_invalid` or `ledger_unavailable`.
  */
 export async function collect(stores: Stores, withKeys: boolean, put: Put): Promise<void> {
   const { dataDir, secret, ledger, registration, orders, auditFile } = stores;
   if (secret === undefined)
     throw new WebdistError('state_invalid', `There is nothing to back up: ${dataDir} has no ledger secret.`, {
-      hint: 'Give this command the settings of the service.',
+      hint: 'Run this command with the settings of the service.',
     });
   await checkSecret(ledger, secretFingerprint(secret));
   await put('ledger-secret', secret);
@@ -44,8 +47,8 @@ export async function keyFilesIn(dataDir: string): Promise<string[]> {
 }
 
 /**
- * The complete lines of an audit file and of its predecessor. The newer one is opened first: a service that renames it
- * in between then hides neither.
+ * The complete lines of an audit file and of its predecessor. The newer one is opened first, so that neither is missed if
+ * a service renames it in between.
  */
 async function collectAudit(path: string, put: Put): Promise<void> {
   const newer = await openIfThere(path);

@@ -1,6 +1,7 @@
 /**
- * The form of a backup: text, with one JSON document a line. The header is the first line and the manifest the last one.
- * Each line between them belongs to an entry, of which a backup has as many lines as it needs. docs/backup.md describes it.
+ * The form of a backup: text, with one JSON document on each line. The header is the first line and the manifest the last
+ * one. Each line between them belongs to an entry, which can have any number of lines. docs/backup.md
+ * describes it.
  */
 
 import { createHash } from 'node:crypto';
@@ -9,7 +10,7 @@ import { parseOrders } from '../orders/orders.ts';
 import { parseNotice } from '../registration/rotation/notice.ts';
 import { registeredKeys } from '../registration/store-file.ts';
 
-/** Grows when an older webdist could not read a backup rightly. */
+/** Increased when an older webdist could not read a backup correctly. */
 export const BACKUP_FORMAT = 1;
 
 const fileText = z.object({
@@ -28,7 +29,7 @@ const install = z
     redownloadAtSeconds,
   }));
 
-/** Parses the data of a line of each entry, in the order of the file. Throws for another form. */
+/** For each entry, in the order of the file: parses the data of a line. Throws if the data has another form. */
 const parsers = {
   'ledger-secret': (data: unknown) => z.string().min(1).parse(data),
   registration: (data: unknown) => registeredKeys.parse(data),
@@ -48,7 +49,7 @@ export const ENTRY_NAMES = Object.keys(parsers) as EntryName[];
 /** What the lines of each entry contain. */
 export type DataOf = { [Name in EntryName]: ReturnType<(typeof parsers)[Name]> };
 
-/** Counts what people count: installs, lines, keys, names, and otherwise files and documents. */
+/** Counts the items of an entry for people: installs, lines, keys, names, or else files and documents. */
 const counters: { [Name in EntryName]: (data: DataOf[Name]) => number } = {
   'ledger-secret': () => 1,
   registration: (keys) => Object.keys(keys).length,

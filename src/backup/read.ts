@@ -25,8 +25,8 @@ export type Summary = { readonly header: Header; readonly manifest: Manifest };
 
 /**
  * Calls the entry's taker with each line of a backup. Throws `state_invalid` in one sentence if the file cannot be read,
- * is damaged, or was written by a newer webdist. Damage may be found after lines before it were taken, so read the whole
- * file once without takers.
+ * is damaged, or was written by a newer webdist. Damage may be found only after earlier lines have been passed on, so
+ * read the whole file once without takers first.
  */
 export async function readBackup(path: string, takers: Partial<Takers> = {}): Promise<Summary> {
   const parts = openManifest();
@@ -34,7 +34,7 @@ export async function readBackup(path: string, takers: Partial<Takers> = {}): Pr
   let manifest: Manifest | undefined;
   let entry = 'header';
   for await (const text of linesOf(path)) {
-    if (manifest) throw damaged(path, 'it goes on after its manifest');
+    if (manifest) throw damaged(path, 'it continues after its manifest');
     if (!header) {
       header = headerIn(text, path);
       parts.add('header', text, 1);
@@ -94,7 +94,7 @@ function parsedOr<T>(parse: () => T, path: string, where: string): T {
 function expectEqual(found: Manifest, expected: Manifest, path: string): void {
   for (const name of new Set([...Object.keys(expected), ...Object.keys(found)]))
     if (found[name]?.sha256 !== expected[name]?.sha256 || found[name]?.count !== expected[name]?.count)
-      throw damaged(path, `the entry ${name} is not as it was written`);
+      throw damaged(path, `the entry ${name} was changed after it was written`);
 }
 
 const damaged = (path: string, what: string) =>

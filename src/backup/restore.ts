@@ -1,6 +1,6 @@
 /**
- * Puts a backup into the stores of an installation, also while services use them: installs are merged, and what is in
- * force there stays in force. Restoring the same backup again changes nothing.
+ * Restores a backup into the stores of an installation, even while services use them. Installs are merged, and orders and
+ * keys in force stay in force. Restoring the same backup again changes nothing.
  */
 
 import { appendFile, writeFile } from 'node:fs/promises';
@@ -16,9 +16,12 @@ import type { DataOf } from './format.ts';
 import { readBackup, type Summary, type Takers } from './read.ts';
 import type { Stores } from './stores.ts';
 
-/** Few, and with a pause of the same duration after them, so that the services' own writes do not wait long for the lock. */
+/**
+ * Installs that are written at once. They are few, and a pause of the same duration follows, so that the services' own
+ * writes do not wait long for the lock.
+ */
 const WRITTEN_AT_ONCE = 100;
-/** How long writing is tried again while the ledger does not answer. */
+/** How long writing is retried while the ledger does not answer. */
 const LEDGER_AWAY_MS = 15_000;
 
 /** A verified backup. */
@@ -80,7 +83,7 @@ function takersOf({ dataDir, ledger, registration, orders, ...own }: Stores, cre
       const current = await registration.readNotice();
       if (current?.run === notice.run && current.beat === notice.beat) return;
       if (current || !(await registration.writeNotice(notice, undefined)))
-        note('The last rotation that is known here is kept.');
+        note('The last rotation that is recorded here is kept.');
     },
     async orders(found) {
       if (found.revision === 0 || (await orders.adopt(found))) return;
@@ -92,7 +95,7 @@ function takersOf({ dataDir, ledger, registration, orders, ...own }: Stores, cre
       await withFileProblems(path, 'WEBDIST_DATA_DIR', () =>
         writeFile(path, text, { flag: 'wx', mode: 0o600 }).catch((error: NodeJS.ErrnoException) => {
           if (error.code !== 'EEXIST') throw error;
-          note(`${path} is kept as it is.`);
+          note(`${path} is not replaced.`);
         }),
       );
     },

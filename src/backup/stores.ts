@@ -1,4 +1,4 @@
-/** Opens everything that a backup contains, where the settings say that it is. */
+/** Opens all stores that a backup contains, at the places in the settings. */
 
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
@@ -10,7 +10,7 @@ import { openRegistrationStore } from '../registration/store.ts';
 import type { RegistrationStore } from '../registration/store-contract.ts';
 import { existingLedgerSecret } from '../service/secret.ts';
 
-/** The settings that say where it is. Contains secrets. */
+/** The settings with these places. Contains secrets. */
 export type Places = {
   readonly dataDir: string;
   readonly ledger: LedgerAddress & { readonly secret: string | undefined };

@@ -43,6 +43,6 @@ const short = ({ subject, appleItemId, installedAtSeconds, redownloadAtSeconds }
   redownloadAtSeconds,
 ];
 
-/** One line of JSON. U+2028 and U+2029, which some readers take for line breaks, are escaped. */
+/** Returns one line of JSON. U+2028 and U+2029 are escaped, because some readers treat them as line breaks. */
 const textOf = (value: unknown): string =>
   JSON.stringify(value).replace(/[\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`);

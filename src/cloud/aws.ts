@@ -31,7 +31,7 @@ export async function awsClientSettings(nameOrArn: string, env: Environment) {
       httpsAgent: new Agent({ keepAlive: true, proxyEnv: env, ...(ca && { ca }) }),
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: ANSWER_TIMEOUT_MS,
-      // This limit also ends a response whose body stops arriving.
+      // This limit also applies to a response whose body stops arriving.
       socketTimeout: ANSWER_TIMEOUT_MS,
       throwOnRequestTimeout: true,
     },
@@ -73,7 +73,7 @@ export function awsRefusal(thrown: unknown): Refusal {
 }
 
 const down = (thrown: unknown) =>
-  connectionRefusal(thrown, 'AWS', 'Name the PEM file of its authority in AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS.');
+  connectionRefusal(thrown, 'AWS', 'Set AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS to the PEM file of its authority.');
 
 /** Every response of AWS has a request id; every error of its JSON protocols has their content type. */
 const isFromAws = (thrown: unknown) =>
@@ -87,7 +87,7 @@ const isFromAws = (thrown: unknown) =>
 const isStoreDown = ({ name, message }: AwsError) =>
   name === 'KMSInvalidStateException' && !/pending/i.test(message ?? '');
 
-const noRegion: Refusal = { kind: 'unreachable', why: 'needs a region.', hint: 'Set AWS_REGION, or give an ARN.' };
+const noRegion: Refusal = { kind: 'unreachable', why: 'needs a region.', hint: 'Set AWS_REGION, or use an ARN.' };
 const absent: Refusal = { kind: 'absent' };
 const denied: Refusal = { kind: 'denied' };
 const throttled: Refusal = { kind: 'throttled' };
@@ -117,7 +117,7 @@ const names: Readonly<Record<string, Refusal>> = {
     why: 'cannot be read in its current state, for example pending deletion.',
   },
   AccessDeniedException: denied,
-  DisabledException: { kind: 'denied', why: 'is disabled.', hint: 'Enable it, or name another key.' },
+  DisabledException: { kind: 'denied', why: 'is disabled.', hint: 'Enable it, or use another key.' },
   DecryptionFailure: { kind: 'denied', why: 'cannot be decrypted with its KMS key.', hint: 'Allow kms:Decrypt on it.' },
   UnrecognizedClientException: badCredentials,
   InvalidClientTokenId: badCredentials,

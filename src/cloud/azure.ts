@@ -34,7 +34,7 @@ export function azureClientSettings(env: Environment) {
 type PipelinePolicy = NonNullable<DefaultAzureCredentialOptions['additionalPolicies']>[number]['policy'];
 type AzureSettings = ReturnType<typeof azureClientSettings>['settings'];
 
-/** For one call. The SDK's own timeout ends with the headers of the response. This signal also covers the body. */
+/** For one call. The SDK's own timeout covers only the headers of a response. This signal also covers the body. */
 export const azureCallSettings = () => ({ abortSignal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
 
 const ANSWER_TIMEOUT_MS = 5000;
@@ -94,9 +94,9 @@ export function azureRefusal(thrown: unknown): Refusal {
 
 const innerCode = ({ details }: AzureError) => (details?.error?.innererror ?? details?.error?.innerError)?.code ?? '';
 
-const AUTHORITIES = 'Name the PEM file of its authority in NODE_EXTRA_CA_CERTS.';
+const AUTHORITIES = 'Set NODE_EXTRA_CA_CERTS to the PEM file of its authority.';
 
-/** Microsoft Entra ID names its reason (AADSTS…). Without a reason, something else answered in its place. */
+/** Microsoft Entra ID names its reason (AADSTS…). A response without a reason is not from Entra ID. */
 const signInFailed = (thrown: unknown, status: number | undefined): Refusal =>
   status === undefined ? connectionRefusal(thrown, 'Azure', AUTHORITIES) : foreign('Microsoft Entra ID', status);
 

@@ -8,7 +8,8 @@ import { isWebdistError, WebdistError } from '../errors.ts';
 import { vendorError } from './vendor-error.ts';
 
 /**
- * A call that takes longer has failed. The limit leaves enough time for an SDK to try several sources of credentials.
+ * A call that takes longer counts as failed. The limit leaves enough time for an SDK to try several sources of
+ * credentials.
  */
 export const CALL_LIMIT_MS = 10_000;
 

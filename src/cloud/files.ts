@@ -5,7 +5,7 @@ import { open } from 'node:fs/promises';
 import { isWebdistError, WebdistError } from '../errors.ts';
 import { vendorError } from './vendor-error.ts';
 
-/** A private key in PEM has about 250 bytes; a far larger file is another file. */
+/** A private key in PEM has about 250 bytes; a far larger file cannot be a key. */
 const MAX_KEY_BYTES = 64 * 1024;
 
 /** For certificates: a bundle of all public authorities has about 200 KiB. */
@@ -21,7 +21,7 @@ export async function readSmallFile(path: string, maxBytes = MAX_KEY_BYTES): Pro
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await file.stat();
     if (!stats.isFile())
-      throw invalid(path, `is ${stats.isDirectory() ? 'a directory' : 'a pipe or a device'}.`, 'Name a regular file.');
+      throw invalid(path, `is ${stats.isDirectory() ? 'a directory' : 'a pipe or a device'}.`, 'Use a regular file.');
     const buffer = Buffer.alloc(maxBytes + 1);
     const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
     if (bytesRead > maxBytes) throw invalid(path, 'is too large to be a key.');
@@ -68,5 +68,5 @@ const reasons: Readonly<Record<string, (path: string, cause: unknown) => Webdist
   EACCES: denied,
   EPERM: denied,
   // A socket, or a FIFO on some systems.
-  ENXIO: (path) => invalid(path, 'is a pipe or a device.', 'Name a regular file.'),
+  ENXIO: (path) => invalid(path, 'is a pipe or a device.', 'Use a regular file.'),
 };

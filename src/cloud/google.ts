@@ -79,7 +79,7 @@ export function googleRefusal(thrown: unknown): Refusal {
   if (code === 9) return /disabled|destroy/i.test(message) ? gone : otherState;
   if (code !== undefined && codes[code]) return codes[code];
   if (status !== undefined && status < 500) return foreign('Google', status);
-  return connectionRefusal(thrown, 'Google', 'Name the PEM file of its authority in NODE_EXTRA_CA_CERTS.');
+  return connectionRefusal(thrown, 'Google', 'Set NODE_EXTRA_CA_CERTS to the PEM file of its authority.');
 }
 
 /**
@@ -97,9 +97,9 @@ function rpcCodeIn(body: string, status: number): number | undefined {
 
 /**
  * Finds the credentials of a client before its first use. Otherwise the client would search for them in the background,
- * where a failure is a rejection that no one handles, and once more when it is closed. Then sends the client's https
- * requests through the proxy of the environment, which Google's library ignores. Throws `key_unreachable` when there are
- * no credentials, or they cannot be read.
+ * where a failure is an unhandled rejection, and once more when it is closed. Also sends the client's https requests
+ * through the proxy of the environment, which Google's library ignores. Throws `key_unreachable` when there are no
+ * credentials, or they cannot be read.
  */
 export async function prepareGoogleClient(thing: string, client: GoogleClient, env: Environment): Promise<void> {
   try {
@@ -135,7 +135,7 @@ function credentialsRefusal(thrown: unknown): Refusal {
   return {
     kind: 'unreachable',
     why: `cannot be used: the Google credentials that GOOGLE_APPLICATION_CREDENTIALS names ${why}.`,
-    hint: 'Name the JSON file of a service account or of workload identity federation.',
+    hint: 'Set it to the JSON file of a service account or of workload identity federation.',
   };
 }
 
@@ -162,7 +162,7 @@ const badCredentials: Refusal = {
 const gone: Refusal = {
   kind: 'absent',
   why: 'is disabled or destroyed.',
-  hint: 'Enable this version, or name another one.',
+  hint: 'Enable this version, or use another one.',
 };
 const otherState: Refusal = { kind: 'unreachable', why: 'cannot be used in its current state.' };
 

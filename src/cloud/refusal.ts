@@ -8,7 +8,7 @@ import { proxyProblem } from '../connection-problem.ts';
 import { type ErrorCode, isWebdistError, WebdistError } from '../errors.ts';
 import { httpStatus, member, vendorError } from './vendor-error.ts';
 
-/** Why a service did not do what was requested. */
+/** Why a service did not carry out a request. */
 export type Refusal = {
   readonly kind: 'absent' | 'denied' | 'invalid' | 'throttled' | 'unreachable';
   /** Completes "The … key NAME …" in the vendor's own terms. Default: the usual words for this kind. */
@@ -28,7 +28,7 @@ const kinds: Readonly<Record<Refusal['kind'], { code: ErrorCode; why: string; hi
   invalid: {
     code: 'key_invalid',
     why: 'is not an ECDSA P-256 key for signing.',
-    hint: 'Name a key of that kind; the documentation page of this backend says how to create one.',
+    hint: 'Use a key of that kind; the documentation page of this backend says how to create one.',
   },
   throttled: {
     code: 'signer_unavailable',
@@ -55,12 +55,12 @@ export const unreadable: Refusal = { kind: 'unreachable', why: 'returned a respo
 export const foreign = (vendor: string, status?: number): Refusal => ({
   kind: 'unreachable',
   why: `cannot be reached: a response${status === undefined ? '' : ` with the status ${status}`} did not come from ${vendor}.`,
-  hint: 'Check the address, and any proxy or firewall on the way.',
+  hint: 'Check the address, and any proxy or firewall in between.',
 });
 
 /**
  * Classifies a failure of the connection by its code, which may be anywhere in the chain of causes. An unknown failure
- * is `cannot be reached`, or with an HTTP status a foreign response. `authorities` says how to trust a private
+ * becomes `cannot be reached` or, if it has an HTTP status, a foreign response. `authorities` says how to trust a private
  * certificate authority.
  */
 export function connectionRefusal(thrown: unknown, vendor: string, authorities: string): Refusal {

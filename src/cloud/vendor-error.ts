@@ -3,7 +3,7 @@
  * dropped, because libraries quote responses in them, and a response can contain the private key.
  */
 
-/** Codes of an error that was thrown by a vendor's SDK, by Node.js or by a parser. */
+/** The codes of an error from a vendor's SDK, from Node.js or from a parser. */
 class VendorError extends Error {
   override readonly name = 'VendorError';
   readonly code: string | undefined;

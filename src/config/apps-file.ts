@@ -41,7 +41,7 @@ const configFile = z.strictObject({
   apps: z.array(appEntry).min(1, 'expected at least one app'),
 });
 
-/** The JSON Schema (draft 7) of the file, for editors. It does not say what concerns two members at once. */
+/** The JSON Schema (draft 7) of the file, for editors. It does not contain the rules that concern two members. */
 export const appsFileSchema = () =>
   z.toJSONSchema(configFile, {
     target: 'draft-7',
@@ -88,7 +88,7 @@ export function readConfigFile(path: string, problems: Problem[]): z.output<type
   const names = result.data.apps.flatMap((app) => [app.bundleId, app.appleItemId]);
   for (const { name, apps = [] } of result.data.apiKeys ?? [])
     for (const app of apps.filter((one) => !names.includes(one)))
-      report(`apiKeys: the key ${name} is for "${app}", which is none of the apps`);
+      report(`apiKeys: the key ${name} is for "${app}", which is not one of the apps`);
   return result.data;
 }
 

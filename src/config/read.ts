@@ -89,7 +89,7 @@ const namesAnApp = (given: Read['given']): boolean =>
     (name) => given.has(name),
   );
 
-/** Whether only NODE_ENV makes it production mode, as in the image, and no setting is wrong. */
+/** Whether production mode is due to NODE_ENV alone, as in the image, and no setting is wrong. */
 export const isNothingSet = ({ mode, given, problems }: Read): boolean =>
   mode === 'production' && !namesAnApp(given) && !given.has('WEBDIST_MODE') && problems.length === 0;
 

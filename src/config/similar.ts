@@ -1,6 +1,6 @@
 /** Finds the name that an operator probably meant. */
 
-/** More changes than this make another word, not a slip. */
+/** With more changes than this, it is another word, not a typing mistake. */
 const MAX_CHANGES = 3;
 
 /** Returns the name that differs least from `word`; undefined if none is similar. */

@@ -1,4 +1,4 @@
-/** A visitor's address as limits and staged releases count it: found behind trusted proxies, and in one spelling. */
+/** A visitor's address, for limits and staged releases: found behind trusted proxies, and normalized. */
 
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net';
@@ -10,8 +10,9 @@ const GROUPS = 8;
 const GROUPS_OF_NETWORK = 4;
 
 /**
- * Returns an IPv4 address unchanged, also if it is mapped into IPv6 (RFC 4291 §2.5.5.2). Returns the /64 network of an
- * IPv6 address, such as `2001:db8:0:0`, because a visitor can choose freely among the addresses of a /64 (RFC 6177 §2).
+ * Returns an IPv4 address, even one that is mapped into IPv6 (RFC 4291 §2.5.5.2), in its usual form. Returns the /64
+ * network of an IPv6 address, such as `2001:db8:0:0`, because a visitor can choose freely among the addresses of a /64
+ * (RFC 6177 §2).
  */
 export function networkOf(address: string): string {
   if (!address.includes(':') || !isIPv6(address)) return address;
@@ -36,8 +37,8 @@ export function proxiesIn(proxies: readonly string[]): (address: string) => bool
 }
 
 /**
- * Follows `X-Forwarded-For` from its end for as long as the addresses are trusted proxies: what is before the first other
- * one was written by a visitor. An entry that is no address ends the search at the proxy that wrote it.
+ * Follows `X-Forwarded-For` from its end as long as the addresses are trusted proxies. Entries before the first other
+ * address may have been written by a visitor. An entry that is not an address ends the search at the proxy that wrote it.
  */
 export function addressesBehind(proxies: readonly string[]): AddressOf {
   if (proxies.length === 0) return ({ socket }) => networkOf(socket.remoteAddress ?? '');
@@ -54,7 +55,10 @@ export function addressesBehind(proxies: readonly string[]): AddressOf {
   };
 }
 
-/** An entry as proxies write it: `203.0.113.7:40001` and `[2001:db8::1]:443` are one visitor whatever the port. */
+/**
+ * Removes the port that some proxies add (`203.0.113.7:40001`, `[2001:db8::1]:443`), because it does not identify a
+ * visitor.
+ */
 function bareAddress(entry: string): string | undefined {
   const text = entry.trim().replace(/^"(.*)"$/, '$1');
   const withPort = /^(?:\[([^\]]*)\]|([\d.]+))(?::\d*)?$/.exec(text);

@@ -33,7 +33,7 @@ export type ApiDocument = {
   readonly components?: { readonly schemas?: Readonly<Record<string, Schema>> };
 };
 
-/** A body for each operation that has one, and what to add to the path of others. They work as they are. */
+/** A working body for each operation that has one, and for others an addition to the path. */
 const examples: Readonly<Record<string, string>> = {
   issueInstallToken: '{}',
   issueInstallTokens: '{"requests":[{"subject":"device-1"},{"subject":"device-2"}]}',
@@ -44,7 +44,7 @@ const examples: Readonly<Record<string, string>> = {
     '{"apps":[{"appleItemId":"6500000001","appleVersionId":"2000000042"}],"platform":"iOS","osVersion":"18.6"}',
 };
 
-/** The page, as HTML. `origin` is where the examples find the service. */
+/** Returns the page, as HTML. `origin` is the origin of the service in the examples. */
 export function apiPage(api: ApiDocument, origin: string): string {
   const operations = Object.entries(api.paths ?? {}).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
@@ -102,7 +102,7 @@ const lock = (name: string, shackle: string): string =>
 const LOCK = lock('A credential is required', 'M5 7V5a3 3 0 0 1 6 0v2');
 const OPEN_LOCK = lock('A credential is optional', 'M5 7V5a3 3 0 0 1 5.5-1.5');
 
-/** A command that can be pasted. None for operations that need what only a device or a login page has. */
+/** Returns a command that can be pasted; none for operations that need input that only a device or a login page has. */
 function exampleHtml({ path, method, operation }: Located, origin: string): string {
   const body = examples[operation.operationId ?? ''];
   if (operation.requestBody ? body === undefined : method !== 'GET' || path.startsWith('/oauth/')) return '';

@@ -20,8 +20,8 @@ export type DeviceCredentialDeps = {
 /**
  * Returns the subject and the install that the request's access token stands for. If a credential is required, throws
  * `unauthorized` (401) without one and `forbidden` (403) for an invalid one. Either makes the OS ask the person to sign
- * in (docs/apple-facts.md §11 row 13). If a credential is optional, a device without a valid one is anonymous, because
- * an expired optional token must not block a restore.
+ * in (docs/apple-facts.md §11 row 13). If a credential is optional, a device without a valid one is treated as anonymous,
+ * because an expired optional token must not block a restore.
  */
 export async function authorizeDevice(request: FastifyRequest, deps: DeviceCredentialDeps): Promise<Grant> {
   if (request.headers.authorization === undefined) {

@@ -4,8 +4,8 @@ import type { FastifyInstance } from 'fastify';
 import { WebdistError } from '../errors.ts';
 
 /**
- * Replaces Fastify's parser of `application/json`, which refuses an empty body. `POST /install-token` needs none
- * (docs/http-api.md); the schema of another route names the field that it requires.
+ * Replaces Fastify's parser of `application/json`, which refuses an empty body. `POST /install-token` needs no body
+ * (docs/http-api.md). For other routes, the schema then reports the missing field.
  */
 export function acceptMissingBodies(instance: FastifyInstance): void {
   // `__proto__` is a member like any other to JSON.parse and to the schemas, which refuse or ignore unknown members.
@@ -16,7 +16,7 @@ export function acceptMissingBodies(instance: FastifyInstance): void {
     else parseJson(request, body, done);
   });
   instance.addHook('onRequest', (request, _, done) => {
-    // No type describes no bytes. `curl -d ''` sends one that is refused otherwise.
+    // Without bytes, the content type does not matter. `curl -d ''` sends a type that would be refused.
     if (request.headers['content-length'] === '0') delete request.headers['content-type'];
     done();
   });
@@ -27,11 +27,11 @@ export function acceptMissingBodies(instance: FastifyInstance): void {
 }
 
 /**
- * Refuses a body in a content coding (RFC 9110 §8.4), which is as small as one without, and could be a decompression
- * bomb. A transfer coding besides `chunked` (RFC 9112 §7) is refused too: Node ignores it.
+ * Refuses a body with a content coding (RFC 9110 §8.4): bodies are too small to benefit from one, and it could be a
+ * decompression bomb. A transfer coding besides `chunked` (RFC 9112 §7) is refused too: Node ignores it.
  */
 export function refuseEncodedBodies(instance: FastifyInstance): void {
-  // After all hooks `onRequest`, so that pages can read the refusal, and it counts against the limits.
+  // Runs after all `onRequest` hooks, so that pages can read the refusal, and it counts against the limits.
   instance.addHook('preParsing', (request, reply, _payload, done) => {
     const { 'content-encoding': coding = 'identity', 'transfer-encoding': transfer = 'chunked' } = request.headers;
     if (transfer.toLowerCase() !== 'chunked')

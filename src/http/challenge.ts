@@ -1,6 +1,6 @@
 /**
- * The bot challenge of pages, when one is configured: the page sends the response that the widget gave it, and it is verified
- * with the challenge's own server before a token is issued. A response is valid once, so each token needs another one.
+ * The bot challenge of pages, if one is configured. The page sends the response that it got from the widget, and the
+ * challenge's own server verifies it before a token is issued. A response is valid once, so each token needs a new one.
  */
 
 import { z } from 'zod';
@@ -23,7 +23,10 @@ export function openChallenge(settings: Config['callers']['challenge']): VerifyC
   const { verifyUrl, secret } = settings;
   return async (response, address) => {
     if (response === undefined)
-      throw new WebdistError('challenge_failed', 'challenge: is required, the response that the page got.');
+      throw new WebdistError(
+        'challenge_failed',
+        'challenge: is required. Send the response that the page got from the widget.',
+      );
     const form = new URLSearchParams({ secret, response, remoteip: address });
     const success = await ask(verifyUrl, form);
     if (!success)

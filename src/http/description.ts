@@ -12,7 +12,7 @@ import { type ApiDocument, apiPage } from './api-page.ts';
 import { PAGE_POLICY } from './html.ts';
 import { problemSchema } from './problems.ts';
 
-/** Every operation can be refused by these. */
+/** The codes with which every operation can be refused. */
 const ALWAYS: readonly ErrorCode[] = [
   'invalid_request',
   'request_timeout',
@@ -21,7 +21,7 @@ const ALWAYS: readonly ErrorCode[] = [
   'headers_too_large',
   'internal_error',
 ];
-/** And every operation with a body by these. */
+/** Further codes for every operation with a body. */
 const WITH_BODY: readonly ErrorCode[] = ['too_large', 'unsupported_media_type'];
 
 const JSON_WEB_TOKEN = { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } as const;
@@ -44,7 +44,7 @@ const securitySchemes = {
 
 /**
  * Registers `routes` with an instance and adds OpenAPI 3.1 at `/openapi.json` and a page at `/docs` that describe them.
- * `origin` is where the examples on the page find the service.
+ * `origin` is the origin of the service in the examples on the page.
  */
 export async function describeApi(
   app: FastifyInstance,
@@ -92,7 +92,7 @@ const transform: SwaggerTransform = (document) =>
 function operationOf({ problems = [], described, ...schema }: FastifySchema): FastifySchema {
   const whole = { ...schema, ...described };
   const codes = new Set([...problems, ...ALWAYS, ...(whole.body === undefined ? [] : WITH_BODY)]);
-  // What the route declares itself comes last: `/oauth/token` has another form of 400.
+  // Declarations of the route itself take precedence: `/oauth/token` has another form of 400.
   return { ...whole, response: { ...problemResponses([...codes]), ...(whole.response as object) } };
 }
 
@@ -120,7 +120,7 @@ type Document = {
 };
 type RequestBody = { required: boolean; readonly content: Readonly<Record<string, { readonly schema: object }>> };
 
-/** Only responses have named schemas; the transform also names a form of each for requests. */
+/** Only responses have named schemas, but the transform also names one of each for requests. */
 function withoutInputs(document: Document): Document {
   const outputs = Object.entries(document.components.schemas).filter(([name]) => !name.endsWith('Input'));
   return { ...document, components: { ...document.components, schemas: Object.fromEntries(outputs) } };

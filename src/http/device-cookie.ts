@@ -25,7 +25,7 @@ export type DeviceCookies = {
   remember(request: FastifyRequest, reply: FastifyReply): { readonly device: Subject; readonly isNew: boolean };
 };
 
-/** The device of a valid cookie, and the cookie; null if there is none. */
+/** The device of a valid cookie, and the cookie itself; null if there is none. */
 type Found = { readonly device: Subject; readonly signed: string } | null;
 
 /**
@@ -42,7 +42,7 @@ export function openDeviceCookies(
   const read = (request: FastifyRequest): Found => {
     const { cookie } = request.headers;
     if (cookie === undefined) return null;
-    // A sibling host can set a cookie of the same name: only a signed one counts, wherever it is among them.
+    // A sibling host can set a cookie of the same name, so the first signed one counts.
     const named = cookie.split(';').filter((one) => one.includes(name));
     const values = named.flatMap((one) => parseCookie(one)[name] ?? []);
     for (const value of values.slice(0, MOST_COOKIES)) {

@@ -22,7 +22,7 @@ export const deviceBody = z.object({
 /** The type of that body. */
 export type DeviceBody = z.output<typeof deviceBody>;
 
-/** What the description says of an app. */
+/** The description of an app in the OpenAPI document. */
 export const describedDeviceBody = deviceBody.extend({
   apps: z
     .array(z.union([appAndVersion, z.unknown().describe('Anything else is reported in `failures`')]))

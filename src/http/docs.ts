@@ -9,15 +9,15 @@ import { fixedContent } from './fixed-content.ts';
 
 type Document = ReturnType<typeof fixedContent>;
 
-/** Headers of the instance that describes the API which belong to a document, and not to one response. */
+/** The headers that are copied from the instance that describes the API, because they belong to the document itself. */
 const KEPT = ['content-type', 'content-security-policy'];
 
-/** `make` returns the instance that has the documents. It must have the routes that it describes. */
+/** `make` returns the instance that generates the documents. It must have the routes that these describe. */
 export const docsRoutes =
   (make: () => Promise<FastifyInstance>): FastifyPluginAsyncZod =>
   async (app) => {
     let made: Promise<FastifyInstance> | undefined;
-    /** Each is read and compressed once, also when many ask for it at the same time. */
+    /** Each is read and compressed once, even if many requests for it arrive at the same time. */
     const documents = new Map<string, Promise<Document | undefined>>();
     const read = async (path: string): Promise<Document | undefined> => {
       made ??= make();
@@ -40,7 +40,7 @@ export const docsRoutes =
         throw error;
       });
       if (document) return document(request, reply);
-      // Paths that do not exist are not kept, because there are any number of them.
+      // Paths that do not exist are not kept, because their number is unlimited.
       documents.delete(path);
       return reply.callNotFound();
     };

@@ -23,7 +23,9 @@ th { font-weight: 400 } td { overflow-wrap: anywhere } @media (min-width: 40rem)
 
 const styleHash = createHash('sha256').update(STYLE).digest('base64');
 
-/** The `Content-Security-Policy` of these pages. Lighthouse fetches /robots.txt as the page. */
+/**
+ * The `Content-Security-Policy` of these pages. `connect-src` is for Lighthouse, which fetches /robots.txt from the page.
+ */
 export const PAGE_POLICY = `default-src 'none'; style-src 'sha256-${styleHash}'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 /** A whole document. `description` is for search engines and link previews; `body` is HTML. */

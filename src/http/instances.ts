@@ -1,6 +1,6 @@
 /**
- * Fastify instances for one server: their connections, and what all of their responses have in common. They share the
- * limits of connections and the protection against overload.
+ * Creates the Fastify instances of one server, with their connections and the headers that all responses have. They share
+ * the limits of connections and the protection against overload.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -42,8 +42,8 @@ const CONNECTIONS = {
 };
 
 /**
- * Given at creation, because otherwise Fastify loads its own compilers, which takes 11 % of the start. Its types allow only
- * those of Ajv.
+ * Set at creation, because otherwise Fastify loads its own compilers, which takes 11 % of the start. Its types only allow
+ * Ajv's compilers.
  */
 const COMPILERS = {
   compilersFactory: { buildValidator: () => validatorCompiler as never, buildSerializer: () => () => JSON.stringify },

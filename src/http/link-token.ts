@@ -1,5 +1,5 @@
 /**
- * Makes the `token` of an install URL, with which the subject and the install travel with the device
+ * Makes the `token` of an install URL, through which the device later identifies the subject and the install
  * (docs/apple-facts.md §3.6).
  */
 

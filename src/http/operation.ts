@@ -1,6 +1,6 @@
 /**
- * What the API's description says about an operation besides its schemas: by which codes it can be refused, who may call
- * it, and to which group it belongs. Read by description.ts; it has no effect on requests.
+ * Describes an operation, in addition to its schemas: the codes with which it can be refused, who may call it, and its
+ * group. Only description.ts uses this; it has no effect on requests.
  */
 
 import type { FastifyInstance } from 'fastify';
@@ -9,14 +9,17 @@ import type { ErrorCode } from '../errors.ts';
 
 declare module 'fastify' {
   interface FastifySchema {
-    /** The codes by which the operation can be refused, besides those of its scope. */
+    /** The codes with which the operation can be refused, besides those of its scope. */
     readonly problems?: readonly ErrorCode[];
-    /** What the description says instead of the schemas above, where these say less than the route checks or sends. */
+    /**
+     * Replaces the schemas above in the description, where these are less exact than the checks or responses of the
+     * route.
+     */
     readonly described?: { readonly body?: z.ZodType; readonly querystring?: z.ZodType; readonly response?: object };
   }
 }
 
-/** Ways to identify oneself (OpenAPI 3.1 §4.8.27). */
+/** The kinds of credentials (OpenAPI 3.1 §4.8.27). */
 export type SecurityScheme = 'apiKey' | 'customer' | 'device';
 
 /** What the operations of one scope have in common. */

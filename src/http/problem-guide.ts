@@ -5,7 +5,7 @@
 
 import { type ErrorCode, errorTitles } from '../errors.ts';
 
-/** Texts in Markdown, without links. */
+/** The texts are Markdown without links. */
 type Guide = {
   readonly meaning: string;
   readonly why: string;

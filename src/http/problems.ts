@@ -15,8 +15,8 @@ export const problemSchema = z
     detail: z.string().describe('What is wrong with this request; names the field'),
     code: z.string().describe('The same for every problem of this kind'),
     requestId: z.string().describe('Absent if the request was refused before it got an id').optional(),
-    error: z.string().describe('Only of `/oauth/…`: the code of RFC 6749').optional(),
-    error_description: z.string().describe('Only of `/oauth/…`: the same as `detail`').optional(),
+    error: z.string().describe('Only for `/oauth/…`: the code of RFC 6749').optional(),
+    error_description: z.string().describe('Only for `/oauth/…`: the same as `detail`').optional(),
   })
   .meta({ id: 'Problem', description: 'Problem details (RFC 9457)' });
 
@@ -51,7 +51,7 @@ export function answerProblems(app: FastifyInstance, problemsUrl: string): void 
     if (allowed.length > 0) reply.header('allow', allowed.join(', '));
     return sendProblem(notFound(allowed), request, reply);
   };
-  // Here and not in the handler, which Fastify calls only after it has read the body.
+  // Set here and not in the handler, which Fastify calls only after it has read the body.
   app.addHook('onRequest', (request, reply, done) => {
     if (request.is404) answerNotFound(request, reply);
     else done();

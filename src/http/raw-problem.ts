@@ -1,6 +1,6 @@
 /**
- * Problem details for what never becomes a request of the framework: connections that are refused, and bytes that Node's
- * parser does not accept. They have no request id.
+ * Problem details for connections that are refused, and for bytes that Node's parser does not accept. The framework never
+ * sees these, so they have no request id.
  */
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -22,14 +22,17 @@ export function sendRawProblem(
   response.writeHead(error.status, { ...more, ...headers }).end(body);
 }
 
-/** Answers what Node answers without a body, or not at all: a malformed or late request, an expectation, CONNECT. */
+/**
+ * Answers the requests to which Node itself responds without a body, or not at all: malformed and late requests,
+ * expectations, and CONNECT.
+ */
 export function answerParserErrors(
   server: Server,
   problemsUrl: string,
   headersFor: (request?: IncomingMessage) => Headers,
 ): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    // Nothing can be written after the start of an earlier response, or when the client is gone.
+    // Nothing can be written after an earlier response has begun, or when the client is gone.
     if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) return socket.destroy(error);
     const problem = parserErrors[error.code ?? ''] ?? malformed;
     socket.end(messageOf(problem, problemsUrl, headersFor()), () => socket.destroy());

@@ -54,14 +54,17 @@ export const installQuery = z.strictObject({
     .optional(),
 });
 
-/** What of a server decides which requests it accepts. */
+/** The properties of a server that determine which requests it accepts. */
 type Facts = {
   /** False with webdist's own OAuth, which cannot exchange the `token` of a page. */
   readonly exchangesToken: boolean;
   readonly hasSeveralApps: boolean;
 };
 
-/** What the description says of either. The refusals of the rest have a sentence of their own, so the route checks it. */
+/**
+ * The schema of either request in the description. The route itself checks the rest, because it refuses it with more
+ * exact messages.
+ */
 export function describedInstall(schema: z.ZodObject, { exchangesToken, hasSeveralApps }: Facts): z.ZodObject {
   const accepted = exchangesToken ? schema : schema.omit({ token: true });
   return hasSeveralApps ? accepted.required({ app: true }) : accepted;
@@ -105,7 +108,9 @@ export const installsAnswer = z
   .object({ results: z.array(z.union([installTokenAnswer, problemSchema])) })
   .describe('A token or a problem for each entry, in the order of the request');
 
-/** What the description says of an entry. Entries of another form are accepted, and answered with a problem each. */
+/**
+ * The schema of an entry in the description. Entries of another form are accepted, and each is answered with a problem.
+ */
 export const describedInstalls = z.strictObject({
   requests: z
     .array(z.union([installBody, z.unknown().describe('Anything else is answered with a problem')]))

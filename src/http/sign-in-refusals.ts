@@ -37,12 +37,12 @@ export function signInRefusal(error: unknown, issuer: string): SignInRefusal | u
   if (found !== 'claim') return found && { reason: found };
   const { claim, payload } = error as errors.JWTClaimValidationFailed;
   const reason = CLAIMS.includes(claim) ? (claim as Reason) : 'form';
-  // jose verifies the signature first, so this text is from the sign-in.
+  // jose verifies the signature first, so this text really is from the sign-in.
   const hint = reason === 'iss' ? issuerHint(String(payload.iss), issuer) : undefined;
   return { reason, ...(hint && { hint }) };
 }
 
-/** Returns undefined unless the two are the same but for their spelling. `iss` is compared byte by byte (RFC 7519 §4.1.1). */
+/** Returns undefined unless the two issuers differ only in spelling. `iss` is compared byte by byte (RFC 7519 §4.1.1). */
 function issuerHint(found: string, expected: string): string | undefined {
   const bare = (text: string) =>
     text

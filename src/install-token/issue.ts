@@ -17,7 +17,7 @@ export type Install = {
   readonly isNewSubject?: boolean | undefined;
   /** Sent by an authenticated caller; otherwise the ledger decides. */
   readonly dtype?: Dtype | undefined;
-  /** The kind of evidence of an install that the request itself is. Default: `issue`, because a token is issued. */
+  /** The kind of evidence that the request itself is. Default: `issue`, because it makes webdist issue a token. */
   readonly evidence?: EvidenceKind | undefined;
   readonly appleVersionId?: string | undefined;
   readonly country?: string | undefined;

@@ -12,8 +12,8 @@
  *   values within one minute. Two processes collide only on the same subject, app and minute, with probability 2^-26.
  * - Unlinkability: without the key, nonces are random distinct UUIDs (AES is a pseudorandom permutation). Only a
  *   repeated nonce reveals that subject, app and minute were equal.
- * - Forgery: a guessed UUID decrypts to one of N apps and a valid minute with probability N · 1456 / 2^51. That is
- *   2^-40.5 for one app and 2^-32 for 360. Evidence from a page must also match the 45 bits of its subject.
+ * - Forgery: a guessed UUID decrypts to one of N apps and a valid minute with probability N · 2881 / 2^51. That is
+ *   2^-39.5 for one app and 2^-31 for 360. Evidence from a page must also match the 45 bits of its subject.
  *
  * The full argument, and what else was tried: docs/adr/0011-nonce-carries-its-record.md.
  */
@@ -112,8 +112,8 @@ type Meaning = { readonly appleItemId: string; readonly hasSubject: boolean };
 
 /**
  * Two tags for each app: for tokens that belong to a subject, and for those that belong to none. If two tags collide
- * (one case in 4 million for 8 apps), the app whose id sorts later gets the next free tag, in the same way on every
- * replica.
+ * (with 8 apps, the probability is one in a million), the app whose id sorts later gets the next free tag, in the same
+ * way on every replica.
  */
 function appTags(appleItemIds: readonly string[]) {
   const meanings = new Map<number, Meaning>();

@@ -31,9 +31,9 @@ export type FoundInstalls = readonly (KnownInstall | undefined)[];
 /** Where a ledger is. Contains secrets; never log it. */
 export type LedgerAddress = {
   readonly url: string;
-  /** The file that the URL came from; a database server that refuses a login has it read again. */
+  /** The file that the URL came from. It is read again when a database server refuses the login. */
   readonly urlFile?: string | undefined;
-  /** For a URL without a password: the password, or its file, which is read again in the same way. */
+  /** For a URL without a password: the password, or its file, which is also read again. */
   readonly password?: string | undefined;
   readonly passwordFile?: string | undefined;
 };
@@ -46,8 +46,8 @@ type LedgerStats = { readonly installs: number };
  */
 export interface LedgerReader {
   /**
-   * Returns the installs, in the order of the entries; undefined if there is no such install. One read for all, without a
-   * promise if the ledger is in this process.
+   * Returns the installs, in the order of the entries; undefined if there is no such install. Makes one read for all
+   * entries, and returns no promise if the ledger is in this process.
    */
   lookUp(entries: readonly LedgerEntry[]): FoundInstalls | Promise<FoundInstalls>;
   /** Throws if lookups cannot be answered. */
@@ -68,11 +68,11 @@ export interface Ledger extends LedgerReader {
   /** Deletes the installs of one subject, and returns their number. */
   forget(subject: number): Promise<number>;
   stats(): Promise<LedgerStats>;
-  /** Calls `take` with all installs, up to 1000 at a time, as they were at one moment. Other work goes on meanwhile. */
+  /** Calls `take` with all installs, up to 1000 at a time, as they were at one moment. Other work continues meanwhile. */
   readAll(take: (installs: readonly InstallRecord[]) => Promise<void>): Promise<void>;
   /**
-   * Deletes the installs from before this second, at most so many (default: all), a few at a time, so that requests are
-   * answered in between. Returns how many it deleted.
+   * Deletes the installs from before `beforeSeconds`, but at most `atMost` (default: all). Deletes a few at a time, so
+   * that requests are answered in between. Returns the number of deleted installs.
    */
   prune(beforeSeconds: number, atMost?: number): Promise<number>;
   /**

@@ -6,7 +6,7 @@
 export interface ReplicaLag {
   /** To be called when the ledger stored a heartbeat; `beat` is the time by the ledger's clock. */
   stored(beat: number): void;
-  /** To be called when the heartbeat with this time has arrived at the replica, and so everything before it. */
+  /** To be called when the heartbeat with this time, and so everything before it, has arrived at the replica. */
   arrived(beat: number): void;
   /**
    * For how many seconds the oldest missing heartbeat has been missing; 0 if none is missing. While the ledger is down,

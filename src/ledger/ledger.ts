@@ -12,7 +12,7 @@ export type LedgerBackend = {
   /** A valid URL, for messages. */
   readonly example: string;
   readonly form: RegExp;
-  /** What else is wrong with a URL of that form, without its values; undefined if nothing is. */
+  /** Returns what else is wrong with a URL of that form, without its values; undefined if nothing is. */
   readonly problemOf?: (url: string) => string | undefined;
   /** Replicas on different machines can share it. They then share their registration store, too. */
   readonly isShared: boolean;
@@ -99,7 +99,7 @@ export function expectLedgerFile(url: string): void {
   const path = ledgerBackend(url).fileOf?.(url);
   if (path !== undefined && !existsSync(path))
     throw new WebdistError('state_invalid', `There is no ledger at ${path}.`, {
-      hint: 'Give this command the same WEBDIST_LEDGER and WEBDIST_DATA_DIR as the service.',
+      hint: 'Run this command with the same WEBDIST_LEDGER and WEBDIST_DATA_DIR as the service.',
     });
 }
 

@@ -42,7 +42,7 @@ const migrations = [
 /** The advisory lock under which one replica migrates. The number is arbitrary, but the same in every replica. */
 const MIGRATION_LOCK = 0x77646973;
 
-/** The limit of a transaction that no visitor waits for. */
+/** The time limit for each statement of a transaction for which no visitor waits. */
 const PATIENT_MS = 15_000;
 
 type Row = Record<string, unknown>;

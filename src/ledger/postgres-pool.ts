@@ -20,7 +20,7 @@ type Way = Pick<Host, 'host' | 'port'> & { readonly ssl: Tls };
 
 const CONNECTIONS = 10;
 
-/** Limits of a request's statement: first the server cancels it, soon after the client gives up. */
+/** Limits of a request's statement: the server cancels it first, and soon afterwards the client gives up. */
 const STATEMENT_MS = 150;
 const QUERY_MS = 200;
 /** A new connection may take longer than its request waits. It then serves the next request. */
@@ -53,7 +53,9 @@ async function read({ url, urlFile, password, passwordFile }: LedgerAddress): Pr
   return { ...parsed, password: passwordFile === undefined ? password : await textOf(passwordFile) };
 }
 
-/** Connects with or without TLS, as `sslmode` allows. Throws the error of the first way that the host offers. */
+/**
+ * Connects with or without TLS, as `sslmode` allows. Throws the error of the first of these ways that the host supports.
+ */
 async function openHost(address: PostgresAddress, { host, port, ways }: Host, target: TargetSession) {
   let failure: unknown;
   for (const ssl of ways) {

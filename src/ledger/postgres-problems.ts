@@ -1,5 +1,5 @@
 /**
- * Says in one sentence why PostgreSQL did not do what was requested. The sentence is the same in the log, in health, in
+ * Explains in one sentence why PostgreSQL did not carry out a request. The sentence is the same in the log, in health, in
  * the doctor and on the command line.
  */
 
@@ -53,7 +53,7 @@ const messages: readonly (Row & { readonly when: RegExp })[] = [
   {
     when: /valid client certificate/,
     what: 'requires a client certificate',
-    hint: 'Name it with sslcert and sslkey.',
+    hint: 'Add sslcert and sslkey to the URL.',
     isPermanent: true,
   },
   {
@@ -74,7 +74,7 @@ const messages: readonly (Row & { readonly when: RegExp })[] = [
   { when: /Connection terminated|server conn crashed|server closed/, what: 'closed the connection' },
   {
     when: /target_session_attrs/,
-    what: 'has no host that is what target_session_attrs requires',
+    what: 'has no host that meets target_session_attrs',
     hint: 'Check the hosts of the URL.',
   },
 ];
@@ -126,7 +126,7 @@ export function forPerson(error: unknown, setting: string): WebdistError | undef
   });
 }
 
-/** PgBouncer refuses start-up parameters that it was not told to ignore. */
+/** PgBouncer refuses start-up parameters that it is not configured to ignore. */
 export const isPgBouncerRefusal = (error: unknown): boolean =>
   error instanceof Error && /unsupported startup parameter/.test(error.message);
 

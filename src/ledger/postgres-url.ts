@@ -27,7 +27,7 @@ export type PostgresAddress = {
   readonly user: string | undefined;
   readonly password: string | undefined;
   readonly database: string | undefined;
-  /** Command-line options for the server, as in `options=-c search_path=webdist`. */
+  /** Command-line options for the server, such as `options=-c search_path=webdist`. */
   readonly options: string | undefined;
   readonly applicationName: string;
   readonly usesChannelBinding: boolean;

@@ -31,12 +31,12 @@ export const counts = (kind: EvidenceKind, setting: EvidenceKind): boolean => co
 export const dtypeAt = (nowSeconds: number, install: Pick<InstallTimes, 'redownloadAtSeconds'> | undefined): Dtype =>
   install !== undefined && nowSeconds >= install.redownloadAtSeconds ? 'redownload' : 'download';
 
-/** Clocks that differ by more do not agree. */
+/** If two clocks differ by more than this, one of them is wrong. */
 const AGREEMENT_SECONDS = 60;
 
 /**
- * Returns the time by which the rule decides. It is that of the ledger's own server, if it has one: otherwise the answer of
- * replicas whose clocks differ would depend on the replica. A server whose clock is wrong does not decide.
+ * Returns the time by which the rule decides: that of the ledger's own server, if it has one, because replicas whose
+ * clocks differ would otherwise give different answers. The time of a server whose clock is wrong is not used.
  */
 export const decidingSeconds = (ownSeconds: number, ledgerSeconds: number | undefined): number =>
   ledgerSeconds !== undefined && Math.abs(ledgerSeconds - ownSeconds) <= AGREEMENT_SECONDS ? ledgerSeconds : ownSeconds;
@@ -44,7 +44,7 @@ export const decidingSeconds = (ownSeconds: number, ledgerSeconds: number | unde
 /** Evidence that names a token by its nonce counts for this long after the token was issued. */
 const EVIDENCE_SECONDS = 24 * 60 * 60;
 
-/** Whether evidence at `nowSeconds` for a token issued in the minute that begins at `issuedAtSeconds` comes in time. */
+/** Whether evidence at `nowSeconds` for a token issued in the minute that begins at `issuedAtSeconds` is in time. */
 export const isInTime = (issuedAtSeconds: number, nowSeconds: number): boolean =>
   nowSeconds < issuedAtSeconds + EVIDENCE_SECONDS + 60;
 
@@ -54,8 +54,8 @@ const NEVER: InstallTimes = {
 };
 
 /**
- * Returns the time of evidence for a token that was issued at `issuedAtSeconds`. Evidence is never older than its token. If
- * this machine's clock says so, it was set back, and the token's time is better. Seconds since 1970.
+ * Returns the time of evidence for a token that was issued at `issuedAtSeconds`. Evidence is never older than its token.
+ * If it seems to be, this machine's clock was set back, and the token's time is used instead. Seconds since 1970.
  */
 export const evidenceTime = (nowSeconds: number, issuedAtSeconds: number): number =>
   Math.max(nowSeconds, issuedAtSeconds);

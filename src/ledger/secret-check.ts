@@ -12,14 +12,15 @@ export async function checkSecret(ledger: Ledger, fingerprint: string): Promise<
   const stored = await ledger.secretFingerprint();
   if (stored !== undefined && stored !== fingerprint)
     throw new WebdistError('state_invalid', 'The ledger was written with another WEBDIST_LEDGER_SECRET.', {
-      hint: 'Set the secret of the other replicas or of the backup, or name an empty ledger in WEBDIST_LEDGER.',
+      hint: 'Set the secret of the other replicas or of the backup, or set WEBDIST_LEDGER to an empty ledger.',
     });
 }
 
 /**
  * Opens a ledger for the secret with this fingerprint. The first secret is stored in the ledger. Throws `state_invalid`
- * if the ledger belongs to another one, and as `openLedger` does. If the ledger does not answer now, its first use makes
- * the check, and every use fails with that error until it succeeds. `isNew` is called if the ledger was never used before.
+ * if the ledger belongs to another one, and what `openLedger` throws. If the ledger does not answer now, its first use
+ * makes the check, and every use fails with that error until it succeeds. `isNew` is called if the ledger was never used
+ * before.
  */
 export async function openLedgerOfSecret(
   address: LedgerAddress,

@@ -21,7 +21,7 @@ const migrations = [
   'ALTER TABLE install ADD COLUMN redownload_at INTEGER NOT NULL DEFAULT 0;',
 ];
 
-/** "wdis": marks the file as a webdist ledger, so that no other program's database is taken for one. */
+/** "wdis". Marks the file as a webdist ledger, so that webdist does not use the database of another program. */
 const APPLICATION_ID = 0x77646973;
 
 /** At start, other processes may be creating or migrating the same file. */
@@ -94,7 +94,7 @@ function openOnce(path: string): DatabaseSync {
 function migrate(database: DatabaseSync, path: string): void {
   if (!isOurs(database))
     throw new WebdistError('state_invalid', `${path} is a database of another program.`, {
-      hint: 'Name another file in WEBDIST_LEDGER.',
+      hint: 'Set WEBDIST_LEDGER to another file.',
     });
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
   inTransaction(database, () => {

@@ -1,6 +1,6 @@
 /**
- * Notices that the file of a SQLite ledger was removed, replaced, emptied or damaged while it is open. SQLite itself goes
- * on with the open file, so that what it stores would be lost without an error.
+ * Notices that the file of a SQLite ledger was removed, replaced, emptied or damaged while it is open. SQLite itself
+ * continues with the open file, so that everything it stores would be lost without an error.
  */
 
 import { type Stats, statSync } from 'node:fs';
@@ -21,7 +21,7 @@ export interface IntactFile {
   /** Throws `ledger_unavailable` unless the path still leads to the files that were opened, and no damage was found. */
   check(): void;
   /**
-   * Reads one place of the database, at random, through a connection of its own, which has nothing cached. Throws what
+   * Reads one random place of the database, through a separate connection that has nothing cached. Throws what
    * SQLite throws.
    */
   probe(): void;

@@ -24,7 +24,10 @@ const PRUNED_AT_ONCE = 500;
 const READ_AT_ONCE = 1000;
 const ALL_INSTALLS = 'SELECT subject, apple_item_id, installed_at, redownload_at FROM install';
 
-/** The heartbeat adds an install of this subject, which no device has, and removes it again: the files are written to. */
+/**
+ * The heartbeat adds an install of this subject, which no device has, and removes it again, to prove that the files can
+ * be written.
+ */
 const NO_SUBJECT = -1;
 
 type Row = Readonly<Record<string, unknown>>;
@@ -51,7 +54,7 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
           { installedAtSeconds: Number(row['installed_at']), redownloadAtSeconds: Number(row['redownload_at']) },
         ]),
     );
-  /** What is written is acknowledged only if the file is still the one that the next start opens. */
+  /** A write is acknowledged only if the file is still the one that the next start would open. */
   const write = <T>(work: () => T): Promise<T> =>
     answer(() => {
       file.check();
@@ -75,7 +78,7 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
       try {
         return work();
       } catch {
-        // Another process holds the lock, or the file cannot be read: `answer` waits, or explains it.
+        // Another process holds the lock, or the file cannot be read: `answer` waits, or explains the error.
         return answer(work);
       }
     },
@@ -132,7 +135,7 @@ export async function openSqlite({ url }: LedgerAddress): Promise<Ledger> {
   };
 }
 
-/** All rows, through a connection of its own: its transaction sees one state, and writers do not wait for it. */
+/** Returns all rows, through a separate connection: its transaction sees one state, and writers do not wait for it. */
 function* snapshotOf(path: string): Generator<Row> {
   const own = new DatabaseSync(path, { readOnly: true });
   try {
@@ -146,7 +149,7 @@ function* snapshotOf(path: string): Generator<Row> {
 function* batchesOf(rows: Iterable<Row>): Generator<readonly InstallRecord[]> {
   let batch: InstallRecord[] = [];
   for (const row of rows) {
-    // The heartbeat's row, which is there for a moment.
+    // The heartbeat's row, which exists only for a moment.
     if (row['subject'] === NO_SUBJECT) continue;
     batch.push(installOf(row));
     if (batch.length < READ_AT_ONCE) continue;

@@ -88,7 +88,7 @@ type Outcome =
 async function answerAll({ apps, ...device }: DeviceRequest, deps: AnswerDeps, choose: Choose) {
   const wanted: Wanted[] = [];
   const failures: Failure[] = [];
-  // An app that is named twice is answered once, for its first entry.
+  // If a request names an app twice, only the first entry is answered.
   for (const [appleItemId, requested] of firstOfEach(apps)) {
     const app = deps.appOf(appleItemId, requested);
     const chosen = app
@@ -101,7 +101,7 @@ async function answerAll({ apps, ...device }: DeviceRequest, deps: AnswerDeps, c
   const outcomes = await Promise.all(wanted.map((one) => outcomeFor(one, deps.failed)));
   const entries = outcomes.filter((outcome) => 'entry' in outcome);
   const errors = outcomes.filter((outcome) => 'error' in outcome);
-  // If every app were a 404, the device would give up. After an error, it sends its request again.
+  // If every app were a 404, the device would give up. After a 503, it sends its request again.
   if (entries.length === 0 && errors[0]) throw errors[0].error;
   return { entries, failures: [...failures, ...errors.map(({ failure }) => failure)] };
 }

@@ -3,7 +3,7 @@
 import { type AppVersion, compareVersions, type Device, runsOn } from '../packages/versions.ts';
 import { isHeld, isInStage, type VersionRules } from './rollout.ts';
 
-/** What a device gets that wants back a version on hold: the newest other version, or a failure. Default: `other`. */
+/** The answer to a device that wants a version on hold back: the newest other version, or a failure. Default: `other`. */
 export type HeldRestore = 'other' | 'fail';
 
 /** The inputs of a choice. */
@@ -25,9 +25,9 @@ export type Choice = {
 export type Chosen = { readonly version: AppVersion } | { readonly reason: string };
 
 /**
- * Returns the requested version if its package exists, because an install from a link and the restore that belongs to
- * it must be of the same version (docs/apple-facts.md §10 line 30). Otherwise returns the newest released version, so
- * that the app comes back, perhaps in a newer version.
+ * Returns the requested version if its package exists, because an install from a link and the restore that belongs to it
+ * must be of the same version (docs/apple-facts.md §10 line 30). Otherwise returns the newest released version, so that
+ * the app is restored, even if in a newer version.
  */
 export function chooseRestore(choice: Choice): Chosen {
   const { requested, device, rules, heldRestore } = choice;

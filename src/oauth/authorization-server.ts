@@ -89,7 +89,7 @@ export function openAuthorizationServer(options: AuthorizationServerOptions) {
       if (code.clientId !== given.client_id)
         throw new OAuthRefusal('invalid_grant', 'client_id: the code was issued to another client.');
       if (given.redirect_uri !== undefined && given.redirect_uri !== code.redirectUri)
-        throw new OAuthRefusal('invalid_grant', 'redirect_uri: differs from the one the code was requested with.');
+        throw new OAuthRefusal('invalid_grant', 'redirect_uri: differs from the one in the request for the code.');
       if (!isChallengeMet(code.codeChallenge, given.code_verifier))
         throw new OAuthRefusal('invalid_grant', 'code_verifier: does not match the code challenge.');
       if (!(await usedOnce(code.id, CODE_SECONDS)))
@@ -184,7 +184,7 @@ const refused = (code: OAuthErrorCode, description: string) => (cause: unknown) 
   throw new OAuthRefusal(code, description, cause);
 };
 
-/** A flow of OAuth other than the authorization code (RFC 6749 §4.1.2.1). */
+/** The request is for a flow other than the authorization code (RFC 6749 §4.1.2.1). */
 const isOtherFlow = (responseType: unknown) => typeof responseType === 'string' && responseType !== 'code';
 
 /** RFC 7636 §4.6. */

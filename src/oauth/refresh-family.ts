@@ -8,7 +8,7 @@ import type { UsedOnce } from './used-once.ts';
 /** A family, and the place of one token in it. */
 export type Family = { readonly family: string; readonly turn: number; readonly untilSeconds: number };
 
-/** From the first token of a family to the end of its last one: as long as the device cookie lives. */
+/** The lifetime of a family, from its first token to the end of its last one. It is that of the device cookie. */
 const FAMILY_SECONDS = 400 * 24 * 60 * 60;
 
 /** Begins a family at `nowSeconds`. */
@@ -19,8 +19,8 @@ export const newFamily = (nowSeconds: number): Family => ({
 });
 
 /**
- * Uses a token. Returns the place of the next one; undefined if the token was used before. Then someone has a copy, so
- * the family ends: its one unused token is used up, too.
+ * Uses a token. Returns the place of the next one; undefined if the token was used before. In that case, someone has a
+ * copy, so the family ends: its one unused token is marked as used, too.
  */
 export async function nextInFamily(
   { family, turn, untilSeconds }: Family,

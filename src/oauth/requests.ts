@@ -69,7 +69,7 @@ export const describedTokenRequest = z.discriminatedUnion('grant_type', [
   }),
 ]);
 
-/** The description of an authorization request. All else that is wrong is reported to the `redirect_uri`, with 302. */
+/** The description of an authorization request. All other errors are reported to the `redirect_uri`, with 302. */
 export const describedAuthorizeQuery = z.object({
   redirect_uri: z.string().regex(REDIRECT_URI).optional(),
   response_type: z.string().describe('`code`').optional(),

@@ -27,7 +27,7 @@ const kinds = {
   /** The `token` of an install URL, which the OS exchanges for an access token. */
   link: grant,
   access: grant,
-  /** One of a family: each is used once and replaced by the next one. The family ends when it was begun to end. */
+  /** One of a family: each is used once and replaced by the next one. The end of the family is set when it begins. */
   refresh: grant.pick({ subject: true }).extend({ family: z.string(), turn: z.int(), untilSeconds: z.int() }),
   /** The state that the login page passes back from the authorization endpoint. */
   login: z.object({

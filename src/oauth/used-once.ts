@@ -18,7 +18,7 @@ export function openUsedOnce(shared: SharedMarks | undefined, now: () => number)
   return async (id, seconds) => {
     const end = endsAtMs.get(id);
     if (end !== undefined && end > now()) return false;
-    // Deleted first, so that the map stays sorted by expiry.
+    // An existing entry is deleted first, so that the map stays sorted by expiry.
     endsAtMs.delete(id);
     endsAtMs.set(id, now() + seconds * 1000);
     for (const [oldest, endMs] of endsAtMs) {

@@ -1,7 +1,7 @@
 /**
- * A service's view of the orders. It reads them four times a second. It also reads them before it issues a token if the
- * last read is too old, for example after the process was suspended. If the orders cannot be read for three seconds, the
- * last known orders stay in force until they can be read again.
+ * Follows the orders in one service. It reads them four times a second. It also reads them before it issues a token if
+ * the last read is too old, for example after the process was suspended. If the orders cannot be read for three seconds,
+ * the last known orders stay in force until they can be read again.
  */
 
 import type { Logger } from 'pino';
@@ -28,7 +28,10 @@ export type OwnReport = Omit<ReplicaReport, 'revision' | 'since'>;
 
 const READ_MS = 250;
 const FRESH_MS = 750;
-/** A busy database misses the time limit of a single read now and then, so tokens wait for the next read meanwhile. */
+/**
+ * A busy database occasionally misses the time limit of a single read. Until this time has passed, tokens wait for the
+ * next read.
+ */
 const UNREADABLE_MS = 3000;
 /** The longest wait of a token for a read. A statement takes 200 ms at most, a new connection longer. */
 const WAIT_MS = 250;
@@ -103,7 +106,7 @@ export async function followOrders({
     return reading;
   };
 
-  /** Waits for a read, but not for a database that does not answer. */
+  /** Waits for a read, but only for a limited time, in case the database does not answer. */
   const readInTime = () => {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, WAIT_MS);
@@ -111,7 +114,7 @@ export async function followOrders({
   };
 
   await read();
-  // A newer format, for example, is not a store that is away.
+  // Any other error, such as a newer format, does not mean that the store is unreachable.
   if (hasCode(failure, 'state_invalid')) throw failure;
   if (problem !== undefined) follow(await store.remembered());
   const polling = setInterval(read, READ_MS).unref();

@@ -68,7 +68,10 @@ function changeOf({ held }: AppOrders, order: Order): Partial<AppOrders> {
 /** The format of stored orders. */
 const FORMAT = 1;
 
-/** Parses stored orders. Throws `state_invalid` for a newer format, and what zod or JSON.parse throw for another form. */
+/**
+ * Parses stored orders. Throws `state_invalid` for a newer format, and what zod or JSON.parse throw if the text is
+ * malformed.
+ */
 export const parseOrders = (text: string): Orders => orders.parse(parseStored(text, 'The list of orders', FORMAT));
 
 /** The text to store. */

@@ -15,7 +15,10 @@ const report = z.object({
   since: z.string(),
   /** The run of `webdist keys rotate` whose notice it has read last; null before the first. */
   rotationRun: z.string().nullable(),
-  /** What App Store Connect last told this service about its budget of requests, and when this service last checked for all. */
+  /**
+   * The last rate limit that this service got from App Store Connect, and when this service last made a check for all
+   * replicas.
+   */
   apple: z.object({
     limit: z.int().nullable(),
     remaining: z.int().nullable(),
@@ -41,7 +44,7 @@ export type Replica = ReplicaReport & { readonly silentSeconds: number };
 /** Parses a stored report. Throws if the text is not a report. */
 export const parseReport = (text: string): ReplicaReport => report.parse(JSON.parse(text));
 
-/** Reports older than this are deleted: their services were killed. */
+/** Reports older than this are deleted, because their services were killed. */
 export const FORGET_SECONDS = 900;
 
 /** Every method but `close` throws `state_invalid` or `ledger_unavailable` when the store cannot be used. */
@@ -55,7 +58,7 @@ export interface OrderStore {
    * the other.
    */
   change(order: Order): Promise<Orders>;
-  /** Puts the orders of a backup into a store that has none. Returns whether it did. */
+  /** Restores the orders of a backup, but only into a store that has none. Returns whether it did. */
   adopt(orders: Orders): Promise<boolean>;
   /** Writes this service's report, replacing its previous one. */
   report(report: ReplicaReport): Promise<void>;

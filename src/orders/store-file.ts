@@ -41,7 +41,7 @@ export function openFileOrderStore(dataDir: string): FileOrderStore {
     }
   };
   const remember = (orders: Orders) => replaceFile(path, `${ordersText(orders)}\n`);
-  /** Stores what `next` returns, unless that is what it was given. */
+  /** Stores the orders that `next` returns, unless it returns the current ones unchanged. */
   const update = async (next: (before: Orders) => Orders): Promise<Orders> => {
     await using _ = await locked(dataDir);
     const before = await read();

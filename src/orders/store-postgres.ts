@@ -39,7 +39,7 @@ export async function openPostgresOrderStore(address: LedgerAddress, file: FileO
   };
   const parsed = (rows: readonly Record<string, unknown>[]) =>
     rows[0] ? parseOrders(String(rows[0]['orders'])) : NO_ORDERS;
-  /** Stores what `next` returns, unless that is what it was given. */
+  /** Stores the orders that `next` returns, unless it returns the current ones unchanged. */
   const update = (next: (before: Orders) => Orders): Promise<Orders> =>
     database.transaction(async (query) => {
       await query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
@@ -53,7 +53,8 @@ export async function openPostgresOrderStore(address: LedgerAddress, file: FileO
     remembered: file.remembered,
     change: (order) => update((before) => obey(before, order)),
     adopt: async (orders) => (await update((before) => (before.revision === 0 ? orders : before))) === orders,
-    // No visitor waits for a report, and a service that misses reports counts as silent.
+    // A report may take longer than a request, because no visitor waits for it, and a service without reports counts as
+    // silent.
     report: (report) =>
       database.transaction(
         async (query) => void (await query(REPORT, [report.id, JSON.stringify(report)])),

@@ -160,7 +160,7 @@ async function readBack(file: FileHandle, check: ReturnType<typeof openDigestChe
 class Interrupted extends Error {
   /** The URL has expired. */
   readonly isExpired: boolean;
-  /** The server did not resume at the end of the file, so start again. */
+  /** The server did not resume where the file ends, so start again. */
   readonly restart: boolean;
 
   constructor(message: string, options: { cause?: unknown; isExpired?: boolean; restart?: boolean } = {}) {

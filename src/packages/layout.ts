@@ -46,7 +46,7 @@ export async function versionsIn(dir: string, appleItemId: string): Promise<stri
   return (await namesIn(versionsFolder(dir, appleItemId))).filter(isAppleId);
 }
 
-/** The current revision of a version; undefined if there is none. */
+/** Returns the current revision of a version; undefined if there is none. */
 export async function revisionIn(
   dir: string,
   appleItemId: string,
@@ -98,7 +98,7 @@ export async function syncFolder(path: string): Promise<void> {
 /** Returns the names in a folder; none if it does not exist. */
 export const namesIn = (path: string): Promise<string[]> => orAbsent(readdir(path), []);
 
-/** Atomic and durable. */
+/** Creates or replaces a link, atomically and durably. */
 async function pointTo(link: string, target: string): Promise<void> {
   const draft = `${link}.${randomUUID()}`;
   await symlink(target, draft);

@@ -48,9 +48,9 @@ export type PullOptions = {
   readonly source: PackageSource;
   /** The number of versions to keep, including this one. */
   readonly keep: number;
-  /** An AppleVersionID that is never removed: the one that services were ordered to use. */
+  /** An AppleVersionID that is never removed: the one that an operator ordered services to use. */
   readonly used?: string | undefined;
-  /** Called before the package is in its place; then `current` keeps pointing to the version that it points to. */
+  /** Called before the package is moved into place. With this callback, `current` does not change. */
   readonly stage?: ((appleVersionId: string) => Promise<void>) | undefined;
   readonly onFile?: (asset: Asset, bytes: number, total: number | undefined) => void;
   readonly backoffMs?: number;
@@ -58,7 +58,7 @@ export type PullOptions = {
 
 export type Pulled = {
   readonly appleVersionId: string;
-  /** False if it was there already. */
+  /** False if the package was already there. */
   readonly isNew: boolean;
   /** Whether links now install this version. */
   readonly isCurrent: boolean;

@@ -1,6 +1,6 @@
 /**
- * Finds missing, added and changed files in a package on disk, as Apple's `dist_package_tool validate` does, on any system
- * (docs/apple-facts.md §5.4). Only iOS can verify Apple's signature itself.
+ * Finds missing, added and changed files in a package on disk. Apple's `dist_package_tool validate` does the same, but
+ * only on macOS (docs/apple-facts.md §5.4). Only iOS can verify Apple's signature itself.
  */
 
 import { open, readdir, readFile, realpath } from 'node:fs/promises';

@@ -1,7 +1,7 @@
 /**
- * `redis://` and `rediss://`: one Redis that all replicas share. Example: `rediss://webdist:password@cache.example.com:6379`.
- * Needs the commands eval, incrby, pexpire, pttl and set on keys that begin with `webdist-`. Redis Cluster and Sentinel are
- * not supported, and named as such.
+ * `redis://` and `rediss://`: one Redis that all replicas share. Example:
+ * `rediss://webdist:password@cache.example.com:6379`. Needs the commands eval, incrby, pexpire, pttl and set on keys that
+ * begin with `webdist-`. Redis Cluster and Sentinel are not supported; the error message says so.
  */
 
 import type { Redis } from 'ioredis';
@@ -13,18 +13,21 @@ export type Counted = { readonly key: string; readonly tokens: number };
 
 /** One key's count. */
 type Count = {
-  /** Tokens of this key in its window, these included. */
+  /** The tokens of this key in its window, including those just counted. */
   readonly count: number;
   readonly endsInMs: number;
 };
 
 /** Every method throws `redis_unavailable`, or `config_invalid` for a server that webdist does not support. */
 export interface RedisConnection {
-  /** Counts tokens under each key, in a window that its first token starts. One round trip for all; same order. */
+  /**
+   * Counts tokens under each key, in a window that begins with the key's first token. Makes one round trip for all keys,
+   * and returns the counts in the same order.
+   */
   count(counted: readonly Counted[], windowMs: number): Promise<readonly Count[]>;
-  /** Whether this is the first use of an id within this many seconds. */
+  /** Resolves to true if this is the first use of an id within this many seconds. */
   setOnce(id: string, seconds: number): Promise<boolean>;
-  /** Proves that both can be done: it does both, with keys of its own that expire at once. */
+  /** Proves that both methods work, by using both with separate keys that expire at once. */
   prove(): Promise<void>;
   close(): void;
 }
@@ -35,7 +38,7 @@ const RECONNECT_MS = 1000;
 const SILENT_MS = 2000;
 const PROOF_MS = 1000;
 
-/** For every key: counts, starts the window with the first tokens, and returns the count and what is left of the window. */
+/** For every key: counts, starts the window with the first tokens, and returns the count and the rest of the window. */
 const SCRIPT = `
   local counts = {}
   for index, key in ipairs(KEYS) do
@@ -46,7 +49,7 @@ const SCRIPT = `
   end
   return counts`;
 
-/** Connects; when the server cannot be reached, that is retried and no error. `answerMs` limits every command. */
+/** Connects. A server that cannot be reached is not an error; connecting is retried. `answerMs` limits every command. */
 export async function openRedisConnection(
   url: string,
   { answerMs }: { readonly answerMs: number },
@@ -58,9 +61,9 @@ export async function openRedisConnection(
     connectTimeout: CONNECT_MS,
     commandTimeout: answerMs,
     socketTimeout: SILENT_MS,
-    // It needs the right to INFO, and a server that is loading says so itself.
+    // The check needs permission for INFO, and a server that is still loading reports that by itself.
     enableReadyCheck: false,
-    // No command waits for a connection, and none is sent twice: it would count twice.
+    // No command waits for a connection, and none is sent twice, because it would count twice.
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
@@ -81,7 +84,7 @@ export async function openRedisConnection(
     count,
     setOnce,
     async prove() {
-      // With one key a Redis Cluster would do it, by chance.
+      // Uses two keys: with one key, the command could succeed even in a Redis Cluster.
       const keys = ['proof-1', 'proof-2'].map((key) => ({ key, tokens: 1 }));
       await Promise.all([count(keys, PROOF_MS), setOnce('proof', PROOF_MS / 1000)]);
     },
@@ -89,7 +92,7 @@ export async function openRedisConnection(
   };
 }
 
-/** A command fails with the reason for which there is no connection, instead of with the fact that there is none. */
+/** Replaces the error "no connection" of a command by the reason why there is none. */
 function explain(client: Redis, scheme: { readonly usesTls: boolean }) {
   let whyNotConnected: WebdistError | undefined;
   client.on('error', (error) => {

@@ -1,5 +1,5 @@
 /**
- * Says in one sentence why Redis did not do what was requested. The sentence is the same in the log, in health and in
+ * Explains in one sentence why Redis did not carry out a request. The sentence is the same in the log, in health and in
  * the doctor.
  */
 
@@ -9,7 +9,7 @@ import { WebdistError } from '../errors.ts';
 type Row = ServerProblem & {
   /** The start of Redis' message, or a part of it. */
   readonly when: RegExp;
-  /** Only another setting fixes it. */
+  /** True if only another setting can fix it. */
   readonly isUnsupported?: boolean;
 };
 
@@ -64,7 +64,10 @@ const rows: readonly Row[] = [
     what: 'does not answer in time',
   },
   { when: DISCONNECTED, what: 'closed the connection' },
-  { when: /Protocol error|Unknown RESP type/, what: 'answers in another protocol: at this address is no Redis' },
+  {
+    when: /Protocol error|Unknown RESP type/,
+    what: 'does not speak the Redis protocol: another kind of server is at this address',
+  },
 ];
 
 /** The row of what Redis or the client threw. */
@@ -90,7 +93,7 @@ export function redisError(thrown: unknown, { usesTls }: { readonly usesTls: boo
   });
 }
 
-/** A port with TLS closes a connection without, and one without TLS does not answer the handshake. */
+/** A port with TLS closes a connection without TLS; a port without TLS does not answer the handshake. */
 function withTlsHint(problem: ServerProblem = { what: 'cannot be used' }, usesTls: boolean): ServerProblem {
   if (problem.hint !== undefined || !/ECONNRESET|ETIMEDOUT/.test(problem.what)) return problem;
   const hint = usesTls

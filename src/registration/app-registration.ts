@@ -14,7 +14,7 @@ export interface AppRegistration {
   readonly state: RegistrationState;
   /** Whether a key held here is registered for the app and may sign. */
   readonly canSign: boolean;
-  /** True if the backend of that key did not answer the last refresh, and the key signed nothing since. */
+  /** True if the backend of that key did not answer the last refresh, and the key has signed nothing since. */
   readonly isAway: boolean;
   /** The candidate whose public half is registered. Throws `not_registered`. */
   currentKey(): SigningKey;
@@ -29,7 +29,7 @@ export interface OwnedRegistration extends AppRegistration {
 /** Opens an app about whose registration nothing is known yet. */
 export function ownRegistration(app: AppConfig, candidates: readonly Candidate[], log: Logger): OwnedRegistration {
   let state = initialState(app.bundleId);
-  // Made again only when the registered key or its signer changes, because the encoded header is the same for every
+  // Created again only when the registered key or its signer changes, because the encoded header is the same for every
   // token.
   let key: SigningKey | undefined;
   const current = () => state.registered && candidateWith(candidates, state.registered.spki);

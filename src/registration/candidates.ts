@@ -27,7 +27,7 @@ export interface Candidate {
   readonly problem: WebdistError | undefined;
   /** True if a remote signer probably cannot sign now, because it keeps failing or did not answer the last refresh. */
   readonly isPaused: boolean;
-  /** True if a remote signer's backend did not answer the last refresh, and nothing was signed since. */
+  /** True if a remote signer's backend did not answer the last refresh, and nothing has been signed since. */
   readonly isAway: boolean;
   /**
    * Reads or opens the key again. A key with versions is pinned to the version with the `registered` public half. Never
@@ -206,7 +206,7 @@ const remoteHolder = (locator: string, options: CandidateOptions): Holder<Guarde
   signedAt: (signer) => signer.signedAt,
   meanwhile: 'The connection opened before is still used.',
   async close() {
-    // Only its signer is open.
+    // The holder itself has nothing open: `openCandidate` closes its signer.
   },
 });
 
@@ -219,7 +219,7 @@ const isGone = (problem: WebdistError) => hasCode(problem, 'key_absent', 'key_de
 /** True if the problem can pass without a change by the operator. */
 const isTransient = (problem: WebdistError) => hasCode(problem, 'key_unreachable', 'signer_unavailable');
 
-/** A new version is not registered at Apple, and the registered one may be removed one day. Logged once. */
+/** A new version is not registered at Apple, and the registered one may eventually be removed. Logged once. */
 function logRotation(log: Logger, { backend, autoRotation }: Signer, before: Signer | undefined): void {
   if (autoRotation && autoRotation.found !== before?.autoRotation?.found)
     log.warn(

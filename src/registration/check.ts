@@ -42,7 +42,10 @@ export async function checkApple(
     return apps;
   }
   const ever = await store.everRegistered().catch((err) => {
-    log.warn({ event: 'registration_not_shared', err }, 'nothing is registered until it is known what was removed');
+    log.warn(
+      { event: 'registration_not_shared', err },
+      'the list of removed keys and domains cannot be read, so nothing is registered',
+    );
     return undefined;
   });
   const account = views.open(asc, apps.map(checkedApp));
@@ -72,5 +75,7 @@ async function addEverRegistered(ever: ReadonlySet<string> | undefined, { apps, 
   if (seen.every((name) => ever?.has(name))) return;
   await store
     .addEverRegistered(seen)
-    .catch((err) => log.error({ event: 'registration_not_saved', err }, 'cannot store what is registered'));
+    .catch((err) =>
+      log.error({ event: 'registration_not_saved', err }, 'cannot store the registered keys and domains'),
+    );
 }

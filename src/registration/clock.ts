@@ -8,8 +8,8 @@ export interface Clock {
   /** Milliseconds that only go forward, for durations. */
   elapsed(): number;
   /**
-   * The time by the machine's clock when `elapsed` was 0. It changes only if that clock is set, by as much. Milliseconds
-   * since 1970.
+   * The time of the machine's clock when `elapsed` was 0, in milliseconds since 1970. If that clock is set, this changes
+   * by the same amount.
    */
   setAtMs(): number;
   /** Returns a number from 0 up to, but not including, 1. */

@@ -10,7 +10,10 @@ import { publicHalves } from './candidates.ts';
 import type { OwnedDomainRegistration } from './domain-registration.ts';
 import type { Notice } from './rotation/notice.ts';
 
-/** Increased when the text, or what a check does, changes: replicas of two versions do not share checks. */
+/**
+ * Increased when the form of the text, or the behaviour of a check, changes, because replicas of different versions must
+ * not share checks.
+ */
 const VERSION = 2;
 
 const problem = z
@@ -49,7 +52,10 @@ export function configurationOf(
   return createHash('sha256').update(all).digest('base64url');
 }
 
-/** Names the step of a rotation. While a key is being switched, the heartbeat counts: the run may come back to life. */
+/**
+ * Names the step of a rotation. While a key is being switched, the name contains the heartbeat, because a run that seemed
+ * dead may continue.
+ */
 export const stepOf = (notice: Notice | undefined): string =>
   notice ? [notice.run, notice.phase, notice.phase === 'switching' && notice.beat].join(' ') : 'none';
 
@@ -88,7 +94,7 @@ export function adoptFindings(found: Findings, { apps, domain }: Checked): void 
   domain.apply({ type: 'reported', confirmed, problem: errorOf(found.domain.problem) });
 }
 
-/** Without the cause, which may be anything. */
+/** Without the cause, which can be any value. */
 const plain = ({ code, detail, hint, retryAfterSeconds }: WebdistError) => ({ code, detail, hint, retryAfterSeconds });
 
 const errorOf = (found: z.output<typeof problem>) =>

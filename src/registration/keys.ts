@@ -54,7 +54,7 @@ export type KeysDeps = {
   /** If false, nothing is checked until `reconcile` is called. */
   readonly autoReconcile: boolean;
   readonly clock?: Clock;
-  /** Called with every notice of a rotation that is news. */
+  /** Called with every new notice of a rotation. */
   readonly onNotice?: () => void;
 };
 
@@ -63,7 +63,7 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
   const { env, log, observer, autoReconcile, clock = systemClock, onNotice } = deps;
   await using opening = new AsyncDisposableStack();
   let watch: RegistrationWatch | undefined;
-  // A backend may keep state in the data folder, wherever that was set.
+  // A backend may keep state in the data folder. The configuration has its absolute path.
   const keysEnv = { ...env, WEBDIST_DATA_DIR: config.dataDir };
   const open = async (locator: string, what: string) => {
     const candidate = await openCandidate(locator, {

@@ -1,6 +1,6 @@
 /** Decides when to check the registration next. */
 
-/** After this many failures in a row (about a quarter of an hour), the cause will not pass by itself. */
+/** After this many failures in a row (about a quarter of an hour), the cause is probably not temporary. */
 const FAILURES_UNTIL_PATIENT = 20;
 
 /** Apple's `Retry-After` is honoured up to this many seconds. */

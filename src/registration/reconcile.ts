@@ -60,7 +60,7 @@ export async function reconcileDomain(
 }
 
 /**
- * A key that was rotated in its backend may still have the registered version. In that case, this version is opened.
+ * If a key was rotated in its backend, the backend may still have the registered version. That version is then opened.
  */
 async function ensureHeldKey(
   { app, candidates, state }: AppRegistration,
@@ -90,15 +90,15 @@ async function ensureHeldKey(
 }
 
 /**
- * The key that signs is preferred while it is registered. While a rotation keeps two keys of the account, the operator's
- * order would return to the old one.
+ * The key that signs is preferred while it is registered. During the overlap of a rotation, two keys of the account are
+ * registered, and the operator's order would select the old one.
  */
 const registeredFirst = (halves: readonly KeyObject[], registered: string | undefined): KeyObject[] =>
   halves.toSorted((a, b) => Number(spki(b) === registered) - Number(spki(a) === registered));
 
 /**
- * Creates only keys and domains that were never seen registered. A person removed one that is missing later, or a
- * rotation will add it, and a restart must not undo that.
+ * Only keys and domains that were never seen registered are created. If one is missing later, someone removed it, or a
+ * rotation will add it; a restart must not interfere.
  */
 const mayCreate = (name: string, { register }: Settings, ever: EverRegistered) =>
   register === 'ensure' && ever !== undefined && !ever.has(name);

@@ -39,9 +39,15 @@ type SharedTurn = {
 };
 
 export interface SharedChecks {
-  /** App Store Connect's clock minus this machine's, in seconds, however it was found out; undefined while unknown. */
+  /**
+   * App Store Connect's clock minus this machine's, in seconds, from its own requests or from another replica; undefined
+   * while unknown.
+   */
   readonly clockOffsetSeconds: number | undefined;
-  /** Adopts what another replica found, and takes the turn if a check is due or wanted. Without the store, that is all it takes. */
+  /**
+   * Adopts what another replica found, and takes the turn if a check is due or wanted. If the store cannot be used, takes
+   * the turn in any case.
+   */
   take(request: { readonly isDue: boolean; readonly wantedForMs: number | undefined }): Promise<SharedTurn>;
   /** Ends the turn, and reports what was found about these apps to the other replicas. */
   end(result: { found: readonly OwnedRegistration[]; nextInSeconds: number; failures: number }): Promise<void>;
@@ -70,7 +76,7 @@ export function openSharedChecks({
   let wasUsable = true;
   let storeOffsetSeconds: number | undefined;
   let appleAheadOfStoreSeconds: number | undefined;
-  /** See `Clock.setAtMs`, when the offset of this machine's clock was last measured. */
+  /** The value of `Clock.setAtMs` when the offset of this machine's clock was last measured. */
   let clockSetAtMs = clock.setAtMs();
   let cancelKeeping: (() => void) | undefined;
 
@@ -98,7 +104,10 @@ export function openSharedChecks({
     clockSetAtMs = clock.setAtMs();
     adoptFindings(found, { apps, domain });
   };
-  /** Another replica has failed, perhaps alone: this one, with no problem yet, checks for itself before it believes that. */
+  /**
+   * The failure of another replica may affect only that replica. So if this one has no problem yet, it checks for itself
+   * before it adopts the failure.
+   */
   const isDoubtful = (found: Findings) =>
     problemsIn(found).some(isOfOneReplica) && [...apps, domain].every(({ state }) => !state.problem);
   const take = async (wantedForMs: number | undefined): Promise<SharedTurn> => {
@@ -111,7 +120,7 @@ export function openSharedChecks({
     if (storeOffsetSeconds !== undefined) clockSetAtMs = clock.setAtMs();
     let { isMine, last } = turn;
     const news = last?.findings && { id: last.findings.id, found: parseFindings(last.findings.text) };
-    // Before a step of a rotation, or before a longer standstill, something else may have been true.
+    // Findings from before a step of a rotation, or before this process was suspended, may be outdated.
     const counts = news?.found.step === step && (!isMine || (last?.nextInSeconds ?? 0) > 0);
     const isNews = counts && !isDoubtful(news.found);
     if (isNews) adopt(news);

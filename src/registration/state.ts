@@ -36,7 +36,7 @@ export type RegistrationState = {
 export type RegistrationEvent =
   /** At start-up, the key is known from an earlier run or from the settings. */
   | { readonly type: 'remembered'; readonly key: RegisteredKey | undefined }
-  /** A check found that a key held here is registered. `created`: by this check. */
+  /** A check found that a key held here is registered. `created`: this check registered it. */
   | ({ readonly type: 'confirmed'; readonly generation: number; readonly created: boolean } & RegisteredKey)
   /** A check failed, or found that no key held here is registered. */
   | { readonly type: 'failed'; readonly generation: number; readonly problem: WebdistError }
@@ -142,7 +142,7 @@ const isDefinite = (problem: WebdistError) =>
   // `config_invalid`: the app has another AppleItemID now.
   hasCode(problem, 'different_key_registered', 'registration_missing', 'config_invalid');
 
-/** The known key when it is the same one: it keeps the time at which it was first seen. */
+/** Returns the known key if it is the same one, to keep the time at which it was first seen. */
 const sameOr = (known: RegisteredKey | undefined, key: RegisteredKey): RegisteredKey =>
   known && key.keyId === known.keyId && key.spki === known.spki ? known : keyOf(key);
 
@@ -166,7 +166,7 @@ export type DomainState = {
 };
 
 export type DomainEvent =
-  /** A check found that the domain or a parent, named here, is registered. `created`: by this check. */
+  /** A check found that the domain or a parent, named here, is registered. `created`: this check registered it. */
   | { readonly type: 'confirmed'; readonly registeredDomain: string; readonly created: boolean }
   /** A check failed, or found that the domain is not registered. */
   | { readonly type: 'failed'; readonly problem: WebdistError }

@@ -41,7 +41,8 @@ export function openFileRegistrationStore(dataDir: string, now: () => number = D
   const readNotice = () => readJson(noticePath, parseNotice, 'Delete it, then run `webdist keys rotate` again.');
   const readEver = async () => {
     const parse = (text: string) => everDocument.parse(parseStored(text, everPath, FORMAT)).names;
-    const hint = 'Delete it; webdist may then register again, once, what was removed at App Store Connect.';
+    const hint =
+      'Delete it; webdist may then register a key or domain again, once, that was removed at App Store Connect.';
     return new Set(await readJson(everPath, parse, hint));
   };
   const checksPath = join(dataDir, 'checks.json');

@@ -1,7 +1,7 @@
 /**
- * The registration store that all replicas share, in the PostgreSQL database of the ledger: what one replica learnt from
- * App Store Connect, a new one knows even while Apple is down. The file store is used as well, for when the database is
- * down: a replica then starts with what it stored itself, and writes what it learns to the database once that is back.
+ * The registration store that all replicas share, in the PostgreSQL database of the ledger: a new replica knows what
+ * another one learnt from App Store Connect, even while Apple is down. The file store is used as well. While the database
+ * is down, a replica starts with the data in its own file, and writes new data to the database when the database is back.
  * Needs no permissions beyond those of the ledger.
  */
 

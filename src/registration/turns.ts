@@ -17,7 +17,9 @@ export type Holder = {
 };
 
 export type TurnRequest = Holder & {
-  /** Takes a turn even before the next check is due, unless a completed check began within this many seconds. */
+  /**
+   * If set, takes the turn even before the next check is due, unless a completed check began within this many seconds.
+   */
   readonly wantedForSeconds: number | undefined;
   /** The id of the findings that the caller knows already. */
   readonly knownId: string | undefined;

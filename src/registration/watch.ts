@@ -60,7 +60,9 @@ const WAITING_POLL_MS = 500;
  */
 const ABANDONED_CHECK_MS = 2000;
 
-/** "Limit used up" says no time; the hour is a rolling one, so some requests are possible again soon. */
+/**
+ * The response "limit used up" names no time. Because the hour is a rolling one, some requests are possible again soon.
+ */
 const LIMIT_PAUSE_SECONDS = 60;
 
 /**
@@ -92,7 +94,7 @@ export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWa
     refreshedAt = clock.elapsed();
     await Promise.all(apps.map(({ candidates, state }) => refreshAll(candidates, state.registered?.spki)));
   };
-  /** A check that began then has ended. Returns the seconds until the next one. */
+  /** To be called when a check that began at `beganAt` has ended. Returns the seconds until the next check. */
   const ended = (beganAt: number): number => {
     const problem = worstProblem(deps);
     failures = problem ? failures + 1 : 0;
@@ -153,7 +155,7 @@ export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWa
     if (isClosed) return;
     const untilDueMs = Math.max(0, dueAt - clock.elapsed());
     const pollMs = connect ? POLL_MS * (0.8 + clock.random() * 0.4) : untilDueMs;
-    // If a check is due even now, another replica is making it.
+    // If a check is still due, another replica is making it.
     cancelNext = clock.after(untilDueMs === 0 ? pollMs : Math.min(pollMs, untilDueMs), run);
   });
 

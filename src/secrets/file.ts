@@ -36,9 +36,9 @@ export function openFile(locator: string, _env: Environment): SecretSource {
 
 function parse(locator: string): string {
   try {
-    if (!/^file:\/\/\/[^?#]+$/.test(locator)) throw new Error('It is not file:/// and a path.');
+    if (!/^file:\/\/\/[^?#]+$/.test(locator)) throw new Error('It does not consist of file:/// and a path.');
     const path = fileURLToPath(locator);
-    if (path.includes('\0')) throw new Error('No path contains a zero byte.');
+    if (path.includes('\0')) throw new Error('A path cannot contain a zero byte.');
     return path;
   } catch (cause) {
     throw new WebdistError(

@@ -48,7 +48,7 @@ const mountForm = z.object({
   data: z.object({ type: z.string(), options: z.record(z.string(), z.string()).nullable() }),
 });
 
-/** The usual mistakes in a locator that Vault reports as absent or denied; undefined when it is none of them. */
+/** Returns the usual mistake in a locator that Vault reports as absent or denied; undefined if it is none of these. */
 async function mistakeIn(vault: Vault, thing: string, path: string): Promise<WebdistError | undefined> {
   const [, mount = '', name = ''] = /^([^/]+)\/data\/(.+)$/.exec(path) ?? [];
   if (name.startsWith('data/'))

@@ -25,7 +25,7 @@ export async function openAuthorization(
   return openAuthorizationServer({
     seals: openSeals(key, now),
     usedOnce: openUsedOnce(redis, now),
-    // Of its own: these live so much longer that they would crowd out the codes.
+    // A separate memory: refresh tokens live so much longer than codes that they would displace them.
     refreshedOnce: openUsedOnce(redis, now),
     now,
     loginUrl: settings.loginUrl,

@@ -1,6 +1,6 @@
 /**
- * An optional dependency behind a timeout and a circuit breaker. While it keeps failing, it gets only as many requests
- * as it takes to notice its recovery. Log, metrics and health show its state.
+ * An optional dependency behind a timeout and a circuit breaker. While it keeps failing, it gets only the few requests
+ * that are needed to notice its recovery. Log, metrics and health show its state.
  */
 
 import { ConsecutiveBreaker, handleAll, isBrokenCircuitError } from 'cockatiel';
@@ -23,13 +23,13 @@ export type DependencyDeps = {
   /** Rejects if the dependency cannot answer. */
   readonly ping: () => Promise<unknown>;
   /**
-   * True if work may be done twice. Then each check first repeats the work that failed last: a dependency that fails only
-   * some of its work is reported as down all the time, and not as down and up in turns.
+   * True if work may be done twice. If so, each check first repeats the work that failed last. So a dependency that fails
+   * only for some work is reported as down throughout, instead of alternating between down and up.
    */
   readonly isRepeatable?: boolean;
   /** The time limit of one use, in milliseconds. */
   readonly answerMs: number;
-  /** What happens while the dependency is down, for the log. */
+  /** What webdist does while the dependency is down, for the log. */
   readonly meanwhile: string;
   readonly metrics: Pick<Metrics, 'dependencyUp' | 'dependencySeconds'>;
   readonly log: Logger;
@@ -41,12 +41,15 @@ export type DependencyDeps = {
  */
 const FAILURES_IN_A_ROW = 5;
 const PAUSE_MS = 500;
-/** How often the dependency is checked, so that its state is known even if no request uses it, and its recovery soon. */
+/**
+ * How often the dependency is checked, so that its state is known even if no request uses it, and its recovery is noticed
+ * soon.
+ */
 const CHECK_MS = 5000;
 const CHECK_DOWN_MS = 1000;
 /**
  * An outage is over when a check succeeds and nothing has failed for this long. Otherwise, a dependency that answers only
- * some uses in time would be reported as down and up in turns.
+ * some uses in time would alternate between down and up.
  */
 const STEADY_MS = 2000;
 
@@ -61,7 +64,7 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
   const useInTime = <T>(work: () => T | Promise<T>) =>
     inTime(answerMs, () => breaker.execute(() => inTime(answerMs, work)));
   // While there is no problem, an answer without a promise needs no time limit and no circuit breaker. With them, such a
-  // lookup takes 1.04 of the CPU time of a token with one connection.
+  // lookup makes a token take 1.04 times the CPU time, with one connection.
   const use = <T>(work: () => T | Promise<T>): T | Promise<T> => {
     if (problem !== undefined || breaker.state !== 'closed') return useInTime(work);
     const answer = work();
@@ -93,7 +96,7 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
       failedAtMs = performance.now();
       const isCheck = work === repeatAndPing;
       if (isRepeatable && !isCheck && !isBrokenCircuitError(err)) failed = work;
-      // One late answer is no outage, unless the check, which then follows at once, fails as well.
+      // A single late answer is not an outage, unless the check that follows at once fails as well.
       if (isCheck || isWebdistError(err) || problem !== undefined) began(err);
       else checkIn(0);
       throw err;
@@ -107,7 +110,7 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
     const repeated = failed;
     await repeated?.();
     await ping();
-    // Otherwise, other work failed in the meantime.
+    // If this is false, other work failed in the meantime.
     if (failed === repeated) failed = undefined;
   };
   const check = async () => {
@@ -144,9 +147,9 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
 const problemOf = (error: unknown): string | undefined => (isWebdistError(error) ? error.message : undefined);
 
 /**
- * Runs work, and throws if it takes longer than this many milliseconds. If the event loop was blocked, answers that have
- * arrived in the meantime are read first: it is not the dependency that is late. cockatiel's timeout, which can also abort the
- * work, costs 9 % of the CPU time of a returning device's token at 64 connections, and 15 % with one.
+ * Runs work, and throws if it takes longer than this many milliseconds. If the event loop was blocked, answers that
+ * arrived in the meantime are read first, because then the dependency was not late. cockatiel's timeout, which can also
+ * abort the work, costs 9 % of the CPU time of a returning device's token at 64 connections, and 15 % with one.
  */
 async function inTime<T>(ms: number, work: () => T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

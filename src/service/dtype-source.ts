@@ -4,8 +4,9 @@ import type { Install } from '../install-token/issue.ts';
 import type { Subject } from './subject.ts';
 
 /**
- * `cookie`: the ledger, for the device cookie that came back. `caller`: the ledger, for the subject that a server or an
- * access token named, or a `dtype` that the server sent. `none`: the device is not known, so the `dtype` is a guess.
+ * `cookie`: the ledger decided, for the device of the request's cookie. `caller`: the ledger decided, for the subject
+ * that a server or an access token named; or the server sent the `dtype`. `none`: the device is not known, so the `dtype`
+ * is a guess.
  */
 export type DtypeSource = 'cookie' | 'caller' | 'none';
 
@@ -20,7 +21,7 @@ export function dtypeSourceOf(
   caller: string,
   { isNewSubject, dtype }: Pick<Install, 'isNewSubject' | 'dtype'>,
 ): DtypeSource {
-  // In the request of a device, the `dtype` is from the rule for restores and updates.
+  // For the request of a device, the rule for restores and updates decides.
   if (dtype !== undefined && caller !== 'device') return 'caller';
   return subject === undefined || isNewSubject ? 'none' : ofSubject[subject.kind];
 }

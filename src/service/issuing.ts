@@ -75,7 +75,7 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
     try {
       refuseOrdered(app, appleVersionId);
       const issued = await issue({ ...request, app, subject: tag, appleVersionId }, issueDeps);
-      // Signing takes its time, and an order is in force from the moment it is known here.
+      // Signing can take a while, and an order is in force as soon as this process knows it.
       refuseOrdered(app, appleVersionId);
       const dtypeSource = dtypeSourceOf(subject, caller, request);
       metrics.installTokens.inc({ app: app.bundleId, dtype: issued.dtype, result: 'issued', source: dtypeSource });

@@ -10,8 +10,8 @@ import { type DependencyDeps, watchDependency } from './dependency.ts';
 
 export interface Lookups {
   /**
-   * Reads all entries at once; see `LedgerReader`. Throws within the time limit. A replica that hangs doubles the time
-   * limit for five reads.
+   * Reads all entries at once; see `LedgerReader`. Throws within the time limit. A replica that hangs doubles the time of
+   * five reads, until its circuit breaker opens.
    */
   lookUp(entries: readonly LedgerEntry[]): Promise<FoundInstalls>;
   /** Says in one sentence why the last use of the ledger itself failed; undefined if it succeeded. */

@@ -15,7 +15,7 @@ const HOUR_MS = 60 * 60 * 1000;
 export type NewerVersionsDeps = {
   readonly apps: readonly AppConfig[];
   readonly catalogue: Pick<Catalogue, 'currentOf'>;
-  /** Returns the client; absent without an API key. Then nothing is checked. */
+  /** Returns the client; absent without an API key, in which case nothing is checked. */
   readonly connect: (() => Promise<Pick<AppStoreConnect, 'packages'>>) | undefined;
   readonly metrics: Pick<Metrics, 'packageNewer'>;
   readonly log: Logger;
@@ -40,7 +40,7 @@ export function watchNewerVersions({ apps, catalogue, connect, metrics, log }: N
         log.warn({ event: 'package_newer', bundleId, served, newest }, 'App Store Connect has a newer version');
       reported.set(bundleId, newest);
     } catch (err) {
-      // The last value stays: registration checks report that App Store Connect does not answer.
+      // The last value stays. Registration checks already report that App Store Connect does not answer.
       log.debug({ err, bundleId }, 'the versions at App Store Connect could not be listed');
     }
   };

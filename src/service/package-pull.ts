@@ -10,14 +10,14 @@ import { packageSource } from './package-source.ts';
 type Deps = {
   readonly apps: readonly AppConfig[];
   readonly config: Pick<Config, 'packages' | 'register'>;
-  /** Returns the client; absent without an API key. Then nothing is pulled. */
+  /** Returns the client; absent without an API key, in which case nothing is pulled. */
   readonly connect: (() => Promise<Pick<AppStoreConnect, 'packages'>>) | undefined;
   readonly orders: Pick<FollowedOrders, 'of'>;
   readonly log: Logger;
 };
 
 /**
- * Returns a function that pulls what is new, as `webdist packages pull` does, and never throws. Pulls nothing unless the
+ * Returns a function that pulls new packages, as `webdist packages pull` does, and never throws. Pulls nothing unless the
  * service uses the packages folder (`WEBDIST_PACKAGES_URL`).
  */
 export function packagePull({ apps, config, connect, orders, log }: Deps): () => Promise<void> {

@@ -17,11 +17,11 @@ type WantedPackage = {
   readonly versionId?: string | undefined;
   /** Whether to create a missing package. */
   readonly mayCreate: boolean;
-  /** Called with a sentence about what was requested from App Store Connect. */
+  /** Called with a sentence about each request for a package to App Store Connect. */
   readonly report: (line: string) => void;
 };
 
-/** URLs expire. So each is requested when its file is needed, and again when it is refused. Throws `asc_…`. */
+/** URLs expire. So each is requested when its file is needed, and again when a server refuses the URL. Throws `asc_…`. */
 export async function packageSource(
   { packages }: Pick<AppStoreConnect, 'packages'>,
   wanted: WantedPackage,
@@ -51,8 +51,7 @@ export async function packageSource(
 }
 
 /**
- * Every version of the app, newest first. Throws `asc_…`; if Apple refuses this request, the hint says how to do
- * without it.
+ * Every version of the app, newest first. Throws `asc_…`; if Apple refuses this request, the hint names an alternative.
  */
 export async function storeVersions(packages: AppPackages, appleItemId: string): Promise<StoreVersion[]> {
   const refusals: readonly ErrorCode[] = ['asc_not_found', 'asc_role', 'asc_refused'];
@@ -62,7 +61,7 @@ export async function storeVersions(packages: AppPackages, appleItemId: string):
   } catch (error) {
     if (!isWebdistError(error) || !refusals.includes(error.code)) throw error;
     throw new WebdistError(error.code, `The versions cannot be listed. ${error.detail}`, {
-      hint: 'Check that the API key has access to this app, or name the version: webdist packages pull --version-id ID.',
+      hint: 'Check that the API key has access to this app, or give the id of the version: webdist packages pull --version-id ID.',
       cause: error,
     });
   }

@@ -1,6 +1,6 @@
 /**
  * Deletes installs that are older than the retention. A wrong clock must not empty the ledger: nothing is deleted unless a
- * second clock agrees with this machine's, and never more in an hour than a few times what falls due.
+ * second clock agrees with this machine's, and never more in an hour than a few times as many as normally become due.
  */
 
 import type { Logger } from 'pino';
@@ -9,13 +9,16 @@ import type { Ledger } from '../ledger/contract.ts';
 /** The largest difference between two clocks that agree. */
 const AGREEMENT_SECONDS = 60;
 
-/** An hourly deletion is at most this many times what falls due in an hour when installs are spread evenly. */
+/**
+ * In an hour, at most this many times as many installs are deleted as become due in an hour if installs are spread
+ * evenly.
+ */
 const TIMES_DUE = 4;
 /** The smallest bound, so that a small ledger is pruned too. */
 const LEAST_AT_ONCE = 10;
 
 const HOUR_MS = 60 * 60 * 1000;
-/** Until then App Store Connect has usually answered, so that its clock is known. */
+/** By then, App Store Connect has usually answered, so that its clock is known. */
 const FIRST_MS = 60 * 1000;
 const DAY_SECONDS = 86_400;
 

@@ -1,5 +1,5 @@
 /**
- * The service's access to the ledger. All requests of an event-loop tick share one read. An answer arrives in time even
+ * The service's access to the ledger. All requests of an event-loop tick share one read. Each call returns in time even
  * if the ledger does not answer. Only evidence causes a write.
  */
 
@@ -132,8 +132,8 @@ export async function openRecords(
     read.join();
     return readTick(entry);
   };
-  // There is nothing to wait for. But in this way, the tokens of a tick are signed one after another, and not each
-  // between the parsing of two requests, which would compete for the processor's caches. This takes 0.58 of the CPU
+  // There is nothing to wait for. But in this way, the tokens of a tick are signed one after another. If each were signed
+  // between the parsing of two requests, the two would compete for the processor's caches. This takes 0.58 times the CPU
   // time at 64 connections.
   const withTick = batchPerTick(async (decisions: readonly Decision[]) => decisions);
   const add = batchPerTick(async (installs: readonly InstallRecord[]) => {
@@ -221,6 +221,6 @@ export async function openRecords(
   };
 }
 
-/** For a caller; why is for the operator, in the log and in health. */
+/** The message is for callers. Operators find the reason in the log and in health. */
 const asUnavailable = (cause: unknown): WebdistError =>
   new WebdistError('ledger_unavailable', 'The ledger does not answer.', { cause, retryAfterSeconds: 1 });

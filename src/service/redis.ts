@@ -1,6 +1,6 @@
 /**
- * The Redis server in which all replicas count requests. No request has to wait for it, because each replica counts for
- * itself while Redis is down or slow (docs/settings.md, `WEBDIST_REDIS_URL`).
+ * The Redis server in which all replicas share their counts of requests. No request has to wait for it, because each
+ * replica counts for itself while Redis is down or slow (docs/settings.md, `WEBDIST_REDIS_URL`).
  */
 
 import { createHmac } from 'node:crypto';

@@ -20,7 +20,7 @@ export function offersBy(apps: readonly AppConfig[], orders: Pick<FollowedOrders
   return (app) => {
     const { held, used } = orders.of(app);
     const heldAlways = configured.get(app.appleItemId) ?? [];
-    // Called several times for each token, and there is hardly ever an order.
+    // Called several times for each token, and usually there are no orders.
     return { held: held.length === 0 ? heldAlways : [...heldAlways, ...held], used };
   };
 }

@@ -35,7 +35,7 @@ async function readOrCreate(dataDir: string, secret: string): Promise<string> {
     await file.sync();
   }
   try {
-    // A link is created completely or not at all. It never replaces a file that another process created first.
+    // Creating a link is atomic, and never replaces a file that another process created first.
     await link(draft, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
@@ -68,6 +68,6 @@ export const secretFingerprint = (secret: string): string => derivedKey(secret, 
 
 function unusable(path: string): never {
   throw new WebdistError('state_invalid', `${path} does not hold a secret of at least 32 characters.`, {
-    hint: 'Restore it from a backup. If there is none, delete it and name an empty ledger in WEBDIST_LEDGER; every device then counts as new.',
+    hint: 'Restore it from a backup. If there is none, delete it and set WEBDIST_LEDGER to an empty ledger; every device then counts as new.',
   });
 }

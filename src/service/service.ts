@@ -51,7 +51,7 @@ export interface Service {
    * serves the same apps as before. One call at a time.
    */
   useApps(apps: readonly AppConfig[]): Promise<void>;
-  /** Opens files that another program renamed again. */
+  /** Reopens files that another program has renamed. */
   reopenFiles(): Promise<void>;
   /** Closes everything that `openService` opened. Throws `state_invalid` if audit lines could not be written. */
   close(): Promise<void>;
@@ -150,7 +150,7 @@ export async function openService(
     offerOf: (app) => parts.catalogue.offerOf(app),
     currentOf: (app) => parts.catalogue.currentOf(app),
   };
-  // Events come in groups: one pull at a time, and one more after it.
+  // Events arrive in groups, so only one pull runs at a time, with at most one more after it.
   const pull = coalesced(() => parts.pull().then(() => parts.readPackages()));
   opening.defer(() => pull.idle());
   const opened = opening.move();
@@ -161,7 +161,7 @@ export async function openService(
     issue: (request) => parts.issue(request),
     async confirm(kind, evidence) {
       const { clock } = parts;
-      // Evidence with a wrong date would decide wrongly for as long as the clock was off.
+      // Evidence with a wrong date would lead to a wrong `dtype` for as long as the clock was off.
       if (clock.problem) throw clock.problem;
       await records.confirm(kind, evidence, Math.floor(clock.now() / 1000));
     },

@@ -12,7 +12,7 @@ import { SUBJECT_BITS } from '../install-token/nonce.ts';
  */
 export type Subject = { readonly kind: 'device' | 'caller'; readonly id: string };
 
-/** Two separate parts of one keyed hash, which share no bits. */
+/** Two parts of one keyed hash, with no bits in common. */
 export type SubjectHash = {
   /** Signs a device cookie: 256 bits, base64url. */
   readonly signature: string;
@@ -25,9 +25,9 @@ const SIGNATURE_BYTES = 32;
 /**
  * Returns the hash function for a 32-byte key: SHA3-512 over the key and then the subject. SHA-3 does not need HMAC,
  * which protects against continuing a hash from its output; with SHA-3 that is impossible
- * (https://keccak.team/keccak_strengths.html). One call instead of HMAC's object takes 0.95 of the CPU time of a
- * returning device's token, in five paired runs of a server (0.92 to 0.98), and 0.79 on a busy machine (61 rounds). A
- * subject object is hashed once, however many apps are in a request.
+ * (https://keccak.team/keccak_strengths.html). With this one call instead of HMAC's object, the token of a returning
+ * device takes 0.95 times the CPU time, in five paired runs of a server (0.92 to 0.98), and 0.79 times on a busy machine
+ * (61 rounds). A subject object is hashed once, however many apps are in a request.
  */
 export function subjectHashes(key: Buffer): (subject: Subject) => SubjectHash {
   const keyText = key.toString('hex');

@@ -107,7 +107,9 @@ async function autoRotationOf(keys: Keys): Promise<AutoRotation | undefined> {
   };
 }
 
-/** Returns undefined for a version that may not be read, such as a disabled one: it can be any key. */
+/**
+ * Returns undefined for a version that may not be read, such as a disabled one, because its public half stays unknown.
+ */
 async function readable(keys: Keys, version: string): Promise<Version | undefined> {
   try {
     return await keys.get(version);

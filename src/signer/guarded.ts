@@ -21,16 +21,16 @@ import { ES256_SIGNATURE_BYTES, type Signer } from '../jws.ts';
 import { isSignatureOf, PROBE } from './proof.ts';
 
 const guardDefaults = {
-  /** A call that takes longer has failed. */
+  /** A call that takes longer counts as failed. */
   timeoutMs: 2000,
   /** The number of calls that may run at the same time. */
   concurrency: 32,
   /** The number of calls that may wait. Further calls are refused. */
   queue: 128,
-  /** The breaker considers this many of the latest calls, as soon as there are `minimumCalls`. */
+  /** The breaker considers this many of the latest calls, but only once there have been `minimumCalls`. */
   windowCalls: 50,
   minimumCalls: 10,
-  /** The share of them that must fail for the breaker to open, so that occasional errors do not open it. */
+  /** The breaker opens if at least this share of them failed. Occasional errors do not open it. */
   failureShare: 0.6,
   /** How long calls are paused after the breaker opened. Then one call is tried. */
   pauseMs: 5000,
@@ -39,7 +39,9 @@ const guardDefaults = {
 /** Limits of a guard, each with a default. */
 export type GuardOptions = Partial<typeof guardDefaults>;
 
-/** A guarded signer. `state`, which health shows, is `open` from when the breaker opens until a call succeeds again. */
+/**
+ * A guarded signer. `state`, which health shows, is `open` from the opening of the breaker until a call succeeds again.
+ */
 export interface GuardedSigner extends Signer {
   readonly state: 'closed' | 'open';
   /** When a call last succeeded, by `performance.now()`. */
@@ -51,9 +53,9 @@ export interface GuardedSigner extends Signer {
 const RETRY_SECONDS = 1;
 
 /**
- * Lets a signer that was just opened sign once, and guards it; closes it if that fails. Reading the public half and
- * signing are separate permissions. A missing one must be found now, not at the first install. Throws `key_invalid` if
- * the signature does not verify, or what the signer throws.
+ * Makes a newly opened signer sign once, and guards it; closes it if that fails. Reading the public half and signing are
+ * separate permissions, and a missing one must be found now, not at the first install. Throws `key_invalid` if the
+ * signature does not verify, or what the signer throws.
  */
 export async function proveAndGuard(signer: Signer): Promise<GuardedSigner> {
   try {

@@ -7,9 +7,9 @@ import { DECODED_BASE64, readPrivateKey } from './pem.ts';
 import { isSignatureOf, PROBE } from './proof.ts';
 
 /**
- * Opens a signer with the key in a PEM. `backend` is the name of the backend that the PEM came from. `repairs` lists
- * what was repaired in it. A variable may hold base64 of a PEM, which is no damage (docs/keys/README.md). Throws
- * `key_invalid`.
+ * Opens a signer with the key in a PEM. `backend` is the name of the backend that the PEM came from. `repairs` lists what
+ * was repaired in it. Base64 of a PEM is permitted in a variable, so it is not reported as a repair
+ * (docs/keys/README.md). Throws `key_invalid`.
  */
 export function openLocalSigner(pem: string, backend: string): { signer: Signer; repairs: readonly string[] } {
   const { key, repairs } = readPrivateKey(pem);

@@ -1,6 +1,7 @@
 /**
- * Reads a P-256 private key from a secret in the forms that operators have: PKCS#8 or SEC1 PEM (docs/apple-facts.md
- * §6.2), possibly with literal `\n`, quotes or base64 around it. Reports what was repaired, but never the text.
+ * Reads a P-256 private key from a secret, in the forms that are common in practice: PKCS#8 or SEC1 PEM
+ * (docs/apple-facts.md §6.2), possibly with literal `\n`, quotes or base64 around it. Reports what was repaired, but
+ * never the text.
  */
 
 import { createPrivateKey, type KeyObject } from 'node:crypto';
@@ -50,7 +51,7 @@ function repair(text: string): { pem: string; repairs: string[] } {
 
 export const DECODED_BASE64 = 'decoded base64 around the key';
 
-/** Base64 around base64 around the key; more is no accident. */
+/** The key may be encoded twice, by accident. More layers than that are not accidental. */
 const MAX_BASE64_LAYERS = 2;
 
 /** Decodes base64 or base64url. Returns undefined if the text is neither, or if the bytes are not a form of a key. */

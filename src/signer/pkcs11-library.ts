@@ -1,6 +1,7 @@
 /**
- * The PKCS#11 libraries of this process. Each is loaded and initialised once, however many signers use it, and finalised
- * with the last of them, or in between when its HSM was away: many libraries find an HSM again only after that.
+ * The PKCS#11 libraries of this process. Each is loaded and initialised once, however many signers use it, and is
+ * finalised when the last of them closes. It is also finalised and initialised again after its HSM was unreachable,
+ * because many libraries cannot find an HSM again otherwise.
  */
 
 import type * as sdk from 'pkcs11js';
@@ -24,7 +25,10 @@ export interface Library {
   logIn(session: sdk.Handle, tokenSerial: string, pin: string, userType?: number): void;
   /** Runs an asynchronous call, during which the library is not reloaded: finalising it then would crash. */
   during<T>(call: () => Promise<T>): Promise<T>;
-  /** Registers a test of a signer; returns how to remove it. While one succeeds, the HSM is there, and nothing is reloaded. */
+  /**
+   * Registers a test of a signer; returns a function that removes it. While any test succeeds, the HSM is reachable, so
+   * the library is not reloaded.
+   */
   addProbe(works: () => boolean): () => void;
   /** Finalises the library and initialises it again; false if it is in use. Throws `key_unreachable`. */
   reload(): boolean;

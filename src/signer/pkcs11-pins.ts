@@ -1,6 +1,6 @@
 /**
- * PINs that a token has refused. A token locks after a few wrong PINs, and a supervisor starts webdist again and again, so they
- * are remembered in the data folder, as slow keyed hashes.
+ * PINs that a token has refused. A token locks after a few wrong PINs, and a supervisor restarts webdist many times. So
+ * refused PINs are remembered in the data folder, as slow keyed hashes.
  */
 
 import { randomBytes, scryptSync } from 'node:crypto';
@@ -50,7 +50,7 @@ function readFile(file: string | undefined) {
   try {
     return file === undefined ? undefined : fileForm.parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch {
-    return undefined; // There is none yet, or it is not ours.
+    return undefined; // There is no such file yet, or it is not a file of webdist.
   }
 }
 

@@ -3,7 +3,7 @@
 import type * as sdk from 'pkcs11js';
 import type { Refusal } from '../cloud/refusal.ts';
 
-/** This PIN was refused earlier, in this process or in one before it. `file`: where that is stored. */
+/** This PIN was refused earlier, in this process or in a previous one. `file`: where the refusal is stored. */
 export class PinRefused extends Error {
   override readonly name = 'PinRefused';
   readonly file: string | undefined;

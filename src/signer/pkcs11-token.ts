@@ -134,7 +134,7 @@ function findKeys(search: Search, session: Handle, serial: string): Pair[] {
   });
 }
 
-/** CKA_ALWAYS_AUTHENTICATE, which not every token knows. */
+/** Whether the key has CKA_ALWAYS_AUTHENTICATE, which not every token supports. */
 function isAlwaysAuthenticated({ js, cryptoki }: Library, session: Handle, key: Handle): boolean {
   try {
     return values(cryptoki, session, key, [js.CKA_ALWAYS_AUTHENTICATE])[0]?.[0] === 1;

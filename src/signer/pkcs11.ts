@@ -55,7 +55,10 @@ export async function openSearch(locator: string, env: Environment): Promise<Sea
   return { thing, uri, library, ...(pin !== undefined && { pin }) };
 }
 
-/** Opens a session; if the HSM seems to be away, once more after a reload of the library, which may have lost it. */
+/**
+ * Opens a session. If the HSM seems to be unreachable, reloads the library, which may have lost its connection, and tries
+ * once more.
+ */
 function findAgain(search: Search, wanted: Wanted): Session {
   try {
     return openSession(search, wanted);

@@ -1,6 +1,6 @@
 /**
- * The part of pkcs11js that webdist uses (https://github.com/PeculiarVentures/pkcs11js). The package is optional and needs
- * a compiler, so that without one it is absent; with these types, webdist can be built and checked all the same.
+ * The part of pkcs11js that webdist uses (https://github.com/PeculiarVentures/pkcs11js). The package is optional and
+ * needs a compiler to install. With these types, webdist can be built and checked without it.
  */
 
 declare module 'pkcs11js' {

@@ -46,7 +46,7 @@ export interface Tracing {
 /** Where to send spans, and how many. Strings have the form of OpenTelemetry's variables. */
 export type TracingSettings = {
   readonly url: string;
-  /** `name=value,…`; later ones take precedence. Secret. */
+  /** `name=value,…`; later entries take precedence. Secret. */
   readonly headers: readonly string[];
   readonly serviceName: string | undefined;
   readonly resourceAttributes: string | undefined;

@@ -21,7 +21,7 @@ export type VaultAddress = {
   /** What Node's `https.Agent` takes. */
   readonly tls: { readonly ca?: (string | Buffer)[]; cert?: Buffer; key?: Buffer; servername?: string };
   readonly namespace: string | undefined;
-  /** Where the variables of a proxy are; undefined for a socket. */
+  /** The environment with the variables of a proxy; undefined for a socket. */
   readonly proxyEnv: Environment | undefined;
 };
 

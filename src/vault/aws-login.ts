@@ -1,6 +1,7 @@
 /**
  * The login to Vault with an identity of AWS (developer.hashicorp.com/vault/docs/auth/aws, type `iam`): a signed request
- * sts:GetCallerIdentity, which Vault sends to AWS to learn whose it is. The credentials are those of AWS's default chain.
+ * sts:GetCallerIdentity, which Vault sends to AWS to find out who signed it. The credentials are those of AWS's default
+ * chain.
  */
 
 import { createHash, createHmac } from 'node:crypto';
@@ -8,7 +9,10 @@ import { awsRefusal } from '../cloud/aws.ts';
 import { withRefusals } from '../cloud/refusal.ts';
 import { loadSdk, requireInstalled } from '../cloud/sdk.ts';
 
-/** Vault compares this header with `iam_server_id_header_value`, so that a request for another Vault is useless there. */
+/**
+ * Vault compares this header with `iam_server_id_header_value`, so that a request that was signed for one Vault cannot be
+ * used at another.
+ */
 const SERVER_ID_HEADER = 'X-Vault-AWS-IAM-Server-ID';
 const BODY = 'Action=GetCallerIdentity&Version=2011-06-15';
 /** The region of the endpoint that AWS serves worldwide, to which Vault sends the request unless configured otherwise. */

@@ -97,7 +97,7 @@ export function openSession(http: VaultHttp, login: Login): Session {
   return {
     vaultToken: async () => (login.kind === 'none' ? undefined : (await (current ?? begin(login))).vaultToken),
     forget(vaultToken) {
-      // If many calls find the token unknown at the same time, only the first discards it.
+      // If several calls find at the same time that the token is unknown, only the first one discards it.
       if (inUse === vaultToken) inUse = current = undefined;
     },
     close() {

@@ -68,7 +68,7 @@ async function send(thing: string, request: Request, http: VaultHttp, session: S
 }
 
 const AUTHORITIES =
-  'Name the PEM file of its authority in VAULT_CACERT; VAULT_SKIP_VERIFY has no effect, because it would show the Vault token to anyone.';
+  'Set VAULT_CACERT to the PEM file of its authority. VAULT_SKIP_VERIFY has no effect, because it would expose the Vault token.';
 
 /**
  * Only Vault's own 403 means that the token is unknown. After any other response to the lookup, the first response

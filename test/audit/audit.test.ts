@@ -78,7 +78,7 @@ t.test('every token has a line, flushed by an orderly shutdown; verify and find 
     ],
     'there twice': [
       lines.toSpliced(5, 0, (lines[5] ?? '').replace('com.example', 'com.evil')),
-      /line 6 is there twice, with different content/,
+      /line 6 appears twice, with different content/,
     ],
     'at the start': [
       lines.map((line, n) => (n === 0 ? line.replace('0'.repeat(64), '1'.repeat(64)) : line)),

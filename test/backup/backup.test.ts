@@ -161,9 +161,9 @@ t.test('what is restored is merged with what is there', async (t) => {
   t.strictSame(
     notes.filter((note) => !note.startsWith('Audit lines')),
     [
-      'The last rotation that is known here is kept.',
+      'The last rotation that is recorded here is kept.',
       'The orders in force here are kept.',
-      `${join(target.dataDir, 'distribution-key.pem')} is kept as it is.`,
+      `${join(target.dataDir, 'distribution-key.pem')} is not replaced.`,
     ],
   );
 });
@@ -239,18 +239,33 @@ t.test('a file that is not a complete backup of this format is refused in one se
       withLine(0, '{"webdist":"backup","format":2,"new":true}'),
       /^The backup \S+ was written by a newer webdist \(format 2, not 1\)\.$/,
     ],
-    'a changed header': [withLine(0, (lines[0] ?? '').replace('2026', '2027')), /the entry header is not as/],
-    'a changed secret': [changed('ledger-secret', 'one', 'two'), /the entry ledger-secret is not as it was/],
-    'a changed key id': [changed('registration', 'key-1', 'key-2'), /the entry registration is not as it was/],
+    'a changed header': [
+      withLine(0, (lines[0] ?? '').replace('2026', '2027')),
+      /the entry header was changed after it was written/,
+    ],
+    'a changed secret': [
+      changed('ledger-secret', 'one', 'two'),
+      /the entry ledger-secret was changed after it was written/,
+    ],
+    'a changed key id': [
+      changed('registration', 'key-1', 'key-2'),
+      /the entry registration was changed after it was written/,
+    ],
     'an install with another form': [changed('installs', `[5,`, `["5",`), /the entry installs cannot be read/],
-    'a changed install': [changed('installs', `[5,`, `[6,`), /the entry installs is not as it was written/],
-    'a missing line': [lines.toSpliced(at('installs') + 1, 1).join('\n'), /the entry installs is not as it was/],
-    'a repeated line': [lines.toSpliced(2, 0, lines[2] ?? '').join('\n'), /the entry registration is not as it was/],
+    'a changed install': [changed('installs', `[5,`, `[6,`), /the entry installs was changed after it was written/],
+    'a missing line': [
+      lines.toSpliced(at('installs') + 1, 1).join('\n'),
+      /the entry installs was changed after it was written/,
+    ],
+    'a repeated line': [
+      lines.toSpliced(2, 0, lines[2] ?? '').join('\n'),
+      /the entry registration was changed after it was written/,
+    ],
     'an order of another form': [changed('orders', '"revision":3', '"revision":"x"'), /the entry orders cannot be/],
     'an unknown entry': [withLine(3, '{"entry":"other","data":1}'), /an entry after registration has no known name/],
     'a cut line': [text.slice(0, text.length / 2), /a line in or after the entry \S+ cannot be read/],
     'a cut after a line': [lines.slice(0, -1).join('\n'), /it is incomplete, and ends in the entry installs/],
-    'text after its end': [`${text}more\n`, /it goes on after its manifest/],
+    'text after its end': [`${text}more\n`, /it continues after its manifest/],
   };
   for (const [name, [content, wanted]] of Object.entries(table)) {
     const path = join(temporaryFolder(t), 'damaged.backup');

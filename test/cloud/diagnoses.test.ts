@@ -34,12 +34,12 @@ async function startUntrusted(t: Test): Promise<string> {
   return `https://localhost:${await listen(server)}`;
 }
 
-const untrusted = /its certificate is not trusted\. Name the PEM file of its authority in /;
+const untrusted = /its certificate is not trusted\. Set [A-Z_ or]+ to the PEM file of its authority/;
 
 t.test('AWS', { skip: noOpenssl }, async (t) => {
   const account = { AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE', AWS_SECRET_ACCESS_KEY: 'x', AWS_CONFIG_FILE: '/dev/null' };
   setVariables(t, { ...account, AWS_EC2_METADATA_DISABLED: 'true' });
-  const region = /needs a region\. Set AWS_REGION, or give an ARN\./;
+  const region = /needs a region\. Set AWS_REGION, or use an ARN\./;
   for (const locator of ['awskms:///alias/shop', 'awssecrets://shop'])
     await diagnoses(t, locator, [
       [{ AWS_REGION: '' }, region],

@@ -35,11 +35,16 @@ function settingsWithKeys(t: Test, apiKeys: object[]) {
   }));
   const write = (keys: object[] | string) => {
     const text = typeof keys === 'string' ? keys : JSON.stringify({ domain: WEBDIST_DOMAIN, apps, apiKeys: keys });
-    writeFileSync(`${file}.next`, text);
-    renameSync(`${file}.next`, file);
+    replace(file, text);
   };
   write(apiKeys);
   return { settings: { ...others, WEBDIST_CONFIG: file }, write };
+}
+
+/** Replaces a file as a whole, so that a service never reads an empty or incomplete one. */
+function replace(file: string, text: string): void {
+  writeFileSync(`${file}.next`, text);
+  renameSync(`${file}.next`, file);
 }
 
 t.test('a key can be for some apps only', async (t) => {
@@ -81,7 +86,10 @@ t.test('problems with keys in the file are reported with their place', async (t)
     [{ name: 'x', sha256: 'secret' }, /apiKeys\[0\]\.sha256: expected the SHA-256/],
     [{ name: 'x', sha256: sha256('x'), until: '2027-02-30' }, /apiKeys\[0\]\.until: expected a date/],
     [{ name: 'x', sha256: sha256('x'), tokensPerMinute: 0 }, /tokensPerMinute: expected a whole number/],
-    [{ name: 'x', sha256: sha256('x'), apps: ['com.example.z'] }, /the key x is for "com\.example\.z", which is none/],
+    [
+      { name: 'x', sha256: sha256('x'), apps: ['com.example.z'] },
+      /the key x is for "com\.example\.z", which is not one of the apps/,
+    ],
     [{ name: 'x', sha256: sha256('x'), expires: 'never' }, /apiKeys\[0\]/],
   ] as const) {
     const { settings } = settingsWithKeys(t, [key]);
@@ -111,8 +119,8 @@ t.test('a change to the file is in force without a restart', async (t) => {
     [
       'WEBDIST_API_KEYS_FILE',
       { ...inFile, WEBDIST_API_KEYS_FILE: listFile },
-      (key: string) => writeFileSync(listFile, `new:${sha256(key)}`),
-      () => writeFileSync(listFile, 'new:not-a-digest'),
+      (key: string) => replace(listFile, `new:${sha256(key)}`),
+      () => replace(listFile, 'new:not-a-digest'),
     ],
   ] as const) {
     const port = String(await freePort());

@@ -30,7 +30,7 @@ type Case = { readonly args?: readonly string[]; readonly env: Environment; read
 const cases: Readonly<Record<string, (locked: string, own: string) => Case>> = {
   'the ledger secret': (locked) => ({
     env: { WEBDIST_DATA_DIR: locked },
-    message: /ledger-secret cannot be written \(WEBDIST_DATA_DIR, uid 65532, EACCES\)\. Let that user/,
+    message: /ledger-secret cannot be written \(WEBDIST_DATA_DIR, uid 65532, EACCES\)\. Give that user permission/,
   }),
   'a folder that is to be created': (locked) => ({
     env: { WEBDIST_DATA_DIR: join(locked, 'data') },
@@ -47,17 +47,17 @@ const cases: Readonly<Record<string, (locked: string, own: string) => Case>> = {
   'the folder of packages': (locked) => ({
     args: ['packages', 'pull'],
     env: { WEBDIST_PACKAGES_DIR: locked },
-    message: /cannot be written \(WEBDIST_PACKAGES_DIR, uid 65532, EACCES\)\. Let that user/,
+    message: /cannot be written \(WEBDIST_PACKAGES_DIR, uid 65532, EACCES\)\. Give that user permission/,
   }),
   'orders to running services': (locked) => ({
     args: ['keys', 'stop', '--yes'],
     env: { WEBDIST_DATA_DIR: locked, ...secret },
-    message: /cannot be written \(WEBDIST_DATA_DIR, uid 65532, EACCES\)\. Let that user/,
+    message: /cannot be written \(WEBDIST_DATA_DIR, uid 65532, EACCES\)\. Give that user permission/,
   }),
   'a new key': (locked) => ({
     args: ['keygen', '--out', join(locked, 'key.pem')],
     env: {},
-    message: /key\.pem cannot be written \(EACCES\)\. Name another file with --out\./,
+    message: /key\.pem cannot be written \(EACCES\)\. Choose another file with --out\./,
   }),
   'a data folder that is a file': (_, own) => {
     writeFileSync(join(own, 'file'), '');

@@ -148,7 +148,7 @@ t.test('what is wrong with a Redis', { skip: noRedis || noOpenssl, timeout: 120_
     [
       'another kind of server',
       `redis://127.0.0.1:${otherPort}`,
-      'Redis answers in another protocol: at this address is no Redis.',
+      'Redis does not speak the Redis protocol: another kind of server is at this address.',
     ],
   ];
   const rows: string[][] = [];

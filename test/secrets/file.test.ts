@@ -53,7 +53,7 @@ t.test('a FIFO, a device or a socket is refused at once: opening one can block f
   for (const path of [fifo, '/dev/zero', '/dev/null', socket])
     await t.rejects(openFile(pathToFileURL(path).href, {}).read(), {
       code: 'key_invalid',
-      message: `The file ${path} is a pipe or a device. Name a regular file.`,
+      message: `The file ${path} is a pipe or a device. Use a regular file.`,
     });
 });
 

@@ -15,7 +15,7 @@ const OTHER = 'another secret, of a service set up later';
 const REFUSED = {
   code: 'state_invalid',
   detail: 'The ledger was written with another WEBDIST_LEDGER_SECRET.',
-  hint: /^Set the secret of the other replicas or of the backup, or name an empty ledger in WEBDIST_LEDGER\.$/,
+  hint: /^Set the secret of the other replicas or of the backup, or set WEBDIST_LEDGER to an empty ledger\.$/,
 };
 
 const backends = {

@@ -64,7 +64,7 @@ async function intoFile(path: string, work: Work): Promise<Manifest> {
     if (isCreated) await rm(path, { force: true });
     if (isWebdistError(cause)) throw cause;
     const why = unusable[(cause as NodeJS.ErrnoException).code ?? ''];
-    if (why) throw new WebdistError('state_invalid', `${path} ${why}.`, { hint: 'Name another file with --out.' });
+    if (why) throw new WebdistError('state_invalid', `${path} ${why}.`, { hint: 'Choose another file with --out.' });
     throw fileProblem(cause, path, '--out') ?? cause;
   }
 }

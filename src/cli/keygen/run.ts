@@ -34,7 +34,7 @@ async function makeHere(file: string): Promise<Made> {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     const why = code === 'EEXIST' ? 'already exists and was not changed' : `cannot be written (${code})`;
-    throw new WebdistError('state_invalid', `${file} ${why}.`, { hint: 'Name another file with --out.', cause });
+    throw new WebdistError('state_invalid', `${file} ${why}.`, { hint: 'Choose another file with --out.', cause });
   }
   return {
     publicKey: createPublicKey(privateKey),

@@ -19,7 +19,7 @@ export async function restoreBackup(file: string, options: ChangeOptions): Promi
   const { name, isDurable } = ledgerBackend(places.ledger.url);
   if (!isDurable && counts['installs'])
     throw new WebdistError('config_invalid', `WEBDIST_LEDGER is ${name}, which keeps no installs.`, {
-      hint: 'Give this command the WEBDIST_LEDGER of the service.',
+      hint: 'Run this command with the WEBDIST_LEDGER of the service.',
     });
   await using stores = await openStores(options.dryRun ? unchanged(places) : places, openLog('silent'));
   await expectSameSecret(backup, stores);

@@ -1,7 +1,8 @@
 /**
  * Limits the resources of this process that one connection and one address may use, before any limit of tokens applies:
- * sockets, bodies that have not arrived, and requests that were sent without waiting for answers. A request reaches the
- * server, and counts for overload, once its body is here: slow bodies take no place from other callers.
+ * sockets, bodies that have not arrived, and requests that were sent without waiting for answers. A request is passed on
+ * to the server, and counts for overload, only when its body has arrived, so slow bodies do not take capacity from other
+ * callers.
  */
 
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
@@ -25,16 +26,19 @@ const MAX_BODIES = 64;
 const MAX_UNANSWERED = 8;
 
 /**
- * An address whose connections had to be closed for that so often in a minute gets no new one until the minute is over,
- * because parsing what it sends costs as much as answering it.
+ * If this many connections of an address had to be closed for that reason within a minute, its new connections are
+ * refused until the minute is over, because parsing its requests costs as much as answering them.
  */
 const MAX_MISUSES = 20;
 const MISUSE_WINDOW_MS = 60_000;
 
-/** A socket on which nothing happens for this long while it owes or is owed something, e.g. a response that is not read. */
+/**
+ * A socket is closed if nothing happens on it for this long while a request or a response is incomplete, e.g. a response
+ * that is not read.
+ */
 const STALLED_MS = 30_000;
 
-/** Closed sockets are dropped with every so many new ones. */
+/** Closed sockets are removed from the list whenever this many new ones have been added. */
 const SWEEP_EVERY = 1000;
 
 const RETRY_SECONDS = 1;
@@ -49,10 +53,10 @@ type Deps = {
   readonly headersFor: (request: IncomingMessage) => Readonly<Record<string, string>>;
 };
 
-/** The limits of one server. `watch` its connections, and `wrap` its handler. */
+/** The limits of one server. Pass its connections to `watch`, and its handler to `wrap`. */
 export function openConnections({ metrics, addressOf, isProxy, problemsUrl, headersFor }: Deps) {
   const sockets = openSocketCount();
-  /** By address, in the order in which they began; each is dropped by its function. */
+  /** By address, in the order in which they began. Each entry is a function that ends the body. */
   const bodies = new Map<string, Set<() => void>>();
   const counts = new WeakMap<Socket, { unanswered: number }>();
   const countOf = (socket: Socket) => {
@@ -73,7 +77,7 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
       if (others.size === 0) bodies.delete(address);
     };
     const arrived = () => {
-      // A body that is longer than the buffer is read by its route, which refuses it or knows the caller.
+      // A body that is longer than the buffer is passed on early: its route refuses it, or accepts it from a known caller.
       if (!isHere(request) && request.readableLength < request.readableHighWaterMark) return;
       stop();
       next();
@@ -86,7 +90,7 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
         connection: 'close',
       });
     };
-    // The body that has taken longest is dropped, because a new one may be a visitor's, and may be complete at once.
+    // The body that has taken longest is refused. The newest one may be from a visitor, and may be complete at once.
     const [oldest] = others;
     if (oldest && others.size >= MAX_BODIES) oldest();
     bodies.set(address, others.add(drop));
@@ -128,7 +132,7 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
           return sendRawProblem(response, withoutHost, problemsUrl, { ...headersFor(request), connection: 'close' });
         const next = () => handler(request, response);
         if (!hasBody(request)) return next();
-        // A body in the same packet as the header fields is here by the next tick.
+        // A body in the same packet as the header fields has arrived by the next tick.
         process.nextTick(() => (isHere(request) ? next() : awaitBody(request, response, next)));
       },
   };
@@ -170,8 +174,9 @@ function openMisuse() {
 }
 
 /**
- * The open sockets of each address. Closed ones are dropped when they would count, and regularly. A `close` listener on
- * each socket instead costs 20 % of a token's CPU time: whole requests then survive minor GCs, 4 MB instead of 0.3 MB each.
+ * The open sockets of each address. Closed ones are removed when they would count, and at intervals. A `close` listener
+ * on each socket instead costs 20 % of a token's CPU time: whole requests then survive minor GCs, 4 MB instead of 0.3 MB
+ * each.
  */
 function openSocketCount() {
   const byAddress = new Map<string, Set<Socket>>();

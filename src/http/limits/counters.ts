@@ -6,7 +6,7 @@
 
 /** One key's count. */
 export type Count = {
-  /** The number of tokens of this key in its window, including these. */
+  /** The number of tokens of this key in its window, including those just counted. */
   readonly count: number;
   readonly endsInMs: number;
 };

@@ -1,7 +1,7 @@
 /**
  * Limits the requests of one address to paths that issue no tokens: documents, the API's description and metrics.
  * @fastify/rate-limit counts them in this process. Tokens have limits of their own (rate-limit.ts). Health has no
- * limit, because a load balancer must never be refused.
+ * limit, because the requests of a load balancer must never be refused.
  */
 
 import rateLimit from '@fastify/rate-limit';

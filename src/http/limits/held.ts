@@ -18,7 +18,7 @@ export type Held = {
   close(): void;
 };
 
-/** Passes each response that is added to `send`, between three quarters of `maxMs` and `maxMs` milliseconds later. */
+/** Passes each added response to `send`, between three quarters of `maxMs` and `maxMs` milliseconds later. */
 export function openHeld(maxMs: number, send: (response: ServerResponse) => void): Held {
   const slots = Array.from({ length: Math.ceil(maxMs / SLOT_MS) }, (): ServerResponse[] => []);
   let next = 0;

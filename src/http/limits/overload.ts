@@ -20,13 +20,13 @@ import { openHeld } from './held.ts';
 /** When to refuse. */
 export type OverloadLimits = {
   /**
-   * The lag of the event loop, which is the mean duration of its turns, that two consecutive samples must exceed. A
-   * single sample can be start-up or a hiccup.
+   * Two consecutive samples of the event loop's lag (the mean duration of its turns) must exceed this. A single one can
+   * be due to start-up or a hiccup.
    */
   readonly maxLagMs: number;
   /** Protected requests in progress in this process, while the loop does not lag. */
   readonly maxUnderWay: number;
-  /** Concurrency floor. This few requests are a few milliseconds of work, and signing is cheaper in batches. */
+  /** Concurrency floor. So few requests take only a few milliseconds, and signing is cheaper in batches. */
   readonly leastUnderWay: number;
   /** The longest time for which a refusal is held back while the loop lags. */
   readonly holdMs: number;
@@ -42,7 +42,7 @@ const SAMPLE_MS = 100;
 const BUSY_SHARE = 0.95;
 /**
  * Once requests are refused, `maxLagMs` and `leastUnderWay` are reduced to this share: a longer queue would only delay
- * the requests in it. With 0.5, the p99 of tokens is 1.4 times as long, and as many are answered.
+ * the requests in it. With 0.5, the p99 of tokens is 1.4 times as long, with the same number of tokens.
  */
 const WHILE_LAGGING = 0.15;
 /**

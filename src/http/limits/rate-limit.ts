@@ -24,7 +24,7 @@ type Limit = {
   /** For headers and metrics. */
   readonly name: string;
   readonly max: number;
-  /** Its part of `RateLimit-Policy`. */
+  /** The part of `RateLimit-Policy` for this limit. */
   readonly policy: string;
   readonly countHere: MemoryCounter;
 };
@@ -55,7 +55,7 @@ export function openRateLimits({ config: { rateLimit }, addressOf, metrics, redi
   const addresses = limit('address', rateLimit.perAddress);
   const apps = unlessZero('app', rateLimit.perApp);
   const total = unlessZero('total', rateLimit.total);
-  /** By the tokens per minute; API keys can change while the service runs. */
+  /** Limits of API keys, by their tokens per minute, because API keys can change while the service runs. */
   const apiKeys = new Map<number, Limit>();
   const apiKeyLimit = (max: number): Limit => {
     const known = apiKeys.get(max) ?? limit('api-key', max);
@@ -96,7 +96,7 @@ export function openRateLimits({ config: { rateLimit }, addressOf, metrics, redi
       const charges: Charge[] = apps === undefined ? [] : bundleIds.map((key) => ({ limit: apps, key, tokens: 1 }));
       return total === undefined ? charges : [...charges, { limit: total, key: 'all', tokens: bundleIds.length }];
     },
-    /** Counts the charges. Rejects with `rate_limited` when a limit is exceeded. A `reply` gets the header fields. */
+    /** Counts the charges. Rejects with `rate_limited` when a limit is exceeded. Sets the header fields of a `reply`. */
     async charge(charges: readonly Charge[], reply?: FastifyReply): Promise<void> {
       if (charges.length === 0) return;
       const counted = charges.filter((charge): charge is Counted => charge.key !== undefined);

@@ -1,6 +1,6 @@
 /**
- * `POST /button-errors` (docs/install-button.md): receives how far the install button got in one visit. A report
- * contains only words of fixed lists. It goes into metrics, and is neither logged nor stored.
+ * `POST /button-errors` (docs/install-button.md): receives how far the install button got in one visit. A report contains
+ * only values from fixed lists. It is counted in metrics, but neither logged nor stored.
  */
 
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';

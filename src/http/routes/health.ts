@@ -6,7 +6,7 @@ import type { ServerDeps } from '../../service/service.ts';
 
 /** The sources of the answer. */
 export type HealthDeps = Pick<ServerDeps, 'service' | 'config'> & {
-  /** Reports "not ready" although the service could sign. */
+  /** True if "not ready" is to be reported although the service could sign. */
   readonly isShuttingDown: () => boolean;
   /** False if anyone can send the request. The status is enough for a load balancer. */
   readonly hasBody: boolean;
@@ -79,8 +79,10 @@ export const healthRoutes =
         probe: ready,
       },
       startup: {
-        summary: 'Whether it is known for each app if this process can sign',
-        described: { response: { 200: either('It is known', startup), 503: either('Not yet', startup) } },
+        summary: 'Whether this process knows for each app if it can sign',
+        described: {
+          response: { 200: either('It knows this for each app', startup), 503: either('Not yet', startup) },
+        },
         probe: started,
       },
     };
@@ -103,7 +105,10 @@ const isOn = (text: string | undefined) => text !== undefined && !/^(no|false|of
 
 const capitalized = (name: string) => name.charAt(0).toUpperCase() + name.slice(1);
 
-/** As https://kubernetes.io/docs/reference/using-api/health-checks/ shows: `[+]` for what is well, `[-]` for what is not. */
+/**
+ * As https://kubernetes.io/docs/reference/using-api/health-checks/ shows: `[+]` for a part that works, `[-]` for one that
+ * does not.
+ */
 function verboseText(name: string, isWell: boolean, { apps = {}, ...others }: Partial<HealthBody>): string {
   const ofApps = Object.entries(apps).flatMap(([bundleId, { key, registration, package: pack }]) =>
     Object.entries({ key, registration, package: pack }).map(

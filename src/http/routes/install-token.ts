@@ -177,7 +177,8 @@ async function answerFor(
       "token: webdist's own OAuth cannot exchange it; leave it out, or set WEBDIST_OAUTH=off.",
     );
   const { app } = install;
-  // Read in the same tick as the version that the token names, because an order or a pull can change it while it is signed.
+  // Read in the same tick as the version in the token, because an order or a pull can change the package URL while the
+  // token is signed.
   const packageUrl = catalogue.currentOf(app)?.packageUrl ?? app.packageUrl;
   const issued = await service.issue(install);
   logIssued(request, app, issued);
@@ -225,7 +226,7 @@ function appIn({ app, bundleID, bundleId, appleItemId }: InstallFields, appNamed
   const names = new Set([app, bundleID, bundleId, appleItemId].filter((one) => one !== undefined));
   const [found, ...others] = names.size === 0 ? [appNamed(undefined)] : [...names].map(appNamed);
   if (found === undefined || others.length > 0)
-    throw new WebdistError('invalid_request', 'app: is named twice, and differently.');
+    throw new WebdistError('invalid_request', 'app: two fields name different apps.');
   return found;
 }
 

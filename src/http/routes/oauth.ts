@@ -86,7 +86,10 @@ export const oauthRoutes =
 const isProblem = (reply: FastifyReply) =>
   String(reply.getHeader('content-type')).startsWith('application/problem+json');
 
-/** A problem document with the members of RFC 6749 §5.2; for what that section has no code, that of §4.1.2.1. */
+/**
+ * Returns a problem document with the members of RFC 6749 §5.2. If that section has no suitable code, uses one of
+ * §4.1.2.1.
+ */
 function withOAuthMembers(problem: string, status: number): string {
   const content: Record<string, unknown> = JSON.parse(problem);
   const isTemporary = status === 429 || status === 503;
@@ -111,7 +114,7 @@ export const oauthCodeRoute =
   async (app) => {
     const schema = {
       operationId: 'finishSignIn',
-      summary: 'After a person has signed in: where their browser goes next',
+      summary: 'After a person has signed in: the URL to which the page sends their browser',
       body: codeBody,
       response: { 200: z.object({ redirectUrl: z.string() }).describe('The next address') },
       security: [{ apiKey: [] }],

@@ -53,7 +53,7 @@ export const explanationOf = (code: string, { meaning, why, caller, operator }: 
     .join('\n\n')
     .concat('\n');
 
-/** `base` is the way from the page to the pages of the codes. */
+/** `base` is the relative path from this page to the pages of the codes. */
 const list = (base: string): string => {
   const row = (code: string) => `- [\`${code}\`](${base}/${code}): ${problemGuides.get(code)?.title}`;
   const parts = Object.entries(problemGroups).map(([title, codes]) => `## ${title}\n\n${codes.map(row).join('\n')}`);

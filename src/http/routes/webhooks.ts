@@ -11,7 +11,9 @@ import { WebdistError } from '../../errors.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import { accepted } from '../schemas.ts';
 
-/** The events after which there may be another package, in lower case: Apple writes the first letter in both ways. */
+/**
+ * The events after which there may be a new package. In lower case, because Apple writes the first letter in both ways.
+ */
 const NEWS = new Set(
   [
     'alternativeDistributionPackageVersionCreated',

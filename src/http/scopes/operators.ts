@@ -10,7 +10,7 @@ import { metricsRoute } from '../routes/metrics.ts';
 
 type Limits = { readonly limitRequests: (scope: FastifyInstance, max?: number) => Promise<void> };
 
-/** A load balancer must never be refused, and its probes come from few addresses. */
+/** The probes of a load balancer must never be refused, and they come from few addresses. */
 const HEALTH_REQUESTS_A_MINUTE = 6000;
 
 /** Health. It needs no credential, and no response is cached. */
@@ -40,7 +40,7 @@ const neverCached = (scope: FastifyInstance) =>
 
 /**
  * `/openapi.json` and `/docs`, which describe `api`. `newInstance` makes the Fastify instance that answers there, and
- * `origin` is where the examples find the service.
+ * `origin` is the origin of the service in the examples.
  */
 export const docsScope = (
   api: FastifyPluginAsyncZod,

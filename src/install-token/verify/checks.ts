@@ -95,7 +95,7 @@ export const warn = (name: CheckName, detail: string, cause?: string): TokenChec
   result: 'warn',
   cause,
 });
-/** `line`: where one check covers several lines, the one that is violated. */
+/** `line` is the violated line of the checklist, for a check that covers several. */
 export const fail = (name: CheckName, detail: string, cause?: string, line: number = checkLines[name]): TokenCheck => ({
   ...ok(name, detail),
   line,

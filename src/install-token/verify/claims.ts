@@ -30,7 +30,7 @@ const checkApp: ClaimCheck = (claims, known) => {
     : fail(
         'app',
         `no known app has the bundle id ${quoted(claims['bid'])} or the AppleItemID ${quoted(claims['iss'])}`,
-        'the token is for an app of another account or another configuration',
+        'the token is for an app of another account or in another configuration',
       );
 };
 

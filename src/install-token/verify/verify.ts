@@ -1,7 +1,7 @@
 /**
- * Judges an install verification token as a device would, for the person who has to fix it: each claim against Apple's
- * table (docs/apple-facts.md §1.2, §1.3, §10 lines 8 to 26), with the likely cause of each common mistake. Pure. The
- * simulated device uses it too, so the two cannot disagree.
+ * Judges an install verification token as a device would. Compares each claim with Apple's table (docs/apple-facts.md
+ * §1.2, §1.3, §10 lines 8 to 26), and gives the likely cause of each common mistake. Pure. The simulated device uses it
+ * too, so the two cannot disagree.
  */
 
 import type { JsonObject, Known, TokenCheck } from './checks.ts';

@@ -17,7 +17,7 @@ export interface Journal {
   readonly run: string;
   /** Writes the phase. Resolves when every replica that can read it has read it. */
   enter(phase: 'announced' | 'switching' | 'overlap', change: Change): Promise<void>;
-  /** To be called right before a change at Apple. Ensures that replicas still know about this run. */
+  /** To be called right before a change at Apple. Ensures that replicas still consider this run alive. */
   renew(): Promise<void>;
   /** Tells the replicas to sign with `change.to`. Nothing can be written afterwards. */
   finish(change: Change): Promise<void>;
@@ -25,7 +25,7 @@ export interface Journal {
   close(): Promise<void>;
 }
 
-/** The time to begin one more read. It is added to the allowed age of a replica's knowledge. */
+/** The time that it takes to begin one more read. It is added to the permitted age of a replica's knowledge. */
 const MARGIN_MS = 500;
 const ALERT_MARGIN_MS = 100;
 

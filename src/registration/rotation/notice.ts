@@ -45,7 +45,10 @@ export const signsWithNew = (phase: Notice['phase'] | undefined): phase is 'over
 /** The format of a stored notice. */
 const FORMAT = 1;
 
-/** Parses a stored notice. Throws `state_invalid` for a newer format, and what zod or JSON.parse throw for another form. */
+/**
+ * Parses a stored notice. Throws `state_invalid` for a newer format, and what zod or JSON.parse throw if the text is
+ * malformed.
+ */
 export const parseNotice = (text: string): Notice =>
   notice.parse(parseStored(text, 'The notice of the last rotation', FORMAT));
 

@@ -46,7 +46,7 @@ export async function planChange(
   const same = (await asc.listKeys()).find((key) => key.spki === to);
   if (same && !(scope === 'account' && accountKeys.some((key) => key.id === same.id)))
     throw new WebdistError('asc_conflict', `The new key is registered already, as ${same.id}, for something else.`, {
-      hint: 'Create another one with `webdist keygen`; `webdist keys list` shows what that one is registered for.',
+      hint: 'Create another one with `webdist keygen`; `webdist keys list` shows the app that has this one.',
     });
   const users = scope === 'app' ? [app] : await usersOf(current?.id, wanted, asc);
   return {

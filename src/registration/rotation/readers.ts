@@ -15,7 +15,7 @@ const POLL_MS = 200;
 type Report = { readonly id: string; readonly rotationRun: string | null; readonly silentSeconds: number };
 
 type Deps = {
-  /** The reports of all servers that have not ended in order. */
+  /** The reports of all servers that have not shut down properly. */
   readonly replicas: () => Promise<readonly Report[]>;
   readonly clock: Pick<Clock, 'elapsed' | 'sleep'>;
 };
@@ -46,6 +46,6 @@ function unread(waiting: readonly Report[]): WebdistError {
   const names = waiting.map(({ id, silentSeconds }) => `${id} (last report ${Math.round(silentSeconds)} s ago)`);
   const detail = `Nothing was changed, because the announcement was not read by every server: ${names.join(', ')}.`;
   return new WebdistError('state_invalid', detail, {
-    hint: 'A server that runs would sign with the removed key, so check its connection to the data folder or PostgreSQL. If it was killed, repeat with --ignore-silent, or in 15 minutes.',
+    hint: 'A server that is still running would sign with the removed key, so check its connection to the data folder or PostgreSQL. If it was killed, run the command again with --ignore-silent, or in 15 minutes.',
   });
 }

@@ -52,7 +52,7 @@ export async function rotate(change: Change, options: RotateDeps): Promise<strin
       await options.readByAll(journal.run);
       return await endOverlap(change, deps);
     }
-    // A half changed registration must not appear unchanged, in case this run dies too.
+    // If the registration is half changed, the notice must not say that nothing was changed, in case this run dies too.
     if (!isUnfinished(options.previous)) {
       report('Announcing the change to the replicas.');
       await journal.enter('announced', change);
@@ -78,7 +78,7 @@ export async function rotate(change: Change, options: RotateDeps): Promise<strin
   }
 }
 
-/** True if an earlier run of the same change got so far that only the old key is to be removed. */
+/** True if an earlier run of the same change completed everything but the removal of the old key. */
 const isInOverlap = (change: Change, previous: Notice | undefined): boolean =>
   previous?.phase === 'overlap' && previous.to.spki === change.to.spki;
 
@@ -123,7 +123,7 @@ async function endOverlap(change: Change, deps: RunDeps): Promise<string> {
   return to.keyId;
 }
 
-/** What is registered now of the keys of a change. */
+/** The keys of a change that are registered now. */
 type RegisteredNow = Pick<Registered, 'targetId' | 'otherIds'>;
 
 /**

@@ -1,5 +1,5 @@
 /**
- * A replica's view of the notice. A replica reads the notice every half second, and 20 times a second after a rotation
+ * Follows the notice in one replica. A replica reads the notice every half second, and 20 times a second after a rotation
  * was announced. It also reads the notice before signing if the last read is too old. So the command knows that every
  * replica has read a change after a fixed time. Only this process's own clock is used; clocks of different machines are
  * never compared.
