@@ -6,6 +6,7 @@ import { cyclesAmong, importsOf } from './harness/imports.ts';
 
 /** What any folder may import: they know nothing themselves. */
 const everywhere = [
+  'address',
   'errors',
   'environment',
   'apple-id',
@@ -22,6 +23,7 @@ const everywhere = [
 
 /** What a folder, or a file directly in `src`, may import besides; `type x` allows types only. */
 const rooms: Record<string, readonly string[]> = {
+  address: [],
   errors: [],
   version: [],
   batch: [],

@@ -11,9 +11,11 @@ import { cookieChecks } from './cookie-checks.ts';
 import { deviceChecks } from './device-checks.ts';
 import { runCheck } from './doctor.ts';
 import { type DoctorOptions, openFacts } from './facts.ts';
+import { kitChecks } from './kit-checks.ts';
 import { licenceChecks } from './licence-checks.ts';
 import { packageChecks } from './package-checks.ts';
 import { pageChecks } from './page-checks.ts';
+import { proxyChecks } from './proxy-checks.ts';
 import { publicChecks } from './public-checks.ts';
 import { serviceChecks } from './service-checks.ts';
 import { settingsChecks } from './settings-checks.ts';
@@ -26,6 +28,9 @@ export const backgroundChecks: readonly Check[] = [
   ...deviceChecks,
   ...publicChecks,
   ...serviceChecks.filter(({ id }) => id !== 'token-valid'),
+  ...proxyChecks,
+  // An unsigned event is a refused credential, which the audit log records.
+  ...kitChecks.filter(({ id }) => id !== 'webhook'),
   ...pageChecks,
   ...cookieChecks,
 ];

@@ -1,6 +1,7 @@
 /** Checks the settings for devices: where they reach the service, and where customers sign in (docs/device-side.md). */
 
 import { type Check, fail, info, ok, privateCheck, warn } from './check.ts';
+import { answered } from './web.ts';
 
 export const deviceChecks: readonly Check[] = [
   privateCheck(
@@ -36,7 +37,7 @@ export const deviceChecks: readonly Check[] = [
       const { failed, status, certificateProblem } = answer;
       if (failed !== undefined || status >= 400)
         return fail(
-          `WEBDIST_OAUTH_LOGIN_URL: ${oauth.loginUrl} answers ${failed ?? status}`,
+          `WEBDIST_OAUTH_LOGIN_URL: ${oauth.loginUrl} ${answered({ failed, status })}`,
           'Open the URL in a browser, and correct it.',
         );
       return certificateProblem === undefined
@@ -57,7 +58,7 @@ export const deviceChecks: readonly Check[] = [
       return status === 200
         ? ok(`${url} is served`)
         : fail(
-            `WEBDIST_PACKAGES_URL: ${url} answers ${failed ?? status}`,
+            `WEBDIST_PACKAGES_URL: ${url} ${answered({ failed, status })}`,
             'Serve the packages folder at WEBDIST_PACKAGES_URL (webdist packages serve), or correct it.',
           );
     },

@@ -10,9 +10,11 @@ import { cookieChecks } from './cookie-checks.ts';
 import { deviceChecks } from './device-checks.ts';
 import { type DoctorOptions, type Facts, openFacts } from './facts.ts';
 import { keyChecks } from './key-checks.ts';
+import { kitChecks } from './kit-checks.ts';
 import { licenceChecks } from './licence-checks.ts';
 import { packageChecks } from './package-checks.ts';
 import { pageChecks } from './page-checks.ts';
+import { proxyChecks } from './proxy-checks.ts';
 import { publicChecks } from './public-checks.ts';
 import { registrationChecks } from './registration-checks.ts';
 import { serviceChecks } from './service-checks.ts';
@@ -33,6 +35,8 @@ export const checks: readonly Check[] = [
   ...deviceChecks,
   ...publicChecks,
   ...serviceChecks,
+  ...proxyChecks,
+  ...kitChecks,
   ...pageChecks,
   ...cookieChecks,
 ];

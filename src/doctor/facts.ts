@@ -4,11 +4,14 @@
  */
 
 import { type AppConfig, type Config, readConfig } from '../config/config.ts';
+import { connectionProblem } from '../connection-problem.ts';
 import type { Environment } from '../environment.ts';
 import type { WebdistError } from '../errors.ts';
 import type { Signer } from '../jws.ts';
 import { isSecretLocator, openSecret, openSigner } from '../locators.ts';
 import { manifestUrlOf, readManifestText } from '../packages/manifest.ts';
+import { doctorProof } from '../service/doctor-proof.ts';
+import { existingLedgerSecret } from '../service/secret.ts';
 import { openLocalSigner } from '../signer/local.ts';
 import { type AppleAccount, asProblem, readAppleAccount } from './apple-account.ts';
 import type { HostRecords } from './dns.ts';
@@ -56,6 +59,8 @@ export interface Facts {
   /** Undefined with WEBDIST_REGISTER=off, without a usable API key, or if Apple is not asked. */
   appleAccount(): Promise<AppleAccount | undefined>;
   manifests(): Promise<readonly ManifestFact[]>;
+  /** Proves to the service that this is its doctor; undefined without the ledger's secret. */
+  proof(): Promise<string | undefined>;
   /** The page of `--public`; undefined without the option. */
   page(): Promise<WebAnswer | undefined>;
   /** Sends a request from outside; identical requests are sent once. */
@@ -100,6 +105,12 @@ export function openFacts(options: DoctorOptions): Facts {
       return readAppleAccount(config, config.appStoreConnect, signer);
     }),
     manifests: once(async () => Promise.all((config?.apps ?? []).flatMap((app) => readManifest(app) ?? []))),
+    proof: once(async () => {
+      if (!config) return undefined;
+      // The check `ledger-secret` reports a secret that cannot be read.
+      const secret = config.ledger.secret ?? (await existingLedgerSecret(config.dataDir).catch(() => undefined));
+      return secret === undefined ? undefined : doctorProof(secret, Date.now());
+    }),
     page: once(async () => publicUrl && web(publicUrl)),
     web,
     async close() {
@@ -143,6 +154,9 @@ function readManifest(app: AppConfig): Promise<ManifestFact> | undefined {
   if (url === undefined) return undefined;
   return readManifestText(url).then(
     (text) => ({ app, text }),
-    (error: Error & { code?: string }) => ({ app, problem: error.code ?? error.message.slice(0, 200) }),
+    (error: Error & { code?: string }) => {
+      const reached = connectionProblem(error.cause ?? error);
+      return { app, problem: reached ? `its server ${reached.what}` : (error.code ?? error.message.slice(0, 200)) };
+    },
   );
 }

@@ -7,6 +7,7 @@ import { X509Certificate } from 'node:crypto';
 import type { Config } from '../config/config.ts';
 import { type Check, type Finding, fail, ok, privateCheck, warn, worstOf } from './check.ts';
 import type { Facts } from './facts.ts';
+import { answered, isRedirect, mediaTypeOf } from './web.ts';
 
 /** iOS waits 60 s for a licence; an answer to an empty request must come much sooner. */
 const SLOW_MS = 5000;
@@ -34,13 +35,11 @@ export const licenceChecks: readonly Check[] = [
     const findings = urls.map(async (url) => {
       const answer = await web(new URL(url));
       if (answer.status !== 200)
-        return fail(
-          `${url} answers ${answer.failed ?? answer.status}`,
-          'Serve the certificate there, without a redirect.',
-        );
+        return fail(`${url} ${answered(answer)}`, 'Serve the certificate there, without a redirect.');
       const days = daysLeft(answer.body);
       if (days === undefined)
         return fail(`${url} is not an X.509 certificate`, 'Serve the .cer file of the licence server.');
+      if (days < 0) return fail(`${url} has expired`, 'Renew the certificate.');
       return days < EXPIRY_DAYS
         ? warn(`${url} expires in ${days} days`, 'Renew the certificate.')
         : ok(`${url}: ${days} days left`);
@@ -53,15 +52,21 @@ export const licenceChecks: readonly Check[] = [
     async (license, { web }) => {
       const urls = [license.dynamicLicenseURL, license.licenseRenewalURL, license.licenseResolutionURL].filter(isUrl);
       const findings = urls.map(async (url) => {
-        // A GET does not request a licence, so any HTTP answer shows that the endpoint exists.
-        const { failed, status, ms, certificateProblem } = await web(new URL(url));
+        // A GET does not request a licence, so almost any HTTP answer shows that the endpoint exists.
+        const answer = await web(new URL(url));
+        const { failed, status, ms, certificateProblem } = answer;
         if (failed !== undefined || status >= 500)
           return fail(
-            `${url} answers ${failed ?? status}`,
+            `${url} ${answered({ failed, status })}`,
             'Start the licence server, and check the network between it and this machine.',
           );
         if (certificateProblem !== undefined)
           return fail(`${url}: ${certificateProblem}`, 'Install a valid certificate for this name.');
+        if (isRedirect(answer))
+          return warn(`${url} redirects to ${answer.headers.location}`, 'Set the URL that it redirects to.');
+        // People open `licenseResolutionURL` in a browser.
+        if (url !== license.licenseResolutionURL && status === 200 && mediaTypeOf(answer) === 'text/html')
+          return warn(`${url} is a page, not a licence server`, 'Route this path to the licence server.');
         return ms > SLOW_MS ? warn(`${url} took ${ms} ms`, 'Move the licence server closer.') : ok(`${url}: ${ms} ms`);
       });
       return worstOf(await Promise.all(findings));

@@ -2,13 +2,16 @@
 
 import { z } from 'zod';
 
+const hashes = z.object({ chunkSize: z.int().positive(), encryptedChunkDigests: z.array(z.string()) });
+const details = z.object({ hashes: z.array(hashes) }).catch({ hashes: [] });
+
 const manifest = z.object({
   appleItemId: z.unknown(),
   bundleId: z.unknown(),
   appleVersionId: z.unknown(),
   platforms: z.array(z.string()).catch([]),
   minimumSystemVersions: z.record(z.string(), z.string()).catch({}),
-  variants: z.array(z.object({ publicId: z.string(), assetPath: z.string() })).catch([]),
+  variants: z.array(z.object({ publicId: z.string(), assetPath: z.string(), variantDetails: details })).catch([]),
 });
 
 export type ManifestMembers = z.output<typeof manifest>;

@@ -3,7 +3,7 @@
 import { type Check, type Finding, fail, info, ok, warn } from './check.ts';
 import { forbiddenBy, policiesOf } from './csp.ts';
 import { type Site, siteCheck } from './site.ts';
-import { mediaTypeOf } from './web.ts';
+import { answered, mediaTypeOf } from './web.ts';
 
 /** How a page can have an install link: the element, the module, the npm package, or a link of its own. */
 const BUTTON = /<install-button\b|install-button\.js|webdist-button|marketplace-kit:/i;
@@ -18,7 +18,8 @@ export const pageChecks: readonly Check[] = [
   siteCheck('page-button', 'Visitors install with the button on the page.', async (site) => {
     const html = await htmlOf(site);
     if (html === undefined) return undefined;
-    if (BUTTON.test(html)) return ok('the page has the install button');
+    if (BUTTON.test(html))
+      return (await otherModule(site, html)) ?? otherApp(site, html) ?? ok('the page has the install button');
     return /<script\b[^>]*\bsrc=/i.test(html)
       ? info('the install button is not in the HTML; a script of the page may add it')
       : warn(
@@ -62,3 +63,41 @@ export const pageChecks: readonly Check[] = [
         );
   }),
 ];
+
+/** The finding if the page loads the button from where there is none. */
+async function otherModule({ facts, pageUrl, urlOf }: Site, html: string): Promise<Finding | undefined> {
+  const written = matched(
+    html,
+    /<script\b[^>]*\bsrc\s*=\s*(?:"([^"]*install-button\.js[^"]*)"|'([^']*install-button\.js[^']*)'|([^\s>"']*install-button\.js[^\s>"']*))/i,
+  )[0];
+  const module = written === undefined ? undefined : URL.parse(written, pageUrl);
+  const own = urlOf('/install-button.js');
+  // The check `button` examines webdist's own.
+  if (!module || module.href === own.href) return undefined;
+  const answer = await facts.web(module);
+  return answer.status === 200 && mediaTypeOf(answer).endsWith('/javascript')
+    ? undefined
+    : fail(
+        `the page loads the button from ${module.href}, which ${answered(answer)}`,
+        `Load it from ${own.pathname}: <script type="module" src="${own.pathname}"></script>`,
+      );
+}
+
+/** The finding if a button is for an app that this service does not have, or for none of several. */
+function otherApp({ config: { apps } }: Site, html: string): Finding | undefined {
+  for (const tag of html.match(/<install-button\b[^>]*>/gi) ?? []) {
+    const [app] = matched(tag, /\sapp\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))/i);
+    if (app === undefined || app === '') {
+      if (apps.length > 1) return warn('a button on the page has no app', 'Name the app: <install-button app="…">.');
+    } else if (!apps.some(({ bundleId, appleItemId }) => [bundleId, appleItemId].includes(app)))
+      return fail(
+        `the button on the page is for ${app}, which this service does not have`,
+        `Use app="${apps[0]?.bundleId}".`,
+      );
+  }
+  return undefined;
+}
+
+/** The groups of a pattern that matched. */
+const matched = (text: string, pattern: RegExp) =>
+  (pattern.exec(text) ?? []).slice(1).filter((one) => one !== undefined);

@@ -5,7 +5,7 @@ import { packageBase } from '../packages/manifest.ts';
 import { type Check, type Finding, fail, ok, publicCheck, warn, worstOf } from './check.ts';
 import type { Facts } from './facts.ts';
 import { parseManifest } from './manifest.ts';
-import { isRedirect, mediaTypeOf, type WebAnswer, type WebRequest } from './web.ts';
+import { answered, isRedirect, mediaTypeOf, type WebAnswer, type WebRequest } from './web.ts';
 
 const EXPIRY_DAYS = 14;
 
@@ -138,18 +138,31 @@ export const publicChecks: readonly Check[] = [
     const answer = await file('signature');
     return answer.status === 200 && answer.body.length > 0
       ? ok(`${answer.body.length} bytes`)
-      : fail(`signature answers ${answer.failed ?? answer.status}`, 'Upload the file signature next to manifest.json.');
+      : fail(`signature ${answered(answer)}`, 'Upload the file signature next to manifest.json.');
   }),
   filesCheck('package-assets', 'Devices install the variants.', async (_, file) => {
     const answer = await file('manifest.json');
-    const variant = parseManifest(answer.body.toString('utf8'))?.variants[0];
-    if (answer.status !== 200 || !variant) return undefined;
-    const asset = await file(variant.assetPath, { method: 'HEAD' });
-    return asset.status === 200
-      ? ok(`${variant.assetPath} is served`)
-      : fail(
-          `${variant.assetPath} answers ${asset.failed ?? asset.status}`,
-          'Upload the folder variant/ of the package.',
-        );
+    const { variants = [] } = parseManifest(answer.body.toString('utf8')) ?? {};
+    if (answer.status !== 200 || variants.length === 0) return undefined;
+    const faults = await Promise.all(
+      variants.map(async ({ assetPath, variantDetails: { hashes } }) => {
+        const { failed, status, headers } = await file(assetPath, { method: 'HEAD' });
+        const bytes = headers['content-length'];
+        if (status !== 200) return `${assetPath} ${answered({ failed, status })}`;
+        // There is one digest for each chunk, and only the last chunk may be shorter.
+        const [
+          {
+            chunkSize,
+            encryptedChunkDigests: { length },
+          } = { chunkSize: 0, encryptedChunkDigests: [] },
+        ] = hashes;
+        if (bytes === undefined || length === 0 || Math.ceil(Number(bytes) / chunkSize) === length) return undefined;
+        return `${assetPath} has ${bytes} bytes, but the manifest has ${length} chunks of ${chunkSize}`;
+      }),
+    );
+    const [first, ...others] = faults.filter((fault) => fault !== undefined);
+    if (first === undefined) return ok(`${variants.length} variants are served`);
+    const more = others.length > 0 ? `, and ${others.length} more are missing or differ` : '';
+    return fail(`${first}${more}`, 'Upload the folder variant/ of the package again, unchanged.');
   }),
 ];

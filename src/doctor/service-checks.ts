@@ -1,18 +1,11 @@
-/**
- * Checks webdist itself from outside: the button, tokens, CORS, caches, and the documents that iOS fetches
- * (docs/apple-facts.md §3.1).
- */
+/** Checks webdist itself from outside: whether it is reached, the button, tokens, CORS and caches. */
 
-import { z } from 'zod';
 import { verifyInstallToken } from '../install-token/verify/verify.ts';
 import { isKnown } from './apple-account.ts';
 import { type Check, fail, ok, publicCheck, warn } from './check.ts';
 import type { Facts } from './facts.ts';
-import { codeOf, isReached, requestToken, type Site, siteCheck, siteOf } from './site.ts';
-import { isRedirect, jsonOf, mediaTypeOf, type WebAnswer } from './web.ts';
-
-const tokenAnswer = z.object({ token: z.string() });
-const tokenOf = (answer: WebAnswer) => tokenAnswer.safeParse(jsonOf(answer)).data?.token ?? '';
+import { codeOf, isReached, requestToken, type Site, siteCheck, siteOf, tokenOf } from './site.ts';
+import { answered, mediaTypeOf } from './web.ts';
 
 /** Whether two requests, which differ only in a cookie, get one token: with POST as the button, or with GET. */
 async function isCached(site: Site): Promise<boolean> {
@@ -28,11 +21,6 @@ async function isCached(site: Site): Promise<boolean> {
 const isEveryKeyHeld = async ({ appKeys }: Facts) =>
   (await appKeys()).every(({ keys }) => keys.some(({ signer }) => signer));
 
-const KIT_PATH = '/.well-known/marketplace-kit';
-/** Fetches the document that iOS reads. It is always on the page's host, even if the service is on another. */
-const kit = ({ facts, pageUrl }: Site) => facts.web(new URL(KIT_PATH, pageUrl));
-const kitForm = z.object({ license: z.object(), restore: z.string(), updates: z.object({ url: z.string() }) });
-
 export const serviceChecks: readonly Check[] = [
   publicCheck('service-ready', 'Only a service that is reached and ready can sign.', async (facts) => {
     const site = await siteOf(facts);
@@ -44,14 +32,13 @@ export const serviceChecks: readonly Check[] = [
     return (await isReached(site))
       ? ok('reached; its health is not public')
       : fail(
-          `webdist does not answer at ${site.urlOf('/').href} (${failed ?? status})`,
+          `webdist does not answer at ${site.urlOf('/').href}: it ${answered({ failed, status })}`,
           'Route its paths to webdist, or give its URL with --service.',
         );
   }),
   siteCheck('button', 'Pages load the install button as a module.', async ({ facts, urlOf }) => {
     const answer = await facts.web(urlOf('/install-button.js'));
-    if (answer.status !== 200)
-      return fail(`/install-button.js answers ${answer.failed ?? answer.status}`, 'Route it to webdist.');
+    if (answer.status !== 200) return fail(`/install-button.js ${answered(answer)}`, 'Route it to webdist.');
     return /^(text|application)\/javascript$/.test(mediaTypeOf(answer))
       ? ok('a JavaScript module')
       : fail(`/install-button.js is ${mediaTypeOf(answer)}`, 'Browsers load modules only as text/javascript.');
@@ -66,7 +53,7 @@ export const serviceChecks: readonly Check[] = [
     const code = codeOf(answer);
     // The check `key-held` reports why.
     if (code === 'signer_unavailable' && !(await isEveryKeyHeld(site.facts))) return undefined;
-    const found = `/install-token answers ${answer.failed ?? answer.status}`;
+    const found = `/install-token ${answered(answer)}`;
     return code === undefined
       ? fail(`${found}, and webdist did not send that`, 'Find out what on the way to webdist answers, and let it pass.')
       : fail(`${found} (${code})`, 'Find this request in the log of webdist.');
@@ -131,53 +118,5 @@ export const serviceChecks: readonly Check[] = [
           refused.cause ? `Likely cause: ${refused.cause}.` : 'Restart webdist and read its log.',
         )
       : ok('a device would accept it');
-  }),
-  siteCheck(
-    'proxy-trusted',
-    'If the proxy is not trusted, all visitors share its address and one rate limit.',
-    ({ config, urlOf }) => {
-      // webdist itself does not terminate TLS.
-      if (urlOf('/').protocol !== 'https:') return undefined;
-      return config.trustProxy.length > 0
-        ? ok(`WEBDIST_TRUST_PROXY=${config.trustProxy.join(',')}`)
-        : warn(
-            'a proxy terminates TLS, but WEBDIST_TRUST_PROXY is not set',
-            'Set WEBDIST_TRUST_PROXY to the address of the proxy, as webdist sees it.',
-          );
-    },
-  ),
-  siteCheck(
-    'kit-reachable',
-    'iOS reads the URLs for licences, restore and updates from this document.',
-    async (site) => {
-      const answer = await kit(site);
-      if (isRedirect(answer)) return undefined;
-      return answer.status === 200
-        ? ok(`${KIT_PATH} is served`)
-        : fail(
-            `${KIT_PATH} answers ${answer.failed ?? answer.status}`,
-            'Serve it on the registered domain and on the page’s host.',
-          );
-    },
-  ),
-  siteCheck('kit-redirect', 'iOS does not follow redirects for this document.', async (site) => {
-    const answer = await kit(site);
-    if (answer.failed) return undefined;
-    return isRedirect(answer)
-      ? fail(`it redirects to ${answer.headers.location}`, 'Exclude this path from redirects.')
-      : ok('no redirect');
-  }),
-  siteCheck('kit-content', 'The document must be JSON with `license`, `restore` and `updates`.', async (site) => {
-    const answer = await kit(site);
-    if (answer.status !== 200) return undefined;
-    const parsed = kitForm.safeParse(jsonOf(answer));
-    if (!parsed.success)
-      return fail(
-        `wrong or missing: ${parsed.error.issues.map(({ path }) => path.join('.') || 'the whole document').join(', ')}`,
-        'Serve webdist’s answer unchanged.',
-      );
-    return mediaTypeOf(answer) === 'application/json'
-      ? ok('license, restore and updates')
-      : warn(`it has the type ${mediaTypeOf(answer) || '(none)'}`, 'Serve it as application/json.');
   }),
 ];

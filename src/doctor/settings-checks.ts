@@ -3,8 +3,9 @@
 import { z } from 'zod';
 import { proxyProblem } from '../connection-problem.ts';
 import { readUrl } from '../outbound.ts';
-import { type Check, fail, info, ok, privateCheck, warn } from './check.ts';
+import { type Check, fail, info, ok, privateCheck, warn, worstOf } from './check.ts';
 
+const EXPIRY_DAYS = 14;
 const JWKS_BOUNDS = { maxBytes: 1024 * 1024, timeoutMs: 5000 };
 const keySet = z.object({ keys: z.array(z.object({ kty: z.string() })).min(1) });
 
@@ -41,6 +42,18 @@ export const settingsChecks: readonly Check[] = [
     return anonymous === 'any' && config.mode === 'production'
       ? warn('WEBDIST_ANONYMOUS=any: any program may request tokens', 'Set WEBDIST_ANONYMOUS=pages.')
       : ok(`without a credential: ${anonymous}`);
+  }),
+  privateCheck('api-keys', 'A server of yours whose API key has ended gets no tokens.', ({ config }) => {
+    const keys = config?.callers.apiKeys ?? [];
+    const days = ({ expiresAtMs = Infinity }: (typeof keys)[number]) =>
+      Math.floor((expiresAtMs - Date.now()) / 86_400_000);
+    return worstOf(
+      keys.map((key) => {
+        if (days(key) >= EXPIRY_DAYS) return ok(`${keys.length} API keys`);
+        const found = days(key) < 0 ? 'has ended' : `ends in ${days(key)} days`;
+        return warn(`the API key ${key.name} ${found}`, `webdist api-keys new ${key.name}`);
+      }),
+    );
   }),
   privateCheck(
     'origins',

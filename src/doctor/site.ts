@@ -1,6 +1,10 @@
 /** The service as the website's pages reach it, for the checks from outside. */
 
+import { z } from 'zod';
 import type { Config } from '../config/config.ts';
+import type { JsonObject } from '../install-token/verify/checks.ts';
+import { parseJws } from '../install-token/verify/shape.ts';
+import { PROOF_HEADER } from '../service/doctor-proof.ts';
 import { type Check, type Finding, publicCheck } from './check.ts';
 import type { Facts } from './facts.ts';
 import { jsonOf, type WebAnswer } from './web.ts';
@@ -52,7 +56,7 @@ export async function isReached(site: Site): Promise<boolean> {
 }
 
 /** Whether an answer to a token request is webdist's: a token, or one of its problems. */
-const isOwn = (answer: WebAnswer) => answer.status === 200 || codeOf(answer) !== undefined;
+export const isOwn = (answer: WebAnswer): boolean => answer.status === 200 || codeOf(answer) !== undefined;
 
 /** The code of a problem document (docs/http-api.md). */
 export function codeOf(answer: WebAnswer): string | undefined {
@@ -60,15 +64,24 @@ export function codeOf(answer: WebAnswer): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
+const tokenAnswer = z.object({ token: z.string() });
+
+/** The token in an answer; empty if there is none. */
+export const tokenOf = (answer: WebAnswer): string => tokenAnswer.safeParse(jsonOf(answer)).data?.token ?? '';
+
+/** The claims of the token in an answer, not verified; none if there is no token. */
+export const claimsOf = (answer: WebAnswer): JsonObject => parseJws(tokenOf(answer)).jws?.claims ?? {};
+
 type TokenRequest = { readonly origin?: string; readonly cookie?: string; readonly method?: 'GET' | 'POST' };
 
 /** Requests a token as a page of the website does. `cookie` is that of a returning visitor. */
-export function requestToken(
+export async function requestToken(
   { config, facts, urlOf }: Pick<Site, 'config' | 'facts' | 'urlOf'>,
   { origin = `https://${config.domain}`, cookie, method = 'POST' }: TokenRequest = {},
 ): Promise<WebAnswer> {
   const app = config.apps[0]?.bundleId ?? '';
-  const headers = { origin, ...(cookie && { cookie }) };
+  const proof = await facts.proof();
+  const headers = { origin, ...(cookie && { cookie }), ...(proof !== undefined && { [PROOF_HEADER]: proof }) };
   if (method === 'GET') return facts.web(urlOf(`/install-token?app=${encodeURIComponent(app)}`), { headers });
   return facts.web(urlOf('/install-token'), {
     method,

@@ -6,6 +6,7 @@
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { TLSSocket } from 'node:tls';
+import { connectionProblem } from '../connection-problem.ts';
 
 export type WebRequest = {
   readonly method?: 'GET' | 'HEAD' | 'POST' | 'OPTIONS';
@@ -92,6 +93,12 @@ function certificateOf(socket: TLSSocket): Pick<WebAnswer, 'certificateProblem' 
     certificateEnds: end ? new Date(end) : undefined,
   };
 }
+
+/** What an answer is, in words that complete "https://… …". */
+export const answered = ({ failed, status }: { failed?: string | undefined; status: number }): string =>
+  failed === undefined
+    ? `answers ${status}`
+    : (connectionProblem({ code: failed })?.what ?? `does not answer (${failed})`);
 
 export const isRedirect = ({ status }: WebAnswer): boolean => status >= 300 && status < 400;
 

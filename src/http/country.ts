@@ -4,8 +4,8 @@
  */
 
 import type { FastifyRequest } from 'fastify';
+import { proxiesIn } from '../address.ts';
 import { isCountryCode } from '../install-token/country-codes.ts';
-import { proxiesIn } from './address.ts';
 
 /** Returns the country as ISO 3166-1 alpha-2 in upper case, or undefined. */
 export type CountryOf = (request: FastifyRequest) => string | undefined;

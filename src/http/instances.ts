@@ -14,9 +14,9 @@ import {
   LogController,
 } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
+import { type AddressOf, proxiesIn } from '../address.ts';
 import { createServer } from '../node-http.ts';
 import type { ServerDeps } from '../service/service.ts';
-import { type AddressOf, proxiesIn } from './address.ts';
 import { acceptMissingBodies, refuseEncodedBodies } from './bodies.ts';
 import { corsHeaders } from './cors.ts';
 import { openConnections } from './limits/connections.ts';

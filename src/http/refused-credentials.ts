@@ -1,9 +1,9 @@
 /** Logs refused API keys, sign-ins and access tokens with the caller's address, so that guessing is noticed. */
 
 import type { FastifyInstance } from 'fastify';
+import type { AddressOf } from '../address.ts';
 import { hasCode } from '../errors.ts';
 import type { ServerDeps } from '../service/service.ts';
-import type { AddressOf } from './address.ts';
 import { openMemoryCounter } from './limits/counters.ts';
 
 const WINDOW_MS = 60_000;

@@ -3,9 +3,9 @@
 import { Server as NetServer } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { addressesBehind } from '../address.ts';
 import type { ApiKey } from '../config/api-keys.ts';
 import type { ServerDeps } from '../service/service.ts';
-import { addressesBehind } from './address.ts';
 import { openInstances } from './instances.ts';
 import { limitDocuments } from './limits/documents.ts';
 import type { OverloadLimits } from './limits/overload.ts';

@@ -57,7 +57,7 @@ export async function existingLedgerSecret(dataDir: string): Promise<string | un
   }
 }
 
-type Purpose = 'subject' | 'nonce' | 'rate limit' | 'device oauth' | 'fingerprint';
+type Purpose = 'subject' | 'nonce' | 'rate limit' | 'device oauth' | 'fingerprint' | 'doctor';
 
 /** Derives from the secret a key of 32 bytes for one purpose (HMAC-SHA256), so that no two purposes share a key. */
 export const derivedKey = (secret: string, purpose: Purpose): Buffer =>

@@ -17,6 +17,7 @@ import type { ServedApps } from './app-named.ts';
 import { openAppParts } from './app-parts.ts';
 import { type AuditTrail, openAuditTrail } from './audit-trail.ts';
 import { openAuthorization } from './authorization.ts';
+import { doctorProofs } from './doctor-proof.ts';
 import { type Health, healthOf } from './health.ts';
 import type { IssuedInstall, IssueRequest } from './issuing.ts';
 import { jwksOf } from './jwks.ts';
@@ -70,6 +71,8 @@ export type ServerDeps = {
   readonly authorizationServer: AuthorizationServer | undefined;
   /** Signs device cookies and identifies subjects, with the ledger's secret. */
   readonly hashSubject: (subject: Subject) => SubjectHash;
+  /** Whether a request's proof shows that `webdist doctor` of this installation sent it. */
+  readonly isDoctor: (proof: string) => boolean;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly tracing: Tracing | undefined;
@@ -103,6 +106,7 @@ export async function openService(
   const metrics = openMetrics();
   const secret = config.ledger.secret ?? (await ledgerSecret(config.dataDir));
   const hashSubject = subjectHashes(derivedKey(secret, 'subject'));
+  const isProof = doctorProofs(secret);
   const records = await openRecords(config, {
     secretFingerprint: secretFingerprint(secret),
     nonces: { open: (nonce, nowSeconds) => parts.nonces.open(nonce, nowSeconds) },
@@ -205,6 +209,7 @@ export async function openService(
       redis,
       authorizationServer,
       hashSubject,
+      isDoctor: (proof) => isProof(proof, now()),
       now,
       tracing,
       audit,

@@ -52,6 +52,7 @@ t.test('private checks', async (t) => {
     t.strictSame(await problems(fresh), []);
   });
 
+  const inDays = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
   type Case = readonly [expected: string, env: () => Environment | Promise<Environment>];
   const newVault = async () => {
     const vault = await startVault();
@@ -63,6 +64,8 @@ t.test('private checks', async (t) => {
     ['warn mode', () => ({ ...env, WEBDIST_MODE: 'sandbox', WEBDIST_ANONYMOUS: 'pages' })],
     ['warn register', () => ({ ...env, WEBDIST_REGISTER: 'off' })],
     ['warn callers', () => ({ ...env, WEBDIST_ANONYMOUS: 'any' })],
+    ['warn api-keys', () => ({ ...env, WEBDIST_API_KEYS: `shop:${'0'.repeat(64)}::2025-12-31,app:${'1'.repeat(64)}` })],
+    ['warn api-keys', () => ({ ...env, WEBDIST_API_KEYS: `shop:${'0'.repeat(64)}:60:${inDays(3)}` })],
     ['warn origins', () => ({ ...env, WEBDIST_ALLOWED_ORIGINS: 'http://shop.example.com' })],
     ['warn token-lifetime', () => ({ ...env, WEBDIST_TOKEN_LIFETIME: '60' })],
     [
@@ -224,6 +227,9 @@ t.test('private checks', async (t) => {
       ['down', 'fail licence-endpoints'],
       ['no certificates', 'fail licence-certificates'],
       ['certificates that end', 'warn licence-certificates'],
+      ['certificates that have ended', 'fail licence-certificates'],
+      ['a page', 'warn licence-endpoints'],
+      ['a redirect', 'warn licence-endpoints'],
     ];
     for (const [fault, expected] of faults) {
       licence.fault = fault;

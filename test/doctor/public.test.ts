@@ -7,7 +7,8 @@ import { text } from 'node:stream/consumers';
 import tls from 'node:tls';
 import t from 'tap';
 import type { HostRecords } from '../../src/doctor/dns.ts';
-import { runDoctor } from '../../src/doctor/doctor.ts';
+import { checks, runCheck, runDoctor } from '../../src/doctor/doctor.ts';
+import { openFacts } from '../../src/doctor/facts.ts';
 import type { Environment } from '../../src/environment.ts';
 import { makeCertificate } from '../harness/certificates.ts';
 import { temporaryFolder } from '../harness/folder.ts';
@@ -22,9 +23,15 @@ type Answer = { status?: number; headers?: Record<string, string>; body?: string
 t.test('public checks', async (t) => {
   const sandbox = await startSandbox(t);
   const dataDir = temporaryFolder(t);
-  const service = await startReady(t, sandbox, { WEBDIST_DATA_DIR: dataDir });
-  await until(() => service.log.events('domain_registered').length, 'the domain');
   const licence = await startLicenceServer(t);
+  const service = await startReady(t, sandbox, {
+    ...licence.settings,
+    WEBDIST_DATA_DIR: dataDir,
+    WEBDIST_TRUST_PROXY: '127.0.0.1',
+    WEBDIST_WEBHOOK_SECRET: 'a secret that App Store Connect has, too',
+    WEBDIST_COUNTRY_HEADER: 'x-country',
+  });
+  await until(() => service.log.events('domain_registered').length, 'the domain');
   const env: Record<string, string> = {
     ...sandbox.settings,
     ...licence.settings,
@@ -33,7 +40,8 @@ t.test('public checks', async (t) => {
     WEBDIST_TRUST_PROXY: '127.0.0.1',
   };
   const manifest = await (await fetch(env['WEBDIST_PACKAGE_MANIFEST'] ?? '')).text();
-  const { assetPath } = (JSON.parse(manifest) as { variants: [{ assetPath: string }] }).variants[0];
+  const { variants } = JSON.parse(manifest) as { variants: { assetPath: string }[] };
+  const [assetPath = '', lastAsset = ''] = variants.map((variant) => variant.assetPath);
   const json = { 'content-type': 'application/json' };
   const adp = '/adp/6500000001';
   const site: Readonly<Record<string, Answer>> = {
@@ -44,23 +52,23 @@ t.test('public checks', async (t) => {
     [`${adp}/manifest.json`]: { headers: json, body: manifest },
     [`${adp}/signature`]: { body: 'signature' },
     [`${adp}/${assetPath}`]: { body: 'ipa' },
-    '/.well-known/marketplace-kit': {
-      headers: json,
-      body: JSON.stringify({
-        license: {},
-        restore: 'https://example.com/marketplace-kit/restore',
-        updates: { url: 'https://example.com/marketplace-kit/updates', pollingInterval: 24 },
-      }),
-    },
+    [`${adp}/${lastAsset}`]: { body: 'ipa' },
   };
   let broken: Readonly<Record<string, Answer | ((answer: Answer) => Answer)>> = {};
 
+  let forwarded: Readonly<Record<string, string>> = { 'x-forwarded-for': '203.0.113.9' };
   const fromService = async (request: IncomingMessage): Promise<Answer> => {
     const body = request.method === 'POST' ? await text(request) : undefined;
-    const { origin, 'content-type': type, cookie } = request.headers;
+    const { origin, 'content-type': type, cookie, 'webdist-doctor': proof } = request.headers;
     const answer = await fetch(`${service.url}${request.url?.replace(/^\/webdist/, '')}`, {
       method: request.method ?? 'GET',
-      headers: { ...(origin && { origin }), ...(type && { 'content-type': type }), ...(cookie && { cookie }) },
+      headers: {
+        ...(origin && { origin }),
+        ...(type && { 'content-type': type }),
+        ...(cookie && { cookie }),
+        ...(typeof proof === 'string' && { 'webdist-doctor': proof }),
+        ...forwarded,
+      },
       ...(body !== undefined && { body }),
     });
     const headers = Object.fromEntries(answer.headers);
@@ -99,6 +107,17 @@ t.test('public checks', async (t) => {
     t.ok(publicIds.length >= 20, publicIds.join(' '));
   });
 
+  /** What one check finds, without the others. */
+  const finding = async (id: string, settings: Environment) => {
+    const options = { env: { ...env, ...settings }, publicUrl: new URL('https://example.com/trailmap'), connect };
+    const facts = openFacts(options);
+    const check = checks.find((one) => one.id === id);
+    try {
+      return check && (await runCheck(check, facts));
+    } finally {
+      await facts.close();
+    }
+  };
   const html = { 'content-type': 'text/html' };
   const button = '<script type=module src=/install-button.js></script><install-button></install-button>';
   const withPolicy = (policy: string) => ({ headers: { ...html, 'content-security-policy': policy }, body: button });
@@ -107,6 +126,12 @@ t.test('public checks', async (t) => {
     const changed = change(cookie);
     return { ...answer, headers: { ...headers, ...(changed && { 'set-cookie': changed }) } };
   };
+  const withText = (from: RegExp, to: string) => (answer: Answer) => ({
+    ...answer,
+    body: Buffer.from(answer.body ?? '')
+      .toString()
+      .replace(from, to),
+  });
   const down = { status: 502, headers: html, body: '<h1>Bad Gateway</h1>' };
   const notFound = { status: 404, headers: html, body: '<h1>Not Found</h1>' };
   const redirect = { status: 301, headers: { location: 'https://www.example.com/' } };
@@ -119,6 +144,8 @@ t.test('public checks', async (t) => {
     ['fail package-exact', { [`${adp}/manifest.json`]: { headers: json, body: `${manifest}\n` } }],
     ['fail package-signature', { [`${adp}/signature`]: { status: 404 } }],
     ['fail package-assets', { [`${adp}/${assetPath}`]: { status: 404 } }],
+    ['fail package-assets', { [`${adp}/${assetPath}`]: { headers: { 'content-length': '3' } } }],
+    ['fail package-assets', { [`${adp}/${lastAsset}`]: { status: 404 } }],
     ['fail service-ready', { '/health/ready': { status: 503 } }],
     ['fail button', { '/install-button.js': { status: 404 } }],
     ['fail button', { '/install-button.js': { headers: { 'content-type': 'text/html' }, body: '' } }],
@@ -151,6 +178,15 @@ t.test('public checks', async (t) => {
     ],
     ['warn page-button', { '/trailmap': { headers: html, body: '<p>Soon</p>' } }],
     ['warn page-button', { '/trailmap': { headers: html, body: '<script>let soon</script>' } }],
+    ['fail page-button', { '/trailmap': { headers: html, body: button.replace('/install', '/assets/install') } }],
+    [
+      'fail page-button',
+      { '/trailmap': { headers: html, body: button.replace('-button>', '-button app="com.example.other">') } },
+    ],
+    [
+      'fail page-button',
+      { '/trailmap': { headers: html, body: button.replace('-button>', "-button  app='6500000009'>") } },
+    ],
     ['fail page-csp', { '/trailmap': withPolicy("default-src 'none'") }],
     ['fail page-csp', { '/trailmap': withPolicy("script-src 'self'; connect-src https://api.example.com") }],
     ['fail page-csp', { '/trailmap': withPolicy("script-src https://cdn.example.net; connect-src 'self'") }],
@@ -173,7 +209,22 @@ t.test('public checks', async (t) => {
     ['fail kit-reachable', { '/.well-known/marketplace-kit': { status: 404 } }],
     ['fail kit-redirect', { '/.well-known/marketplace-kit': redirect }],
     ['fail kit-content', { '/.well-known/marketplace-kit': { headers: json, body: '{"license":{}}' } }],
-    ['warn kit-content', { '/.well-known/marketplace-kit': { ...site['/.well-known/marketplace-kit'], headers: {} } }],
+    ['warn kit-content', { '/.well-known/marketplace-kit': (answer) => ({ ...answer, headers: {} }) }],
+    [
+      'fail kit-licences',
+      {
+        '/.well-known/marketplace-kit': withText(
+          /ald\/renew|"licenseRenewalURL":"[^"]*"/,
+          '"licenseRenewalURL":"https://old.example.com/renew"',
+        ),
+      },
+    ],
+    ['fail kit-requests', { '/marketplace-kit/restore': notFound }],
+    ['fail kit-requests', { '/marketplace-kit/updates': { status: 405, headers: html, body: '' } }],
+    ['fail kit-requests', { '/.well-known/marketplace-kit': withText(/"restore":"[^"]*"/, '"restore":"/restore"') }],
+    ['fail oauth-document', { '/.well-known/oauth-authorization-server': notFound }],
+    ['fail oauth-document', { '/.well-known/oauth-authorization-server': { headers: html, body: '<h1>Shop</h1>' } }],
+    ['fail oauth-document', { '/oauth/token': notFound }],
   ];
   for (const [expected, change] of cases)
     await t.test(expected, async (t) => {
@@ -210,8 +261,49 @@ t.test('public checks', async (t) => {
     broken = {};
   });
 
-  await t.test('a proxy that is not named', async (t) => {
-    t.strictSame(await problems(undefined, { WEBDIST_TRUST_PROXY: '' }), ['warn proxy-trusted']);
+  await t.test('the proxies and WEBDIST_TRUST_PROXY', async (t) => {
+    const on = async (trust: string, header: Readonly<Record<string, string>>) => {
+      forwarded = header;
+      const { result, hint } = (await finding('proxy-trusted', { WEBDIST_TRUST_PROXY: trust })) ?? {};
+      return `${result}: ${hint ?? ''}`;
+    };
+    const visitor = { 'x-forwarded-for': '203.0.113.9' };
+    const edge = { 'x-forwarded-for': '203.0.113.9, 198.51.100.7' };
+    const edge6 = { 'x-forwarded-for': '2001:db8:7::9, 2001:db8:1:2::3' };
+    const cases: readonly (readonly [trust: string, header: Readonly<Record<string, string>>, expected: RegExp])[] = [
+      ['127.0.0.1', visitor, /^ok/],
+      ['127.0.0.0/8, 198.51.100.0/24', edge, /^ok/],
+      ['127.0.0.1', { 'x-forwarded-for': '127.0.0.1' }, /^ok/],
+      ['192.0.2.1', { 'x-forwarded-for': '127.0.0.1' }, /^warn: Set WEBDIST_TRUST_PROXY=192\.0\.2\.1,127\.0\.0\.1,/],
+      ['', visitor, /^warn: Set WEBDIST_TRUST_PROXY=127\.0\.0\.1,/],
+      ['192.0.2.1', visitor, /^warn: Set WEBDIST_TRUST_PROXY=192\.0\.2\.1,127\.0\.0\.1,/],
+      ['127.0.0.1', edge, /^warn: Set WEBDIST_TRUST_PROXY=127\.0\.0\.1,198\.51\.100\.7,/],
+      ['127.0.0.1', edge6, /^warn: Set WEBDIST_TRUST_PROXY=127\.0\.0\.1,2001:db8:1:2::\/64,/],
+      ['127.0.0.1', {}, /^warn: Configure the proxy to send it/],
+    ];
+    for (const [trust, header, expected] of cases) t.match(await on(trust, header), expected, `${trust} ${header}`);
+    forwarded = visitor;
+  });
+
+  await t.test("the visitor's country", async (t) => {
+    const cases: readonly (readonly [header: Readonly<Record<string, string>>, expected: string])[] = [
+      [{ 'x-country': 'DE' }, 'ok'],
+      [{ 'x-country': 'XX' }, 'info'],
+      [{}, 'warn'],
+    ];
+    for (const [header, expected] of cases) {
+      forwarded = { 'x-forwarded-for': '203.0.113.9', ...header };
+      t.match(await finding('country-header', { WEBDIST_COUNTRY_HEADER: 'x-country' }), { result: expected });
+    }
+    forwarded = { 'x-forwarded-for': '203.0.113.9' };
+  });
+
+  await t.test('a webhook that is not passed on', async (t) => {
+    const secret = { WEBDIST_WEBHOOK_SECRET: 'a secret that App Store Connect has, too' };
+    t.match(await finding('webhook', secret), { result: 'ok' });
+    broken = { '/webhooks/app-store-connect': notFound };
+    t.match(await finding('webhook', secret), { result: 'warn' });
+    broken = {};
   });
 
   await t.test('the service on another host', async (t) => {

@@ -7,8 +7,8 @@
 
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { type AddressOf, networkOf } from '../../address.ts';
 import type { Metrics } from '../../metrics.ts';
-import { type AddressOf, networkOf } from '../address.ts';
 import { sendRawProblem, withoutHost } from '../raw-problem.ts';
 import { openMemoryCounter } from './counters.ts';
 import { rateLimited } from './rate-limit.ts';

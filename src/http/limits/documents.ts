@@ -6,7 +6,7 @@
 
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance } from 'fastify';
-import type { AddressOf } from '../address.ts';
+import type { AddressOf } from '../../address.ts';
 import { rateLimited } from './rate-limit.ts';
 
 const WINDOW_MS = 60_000;

@@ -7,11 +7,11 @@
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { AddressOf } from '../../address.ts';
 import type { ApiKey } from '../../config/api-keys.ts';
 import type { Config } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import type { ServerDeps } from '../../service/service.ts';
-import type { AddressOf } from '../address.ts';
 import { type Count, type MemoryCounter, openMemoryCounter } from './counters.ts';
 
 const WINDOW_SECONDS = 60;

@@ -6,13 +6,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { AddressOf } from '../../address.ts';
 import type { AppConfig, Config } from '../../config/config.ts';
 import { toWebdistError, WebdistError } from '../../errors.ts';
 import { installUrl } from '../../install-token/install-url.ts';
 import type { AppNamed } from '../../service/app-named.ts';
 import type { IssuedInstall, IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
-import type { AddressOf } from '../address.ts';
 import { type Caller, onlyServers, refuseForeignApp, type ServerCaller } from '../authorize.ts';
 import type { VerifyChallenge } from '../challenge.ts';
 import type { CountryOf } from '../country.ts';

@@ -6,6 +6,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { AddressOf } from '../../address.ts';
 import type { AppConfig } from '../../config/config.ts';
 import { type AnswerDeps, answerRestore, answerUpdates, type OfferedApp } from '../../marketplace-kit/answer.ts';
 import {
@@ -19,7 +20,6 @@ import { withHeld } from '../../marketplace-kit/rollout.ts';
 import type { Grant } from '../../oauth/sealed.ts';
 import type { IssueRequest } from '../../service/issuing.ts';
 import type { ServerDeps } from '../../service/service.ts';
-import type { AddressOf } from '../address.ts';
 import {
   appAndVersion,
   configurationAnswer,

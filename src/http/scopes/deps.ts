@@ -1,9 +1,9 @@
 /** The dependencies that the protected scopes share. */
 
 import type { FastifyInstance } from 'fastify';
+import type { AddressOf } from '../../address.ts';
 import type { ApiKey } from '../../config/api-keys.ts';
 import type { ServerDeps } from '../../service/service.ts';
-import type { AddressOf } from '../address.ts';
 import type { RateLimits } from '../limits/rate-limit.ts';
 import type { SignIn } from '../sign-in.ts';
 

@@ -313,7 +313,7 @@ t.test('planted faults', { skip, timeout: 600_000 }, async (t) => {
     'a proxy that is not named': {
       id: 'proxy-trusted',
       says: /TRUST_PROXY is not set/,
-      settings: { WEBDIST_TRUST_PROXY: '' },
+      settings: { WEBDIST_TRUST_PROXY: '', WEBDIST_COUNTRY_HEADER: '' },
     },
     'a document for devices that redirects': {
       id: 'kit-redirect',
@@ -324,6 +324,93 @@ t.test('planted faults', { skip, timeout: 600_000 }, async (t) => {
       id: 'kit-reachable',
       says: /401/,
       site: { kit: 'auth_basic website; auth_basic_user_file /dev/null;' },
+    },
+    'a proxy at another address than the one that is named': {
+      id: 'proxy-trusted',
+      says: /proxy at 127\.0\.0\.1/,
+      settings: { WEBDIST_TRUST_PROXY: '192.0.2.1' },
+    },
+    'a CDN before the proxy that is not named': {
+      id: 'proxy-trusted',
+      says: /proxy at 198\.51\.100\.7/,
+      site: { forwarded: '"$remote_addr, 198.51.100.7"' },
+    },
+    'a proxy that does not say who the visitor is': {
+      id: 'proxy-trusted',
+      says: /sends no X-Forwarded-For/,
+      site: { forwarded: '""' },
+    },
+    'a proxy that does not send the country': {
+      id: 'country-header',
+      says: /without x-country/,
+      site: { country: '""' },
+    },
+    'a copy of an earlier document for devices': {
+      id: 'kit-licences',
+      says: /licenseRenewalURL/,
+      site: { kit: "sub_filter_types application/json; sub_filter '/renew' '/renewal';" },
+    },
+    'restore requests that are not passed on': {
+      id: 'kit-requests',
+      says: /restore: POST .* answers 404/,
+      site: { service: 'if ($request_uri ~ restore) { return 404; }' },
+    },
+    'a firewall that stops update requests': {
+      id: 'kit-requests',
+      says: /updates\.url: POST .* answers 403/,
+      site: { service: 'if ($request_uri ~ updates) { return 403; }' },
+    },
+    'a sign-in document that is not passed on': {
+      id: 'oauth-document',
+      says: /answers 404/,
+      site: { oauth: 'return 404;' },
+    },
+    'a token endpoint that is not passed on': {
+      id: 'oauth-document',
+      says: /oauth\/token answers 404/,
+      site: { service: 'if ($request_uri ~ oauth/token) { return 404; }' },
+    },
+    'webhooks that are not passed on': {
+      id: 'webhook',
+      says: /webhooks/,
+      site: { service: 'if ($request_uri ~ webhooks) { return 404; }' },
+    },
+    'a button from a path where there is none': {
+      id: 'page-button',
+      says: /install-button\.js, which answers 404/,
+      site: { html: '<script type="module" src="/js/install-button.js"></script><install-button></install-button>' },
+    },
+    'a button for another app': {
+      id: 'page-button',
+      says: /com\.example\.trailmaps/,
+      site: {
+        html: '<script type=module src=/webdist/install-button.js></script><install-button app="com.example.trailmaps">',
+      },
+    },
+    'a package of which variants are missing': {
+      id: 'package-assets',
+      says: /variant.* answers 404/,
+      site: { package: 'if ($request_uri ~ variant) { return 404; }' },
+    },
+    'a file of the package that was cut off': {
+      id: 'package-assets',
+      says: /has 3 bytes, but the manifest/,
+      site: { package: "if ($request_uri ~ variant) { return 200 'ipa'; }" },
+    },
+    'an API key of a server that has ended': {
+      id: 'api-keys',
+      says: /shop has ended/,
+      settings: { WEBDIST_API_KEYS: `shop:${'0'.repeat(64)}:60:2025-12-31` },
+    },
+    'certificates of the licence server that have ended': {
+      id: 'licence-certificates',
+      says: /has expired/,
+      plant: ofLicences('certificates that have ended'),
+    },
+    'a licence URL that leads to a page': {
+      id: 'licence-endpoints',
+      says: /is a page/,
+      plant: ofLicences('a page'),
     },
     'a certificate that ends': { id: 'certificate-expiry', says: /expires in/, site: { certificate: ending } },
   };

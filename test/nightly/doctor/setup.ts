@@ -22,10 +22,13 @@ import { hasDomain } from '../../harness/website.ts';
 /** What a test changes in the web server. */
 type WebServer = {
   /** Directives in the location of that part. */
-  readonly [part in 'page' | 'package' | 'service' | 'kit' | 'http']?: string;
+  readonly [part in 'page' | 'package' | 'service' | 'kit' | 'oauth' | 'http']?: string;
 } & {
   readonly certificate?: { readonly key: string; readonly cert: string };
   readonly html?: string;
+  /** What it sends as X-Forwarded-For and X-Country. */
+  readonly forwarded?: string;
+  readonly country?: string;
 };
 
 /** What a test changes: settings, and the web server. */
@@ -50,6 +53,8 @@ export async function startSetup(t: Test, settings: Record<string, string>, path
   const own = {
     WEBDIST_DATA_DIR: join(folder, 'data'),
     WEBDIST_TRUST_PROXY: '127.0.0.1',
+    WEBDIST_COUNTRY_HEADER: 'x-country',
+    WEBDIST_WEBHOOK_SECRET: 'the secret of a webhook, long enough',
     ...(path !== '/' && { WEBDIST_PUBLIC_URL: `https://example.com${path.slice(0, -1)}` }),
     ...licence.settings,
     ...settings,
@@ -88,12 +93,15 @@ type Places = { readonly root: string; readonly path: string; readonly packages:
 
 /** The configuration of docs/proxy.md, with the changes at the end of each location. */
 function serversOf(listen: string, { root, path, packages, url }: Places, site: WebServer): string {
-  const pass = `proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
-    proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $host;`;
+  const pass = `proxy_http_version 1.1; proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-For ${site.forwarded ?? '$remote_addr'};
+    proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $host;
+    proxy_set_header X-Country ${site.country ?? 'DE'};`;
   return `${site.http ?? ''}
   server { ${listen} server_name example.com; root ${root};
     location = /trailmap { default_type text/html; ${site.page ?? ''} }
     location /adp/ { proxy_pass ${packages}; ${site.package ?? ''} }
     location ${path} { proxy_pass ${url}/; ${pass} ${site.service ?? ''} }
-    location = /.well-known/marketplace-kit { proxy_pass ${url}; ${pass} ${site.kit ?? ''} } }`;
+    location = /.well-known/marketplace-kit { proxy_pass ${url}; ${pass} ${site.kit ?? ''} }
+    location = /.well-known/oauth-authorization-server { proxy_pass ${url}; ${pass} ${site.oauth ?? ''} } }`;
 }

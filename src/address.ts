@@ -1,10 +1,16 @@
 /** A visitor's address, for limits and staged releases: found behind trusted proxies, and normalized. */
 
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net';
 
+/** What a request says about its way: the address of the connection, and what the proxies wrote. */
+type Way = {
+  readonly socket: { readonly remoteAddress?: string | undefined };
+  readonly headers: IncomingHttpHeaders;
+};
+
 /** The address that a request came from, as `networkOf` writes it. */
-export type AddressOf = (request: IncomingMessage) => string;
+export type AddressOf = (request: Way) => string;
 
 const GROUPS = 8;
 const GROUPS_OF_NETWORK = 4;

@@ -2,7 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import t from 'tap';
-import { addressesBehind, networkOf } from '../../src/http/address.ts';
+import { addressesBehind, networkOf } from '../src/address.ts';
 
 const table: Readonly<Record<string, string>> = {
   '192.0.2.7': '192.0.2.7',

@@ -1,0 +1,85 @@
+/**
+ * Checks the proxies before webdist: whether it gets the visitor's address and country from them. A running service reports
+ * how a request of the doctor reached it, if both have the same ledger's secret (service/doctor-proof.ts).
+ */
+
+import { z } from 'zod';
+import { addressesBehind, proxiesIn } from '../address.ts';
+import { WAY_HEADER } from '../service/doctor-proof.ts';
+import { type Check, type Finding, info, ok, warn } from './check.ts';
+import { claimsOf, requestToken, type Site, siteCheck } from './site.ts';
+
+const wayForm = z.object({ peer: z.string(), forwarded: z.string().optional(), country: z.string().optional() });
+
+/** How the doctor's request reached the service; undefined if the service does not report it. */
+async function wayTo(site: Site) {
+  const header = (await requestToken(site)).headers[WAY_HEADER];
+  try {
+    return wayForm.safeParse(JSON.parse(String(header))).data;
+  } catch {
+    // An older service, or one with another secret, sends no such header.
+    return undefined;
+  }
+}
+
+export const proxyChecks: readonly Check[] = [
+  siteCheck(
+    'proxy-trusted',
+    'If the proxy is not trusted, all visitors share its address and one rate limit.',
+    trusted,
+  ),
+  siteCheck('country-header', "Without the visitor's country, tokens have no `ccode`.", async (site) => {
+    const { countryHeader } = site.config;
+    const way = await wayTo(site);
+    if (countryHeader === undefined || !way || (await trusted(site))?.result !== 'ok') return undefined;
+    const { ccode } = claimsOf(await requestToken(site));
+    if (typeof ccode === 'string') return ok(ccode);
+    return way.country === undefined
+      ? warn(
+          `requests reach webdist without ${countryHeader}`,
+          'Configure the proxy to send this header, or unset WEBDIST_COUNTRY_HEADER.',
+        )
+      : info(`${countryHeader} has no country for this machine`);
+  }),
+];
+
+async function trusted(site: Site): Promise<Finding | undefined> {
+  const { trustProxy } = site.config;
+  // webdist itself does not terminate TLS.
+  if (site.urlOf('/').protocol !== 'https:') return undefined;
+  const way = await wayTo(site);
+  const setting = `WEBDIST_TRUST_PROXY=${trustProxy.join(',')}`;
+  if (!way)
+    return trustProxy.length > 0
+      ? ok(setting)
+      : warn(
+          'a proxy terminates TLS, but WEBDIST_TRUST_PROXY is not set',
+          'Set WEBDIST_TRUST_PROXY to the address of the proxy, as webdist sees it.',
+        );
+  if (way.forwarded === undefined)
+    return warn(
+      `the proxy at ${way.peer} sends no X-Forwarded-For`,
+      'Configure the proxy to send it (docs/proxy.md), and name the proxy in WEBDIST_TRUST_PROXY.',
+    );
+  const proxy = unnamedProxy(way.peer, way.forwarded, trustProxy);
+  if (proxy === undefined) return ok(setting);
+  return warn(
+    trustProxy.length === 0
+      ? `a proxy at ${proxy} is in front of webdist, but WEBDIST_TRUST_PROXY is not set`
+      : `webdist takes the proxy at ${proxy} for the visitor, because ${setting} does not name it`,
+    `Set WEBDIST_TRUST_PROXY=${[...trustProxy, proxy].join(',')}, and restart webdist.`,
+  );
+}
+
+/** The proxy that webdist would take for the visitor; undefined if all proxies on the way are named. */
+function unnamedProxy(peer: string, forwarded: string, named: readonly string[]): string | undefined {
+  const plain = peer.replace(/^::ffff:(?=\d+\.)/, '');
+  if (!proxiesIn(named)(peer)) return plain;
+  const seenWith = (text: string, proxies: readonly string[]) =>
+    addressesBehind(proxies)({ socket: { remoteAddress: peer }, headers: { 'x-forwarded-for': text } });
+  // The doctor sends no X-Forwarded-For, so the first address is its own, and all others are of proxies.
+  const [own = ''] = forwarded.split(',');
+  const seen = seenWith(forwarded, named);
+  if (seen === seenWith(own, [plain])) return undefined;
+  return seen.includes(':') ? `${seen}::/64` : seen;
+}
