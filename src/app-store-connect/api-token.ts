@@ -98,8 +98,11 @@ function required(value: string | undefined, kind: ApiKeyKind, what: string): st
  */
 const OWN_LIFETIME_SECONDS = 600;
 
-/** `iat` is this far in the past, so that it is not in the future if our clock is slightly fast. */
-const BACKDATED_SECONDS = 30;
+/**
+ * `iat` is this far in the past, because Apple refuses one that is in the future, as it is if this machine's clock is
+ * slightly fast (docs/apple-facts.md §4.1).
+ */
+export const BACKDATED_SECONDS = 30;
 
 /** A JWT is replaced this long before it expires, so that it stays valid during a request and its retries. */
 const RENEWED_BEFORE_SECONDS = 60;

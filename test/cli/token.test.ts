@@ -3,7 +3,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeProtectedHeader, importPKCS8, jwtVerify } from 'jose';
+import { decodeJwt, decodeProtectedHeader, importPKCS8, jwtVerify } from 'jose';
 import t from 'tap';
 import { openLocalSigner } from '../../src/signer/local.ts';
 import { temporaryFolder } from '../harness/folder.ts';
@@ -150,7 +150,7 @@ t.test('api-token: three kinds, with exactly the claims of each', async (t) => {
   const teamClaims = await claimsOf(teamToken, pem);
   t.strictSame(Object.keys(teamClaims), ['iss', 'iat', 'exp', 'aud']);
   t.equal(teamClaims.iss, env['ASC_ISSUER_ID']);
-  t.equal((teamClaims.exp ?? 0) - (teamClaims.iat ?? 0), 1200);
+  t.equal((teamClaims.exp ?? 0) - (teamClaims.iat ?? 0), 900);
   t.equal((await ask(teamToken)).status, 200);
 
   const given = {
@@ -211,6 +211,31 @@ t.test('api-token: three kinds, with exactly the claims of each', async (t) => {
     for (const [args, settings, kind, keyId] of cases)
       t.match(await webdistJson(['api-token', ...args], settings), { kind, keyId }, args.join(' '));
   });
+
+  await t.test(
+    'a clock that is slightly fast does no harm: iat is in the past, and the end is not at the limit',
+    async (t) => {
+      const app = { ...env, WEBDIST_BUNDLE_ID: 'com.example.a' };
+      for (const [kind, lifetime, lead] of [
+        ['team', undefined, 30],
+        ['individual', undefined, 30],
+        ['in-app-purchase', undefined, 30],
+        ['team', '1200', 30],
+        ['individual', '40', 20],
+        ['team', '1', 0],
+      ] as const) {
+        const startsAt = Math.floor(Date.now() / 1000);
+        const args = ['--kind', kind, ...(lifetime === undefined ? [] : ['--lifetime', lifetime])];
+        const { iat = 0, exp = 0 } = decodeJwt((await webdist(['api-token', ...args], app)).stdout.trim());
+        t.ok(
+          iat + lead >= startsAt && iat + lead <= Date.now() / 1000,
+          `${args.join(' ')}: iat is ${lead} s in the past`,
+        );
+        t.equal(exp - iat, Number(lifetime ?? 900), args.join(' '));
+        t.ok(exp > startsAt, args.join(' '));
+      }
+    },
+  );
 
   await t.test('scope and curl', async (t) => {
     const scoped = await webdist(['api-token', '--kind', 'team', '--scope', 'GET /v1/apps', '--curl'], env);

@@ -19,7 +19,7 @@ export function apiTokenCommand(): Command {
     .option('--key-id <id>', 'id of the API key (default: ASC_KEY_ID, or the id in the name of the .p8)')
     .option('--issuer-id <id>', 'issuer id (default: ASC_ISSUER_ID); an individual key has none')
     .option('--bundle-id <id>', 'app, for in-app-purchase (default: WEBDIST_BUNDLE_ID)')
-    .option('--lifetime <seconds>', 'at most 1200; for in-app-purchase, 3600', wholeSeconds, 1200)
+    .option('--lifetime <seconds>', 'at most 1200; for in-app-purchase, 3600', wholeSeconds, 900)
     .option('--scope <entry>', 'permit only this request, such as "GET /v1/apps"; may be repeated', collected)
     .option('--curl', 'print a complete curl command instead')
     .option('--json', 'print JSON')

@@ -1,6 +1,6 @@
 /** `webdist api-token`: makes a bearer JWT for Apple's server APIs with any of the three kinds of API keys (docs/apple-facts.md §7). */
 
-import { type ApiKeyKind, buildApiToken } from '../../app-store-connect/api-token.ts';
+import { type ApiKeyKind, BACKDATED_SECONDS, buildApiToken } from '../../app-store-connect/api-token.ts';
 import { type AppleKeyFile, appleKeyFile } from '../../app-store-connect/key-file-name.ts';
 import { apiKeySettings, processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
@@ -33,7 +33,8 @@ export async function printApiToken(options: Options): Promise<void> {
     kind,
     issuerId: options.issuerId ?? settings.issuerId,
     bundleId: options.bundleId ?? settings.bundleId,
-    issuedAtSeconds: Math.floor(Date.now() / 1000),
+    // A short-lived one must not have ended already.
+    issuedAtSeconds: Math.floor(Date.now() / 1000) - Math.min(BACKDATED_SECONDS, Math.floor(lifetimeSeconds / 2)),
     lifetimeSeconds,
     scope,
   };
