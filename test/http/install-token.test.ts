@@ -210,7 +210,7 @@ t.test('invalid input: the error has its code and names the field', async (t) =>
     ['query on POST', post('{}', {}, '/install-token?app=x'), 400, 'invalid_request', /querystring/],
     ['duplicate query keys', get('/install-token?app=a&app=b'), 400, 'invalid_request', /querystring\.app/],
     ['unknown query key', get('/install-token?colour=red'), 400, 'invalid_request', /colour/],
-    ['broken percent encoding', get('/install-token?app=%ff%fe'), 404, 'unknown_app', /app/],
+    ['broken percent encoding', get('/install-token?app=%ff%fe'), 400, 'invalid_request', /url/],
     ['wrong method', get('/install-token', { method: 'DELETE' }), 405, 'method_not_allowed', /GET and POST/],
     ['a broken path', get('/%zz'), 400, 'invalid_request', /url/],
     ['wrong path', get('/install-tokenx'), 404, 'not_found', /path/],
@@ -286,6 +286,15 @@ t.test('a caller that is not a page needs a credential', async (t) => {
     t.equal(code, 'invalid_request');
     t.equal(detail, 'body.country: must be an assigned country code in upper case (ISO 3166-1 alpha-2)');
   }
+  for (const version of ['0', '07', '-1', '1.5', '18446744073709551616', '99999999999999999999', '']) {
+    const refused = await ask({ authorization }, { version });
+    t.equal(refused.status, 400, `no version: ${version}`);
+    t.match(await refused.json(), {
+      code: 'invalid_request',
+      detail: 'body.version: must be an AppleVersionID: a decimal number as a string',
+    });
+  }
+  t.equal((await ask({ authorization }, { version: '18446744073709551615' })).status, 200, 'the largest');
   t.notMatch(running.log.text(), key);
 });
 
