@@ -54,7 +54,7 @@ export function answerProblems(app: FastifyInstance, problemsUrl: string): void 
   // Set here and not in the handler, which Fastify calls only after it has read the body.
   app.addHook('onRequest', (request, reply, done) => {
     if (request.is404) answerNotFound(request, reply);
-    else done();
+    else done(isPercentEncoded(request.url) ? undefined : new WebdistError('invalid_request', BAD_URL));
   });
   // For routes that find nothing themselves.
   app.setNotFoundHandler(answerNotFound);
@@ -74,6 +74,19 @@ function collectMethods(app: FastifyInstance): (request: FastifyRequest) => stri
       .map(({ method }) => method)
       .toSorted();
   };
+}
+
+const BAD_URL = 'url: is not validly percent-encoded.';
+
+/** Whether every escape in the URL is complete, and they are UTF-8. Fastify refuses only paths of which this is not true. */
+function isPercentEncoded(url: string): boolean {
+  if (!url.includes('%')) return true;
+  try {
+    decodeURIComponent(url);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const notFound = (allowed: readonly string[]): WebdistError =>
@@ -109,8 +122,7 @@ function asWebdistError(error: FastifyError): WebdistError {
     return new WebdistError('too_large', 'body: is larger than this path accepts.');
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
     return new WebdistError('unsupported_media_type', 'content-type: must be application/json.');
-  if (error.code === 'FST_ERR_BAD_URL')
-    return new WebdistError('invalid_request', 'url: is not validly percent-encoded.');
+  if (error.code === 'FST_ERR_BAD_URL') return new WebdistError('invalid_request', BAD_URL);
   if (error.statusCode === 400) return new WebdistError('invalid_request', 'body: is not a JSON document.');
   return new WebdistError('internal_error', 'The request could not be answered.', { cause: error });
 }

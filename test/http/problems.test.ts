@@ -68,6 +68,22 @@ t.test('a code that does not exist is a problem, which has a page', async (t) =>
   }
 });
 
+t.test('a URL that is not percent-encoded is refused, in the path and in the query', async (t) => {
+  const { url } = await startService(t, undefined, settingsIn(temporaryFolder(t)));
+  for (const path of [
+    '/%',
+    '/%zz',
+    '/install-token?app=%zz',
+    '/install-token?account=100%',
+    '/health/ready?verbose=%c3',
+  ]) {
+    const answer = await fetch(url + path);
+    t.equal(answer.status, 400, path);
+    t.match(await answer.json(), { code: 'invalid_request', detail: 'url: is not validly percent-encoded.' }, path);
+  }
+  t.equal((await fetch(`${url}/health/live?verbose=%E2%82%AC`)).status, 200);
+});
+
 t.test('`type` opens, wherever the problem comes from', async (t) => {
   const { url, serverDeps } = await startService(t, undefined, settingsIn(temporaryFolder(t)));
   const post = (path: string, body: string, headers = {}) =>
