@@ -15,10 +15,10 @@ import { historyCheck, knownFor, nonceRecord } from './token.ts';
  * A link and the URL of the page on which it is tapped (the top frame), or a token alone, as in a restore. The strings
  * may have any content.
  */
-export const judgeRequestSchema = z.union([
-  z.strictObject({ installUrl: z.string(), pageUrl: z.string() }),
-  z.strictObject({ token: z.string() }),
-]);
+export const judgeRequestSchema = z.union(
+  [z.strictObject({ installUrl: z.string(), pageUrl: z.string() }), z.strictObject({ token: z.string() })],
+  'expected either installUrl and pageUrl, or token; each is a string',
+);
 export type JudgeRequest = z.infer<typeof judgeRequestSchema>;
 
 /** `accepted` is false if and only if a check is not ok. A warning is ok. */
