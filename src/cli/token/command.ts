@@ -16,6 +16,10 @@ export function tokenCommand(): Command {
           new Option('--dtype <dtype>', 'use this dtype instead of the ledger’s').choices(['download', 'redownload']),
         )
         .option('--json', 'print JSON')
+        .addHelpText(
+          'after',
+          '\nThe first line is the token. The second line is the install URL, for the href of a link; it is missing if the app has no package URL.',
+        )
         .addHelpText('after', '\nExample:\n  $ webdist token mint --app com.example.camping --subject customer-4711')
         .action(async (options) => (await work()).mintToken(options)),
     )
