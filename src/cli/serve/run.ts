@@ -17,6 +17,7 @@ import { type OpenedService, openService, type Service } from '../../service/ser
 import { openTracing } from '../../tracing/open.ts';
 import { type Tracing, traceIds } from '../../tracing/tracing.ts';
 import { visibleOnceDecoded } from '../../visible.ts';
+import { invocation } from '../invocation.ts';
 import { writeStderr } from '../stderr.ts';
 import { followFiles } from './follow-files.ts';
 import type { Signals } from './signals.ts';
@@ -142,7 +143,7 @@ function announce(config: Config, address: string, log: Logger): void {
       `  Open ${page}/ and tap Install, or: curl -s -X POST ${page}/install-token -H 'content-type: application/json' -d '{}'`,
       '',
       '  For production, set WEBDIST_DOMAIN, WEBDIST_APPLE_ITEM_ID, WEBDIST_BUNDLE_ID, WEBDIST_KEY,',
-      '  ASC_KEY_ID, ASC_ISSUER_ID and ASC_PRIVATE_KEY. The README explains where to get them.',
+      `  ASC_KEY_ID, ASC_ISSUER_ID and ASC_PRIVATE_KEY, or let "${invocation} init" ask for them. See docs/first-install.md.`,
       '',
       '',
     ].join('\n'),
