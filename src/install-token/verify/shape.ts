@@ -30,7 +30,8 @@ export function parseJws(text: string): { readonly jws?: Jws; readonly check: To
         cause: 'it was encoded as base64 instead of base64url (RFC 4648 §5, without padding)',
       });
     if (/%[0-9A-Fa-f]{2}/.test(part)) return refused(`the ${name} is percent-encoded`, { cause: 'decode it once' });
-    if (!/^[\w-]+$/.test(part) || part.length % 4 === 1)
+    // The unused bits of the last character must be zero (RFC 4648 §3.5), or one token would have several spellings.
+    if (Buffer.from(part, 'base64url').toString('base64url') !== part)
       return refused(`the ${name} is not base64url`, { cause: 'it was cut off or modified on the way' });
   }
   const [headerJson, claims] = [parseJson(header), parseJson(payload)];
@@ -38,6 +39,13 @@ export function parseJws(text: string): { readonly jws?: Jws; readonly check: To
     return refused(`the ${headerJson ? 'payload' : 'header'} is not a JSON object in UTF-8`, {
       cause: 'it was encoded twice, or is not a token',
     });
+  for (const [name, part] of Object.entries({ header, payload })) {
+    const member = repeatedMember(textOf(part));
+    if (member !== undefined)
+      return refused(`the ${name} has ${member} twice`, {
+        cause: 'parsers differ in which of the two they take (RFC 7519 §4)',
+      });
+  }
   return {
     jws: {
       header: headerJson,
@@ -51,9 +59,28 @@ export function parseJws(text: string): { readonly jws?: Jws; readonly check: To
 
 const refused = (detail: string, { cause }: { cause: string }) => ({ check: fail('shape', detail, cause) });
 
+/** Throws if it is not UTF-8. A byte order mark stays, which JSON must not have (RFC 8259 §8.1). */
+const textOf = (part: string) =>
+  new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.from(part, 'base64url'));
+
+/** Returns a member that the JSON object has more than once, quoted. Members of inner objects are not compared. */
+function repeatedMember(json: string): string | undefined {
+  const seen = new Set<string>();
+  let depth = 0;
+  for (const [token, string] of json.matchAll(/("(?:[^"\\]|\\.)*")(?=\s*:)|"(?:[^"\\]|\\.)*"|[{}[\]]/g)) {
+    if (token === '{' || token === '[') depth += 1;
+    if (token === '}' || token === ']') depth -= 1;
+    if (string === undefined || depth !== 1) continue;
+    const name = JSON.stringify(JSON.parse(string));
+    if (seen.has(name)) return name;
+    seen.add(name);
+  }
+  return undefined;
+}
+
 function parseJson(part: string): JsonObject | undefined {
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(part, 'base64url')));
+    const value: unknown = JSON.parse(textOf(part));
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
   } catch {
     // Not valid; the check `shape` reports that.
