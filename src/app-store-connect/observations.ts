@@ -51,7 +51,7 @@ export function openObservations(now: () => number, log: Logger, setAtMs: () => 
     nowSeconds: () => now() / 1000 + refusedOffsetSeconds,
     record({ status, headers }) {
       rateLimit = rateLimitOf(headers) ?? rateLimit;
-      const appleTimeMs = Date.parse(headers.get('date') ?? '');
+      const appleTimeMs = sentAtMs(headers);
       if (Number.isNaN(appleTimeMs)) return;
       // Rounded up, because `Date` omits fractions of a second.
       const offset = Math.ceil((appleTimeMs - now()) / 1000) || 0;
@@ -65,6 +65,20 @@ export function openObservations(now: () => number, log: Logger, setAtMs: () => 
       wasOff = isOff;
     },
   };
+}
+
+/**
+ * When the response passed through its last cache: its `Date`, in one of the three forms of RFC 9110 §5.6.7, and its `Age`
+ * (RFC 9111 §4.2.3). NaN if the date is in no such form, because `Date.parse` reads nearly anything as a date.
+ */
+function sentAtMs(headers: Headers): number {
+  const date = headers.get('date') ?? '';
+  const age = /^\d{1,9}$/.exec(headers.get('age') ?? '')?.[0] ?? 0;
+  // The form of asctime has no time zone, and means UTC.
+  const text = /^\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}$/.test(date) ? `${date} GMT` : date;
+  if (!/^\w{3,9},? .* GMT$/.test(text)) return Number.NaN;
+  // `Date.parse` makes second 0 of a leap second.
+  return Date.parse(text.replace(/:60(?= )/, ':59')) + Number(age) * 1000;
 }
 
 const isFar = (seconds: number) => Math.abs(seconds) > CLOCK_TOLERANCE_SECONDS;

@@ -59,6 +59,31 @@ for (const [what, offsets, median] of table) {
   t.equal(observations.lastClockOffsetSeconds, offsets.at(-1), what);
 }
 
+/** START is Wednesday, 18 November 2026, 11:06:40 UTC. What `Date` and `Age` say, and the offset; undefined if it says nothing. */
+const dates: [date: string, age: string | undefined, offset: number | undefined][] = [
+  [new Date(START).toUTCString(), undefined, 0],
+  ['Wednesday, 18-Nov-26 11:06:40 GMT', undefined, 0],
+  ['Wed Nov 18 11:06:40 2026', undefined, 0],
+  ['Wed, 18 Nov 2026 09:06:40 GMT', '7200', 0],
+  ['Wed, 18 Nov 2026 09:06:40 GMT', '3600', -3600],
+  ['Wed, 18 Nov 2026 11:06:40 GMT', '-5', 0],
+  ['Wed, 18 Nov 2026 11:06:40 GMT', '1.5', 0],
+  ['Wed, 18 Nov 2026 11:06:40 GMT', '1e9', 0],
+  ['Sat, 31 Dec 2016 23:59:60 GMT', undefined, -311771201],
+  ['2026-11-18 11:06:40', undefined, undefined],
+  ['2026-11-18T11:06:40Z', undefined, undefined],
+  ['Wed, 18 Nov 2026 11:06:40 +0200', undefined, undefined],
+  [String(START / 1000), undefined, undefined],
+  ['0', undefined, undefined],
+  ['-1', undefined, undefined],
+  ['', undefined, undefined],
+];
+for (const [date, age, offset] of dates) {
+  const { observations } = observe();
+  observations.record({ status: 200, headers: new Headers({ date, ...(age && { age }) }) });
+  t.equal(observations.lastClockOffsetSeconds, offset, `Date: ${date}, Age: ${age}`);
+}
+
 t.test('the second that Date leaves out is not a difference', async (t) => {
   for (const within of [0, 0.2, 0.5, 0.8, 0.999]) {
     const { observations, respond, pass } = observe();
