@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { z } from 'zod';
 import { APPLE_ID } from '../apple-id.ts';
 import { marketplaceKitOverride, versionRules, wholeNumber } from './device-side.ts';
-import { absoluteUrl, appleId, bundleId, domainName, isDate, locators, readableUrl } from './forms.ts';
+import { appleId, bundleId, domainName, isDate, linkedUrl, locators, readableUrl } from './forms.ts';
 import type { Problem } from './problems.ts';
 
 /** YAML reads an unquoted id as a number. As a bigint, it keeps every digit. */
@@ -20,9 +20,9 @@ const appEntry = z.strictObject({
   appleItemId: idAsWritten,
   key: locators,
   keyId: z.string().optional(),
-  packageUrl: absoluteUrl.optional(),
+  packageUrl: linkedUrl.optional(),
   packageManifest: readableUrl.optional(),
-  appShareUrl: absoluteUrl.optional(),
+  appShareUrl: linkedUrl.optional(),
   versions: versionRules.optional(),
   marketplaceKit: marketplaceKitOverride.optional(),
 });

@@ -107,12 +107,12 @@ function withPulledPackage(app: AppConfig, values: Values): AppConfig {
  * reason completes "the URL …".
  */
 export function packageUrlFaults(packageUrl: string, domain: string): string[] {
-  const { hostname, port, search, pathname } = new URL(packageUrl);
+  const { hostname, port, pathname } = new URL(packageUrl);
   const isOwnHost = domain === '' || hostname === domain || hostname.endsWith(`.${domain}`);
   // Devices append the names of the files (docs/apple-facts.md §5.4).
   const file = /\/(manifest\.json|signature|[^/]+\.(?:zip|ipa|plist))\/*$/i.exec(pathname)?.[1];
   return [
-    ...(search ? ['has a query, but file names are appended to it'] : []),
+    ...(packageUrl.includes('?') ? ['has a query, but file names are appended to it'] : []),
     ...(port ? ['has a port; devices accept only the default port'] : []),
     ...(isOwnHost ? [] : ['is on another host than WEBDIST_DOMAIN; devices refuse the link']),
     ...(file ? [`must be the folder of the package: leave out /${file}`] : []),

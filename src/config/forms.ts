@@ -42,16 +42,20 @@ export const bundleId = z
 const isNear = (host: string) => isLoopback(host) || /^[a-z][a-z0-9-]*$/.test(host);
 
 /**
- * Matches an absolute URL that contains its host (RFC 3986). `new URL` would also accept and repair
- * `https:///example.com` and backslashes. A device reads those as a different URL, or refuses them (docs/apple-facts.md
- * §2.7).
+ * Matches an absolute URL with its host, without a fragment, as RFC 3986 writes it. `new URL` would also accept and repair
+ * `https:///example.com`, backslashes and characters that must be percent-encoded. A device reads those as a different
+ * URL, or refuses them (docs/apple-facts.md §2.7).
  */
-const WRITTEN_OUT = /^https?:\/\/([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d+)?([/?#][^\s\\<>"^`{|}]*)?$/i;
+const LABEL = '[a-z0-9]([a-z0-9-]*[a-z0-9])?';
+const WRITTEN_OUT = new RegExp(
+  `^https?://(${LABEL}([.]${LABEL})*[.]?|\\[[0-9a-f:.]+\\])(:\\d+)?([/?]([\\w.~!$&'()*+,;=:@/?-]|%[0-9a-f]{2})*)?$`,
+  'i',
+);
 
 function isWebUrl(text: string, mayBePlain = isLoopback): boolean {
   if (!WRITTEN_OUT.test(text) || !URL.canParse(text)) return false;
   const url = new URL(text);
-  if (url.username || url.password || url.hash) return false;
+  if (url.username || url.password) return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && mayBePlain(url.hostname));
 }
 
@@ -61,8 +65,11 @@ export const absoluteUrl = z
   .refine(isWebUrl, 'expected an absolute https URL, such as https://example.com/adp/camping')
   .meta({ pattern: '^[Hh][Tt][Tt][Pp][Ss]?://[^/\\s]' });
 
+/** The same, for a URL that devices get: as they all read it, without dot segments, upper case and the default port (§2.7). */
+export const linkedUrl = absoluteUrl.transform((text) => new URL(text).href);
+
 /**
- * The same, for a server that only this service calls. http is also allowed within a container network, for a host name
+ * A URL of a server that only this service calls. http is also allowed within a container network, for a host name
  * without a dot.
  */
 export const serverUrl = z

@@ -18,6 +18,7 @@ import {
   collectorUrl,
   domainName,
   line,
+  linkedUrl,
   list,
   listenAddress,
   locators,
@@ -100,12 +101,12 @@ export const settings = {
     about: 'locator of the distribution key, or several candidates separated by spaces',
   },
   WEBDIST_KEY_ID: { form: line, about: 'id of the registered key, for `WEBDIST_REGISTER=off` only' },
-  WEBDIST_PACKAGE_URL: { form: absoluteUrl, about: "URL at which the app's package is served" },
+  WEBDIST_PACKAGE_URL: { form: linkedUrl, about: "URL at which the app's package is served" },
   WEBDIST_PACKAGE_MANIFEST: {
     form: readableUrl,
     about: 'URL at which this service reads `manifest.json` (`https:` or `file:`; default: below the package URL)',
   },
-  WEBDIST_APP_SHARE_URL: { form: absoluteUrl, about: 'product page, for `appShareURL`' },
+  WEBDIST_APP_SHARE_URL: { form: linkedUrl, about: 'product page, for `appShareURL`' },
   WEBDIST_TOKEN_LIFETIME: {
     form: whole(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS),
     default: '1200',

@@ -388,12 +388,37 @@ t.test('a package URL has its host written out, as devices read it', async (t) =
     'https://get%2Eexample.com/adp',
     'https://example.com:/adp',
     'https://münchen.example.com/adp',
+    'https://..example.com/adp',
+    'https://example..com/adp',
+    'https://-get.example.com/adp',
+    'https://example.com/adp#',
+    'https://example.com/adp#x',
+    'https://example.com:65536/adp',
+    'https://example.com/ü',
+    'https://example.com/100%',
+    'https://example.com/%zz',
+    'https://example.com/a[1]',
     '//example.com/adp',
     'https://',
   ])
     t.match(problems(url), [/WEBDIST_PACKAGE_URL: .*expected an absolute https URL/], url);
   for (const url of ['https://example.com', 'HTTPS://EXAMPLE.com/adp', 'https://get.example.com/adp/1/?v=1'])
     t.strictSame(problems(url), [], url);
+});
+
+t.test('a package URL is passed on in one spelling', async (t) => {
+  const table = {
+    'https://example.com': 'https://example.com/',
+    'HTTPS://Get.EXAMPLE.com/Adp': 'https://get.example.com/Adp',
+    'https://example.com:443/adp': 'https://example.com/adp',
+    'https://example.com/a/../adp': 'https://example.com/adp',
+    'https://example.com/a/%2E%2e/./adp': 'https://example.com/adp',
+    'https://example.com/adp/%7Ecamping%20app/': 'https://example.com/adp/%7Ecamping%20app/',
+  };
+  for (const [given, url] of Object.entries(table)) {
+    const { apps } = readConfig({ ...minimal, WEBDIST_PACKAGE_URL: given, WEBDIST_APP_SHARE_URL: given });
+    t.match(apps, [{ packageUrl: url, appShareUrl: url }], given);
+  }
 });
 
 t.test('a package URL from which no device installs is reported at startup', async (t) => {
@@ -406,6 +431,8 @@ t.test('a package URL from which no device installs is reported at startup', asy
     ['https://get.example.com/adp/', []],
     ['https://example.com:443/adp', []],
     ['https://example.com/adp?v=1', [/WEBDIST_PACKAGE_URL has a query/]],
+    ['https://example.com/adp?', [/has a query/]],
+    ['https://example.com/manifest.json/../adp', []],
     ['https://example.com:8443/adp', [/has a port/]],
     ['https://cdn.example.net/adp', [/another host/]],
     ['https://notexample.com/adp', [/another host/]],
