@@ -95,6 +95,19 @@ const faults: readonly Fault[] = [
     },
     detail: /is damaged/,
   },
+  {
+    name: 'the shared memory is removed',
+    cause: (path) => moved(`${path}-shm`, `${path}-shm-2`),
+    detail: /-shm was removed/,
+  },
+  {
+    name: 'an older copy is written over the file',
+    cause(path) {
+      writeFileSync(path, readFileSync(`${path}.backup`).subarray(0, 8192));
+      return restored(path);
+    },
+    detail: /damaged|emptied/,
+  },
   { name: 'another program holds the lock', cause: statements('BEGIN IMMEDIATE', 'COMMIT'), detail: /cannot answer/ },
   {
     name: 'another program renames the table',
@@ -195,6 +208,16 @@ const statementsOfPostgres: [name: string, begin: string, end: string][] = [
     "PostgreSQL's table is renamed",
     'ALTER TABLE webdist_install RENAME TO other',
     'ALTER TABLE other RENAME TO webdist_install',
+  ],
+  [
+    "PostgreSQL's table is dropped, and restored from a dump",
+    'CREATE TABLE dump (LIKE webdist_install INCLUDING ALL); INSERT INTO dump SELECT * FROM webdist_install; DROP TABLE webdist_install',
+    'ALTER TABLE dump RENAME TO webdist_install',
+  ],
+  [
+    "a column of PostgreSQL's table is renamed",
+    'ALTER TABLE webdist_install RENAME COLUMN subject TO other',
+    'ALTER TABLE webdist_install RENAME COLUMN other TO subject',
   ],
 ];
 
