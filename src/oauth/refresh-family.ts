@@ -27,8 +27,10 @@ export async function nextInFamily(
   nowSeconds: number,
   usedOnce: UsedOnce,
 ): Promise<Family | undefined> {
-  const use = (at: number) => usedOnce(`${family}-${at}`, Math.max(1, untilSeconds - nowSeconds));
+  const use = (what: number | 'end') => usedOnce(`${family}-${what}`, Math.max(1, untilSeconds - nowSeconds));
   if (await use(turn)) return { family, turn: turn + 1, untilSeconds };
+  // The family ends once. Otherwise each replay would search for longer than the one before.
+  if (!(await use('end'))) return undefined;
   for (let next = turn + 1; !(await use(next)); ) next += 1;
   return undefined;
 }

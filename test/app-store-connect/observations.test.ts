@@ -96,7 +96,18 @@ t.test('the second that Date leaves out is not a difference', async (t) => {
 
 t.test('a Date that is none is ignored', async (t) => {
   const { observations } = observe();
-  for (const date of ['', 'yesterday', 'soon'])
+  for (const date of [
+    '',
+    'yesterday',
+    'soon',
+    '-1',
+    '0',
+    '2026',
+    '1795727784',
+    '2026-11-26',
+    'Thu, 26 Nov 2026',
+    'x GMT',
+  ])
     observations.record({ status: 200, headers: new Headers(date ? { date } : {}) });
   t.equal(observations.lastClockOffsetSeconds, undefined);
 });

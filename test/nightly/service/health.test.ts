@@ -62,14 +62,17 @@ function visit({ url }: Stage) {
   const visiting = (async () => {
     const underWay = new Set<Promise<unknown>>();
     for (; !isEnded; await delay(VISIT_MS)) {
-      const one = post(`${url}/install-token`, {}).then(async ({ status, body, cookie }) => {
+      const call = async () => {
+        const { status, body, cookie } = await post(`${url}/install-token`, {});
         count(`token ${status}`);
         if (status !== 200) return;
         const evidence = await post(`${url}/installs`, { nonce: body['nonce'] }, { cookie: cookie ?? '' });
         count(`evidence ${evidence.status}`);
-      });
+      };
+      const one: Promise<unknown> = call()
+        .catch(() => count('no answer'))
+        .finally(() => underWay.delete(one));
       underWay.add(one);
-      void one.finally(() => underWay.delete(one));
     }
     await Promise.all(underWay);
   })();
