@@ -41,6 +41,8 @@ export type DependencyDeps = {
  */
 const FAILURES_IN_A_ROW = 5;
 const PAUSE_MS = 500;
+/** Late answers are not an outage, unless so many checks in a row, which follow at once, fail as well: this machine may be busy. */
+const FAILED_CHECKS = 2;
 /**
  * How often the dependency is checked, so that its state is known even if no request uses it, and its recovery is noticed
  * soon.
@@ -55,7 +57,7 @@ const STEADY_MS = 2000;
 
 /**
  * Checks the dependency once, so that its state is known, and then at intervals until `close`. An outage begins with a use
- * that fails, or with a check that is too late. It ends with a check that succeeds, when no use has failed for `STEADY_MS`.
+ * that fails, or with checks that are too late. It ends with a check that succeeds, when no use has failed for `STEADY_MS`.
  */
 export async function watchDependency(deps: DependencyDeps): Promise<Dependency> {
   const { name, ping, isRepeatable = false, answerMs, meanwhile, metrics, log } = deps;
@@ -96,8 +98,8 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
       failedAtMs = performance.now();
       const isCheck = work === repeatAndPing;
       if (isRepeatable && !isCheck && !isBrokenCircuitError(err)) failed = work;
-      // A single late answer is not an outage, unless the check that follows at once fails as well.
-      if (isCheck || isWebdistError(err) || problem !== undefined) began(err);
+      if (isCheck) failedChecks += 1;
+      if (failedChecks >= FAILED_CHECKS || isWebdistError(err) || problem !== undefined) began(err);
       else checkIn(0);
       throw err;
     } finally {
@@ -106,6 +108,8 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
   };
   let failedAtMs = Number.NEGATIVE_INFINITY;
   let failed: (() => unknown) | undefined;
+  // The first check decides alone, so that the state is known.
+  let failedChecks = FAILED_CHECKS - 1;
   const repeatAndPing = async () => {
     const repeated = failed;
     await repeated?.();
@@ -114,12 +118,14 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
     if (failed === repeated) failed = undefined;
   };
   const check = async () => {
-    const isOver = await ask(repeatAndPing).then(
-      () => failed === undefined && performance.now() - failedAtMs >= STEADY_MS,
+    const isOk = await ask(repeatAndPing).then(
+      () => true,
       () => false,
     );
-    if (isOver) ended();
-    checkIn(problem === undefined ? CHECK_MS : CHECK_DOWN_MS);
+    if (isOk) failedChecks = 0;
+    if (isOk && failed === undefined && performance.now() - failedAtMs >= STEADY_MS) ended();
+    if (problem !== undefined) checkIn(CHECK_DOWN_MS);
+    else checkIn(failedChecks > 0 ? 0 : CHECK_MS);
   };
   let isClosed = false;
   let timer: NodeJS.Timeout | undefined;
