@@ -6,7 +6,7 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { z } from 'zod';
-import { type Family, newFamily, nextInFamily } from './refresh-family.ts';
+import { endFamily, type Family, newFamily, nextInFamily } from './refresh-family.ts';
 import { type OAuthErrorCode, OAuthRefusal } from './refusal.ts';
 import { authorizeQuery, codeExchange, exchange, REDIRECT_URI, refresh } from './requests.ts';
 import type { Grant, Seals } from './sealed.ts';
@@ -92,9 +92,12 @@ export function openAuthorizationServer(options: AuthorizationServerOptions) {
         throw new OAuthRefusal('invalid_grant', 'redirect_uri: differs from the one in the request for the code.');
       if (!isChallengeMet(code.codeChallenge, given.code_verifier))
         throw new OAuthRefusal('invalid_grant', 'code_verifier: does not match the code challenge.');
-      if (!(await usedOnce(code.id, CODE_SECONDS)))
+      const family = newFamily(nowSeconds(), code.id);
+      if (!(await usedOnce(code.id, CODE_SECONDS))) {
+        await endFamily(family, nowSeconds(), refreshedOnce);
         throw new OAuthRefusal('invalid_grant', 'code: was used before (RFC 6749 §4.1.2).');
-      return { subject: code.subject, install: code.install };
+      }
+      return { subject: code.subject, install: code.install, family };
     },
   };
   return {

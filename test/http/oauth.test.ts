@@ -170,7 +170,8 @@ t.test('signing in again: login page, code, tokens', async (t) => {
   t.equal(await outcome(url, { ...exchange, code_verifier: 'x'.repeat(43) }), '400 invalid_grant', 'PKCE');
   t.equal(await outcome(url, { ...exchange, client_id: 'device-2' }), '400 invalid_grant');
   t.equal(await outcome(url, { ...exchange, redirect_uri: 'app-distribution-oauth:/x' }), '400 invalid_grant');
-  const { access_token } = (await (await form(url, exchange)).json()) as Tokens;
+  const { access_token, refresh_token } = (await (await form(url, exchange)).json()) as Tokens;
+  const newest = (await (await form(url, { grant_type: 'refresh_token', refresh_token })).json()) as Tokens;
   const restore = await fetch(`${url}/marketplace-kit/restore`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${access_token}` },
@@ -178,6 +179,11 @@ t.test('signing in again: login page, code, tokens', async (t) => {
   });
   t.match(await restore.json(), { restores: [{ appleItemId: '6500000001' }] });
   t.equal(await outcome(url, exchange), '400 invalid_grant', 'a code is good once');
+  t.equal(
+    await outcome(url, { grant_type: 'refresh_token', refresh_token: newest.refresh_token }),
+    '400 invalid_grant',
+    'a second use ends the refresh tokens of the first',
+  );
   const second = (await (await signIn(login.searchParams.get('request'))).json()) as { redirectUrl: string };
   now += 61_000;
   const late = /code=([\w.-]+)/.exec(second.redirectUrl)?.[1] ?? '';
