@@ -5,10 +5,10 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../metrics.ts';
 
 /**
- * The claim that is wrong or missing (`iss`, `aud`, `client_id`, `exp`, `nbf`), the member of the header (`typ`, `alg`),
+ * The claim that is wrong or missing (`iss`, `aud`, `client_id`, `exp`, `nbf`, `sub`), the member of the header (`typ`, `alg`),
  * the `key` that is unknown, the `signature`, or the `form` of the text.
  */
-type Reason = 'iss' | 'aud' | 'client_id' | 'exp' | 'nbf' | 'typ' | 'alg' | 'key' | 'signature' | 'form';
+type Reason = 'iss' | 'aud' | 'client_id' | 'exp' | 'nbf' | 'sub' | 'typ' | 'alg' | 'key' | 'signature' | 'form';
 
 export type SignInRefusal = { readonly reason: Reason; readonly hint?: string };
 
@@ -24,10 +24,9 @@ const reasons: Readonly<Record<string, Reason | 'claim'>> = {
   ERR_JOSE_ALG_NOT_ALLOWED: 'alg',
   ERR_JOSE_NOT_SUPPORTED: 'alg',
   [UNKNOWN_KEY]: 'key',
-  ERR_JWKS_MULTIPLE_MATCHING_KEYS: 'key',
 };
 
-const CLAIMS: readonly string[] = ['iss', 'aud', 'client_id', 'exp', 'nbf', 'typ'] satisfies Reason[];
+const CLAIMS: readonly string[] = ['iss', 'aud', 'client_id', 'exp', 'nbf', 'sub', 'typ'] satisfies Reason[];
 
 export const codeOf = (error: unknown): string => (error as errors.JOSEError).code;
 

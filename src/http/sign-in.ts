@@ -84,13 +84,27 @@ export function openSignIn(
     clockTolerance: LEEWAY_SECONDS,
   };
   const attempt = async (jwt: string, keys: JWTVerifyGetKey) => {
-    const { payload, protectedHeader } = await jwtVerify(jwt, keys, options);
+    const { payload, protectedHeader } = await jwtVerify(jwt, keys, options).catch((error) => withEach(error, jwt));
     const refuse = (name: string) => {
       throw new errors.JWTClaimValidationFailed(`unexpected "${name}"`, payload, name, 'check_failed');
     };
     if (audienceClaim !== 'aud' && payload[audienceClaim] !== audience) refuse(audienceClaim);
-    if (!TYPES.includes((protectedHeader.typ ?? 'jwt').toLowerCase().replace(/^application\//, ''))) refuse('typ');
+    const type = String(protectedHeader.typ ?? 'jwt').toLowerCase();
+    if (!TYPES.includes(type.replace(/^application\//, ''))) refuse('typ');
+    // A string, if present (RFC 7519 §4.1.2); jose does not check that.
+    if (payload.sub !== undefined && (typeof payload.sub !== 'string' || payload.sub === '')) refuse('sub');
     return { subject: payload.sub };
+  };
+  /** Without a `kid`, or if two keys have the same one, the key that made the signature is found by trying. */
+  const withEach = async (error: unknown, jwt: string) => {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+    for await (const key of error)
+      try {
+        return await jwtVerify(jwt, key, options);
+      } catch (cause) {
+        if (!(cause instanceof errors.JWSSignatureVerificationFailed)) throw cause;
+      }
+    throw new errors.JWSSignatureVerificationFailed();
   };
   let fetchedAt = 0;
   const refreshInBackground = () => {

@@ -144,6 +144,13 @@ t.test('why a JWT is refused: in the metric, and once in the log', async (t) => 
     ['the same, where that is expected', await provider.jwt('one', cognito), undefined, 'client_id'],
     ['of another client', await provider.jwt('one', { ...cognito, client_id: 'blog' }), 'client_id', 'client_id'],
     ['of no client', await provider.jwt(), 'client_id', 'client_id'],
+    ['an empty list of audiences', await provider.jwt('one', { aud: [] }), 'aud'],
+    ['no customer', await provider.jwt('one', { sub: unset }), undefined],
+    ['a number as customer', await provider.jwt('one', { sub: 7 as unknown as string }), 'sub'],
+    ['an object as customer', await provider.jwt('one', { sub: {} as unknown as string }), 'sub'],
+    ['an empty customer', await provider.jwt('one', { sub: '' }), 'sub'],
+    ['a number as typ', await provider.jwt('one', {}, { typ: 5 as unknown as string }), 'typ'],
+    ['an expiry as text', await provider.jwt('one', { exp: String(now + 60) as unknown as number }), 'exp'],
     ['typ JWT', await provider.jwt('one', {}, { typ: 'JWT' }), undefined],
     ['typ at+jwt', await provider.jwt('one', {}, { typ: 'at+jwt' }), undefined],
     ['typ application/at+JWT', await provider.jwt('one', {}, { typ: 'application/at+JWT' }), undefined],
@@ -179,6 +186,54 @@ t.test('why a JWT is refused: in the metric, and once in the log', async (t) => 
   const [line, ...more] = log.events('sign_in_refused');
   t.match(line, /The JWT has the issuer \\"https:\/\/login.example.com\\": set WEBDIST_AUTH_ISSUER to exactly that/);
   t.strictSame(more, [], 'once');
+});
+
+t.test('the key is found whatever the JWKS says about it, if it may verify signatures', async (t) => {
+  type Key = Awaited<ReturnType<typeof generateKeyPair>>;
+  let keys: object[] = [];
+  const server = createServer((_request, response) => response.end(JSON.stringify({ keys })));
+  t.teardown(() => server.close());
+  const jwksUrl = `http://127.0.0.1:${await listen(server)}/`;
+  const published = async ({ publicKey }: Key, more: object = {}) => ({ ...(await exportJWK(publicKey)), ...more });
+  const jwtOf = ({ privateKey }: Key, header: Partial<JWTHeaderParameters> = {}) =>
+    new SignJWT({ iss: issuer, aud: audience, exp: Math.floor(Date.now() / 1000) + 300 })
+      .setProtectedHeader({ alg: 'ES256', ...header })
+      .sign(privateKey);
+  const [one, two, three] = await Promise.all([1, 2, 3].map(() => generateKeyPair('ES256')));
+  if (!one || !two || !three) return;
+  const secret = Buffer.alloc(32, 7);
+  const shared = await new SignJWT({ iss: issuer, aud: audience, exp: 9e9 })
+    .setProtectedHeader({ alg: 'HS256', kid: '1' })
+    .sign(secret);
+  const both = [await published(one, { kid: '1' }), await published(two, { kid: '2' })];
+  const same = [await published(one, { kid: '1' }), await published(two, { kid: '1' })];
+  const cases: [name: string, jwks: object[], jwt: string, refusal?: string][] = [
+    ['no kid, one key', both.slice(0, 1), await jwtOf(one)],
+    ['no kid, the first of two', both, await jwtOf(one)],
+    ['no kid, the second of two', both, await jwtOf(two)],
+    ['no kid, neither of two', both, await jwtOf(three), 'signature'],
+    ['two keys with one kid', same, await jwtOf(two, { kid: '1' })],
+    ['a key for encryption', [await published(one, { kid: '1', use: 'enc' })], await jwtOf(one, { kid: '1' }), 'key'],
+    ['that beside one for signatures', [await published(one, { use: 'enc' }), ...both], await jwtOf(one, { kid: '1' })],
+    ['a shared secret', [{ kty: 'oct', kid: '1', k: secret.toString('base64url') }], shared, 'alg'],
+    ['a damaged key beside', [{ kty: 'EC', crv: 'P-256', kid: '0', x: 'AA' }, ...both], await jwtOf(one, { kid: '1' })],
+  ];
+  for (const alg of ['ES384', 'ES512', 'PS256', 'RS256', 'EdDSA', 'Ed25519']) {
+    const key = await generateKeyPair(alg);
+    cases.push([alg, [await published(key, { kid: '1' })], await jwtOf(key, { alg, kid: '1' })]);
+  }
+  for (const [name, jwks, jwt, expected] of cases) {
+    keys = jwks;
+    const refusals: string[] = [];
+    const signIn = openSignIn({ jwksUrl, issuer, audience, audienceClaim: 'aud' }, ({ reason }) =>
+      refusals.push(reason),
+    );
+    const isAccepted = await signIn.verify(jwt).then(
+      () => true,
+      () => false,
+    );
+    t.strictSame([isAccepted, ...refusals], expected ? [false, expected] : [true], name);
+  }
 });
 
 t.test('key rotation: the new key is valid at once, the old one until the next refresh', async (test) => {
