@@ -1,4 +1,4 @@
-/** The language of the button: that of the page around it, else the browser's. */
+/** Chooses the language of the button: that of the page around it, else the browser's. */
 
 import { english, type Texts } from './install-button-english.ts';
 

@@ -15,7 +15,7 @@ export type Failure = {
 
 const TIMEOUT_MS = 15_000;
 const PREFIX = 'marketplace-kit://install?';
-/** No answer, and the refusals below 500 that a later request may not get (RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4). */
+/** No answer (0), and the statuses below 500 that may be temporary (RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4). */
 const PASSING = [0, 408, 425, 429];
 
 export class Link {
@@ -33,7 +33,7 @@ export class Link {
     this.#onChange = onChange;
   }
 
-  /** Whether the server requested a wait that is not over yet. */
+  /** Whether the server requested a pause that is not over yet. */
   get isToWait(): boolean {
     return Boolean(this.failure?.isServersWish && this.failure.waitUntil > Date.now());
   }
@@ -51,8 +51,8 @@ export class Link {
   }
 
   /**
-   * Takes a link that the website's server rendered, unless it is for another app, its token is about to expire, or it
-   * was taken before. The link's age is at least the page's, so that a slow clock cannot extend its life.
+   * Uses a link that the website's server rendered, unless it is for another app, its token is about to expire, or it was
+   * used before. The link counts as at least as old as the page, so that a slow clock cannot extend its life.
    */
   adopt(url: string | undefined, app: string | null): void {
     if (this.held || !url?.startsWith(PREFIX) || url === this.#adopted) return;
@@ -129,7 +129,7 @@ function heldFrom(url: string, nonce: string, lifetimeSeconds: number, beganAt: 
     url,
     nonce,
     renewAt: beganAt + lifetimeMs * 0.7,
-    // The device still has to check it after the tap.
+    // Enough time must be left for the device to check the token after the tap.
     endsAt: beganAt + lifetimeMs - Math.min(60_000, lifetimeMs / 5),
   };
 }

@@ -39,8 +39,8 @@ for (const [attribute, property] of Object.entries(OPTIONS))
   });
 
 /**
- * Sets each property again that the page set before the class was defined, because such a property hides the accessor
- * of the same name.
+ * Sets again each property that the page set before the class was defined, because such a property hides the accessor of
+ * the same name.
  */
 export function upgradeProperties(button: Options): void {
   for (const name of ['accessToken', ...Object.values(OPTIONS)] as 'app'[]) {

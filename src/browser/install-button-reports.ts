@@ -1,13 +1,13 @@
 /**
  * Reports of a visit to `POST /button-errors`, loaded only for the sampled share of visits (docs/install-button.md,
- * "Reports"). A report contains the app and a few words of fixed lists, but nothing about the visitor.
+ * "Reports"). A report contains the app and a few values from fixed lists, but nothing about the visitor.
  */
 
 const STEPS = ['shown', 'ready', 'tapped'];
 
 /**
  * Sends the new `notes` (steps and codes) when the page is hidden and after each tap: at most a few small requests per
- * visit. Each word is sent once.
+ * visit. Each note is sent once.
  */
 export function startReports(button: HTMLElement, notes: ReadonlySet<string>, send: (body: object) => void): void {
   const sent = new Set<string>();

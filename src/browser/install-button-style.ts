@@ -2,7 +2,7 @@
 
 /**
  * The size is the same in every state, so that nothing on the page moves: link and retry share a cell, and `.space`
- * reserves room for every message of a supported browser. The transparent border shows in forced colours.
+ * reserves room for every message of a supported browser. The transparent border becomes visible in forced colours.
  */
 const css = `
 :host { display: inline-grid; grid-template: auto auto / 100%; align-content: start; gap: .4em; inline-size: min(20em, 100%) }

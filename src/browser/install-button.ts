@@ -106,7 +106,7 @@ export class InstallButton extends Options {
     clearTimeout(this.#timer);
   }
 
-  /** `moveBefore` changes nothing. */
+  /** Called by `moveBefore`, which needs no change. */
   connectedMoveCallback(): void {
     this.#check();
   }
@@ -127,7 +127,7 @@ export class InstallButton extends Options {
     this.#check();
   }
 
-  /** Checks the clock, the page and the network, acts on them, and sets the timer for the next check. */
+  /** Updates the button according to the clock, the page and the network, and sets the timer for the next check. */
   readonly #check = (event?: Event): void => {
     clearTimeout(this.#timer);
     if (!this.#listening) return;

@@ -1,4 +1,4 @@
-/** Where the settings say that the parts of a backup are, for `backup` and `restore`. */
+/** The places of the parts of a backup, from the settings, for `backup` and `restore`. */
 
 import type { Places } from '../backup/stores.ts';
 import { auditSettings, ledgerSettings, type processSettings } from '../config/config.ts';

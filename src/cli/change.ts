@@ -1,4 +1,7 @@
-/** For commands that change something: the question before the change, and `--dry-run`, which only describes it. */
+/**
+ * For commands that change something: the confirmation before the change, and `--dry-run`, which only describes the
+ * change.
+ */
 
 import { WebdistError } from '../errors.ts';
 import { ask, isInteractive, type JsonOption, nothingChanged, print } from './terminal.ts';
@@ -10,8 +13,8 @@ export type ChangeOptions = JsonOption & { readonly dryRun?: boolean; readonly y
 export type PlannedChange = { readonly action: string; readonly effect?: string };
 
 /**
- * Whether the command goes on: not with `--dry-run`, which only prints what would be done. Records the command in the audit
- * log.
+ * Returns whether to make the change. With `--dry-run`, prints the change and returns false. Otherwise records the
+ * command in the audit log.
  */
 export async function goesOn({ action, effect }: PlannedChange, { dryRun, json }: ChangeOptions): Promise<boolean> {
   if (dryRun) print({ dryRun: true, would: action }, json, [`Would ${action}.${effect ? ` ${effect}` : ''}`]);
@@ -21,7 +24,7 @@ export async function goesOn({ action, effect }: PlannedChange, { dryRun, json }
 
 /**
  * The same for a change that can do harm: asks for confirmation, or `--yes` confirms in advance. Throws `usage_invalid` if
- * there is no terminal, and `forbidden` after any answer but yes and after Ctrl-C.
+ * there is no terminal, and `forbidden` after Ctrl-C and any answer other than yes.
  */
 export async function confirm(change: PlannedChange, options: ChangeOptions): Promise<boolean> {
   if (options.dryRun || options.yes) return goesOn(change, options);

@@ -15,7 +15,7 @@ import { writeStderr } from './stderr.ts';
 process.on('uncaughtException', endUnlessInBackground);
 process.on('unhandledRejection', endUnlessInBackground);
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // The reader, such as `head`, needs no more.
+  // The reader, such as `head`, needs no more output.
   if (error.code === 'EPIPE') process.exit(0);
   end(error);
 });

@@ -15,29 +15,29 @@ export type NamedApp = { readonly appleItemId: string; readonly bundleId: string
 
 export type OrderOptions = ChangeOptions & { readonly app?: string; readonly wait?: boolean };
 
-/** An order, and the words for it. */
+/** An order, and the texts that describe it. */
 export type PlannedOrder = {
   readonly order: Order;
   readonly change: PlannedChange;
-  /** Then the command asks for confirmation. */
+  /** If true, the command asks for confirmation. */
   readonly mayHarm: boolean;
   /** Printed when the order is in force. */
   readonly done: string;
   /** Printed instead if the order changes nothing. */
   readonly already: string;
-  /** Whether a service that follows the order does what it says; if not, `failure` says what the service needs. */
+  /** Whether a service that follows the order can carry it out; if not, `failure` says what the service needs. */
   readonly fulfilment?: { readonly isIn: (replica: Replica) => boolean; readonly failure: string };
 };
 
-/** A service that reported nothing for this long has ended or hangs; no command waits for it. */
+/** A service that has not reported for this long has ended or hangs; no command waits for it. */
 export const SILENT_SECONDS = 6;
 /** How long a command waits for running services. */
 const WAIT_MS = 10_000;
-/** A service that follows an order does at once what it says, or cannot. */
+/** A service that follows an order carries it out at once, or cannot carry it out. */
 const UNABLE_MS = 3000;
 const POLL_MS = 50;
 
-/** Opens the order store that the configured ledger says, and closes it after `work`. */
+/** Opens the order store that belongs to the configured ledger, and closes it after `work`. */
 export async function withOrders<T>(work: (store: OrderStore) => Promise<T>): Promise<T> {
   const read = processSettings();
   const store = await openOrderStore({ dataDir: dataDirOf(read.values), ledger: ledgerSettings(read).ledger });
@@ -89,7 +89,7 @@ function knownApps(replicas: readonly Replica[]): readonly NamedApp[] {
   return [...known.values()];
 }
 
-/** Waits until every running service follows the orders, and does what they say; returns those services. */
+/** Waits until every running service follows the orders and has carried them out; returns these services. */
 async function followers(
   store: OrderStore,
   { revision }: Orders,
@@ -104,19 +104,23 @@ async function followers(
     if (behind.length === 0 && unable.length === 0) {
       for (const { id, silentSeconds } of all.filter((replica) => !running.includes(replica)))
         say(
-          `Not waited for ${id}, which reported nothing for ${Math.round(silentSeconds)} s. If it runs, see its log.`,
+          `Did not wait for ${id}, which has not reported for ${Math.round(silentSeconds)} s. If it is still running, check its log.`,
         );
       if (running.length === 0) say('No service is running; the order is in force for the next one that starts.');
       return running;
     }
     if (performance.now() > start + UNABLE_MS && behind.length === 0)
-      throw new WebdistError('state_invalid', `The order is stored, but ${namesOf(unable)} cannot do what it says.`, {
+      throw new WebdistError('state_invalid', `The order is stored, but ${namesOf(unable)} cannot carry it out.`, {
         hint: failure,
       });
     if (performance.now() > start + WAIT_MS)
-      throw new WebdistError('state_invalid', `The order is stored, but not followed by ${namesOf(behind)}.`, {
-        hint: 'See webdist status, and the log of that service.',
-      });
+      throw new WebdistError(
+        'state_invalid',
+        `The order is stored, but ${namesOf(behind)} did not follow it in time.`,
+        {
+          hint: 'See webdist status, and the log of that service.',
+        },
+      );
     await delay(POLL_MS);
   }
 }

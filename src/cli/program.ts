@@ -70,8 +70,8 @@ function configured(command: Command): Command {
   // Options after a subcommand belong to the subcommand, even if its parent has options of the same name.
   command.exitOverride().enablePositionalOptions().showSuggestionAfterError();
   command.showHelpAfterError(`(see ${pathOf(command)} --help)`);
-  // To commander, a group without a subcommand is an error. Here the group prints its help on stdout, and the exit code
-  // is 0.
+  // commander treats a group without a subcommand as an error. Here the group prints its help on stdout, and the exit
+  // code is 0.
   command.help = () => {
     command.outputHelp();
     throw new CommanderError(0, 'commander.help', '(outputHelp)');

@@ -73,7 +73,7 @@ async function otherKind(
       hint: 'Unset ASC_ISSUER_ID, or use a team key.',
     });
   } catch {
-    // Refused as well: the first refusal is reported.
+    // Refused in this way, too, so the first refusal is reported.
     return undefined;
   } finally {
     asc.close();

@@ -1,6 +1,7 @@
 /**
- * Repeats, while the service runs, the checks of what can break without it: the website, the package, the licence server.
- * Sends nothing to Apple and signs nothing itself; the registration and the keys have a watch of their own.
+ * While the service runs, repeats the checks of things that can break independently of it: the website, the package, the
+ * licence server. Sends nothing to Apple and signs nothing, because the service itself watches the registration and the
+ * keys.
  */
 
 import type { Logger } from 'pino';
@@ -35,7 +36,7 @@ export const backgroundChecks: readonly Check[] = [
   ...cookieChecks,
 ];
 
-/** The pause between two checks of a round, so that a round is no burst of requests. */
+/** The pause between two checks of a round, so that a round does not send all its requests at once. */
 const PAUSE_MS = 500;
 
 type BackgroundDeps = {
@@ -46,7 +47,7 @@ type BackgroundDeps = {
 
 /**
  * Runs a round of checks every `everyMs` ±20 %, the first one after a random part of that time, so that replicas do not
- * check together. Returns the function that ends this.
+ * check together. Returns a function that stops this.
  */
 export function startBackgroundDoctor(
   options: DoctorOptions,

@@ -1,6 +1,6 @@
 /**
- * Checks that the cookie that identifies a device is set, comes back, and lives long enough. Without it, every return of
- * a device counts as a first install (docs/apple-facts.md §13).
+ * Checks that the cookie that identifies a device is set, is sent back, and lives long enough. Without it, each install
+ * on a returning device counts as a first install (docs/apple-facts.md §13).
  */
 
 import { type Check, fail, ok, warn } from './check.ts';
@@ -10,7 +10,7 @@ import type { WebAnswer } from './web.ts';
 
 const WANTED = ['HttpOnly', 'Secure', 'SameSite=Lax', 'Path=/'];
 const MIN_SECONDS = 30 * 86_400;
-const COST = 'Later returns of a device then count as first installs (dtype download).';
+const COST = 'Otherwise, installs on a returning device count as first installs (dtype download).';
 const PATH_HINT = `Serve webdist under a path of the page's host. ${COST}`;
 
 /** The `webdist_device` cookie that an answer sets. */
@@ -42,7 +42,7 @@ export const cookieChecks: readonly Check[] = [
         );
       const again = cookieIn(await requestToken(site, { cookie: cookie.pair }));
       return again?.pair === cookie.pair
-        ? ok(`it comes back, and lives for ${Math.floor(seconds / 86_400)} days`)
+        ? ok(`it is sent back, and lives for ${Math.floor(seconds / 86_400)} days`)
         : fail(
             'the service does not receive the cookie of a returning visitor',
             `Configure the proxy to pass Cookie on. ${COST}`,
@@ -56,7 +56,7 @@ export const cookieChecks: readonly Check[] = [
       const [page, service] = [site.pageUrl.hostname, site.urlOf('/').hostname];
       if (page === service) return ok('the service is on the host of the page');
       if (!isSameSite(page, service))
-        return warn(`${service} is another site than ${page}: Safari keeps no cookie of it`, PATH_HINT);
+        return warn(`${service} is another site than ${page}: Safari does not keep its cookie`, PATH_HINT);
       const lookup = site.facts.options.lookUp ?? lookUp;
       const cost = shortened(page, await lookup(page), await lookup(service));
       return cost === undefined

@@ -2,7 +2,7 @@
 
 type Directive = 'script-src' | 'connect-src';
 
-/** The directives that apply in the absence of the first, in order. */
+/** The directives that apply if the first one is absent, in order. */
 const fallbacks: Readonly<Record<Directive, readonly string[]>> = {
   'script-src': ['script-src-elem', 'script-src', 'default-src'],
   'connect-src': ['connect-src', 'default-src'],

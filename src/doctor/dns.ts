@@ -8,7 +8,7 @@ export type HostRecords = {
   readonly addresses: readonly string[];
 };
 
-/** Looks a host up. Never throws: what cannot be resolved is missing. */
+/** Looks a host up. Never throws: records that cannot be resolved are absent from the result. */
 export async function lookUp(host: string): Promise<HostRecords> {
   const none = () => [];
   const [cnames, ipv4, ipv6] = await Promise.all([
@@ -35,7 +35,7 @@ export function shortened(pageHost: string, page: HostRecords, service: HostReco
   const near = service.addresses.filter((address) => networks.has(networkOf(address)));
   if (near.length === 0) return seven('has addresses in another network than the page');
   const isOneNetwork = networks.size === 1 && near.length === service.addresses.length;
-  // A device uses any one of the addresses, so with several networks it depends on chance.
+  // A device uses any of the addresses, so with several networks the lifetime is unpredictable.
   return isOneNetwork ? undefined : { days: 'between 7 and 400 days', why: 'shares only some networks with the page' };
 }
 

@@ -73,7 +73,7 @@ export function openFacts(options: DoctorOptions): Facts {
   const { config, configProblem } = settingsOf(env);
   const opened: HeldKey[] = [];
   const hold = async (locator: string) => {
-    // A backend may keep state in the data folder, so it needs the path from the settings.
+    // A backend may keep state in the data folder, so it gets the path in the settings.
     const key = await openKey(locator, { ...env, ...(config && { WEBDIST_DATA_DIR: config.dataDir }) });
     opened.push(key);
     return key;

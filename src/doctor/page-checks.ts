@@ -5,7 +5,7 @@ import { forbiddenBy, policiesOf } from './csp.ts';
 import { type Site, siteCheck } from './site.ts';
 import { answered, mediaTypeOf } from './web.ts';
 
-/** How a page can have an install link: the element, the module, the npm package, or a link of its own. */
+/** The ways in which a page can contain an install link: the element, the module, the npm package, or its own link. */
 const BUTTON = /<install-button\b|install-button\.js|webdist-button|marketplace-kit:/i;
 
 /** The page, if it is HTML. */
@@ -24,7 +24,7 @@ export const pageChecks: readonly Check[] = [
       ? info('the install button is not in the HTML; a script of the page may add it')
       : warn(
           `${site.pageUrl.href} has no install button`,
-          'Put <install-button> on the page (docs/install-button.md), or give the URL of the page that has it.',
+          'Put <install-button> on the page (docs/install-button.md), or use the URL of the page that has it.',
         );
   }),
   siteCheck(

@@ -49,7 +49,7 @@ export const publicChecks: readonly Check[] = [
       return fail(`${options.publicUrl} does not answer (${answer.failed})`, 'Check DNS and firewall.');
     return answer.status < 400
       ? ok(`${options.publicUrl} answers ${answer.status} in ${answer.ms} ms`)
-      : fail(`${options.publicUrl} answers ${answer.status}`, 'Give the URL of the page with the install link.');
+      : fail(`${options.publicUrl} answers ${answer.status}`, 'Use the URL of the page with the install link.');
   }),
   pageCheck('page-https', 'iOS installs only from https pages.', ({ url }) =>
     url.protocol === 'https:' && url.port === ''

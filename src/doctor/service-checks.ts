@@ -7,7 +7,9 @@ import type { Facts } from './facts.ts';
 import { codeOf, isReached, requestToken, type Site, siteCheck, siteOf, tokenOf } from './site.ts';
 import { answered, mediaTypeOf } from './web.ts';
 
-/** Whether two requests, which differ only in a cookie, get one token: with POST as the button, or with GET. */
+/**
+ * Whether two requests that differ only in a cookie get the same token: with POST, as the button sends them, or with GET.
+ */
 async function isCached(site: Site): Promise<boolean> {
   const tokens: string[] = [];
   for (const method of ['POST', 'GET'] as const)
@@ -28,7 +30,8 @@ export const serviceChecks: readonly Check[] = [
     const url = site.urlOf('/health/ready');
     const { status, failed } = await facts.web(url);
     if (status === 200) return ok('ready');
-    if (status === 503) return fail(`${url.href} answers 503`, 'Read the log of webdist: it says why it cannot sign.');
+    if (status === 503)
+      return fail(`${url.href} answers 503`, 'Check the log of webdist, which says why it cannot sign.');
     return (await isReached(site))
       ? ok('reached; its health is not public')
       : fail(
@@ -55,7 +58,10 @@ export const serviceChecks: readonly Check[] = [
     if (code === 'signer_unavailable' && !(await isEveryKeyHeld(site.facts))) return undefined;
     const found = `/install-token ${answered(answer)}`;
     return code === undefined
-      ? fail(`${found}, and webdist did not send that`, 'Find out what on the way to webdist answers, and let it pass.')
+      ? fail(
+          `${found}, and webdist did not send that`,
+          'Find out which proxy or firewall answers instead of webdist, and configure it to pass the request on.',
+        )
       : fail(`${found} (${code})`, 'Find this request in the log of webdist.');
   }),
   siteCheck(
@@ -91,7 +97,7 @@ export const serviceChecks: readonly Check[] = [
   siteCheck('foreign-pages', 'Other websites must not get tokens for your apps.', async (site) => {
     const answer = await requestToken(site, { origin: 'https://not-yours.example' });
     if (answer.failed) return undefined;
-    // A cache in between, which the check `token-cache` reports, answers for webdist.
+    // A cache in between answers instead of webdist, which the check `token-cache` reports.
     if (answer.status === 200 && tokenOf(answer) === tokenOf(await requestToken(site))) return undefined;
     return answer.status === 200
       ? warn('a page of another origin got a token', 'Set WEBDIST_ANONYMOUS=pages, and check the proxy.')

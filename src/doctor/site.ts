@@ -27,7 +27,7 @@ export async function siteOf(facts: Facts): Promise<Site | undefined> {
   return { config, facts, pageUrl, urlOf: (path) => new URL(`${base}${path}`) };
 }
 
-/** WEBDIST_PUBLIC_URL, if it is set: its default is the domain itself, where only the page may be. */
+/** Uses WEBDIST_PUBLIC_URL only if it is set, because its default is the domain itself, which may serve only the page. */
 const pathOnDomain = ({ deviceSide, domain }: Config) =>
   deviceSide.publicUrl === `https://${domain}` ? undefined : deviceSide.publicUrl;
 

@@ -1,4 +1,4 @@
-/** Checks what the service opens when it starts: its addresses, and the files of the audit and of orders. */
+/** Checks what the service opens when it starts: its addresses, and the files of the audit log and the orders. */
 
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -53,7 +53,7 @@ export const startChecks: readonly Check[] = [
 
 const keySet = z.object({ keys: z.array(z.object({ kid: z.string() })) });
 
-/** A service that runs already is no fault: it is what listens there. */
+/** It is not a fault if the service itself is already running and listens there. */
 async function listenOn({ host, port }: Config['listen'], prefix: string, web: Facts['web']): Promise<Finding> {
   const server = createServer();
   try {

@@ -72,7 +72,7 @@ export async function sendRequest(
   }
 }
 
-/** The first 8 MiB of a body: what is longer is nothing that a check expects. */
+/** Reads the first 8 MiB of a body. No check expects a longer one. */
 async function beginningOf(answer: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;

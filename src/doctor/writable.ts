@@ -1,16 +1,16 @@
-/** Whether the user of this process can create a folder, and files in it: tried, and removed at once. */
+/** Tests whether the user of this process can create a folder, and files in it. What it creates is removed at once. */
 
 import { accessSync, constants, existsSync, mkdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { WebdistError } from '../errors.ts';
 import { fileProblem } from '../file-problem.ts';
 
-/** Enough to need a block of the disk. */
+/** Long enough to need a block on the disk. */
 const PROBE = Buffer.alloc(4096);
 
 /**
- * Returns why a folder cannot be written, or not be created if it does not exist yet; undefined if it can. The words are
- * those of the service. `path` is what the message names.
+ * Returns why a folder cannot be written, or cannot be created if it does not exist yet; undefined if there is no
+ * problem. The message is that of the service, and names `path`.
  */
 export function folderProblem(folder: string, setting: string, path = folder): WebdistError | undefined {
   try {

@@ -39,7 +39,7 @@ export const faultSchema = z
     times: z.int().min(1).optional(),
   })
   .refine((fault) => answers(fault) || fault.clockSkewSeconds !== undefined, {
-    error: 'has no effect: give status, drop, latencyMs or clockSkewSeconds',
+    error: 'has no effect: set status, drop, latencyMs or clockSkewSeconds',
   })
   .refine(
     ({ status, code, html, retryAfterSeconds }) =>
@@ -49,8 +49,8 @@ export const faultSchema = z
   .refine(({ status, html }) => status === undefined || status >= 400 || (html && status === 200), {
     error: 'status must be 400 to 599, or 200 with html',
   })
-  .refine(({ status, drop }) => status === undefined || !drop, { error: 'give status or drop, not both' })
-  .refine(({ code, html }) => code === undefined || !html, { error: 'give code or html, not both' });
+  .refine(({ status, drop }) => status === undefined || !drop, { error: 'set status or drop, not both' })
+  .refine(({ code, html }) => code === undefined || !html, { error: 'set code or html, not both' });
 
 type Fault = z.infer<typeof faultSchema>;
 

@@ -23,7 +23,7 @@ export type SandboxServerDeps = AppleDeps &
 /** The largest body. A longer one is truncated, and is then no longer valid JSON. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** The limit is long, so that no client reuses a connection that is just being closed. */
+/** Connections stay open long, so that no client reuses one that is just being closed. */
 const KEEP_ALIVE_MS = 72_000;
 
 /** Returns a server; the caller makes it listen. */
@@ -73,7 +73,7 @@ async function serveApple(request: IncomingMessage, response: ServerResponse, de
   }
 }
 
-/** The origin as the caller sees it, also behind a TLS-terminating proxy. */
+/** Returns the origin as the caller sees it, even behind a TLS-terminating proxy. */
 function originOf({ headers }: IncomingMessage): string {
   return `${headers['x-forwarded-proto'] === 'https' ? 'https' : 'http'}://${headers.host}`;
 }

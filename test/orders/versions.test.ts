@@ -156,7 +156,7 @@ t.test('links, restores and updates', async (t) => {
   t.match(await webdist(['packages', 'use', '12345', '--yes', '--wait'], own), {
     code: 1,
     stdout: '',
-    stderr: /The order is stored, but \S+ cannot do what it says\. They need WEBDIST_PACKAGES_URL/,
+    stderr: /The order is stored, but \S+ cannot carry it out\. They need WEBDIST_PACKAGES_URL/,
   });
   t.match(await webdist(['status'], own), { code: 0, stdout: /\d+, not 12345/ });
   const { WEBDIST_PACKAGES_URL: _, ...withoutUrl } = own as Record<string, string>;

@@ -17,7 +17,7 @@ export function newApiKey(name: string, { tokensPerMinute = '', until, json }: O
   const { success } = apiKey.safeParse(entry);
   if (!success)
     throw new WebdistError('usage_invalid', 'The name, --tokens-per-minute or --until is not valid.', {
-      hint: 'A name has letters, digits, "_", "." and "-"; the others are a whole number and a date such as 2027-12-31.',
+      hint: 'A name consists of letters, digits, "_", "." and "-". The limit is a whole number, and the last day a date such as 2027-12-31.',
     });
   print({ name, key, entry }, json, [
     `key    ${key}`,

@@ -38,7 +38,7 @@ export async function printApiToken(options: Options): Promise<void> {
     lifetimeSeconds,
     scope,
   };
-  // The settings are those of another key than --key, whose file name is then the better source.
+  // The settings describe another key than --key, so the file name of --key is the better source.
   const keyId = options.keyId ?? (options.key && file?.keyId) ?? settings.keyId ?? file?.keyId ?? '';
   const source = options.key === undefined ? 'ASC_PRIVATE_KEY' : '--key';
   const apiToken = await withKey(locator, source, (signer) => buildApiToken(signer, keyId, request));
@@ -47,7 +47,7 @@ export async function printApiToken(options: Options): Promise<void> {
   print({ apiToken, kind, keyId, expiresAt, ...(curl && { curl: command }) }, json, [curl ? command : apiToken]);
 }
 
-/** The kind of an API key, from what only this kind has (docs/apple-facts.md §7). */
+/** Returns the kind of an API key, by the properties that only one kind has (docs/apple-facts.md §7). */
 function kindOf(options: Options, file: AppleKeyFile | undefined, issuerId: string | undefined): ApiKeyKind {
   if (options.bundleId !== undefined || file?.kind === 'SubscriptionKey') return 'in-app-purchase';
   return (options.issuerId ?? issuerId) === undefined ? 'individual' : 'team';

@@ -19,7 +19,9 @@ export async function verifyAudit(
   const chains = verification.reports();
   const problems = chains.flatMap(({ chain, problems }) => problems.map((problem) => `${chain}: ${problem}`));
   if (!seen)
-    problems.push('No line has the hash from --head: lines were removed from the end, or a file is not given.');
+    problems.push(
+      'No line has the hash from --head: lines were removed from the end, or a file is missing from the command.',
+    );
   const rows = chains.map(({ chain, lines, first, last, head }) => [chain, `${lines}`, `${first}`, `${last}`, head]);
   print({ ok: problems.length === 0, chains, otherLines: others, problems }, json, [
     ...(rows.length === 0 ? ['No audit lines.'] : table(['CHAIN', 'LINES', 'FIRST', 'LAST', 'HEAD'], rows)),
@@ -28,7 +30,7 @@ export async function verifyAudit(
   ]);
   if (problems.length > 0)
     throw new WebdistError('state_invalid', 'The audit log is not complete and unchanged.', {
-      hint: 'Compare it with a backup, and give the files of all replicas and all rotated files.',
+      hint: 'Compare it with a backup, and pass the files of all replicas and all rotated files.',
     });
 }
 
@@ -48,7 +50,7 @@ function filesOf(given: readonly string[]): readonly string[] {
   const files = sinks.filter((url) => url.startsWith('file:')).map((url) => fileURLToPath(url));
   if (files.length === 0)
     throw new WebdistError('usage_invalid', 'No audit file is given.', {
-      hint: 'Name the files, or set WEBDIST_AUDIT.',
+      hint: 'Pass the files, or set WEBDIST_AUDIT.',
     });
   return files;
 }

@@ -1,4 +1,4 @@
-/** `webdist backup`: writes what no one could create again to one file (docs/backup.md). */
+/** `webdist backup`: writes everything that cannot be created again to one file (docs/backup.md). */
 
 import { once } from 'node:events';
 import { open, rm } from 'node:fs/promises';
@@ -74,7 +74,7 @@ const intoStdout = (work: Work): Promise<Manifest> =>
     if (!process.stdout.write(text)) await once(process.stdout, 'drain');
   });
 
-/** How much of each entry the backup has. */
+/** Describes how much of each entry is in the backup. */
 export const countsOf = (manifest: Manifest): Record<string, number> =>
   Object.fromEntries(ENTRY_NAMES.map((name) => [name, manifest[name]?.count ?? 0]));
 

@@ -1,4 +1,4 @@
-/** What App Store Connect has: the app, the key that is registered for it, and the domains. */
+/** Reads from App Store Connect the app, the key that is registered for it, and the domains. */
 
 import type { App, RegisteredDomain, RegisteredKey } from '../../app-store-connect/resources.ts';
 import type { Environment } from '../../environment.ts';
@@ -74,7 +74,9 @@ export function compare(
     throw new WebdistError(
       'different_key_registered',
       `${app.bundleId} has another key at App Store Connect: ${appKey.id} (${appKey.spki ? fingerprint(appKey.spki) : 'unreadable'}).`,
-      { hint: `Give its private half with --key. If it is lost, remove it: webdist keys remove ${appKey.id}` },
+      {
+        hint: `Pass its private half with --key. If it is lost, remove the registered key: webdist keys remove ${appKey.id}`,
+      },
     );
   const covering = domains.find((one) => domain === one.domain || domain.endsWith(`.${one.domain}`));
   return [

@@ -1,6 +1,6 @@
 /**
- * Files with one `NAME=value` on each line. A POSIX shell, Node.js, Docker Compose and systemd read them alike, because
- * a value is quoted only if it has characters that one of them treats specially.
+ * Files with one `NAME=value` on each line. A POSIX shell, Node.js, Docker Compose and systemd read them in the same way,
+ * because a value is quoted only if it has characters that one of them treats specially.
  */
 
 import { readFile } from 'node:fs/promises';

@@ -1,6 +1,6 @@
 /**
- * The files of each format. All formats have the settings in `.env` and the private keys in the folder `secrets`, so
- * that another run finds both. The other files say how the service is started with them.
+ * The files of each format. In all formats, the settings are in `.env` and the private keys in the folder `secrets`, so
+ * that another run finds both. The other files start the service with them.
  */
 
 import { dirname, join, resolve } from 'node:path';
@@ -45,7 +45,7 @@ const indented = (indent: string, entries: readonly string[]) => entries.map((en
 
 const port = ({ settings }: Plan) => settings['PORT'] ?? '8080';
 
-/** A YAML string; JSON's form is one. */
+/** Returns a YAML string. A JSON string is one. */
 const quoted = (value: string) => JSON.stringify(value);
 
 export const formats: Readonly<Record<FormatName, Format>> = {

@@ -1,4 +1,4 @@
-/** The two private keys: read from where they are, or created. */
+/** The two private keys, which are read or created. */
 
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import type { Environment } from '../../environment.ts';
@@ -9,7 +9,7 @@ import { readPrivateKey } from '../../signer/pem.ts';
 import { withKey } from '../app-store-connect.ts';
 import type { KeySetting } from './plan.ts';
 
-/** A key that goes into the folder `secrets` (`pem`), or one that stays where its locators say. */
+/** A key that is copied into the folder `secrets` (`pem`), or one that stays in its backend. */
 export type PlannedKey = {
   /** Undefined if several locators are given, or if the key is yet to be created. */
   readonly publicKey: KeyObject | undefined;

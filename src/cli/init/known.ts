@@ -1,6 +1,6 @@
 /**
- * What `webdist init` knows before it asks: the options, the WEBDIST_* and ASC_* variables of the environment, and the
- * settings and keys that an earlier run wrote, in this order of precedence.
+ * The answers that `webdist init` knows without asking: from the options, from the WEBDIST_* and ASC_* variables of the
+ * environment, and from the settings and keys that an earlier run wrote, in this order of precedence.
  */
 
 import { existsSync } from 'node:fs';
@@ -120,7 +120,7 @@ export async function askMissing(known: Known): Promise<void> {
   if (issuerId !== '') known['ASC_ISSUER_ID'] = issuerId;
 }
 
-/** Asks until the answer is valid. An empty answer is `usual`. */
+/** Asks until the answer is valid. An empty answer stands for `usual`. */
 export async function answerTo({ text, form }: Question, usual?: string): Promise<string> {
   for (;;) {
     const answer = await ask(usual ? `${text} [${usual}]: ` : `${text}: `);

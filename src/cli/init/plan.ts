@@ -1,4 +1,4 @@
-/** What `webdist init` writes, in whatever format. */
+/** The contents of what `webdist init` writes, independent of the format. */
 
 /** The settings whose value is the locator of a private key. */
 export type KeySetting = 'WEBDIST_KEY' | 'ASC_PRIVATE_KEY';

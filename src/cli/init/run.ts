@@ -33,7 +33,7 @@ export type Initialized = {
   readonly format: FormatName;
   readonly app: App;
   readonly domain: string;
-  /** Of the distribution key; undefined if several locators are given. */
+  /** The fingerprint of the distribution key; undefined if several locators are given. */
   readonly fingerprint: string | undefined;
   readonly isNewKey: boolean;
   readonly checks: ReturnType<typeof compare>;
@@ -101,7 +101,7 @@ export async function initialize(options: Options, env: Environment): Promise<In
   };
 }
 
-/** The distribution key that is known, or the one that the answer names; by default, a new one. */
+/** Returns the distribution key: the known one, or the one in the answer, or by default a new one. */
 async function distributionKey(read: Read, env: Environment): Promise<PlannedKey> {
   const given = only(['WEBDIST_KEY'], read).WEBDIST_KEY?.join(' ');
   if (given !== undefined) return planKey(given, 'WEBDIST_KEY', env);
@@ -135,7 +135,7 @@ function refuseInvalid(settings: Known): void {
   if (problems.length > 0) throw configInvalid(problems);
 }
 
-/** The format that is chosen: by the option, by an earlier run, or by the answer. */
+/** Returns the format: that of the option, of an earlier run, or of the answer. */
 async function formatFor(folder: string, chosen: FormatName | undefined): Promise<FormatName> {
   if (chosen !== undefined) return chosen;
   const before = await readFile(join(folder, '.env'), 'utf8').catch(() => '');
@@ -151,7 +151,7 @@ async function formatFor(folder: string, chosen: FormatName | undefined): Promis
 
 const isFormat = (text: string | undefined) => FORMAT_NAMES.find((name) => name === text);
 
-/** The user of the image; only it has no access to the files of root. */
+/** The user of the image, which could not read files that belong to root. */
 const IMAGE_USER = { uid: 65532, gid: 65532 };
 
 function ownerFor(format: FormatName): Plan['owner'] {

@@ -1,4 +1,4 @@
-/** Writes the plan. Files with secrets can be read by their owner only; a private key is never replaced by another one. */
+/** Writes the plan. Only their owner can read files with secrets. A private key is never replaced by another one. */
 
 import { createPrivateKey } from 'node:crypto';
 import { chmod, chown, readFile, writeFile } from 'node:fs/promises';
@@ -35,14 +35,14 @@ export async function filesOf(plan: Plan, format: FormatName): Promise<readonly 
   return [...(await Promise.all(keys)).flat(), settings, ...others];
 }
 
-/** The file of a private key; none if it is there already. */
+/** Returns the file of a private key to write; none if the file already contains this key. */
 async function keyFile(folder: string, setting: KeySetting, pem: string): Promise<readonly File[]> {
   const path = join(folder, 'secrets', KEY_FILES[setting]);
   const before = await readFile(path, 'utf8').catch(() => undefined);
   const isSame = before !== undefined && readPrivateKey(before).key.equals(createPrivateKey(pem));
   if (setting === 'WEBDIST_KEY' && before !== undefined && !isSame)
     throw new WebdistError('state_invalid', `${path} holds another distribution key, and was not changed.`, {
-      hint: 'Use another folder (--out), or move that file away.',
+      hint: 'Use another folder (--out), or move that file.',
     });
   return isSame ? [] : [{ path, text: pem, mode: 0o600 }];
 }
@@ -68,7 +68,7 @@ function headOf({ settings }: Plan, format: FormatName): string {
   const missing = missingLicence(settings);
   return [
     `# Settings of webdist (docs/settings.md). Format: ${format}.`,
-    '# "webdist init" keeps what is set here when it runs again.',
+    '# When "webdist init" runs again, it keeps these settings.',
     ...(missing.length > 0
       ? ['# Nothing is installed without a licence server (docs/first-install.md). Set its URLs:']
       : []),
@@ -77,7 +77,7 @@ function headOf({ settings }: Plan, format: FormatName): string {
   ].join('\n');
 }
 
-/** A file that someone else wrote is not replaced. */
+/** A file that `init` did not write is not replaced. */
 async function refuseForeign(path: string): Promise<void> {
   const before = await readFile(path, 'utf8').catch(() => undefined);
   if (before === undefined || before.startsWith(MARK)) return;
@@ -86,7 +86,7 @@ async function refuseForeign(path: string): Promise<void> {
   });
 }
 
-/** Only root may give files to another user, which is necessary if the service runs as one. */
+/** If the service runs as another user, the files must belong to that user. Only root can arrange this. */
 async function own(path: string, { owner }: Plan): Promise<void> {
   if (process.getuid?.() === 0 && owner.uid !== 0) await chown(path, owner.uid, owner.gid);
 }

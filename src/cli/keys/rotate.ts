@@ -59,7 +59,7 @@ async function change(options: Options, config: Config, store: RegistrationStore
   for (const user of users) await warnUnlessHeld(user, planned.to.spki);
   if (scope === 'account')
     say(
-      'This is the key of the account. It changes for every app without a key of its own, even apps served elsewhere.',
+      'This is the key of the account. It changes for every app without its own key, even for apps that other servers serve.',
     );
   const names = users.map((user) => user.bundleId).join(', ');
   const before = from ? fingerprint(from.spki) : 'none';
@@ -80,7 +80,7 @@ async function change(options: Options, config: Config, store: RegistrationStore
 }
 
 /**
- * The journal records how far the rotation got, so there is nothing to clean up. 130 is the exit code that shells
+ * The journal records the progress of the rotation, so there is nothing to clean up. 130 is the exit code that shells
  * report after Ctrl-C.
  */
 function exitInterrupted(): void {

@@ -101,7 +101,7 @@ export async function removeKey(id: string, options: ChangeOptions): Promise<voi
   print({ removed: id }, options.json, [`removed  ${id}`]);
 }
 
-/** The public half to register, from an option or the settings. */
+/** Returns the public half to register, from an option or the settings. */
 async function publicHalf(options: AddOptions, configured: string | undefined): Promise<KeyObject> {
   if (options.key !== undefined && options.public !== undefined)
     throw new WebdistError('usage_invalid', 'Use --key or --public, not both.');

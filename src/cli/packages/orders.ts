@@ -14,7 +14,7 @@ export const holdVersion = (version: string, options: OrderOptions): Promise<voi
     const found = await find(appleItemId, version);
     if (!found.isHere)
       say(
-        `The packages folder has no version ${version}. Compare it with the versions that \`webdist status\` shows, in case it is misspelt.`,
+        `The packages folder has no version ${version}. If it may be a typing mistake, compare it with the versions in \`webdist status\`.`,
       );
     return {
       order: { act: 'hold', appleItemId, appleVersionId: found.id },
@@ -53,8 +53,8 @@ export const useVersion = (version: string, options: OrderOptions): Promise<void
       order: { act: 'use', appleItemId, appleVersionId: found?.id },
       change: { action: `give ${given} of ${bundleId} to every device` },
       mayHarm: true,
-      done: `Links and updates give ${given} of ${bundleId}.`,
-      already: `Links and updates gave ${given} of ${bundleId} already.`,
+      done: `Links and updates now give ${given} of ${bundleId}.`,
+      already: `Links and updates already gave ${given} of ${bundleId}.`,
       ...(found && {
         fulfilment: {
           isIn: ({ apps }) => apps.every((app) => app.appleItemId !== appleItemId || app.appleVersionId === found.id),
@@ -74,6 +74,6 @@ async function find(appleItemId: string, version: string): Promise<{ readonly id
   }
   if (isAppleId(version)) return { id: version, isHere: false };
   throw new WebdistError('usage_invalid', `The packages folder has no version "${version}" of that app.`, {
-    hint: 'Name it by its AppleVersionID, which `webdist status` and `webdist packages pull --dry-run` show.',
+    hint: 'Use its AppleVersionID, which `webdist status` and `webdist packages pull --dry-run` show.',
   });
 }

@@ -89,7 +89,7 @@ async function pullAll(given: PullOptions): Promise<void> {
     throw new WebdistError('usage_invalid', 'Use --release or --version-id, not both.');
   if (versionId !== undefined && apps.length > 1)
     throw new WebdistError('usage_invalid', "--version-id is the id of one app's version.", {
-      hint: 'Name it with --app.',
+      hint: 'Select the app with --app.',
     });
   const { dir, keep } = packagesSettings(processSettings());
   const mayCreate = !dryRun && only(['WEBDIST_REGISTER'], processSettings()).WEBDIST_REGISTER === 'ensure';

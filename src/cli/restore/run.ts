@@ -1,4 +1,4 @@
-/** `webdist restore`: puts a backup into the data folder and the ledger of the settings (docs/backup.md). */
+/** `webdist restore`: restores a backup into the data folder and the ledger in the settings (docs/backup.md). */
 
 import { existsSync } from 'node:fs';
 import { contentOf, expectSameSecret, openBackup, restore } from '../../backup/restore.ts';
@@ -27,7 +27,7 @@ export async function restoreBackup(file: string, options: ChangeOptions): Promi
   const change = {
     action: `restore ${counts['installs'] ?? 0} installs of ${backup.header.createdAt} into ${places.dataDir} and its ledger`,
     ...(!isEmpty && {
-      effect: `There is data already, with ${installs} installs: they are merged, the older date of each install counts, and orders in force stay.`,
+      effect: `There is already data, with ${installs} installs. The backup is merged with it: the older date of each install counts, and orders in force stay.`,
     }),
   };
   if (!(await (isEmpty ? goesOn : confirm)(change, options))) return;

@@ -26,7 +26,7 @@ type Options = JsonOption & {
   readonly region?: string;
 };
 
-/** Enough in sandbox mode. Another service re-reads its package's manifest about every five minutes. */
+/** Long enough in sandbox mode. Any other service reads its package's manifest about every five minutes. */
 const NOTICED_SECONDS = 15;
 const RETRY_MS = 2000;
 
@@ -134,7 +134,7 @@ function openPage(website: string, origin: string, app: string | undefined): () 
   };
 }
 
-/** The website's domain, as its MarketplaceKit configuration gives it. */
+/** Returns the website's domain, from its MarketplaceKit configuration. */
 async function domainOf(website: string): Promise<string> {
   const { body } = await ask(`${website}/.well-known/marketplace-kit`, {});
   return new URL(configuration.parse(body).restore).hostname;
@@ -162,7 +162,7 @@ const sent = (url: string, body: object, headers: Record<string, string> = {}) =
 async function ask(url: string, request: RequestInit) {
   const answer = await fetch(url, request).catch((cause) => {
     throw new WebdistError('usage_invalid', `Nothing answers at ${url}.`, {
-      hint: 'Start webdist (npm start), and give its address.',
+      hint: 'Start webdist (npm start), and use its address.',
       cause,
     });
   });
@@ -170,6 +170,6 @@ async function ask(url: string, request: RequestInit) {
   if (answer.ok) return { body, cookies: answer.headers.getSetCookie() };
   const detail = z.object({ detail: z.string() }).safeParse(body).data?.detail;
   throw new WebdistError('usage_invalid', `${url} answered ${answer.status}${detail ? `: ${detail}` : '.'}`, {
-    hint: 'Run the service in sandbox mode, or give --sandbox with the address of `webdist sandbox`.',
+    hint: 'Run the service in sandbox mode, or use --sandbox with the address of `webdist sandbox`.',
   });
 }

@@ -36,7 +36,10 @@ export async function runSandbox({ port, envFile, url, demoPort, json }: Options
     process.on(signal, () => void sandbox.close().then(() => process.exit(0)));
 }
 
-/** Serves the demo page on a port of its own. It calls the service on its own host, so a proxy must join the two. */
+/**
+ * Serves the demo page on a separate port. The page calls the service on the page's own host, so a proxy must serve both
+ * on one host.
+ */
 async function serveDemo(sandbox: Sandbox, host: string, port: number): Promise<void> {
   const { fastify } = await import('fastify');
   const { validatorCompiler } = await import('fastify-type-provider-zod');

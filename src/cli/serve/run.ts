@@ -166,7 +166,7 @@ type Running = {
 async function shutDown(signal: NodeJS.Signals, running: Running): Promise<void> {
   const { server, service, stopDoctor, sandbox, tracing, log, output, drainMs } = running;
   log.info({ event: 'shutting_down', signal }, 'shutting down');
-  // Ctrl-C comes from a developer. There is no load balancer that has to notice.
+  // Ctrl-C comes from a developer, so there is no load balancer that has to notice.
   const drainedMs = signal === 'SIGTERM' ? drainMs : 0;
   const overdue = () => {
     log.error({ event: 'shutdown_overdue' }, 'some requests did not end in time');

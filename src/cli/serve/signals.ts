@@ -28,7 +28,7 @@ const SAME_REQUEST_MS = 1000;
  */
 const PAUSE_MS = { first: 1000, longest: 60_000 };
 
-/** Exit codes of a process that ends while it starts, as a shell reports the signal. */
+/** The exit codes of a process that a signal ends while it starts, as shells report them. */
 const EXIT_CODES: Readonly<Record<StopSignal, number>> = { SIGTERM: 143, SIGINT: 130 };
 
 /**

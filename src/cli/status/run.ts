@@ -1,4 +1,4 @@
-/** `webdist status`: what running services report about themselves, and the orders in force. */
+/** `webdist status`: prints the reports of running services, and the orders in force. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Orders, ordersFor } from '../../orders/orders.ts';
@@ -33,7 +33,7 @@ function stateOf({ silentSeconds, isReady, revision }: Replica, orders: Orders):
   return revision === orders.revision ? readiness : `${readiness}, follows order ${revision} of ${orders.revision}`;
 }
 
-/** What links install, marked if it is not the version that an order says. */
+/** The version that links install, marked if it is not the ordered one. */
 function versionOf({ appleItemId, appleVersionId }: Replica['apps'][number], orders: Orders): string {
   const { used } = ordersFor(orders, appleItemId);
   const given = appleVersionId ?? '';

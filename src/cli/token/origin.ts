@@ -9,7 +9,7 @@ import { openNonces } from '../../install-token/nonce.ts';
 import { IAT_MARGIN_SECONDS } from '../../install-token/times.ts';
 import { derivedKey, existingLedgerSecret } from '../../service/secret.ts';
 
-/** `isOurs` is undefined without the ledger's secret, because then it cannot be known. */
+/** `isOurs` is undefined without the ledger's secret, because it cannot be determined then. */
 export type Origin = {
   readonly isOurs: boolean | undefined;
   /** For people. */
@@ -32,7 +32,8 @@ export async function originOf(
   if (secret === undefined)
     return {
       isOurs: undefined,
-      detail: 'unknown: there is no ledger secret here (WEBDIST_LEDGER_SECRET, or WEBDIST_DATA_DIR of the service)',
+      detail:
+        'unknown: the ledger secret is not available here (set WEBDIST_LEDGER_SECRET, or the WEBDIST_DATA_DIR of the service)',
     };
   const { apps } = knownAppSettings(processSettings());
   const appleItemIds = new Set(apps.map(({ appleItemId }) => appleItemId));

@@ -103,7 +103,7 @@ export type AppleRequest = {
   readonly nowMs: number;
 };
 
-/** The header with warnings about requests that Apple accepts although its documentation requires something else. */
+/** The header with warnings about requests that Apple accepts although they differ from its documentation. */
 export const WARNING_HEADER = 'x-sandbox-warning';
 
 /** What `answerApple` needs. */

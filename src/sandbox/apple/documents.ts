@@ -43,8 +43,8 @@ export function list(call: Call, entities: readonly Entity[]): AppleAnswer {
 }
 
 /**
- * Returns the response of `/v1/TYPE/{id}/relationships/NAME`. Throws 404 if it would name one resource and that does
- * not exist.
+ * Returns the response of `/v1/TYPE/{id}/relationships/NAME`. Throws 404 if the relationship has a single resource, and
+ * that does not exist.
  */
 export function linkage(call: Call, entity: Entity, name: string, { isMany }: Relationship): AppleAnswer {
   const { links } = linksOf(call, entity, name);

@@ -45,7 +45,10 @@ const sources: Readonly<Record<TypeName, (world: World) => Entity[]>> = {
 
 const appsOf = ({ store, team }: World) => store.state.apps.filter((app) => app.team === team);
 
-/** A stored package is also an App Store version. If it is not made, it is a version without a package. */
+/**
+ * Each stored package is also an App Store version. If Apple has not made the package yet, it is a version without a
+ * package.
+ */
 const versionsOf = (world: World) =>
   world.store.state.packages.filter(({ appleItemId }) => appsOf(world).some(({ id }) => id === appleItemId));
 const madeOf = (world: World) => versionsOf(world).filter(({ isMade }) => isMade);

@@ -3,7 +3,7 @@
  * document declares for them (docs/apple-facts.md §4.3 to §4.5, §5.2). Paths and query parameters are derived from it.
  */
 
-/** The types that this sandbox has resources of. */
+/** The types of which this sandbox has resources. */
 export type TypeName =
   | 'apps'
   | 'appStoreVersions'
@@ -17,7 +17,7 @@ export type TypeName =
 export type Relationship = {
   readonly type: TypeName;
   readonly isMany?: true;
-  /** `include` accepts it. */
+  /** Whether `include` accepts it. */
   readonly isIncludable?: true;
   /** `/v1/TYPE/{id}/NAME` and `/v1/TYPE/{id}/relationships/NAME` exist. */
   readonly hasPath?: true;

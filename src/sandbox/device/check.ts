@@ -6,8 +6,8 @@ export type Outcome = { readonly ok: boolean; readonly detail: string; readonly 
 export type CheckResult = { readonly name: string; readonly line: number } & Outcome;
 
 /**
- * Name, line in the rejection checklist (docs/apple-facts.md §10), and the check. If the input of a check is missing,
- * it returns undefined and does not appear in the verdict; another check reports the missing input.
+ * A check with its name and its line in the rejection checklist (docs/apple-facts.md §10). If its input is missing, it
+ * returns undefined and does not appear in the verdict; another check reports the missing input.
  */
 export type DeviceCheck<Input> = readonly [name: string, line: number, run: (input: Input) => Outcome | undefined];
 

@@ -10,8 +10,8 @@ import { type CheckResult, pass, warn } from './check.ts';
 export type LinkFacts = { readonly linked: Package | undefined; readonly team: string | undefined };
 
 /**
- * The facts that a token is compared with: apps and keys of the team that has registered the page's domain; for a token
- * alone (null), of the team whose key `kid` names; of all teams if there is no such team.
+ * Returns the facts that a token is compared with: the apps and keys of the team that has registered the page's domain;
+ * for a token alone (null), those of the team whose key `kid` names; or those of all teams if there is no such team.
  */
 export function knownFor(link: LinkFacts | null, token: string, state: SandboxState, nowSeconds: number): Known {
   const kid = link ? undefined : parseJws(token).jws?.header['kid'];

@@ -1,6 +1,6 @@
 /**
- * Ages an install link, as if the page had kept it too long: the same claims with earlier times, signed again with the
- * sandbox's distribution key. For the demo page.
+ * Ages an install link, as if the page had kept it for too long: the same claims with earlier times, signed again with
+ * the sandbox's distribution key. For the demo page.
  */
 
 import { createPrivateKey, sign } from 'node:crypto';

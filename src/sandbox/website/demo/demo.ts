@@ -130,7 +130,7 @@ appleDown.addEventListener('change', () =>
   }),
 );
 
-/** Otherwise a click would be undone by what the server said before it. */
+/** Otherwise, an earlier response of the server would undo a click. */
 async function whileDisabled(work: () => Promise<void>): Promise<void> {
   appleDown.disabled = true;
   try {
@@ -144,7 +144,7 @@ async function whileDisabled(work: () => Promise<void>): Promise<void> {
 async function showReadiness(): Promise<void> {
   const faults = await (await fetch('/_sandbox/faults')).json();
   appleDown.checked = faults.length > 0;
-  // Behind a proxy, health may not be for visitors.
+  // Behind a proxy, visitors may have no access to health.
   if (!document.querySelector('a[href="/health/ready"]')) return;
   const health = await fetch('/health/ready');
   const place = find('readiness', HTMLElement);

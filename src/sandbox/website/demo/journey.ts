@@ -44,7 +44,7 @@ export function openJourney(list: HTMLElement, phone: Phone) {
         `At ${new Date().toLocaleTimeString()}, with dtype ${dtype}. The link is ready before the tap.`,
       );
     },
-    /** Nothing that was shown about the previous tap is true any longer. */
+    /** What was shown about the previous tap is no longer valid. */
     showNotFetched(code: string) {
       reset();
       show('fetched', 'failed', `No token at the moment (${code}). The button retries.`);
@@ -116,7 +116,7 @@ function summary(checks: Checks): string {
   return refused === 0 ? `All ${checks.length} checks pass.` : `${refused} of ${checks.length} checks refused:`;
 }
 
-/** The refused checks, and all of them to unfold. */
+/** Shows the refused checks, and a collapsed list of all checks. */
 function checkLists(checks: Checks): HTMLElement[] {
   const refused = checks.filter(({ ok }) => !ok);
   const details = document.createElement('details');
