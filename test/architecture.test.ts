@@ -4,7 +4,7 @@ import { globSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import { cyclesAmong, importsOf } from './harness/imports.ts';
 
-/** What any folder may import: they know nothing themselves. */
+/** What any folder may import; these files import nothing themselves. */
 const everywhere = [
   'address',
   'errors',
@@ -58,11 +58,11 @@ const rooms: Record<string, readonly string[]> = {
   oauth: [],
   audit: ['file-lock'],
   browser: [],
-  // The dtype of restores and updates is chosen where every other one is: in the ledger's rule.
+  // The dtype of restores and updates is chosen in the ledger's rule, like every other dtype.
   'marketplace-kit': ['packages', 'ledger', 'type install-token'],
   'app-store-connect': ['jws'],
   'install-token': ['jws', 'type ledger'],
-  // What commands tell running services.
+  // The orders that commands give to running services.
   orders: ['type config', 'ledger', 'file-lock', 'replace-file'],
   registration: [
     'file-lock',
@@ -91,7 +91,7 @@ const rooms: Record<string, readonly string[]> = {
     'redis',
     'breaker',
   ],
-  // What it backs up; the secret is the service's.
+  // The stores that it backs up; the secret belongs to the service.
   backup: ['ledger', 'orders', 'registration', 'service'],
   http: [
     'service',
@@ -105,7 +105,7 @@ const rooms: Record<string, readonly string[]> = {
     'type packages',
   ],
   sandbox: ['jws', 'install-token'],
-  // Opens what a service opens, each for a check of its own.
+  // Opens the same parts as a service, each for its own check.
   doctor: [
     'config',
     'locators',

@@ -1,4 +1,4 @@
-/** A pause of the circuit breaker lasts as long as it says, wherever the wall clock is set to. */
+/** A pause of the circuit breaker has the stated length, even if the wall clock is changed. */
 
 import { BrokenCircuitError, ConsecutiveBreaker, handleAll } from 'cockatiel';
 import t from 'tap';

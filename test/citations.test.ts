@@ -23,12 +23,12 @@ const files = [
   .filter((file) => file !== FACTS && file !== 'test/citations.test.ts' && !file.includes('node_modules'))
   .sort();
 
-/** They are being rewritten. */
+/** These files are still being rewritten. */
 const inProgress = /^(src|test)\/(http|registration|oauth)\/|^src\/browser\/client\.ts$/;
 
 let count = 0;
 for (const file of files) {
-  // A citation that is broken over two lines of a comment is one all the same.
+  // A citation may be split over two lines of a comment.
   const text = readFileSync(file, 'utf8').replace(/\n\s*(?:\*|\/\/|#) ?/g, ' ');
   for (const [path] of text.matchAll(/\bdocs\/[\w/-]+\.md\b/g)) {
     count++;

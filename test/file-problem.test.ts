@@ -1,4 +1,4 @@
-/** Why a file or folder of webdist's own cannot be used: each code of the file system and of SQLite has a sentence. */
+/** The messages for webdist's own files and folders: each code of the file system and of SQLite has a sentence. */
 
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

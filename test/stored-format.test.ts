@@ -1,6 +1,6 @@
 /**
- * A downgrade is refused in one sentence, whatever the newer webdist wrote: each store gets the number of a newer format,
- * and is left as it is.
+ * A downgrade is refused in one sentence for every kind of stored data: each store gets the number of a newer format, and
+ * is not changed.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** The Node.js that webdist needs is stated once, in package.json, and an older one gets one sentence. */
+/** The required version of Node.js is stated once, in package.json, and an older one prints one sentence. */
 
 import { readFileSync } from 'node:fs';
 import t from 'tap';

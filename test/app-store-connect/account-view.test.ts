@@ -15,7 +15,7 @@ import {
 
 const COUNT = 200;
 
-/** Apps with a key each; `check` checks all of them as a server does, with one view, and counts the requests. */
+/** Apps that each have a key. `check` checks all of them with one view, as a server does, and counts the requests. */
 async function openApps(t: Test, { scope = 'app' as 'app' | 'account', count = COUNT } = {}) {
   const apple = await openApple(t);
   const { asc } = openClient(t, apple);

@@ -12,7 +12,7 @@ import { newSigner } from '../harness/stand-ins/app-store-connect.ts';
 const issuerId = '57246542-96fe-1a63-e053-0824d011072a';
 const bundleId = 'com.example.trailmap';
 const at = 1790000000;
-// Every kind gets every member, and uses only its own.
+// Every kind is given every member, and uses only its own.
 const request = (kind: ApiTokenRequest['kind'], lifetimeSeconds: number): ApiTokenRequest => ({
   kind,
   issuerId,

@@ -19,7 +19,7 @@ function observe() {
   return {
     observations,
     lines,
-    /** A response by an Apple whose clock is this far ahead of ours. */
+    /** A response of App Store Connect whose clock is this far ahead of ours. */
     respond(offsetSeconds: number, status = 200) {
       const date = new Date(Math.floor(machineMs / 1000 + offsetSeconds) * 1000).toUTCString();
       observations.record({ status, headers: new Headers({ date }) });
@@ -34,7 +34,7 @@ function observe() {
   };
 }
 
-/** The offsets of responses, in order, and what is made of them. */
+/** The offsets of responses, in order, and the resulting offset. */
 const table: [what: string, offsets: number[], median: number | undefined][] = [
   ['nothing yet', [], undefined],
   ['one that agrees', [0], 0],

@@ -1,4 +1,6 @@
-/** The audit log: its content, that nothing is lost, that tampering is detected, and that a killed writer does no harm. */
+/**
+ * The audit log: its content, that nothing is lost, that tampering is detected, and that killing a writer does no harm.
+ */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -76,7 +78,7 @@ t.test('every token has a line, flushed by an orderly shutdown; verify and find 
       lines.map((line, n) => (n === 4 ? line.replace('"seq":5', '"seq":50') : line)),
       /line 5 is missing/,
     ],
-    'there twice': [
+    'appears twice': [
       lines.toSpliced(5, 0, (lines[5] ?? '').replace('com.example', 'com.evil')),
       /line 6 appears twice, with different content/,
     ],
@@ -158,7 +160,10 @@ t.test('a renamed file, and the limit of its size', async (t) => {
   const path = join(folder, 'audit.jsonl');
   const audit = await openFileAudit(path, 4000);
   let recorded = 0;
-  /** Records lines and waits until the last of them is in the file, which may be away or still empty while it is renamed. */
+  /**
+   * Records lines and waits until the last of them is in the file, which may be missing or still empty while it is
+   * renamed.
+   */
   const record = async (count: number) => {
     for (let n = 0; n < count; n++) audit.record(tokenEntry(`line-${++recorded}`));
     const last = `line-${recorded}`;

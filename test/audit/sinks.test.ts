@@ -1,4 +1,7 @@
-/** Each kind of audit sink gets every line in its form, also after it was away; and what the service and commands record. */
+/**
+ * Each kind of audit sink gets every line in its own form, even after an outage; and what the service and commands
+ * record.
+ */
 
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';

@@ -11,7 +11,7 @@ export type CapacityRow = {
   readonly name: string;
   /** The offered load, as a share of the full server's capacity in the same round. */
   readonly share: number;
-  /** What the load generator sent of that; less than 1 when it is at its own limit. */
+  /** The share of it that the load generator sent; less than 1 when the generator is at its own limit. */
   readonly sent: Figure;
   readonly perSecond: Figure;
   readonly refusedPerSecond: Figure;
@@ -94,7 +94,7 @@ async function measure(server: ServerProcess, { capacity, share, seconds }: Offe
 
 export type RefusalRow = { readonly name: string; readonly microseconds: Figure; readonly ofToken: Figure };
 
-/** CPU time of one refusal, and as a share of a token's in the same round. */
+/** CPU time of one refusal, also as a share of a token's in the same round. */
 export async function benchRefusals({ rounds, seconds }: Options): Promise<RefusalRow[]> {
   const [full, refusing] = [await startServer('full'), await startServer('refusing')];
   await warmUp(full);

@@ -1,6 +1,6 @@
 /**
- * What a token costs by who asks for it and where the ledger is: a first visit, a device that returns, PostgreSQL nearby
- * and a millisecond away, a read replica that lags. And what first visits write.
+ * The cost of a token, depending on the caller and on the ledger: a first visit, a returning device, PostgreSQL nearby
+ * and a millisecond away, a read replica that lags. Also measures what first visits write.
  */
 
 import { readdirSync, statSync } from 'node:fs';

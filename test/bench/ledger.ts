@@ -1,6 +1,6 @@
 /**
  * What a request costs the ledger with a thousand, a hundred thousand and ten million installs, and the size of a
- * record. On its own: `node test/bench/ledger.ts [--quick]`; `--quick` omits the ten million.
+ * record. Can be run alone: `node test/bench/ledger.ts [--quick]`; `--quick` omits the ten million.
  */
 
 import { mkdtempSync, rmSync, statSync } from 'node:fs';

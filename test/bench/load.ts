@@ -69,8 +69,8 @@ async function run(load: Load): Promise<Loaded> {
     });
   };
   /**
-   * A visitor waits for a response before it asks again: a request that is due while every connection waits is not sent,
-   * and counts as such. The connections take turns.
+   * A visitor waits for a response before its next request. So a request that is due while every connection waits is not
+   * sent, and is counted as not sent. The connections take turns.
    */
   const askInTime = (perSecond: number, ended: () => void) => {
     const free = [...connections];

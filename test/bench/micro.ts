@@ -20,7 +20,7 @@ export type MicroRow = { readonly name: string; readonly microseconds: Figure };
 
 const ENTRIES = 48;
 
-/** One signature by the system's OpenSSL, if there is one; a different build from Node's. */
+/** One signature by the system's OpenSSL, if it is installed; it is a different build from Node's. */
 function opensslMicroseconds(): number | undefined {
   const { stdout } = spawnSync('openssl', ['speed', '-seconds', '1', 'ecdsap256'], { encoding: 'utf8' });
   const perSecond = /nistp256\)\s+\S+\s+\S+\s+([\d.]+)/.exec(stdout ?? '')?.[1];

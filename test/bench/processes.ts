@@ -18,7 +18,7 @@ export const API_KEY = 'bench';
 
 export type ServerProcess = {
   readonly url: string;
-  /** What it has used so far; with `sign`, it also measures a bare signature. */
+  /** Returns what the server has used so far; with `sign`, also measures a bare signature. */
   used(what?: 'sign'): Promise<Used>;
   /** Where it keeps its data (`data`) and its log (`log`). */
   readonly folder: string;

@@ -28,7 +28,7 @@ export const PAGE = {
   headers: { 'content-type': 'application/json', origin: 'https://shop.example.com' },
 };
 
-/** The request of a server with an API key for this many apps. */
+/** A request for the tokens of this many apps, from a server with an API key. */
 export const batchOf = (apps: number) => ({
   path: '/install-tokens',
   body: JSON.stringify({
@@ -49,7 +49,7 @@ type Options = {
   readonly only?: readonly string[] | undefined;
 };
 
-/** Code is compiled after it ran a number of times, however long that takes. */
+/** V8 compiles code after it has run a number of times, not after some time, so the warm-up counts requests. */
 const WARM_ANSWERS = 20_000;
 
 /** Runs a load until the server does not become faster; gives up on an overloaded machine. */

@@ -1,4 +1,4 @@
-/** What a backend's library does in the background does not end the process; the same anywhere else does. */
+/** A failure in the background of a backend's library does not end the process; any other background failure does. */
 
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -9,7 +9,9 @@ import { until } from '../harness/until.ts';
 
 const boundary = pathToFileURL(resolve('src/cloud/boundary.ts')).href;
 
-/** A running command, with this code run in it once it listens. `forBackend` marks work as that of a backend. */
+/**
+ * Starts a command that runs this code as soon as it listens. In the code, `forBackend` marks work as done for a backend.
+ */
 function runWith(t: Test, code: string) {
   const script = `import { forBackend } from '${boundary}';
     import { Server } from 'node:net';

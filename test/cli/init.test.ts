@@ -44,7 +44,10 @@ const withMounts = (env: Record<string, string>, mounts: Readonly<Record<string,
 
 const yamlIn = (path: string) => parseAllDocuments(readFileSync(path, 'utf8')).map((document) => document.toJS());
 
-/** What each platform makes of the files: the environment of the service. Undefined if its tool is not here. */
+/**
+ * The environment of the service that each platform derives from the files. Undefined if the platform's tool is not
+ * installed.
+ */
 const platforms: Readonly<Record<string, (folder: string, t: Test) => Environment | undefined>> = {
   env: environmentOf,
   compose(folder) {

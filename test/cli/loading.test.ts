@@ -14,7 +14,7 @@ const recorder = `
   registerHooks({
     load(url, context, next) {
       const found = /node_modules\\/((?:@[^/]+\\/)?[^/]+)/.exec(url) ?? /\\/(src\\/.+)$/.exec(url);
-      // The modules that tap loads in every process come before it.
+      // Modules that tap loads in every process come earlier.
       if (found && (loaded.size > 0 || found[1] === 'src/main.ts')) loaded.add(found[1]);
       return next(url, context);
     },
@@ -65,7 +65,7 @@ t.test('packages pull loads no server', async (t) => {
   const loaded = await loadedBy(pulling);
   t.ok(loaded.includes('src/packages/pull.ts'), pulling.output());
   t.strictSame(
-    // Settings know which ledgers there are, from the table of backends.
+    // The settings take the kinds of ledgers from the table of backends.
     loaded.filter((name) =>
       /^(src\/(http|ledger(?!\/(ledger|postgres-url)\.ts)|sandbox|doctor)\/|fastify|pg|ioredis)/.test(name),
     ),

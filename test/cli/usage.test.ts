@@ -126,7 +126,7 @@ t.test('at a terminal', { skip: withoutScript }, async (t) => {
       () => prompt.test(screen),
       () => `the prompt\n${screen}`,
     );
-    // A command that does not ask may have ended already; its terminal then accepts no input.
+    // A command that asks nothing may already have ended, and its terminal then accepts no input.
     if (answer !== '') child.stdin.write(answer);
     await closed;
     return { code: child.exitCode, screen };

@@ -1,4 +1,4 @@
-/** The boundary around calls to backends: the time limit, late results, and what is kept of an error. */
+/** The boundary around calls to backends: the time limit, late results, and which parts of an error are kept. */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inspect } from 'node:util';

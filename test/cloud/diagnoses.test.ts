@@ -26,7 +26,7 @@ async function diagnoses(t: Test, locator: string, rows: readonly Row[]) {
     });
 }
 
-/** A server whose certificate no one trusts. */
+/** Starts a server with a certificate that is not trusted. */
 async function startUntrusted(t: Test): Promise<string> {
   const { key, certificate } = writeCertificate(temporaryFolder(t));
   const server = createServer({ key: readFileSync(key), cert: readFileSync(certificate) });

@@ -10,7 +10,7 @@ import { readSettings } from '../../src/config/read.ts';
 import type { SettingName } from '../../src/config/settings.ts';
 import { minimal, problemsOf } from './problems-of.ts';
 
-/** For every setting a value that is not its default. */
+/** For every setting, a value that is not its default. */
 const samples: Readonly<Record<SettingName, string>> = {
   HOST: '::',
   PORT: '8081',
@@ -121,7 +121,7 @@ t.test(
       for (const mode of ['production', 'sandbox'] as const) {
         const read = (env: Record<string, string>) => {
           const { files: _, ...all } = readSettings({ ...(name !== 'WEBDIST_MODE' && { WEBDIST_MODE: mode }), ...env });
-          // Where a value comes from differs.
+          // The sources of the values differ.
           return { ...all, given: new Set(all.given.keys()) };
         };
         const none = read({});

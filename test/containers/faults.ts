@@ -2,7 +2,7 @@
 
 import { docker, type Part, type Stage } from '../harness/containers.ts';
 
-/** What webdist loses by a fault, as visitors and health show it. */
+/** What webdist loses during a fault, as visitors and health see it. */
 export type Loses = 'nothing' | 'ledger' | 'redis';
 
 /** The values of `WEBDIST_LEDGER_DOWN`. */
@@ -13,7 +13,7 @@ export type Mode = (typeof MODES)[number];
 export const USUAL = '200 download';
 /** When the ledger does not answer in time. */
 const NO_LEDGER: Readonly<Record<Mode, string>> = { issue: '200 redownload', refuse: '503 ledger_unavailable' };
-/** The response of visitors while something is lost. */
+/** The response that visitors get while something is lost. */
 export const expected = (loses: Loses, mode: Mode) => (loses === 'ledger' ? NO_LEDGER[mode] : USUAL);
 /** All documented responses; a busy machine may cause each of them without any fault. */
 export const mayBeSeen = (mode: Mode): readonly string[] => [USUAL, NO_LEDGER[mode], '503 overloaded'];
@@ -59,7 +59,7 @@ export function allFaults({ stage, relay, withSqlite }: Parts): readonly Fault[]
     ...dependencies.flatMap(({ dependency, part, port, loses }): Fault[] => {
       const degrades = loses === 'nothing' ? undefined : loses;
       const direct = { dependency, loses, degrades, replicas: 'direct', seconds: A_WHILE } as const;
-      // A check at Apple that gets no answer takes half a minute until health reports it.
+      // A check at Apple without an answer takes half a minute before health reports it.
       const refused = { ...direct, degrades: degrades ?? 'registration' } as const;
       return [
         { ...refused, what: 'killed', begin: () => docker('kill', part.id), end: () => docker('start', part.id) },

@@ -33,7 +33,7 @@ export function watchHealth(urls: readonly string[]) {
   const watching = Promise.all(urls.map(watch));
   return {
     isWell: () => urls.every((url) => troubles.get(url)?.length === 0),
-    /** When the last of them recovered, by `performance.now()`. */
+    /** When the last replica recovered, by `performance.now()`. */
     wellSince: () => Math.max(...since.values()),
     /** Everything that any of them reported as degraded since `forget`. */
     degraded: (): readonly string[] => [...seen].sort(),

@@ -14,7 +14,7 @@ const PATH = 'deploy/helm/webdist/values.schema.json';
 const values = parse(readFileSync('deploy/helm/webdist/values.yaml', 'utf8'));
 const schema = JSON.parse(readFileSync(PATH, 'utf8'));
 
-/** Helm's regular expressions (RE2) have no lookaround and no such classes; webdist itself checks what they would. */
+/** Helm's regular expressions (RE2) do not support lookaround and such classes; webdist itself makes these checks. */
 const isRe2 = (pattern: string) => !/\(\?[=!<]|\\p/i.test(pattern);
 
 /** A setting in the chart: a string with the pattern of its form, or one of the setting's words. */

@@ -1,6 +1,6 @@
 /**
- * Every command in the README and in docs is run by a test, or there is a reason why not: a fenced block of shell is
- * split into commands, and each has a row below. Every `webdist …` also has to be one that the program knows.
+ * Every command in the README and in docs is run by a test, or there is a reason why not. Fenced blocks of shell are
+ * split into commands, and each command has a row below. Every `webdist …` must also be a command of the program.
  */
 
 import { spawnSync } from 'node:child_process';

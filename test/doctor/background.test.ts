@@ -15,7 +15,7 @@ import { startInstallation } from './installation.ts';
 
 const MINUTE = 60_000;
 
-/** A clock without pauses between checks, and that begins a round when `round` is called. */
+/** A clock without pauses between checks. A round begins when `round` is called. */
 function stepper() {
   const waits: number[] = [];
   let begin: (() => void) | undefined;

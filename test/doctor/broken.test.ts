@@ -159,7 +159,7 @@ t.test('private checks', async (t) => {
         });
         t.teardown(() => proxy.close());
         const port = await listen(proxy);
-        // An additional candidate, so that its slowness is the only fault.
+        // The slow key is an additional candidate, so that its slowness is the only fault.
         return {
           ...env,
           WEBDIST_KEY: `${env['WEBDIST_KEY']} hashivault://slow`,

@@ -51,7 +51,7 @@ t.test('faults that stop a start, or devices', async (t) => {
   for (const [expected, says, broken] of cases) {
     const found = (await runDoctor({ env: broken })).filter(({ result }) => result === 'warn' || result === 'fail');
     const names = found.map(({ result, id }) => `${result} ${id}`);
-    // http on loopback is for tests only; a device refuses it, which is another check's.
+    // http on loopback is for tests only. A device refuses it, which another check reports.
     t.strictSame(
       names.filter((name) => !(expected.endsWith('packages-url') && name.endsWith('package-host'))),
       [expected],

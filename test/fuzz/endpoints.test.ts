@@ -32,7 +32,7 @@ const settings = {
   WEBDIST_TRUST_PROXY: '127.0.0.1',
 };
 
-/** Valid credentials of each kind, to be sent as they are or damaged. */
+/** Valid credentials of each kind, which are sent unchanged or damaged. */
 async function credentialsOf(url: string): Promise<Known & { readonly installUrl: string }> {
   const answer = await askToken(url);
   const { installUrl, nonce } = (await answer.json()) as { installUrl: string; nonce: string };
@@ -116,7 +116,7 @@ t.test('the service', async (t) => {
     await t.test(name, async (t) => {
       const { inputs, statuses } = await fuzz(t, running.url, requests, secrets);
       t.ok(inputs >= numRuns, `${inputs} requests`);
-      // Of few random requests, all can be bad.
+      // If there are only a few random requests, all of them can be bad.
       if (name !== 'any address' && numRuns >= 500)
         t.ok(statuses[200] || statuses[204] || statuses[302], 'some of them good');
       t.equal((await fetch(`${running.url}/health/ready`)).status, 200, 'still ready');

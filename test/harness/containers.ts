@@ -26,7 +26,7 @@ export type Stage = Awaited<ReturnType<typeof openStage>>;
 /** A container of the stage, by the name it has in its network. */
 export type Part = { readonly name: string; readonly id: string };
 
-/** Small, so that a test can fill them. */
+/** The disks are small, so that a test can fill them. */
 const POSTGRES_DISK = 'size=192m';
 const REDIS_DISK = 'rw,size=2m';
 
@@ -45,7 +45,7 @@ export async function openStage(t: Test, name: string) {
   });
   const start = (container: GenericContainer, alias: string) =>
     container.withNetwork(network).withNetworkAliases(alias).withLabels(labels).start();
-  // A disk in memory that exists while a container uses it: the keeper does, while PostgreSQL is down.
+  // A disk in memory exists only while a container uses it. While PostgreSQL is down, the keeper uses it.
   await docker('volume', 'create', '-o', 'type=tmpfs', '-o', 'device=tmpfs', '-o', `o=${POSTGRES_DISK}`, volume);
   const disk = (target: string) => [{ source: volume, target }];
   await start(

@@ -1,4 +1,6 @@
-/** A clock that a test moves by days: its own, and that of whole programs, which get another time of day from days.c. */
+/**
+ * A clock that a test moves by days: the test's own clock, and that of whole programs, which get their time from days.c.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';

@@ -28,7 +28,7 @@ export async function openDoor(t: Test, sandbox: Sandbox): Promise<Door> {
     const { method = '', url: path = '', headers } = incoming;
     const passed: Passed = { method, path: path.split('?')[0] ?? '', inAt: Date.now() };
     door.passed.push(passed);
-    // Read completely before it is held up, so that it arrives even if the sender is gone by then.
+    // The request is read completely before it is held up, so that it is forwarded even if the sender is gone by then.
     const body = await text(incoming).catch(() => '');
     await door.hook?.('in', passed);
     const forwarded = request({ host: '127.0.0.1', port, method, path, headers }, async (answer) => {

@@ -200,7 +200,7 @@ const webkit: Engine = {
       'WebKitWebDriver listens',
     );
     const [binary] = globSync('/usr/lib/*/webkit2gtk-4.*/MiniBrowser');
-    // It takes an sslProxy of WebDriver for a proxy that is itself reached over TLS.
+    // It treats an sslProxy of WebDriver as a proxy that is itself reached over TLS.
     const args = ['--automation', ...(proxyPort ? [`--proxy=http://127.0.0.1:${proxyPort}`] : [])];
     const { sessionId } = await send('POST', '/session', {
       capabilities: {

@@ -38,7 +38,7 @@ function resolved(file: string, specifier: string): string {
 
 const packageOf = (specifier: string) => /^(?:@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier;
 
-/** Import cycles, each as the files along it; files are of the graph only if they are given. */
+/** Import cycles, each as the files along it; only the given files are part of the graph. */
 export function cyclesAmong(files: readonly string[]): string[][] {
   const known = new Set(files);
   const targets = new Map(

@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import type { Test } from 'tap';
 import { listen } from './port.ts';
 
-/** Connects to `port` until `moveTo` names another; what is connected stays with its server, as with DNS. */
+/** Connects to `port`, until `moveTo` names another port. Existing connections stay with their server, as with DNS. */
 export async function openMovingAddress(t: Test, port: number) {
   let target = port;
   const sockets = new Set<Socket>();

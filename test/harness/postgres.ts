@@ -151,8 +151,8 @@ function databasesOf(serverUrl: string): Databases {
 
 /**
  * A PgBouncer in transaction mode in front of a server; `through` returns the URL of a database behind it. A PgBouncer
- * older than 1.21 mixes up named statements; one that `ignores` the start-up parameters it should refuse cannot be told
- * apart from it.
+ * older than 1.21 mixes up named statements; one that `ignores` the start-up parameters it should refuse cannot be
+ * distinguished from it.
  */
 export async function openPgBouncer(serverUrl: string, { ignores } = { ignores: false }) {
   const owner = serverUser();

@@ -1,6 +1,6 @@
 /**
  * The previous version, from the history of the repository: the commit in PREVIOUS_VERSION, otherwise the last tag, otherwise
- * the commit before the last 20. Its sources run as they are, with the packages that are installed here.
+ * the commit before the last 20. Its sources run unchanged, with the packages that are installed here.
  */
 
 import { execFileSync } from 'node:child_process';

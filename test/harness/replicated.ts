@@ -1,4 +1,4 @@
-/** What holds for several replicas behind a load balancer, however they were started. */
+/** Tests that apply to several replicas behind a load balancer, independent of how they were started. */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Test } from 'tap';

@@ -1,4 +1,4 @@
-/** A real disk of a few bytes, in a mount namespace of its own. Where none can be made, tests skip by name. */
+/** A real disk of a few bytes, in a mount namespace of its own. Where this is not possible, tests skip by name. */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

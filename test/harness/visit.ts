@@ -1,4 +1,4 @@
-/** One visit to a page with the button, in any engine: what the visitor sees, does and meets. */
+/** One visit to a page with the button, in any engine: what the visitor sees and does. */
 
 import { iPhone } from './browser.ts';
 import type { Tab } from './engines.ts';

@@ -1,6 +1,6 @@
 /**
- * Visitors of a service whose ledger is shared or moved: a third of the requests report an install, the others request a
- * token for an install that is two hours old, which must stay a `redownload`.
+ * Visitors of a service whose ledger is shared or moved. A third of the requests report an install. The others request a
+ * token for an install that is two hours old, whose `dtype` must stay `redownload`.
  */
 
 import { createHash } from 'node:crypto';
@@ -64,7 +64,7 @@ export async function addOldInstalls(url: string): Promise<number> {
   return longAgo;
 }
 
-/** Which of these subjects, and of the old ones, are not in the ledger with their date. */
+/** Returns those of these subjects, and of the old ones, that are not in the ledger with their date. */
 export async function lostIn(url: string, subjects: readonly string[], longAgo: number): Promise<readonly string[]> {
   const ledger = await openLedger(url);
   const found = new Map<number, InstallRecord>();

@@ -66,7 +66,10 @@ function oldTarget(): Target {
 const upTo = (max: number) => Math.floor(Math.random() * (max + 1));
 const prefixOf = (nonce: string) => nonce.slice(0, 8);
 
-/** The old attack: what is missing of a run between two changes of the first 32 bits. True where the number is exact. */
+/**
+ * The old attack: counts the missing nonces of a run between two changes of the first 32 bits. True where the number is
+ * exact.
+ */
 async function countsOthers({ own, others }: Target): Promise<boolean> {
   const untilChange = async (prefix: string) => {
     for (let mine = 1, theirs = 0; ; mine++) {

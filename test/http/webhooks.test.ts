@@ -1,4 +1,4 @@
-/** Webhooks of App Store Connect: the signature is checked, and news cause a pull. */
+/** Webhooks of App Store Connect: the signature is checked, and an event about a new version causes a pull. */
 
 import { createHmac } from 'node:crypto';
 import t from 'tap';

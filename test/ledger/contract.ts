@@ -25,7 +25,7 @@ export const installOf = (subject: number, installedAtSeconds = NOW, appleItemId
   ...evidenceTimes(installedAtSeconds, LIFETIME),
 });
 
-/** Since when each entry has its app. */
+/** Returns since when each entry has its app. */
 export const installedAt = async (ledger: Pick<LedgerReader, 'lookUp'>, entries: readonly LedgerEntry[]) =>
   (await ledger.lookUp(entries)).map((install) => install?.installedAtSeconds);
 

@@ -1,4 +1,4 @@
-/** A thread that opens one new ledger after another, each at the same moment as the other threads. */
+/** A thread that opens new ledgers one after another, each of them at the same moment as the other threads. */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { openLedger } from '../../src/ledger/ledger.ts';

@@ -126,7 +126,10 @@ const metrics = openMetrics();
 const log = pino({ level: 'silent' });
 const key = signingKey({ backend: 'test', sign: () => new Uint8Array(64) }, 'key');
 
-/** What a service and a concurrent `webdist ledger` have open. A new service knows only the key and the ledger. */
+/**
+ * The parts that a service and a concurrent `webdist ledger` have open. A new service has only the key and the ledger in
+ * common with the old one.
+ */
 async function open(url: string, evidence: EvidenceKind) {
   const nonces = openNonces(KEY, APPS);
   const records = await openRecords(
@@ -262,7 +265,7 @@ await t.test(`SQLite: ${RUNS * STEPS_PER_RUN} steps`, async (test) => {
   await fc.assert(
     fc.asyncProperty(history, evidences, async (steps, evidence) => {
       const url = `sqlite://${join(folder, `${++files}.sqlite`)}`;
-      // After a crash, the file and its log are as a second ledger beside the first finds them.
+      // A crash is simulated by opening a second ledger on the file and its log, beside the first.
       const abandoned: Opened[] = [];
       await play(steps, evidence, await open(url, evidence), async (opened) => {
         abandoned.push(opened);

@@ -13,7 +13,7 @@ import {
   UPDATE_DTYPE,
 } from '../../src/ledger/rule.ts';
 
-/** Setting, evidence, does it count. docs/http-api.md, `POST /installs`, as a table. */
+/** Setting, evidence, whether it counts: docs/http-api.md, `POST /installs`, as a table. */
 const evidences: [EvidenceKind, EvidenceKind, boolean][] = [
   ['confirm', 'confirm', true],
   ['confirm', 'tap', false],
@@ -64,7 +64,7 @@ const clocks: [number, number | undefined, number][] = [
 for (const [own, ledger, expected] of clocks)
   t.equal(decidingSeconds(own, ledger), expected, `the clocks show ${own} here and ${ledger} at the ledger`);
 
-/** The minute of issue, the second of the evidence, does it count: for 24 hours, to the minute. */
+/** The minute of issue, the second of the evidence, and whether it counts: for 24 hours, to the minute. */
 const inTime: [number, number, boolean][] = [
   [6000, 6000, true],
   [6000, 6059, true],

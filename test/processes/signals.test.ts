@@ -38,7 +38,7 @@ async function startUnderNpm(t: Test, env: Environment) {
   return { child, group, url, exited };
 }
 
-/** Visitors who each keep one connection and always have a request under way; until no one listens any more. */
+/** Visitors who each keep one connection and always have a request in progress, until nothing listens any more. */
 function visit(url: string, connections: number) {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   const outcomes: (number | string)[] = [];

@@ -92,7 +92,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         apiKey: 'hashivault://api',
         env,
         secrets,
-        // Another key replaced it under the same name: the registered version no longer exists.
+        // Another key replaced it under the same name, so the registered version no longer exists.
         remove: async () => {
           await admin('POST', 'transit/keys/key', { type: 'ecdsa-p256' });
         },

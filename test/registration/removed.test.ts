@@ -1,4 +1,7 @@
-/** What a person removed at App Store Connect is never registered again by a start, only by an explicit command. */
+/**
+ * A key or domain that was removed at App Store Connect is never registered again by a start, only by an explicit
+ * command.
+ */
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** Replicas that share a store share their checks, whoever of them is in trouble: in virtual time. */
+/** Replicas that share a store share their checks, whichever of them has a fault. In virtual time. */
 
 import t from 'tap';
 import type { AppStoreConnect } from '../../src/app-store-connect/client.ts';

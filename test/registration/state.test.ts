@@ -105,7 +105,7 @@ const table: readonly (readonly [Event, Partial<Record<Name, Partial<Registratio
   [{ type: 'remembered', key: old }, { unknown: { registered: old } }],
   [{ type: 'remembered', key: undefined }, { unknown: {} }],
   [
-    // Asked and answered before any step of a rotation.
+    // Requested and answered before any step of a rotation.
     confirmedOld(0),
     {
       unknown: { registered: old, confirmed: true },
@@ -113,7 +113,8 @@ const table: readonly (readonly [Event, Partial<Record<Name, Partial<Registratio
       signing: {},
       troubled: { problem: undefined },
       announced: {},
-      // The window of issue: asked before the pause, answered in it or after it. A stale answer must not end the pause.
+      // The critical case: requested before the pause, answered during it or after it. A stale answer must not end the
+      // pause.
       switching: 'same',
       abandoned: 'same',
       replacing: 'same',
@@ -132,7 +133,7 @@ const table: readonly (readonly [Event, Partial<Record<Name, Partial<Registratio
       replacing: 'same',
     },
   ],
-  // In the current generation nothing is asked while switching; should it be answered, it does not count.
+  // In the current generation, nothing is requested while switching. If there is an answer, it does not count.
   [confirmedOld(1), { switching: 'same', replacing: { paused: false }, signing: 'same' }],
   [
     confirmedOld(2),

@@ -1,4 +1,6 @@
-/** The registration store shared by replicas: the newest report wins, and without the database each knows its own. */
+/**
+ * The registration store shared by replicas: the newest report wins, and without the database each replica uses its own.
+ */
 
 import { join } from 'node:path';
 import t from 'tap';

@@ -29,7 +29,7 @@ const faults: [string, object, string][] = [
   ['answering HTML', { status: 200, html: true }, 'asc_outage'],
 ];
 
-// Each of them waits for the next attempt of a service: all at the same time.
+// Each case waits for the next attempt of a service, so all run at the same time.
 t.jobs = faults.length;
 for (const [name, fault, code] of faults) {
   t.test(`App Store Connect ${name}`, { buffered: true }, async (t) => {

@@ -35,7 +35,7 @@ export type SecretSubject = {
   readonly failures: { readonly [Way in keyof typeof failures]?: () => Promise<SecretSource> | SecretSource };
   /** A word that names the backend or the thing in every message, e.g. /AWS Secrets Manager/. */
   readonly named: RegExp;
-  /** What no message or cause may show: passwords, tokens, and `text` itself (added by the suite). */
+  /** Texts that no message or cause may contain: passwords, tokens, and `text` itself (added by the suite). */
   readonly secrets: readonly string[];
 };
 

@@ -72,7 +72,7 @@ t.test('the swap of ..data by Kubernetes is detected', async (t) => {
     noticed = true;
   });
   t.teardown(() => unwatch?.());
-  // Several times: a swap before the watcher has first looked at the file is no change for it.
+  // Repeated, because the watcher does not notice a swap before it has first read the file.
   for (let update = 2; !noticed; update++) {
     mkdirSync(join(folder, `..2026_${update}`));
     writeFileSync(join(folder, `..2026_${update}`, 'key'), 'newer');

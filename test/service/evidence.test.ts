@@ -1,4 +1,4 @@
-/** What counts as an install, and the effect of a nonce that comes back as evidence (docs/ledger.md). */
+/** What counts as an install, and the effect of a nonce that is reported as evidence (docs/ledger.md). */
 
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';

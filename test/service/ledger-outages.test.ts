@@ -26,7 +26,7 @@ type Fault = {
   readonly detail: RegExp;
 };
 
-/** Ends a fault; can have the service stopped, and started again when `meanwhile` is done. */
+/** Ends a fault. It can let the test stop the service, run `meanwhile`, and start the service again. */
 type End = (restart: (meanwhile: () => void) => Promise<void>) => unknown;
 
 const moved = (from: string, to: string) => {
@@ -159,7 +159,7 @@ async function oneOutage(test: Test, env: Environment, cause: () => End | Promis
   await until(() => detail.test(ledger().detail ?? ''), `health to report ${detail}`, 30);
   const reportedMs = performance.now() - causedMs;
   const seen = new Set<unknown>();
-  // For longer than it takes until the next check.
+  // Longer than the interval between two checks.
   for (const endsAt = Date.now() + 1500; Date.now() < endsAt; await delay(100)) {
     seen.add(await tap());
     seen.add(ledger().state);

@@ -8,7 +8,7 @@ import type { Fault } from '../harness/stand-ins/fault.ts';
 import { administer, startVault, type VaultStandIn } from '../harness/stand-ins/vault.ts';
 import { until } from '../harness/until.ts';
 
-/** A hundred requests at once, in a process that also runs the backend, are an overload of their own. */
+/** A hundred simultaneous requests, in a process that also runs the backend, would count as an overload. */
 const NEVER_OVERLOADED = { maxLagMs: Number.POSITIVE_INFINITY, maxUnderWay: 1000, leastUnderWay: 1000, holdMs: 0 };
 
 const generous = { WEBDIST_RATE_LIMIT: '1000000', WEBDIST_RATE_LIMIT_ADDRESS: '1000000' };

@@ -9,7 +9,7 @@ import { post } from '../harness/http.ts';
 import { noPostgres, sharedPostgres } from '../harness/postgres.ts';
 import { settingsIn, startService } from '../harness/service.ts';
 
-/** One device that has installed the app; asks any service for its next token. */
+/** One device that has installed the app; requests its next token from any service. */
 async function deviceOf(url: string) {
   const { body, cookie = '' } = await post(`${url}/install-token`, {});
   await post(`${url}/installs`, { nonce: body['nonce'] }, { cookie });

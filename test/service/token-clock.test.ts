@@ -26,7 +26,7 @@ const table: [offset: number | undefined, setBackSeconds: number | undefined, li
   [2, 0],
   [-2.5, 2.5],
   [-30, 30],
-  // A clock that is behind dates tokens into the past; a few seconds do no harm.
+  // A clock that is behind gives tokens a time in the past; a few seconds do no harm.
   [30, 0],
   [-55, 55],
   // The margin of `iat` makes up for the rest.

@@ -15,7 +15,7 @@ const failing = () => {
   throw new Error('the backend failed');
 };
 
-/** A guarded backend; `answer` is what it does next, `calls` counts its calls. */
+/** A guarded backend. `answer` sets its next answers, and `calls` counts its calls. */
 function backend(t: Test, options: GuardOptions = {}) {
   const state = { calls: 0, closed: false, answer: right as () => Promise<Uint8Array> | Uint8Array };
   const signer: Signer = {

@@ -1,4 +1,6 @@
-/** The simulated App Store Connect of `src/sandbox`, in the simulated network, and what happened to its keys and domains. */
+/**
+ * The simulated App Store Connect of `src/sandbox`, in the simulated network, and the history of its keys and domains.
+ */
 
 import type { KeyObject } from 'node:crypto';
 import { fromSpki } from '../../src/jws.ts';
@@ -64,7 +66,7 @@ export function openApple(
     const { method, headers } = request;
     const { pathname, search } = new URL(request.url);
     const { skewMs, latencyMs, drop, answer: faulty } = faults.take(method, pathname);
-    // A slow answer can be about what was before, or about what came meanwhile.
+    // A slow answer can describe the state before the delay, or the state after it.
     const beforeMs = latencyMs * random();
     if (latencyMs > 0) await wait(beforeMs, null);
     const failed = () => Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' });

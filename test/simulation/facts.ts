@@ -1,8 +1,10 @@
-/** What is known about a run, from outside of the replicas. The invariants compare with it what the replicas do. */
+/**
+ * What is known about a run from outside of the replicas. The invariants compare the behaviour of the replicas with it.
+ */
 
 import { trueTime } from './world/scheduler.ts';
 
-/** What a visitor's device did, in true time. */
+/** The history of a visitor's device, in true time. */
 export type Device = {
   readonly id: string;
   cookie: string | undefined;
@@ -47,7 +49,7 @@ export type Token = {
 };
 
 export type Facts = {
-  /** The faults in progress, each with what ends it. */
+  /** The faults in progress, each with the function that ends it. */
   readonly faults: Map<object, () => void>;
   /** When a fault last began or ended. */
   troubledAt: number;
@@ -68,7 +70,10 @@ export type Facts = {
   rotatedAt: number;
   /** The commands in progress that may change the orders. */
   ordersInProgress: number;
-  /** The stored orders: each in words (`stop`, `hold 2000000001`) with the time since when it is in force, and their revision. */
+  /**
+   * The stored orders, each as text (`stop`, `hold 2000000001`) with the time since when it is in force, and their
+   * revision.
+   */
   orders: { readonly since: ReadonlyMap<string, number>; readonly changedAt: number; readonly revision: number };
   /** The orders that were acknowledged, by revision. */
   readonly acknowledgedOrders: Map<number, string>;
@@ -118,7 +123,7 @@ export const calmMs = ({ faults, troubledAt }: Facts, at: number = trueTime()): 
 export const storeCalmMs = ({ storeFaults, storeTroubledAt }: Facts, at: number): number =>
   storeFaults.size > 0 ? 0 : Math.max(0, at - storeTroubledAt);
 
-/** A fault begins; the returned function ends it, as does the end of all faults. */
+/** Begins a fault. The returned function ends it, and so does the end of all faults. */
 export function beginFault(facts: Facts, end: () => void, affectsStore: boolean): () => void {
   const key = {};
   const trouble = () => {

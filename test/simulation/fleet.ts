@@ -33,7 +33,7 @@ export type Replica = {
   server: Server | undefined;
 };
 
-/** What the seed chooses. */
+/** The settings that the seed chooses. */
 type Choices = {
   readonly ledger: 'PostgreSQL' | 'SQLite';
   readonly audits: boolean;

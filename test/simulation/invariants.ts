@@ -1,4 +1,4 @@
-/** What must hold whatever goes wrong. Each is checked whenever something happens that could break it. */
+/** The invariants, which must hold whatever goes wrong. Each is checked after every event that could break it. */
 
 import type { Fleet } from './fleet.ts';
 import { appleInvariants } from './invariants/apple.ts';
@@ -17,7 +17,7 @@ export const invariants: readonly Invariant[] = [
 type Kind = 'onToken' | 'onAnswer' | 'onOrder' | 'onGrant' | 'onAudit' | 'onApple';
 type Subject<K extends Kind> = Parameters<NonNullable<Invariant[K]>>[1];
 
-/** Checks the invariants that concern what just happened. The first one that does not hold ends the run. */
+/** Checks the invariants that concern this event. The first one that does not hold ends the run. */
 export function examine<K extends Kind>(fleet: Fleet, kind: K, what: Subject<K>): void {
   for (const invariant of invariants) {
     const check = invariant[kind] as ((fleet: Fleet, what: Subject<K>) => string | undefined) | undefined;

@@ -12,7 +12,7 @@ const options = {
   /** So many seeds, one after the other. */
   seeds: { type: 'string', default: '1' },
   hours: { type: 'string', default: '0.05' },
-  /** The file for what happened in the last run. */
+  /** The file to which the history of the last run is written. */
   trace: { type: 'string' },
   /** The name of a planted bug. */
   bug: { type: 'string' },

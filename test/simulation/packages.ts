@@ -30,7 +30,10 @@ export function openPackages(folder: string, { id: appleItemId, bundleId }: Simu
     first: [publish(), publish()],
     /** `webdist packages pull` has pulled a new version. Returns its id. */
     publish,
-    /** The version with this number, from 1; of the published ones, if it is larger. */
+    /**
+     * Returns the version with this number, counted from 1. A larger number than there are published versions starts
+     * again at 1.
+     */
     version: (number: number): string => published[(number - 1) % published.length] ?? '',
   };
 }

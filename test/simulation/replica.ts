@@ -51,10 +51,10 @@ export function start(fleet: Fleet, replica: Replica): void {
   );
 }
 
-/** Events that a story tells by other lines, or that say nothing about it. */
+/** Log events that the history shows in other lines, or that are irrelevant to it. */
 const UNTOLD = new Set(['install_token_issued', 'marketplace_kit_incomplete']);
 
-/** The log lines of a replica become lines of the trace, so that a story says what the replicas thought. */
+/** The log lines of a replica become lines of the trace, so that the history shows the replicas' view. */
 function logTo(fleet: Fleet, { name }: Replica) {
   const write = (text: string) => {
     const { event, msg, code, err, revision } = JSON.parse(text);
@@ -81,7 +81,7 @@ async function open(fleet: Fleet, replica: Replica) {
   return { service, server };
 }
 
-/** Ends the process at once, in the middle of whatever it does. */
+/** Ends the process at once, whatever it is doing. */
 export function kill(fleet: Fleet, replica: Replica): void {
   const { machine } = replica;
   if (!machine) return;

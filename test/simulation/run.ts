@@ -30,7 +30,7 @@ export type Outcome = {
 /** A folder in memory, if the system has one. */
 const FOLDER = join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), `webdist-simulation-${process.pid}`);
 
-/** The plan of a seed: the same for the same seed and length. */
+/** Returns the plan of a seed, which is always the same for the same seed and length. */
 export const planOf = (seed: number, lengthMs: number): Step[] => planSteps(randomOf(seed, 'plan'), lengthMs);
 
 /** Before the first step, so that some runs begin with replicas that are ready. */

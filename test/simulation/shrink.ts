@@ -1,4 +1,4 @@
-/** Makes the plan of a failing run as short as it can be: whatever can be left out is left out. */
+/** Shortens the plan of a failing run: leaves out every step that is not needed for the failure. */
 
 import type { Outcome } from './run.ts';
 import type { Step } from './steps.ts';

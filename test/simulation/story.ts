@@ -1,9 +1,9 @@
-/** Tells a failing run as a story: the settings, the steps that are needed, and who did what when. */
+/** Prints the history of a failing run: the settings, the steps that are needed for the failure, and the events. */
 
 import type { Outcome } from './run.ts';
 import { describeStep, type Step } from './steps.ts';
 
-/** At most so many lines of what happened, the last ones. */
+/** The largest number of events that are printed, the last ones. */
 const LINES = 60;
 
 export function storyOf({ plan, outcome }: { plan: readonly Step[]; outcome: Outcome }, stepsBefore: number): string {

@@ -381,7 +381,7 @@ t.test('a collector that is down, silent or refusing: tokens, one line in the lo
     t.notMatch(service.output(), /secret of the collector/);
   };
   await Promise.all([tokensWith('away'), tokensWith('hanging'), tokensWith('refusing')]);
-  // Also one that would delay shutting down for longer than allowed.
+  // Including a collector that would delay the shutdown for longer than allowed.
   const collector = await openCollector(t);
   collector.mood = 'hanging';
   const service = await startTraced(t, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });

@@ -14,7 +14,7 @@ export const holdVersion = (version: string, options: OrderOptions): Promise<voi
     const found = await find(appleItemId, version);
     if (!found.isHere)
       say(
-        `The packages folder has no version ${version}. If it may be a typing mistake, compare it with the versions in \`webdist status\`.`,
+        `The packages folder has no version ${version}. If it may be misspelt, compare it with the versions in \`webdist status\`.`,
       );
     return {
       order: { act: 'hold', appleItemId, appleVersionId: found.id },
@@ -54,7 +54,7 @@ export const useVersion = (version: string, options: OrderOptions): Promise<void
       change: { action: `give ${given} of ${bundleId} to every device` },
       mayHarm: true,
       done: `Links and updates now give ${given} of ${bundleId}.`,
-      already: `Links and updates already gave ${given} of ${bundleId}.`,
+      already: `Links and updates gave ${given} of ${bundleId} already.`,
       ...(found && {
         fulfilment: {
           isIn: ({ apps }) => apps.every((app) => app.appleItemId !== appleItemId || app.appleVersionId === found.id),

@@ -1,4 +1,7 @@
-/** The ways a service fails in tests: in its own words, or in ways that are the same for every service. */
+/**
+ * The ways in which a service fails in tests: with its own error responses, or in ways that are the same for every
+ * service.
+ */
 
 import type { ServerResponse } from 'node:http';
 
@@ -23,7 +26,7 @@ export const RETRY_AFTER_SECONDS = 7;
 /** What a `leaking` response contains: the beginning of a private key in PEM, of no key in use. */
 export const LEAK = 'MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgLeakedLeakedLeaked';
 
-/** Shows a fault that is the same for every service; false for one in a vendor's own words. */
+/** Produces a fault that is the same for every service; returns false for one that each vendor reports in its own way. */
 export function showFault(response: ServerResponse, fault: Fault | undefined): fault is Exclude<Fault, VendorFault> {
   const json = { 'content-type': 'application/json' };
   switch (fault) {

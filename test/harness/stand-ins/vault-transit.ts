@@ -1,4 +1,4 @@
-/** The keys of Vault's Transit engine: what its API tells about them, and what it signs. For tests only. */
+/** The keys of Vault's Transit engine: their description in its API, and their signatures. For tests only. */
 
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { joseToDer } from 'ecdsa-sig-formatter';

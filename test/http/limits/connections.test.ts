@@ -1,4 +1,7 @@
-/** What one connection and one address may hold, over real sockets: slow bodies, requests without waiting, bytes that are no HTTP. */
+/**
+ * What one connection and one address may occupy, over real sockets: slow bodies, requests without waiting, bytes that
+ * are not HTTP.
+ */
 
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

@@ -55,7 +55,7 @@ async function open(t: Test, more: Environment) {
 }
 type Opened = Awaited<ReturnType<typeof open>>;
 
-/** What an attacker does until it is refused, and how many tokens that may give. */
+/** The requests that an attacker sends until it is refused, and the number of tokens that it may get. */
 const attacks: Readonly<
   Record<string, { settings: Environment; tokens: number; attack: (service: Opened) => Promise<unknown> }>
 > = {

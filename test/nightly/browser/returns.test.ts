@@ -2,10 +2,10 @@
  * Whether a device that returns within 30 days is recognised, in three engines, with the service where docs/proxy.md puts
  * it.
  *
- * Real: nginx with the documented configuration, TLS, the addresses of the hosts, the engines with their storage of
- * cookies, and their clocks, which test/harness/days.c moves while they run. Modelled: the rule by which Safari shortens the
- * life of a cookie (docs/apple-facts.md §13.2), because only Apple's builds of WebKit have it: where it applies, the
- * browser gets the cookie with seven days as its `Max-Age`.
+ * Real are: nginx with the documented configuration, TLS, the addresses of the hosts, the engines with their storage of
+ * cookies, and their clocks, which test/harness/days.c moves while they run. Modelled is the rule by which Safari
+ * shortens the life of a cookie (docs/apple-facts.md §13.2), because only Apple's builds of WebKit have it: where it
+ * applies, the browser gets the cookie with seven days as its `Max-Age`.
  */
 
 import tls from 'node:tls';

@@ -1,4 +1,4 @@
-// Uses appstore-connect-sdk as its README does; only the address is another one.
+// Uses appstore-connect-sdk as its README does; only the address is different.
 import {
   alternativeDistributionDomainsGetCollection,
   alternativeDistributionKeysCreateInstance,

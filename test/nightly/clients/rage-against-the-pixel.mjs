@@ -1,4 +1,4 @@
-// Uses @rage-against-the-pixel/app-store-connect-api as its README does; only the address is another one.
+// Uses @rage-against-the-pixel/app-store-connect-api as its README does; only the address is different.
 import api from '@rage-against-the-pixel/app-store-connect-api';
 
 const { BASE_URL, ISSUER_ID, KEY_ID, PRIVATE_KEY, APP, PUBLIC_KEY } = process.env;

@@ -24,13 +24,16 @@ import { type Change, startSetup } from './setup.ts';
 const skip = noNginx || noPostgres || noRedis || withoutMoto || false;
 const SECRET = 'a secret of the ledger that is long enough';
 
-/** A fault, the one finding expected for it, and how to plant what is neither a setting nor in the web server. */
+/**
+ * A fault, the one finding expected for it, and a function that plants it if it is neither a setting nor in the web
+ * server.
+ */
 type Fault = Change & {
   readonly id: string;
   readonly says: RegExp;
   /** The checks that may find a consequence of the fault as well. */
   readonly also?: readonly string[];
-  /** Returns what ends the fault. */
+  /** Returns a function that ends the fault. */
   readonly plant?: () => Promise<() => unknown>;
 };
 

@@ -11,7 +11,8 @@ post('Profiler.enable');
 post('Profiler.startPreciseCoverage', { callCount: false, detailed: true });
 
 /**
- * The blocks of files, ours and the libraries', that were reached or skipped since the last call, each by its position.
+ * The blocks of files (our own and those of libraries) that were reached or skipped since the last call, each by its
+ * position.
  */
 export function reached(): string[] {
   const { result } = post('Profiler.takePreciseCoverage') as Profiler.TakePreciseCoverageReturnType;

@@ -4,7 +4,7 @@ import { type Agent, type IncomingMessage, type RequestOptions, request } from '
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** A caller that waits for longer has failed. */
+/** A caller that waits longer than this counts as failed. */
 const GIVE_UP_MS = 10_000;
 const APP = '6500000001';
 /** All of 127.0.0.0/8 is this machine, so each caller has an address of its own. */

@@ -1,6 +1,6 @@
 /**
- * One address does its worst within its limits, with the key in a slow Vault or a slow KMS that counts its signatures,
- * while a hundred other addresses call. Each kind of attack takes WORST_CASE_SECONDS (default: 15).
+ * One address attacks as hard as its limits allow, with the key in a slow Vault or a slow KMS that counts its signatures,
+ * while a hundred other addresses request tokens. Each kind of attack takes WORST_CASE_SECONDS (default: 15).
  */
 
 import { createHash, generateKeyPairSync } from 'node:crypto';
@@ -19,7 +19,7 @@ import { administer, startVault } from '../../harness/stand-ins/vault.ts';
 import { ATTACKER, type Attack, attacks, origin, repeat, sameApp, send } from './attacks.ts';
 
 const SECONDS = Number(process.env['WORST_CASE_SECONDS'] ?? 15);
-/** How long the quiet is measured before each attack. */
+/** How long the service is measured without an attack before each attack. */
 const QUIET_SECONDS = Math.min(SECONDS, 60);
 const LIMIT_A_MINUTE = 600;
 const KMS_MS = 30;
@@ -126,7 +126,7 @@ async function compare(t: Test, { service, backend, headers }: Measured, attack:
   };
   const quiet = await measure(QUIET_SECONDS);
   const result = await measure(SECONDS, attack);
-  // At once, and also if it passes: the figures are what this is run for.
+  // Printed at once, and even if the test passes, because this test is run for its figures.
   process.stderr.write(`${t.name}: ${JSON.stringify({ quietP99Ms: quiet.p99Ms, ...result })}\n`);
   t.same(quiet.reasons, {}, 'no call fails while it is quiet');
   const why = JSON.stringify(result.reasons);

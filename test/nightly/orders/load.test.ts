@@ -160,7 +160,8 @@ async function measure(t: Test, folder: string, { common, dataDirOf, crash }: Fl
   const hanging = running[1]?.child;
   hanging?.kill('SIGSTOP');
   const stoppedAt = performance.now();
-  // When the first command that reports it was given: on a busy machine, the start of its process takes seconds.
+  // The time at which the first command that reports it was given, because the start of its process takes seconds on a
+  // busy machine.
   const givenAt = await until(async () => {
     const at = performance.now();
     const { replicas } = await status(own);

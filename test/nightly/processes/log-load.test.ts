@@ -122,7 +122,7 @@ async function compare(t: Test, name: string, open: (t: Test) => Promise<Subject
   }
   const [one = 0, other = 0, fault = 0] = results.map(({ p99Ms }) => p99Ms);
   const usualMs = Math.max(one, other);
-  // By chance, two services whose logs work differ by this much.
+  // The difference between the two services whose logs work, which is due to chance.
   const chanceMs = Math.abs(one - other);
   const isBusy =
     usualMs > BUSY_MS && `the processors are too busy: a p99 of ${usualMs.toFixed()} ms with a log that works`;

@@ -1,6 +1,6 @@
 /**
- * Every remote backend in every kind of trouble, at start-up and while running: the message, what signs meanwhile, and how
- * long it takes. Time is virtual: retries run when the test says so. Writes the tables of docs/keys/faults.md.
+ * Every kind of fault of every remote backend, at start-up and while running: the message, what signs meanwhile, and how
+ * long recovery takes. Time is virtual: retries run when the test says so. Writes the tables of docs/keys/faults.md.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -33,7 +33,7 @@ function virtualClock() {
     get now() {
       return now;
     },
-    /** Runs the waiting timer and what it starts; false when there is none. */
+    /** Runs the waiting timer and the work that it starts; returns false if there is none. */
     async advance(): Promise<boolean> {
       const due = timer;
       timer = undefined;
@@ -87,7 +87,7 @@ async function openWith(subject: Subject, trouble: Trouble | undefined) {
   return { candidate, clock, changed, lines };
 }
 
-/** Opens the key in trouble; ends the trouble after ten seconds. */
+/** Opens the key during the fault, which ends after ten seconds. */
 async function atStartUp(t: Test, subject: Subject, trouble: Trouble): Promise<Cell> {
   subject.credentials?.('good');
   trouble.begin(subject);
@@ -107,7 +107,7 @@ async function atStartUp(t: Test, subject: Subject, trouble: Trouble): Promise<C
   };
 }
 
-/** Opens the key, then has trouble for ten seconds. */
+/** Opens the key, then causes the fault for ten seconds. */
 async function whileRunning(t: Test, subject: Subject, trouble: Trouble): Promise<Cell> {
   subject.credentials?.('good');
   const { candidate, clock, changed, lines } = await openWith(subject, trouble);

@@ -1,4 +1,4 @@
-/** Every backend of keys with its own server, and the ways in which it, or access to it, is in trouble. */
+/** Every backend of keys with its own server, and the faults of the backend or of the access to it. */
 
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes, randomInt } from 'node:crypto';
@@ -25,11 +25,11 @@ export type Subject = {
   fault?(fault: Fault | undefined): void;
   credentials?(state: Credentials): void;
   readonly secrets: readonly string[];
-  /** The troubles of a backend that is no server; default: those of a server. */
+  /** The faults of a backend that is not a server; default: those of a server. */
   readonly troubles?: readonly Trouble[];
   /** A change is noticed after this time, without a check. */
   readonly watchSeconds?: number;
-  /** An open login goes on, whatever happens to the credentials that it was made with. */
+  /** A login stays valid, whatever happens to the credentials with which it was made. */
   readonly keepsLogin?: boolean;
 };
 
@@ -144,7 +144,7 @@ async function azure(t: Test, service: 'kms' | 'secrets'): Promise<Subject> {
   };
 }
 
-/** A key in a file: a trouble replaces the file. */
+/** A key in a file; a fault replaces the file. */
 async function file(t: Test): Promise<Subject> {
   const path = join(temporaryFolder(t), 'key.pem');
   const text = pem();
@@ -194,7 +194,7 @@ async function pkcs11(t: Test): Promise<Subject> {
     keepsLogin: true,
     troubles: [
       credentials('the file with the PIN missing, or late', () => undefined),
-      // Another one each time: a refused PIN is not tried again.
+      // A different PIN each time, because a refused one is not tried again.
       credentials('the PIN wrong', () => String(randomInt(1e9, 1e10))),
       {
         name: 'the token removed, or away for ten seconds',
@@ -223,7 +223,7 @@ export const subjects: readonly [string, string | false | undefined, (t: Test) =
   ['pkcs11', withoutSoftHsm, pkcs11],
 ];
 
-/** How a trouble of a backend begins and ends. */
+/** The functions that begin and end a fault of a backend. */
 export type Trouble = { readonly name: string; begin(subject: Subject): void; end(subject: Subject): void };
 
 const fault = (name: string, fault: Fault): Trouble => ({
@@ -237,7 +237,7 @@ const credentials = (name: string, state: Credentials): Trouble => ({
   end: (subject) => subject.credentials?.('good'),
 });
 
-/** The troubles of a server. */
+/** The faults of a server. */
 export const troublesOfServers: readonly Trouble[] = [
   credentials('credentials missing, or late', 'missing'),
   credentials('credentials wrong', 'wrong'),

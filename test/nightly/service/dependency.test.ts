@@ -1,4 +1,6 @@
-/** A dependency that fails some uses is reported as down all the time, and not as down and up in turns. */
+/**
+ * A dependency that fails only for some uses is reported as down throughout, instead of alternating between down and up.
+ */
 
 import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -16,7 +18,7 @@ const EVERY_MS = 300;
 
 const never = () => new Promise<never>(() => undefined);
 
-/** How a use fails, and whether the check repeats it. Those that are late are reported only if the check is late, too. */
+/** How a use fails, and whether the check repeats it. Late uses are reported only if the check is late, too. */
 const kinds: readonly (readonly [name: string, isRepeatable: boolean, fail: () => Promise<unknown>])[] = [
   ['some uses take too long', true, never],
   ['some connections break', true, () => Promise.reject(new Error('ECONNRESET'))],
@@ -74,7 +76,7 @@ t.test('an answer that has arrived counts, even if this process was too busy to 
   const { dependency, events } = await open(t, false);
   for (let n = 0; n < 5; n++) {
     const answered = dependency.ask(() => stat('.'));
-    // This thread stands still, while the answer arrives.
+    // This thread is blocked while the answer arrives.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3 * ANSWER_MS);
     t.ok(await answered);
   }

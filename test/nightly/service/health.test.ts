@@ -11,7 +11,7 @@ import { post } from '../../harness/http.ts';
 import { until } from '../../harness/until.ts';
 import { type Stage, stages, type Trouble } from './stages.ts';
 
-/** How long a fault lasts after it was reported: longer than every check of what is down. */
+/** How long a fault lasts after it was reported: longer than the interval of every check during an outage. */
 const LASTS_MS = 8000;
 /** How long health is observed after the fault. */
 const AFTERWARDS_MS = 4000;

@@ -1,6 +1,6 @@
 /**
- * The visitors of a page: a first token without a cookie, the report of the tap, a fresh token after it; some come
- * back, some send nonsense.
+ * The visitors of a page: a first token without a cookie, the report of the tap, a fresh token after it; some return, and
+ * some send invalid requests.
  */
 
 import { Agent, request } from 'node:http';

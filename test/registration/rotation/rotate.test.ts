@@ -179,7 +179,7 @@ t.test(
     await service.reconcile();
     const { code, output } = await rotate(['--to', to, '--overlap', '0'], settings);
     t.equal(code, 0, output);
-    t.match(output, /every app without a key of its own/);
+    t.match(output, /every app without its own key/);
     t.notMatch(output, /Removing.*Adding/s, 'added first');
     const [key, ...others] = await asc.listKeys({ app: false });
     t.strictSame(others, []);

@@ -124,7 +124,7 @@ t.test('the same with webdist sandbox and webdist serve as separate processes', 
   await hasDomain(sandbox);
   const alone = runWebdist(t, ['sandbox', 'device', 'install', '--once', service.url]);
   t.equal(await alone.exited, 2);
-  t.match(alone.output(), /give --sandbox/);
+  t.match(alone.output(), /use --sandbox/);
   const args = ['--sandbox', sandbox.baseUrl, '--json', service.url];
   const brief = runWebdist(t, ['sandbox', 'device', 'install', '--wait', '1', ...args]);
   t.equal(await brief.exited, 0, brief.output());

@@ -4,7 +4,7 @@ import { calmMs } from '../facts.ts';
 import { trueTime } from '../world/scheduler.ts';
 import { type Invariant, seconds, slackMs } from './invariant.ts';
 
-/** For so long Redis must have been well to know what other replicas have seen. */
+/** Redis must have worked for this long before it knows the uses on other replicas. */
 const REDIS_MS = 70_000;
 
 export const deviceInvariants: readonly Invariant[] = [

@@ -24,7 +24,7 @@ type GrantRequest = {
   readonly receivedAt: number;
 };
 
-/** What an audit file has when a process ends. */
+/** The content of an audit file when a process ends. */
 type AuditReport = {
   readonly replica: string;
   /** The nonces of tokens that it should have. */
@@ -47,7 +47,7 @@ export type Invariant = {
   readonly onApple?: (fleet: Fleet, request: AppleRequest) => string | undefined;
   /** After every event. */
   readonly always?: (fleet: Fleet) => string | undefined;
-  /** When all faults have ended, and the stated time has passed. */
+  /** Checked when all faults have ended and the stated time has passed. */
   readonly atTheEnd?: (fleet: Fleet) => string | undefined;
 };
 
@@ -60,6 +60,6 @@ export const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 export const gapMs = ({ choices }: Fleet): number =>
   choices.checkSeconds * 1000 * 1.2 + 40_000 + (choices.requestsPerHour < 3500 ? 60_000 : 0);
 
-/** By how much the times of two replicas may differ, for the rule of `dtype`; 0 while every clock is right. */
+/** The largest difference between the times by which two replicas decide `dtype`; 0 while every clock is right. */
 export const slackMs = ({ facts }: Fleet): number =>
   facts.largestOffsetMs === 0 ? 0 : 2 * facts.largestOffsetMs + 5000;

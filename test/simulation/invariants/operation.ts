@@ -1,4 +1,4 @@
-/** The promises to those who run webdist. */
+/** The promises to operators. */
 
 import { calmMs, storeCalmMs } from '../facts.ts';
 import { postgresTables } from '../fleet.ts';

@@ -1,4 +1,4 @@
-/** Operators, who run commands: the real functions behind them, each on a machine of its own. */
+/** Operators, who run commands: the real functions behind these, each on its own machine. */
 
 import { openAppStoreConnect } from '../../../src/app-store-connect/client.ts';
 import { readConfig } from '../../../src/config/config.ts';
@@ -62,7 +62,7 @@ async function command(fleet: Fleet, { name, killedAfterMs, ended }: Run, work: 
   );
 }
 
-/** Visitors come while a command runs, because the replicas change then. */
+/** Visitors arrive while a command runs, because the replicas change then. */
 function visitWhile(fleet: Fleet, command: Machine): void {
   const next = () => {
     if (!command.isAlive) return;
@@ -101,7 +101,7 @@ export async function rotateTo(
   const { facts } = fleet;
   facts.rotations += 1;
   facts.rotatedAt = trueTime();
-  // What was sent before it was killed can still arrive.
+  // Messages that it sent before it was killed can still arrive.
   const ended = () =>
     void schedule(
       1000,

@@ -21,17 +21,17 @@ export async function visit(fleet: Fleet, replica: Replica, deviceId: string): P
   });
   note(deviceId, `requests a token from ${replica.name}: ${describe(answer)}`);
   if (answer?.status !== 200) return false;
-  // It asked twice before it had a cookie: what belongs to the second one is forgotten.
+  // It sent two requests before it had a cookie, so the data of the second one is forgotten.
   if (!isKnown && device.cookie !== undefined) return false;
   device.cookie ??= answer.cookie;
   device.nonce = String(answer.body['nonce']);
-  // The answer may have been on its way for months.
+  // The answer may have been in transit for months.
   device.tokenAt = Math.min(trueTime(), Date.parse(String(answer.body['expiresAt'])));
   device.link = linkOf(answer.body);
   return true;
 }
 
-/** What a device keeps of an install URL. */
+/** The parts of an install URL that a device keeps. */
 function linkOf(body: Answered['body']): Device['link'] {
   if (body['installUrl'] === undefined) return undefined;
   const { token, installVerificationToken = '' } = Object.fromEntries(new URL(String(body['installUrl'])).searchParams);
@@ -54,7 +54,7 @@ export async function sendEvidence(fleet: Fleet, replica: Replica, deviceId: str
     replica,
     { method: 'POST', url: '/installs', body: { nonce }, headers },
     ({ status }) => {
-      // Later evidence is refused without a word, and around that time it depends on the replica's clock.
+      // Later evidence is silently ignored; near the limit, the outcome depends on the replica's clock.
       const isInTime = trueTime() - tokenAt < 22 * 3_600_000;
       if (status === 204 && counts && isInTime) device.evidenceStoredAt ??= trueTime();
     },

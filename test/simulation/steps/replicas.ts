@@ -9,7 +9,7 @@ import { loseRedis } from '../world/redis.ts';
 import { trueTime } from '../world/scheduler.ts';
 import { anyReplica, durationMs, forAWhile, ignore, inSeconds, number, type Rows, replicaOf } from './step.ts';
 
-/** Adds to the offset what the drift has made of it. */
+/** Adds the drift so far to the offset. */
 function settleDrift(clock: Replica['clock']): void {
   clock.offsetMs += clock.driftPerMs * (trueTime() - clock.sinceMs);
   clock.sinceMs = trueTime();

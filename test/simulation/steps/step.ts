@@ -42,14 +42,17 @@ export const durationMs = (random: Random): number => Math.round(200 * 300 ** ra
 export const inSeconds = (ms: unknown): string => `${(Number(ms) / 1000).toFixed(1)} s`;
 export const ignore = (): undefined => undefined;
 
-/** How long before and after the end of a fault visitors come. */
+/** How long before and after the end of a fault visitors arrive. */
 const EDGE_MS = 20;
 
-/** A fault for a while. `begin` returns what ends it. `affectsStore`: replicas may be unable to use the stores. */
+/**
+ * Causes a fault for a while. `begin` begins it, and returns the function that ends it. `affectsStore`: replicas may be
+ * unable to use the stores.
+ */
 export function forAWhile(fleet: Fleet, { ms }: Params, begin: () => () => void, affectsStore = false): void {
   const end = beginFault(fleet.facts, begin(), affectsStore);
   schedule(Number(ms), end, null);
-  // Bugs are seen in the moment in which things change, so visitors come then.
+  // Bugs appear at the moment in which things change, so visitors arrive then.
   schedule(Number(ms) - EDGE_MS, () => visitAll(fleet, (number) => `visitor ${number}`), null);
   schedule(Number(ms) + EDGE_MS, () => visitAll(fleet, (number) => `device ${1 + (number % DEVICES)}`), null);
 }

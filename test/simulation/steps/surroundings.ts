@@ -173,7 +173,7 @@ export const surroundingSteps: Rows = {
     describe: ({ days }) => `everything is suspended for ${days} days; then the devices return`,
     run(fleet, { days }) {
       skip(Number(days) * 86_400_000);
-      // What was on its way before it is late by months.
+      // Messages that were in transit before arrive months late.
       forAWhile(fleet, { ms: 1 }, () => ignore, true);
     },
   },

@@ -1,4 +1,4 @@
-/** What visitors do, and those who mean no good. */
+/** What visitors do, including malicious ones. */
 
 import { deviceOf } from '../facts.ts';
 import { probe } from '../people/probe.ts';

@@ -1,6 +1,7 @@
 /**
- * Replaces what code reaches the outside world with: timers, clocks, random numbers, `fetch`, `node:fs/promises`, threads.
- * Production code needs no seam for it. `installWorld` must run before the first import of `src`.
+ * Replaces everything through which code reaches the outside world: timers, clocks, random numbers, `fetch`,
+ * `node:fs/promises`, threads. Production code contains nothing for this. `installWorld` must run before the first import
+ * of `src`.
  */
 
 import nodeCrypto, { type KeyObject } from 'node:crypto';

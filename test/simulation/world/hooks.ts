@@ -5,7 +5,7 @@
 
 import { registerHooks } from 'node:module';
 
-/** By what a module of `src` imports: the end of that module's folder, and what it gets instead. */
+/** By the import in a module of `src`: the end of that module's folder, and the replacement. */
 const replaced: Readonly<Record<string, { readonly in: string; readonly by: string }>> = {
   pg: { in: '/src/', by: './postgres.ts' },
   ioredis: { in: '/src/', by: './redis.ts' },

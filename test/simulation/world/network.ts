@@ -19,7 +19,7 @@ export type LinkFault = {
 type Place = {
   readonly name: string;
   readonly machine?: Machine | undefined;
-  /** Requests are sent over one connection, which delivers none twice. */
+  /** Requests are sent over one connection, so none is delivered twice. */
   readonly isConnection?: true;
 };
 
@@ -41,7 +41,8 @@ const LATENCY_MS = 2;
 
 /**
  * Sends a request and returns its answer. `serve` runs at the destination. Rejects with a system error if there is no
- * connection, or if the destination dies. A lost message is no error: the caller waits for ever, or for its time limit.
+ * connection, or if the destination dies. A lost message is not an error: the caller waits for ever, or until its time
+ * limit.
  */
 export function request<T>(to: Place, serve: () => Promise<T>): Promise<T> {
   const from = machineNow() ?? null;
@@ -101,7 +102,7 @@ export async function simulatedFetch(input: string | URL | Request, init?: Reque
     return await Promise.race([answering, aborted]);
   } catch (error) {
     if (signal.aborted) throw error;
-    // As the real one does for every failure of the network.
+    // Throws what the real `fetch` throws for every failure of the network.
     throw new TypeError('fetch failed', { cause: error });
   }
 }

@@ -121,7 +121,7 @@ class Session {
     if (waiting) await new Promise<void>((resolve) => waiting.push(resolve));
     else postgres.locks.set(id, []);
     this.#locks.push(id);
-    // It waited for longer than its client.
+    // It waited longer than its client did.
     if (this.#isClosed) this.#rollBack();
     return [];
   }
@@ -139,7 +139,7 @@ class Session {
     this.#rollBack();
   }
 
-  /** Forgets what was not committed, and releases the locks. */
+  /** Discards uncommitted changes, and releases the locks. */
   #rollBack() {
     this.#isOpen = false;
     this.#writes = [];

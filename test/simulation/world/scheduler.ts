@@ -14,7 +14,7 @@ export type Machine = {
   isAlive: boolean;
   /** While it is suspended, its events wait until this time. */
   pausedUntil: number;
-  /** What waited while it was suspended may happen as late as this, even if it was resumed earlier. */
+  /** Events that waited while it was suspended may happen as late as this, even if it was resumed earlier. */
   heldUntil: number;
   /** Its wall clock minus the true time. */
   readonly wallOffsetMs: () => number;
@@ -32,7 +32,7 @@ const turn = globalThis.setImmediate;
 /** The machine whose code runs now; undefined for the simulation itself. */
 export const machineNow = (): Machine | undefined => current.getStore();
 
-/** Runs code as a part of a machine. */
+/** Runs code on behalf of a machine. */
 export const within = <T>(machine: Machine, work: () => T): T => current.run(machine, work);
 
 const START_MS = Date.parse('2026-11-26T10:00:00Z');
@@ -61,7 +61,10 @@ export function resetScheduler(): void {
   nowMs = START_MS;
 }
 
-/** Runs `run` after this time, as a part of `machine` (null: of the simulation). Returns the function that cancels it. */
+/**
+ * Runs `run` after this time, on behalf of `machine` (null: of the simulation itself). Returns the function that cancels
+ * it.
+ */
 export function schedule(afterMs: number, run: () => void, machine: Machine | null = machineNow() ?? null): () => void {
   const event: Event = { at: nowMs + Math.max(0, afterMs), order: made++, machine, run };
   push(event);
@@ -70,7 +73,7 @@ export function schedule(afterMs: number, run: () => void, machine: Machine | nu
   };
 }
 
-/** Lets time pass in which nothing happens: everything that waits, waits longer. */
+/** Lets time pass in which nothing happens: all waiting events are delayed. */
 export function skip(ms: number): void {
   nowMs += ms;
   skipped += ms;
