@@ -3,7 +3,7 @@
  * is not changed.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
@@ -19,6 +19,7 @@ import { openFileRegistrationStore } from '../src/registration/store-file.ts';
 import { openStore } from '../src/sandbox/state.ts';
 import { temporaryFolder } from './harness/folder.ts';
 import { noPostgres, sharedPostgres } from './harness/postgres.ts';
+import { until } from './harness/until.ts';
 
 const refused = {
   code: 'state_invalid',
@@ -38,6 +39,10 @@ async function expectRefusal(t: Test, name: string, open: () => unknown): Promis
     name,
   );
 }
+
+/** Whether this process has the file open. */
+const isOpen = (path: string) =>
+  globSync('/proc/self/fd/*').some((link) => statSync(link, { throwIfNoEntry: false })?.ino === statSync(path).ino);
 
 const follow = async (dataDir: string, url: string) =>
   followOrders({ store: await openOrderStore({ dataDir, ledger: { url } }), log, now: Date.now });
@@ -61,6 +66,7 @@ t.test('files', async (t) => {
     writeFileSync(path, content);
     await expectRefusal(t, file, () => open(dataDir));
     t.equal(readFileSync(path, 'utf8'), content, `${file} is unchanged`);
+    await until(() => !isOpen(path), `${file} to be closed`);
   }
 });
 

@@ -24,9 +24,9 @@ export async function openFileSink(path: string, maxBytes: number): Promise<Sink
   const openFile = () => open(path, 'a+', 0o600);
   try {
     makeFolder(dirname(path), 0o700);
-    let file = await openFile();
-    refuseNewer(`The audit file ${path}`, await lastFormatIn(file), AUDIT_FORMAT);
+    await refuseNewerFile(path, await openFile());
     const lock = openFileLock(`${path}.lock`, 'WEBDIST_AUDIT');
+    let file = await openFile();
     // Within this process, too, only one batch may hold the lock at a time.
     let turn: Promise<unknown> = Promise.resolve();
     const inTurn = (work: () => Promise<void>): Promise<void> => {
@@ -65,6 +65,12 @@ export async function openFileSink(path: string, maxBytes: number): Promise<Sink
       new WebdistError('state_invalid', `${path} cannot be written.`, { hint: 'Check WEBDIST_AUDIT.', cause })
     );
   }
+}
+
+/** Closes the file. */
+async function refuseNewerFile(path: string, opened: FileHandle): Promise<void> {
+  await using file = opened;
+  refuseNewer(`The audit file ${path}`, await lastFormatIn(file), AUDIT_FORMAT);
 }
 
 /** Whether the open file is still the one with this path: another program may have renamed it. */

@@ -39,8 +39,8 @@ export type ChainReport = {
 export async function readLines(paths: readonly string[], found: (line: ReadLine) => void): Promise<number> {
   let others = 0;
   for (const path of paths) {
+    const input = createReadStream(path, 'utf8');
     try {
-      const input = createReadStream(path, 'utf8');
       for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
         const line = parseLine(text);
         if (line) {
@@ -52,6 +52,8 @@ export async function readLines(paths: readonly string[], found: (line: ReadLine
       if (isWebdistError(cause)) throw cause;
       const { code } = cause as NodeJS.ErrnoException;
       throw new WebdistError('state_invalid', `${path} cannot be read (${code}).`, { cause });
+    } finally {
+      input.destroy();
     }
   }
   return others;

@@ -61,11 +61,14 @@ export async function readBackup(path: string, takers: Partial<Takers> = {}): Pr
 type Line = { readonly entry?: unknown; readonly data?: unknown; readonly manifest?: unknown };
 
 async function* linesOf(path: string): AsyncGenerator<string> {
+  const input = createReadStream(path, 'utf8');
   try {
-    yield* createInterface({ input: createReadStream(path, 'utf8'), crlfDelay: Number.POSITIVE_INFINITY });
+    yield* createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     throw new WebdistError('state_invalid', `The backup ${path} cannot be read (${code}).`, { cause });
+  } finally {
+    input.destroy();
   }
 }
 
