@@ -83,6 +83,10 @@ export const manifestForm = z.object({ manifest: z.record(z.string(), tally) });
 
 export type Manifest = Readonly<Record<string, z.output<typeof tally>>>;
 
+/** How many items of each entry a backup has. */
+export const countsOf = (manifest: Manifest): Record<string, number> =>
+  Object.fromEntries(ENTRY_NAMES.map((name) => [name, manifest[name]?.count ?? 0]));
+
 /** Collects the manifest while lines are written or read. */
 export function openManifest() {
   const parts = new Map<string, { lines: number; count: number; hash: ReturnType<typeof createHash> }>();

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { open, rm } from 'node:fs/promises';
 import { collect, keyFilesIn } from '../../backup/collect.ts';
-import { ENTRY_NAMES, type Manifest } from '../../backup/format.ts';
+import { countsOf, type Manifest } from '../../backup/format.ts';
 import { openStores } from '../../backup/stores.ts';
 import { writeBackup } from '../../backup/write.ts';
 import { processSettings } from '../../config/config.ts';
@@ -11,9 +11,9 @@ import { isWebdistError, WebdistError } from '../../errors.ts';
 import { fileProblem } from '../../file-problem.ts';
 import { expectLedgerFile } from '../../ledger/ledger.ts';
 import { openLog } from '../../log.ts';
-import { placesIn } from '../backup-places.ts';
+import { countsTable, placesIn } from '../backups.ts';
 import { goesOn } from '../change.ts';
-import { type JsonOption, type Line, print, say, table, withProgress } from '../terminal.ts';
+import { type JsonOption, print, say, withProgress } from '../terminal.ts';
 
 type Options = JsonOption & { readonly out: string; readonly withKeys?: boolean; readonly dryRun?: boolean };
 
@@ -38,7 +38,7 @@ export async function backup(options: Options): Promise<void> {
   );
   const keyFiles = withKeys ? [] : await keyFilesIn(places.dataDir);
   const entries = countsOf(manifest);
-  if (!toStdout) print({ file: out, createdAt, entries, leftOut: keyFiles }, json, tableOf(entries));
+  if (!toStdout) print({ file: out, createdAt, entries, leftOut: keyFiles }, json, countsTable(entries));
   if (keyFiles.length > 0)
     say(`Not in the backup: ${keyFiles.join(', ')}. They contain private keys; --with-keys includes them.`);
   say('The backup contains the secret of the ledger. Keep it where you keep secrets.');
@@ -73,13 +73,3 @@ const intoStdout = (work: Work): Promise<Manifest> =>
   work(async (text) => {
     if (!process.stdout.write(text)) await once(process.stdout, 'drain');
   });
-
-/** Describes how much of each entry is in the backup. */
-export const countsOf = (manifest: Manifest): Record<string, number> =>
-  Object.fromEntries(ENTRY_NAMES.map((name) => [name, manifest[name]?.count ?? 0]));
-
-export const tableOf = (counts: Readonly<Record<string, number>>): Line[] =>
-  table(
-    ['ENTRY', 'COUNT'],
-    Object.entries(counts).map(([name, count]) => [name, String(count)]),
-  );

@@ -1,14 +1,14 @@
 /** `webdist restore`: restores a backup into the data folder and the ledger in the settings (docs/backup.md). */
 
 import { existsSync } from 'node:fs';
+import { countsOf } from '../../backup/format.ts';
 import { contentOf, expectSameSecret, openBackup, restore } from '../../backup/restore.ts';
 import { openStores, type Places } from '../../backup/stores.ts';
 import { processSettings } from '../../config/config.ts';
 import { WebdistError } from '../../errors.ts';
 import { ledgerBackend } from '../../ledger/ledger.ts';
 import { openLog } from '../../log.ts';
-import { countsOf, tableOf } from '../backup/run.ts';
-import { placesIn } from '../backup-places.ts';
+import { countsTable, placesIn } from '../backups.ts';
 import { type ChangeOptions, confirm, goesOn } from '../change.ts';
 import { print, say, withProgress } from '../terminal.ts';
 
@@ -32,7 +32,7 @@ export async function restoreBackup(file: string, options: ChangeOptions): Promi
   };
   if (!(await (isEmpty ? goesOn : confirm)(change, options))) return;
   const notes = await withProgress('Restoring', () => restore(backup, stores));
-  print({ file, createdAt: backup.header.createdAt, entries: counts, notes }, options.json, tableOf(counts));
+  print({ file, createdAt: backup.header.createdAt, entries: counts, notes }, options.json, countsTable(counts));
   for (const note of notes) say(note);
 }
 
