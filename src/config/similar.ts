@@ -1,4 +1,7 @@
-/** Finds the name that an operator probably meant. */
+/**
+ * Finds the name that an operator probably meant. The small libraries for this (leven, fastest-levenshtein) count two swapped letters,
+ * the most common slip, as two changes.
+ */
 
 /** With more changes than this, it is another word, not a typing mistake. */
 const MAX_CHANGES = 3;
