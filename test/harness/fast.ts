@@ -1,7 +1,8 @@
-/** Prints the test files that start no process and no server. `npm run test:fast` runs them. */
+/** The tests that start no process and no server: `npm run test:fast`. */
 
 import { existsSync, globSync } from 'node:fs';
 import { importsOf } from './imports.ts';
+import { runFiles } from './one-process.ts';
 
 /** Everything in `test` that a file imports, itself included. */
 function reachable(file: string, seen = new Set<string>()): Set<string> {
@@ -14,7 +15,8 @@ function reachable(file: string, seen = new Set<string>()): Set<string> {
 const slow = ['node:child_process', 'node:http', 'src/http/server.ts', 'src/sandbox/sandbox.ts'];
 const isSlow = (file: string) => importsOf(file).some(({ target }) => slow.includes(target));
 
-const fast = globSync('test/**/*.test.ts').filter(
-  (file) => !/^test\/(nightly|fuzz|containers)\//.test(file) && ![...reachable(file)].some(isSlow),
+runFiles(
+  globSync('test/**/*.test.ts').filter(
+    (file) => !/^test\/(nightly|fuzz|containers)\//.test(file) && ![...reachable(file)].some(isSlow),
+  ),
 );
-process.stdout.write(`${fast.sort().join('\n')}\n`);

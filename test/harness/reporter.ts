@@ -13,6 +13,11 @@ const SLOWEST = 5;
 const pointPattern = /^( *)(not )?ok \d+(?: - (.*?))?(?: # (SKIP|TODO)\b ?(.*?))?(?: # time=([\d.]+)(ms|s|m))?( \{)?$/i;
 const units = { ms: 0.001, s: 1, m: 60 };
 
+const isFile = (title: string) => title.endsWith('.test.ts');
+
+/** A path from its file on: a file may be run by another one (test/all.ts). */
+const shown = (path: readonly string[]) => path.slice(Math.max(0, path.findIndex(isFile))).join(' › ');
+
 export default class Report extends Transform {
   #rest = '';
   /** Titles of the tests around the current line, the file first. */
@@ -20,6 +25,8 @@ export default class Report extends Transform {
   /** Where the YAML of a failure has begun; its indentation. */
   #yaml: number | undefined;
   #failures: string[] = [];
+  /** The paths of the failures so far, with what is around a file. */
+  #described: string[] = [];
   #skips: string[] = [];
   #files: Point[] = [];
   #passed = 0;
@@ -76,17 +83,17 @@ export default class Report extends Transform {
   #point(depth: number, point: Point): void {
     const closes = this.#closes.delete(depth);
     this.#titles.splice(depth);
-    const path = [...this.#titles, point.name].join(' › ');
-    if (point.directive !== undefined) this.#skips.push(`${path}: ${point.directive}`);
+    const path = [...this.#titles, point.name];
+    if (point.directive !== undefined) this.#skips.push(`${shown(path)}: ${point.directive}`);
     else if (!closes) this.#count(depth, point.ok, path);
     else if (!point.ok && !this.#isDescribed(path)) this.#describe(depth, path);
-    if (depth === 0) {
+    if (path.findIndex(isFile) === depth) {
       this.#files.push(point);
       this.#print(`${point.ok ? 'ok    ' : 'FAILED'} ${point.seconds.toFixed(1).padStart(5)} s  ${point.name}`);
     }
   }
 
-  #count(depth: number, ok: boolean, path: string): void {
+  #count(depth: number, ok: boolean, path: readonly string[]): void {
     if (ok) this.#passed++;
     else {
       this.#failed++;
@@ -95,12 +102,13 @@ export default class Report extends Transform {
   }
 
   /** Whether a failure inside already explains this one. */
-  #isDescribed(path: string): boolean {
-    return this.#failures.some((line) => line.startsWith(`FAILED ${path} › `));
+  #isDescribed(path: readonly string[]): boolean {
+    return this.#described.some((other) => other.startsWith(`${path.join(' › ')} › `));
   }
 
-  #describe(depth: number, path: string): void {
-    this.#failures.push('', `FAILED ${path}`);
+  #describe(depth: number, path: readonly string[]): void {
+    this.#described.push(path.join(' › '));
+    this.#failures.push('', `FAILED ${shown(path)}`);
     this.#yaml = depth + 0.5;
   }
 

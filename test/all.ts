@@ -1,0 +1,19 @@
+/** All tests of `npm test`: one process for each folder of `test`, the folders with most files first. */
+
+import { globSync } from 'node:fs';
+import { dirname } from 'node:path';
+import t from 'tap';
+import { runFiles } from './harness/one-process.ts';
+
+const filesIn = (folder: string) => globSync(`${folder}/*.test.ts`);
+
+const folder = process.argv[2];
+if (folder) runFiles(filesIn(folder));
+else {
+  const files = globSync('test/**/*.test.ts').filter((file) => !file.startsWith('test/nightly/'));
+  const folders = [...new Set(files.map(dirname))].sort((one, other) => filesIn(other).length - filesIn(one).length);
+  t.jobs = Number(process.env['TAP_JOBS'] ?? 1);
+  t.setTimeout(0);
+  for (const name of folders)
+    t.spawn(process.execPath, [...process.execArgv, import.meta.filename, name], { buffered: true }, name);
+}
