@@ -44,7 +44,9 @@ export function problemOf(error: WebdistError, requestId: string, problemsUrl: s
 /** Makes an instance answer every error, unknown path and wrong method with a problem. */
 export function answerProblems(app: FastifyInstance, problemsUrl: string): void {
   const sendProblem = problemSender(problemsUrl);
-  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(asWebdistError(error), request, reply));
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    sendProblem(asWebdistError(error, request), request, reply),
+  );
   const methodsOf = collectMethods(app);
   const answerNotFound = (request: FastifyRequest, reply: FastifyReply) => {
     const allowed = methodsOf(request);
@@ -97,7 +99,7 @@ const notFound = (allowed: readonly string[]): WebdistError =>
 /** Answers errors that occur before a route is found (Fastify's `frameworkErrors`). */
 export const frameworkErrorAnswer =
   (problemsUrl: string) => (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
-    problemSender(problemsUrl)(asWebdistError(error), request, reply);
+    problemSender(problemsUrl)(asWebdistError(error, request), request, reply);
 
 const problemSender = (problemsUrl: string) => (error: WebdistError, request: FastifyRequest, reply: FastifyReply) => {
   if (error.status >= 500) annotate({ 'error.type': error.code });
@@ -115,17 +117,20 @@ const problemSender = (problemsUrl: string) => (error: WebdistError, request: Fa
     .send(JSON.stringify(problemOf(error, request.id, problemsUrl)));
 };
 
-function asWebdistError(error: FastifyError): WebdistError {
+function asWebdistError(error: FastifyError, request: FastifyRequest): WebdistError {
   if (isWebdistError(error)) return error;
   if (error.validation) return new WebdistError('invalid_request', describeValidation(error));
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
     return new WebdistError('too_large', 'body: is larger than this path accepts.');
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
-    return new WebdistError('unsupported_media_type', 'content-type: must be application/json.');
+    return new WebdistError('unsupported_media_type', `content-type: must be ${mediaTypeOf(request)}.`);
   if (error.code === 'FST_ERR_BAD_URL') return new WebdistError('invalid_request', BAD_URL);
   if (error.statusCode === 400) return new WebdistError('invalid_request', 'body: is not a JSON document.');
   return new WebdistError('internal_error', 'The request could not be answered.', { cause: error });
 }
+
+/** The media type of the bodies that the route of a request accepts. */
+const mediaTypeOf = ({ routeOptions }: FastifyRequest) => routeOptions.schema?.consumes?.[0] ?? 'application/json';
 
 type Issue = { instancePath?: string; message?: string; params?: { keys?: string[] } };
 

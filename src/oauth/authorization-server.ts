@@ -7,7 +7,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { z } from 'zod';
 import { endFamily, type Family, newFamily, nextInFamily } from './refresh-family.ts';
-import { type OAuthErrorCode, OAuthRefusal } from './refusal.ts';
+import { type OAuthErrorCode, OAuthRefusal, permittedText } from './refusal.ts';
 import { authorizeQuery, codeExchange, exchange, REDIRECT_URI, refresh } from './requests.ts';
 import type { Grant, Seals } from './sealed.ts';
 import type { UsedOnce } from './used-once.ts';
@@ -129,7 +129,7 @@ export function openAuthorizationServer(options: AuthorizationServerOptions) {
       if (!parsed.success)
         return callback(redirectUri, {
           error: isOtherFlow(query['response_type']) ? 'unsupported_response_type' : 'invalid_request',
-          error_description: describeIssues(parsed.error),
+          error_description: permittedText(describeIssues(parsed.error)),
           state,
         });
       if (!loginUrl)
@@ -175,13 +175,12 @@ function read<T>(schema: z.ZodType<T>, parameters: unknown): T {
   return parsed.data;
 }
 
-/** Lists the parameters and their problems, never a value, in the characters that RFC 6749 §5.2 allows. */
+/** Lists the parameters and their problems, never a value. */
 const describeIssues = (error: z.ZodError): string =>
   error.issues
     .slice(0, 3)
     .map((issue) => `${issue.path.join('.')}: ${issue.message}`)
-    .join('; ')
-    .replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '.');
+    .join('; ');
 
 const refused = (code: OAuthErrorCode, description: string) => (cause: unknown) => {
   throw new OAuthRefusal(code, description, cause);

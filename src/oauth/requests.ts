@@ -21,10 +21,13 @@ export const authorizeQuery = z.object({
   login_hint: text.optional(),
 });
 
-/** RFC 8693 §2.1, with or without `urn:`, as Apple's page spells it (docs/apple-facts.md §11 row 17). */
+/** RFC 8693 §2.1, with and without the prefix that Apple's page writes (docs/apple-facts.md §11 row 17). */
 const tokenType = z
   .string()
-  .regex(/^(urn:)?ietf:params:oauth:token-type:(access_token|jwt)$/, 'must be …:token-type:access_token')
+  .regex(
+    /^((urn:)?ietf:params:oauth:token-type:)?(access_token|jwt)$/,
+    'must be urn:ietf:params:oauth:token-type:access_token',
+  )
   .optional();
 /** RFC 8693 §2.1. */
 export const exchange = z.object({

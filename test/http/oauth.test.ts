@@ -86,6 +86,7 @@ t.test('exchange and refresh', async (t) => {
   t.equal(await outcome(url, { ...exchange, grant_type: 'token-exchange' }), 'ok', 'without any prefix');
   const bare = { ...exchange, subject_token_type: 'ietf:params:oauth:token-type:access_token' };
   t.equal(await outcome(url, bare), 'ok', 'as Apple’s table has it (docs/apple-facts.md §11 row 17)');
+  t.equal(await outcome(url, { ...exchange, subject_token_type: 'access_token' }), 'ok', 'without any prefix');
   const refreshed = (await (
     await form(url, { grant_type: 'refresh_token', refresh_token: tokens.refresh_token })
   ).json()) as Tokens;
@@ -120,9 +121,26 @@ t.test('exchange and refresh', async (t) => {
   t.equal(json.status, 415);
   t.match(await json.json(), {
     error: 'invalid_request',
-    error_description: /content-type/,
+    error_description: 'content-type: must be application/x-www-form-urlencoded.',
     code: 'unsupported_media_type',
   });
+  const used = (await (await form(url, exchange)).json()) as Tokens;
+  const reuse = { grant_type: 'refresh_token', refresh_token: used.refresh_token };
+  t.equal(await outcome(url, reuse), 'ok');
+  for (const [parameters, description] of [
+    [
+      { ...exchange, subject_token_type: 'x' },
+      'subject_token_type: must be urn:ietf:params:oauth:token-type:access_token',
+    ],
+    [
+      { grant_type: 'authorization_code', code: 'x', client_id: 'c', code_verifier: 'short' },
+      'code_verifier: is not a code verifier (RFC 7636 section 4.1)',
+    ],
+    [reuse, 'refresh_token: was used before, so it is no longer valid (RFC 9700 section 4.14.2).'],
+  ] as const) {
+    const { error_description } = (await (await form(url, parameters)).json()) as { error_description?: string };
+    t.equal(error_description, description, 'in the characters of RFC 6749 §5.2');
+  }
   now += 1_201_000;
   t.equal(await outcome(url, exchange), '400 invalid_request', 'a link’s token lives as long as the link');
   t.equal(await outcome(url, refresh), 'ok');

@@ -8,7 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { type AuthorizationServer, oauthMetadata } from '../../oauth/authorization-server.ts';
-import { OAuthRefusal } from '../../oauth/refusal.ts';
+import { OAuthRefusal, permittedText } from '../../oauth/refusal.ts';
 import { describedAuthorizeQuery, describedTokenRequest } from '../../oauth/requests.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import { type Caller, onlyServers } from '../authorize.ts';
@@ -94,7 +94,7 @@ function withOAuthMembers(problem: string, status: number): string {
   const content: Record<string, unknown> = JSON.parse(problem);
   const isTemporary = status === 429 || status === 503;
   const error = isTemporary ? 'temporarily_unavailable' : status >= 500 ? 'server_error' : 'invalid_request';
-  return JSON.stringify({ error, error_description: content['detail'], ...content });
+  return JSON.stringify({ error, error_description: permittedText(String(content['detail'])), ...content });
 }
 
 type Deps = { readonly server: AuthorizationServer; readonly callerOf: (request: FastifyRequest) => Caller };
