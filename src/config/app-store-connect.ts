@@ -2,7 +2,7 @@
 
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { locators } from './forms.ts';
+import { locators } from './key-forms.ts';
 import type { Problem } from './problems.ts';
 import type { Read } from './read.ts';
 import type { SettingName, Values } from './settings.ts';

@@ -5,7 +5,8 @@ import { createRequire } from 'node:module';
 import { z } from 'zod';
 import { APPLE_ID } from '../apple-id.ts';
 import { marketplaceKitOverride, versionRules, wholeNumber } from './device-side.ts';
-import { appleId, bundleId, domainName, isDate, linkedUrl, locators, readableUrl } from './forms.ts';
+import { appleId, bundleId, domainName, isDate, linkedUrl, readableUrl } from './forms.ts';
+import { locators } from './key-forms.ts';
 import type { Problem } from './problems.ts';
 
 /** YAML reads an unquoted id as a number. As a bigint, it keeps every digit. */

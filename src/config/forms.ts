@@ -5,7 +5,6 @@ import { z } from 'zod';
 import { APPLE_ID, isAppleId } from '../apple-id.ts';
 import { SINK_FORMS, sinkUrl } from '../audit/sinks.ts';
 import { isLoopback, withoutBrackets } from '../host.ts';
-import { isLocator, LOCATOR_FORMS } from '../locators.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
 
 /** One line of text. Control characters are refused, because they only get into a value by mistake. */
@@ -191,23 +190,6 @@ export const isDate = (text: string) => {
   const date = new Date(`${text}T00:00:00Z`);
   return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
 };
-
-/** One or more key locators, separated by white space (docs/keys/README.md). */
-export const locators = z
-  .string()
-  .transform((text) => text.split(/\s+/))
-  .pipe(
-    z.array(
-      z
-        .string()
-        .refine(
-          isLocator,
-          `expected a locator: ${LOCATOR_FORMS} (put a PEM into a file or another variable, and name it with file:///path or env://NAME)`,
-        ),
-    ),
-  )
-  .refine((all) => new Set(all).size === all.length, 'the same locator is given twice')
-  .meta({ pattern: '^[a-z0-9+]+:' });
 
 /** Items of a form, separated by commas or white space. */
 export const list = (item: z.ZodType<string, string>) =>

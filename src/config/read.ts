@@ -8,6 +8,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Environment } from '../environment.ts';
 import { schemeOf } from '../locators.ts';
+import { isKeyText } from './key-forms.ts';
 import { concerns, type Problem } from './problems.ts';
 import { isServiceVariable } from './service-variables.ts';
 import { isAmbient, type Setting, type SettingName, settings, type Values } from './settings.ts';
@@ -162,7 +163,7 @@ const QUOTES = 'there are quotes around the value; remove them';
  * must not depend on that. Quotes around a PEM are repaired where it is read.
  */
 const hasQuotes = (name: SettingName, value: string) =>
-  /^(["']).*\1$/s.test(value) && !['ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_B64'].includes(name);
+  /^(["']).*\1$/s.test(value) && !(['ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_B64'].includes(name) && isKeyText(value));
 
 /** Whether a value is malformed only because it contains white space. In a list, white space separates the items. */
 function isOneWithoutSpaces(form: Setting['form'], value: string): boolean {

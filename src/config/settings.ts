@@ -21,7 +21,6 @@ import {
   linkedUrl,
   list,
   listenAddress,
-  locators,
   MAX_POLLING_HOURS,
   oneOf,
   oneOfAnyCase,
@@ -33,6 +32,7 @@ import {
   serverUrl,
   whole,
 } from './forms.ts';
+import { locatorOrKey, locators } from './key-forms.ts';
 
 const ledgerUrl = z
   .string()
@@ -318,9 +318,9 @@ export const settings = {
     form: z.guid('expected the issuer id, a UUID, shown above the team keys'),
     about: 'issuer id of a team key; leave unset for an individual key',
   },
-  ASC_PRIVATE_KEY: { form: z.string(), about: "the API key's .p8: a locator, or the PEM itself" },
+  ASC_PRIVATE_KEY: { form: locatorOrKey, about: "the API key's .p8: a locator, or the PEM itself" },
   ASC_PRIVATE_KEY_PATH: { form: line, about: 'path of the .p8' },
-  ASC_PRIVATE_KEY_B64: { form: z.string(), isSecret: true, about: 'base64 of the .p8' },
+  ASC_PRIVATE_KEY_B64: { form: locatorOrKey, isSecret: true, about: 'base64 of the .p8' },
   ASC_BASE_URL: {
     form: serverUrl,
     default: 'https://api.appstoreconnect.apple.com',

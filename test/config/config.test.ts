@@ -106,7 +106,7 @@ t.test('missing settings are reported with their purpose', async (t) => {
 });
 
 t.test('contradictory combinations', async (t) => {
-  t.match(problemsOf({ ...minimal, ASC_PRIVATE_KEY_B64: 'QUJD' }), [
+  t.match(problemsOf({ ...minimal, ASC_PRIVATE_KEY_B64: btoa('-----BEGIN PRIVATE KEY-----') }), [
     /^ASC_PRIVATE_KEY: set only one of ASC_PRIVATE_KEY, ASC_PRIVATE_KEY_B64/,
   ]);
   t.match(problemsOf({ ...minimal, WEBDIST_LEDGER_READ: 'postgres://db/x' }), [
@@ -182,6 +182,37 @@ t.test('a file named by _FILE may hold the PEM itself, and the API key can be gi
   t.equal(apiKey({ ASC_PRIVATE_KEY_FILE: path }), url);
   t.equal(apiKey({ ASC_PRIVATE_KEY_B64_FILE: path }), url);
   t.equal(apiKey({ ASC_PRIVATE_KEY_B64: Buffer.from(pem).toString('base64') }), 'env://ASC_PRIVATE_KEY_B64');
+});
+
+t.test('an API key that is neither a locator nor a key is reported with the other settings', async (t) => {
+  const { ASC_PRIVATE_KEY: _, ...rest } = minimal;
+  const pem = '-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----';
+  for (const name of ['ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_B64'] as const) {
+    for (const value of [
+      '/run/secrets/AuthKey_A.p8',
+      'AuthKey_A.p8',
+      'file:/a.p8',
+      'ftp://a/b',
+      'short',
+      '!'.repeat(80),
+    ])
+      t.match(
+        problemsOf({ ...rest, [name]: value, PORT: 'x' }),
+        [/^PORT: /, new RegExp(`^${name}: expected a locator, .+ use ASC_PRIVATE_KEY_PATH$`)],
+        `${name}=${value}`,
+      );
+    for (const value of [
+      pem,
+      pem.replaceAll('\n', '\\n'),
+      `"${pem}"`,
+      btoa(pem),
+      `'${btoa(pem)}'`,
+      '{"kty":"EC"}',
+      'env://X',
+    ])
+      t.strictSame(problemsOf({ ...rest, [name]: value }), [], `${name}=${value}`);
+    t.match(problemsOf({ ...rest, [name]: '"env://X"' }), [new RegExp(`^${name}: there are quotes around the value`)]);
+  }
 });
 
 t.test('the file of WEBDIST_CONFIG', async (t) => {
@@ -330,7 +361,7 @@ t.test("the operator's settings override the sandbox's, in whichever way they we
     WEBDIST_RATE_LIMIT_FILE: join(dir, 'limit'),
     WEBDIST_ALLOWED_ORIGINS: 'https://a.example.com',
     ASC_KEY_ID: 'OTHERTOOL',
-    ASC_PRIVATE_KEY_B64: 'QUJD',
+    ASC_PRIVATE_KEY_B64: btoa('-----BEGIN PRIVATE KEY-----'),
     WEBDIST_MODE: 'sandbox',
   };
   const config = configOf(withSandbox(readSettings(own), sandbox));

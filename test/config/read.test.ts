@@ -85,7 +85,7 @@ const samples: Readonly<Record<SettingName, string>> = {
   ASC_ISSUER_ID: '57246542-96fe-1a63-e053-0824d011072b',
   ASC_PRIVATE_KEY: 'env://API_KEY',
   ASC_PRIVATE_KEY_PATH: '/run/secrets/api.p8',
-  ASC_PRIVATE_KEY_B64: 'QUJD',
+  ASC_PRIVATE_KEY_B64: btoa('-----BEGIN PRIVATE KEY-----'),
   ASC_BASE_URL: 'http://sandbox:8090',
   OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318',
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://collector:4318/v1/traces',
@@ -210,9 +210,9 @@ t.test('quotes that a file of variables kept, and a byte order mark, are named',
   for (const [name, value] of Object.entries(samples))
     for (const quote of ['"', "'"]) {
       const read = readSettings({ [name]: `${quote}${value}${quote}` });
-      const isPem = ['ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_B64'].includes(name);
+      const isKey = name === 'ASC_PRIVATE_KEY_B64'; // repaired where it is read
       const named = [{ variable: name, message: /there are quotes around the value; remove them$/ }];
-      t.match([...read.problems, ...read.warnings], isPem ? [] : named, name);
+      t.match([...read.problems, ...read.warnings], isKey ? [] : named, name);
     }
   const bom = readSettings({ '\uFEFFWEBDIST_DOMAIN': 'example.com', '\uFEFFHOST': '::', '\uFEFFPATH': '/bin' });
   t.match(bom.problems, [
