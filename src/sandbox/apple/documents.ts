@@ -141,9 +141,9 @@ const DEFAULT_LIMIT = 50;
 
 function pageOf<T>(call: Call, all: readonly T[]) {
   const limit = Number(call.query.get('limit') ?? DEFAULT_LIMIT);
-  const begin = beginOf(call.query.get('cursor'));
+  const begin = beginOf(call);
   const end = begin + limit;
-  const nextCursor = end < all.length ? cursorFor(end) : undefined;
+  const nextCursor = end < all.length ? cursorFor(call, end) : undefined;
   const links = {
     self: call.origin + call.target,
     first: linkTo(call, undefined),
@@ -160,12 +160,15 @@ function linkTo(call: Call, cursor: string | undefined): string {
   return url.href;
 }
 
-const cursorFor = (begin: number) => Buffer.from(`from:${begin}`).toString('base64url');
+/** A cursor is only for the list that it came with. */
+const cursorFor = ({ origin, target }: Call, begin: number) =>
+  Buffer.from(`${new URL(target, origin).pathname} ${begin}`).toString('base64url');
 
-function beginOf(cursor: string | undefined): number {
+function beginOf(call: Call): number {
+  const cursor = call.query.get('cursor');
   if (cursor === undefined) return 0;
-  const begin = /^from:([1-9][0-9]{0,8})$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1];
-  if (begin === undefined)
+  const begin = / ([1-9][0-9]{0,8})$/.exec(Buffer.from(cursor, 'base64url').toString())?.[1];
+  if (begin === undefined || cursor !== cursorFor(call, Number(begin)))
     throw new AppleRefusal(400, 'PARAMETER_ERROR.INVALID', `'${cursor}' is not a valid cursor.`, {
       parameter: 'cursor',
     });

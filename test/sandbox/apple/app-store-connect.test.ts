@@ -218,5 +218,9 @@ t.test('pages: every item once, through links to this server', async (t) => {
   }
   t.strictSame(seen, added);
   t.strictSame(sizes, [3, 3, 1]);
+  const cursor = (await call(sandbox, 'GET', `${DOMAINS}?limit=3`)).body.meta.paging.nextCursor ?? '';
+  const forged = [`${cursor}A`, cursor.slice(0, -2), Buffer.from(`${DOMAINS} 03`).toString('base64url')];
+  for (const path of [`/v1/apps?cursor=${cursor}`, ...forged.map((one) => `${DOMAINS}?cursor=${one}`)])
+    t.equal(outcome(await call(sandbox, 'GET', path)), '400 PARAMETER_ERROR.INVALID', path);
   t.equal((await call(sandbox, 'GET', DOMAINS)).body.meta.paging.limit, 50, 'the usual page');
 });
