@@ -34,8 +34,11 @@ const byPrefix: readonly (readonly [prefix: string, code: ErrorCode])[] = [
  * Apple also reports a missing agreement with a plain `FORBIDDEN`. In that case, its title or detail says that an
  * agreement is not in effect, or who has to accept it.
  */
-const AGREEMENT =
-  /\b(agreements?|addendum|contracts?|terms|attachment \d+)\b.*\b(accept|agree|sign|review|expire|missing|in[- ]effect|updated?|pending|latest)|\b(accept|agree|sign|review)\w*\b.*\b(agreements?|addendum|contracts?|terms|attachment \d+)\b/is;
+const DOCUMENT = String.raw`\b(agreements?|addendum|contracts?(?! manager)|PLA|(?<!\bin )terms|attachment \d+)\b`;
+const AGREEMENT = new RegExp(
+  String.raw`${DOCUMENT}.*\b(accept|agree|sign|review|expire|missing|in[- ]effect|updated?|pending|latest)|\b(accept|agree|sign|review)\w*\b.*${DOCUMENT}`,
+  'is',
+);
 
 const byStatus: Readonly<Record<number, ErrorCode>> = {
   401: 'asc_credentials',

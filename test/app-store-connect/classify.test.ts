@@ -77,9 +77,15 @@ t.test('an agreement is told apart from a role by Apple’s text', async (t) => 
     ['Updated terms are pending. Ask your Account Holder to review them.', 'asc_agreement'],
     ['Attachment 14 of the license agreement has not been accepted.', 'asc_agreement'],
     ['The paid applications contract is not in effect.', 'asc_agreement'],
+    ['Unable to process request - PLA Update available', 'asc_agreement'],
+    ["To resolve this issue, agree to the latest Program License Agreement in your team's account.", 'asc_agreement'],
+    ['The latest terms and conditions need to be reviewed by the Account Holder.', 'asc_agreement'],
     ['The API key in use does not allow this request', 'asc_role'],
     ['The given operation is not allowed for your role.', 'asc_role'],
     ['You do not have permission to view agreements.', 'asc_role'],
+    ['In terms of permissions, your access has expired.', 'asc_role'],
+    ['The role Contract Manager is missing a permission.', 'asc_role'],
+    ['You may not accept invitations; contact the Account Holder.', 'asc_role'],
     ['This account is not enabled for alternative distribution.', 'asc_role'],
   ] as const) {
     for (const code of ['FORBIDDEN', 'FORBIDDEN_ERROR', 'FORBIDDEN.SOMETHING_NEW', undefined])
