@@ -45,6 +45,8 @@ export interface Catalogue {
   currentOf(app: App): AppVersion | undefined;
   /** Returns the AppleVersionID of that version, which can be known even for an app without a package URL. */
   currentIdOf(app: App): string | undefined;
+  /** Reads the folder; never throws. */
+  readFolder(): Promise<void>;
   /** Reads the manifests and the folder again; never throws. */
   refresh(): Promise<void>;
   close(): void;
@@ -101,6 +103,7 @@ export function openCatalogue({ apps, folder: { dir, url }, offerOf, log }: Cata
   };
   return {
     manifests,
+    readFolder: readFolders,
     offerOf,
     versionsOf,
     currentOf,

@@ -146,6 +146,8 @@ export async function openService(
   };
   let parts = await openAppParts(config, config.apps, partsDeps);
   opening.defer(() => parts.close());
+  // An order can name any version in the folder, so the first token needs the list of them.
+  if (autoReconcile) await parts.catalogue.readFolder();
   if (autoReconcile) void parts.readPackages();
   const oauthKey = derivedKey(secret, 'device oauth');
   const authorizationServer = await openAuthorization(config.deviceSide.oauth, { key: oauthKey, redis, now });
