@@ -45,6 +45,9 @@ const MIGRATION_LOCK = 0x77646973;
 /** The time limit for each statement of a transaction for which no visitor waits. */
 const PATIENT_MS = 15_000;
 
+/** The limit of the first statements on a new pool: if an answer is lost, the pool is opened again after this time. */
+const FIRST_ANSWER_MS = 2000;
+
 type Row = Record<string, unknown>;
 export type Query = (text: string, values?: readonly unknown[]) => Promise<readonly Row[]>;
 
@@ -128,22 +131,32 @@ export async function openPostgresDatabase(
 
 /** One replica migrates. The others wait for it, and then have nothing to do. */
 async function migrate(pool: Pool): Promise<void> {
+  // Checked before taking the lock or creating anything, so that the service's role needs no right to create tables.
+  if (await isMigrated(pool)) return;
   await inTransaction(pool, async (query) => {
-    const missing = async () => {
-      const [row] = await query('SELECT coalesce(max(version), 0) AS version FROM webdist_schema');
-      return migrationsAfter(Number(row?.['version']), migrations, 'in PostgreSQL');
-    };
-    // Checked before taking the lock or creating anything, so that the service's role needs no right to create tables.
-    const [schema] = await query(`SELECT to_regclass('webdist_schema') IS NOT NULL AS found`);
-    if (schema?.['found'] && (await missing()).length === 0) return;
     await query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
     await query('CREATE TABLE IF NOT EXISTS webdist_schema (version integer PRIMARY KEY)');
-    const statements = await missing();
+    const statements = missingAfter(await query(VERSION));
     if (statements.length === 0) return;
     for (const statement of statements) await query(statement);
     await query('INSERT INTO webdist_schema (version) VALUES ($1)', [migrations.length]);
   });
 }
+
+const VERSION = 'SELECT coalesce(max(version), 0) AS version FROM webdist_schema';
+
+const missingAfter = ([row]: readonly Row[]) => migrationsAfter(Number(row?.['version']), migrations, 'in PostgreSQL');
+
+/** Every statement waits for this one, so it waits less than a migration. */
+const isMigrated = (pool: Pool): Promise<boolean> =>
+  inTransaction(
+    pool,
+    async (query) => {
+      const [schema] = await query(`SELECT to_regclass('webdist_schema') IS NOT NULL AS found`);
+      return schema?.['found'] === true && missingAfter(await query(VERSION)).length === 0;
+    },
+    FIRST_ANSWER_MS,
+  );
 
 async function inTransaction<T>(pool: Pool, work: (query: Query) => Promise<T>, limitMs = PATIENT_MS): Promise<T> {
   const client = await pool.connect();
