@@ -1,5 +1,5 @@
 /**
- * Loads the simulated clients in the place of `pg`, `ioredis` and Vault's, and applies a planted bug (planted-bugs.ts) to the
+ * Loads the simulated clients in the place of `pg`, `ioredis` and Vault's, and no button, and applies a planted bug (planted-bugs.ts) to the
  * source text of one module while it is loaded. Production code has no branch for any of this.
  */
 
@@ -10,6 +10,7 @@ const replaced: Readonly<Record<string, { readonly in: string; readonly by: stri
   pg: { in: '/src/', by: './postgres.ts' },
   ioredis: { in: '/src/', by: './redis.ts' },
   './http.ts': { in: '/src/vault/', by: './vault.ts' },
+  '../../browser/package/modules.ts': { in: '/src/http/', by: './button.ts' },
 };
 
 /** A change of one module's source text. */
