@@ -2,13 +2,14 @@
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { decodeJwt } from 'jose';
 import t from 'tap';
 import type { Order } from '../../src/orders/orders.ts';
 import { openOrderStore } from '../../src/orders/store.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { post } from '../harness/http.ts';
 import { webdist } from '../harness/process.ts';
-import { settingsIn, startReady } from '../harness/service.ts';
+import { settingsIn, startReady, startService } from '../harness/service.ts';
 import { until } from '../harness/until.ts';
 import { appleItemId, makeCurrent, putVersion } from '../harness/versions.ts';
 
@@ -88,6 +89,33 @@ const table: readonly Row[] = [
     update: { 100: '300', 200: '300', 300: 'none' },
   },
 ];
+
+t.test('the first token of a service that starts with orders in force', async (t) => {
+  const folder = temporaryFolder(t);
+  const dir = join(folder, 'packages');
+  for (const id of ['100', '200', '300']) putVersion(dir, id, `1.${id[0]}.0`);
+  makeCurrent(dir, '300');
+  const settings = settingsIn(folder, {
+    WEBDIST_PACKAGES_DIR: dir,
+    WEBDIST_PACKAGES_URL: 'https://shop.example.com/adp',
+  });
+  for (const [name, orders, version] of [
+    ['no order', [], '300'],
+    ['an older version used', [use('100')], '100'],
+    ['the newest on hold', [hold('300')], '200'],
+    ['the used one on hold', [use('200'), hold('200')], '300'],
+  ] as const) {
+    const dataDir = join(folder, name);
+    const store = await openOrderStore({ dataDir, ledger: { url: 'memory:' } });
+    for (const order of orders) await store.change(order);
+    await store.close();
+    const { service } = await startService(t, undefined, { ...settings, WEBDIST_DATA_DIR: dataDir });
+    const [app] = service.apps.all;
+    if (!app) throw new Error('No app is configured.');
+    const { installToken } = await service.issue({ app, caller: 'command', dtype: 'download' });
+    t.equal(decodeJwt(installToken)['vid'], version, name);
+  }
+});
 
 t.test('links, restores and updates', async (t) => {
   const folder = temporaryFolder(t);
