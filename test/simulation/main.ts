@@ -11,6 +11,8 @@ const options = {
   seed: { type: 'string', default: '1' },
   /** So many seeds, one after the other. */
   seeds: { type: 'string', default: '1' },
+  /** No seed begins after so many seconds of processor time. */
+  seconds: { type: 'string', default: '86400' },
   hours: { type: 'string', default: '0.05' },
   /** The file to which the history of the last run is written. */
   trace: { type: 'string' },
@@ -35,7 +37,7 @@ function readOptions() {
 }
 
 /** Reads a number of at least `least`. */
-function numberOf(name: 'seed' | 'seeds' | 'hours', least: number): number {
+function numberOf(name: 'seed' | 'seeds' | 'seconds' | 'hours', least: number): number {
   const number = Number(values[name]);
   const isWhole = name === 'hours' || Number.isSafeInteger(number);
   if (values[name].trim() !== '' && number >= least && Number.isFinite(number) && isWhole) return number;
@@ -47,6 +49,7 @@ function numberOf(name: 'seed' | 'seeds' | 'hours', least: number): number {
 const values = readOptions();
 const first = numberOf('seed', 0);
 const seeds = numberOf('seeds', 1);
+const mostSeconds = numberOf('seconds', 1);
 const lengthMs = numberOf('hours', 0.001) * 3_600_000;
 
 const bug = plantedBugs.find(({ name }) => name === values.bug);
@@ -62,7 +65,7 @@ const { storyOf } = await import('./story.ts');
 const total = { runs: 0, events: 0, simulatedMs: 0, activeMs: 0, tokens: 0, answers: 0 };
 let violations = 0;
 const cpuAtStart = process.cpuUsage();
-for (let seed = first; seed < first + seeds; seed++) {
+for (let seed = first; seed < first + seeds && cpuSeconds() < mostSeconds; seed++) {
   const plan = planOf(seed, lengthMs);
   const outcome = await run(seed, plan, values.history !== undefined);
   total.runs += 1;
@@ -79,14 +82,17 @@ for (let seed = first; seed < first + seeds; seed++) {
 }
 print(figures());
 
-function figures(): string {
+function cpuSeconds(): number {
   const { user, system } = process.cpuUsage(cpuAtStart);
-  const cpuSeconds = (user + system) / 1e6;
-  const perSecond = (count: number) => Math.round(count / cpuSeconds);
+  return (user + system) / 1e6;
+}
+
+function figures(): string {
+  const perSecond = (count: number) => Math.round(count / cpuSeconds());
   const hours = (ms: number) => `${(ms / 3_600_000).toFixed(2)} h`;
   return (
     `${total.runs === 1 ? `seed ${first}` : `seeds ${first} to ${first + total.runs - 1}`}: ${violations} violations, ${total.events} events (${perSecond(total.events)} per second of processor time), ` +
-    `${hours(total.simulatedMs)} simulated, ${hours(total.activeMs)} of them with replicas at work ` +
+    `${Math.round((total.runs * 60) / cpuSeconds())} seeds per minute of it, ${hours(total.simulatedMs)} simulated, ${hours(total.activeMs)} of them with replicas at work ` +
     `(${perSecond(total.activeMs / 1000)} times as fast as real time), ${total.tokens} tokens, ${total.answers} answers`
   );
 }

@@ -7,6 +7,7 @@ import { buildServer } from '../../src/http/server.ts';
 import { openService } from '../../src/service/service.ts';
 import { auditFile, auditTokens } from './audit.ts';
 import type { Fleet, Replica } from './fleet.ts';
+import { visit } from './people/visitors.ts';
 import { diskFaultOf } from './world/disk.ts';
 import { randomOf } from './world/random.ts';
 import { type Machine, schedule, trueTime, within } from './world/scheduler.ts';
@@ -41,6 +42,8 @@ export function start(fleet: Fleet, replica: Replica): void {
     (opened) => {
       Object.assign(replica, opened, { state: 'up' });
       fleet.note(replica.name, 'serves');
+      // Bugs of a start are seen in its first answers.
+      void visit(fleet, replica, `visitor of start ${replica.starts}`);
     },
     (error) => {
       fleet.note(replica.name, `cannot start: ${error.message}`);

@@ -7,7 +7,7 @@ import type { Fleet } from './fleet.ts';
 import { deviceSteps } from './steps/devices.ts';
 import { operatorSteps } from './steps/operators.ts';
 import { replicaSteps } from './steps/replicas.ts';
-import type { Params, Rows } from './steps/step.ts';
+import type { Params, Row, Rows } from './steps/step.ts';
 import { surroundingSteps } from './steps/surroundings.ts';
 import { visitorSteps } from './steps/visitors.ts';
 import { between, oneOf, type Random } from './world/random.ts';
@@ -41,11 +41,28 @@ export function planSteps(random: Random, lengthMs: number): Step[] {
     return { kind, row, weight: row.weight * share * (row.isFault ? faults : 1) };
   });
   const total = rows.reduce((sum, { weight }) => sum + weight, 0);
-  const gapMs = oneOf(random, [300, 1000, 3000]);
+  // A short run is a dense one.
+  const gapMs = Math.min(oneOf(random, [300, 1000, 3000]), Math.ceil(lengthMs / 10));
   const planned: Step[] = [];
+  const plan = (atMs: number, kind: string, row: Row): Step => {
+    const step = { atMs, kind, params: row.plan(random) };
+    planned.push(step);
+    return step;
+  };
+  const orders = Object.entries(operatorSteps).map(([kind, row]) => ({ kind, row, weight: row.weight }));
+  const ordersTotal = orders.reduce((sum, { weight }) => sum + weight, 0);
   for (let atMs = between(random, 0, 3000); atMs < lengthMs; atMs += between(random, 1, gapMs)) {
     const chosen = chooseWeighted(rows, random() * total);
-    if (chosen) planned.push({ atMs, kind: chosen.kind, params: chosen.row.plan(random) });
+    if (!chosen) continue;
+    const { params } = plan(atMs, chosen.kind, chosen.row);
+    // Operators act when something is wrong, and then the most goes wrong.
+    const lastsMs = chosen.row.isFault ? Number(params['ms'] ?? 0) : 0;
+    if (lastsMs < 1000 || random() > ACT_SHARE) continue;
+    const order = chooseWeighted(orders, random() * ordersTotal);
+    if (order) plan(atMs + between(random, 1, lastsMs), order.kind, order.row);
   }
-  return planned;
+  return planned.toSorted((one, other) => one.atMs - other.atMs);
 }
+
+/** The share of the faults during which an operator acts. */
+const ACT_SHARE = 0.4;

@@ -8,8 +8,8 @@ import { type Invariant, seconds } from './invariant.ts';
 
 const ORDER_MS = 3000;
 
-/** How long a replica waits for an answer that was lost, while it opens a database. */
-const LOST_MS = 15_000;
+/** How long a replica waits for an answer that was lost, while it opens a database, and until it reads again. */
+const LOST_MS = 3000;
 
 /** The longest time until a replica reads the packages folder again, and a few seconds for that. */
 const FOLDER_MS = 65_000;
@@ -49,9 +49,20 @@ export const operationInvariants: readonly Invariant[] = [
     },
   },
   {
+    name: 'no other evidence',
+    promise: 'The ledger has an install only of a device that sent evidence of its own.',
+    atTheEnd(fleet) {
+      const tables = postgresTables(fleet);
+      const sent = [...fleet.facts.devices.values()].filter((device) => device.evidenceSentAt !== undefined).length;
+      return tables && tables.installs.size > sent
+        ? `${sent} devices sent evidence; ${tables.installs.size} are stored`
+        : undefined;
+    },
+  },
+  {
     name: 'orders are followed',
     promise:
-      'Within three seconds after `keys stop` or `packages hold`, no replica issues a token against it, once the network was well for fifteen seconds; a replica that has followed the order never forgets it.',
+      'Within three seconds after `keys stop` or `packages hold`, no replica issues a token against it, once the network was well for three seconds; a replica that has followed the order never forgets it.',
     onToken(fleet, { replica, vid, sentAt, receivedAt }) {
       const { orders, followed } = fleet.facts;
       for (const order of ['stop', `hold ${vid}`]) {
@@ -67,7 +78,7 @@ export const operationInvariants: readonly Invariant[] = [
   {
     name: 'the ordered version',
     promise:
-      'Three seconds after `packages use`, links are of that version, once the network was well for fifteen seconds.',
+      'Three seconds after `packages use`, links are of that version, once the network was well for three seconds.',
     onToken(fleet, { request, vid, replica, receivedAt }) {
       const { orders } = fleet.facts;
       const order = [...orders.since.keys()].find((text) => text.startsWith('use '));

@@ -3,11 +3,12 @@
 import type { Fleet } from '../fleet.ts';
 import { type Given, order, rotateTo } from '../people/operators.ts';
 import { between, oneOf, type Random } from '../world/random.ts';
-import { inSeconds, type Params, type Rows } from './step.ts';
+import { schedule } from '../world/scheduler.ts';
+import { durationMs, inSeconds, type Params, type Rows } from './step.ts';
 
 /** The version by its number (see Packages.version). */
 const anyOrder = (random: Random) => ({
-  act: oneOf(random, ['stop', 'start', 'start', 'hold', 'release', 'use']),
+  act: oneOf(random, ['stop', 'stop', 'start', 'hold', 'hold', 'release', 'use']),
   version: between(random, 1, 4),
 });
 
@@ -23,10 +24,20 @@ function orderOf({ packages }: Fleet, { act, version }: Params): Given {
 export const operatorSteps: Rows = {
   order: {
     weight: 4,
-    plan: (random) => ({ ...anyOrder(random), killedMs: random() < 0.2 ? between(random, 1, 40) : 0 }),
-    describe: ({ killedMs, ...given }) =>
-      `an operator runs ${describeOrder(given)}${killedMs ? ` and is killed after ${killedMs} ms` : ''}`,
-    run: (fleet, params) => void order(fleet, orderOf(fleet, params), Number(params['killedMs']) || undefined),
+    plan: (random) => ({
+      ...anyOrder(random),
+      killedMs: random() < 0.2 ? between(random, 1, 40) : 0,
+      // Else a stop would hide everything else that can happen in a run.
+      untilMs: durationMs(random),
+    }),
+    describe: ({ killedMs, untilMs, ...given }) =>
+      `an operator runs ${describeOrder(given)}${killedMs ? ` and is killed after ${killedMs} ms` : ''}` +
+      `${given['act'] === 'stop' ? `, and keys resume ${inSeconds(untilMs)} later` : ''}`,
+    run(fleet, params) {
+      void order(fleet, orderOf(fleet, params), Number(params['killedMs']) || undefined);
+      if (params['act'] === 'stop')
+        schedule(Number(params['untilMs']), () => void order(fleet, { act: 'start' }), null);
+    },
   },
   'two orders': {
     weight: 1,

@@ -10,7 +10,7 @@ import { schedule, trueTime } from '../world/scheduler.ts';
 export type Params = Readonly<Record<string, number | string>>;
 
 /** One kind of step. */
-type Row = {
+export type Row = {
   /** How often it happens, compared with other rows. */
   readonly weight: number;
   readonly isFault?: boolean;

@@ -1,6 +1,7 @@
 /** What visitors do, including malicious ones. */
 
 import { deviceOf } from '../facts.ts';
+import { exchange, requestApps } from '../people/devices.ts';
 import { probe } from '../people/probe.ts';
 import { sendEvidence, sendStolen, visit } from '../people/visitors.ts';
 import { between, oneOf } from '../world/random.ts';
@@ -37,6 +38,9 @@ export const visitorSteps: Rows = {
         const { evidenceStoredAt = trueTime() } = deviceOf(fleet.facts, id);
         const changesAt = (Math.floor(evidenceStoredAt / 1000) + fleet.choices.lifetimeSeconds) * 1000;
         schedule(changesAt + 50 - trueTime(), () => void visit(fleet, other, id), null);
+        // And again with the access token of its link, which is over by then.
+        await exchange(fleet, other, id);
+        schedule(changesAt + 3000 - trueTime(), () => void requestApps(fleet, other, id, 'restore'), null);
       };
       schedule(number(params, 'afterMs'), () => void report(), null);
     },

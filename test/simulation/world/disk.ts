@@ -33,13 +33,14 @@ export function resetDisks(): void {
 const LATENCY_MS = 1;
 const SLOW_MS = 400;
 
-/** Performs an access after the latency of the disk. `writes` can fail where reads do not. */
-function access<T>(writes: boolean, work: () => T): Promise<T> {
+/** Performs an access after the latency of the disk. `writes` can fail where reads do not; `tear` does a part of one that fails. */
+function access<T>(writes: boolean, work: () => T, tear?: () => void): Promise<T> {
   const machine = machineNow();
   const fault = machine && faults.get(machine.name);
   return new Promise((resolve, reject) => {
     schedule(fault === 'slow' ? SLOW_MS : LATENCY_MS * Math.random(), () => {
       try {
+        if (writes && (fault === 'full' || fault === 'failing')) tear?.();
         if (writes && fault === 'full') throw systemError('ENOSPC', 'no space left on device');
         if (fault === 'failing') throw systemError('EIO', 'i/o error');
         resolve(work());
@@ -76,22 +77,25 @@ function handleOf(fd: number) {
     if (isOpen) fs.closeSync(fd);
     isOpen = false;
   };
-  // A process that is killed while it writes leaves a part of the data, and its files are closed.
+  // A write that fails leaves a part of the data, and so does a process that is killed while it writes.
   const machine = machineNow();
   let pending: string | undefined;
-  const cutOff = () => {
+  const tear = () => {
     if (pending !== undefined && isOpen) fs.writeSync(fd, pending.slice(0, Math.floor(pending.length / 2)));
+    pending = undefined;
+  };
+  const cutOff = () => {
+    tear();
     close();
   };
   machine?.onKill.add(cutOff);
   const write = (text: string) => {
     pending = text;
-    return access(true, () => {
+    const work = () => {
       pending = undefined;
       fs.writeSync(fd, text);
-    }).finally(() => {
-      pending = undefined;
-    });
+    };
+    return access(true, work, tear);
   };
   const end = () =>
     access(false, () => {
@@ -104,7 +108,7 @@ function handleOf(fd: number) {
     appendFile: write,
     sync: () => access(true, () => undefined),
     datasync: () => access(true, () => undefined),
-    truncate: (length: number) => access(true, () => fs.ftruncateSync(fd, length)),
+    truncate: (length: number) => access(false, () => fs.ftruncateSync(fd, length)),
     stat: () => access(false, () => fs.fstatSync(fd)),
     read: (buffer: Buffer, offset: number, length: number, position: number) =>
       access(false, () => ({ buffer, bytesRead: fs.readSync(fd, buffer, offset, length, position) })),
