@@ -37,6 +37,9 @@ export function installWorld(): void {
   const fs = require('node:fs');
   Object.assign(fs.promises, simulatedDisk());
   Object.assign(require('node:os'), { hostname: () => machineNow()?.name.replaceAll(' ', '-') ?? 'localhost' });
+  const { pid } = process;
+  // It is a part of the name by which a replica reports.
+  Object.defineProperty(process, 'pid', { get: () => (machineNow() ? 1 : pid) });
   Object.assign(fs, { watchFile: () => ({ setMaxListeners: () => undefined }), unwatchFile: () => undefined });
   installSqlite();
   globalThis.fetch = simulatedFetch;

@@ -1,16 +1,19 @@
 /**
- * Loads the simulated clients in the place of `pg`, `ioredis` and Vault's, and no button, and applies a planted bug (planted-bugs.ts) to the
- * source text of one module while it is loaded. Production code has no branch for any of this.
+ * Loads the simulated clients in the place of `pg`, `ioredis` and Vault's, and an empty button, and applies a planted bug
+ * (planted-bugs.ts) to the source text of one module while it is loaded. Production code has no branch for any of this.
  */
 
 import { registerHooks } from 'node:module';
+
+/** No browser loads the button here, and each start of a replica would prepare its modules again. */
+const NO_BUTTON = "data:text/javascript,export const buttonModules = () => ({ 'install-button.js': '' });";
 
 /** By the import in a module of `src`: the end of that module's folder, and the replacement. */
 const replaced: Readonly<Record<string, { readonly in: string; readonly by: string }>> = {
   pg: { in: '/src/', by: './postgres.ts' },
   ioredis: { in: '/src/', by: './redis.ts' },
   './http.ts': { in: '/src/vault/', by: './vault.ts' },
-  '../../browser/package/modules.ts': { in: '/src/http/', by: './button.ts' },
+  '../../browser/package/modules.ts': { in: '/src/http/', by: NO_BUTTON },
 };
 
 /** A change of one module's source text. */
