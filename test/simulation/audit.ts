@@ -31,7 +31,10 @@ export function auditTokens(fleet: Fleet, replica: Replica): void {
   const mine = [...unaudited].filter(([, token]) => token.replica === replica.name);
   for (const [nonce] of mine) unaudited.delete(nonce);
   const sharing = fleet.replicas.filter(({ folder }) => folder === replica.folder);
-  const troubledAt = Math.max(replica.machine?.heldUntil ?? 0, ...sharing.map(({ name }) => diskTroubledAt(name)));
+  const troubledAt = Math.max(
+    replica.machine?.isSuspended ? trueTime() : (replica.machine?.resumedAt ?? 0),
+    ...sharing.map(({ name }) => diskTroubledAt(name)),
+  );
   const isLate = trueTime() - troubledAt > WAIT_MS;
   examine(fleet, 'onAudit', {
     replica: replica.name,

@@ -10,7 +10,7 @@ import type { Fleet, Replica } from './fleet.ts';
 import { visit } from './people/visitors.ts';
 import { diskFaultOf } from './world/disk.ts';
 import { randomOf } from './world/random.ts';
-import { type Machine, schedule, trueTime, within } from './world/scheduler.ts';
+import { type Machine, resume, schedule, trueTime, within } from './world/scheduler.ts';
 
 /** How long the supervisor waits before it starts a process again. */
 const RESTART_MS = 2000;
@@ -22,8 +22,9 @@ export function newMachine(fleet: Fleet, name: string, replica?: Replica): Machi
     name,
     random: randomOf(fleet.seed, `${name} ${replica?.starts ?? 0}`),
     isAlive: true,
-    pausedUntil: 0,
-    heldUntil: 0,
+    isSuspended: false,
+    held: [],
+    resumedAt: 0,
     wallOffsetMs: () => clock.offsetMs + clock.driftPerMs * (trueTime() - clock.sinceMs),
     hasIntervals: true,
     onKill: new Set(),
@@ -91,6 +92,7 @@ export function kill(fleet: Fleet, replica: Replica): void {
   auditTokens(fleet, replica);
   machine.isAlive = false;
   for (const end of [...machine.onKill]) end();
+  resume(machine);
   Object.assign(replica, { state: 'down', machine: undefined, service: undefined, server: undefined });
   fleet.note(replica.name, 'is dead');
 }

@@ -9,7 +9,7 @@ import { trueTime, within } from '../world/scheduler.ts';
 /** Compares what a replica says about itself with what it does. */
 export async function probe(fleet: Fleet, replica: Replica): Promise<void> {
   const { service, machine } = replica;
-  if (!service || !machine || machine.pausedUntil > trueTime()) return;
+  if (!service || !machine || machine.isSuspended) return;
   const { app } = fleet.apple;
   await within(machine, async () => {
     const isReady = service.health().ready;

@@ -6,7 +6,7 @@ import { type DiskFault, setDiskFault } from '../world/disk.ts';
 import { failOver } from '../world/postgres.ts';
 import { oneOf } from '../world/random.ts';
 import { loseRedis } from '../world/redis.ts';
-import { trueTime } from '../world/scheduler.ts';
+import { resume, trueTime } from '../world/scheduler.ts';
 import { anyReplica, durationMs, forAWhile, ignore, inSeconds, number, type Rows, replicaOf } from './step.ts';
 
 /** Adds the drift so far to the offset. */
@@ -87,12 +87,9 @@ export const replicaSteps: Rows = {
     describe: ({ replica, ms }) => `replica ${replica} is suspended for ${inSeconds(ms)}`,
     run(fleet, params) {
       const { machine } = replicaOf(fleet, params);
-      if (machine) {
-        machine.pausedUntil = Math.max(machine.pausedUntil, trueTime() + number(params, 'ms'));
-        machine.heldUntil = Math.max(machine.heldUntil, machine.pausedUntil);
-      }
+      if (machine) machine.isSuspended = true;
       forAWhile(fleet, params, () => () => {
-        if (machine) machine.pausedUntil = 0;
+        if (machine) resume(machine);
       });
     },
   },

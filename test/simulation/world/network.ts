@@ -4,7 +4,7 @@
  */
 
 import { randomOf } from './random.ts';
-import { type Machine, machineNow, schedule, trueTime, within } from './scheduler.ts';
+import { type Machine, machineNow, schedule, within } from './scheduler.ts';
 
 /** What is wrong with a link. */
 export type LinkFault = {
@@ -54,8 +54,8 @@ export function request<T>(to: Place, serve: () => Promise<T>): Promise<T> {
     if (fault.isCut) return void fail('ECONNREFUSED');
     const arrive = (isDuplicate: boolean) => {
       if (to.machine?.isAlive === false) return void fail('ECONNREFUSED');
-      const pausedMs = (to.machine?.pausedUntil ?? 0) - trueTime();
-      if (pausedMs > 0) return void schedule(pausedMs, () => arrive(isDuplicate), null);
+      if (to.machine?.isSuspended)
+        return void to.machine.held.push(() => void schedule(0, () => arrive(isDuplicate), null));
       const died = () => void fail('ECONNRESET');
       to.machine?.onKill.add(died);
       const serving = to.machine ? within(to.machine, serve) : serve();

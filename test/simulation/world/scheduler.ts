@@ -12,10 +12,12 @@ export type Machine = {
   readonly random: Random;
   /** False once it was killed: its timers never fire, and nothing that it waits for ever arrives. */
   isAlive: boolean;
-  /** While it is suspended, its events wait until this time. */
-  pausedUntil: number;
-  /** Events that waited while it was suspended may happen as late as this, even if it was resumed earlier. */
-  heldUntil: number;
+  /** While it is suspended, its events and what arrives for it are held. */
+  isSuspended: boolean;
+  /** Called when it is resumed, in this order. */
+  held: (() => void)[];
+  /** When it was last resumed. */
+  resumedAt: number;
   /** Its wall clock minus the true time. */
   readonly wallOffsetMs: () => number;
   /** No interval timers: the measurement of the real event loop means nothing in virtual time. */
@@ -73,6 +75,15 @@ export function schedule(afterMs: number, run: () => void, machine: Machine | nu
   };
 }
 
+/** What a machine would have done while it was suspended happens now. */
+export function resume(machine: Machine): void {
+  if (machine.isSuspended) machine.resumedAt = nowMs;
+  machine.isSuspended = false;
+  const { held } = machine;
+  machine.held = [];
+  for (const release of held) release();
+}
+
 /** Lets time pass in which nothing happens: all waiting events are delayed. */
 export function skip(ms: number): void {
   nowMs += ms;
@@ -128,9 +139,11 @@ export async function runFor(ms: number, after: () => void): Promise<void> {
     pop();
     const { run, machine } = next;
     if (!run || machine?.isAlive === false) continue;
-    if (machine && machine.pausedUntil > next.at) {
-      next.at = machine.pausedUntil;
-      push(next);
+    if (machine?.isSuspended) {
+      machine.held.push(() => {
+        next.at = nowMs;
+        push(next);
+      });
       continue;
     }
     nowMs = next.at;
