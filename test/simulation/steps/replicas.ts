@@ -2,7 +2,7 @@
 
 import type { Replica } from '../fleet.ts';
 import { kill, loseDisk, start, stop } from '../replica.ts';
-import { type DiskFault, setDiskFault } from '../world/disk.ts';
+import { type DiskFault, onNextWrite, setDiskFault } from '../world/disk.ts';
 import { failOver } from '../world/postgres.ts';
 import { oneOf } from '../world/random.ts';
 import { loseRedis } from '../world/redis.ts';
@@ -24,6 +24,9 @@ function databasesOff() {
   };
 }
 
+/** How long a kill waits for a write. */
+const WRITE_WITHIN_MS = 5000;
+
 export const replicaSteps: Rows = {
   kill: {
     weight: 4,
@@ -32,17 +35,24 @@ export const replicaSteps: Rows = {
       replica: anyReplica(random),
       ms: durationMs(random),
       disk: oneOf(random, ['kept', 'kept', 'lost']),
+      when: oneOf(random, ['at once', 'in the middle of its next write']),
     }),
-    describe: ({ replica, ms, disk }) =>
-      `replica ${replica} is killed, and starts after ${inSeconds(ms)} with its disk ${disk}`,
+    describe: ({ replica, ms, disk, when }) =>
+      `replica ${replica} is killed ${when}, and starts after ${inSeconds(ms)} with its disk ${disk}`,
     run(fleet, params) {
       const replica = replicaOf(fleet, params);
-      kill(fleet, replica);
-      if (params['disk'] === 'lost' && fleet.choices.ledger === 'PostgreSQL') {
-        loseDisk(replica);
-        fleet.facts.followed.delete(replica.name);
-      }
-      forAWhile(fleet, params, () => () => start(fleet, replica));
+      const act = () => {
+        onNextWrite(replica.name, undefined);
+        kill(fleet, replica);
+        if (params['disk'] === 'lost' && fleet.choices.ledger === 'PostgreSQL') {
+          loseDisk(replica);
+          fleet.facts.followed.delete(replica.name);
+        }
+        forAWhile(fleet, params, () => () => start(fleet, replica));
+      };
+      if (params['when'] === 'at once') return act();
+      onNextWrite(replica.name, act);
+      forAWhile(fleet, { ms: WRITE_WITHIN_MS }, () => () => onNextWrite(replica.name, undefined));
     },
   },
   'power failure': {

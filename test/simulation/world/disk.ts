@@ -25,8 +25,18 @@ export const diskFaultOf = (machine: string): DiskFault | undefined => faults.ge
 export const diskTroubledAt = (machine: string): number =>
   faults.has(machine) ? trueTime() : (troubledAt.get(machine) ?? 0);
 
+/** What happens in the middle of the next write of a machine. */
+const atNextWrite = new Map<string, () => void>();
+
+/** Calls `act` in the middle of the machine's next write of a text; undefined: nothing happens then. */
+export function onNextWrite(machine: string, act: (() => void) | undefined): void {
+  if (act) atNextWrite.set(machine, act);
+  else atNextWrite.delete(machine);
+}
+
 export function resetDisks(): void {
   faults.clear();
+  atNextWrite.clear();
   troubledAt = new Map();
 }
 
@@ -91,6 +101,8 @@ function handleOf(fd: number) {
   machine?.onKill.add(cutOff);
   const write = (text: string) => {
     pending = text;
+    const act = machine && atNextWrite.get(machine.name);
+    if (act) schedule(0, act, null);
     const work = () => {
       pending = undefined;
       fs.writeSync(fd, text);
