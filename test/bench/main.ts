@@ -3,6 +3,8 @@
  * and what became slower since the baseline; writes a flame graph of the full path. `--quick` stays under a minute,
  * `--full` adds ten million installs and a million tokens. CPU time per token is the operating system's accounting of
  * the server process; ratios are within one run.
+ *
+ * `node --max-semi-space-size=4 test/bench/main.ts` measures all Node servers with an option of V8.
  */
 
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +17,7 @@ import { writeFlameGraph } from './flame.ts';
 import { benchLedger } from './ledger.ts';
 import { benchBatches, benchMemory, benchStart, benchTwins } from './life.ts';
 import { benchMicro } from './micro.ts';
-import { benchServers } from './servers.ts';
+import { ALL_COMPILED, benchServers } from './servers.ts';
 import { type Figure, shown } from './statistics.ts';
 
 const BASELINE = join(import.meta.dirname, 'baseline.json');
@@ -36,7 +38,12 @@ const seconds = quick ? 0.5 : 1;
 const micro = await benchMicro({ rounds, calls: quick ? 2000 : 10_000 });
 table('One part alone, CPU', micro, (row) => ({ part: row.name, µs: shown(row.microseconds, 2) }));
 
-const servers = await benchServers({ connections: quick ? [64] : [1, 16, 64, 256], rounds, seconds });
+const servers = await benchServers({
+  connections: quick ? [64] : [1, 16, 64, 256],
+  rounds,
+  seconds,
+  ...(!quick && { warmAnswers: ALL_COMPILED }),
+});
 table('Servers: CPU a token, of the limit L; latency', servers, (row) => ({
   server: row.name,
   connections: row.connections,

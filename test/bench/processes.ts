@@ -62,8 +62,8 @@ export function buildRust(): string {
 }
 
 /**
- * Starts a server of a kind, or a built program with the same protocol; resolves once it listens. `profile`: where V8
- * writes a CPU profile. `settings`: for the full server.
+ * Starts a server of a kind, or a built program with the same protocol; resolves once it listens. Node runs it with the
+ * options of this process. `profile`: where V8 writes a CPU profile. `settings`: for the full server.
  */
 export async function startServer(
   kind: Kind | { readonly program: string },
@@ -74,7 +74,7 @@ export async function startServer(
     typeof kind === 'string'
       ? [
           process.execPath,
-          '--disable-warning=ExperimentalWarning',
+          ...process.execArgv,
           ...(profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : []),
           join(import.meta.dirname, 'server.ts'),
           kind,

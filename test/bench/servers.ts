@@ -46,15 +46,22 @@ type Options = {
   readonly connections: readonly number[];
   readonly rounds: number;
   readonly seconds: number;
+  /** Responses of each server before the first measurement. Default: `WARM_ANSWERS`. */
+  readonly warmAnswers?: number;
   readonly only?: readonly string[] | undefined;
 };
 
-/** V8 compiles code after it has run a number of times, not after some time, so the warm-up counts requests. */
+/**
+ * V8 compiles code after it has run a number of times, not after some time, so the warm-up counts requests. After this
+ * many, a token of the full server takes 1.12 times its final CPU time, which it reaches before `ALL_COMPILED`.
+ */
 const WARM_ANSWERS = 20_000;
+export const ALL_COMPILED = 50_000;
 
-/** Runs a load until the server does not become faster; gives up on an overloaded machine. */
-export async function warmUp(server: ServerProcess): Promise<void> {
-  for (let answered = 0, times = 0; answered < WARM_ANSWERS && times < 6; times++)
+/** Runs a load for a number of responses; gives up on an overloaded machine. */
+export async function warmUp(server: ServerProcess, answers = WARM_ANSWERS): Promise<void> {
+  const mostTimes = (answers / WARM_ANSWERS) * 6;
+  for (let answered = 0, times = 0; answered < answers && times < mostTimes; times++)
     answered += (await runLoad({ ...PAGE, url: server.url, connections: 64, seconds: 0.5 })).answered;
 }
 
@@ -71,7 +78,7 @@ export async function measureOnce(server: ServerProcess, load: Omit<Parameters<t
   };
 }
 
-export async function benchServers({ connections, rounds, seconds, only }: Options): Promise<ServerRow[]> {
+export async function benchServers({ connections, rounds, seconds, warmAnswers, only }: Options): Promise<ServerRow[]> {
   const servers = new Map<string, ServerProcess>();
   for (const kind of kinds)
     if (!only || kind === 'constant' || only.includes(kind)) servers.set(kind, await startServer(kind));
@@ -79,7 +86,7 @@ export async function benchServers({ connections, rounds, seconds, only }: Optio
     if (!program) console.log(`Skipped: ${name}, whose compiler is not installed.`);
     else if (!only || only.includes(name)) servers.set(name, await startServer({ program: program() }));
   try {
-    for (const server of servers.values()) await warmUp(server);
+    for (const server of servers.values()) await warmUp(server, warmAnswers);
     const rows: ServerRow[] = [];
     for (const count of connections) rows.push(...(await rowsAt(servers, count, rounds, seconds)));
     return rows;
