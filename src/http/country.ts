@@ -16,7 +16,9 @@ export function countryFrom(header: string | undefined, proxies: readonly string
   const isProxy = proxiesIn(proxies);
   return (request) => {
     if (!isProxy(request.socket.remoteAddress ?? '')) return undefined;
-    const code = String(request.headers[header] ?? '').toUpperCase();
+    const text = String(request.headers[header] ?? '');
+    // Only of ASCII letters, because the upper case of ß is SS, the code of South Sudan.
+    const code = /^[a-z]{2}$/i.test(text) ? text.toUpperCase() : undefined;
     return isCountryCode(code) ? code : undefined;
   };
 }

@@ -333,8 +333,10 @@ t.test('behind a trusted proxy, visitors are distinguished and have a country', 
   const ccode = async (response: Response) => decodeJwt(((await response.json()) as Answer).token)['ccode'];
   t.equal(await ccode(await ask('203.0.113.1', 'ie')), 'IE');
   t.equal(await ccode(await ask('203.0.113.1', 'XX')), undefined, 'unknown is left out');
-  for (const [index, code] of ['UK', 'XK', 'SU', 'T1', 'EU', 'ZZ', 'IRL', ''].entries())
+  for (const [index, code] of ['UK', 'XK', 'SU', 'T1', 'EU', 'ZZ', 'IRL', '', '\u00df', 'IE, FR', 'I'].entries())
     t.equal(await ccode(await ask(`198.51.100.${index + 1}`, code)), undefined, `${code} is left out`);
+  for (const [index, code] of ['AX', 'bq', 'Ss', 'GG', 'PS'].entries())
+    t.equal(await ccode(await ask(`198.51.101.${index + 1}`, code)), code.toUpperCase(), code);
   t.equal((await ask('203.0.113.1', 'IE')).status, 429);
   t.equal((await ask('203.0.113.2', 'IE')).status, 200);
   t.equal((await ask('2001:db8:1:2::1', 'IE')).status, 200);
