@@ -75,7 +75,7 @@ export function fileProblem(cause: unknown, path: string, setting: string): Webd
   });
 }
 
-/** Runs work on a file. Throws what `fileProblem` makes of its errors. */
+/** Runs work on a file. Replaces its errors by those of `fileProblem`, if there is one. */
 export async function withFileProblems<T>(path: string, setting: string, work: () => Promise<T> | T): Promise<T> {
   try {
     return await work();

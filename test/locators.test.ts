@@ -22,7 +22,7 @@ t.test('every scheme has one row, whose example has its form and its purpose', a
   for (const [scheme, example] of examples) {
     t.ok(isLocator(example), example);
     t.equal(isSecretLocator(example), secrets.includes(scheme), `${scheme} is a secret or a signer`);
-    t.notOk(isLocator(`${scheme}:`), 'the scheme alone is no locator');
+    t.notOk(isLocator(`${scheme}:`), 'the scheme alone is not a locator');
   }
   t.strictSame([...CREATABLE_SCHEMES].sort(), [...signers].sort(), 'keygen creates keys in every signer');
 });

@@ -1,4 +1,4 @@
-/** Reading what other servers send: bounded, whatever they send. */
+/** Reading responses of other servers is bounded, whatever they send. */
 
 import { createServer, type ServerResponse } from 'node:http';
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';

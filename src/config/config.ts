@@ -54,7 +54,7 @@ export function configOf(read: Read): Config {
 /**
  * Returns the problems and warnings of the settings, the domain and apps that are set, and the values of unset settings
  * whose default depends on others. In sandbox mode, the simulated App Store Connect provides the app and the API key,
- * so a missing one is no problem.
+ * so a missing one is not a problem.
  */
 export function checkedSettings(read: Read) {
   const problems = [...read.problems];

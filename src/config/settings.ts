@@ -304,7 +304,7 @@ export const settings = {
     form: whole(0, 1440),
     default: '0',
     about:
-      'minutes between two rounds of `webdist doctor` in the background, as metrics; 0 means none (docs/doctor.md)',
+      'minutes between two rounds of checks of `webdist doctor` in the background, which become metrics; 0 means none (docs/doctor.md)',
   },
   WEBDIST_DOCTOR_PUBLIC: {
     form: absoluteUrl,

@@ -56,7 +56,7 @@ export interface Facts {
   /** Every app with its keys, opened. */
   appKeys(): Promise<readonly AppWithKeys[]>;
   apiKey(): Promise<HeldKey | undefined>;
-  /** Undefined with WEBDIST_REGISTER=off, without a usable API key, or if Apple is not asked. */
+  /** Undefined with WEBDIST_REGISTER=off, without a usable API key, or if no request may be sent to Apple. */
   appleAccount(): Promise<AppleAccount | undefined>;
   manifests(): Promise<readonly ManifestFact[]>;
   /** Proves to the service that this is its doctor; undefined without the ledger's secret. */

@@ -71,7 +71,7 @@ async function listenOn({ host, port }: Config['listen'], prefix: string, web: F
   }
 }
 
-/** Only webdist answers both of these; the operator port has no public keys, but metrics. */
+/** Only webdist answers both of these. The operator port serves metrics instead of public keys. */
 async function isWebdist(base: string, web: Facts['web']): Promise<boolean> {
   // A server on this machine that is not webdist may not answer at all.
   if ((await web(new URL('/health/live', base), { timeoutMs: 1000 })).status !== 200) return false;

@@ -126,7 +126,7 @@ function withoutInputs(document: Document): Document {
   return { ...document, components: { ...document.components, schemas: Object.fromEntries(outputs) } };
 }
 
-/** A missing body is an empty object (bodies.ts), so it is optional if that is valid. */
+/** A missing body is read as an empty object (bodies.ts), so the body is optional if an empty object is valid. */
 function withOptionalBodies(document: Document): Document {
   for (const { requestBody } of Object.values(document.paths).flatMap((path) => Object.values(path)))
     if (requestBody)

@@ -17,5 +17,5 @@ const assigned = new Set(
 /** All of them, in alphabetical order. */
 export const assignedCountryCodes: readonly string[] = [...assigned];
 
-/** True for an assigned code in upper case; false for anything else, of whatever type. */
+/** True for an assigned code in upper case; false for any other value of any type. */
 export const isCountryCode = (value: unknown): value is string => typeof value === 'string' && assigned.has(value);

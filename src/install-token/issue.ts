@@ -83,7 +83,7 @@ export async function issue(install: Install, deps: IssueDeps): Promise<Issued> 
   // Signing can take a while, and the key may have been replaced meanwhile.
   if ((await deps.keyFor(app)).keyId !== key.keyId)
     throw new WebdistError('not_registered', 'The distribution key was replaced just now.', { retryAfterSeconds: 1 });
-  // Stored only after signing, because a token that could not be signed is no evidence.
+  // Stored only after signing, because a token that could not be signed is not evidence.
   if (isNewInstall && subject !== undefined)
     await deps.addIssued({ subject, appleItemId: app.appleItemId, installedAtSeconds: issuedAtSeconds });
   return {

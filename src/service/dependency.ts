@@ -41,7 +41,10 @@ export type DependencyDeps = {
  */
 const FAILURES_IN_A_ROW = 5;
 const PAUSE_MS = 500;
-/** Late answers are not an outage, unless so many checks in a row, which follow at once, fail as well: this machine may be busy. */
+/**
+ * Late answers are not an outage, unless this many checks in a row, which follow at once, fail as well, because this
+ * machine may be busy.
+ */
 const FAILED_CHECKS = 2;
 /**
  * How often the dependency is checked, so that its state is known even if no request uses it, and its recovery is noticed

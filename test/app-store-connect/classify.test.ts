@@ -62,7 +62,7 @@ for (const { status, codes, body, offset, is } of cases) {
   });
 }
 
-t.test('an agreement is told apart from a role by Apple’s text', async (t) => {
+t.test('an agreement is distinguished from a role by Apple’s text', async (t) => {
   const codeOf = (code: string | undefined, title: string, detail?: string) =>
     classifyResponse(
       'POST /v1/alternativeDistributionKeys',

@@ -110,7 +110,7 @@ t.test('a key that App Store Connect created with another public half is never u
   }
 });
 
-t.test('a resource of another type is no answer', async (t) => {
+t.test('a resource of another type is not an answer', async (t) => {
   for (const type of ['apps', 'alternativeDistributionDomains', 'keys', undefined]) {
     const apple = await openApple(t);
     const { asc } = openClient(t, apple);

@@ -106,7 +106,7 @@ async function openPostgresLedgers(): Promise<{ asked: readonly Asked[]; close()
   };
 }
 
-/** Forwards connections to a port of this machine; each answer comes so many milliseconds later. */
+/** Forwards connections to a port of this machine; each answer is delayed by this many milliseconds. */
 async function openDelay(port: number, milliseconds: number) {
   const server = createServer({ noDelay: true }, (client) => {
     const upstream = connect({ port, host: '127.0.0.1', noDelay: true });

@@ -57,7 +57,7 @@ table('Servers: CPU a token, of the limit L; latency', servers, (row) => ({
 }));
 
 const devices = await benchDevices({ rounds, seconds });
-table('Who asks, and where the ledger is, CPU a token', devices, (row) => ({
+table('Device and ledger, CPU a token', devices, (row) => ({
   what: row.name,
   connections: row.connections,
   µs: shown(row.microseconds),
@@ -149,7 +149,7 @@ function table<Row>(title: string, rows: readonly Row[], columns: (row: Row) => 
   console.table(rows.map(columns));
 }
 
-/** The noise is half of the interquartile ranges of both runs; a smaller difference is no change. */
+/** The noise is half of the interquartile ranges of both runs; a smaller difference is not a change. */
 function compare(baseline: typeof result): void {
   console.log(`\nCompared with ${baseline.date}, ${baseline.machine}`);
   for (const [name, now] of Object.entries(figures)) {

@@ -76,7 +76,7 @@ t.test('only in Chromium', { skip: noChromium }, async (t) => {
     await page.context().close();
   });
 
-  await t.test('a tap on an expired link is no navigation', async (t) => {
+  await t.test('a tap on an expired link is not a navigation', async (t) => {
     const page = await open();
     const navigations = await watchNavigations(page);
     await page.evaluate(() => {

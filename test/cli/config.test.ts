@@ -76,7 +76,7 @@ t.test('print: values and their sources', async (t) => {
   });
 });
 
-t.test('no command prints a secret, in whatever form it was given', async (t) => {
+t.test('no command prints a secret, whatever its form', async (t) => {
   const secret = 'Canary-0123456789-0123456789-0123456789';
   const given: Readonly<Record<string, string>> = {
     WEBDIST_LEDGER_SECRET: secret,

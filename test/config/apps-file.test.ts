@@ -55,7 +55,7 @@ const invalid: Readonly<Record<string, unknown>> = {
   'a package URL without a scheme': withApp({ packageUrl: 'example.com/adp' }),
   'a manifest at ftp': withApp({ packageManifest: 'ftp://example.com/m' }),
   'a version without a rule': withApp({ versions: { 2000000042: {} } }),
-  'a version that is no number': withApp({ versions: { latest: { hold: true } } }),
+  'a version that is not a number': withApp({ versions: { latest: { hold: true } } }),
   'two rules for a version': withApp({ versions: { 2000000042: { hold: true, percent: 3 } } }),
   'more than all': withApp({ versions: { 2000000042: { percent: 101 } } }),
   'half a percent': withApp({ versions: { 2000000042: { percent: 0.5 } } }),

@@ -349,7 +349,7 @@ t.test('derived values use what was read: WEBDIST_ANONYMOUS_FILE applies in sand
   }
 });
 
-t.test("the operator's settings override the sandbox's, in whichever way they were given", async (t) => {
+t.test("the operator's settings override the sandbox's, however they were given", async (t) => {
   const dir = t.testdir({ domain: 'shop.example.com\n', limit: '5' });
   const sandbox = {
     ...minimal,

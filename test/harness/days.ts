@@ -17,7 +17,7 @@ export const noDays: string | false =
 export type Days = {
   /** The time in milliseconds since 1970. */
   now(): number;
-  /** Moves this clock, and those of the programs that run with `env`, to so many days after the real time. */
+  /** Moves this clock, and those of the programs that run with `env`, to this many days after the real time. */
   moveTo(days: number): void;
   readonly env: Readonly<Record<string, string>>;
 };

@@ -21,7 +21,7 @@ type Description = {
   readonly components: { readonly schemas: Readonly<Record<string, object>> };
 };
 
-/** Records what `server` sends from now on; at most so many responses of each kind. */
+/** Records what `server` sends from now on; at most this many responses of each kind. */
 export function recordResponses({ server }: FastifyInstance): readonly Response[] {
   const recorded: Response[] = [];
   const counts = new Map<string, number>();

@@ -1,4 +1,6 @@
-/** What `npm run build` makes of this repository, built once for all test files of a run, and what `npm pack` makes of that. */
+/**
+ * The output of `npm run build`, built once for all test files of a run, and the packages that `npm pack` makes from it.
+ */
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';

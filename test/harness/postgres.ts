@@ -125,7 +125,7 @@ async function openCluster(create: (data: string, run: Run) => void): Promise<Cl
   };
 }
 
-/** Created by this process, on whatever server. */
+/** The number of databases that this process has created, on all servers. */
 let databases = 0;
 
 function databasesOf(serverUrl: string): Databases {

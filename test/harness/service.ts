@@ -91,7 +91,7 @@ export async function startReady(...args: Parameters<typeof startService>): Prom
   return running;
 }
 
-/** Waits until the service at `url`, in whatever process, reports that it is ready. */
+/** Waits until the service at `url`, in this or another process, reports that it is ready. */
 export const isReady = (url: string) =>
   until(async () => (await fetch(`${url}/health/ready`)).ok, `${url} to be ready`);
 

@@ -173,7 +173,7 @@ t.test('invalid input: the error has its code and names the field', async (t) =>
     fetch(url + path, { headers: { origin: 'https://example.com' }, ...init });
   const cases: [string, Promise<Response>, number, string, RegExp][] = [
     ['not JSON', post('{'), 400, 'invalid_request', /body/],
-    ['JSON that is no object', post('[]'), 400, 'invalid_request', /body/],
+    ['JSON that is not an object', post('[]'), 400, 'invalid_request', /body/],
     ['null', post('null'), 400, 'invalid_request', /body/],
     ['prototype pollution', post('{"__proto__":{"app":"x"}}'), 400, 'invalid_request', /body.*__proto__/],
     [

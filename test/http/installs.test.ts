@@ -40,7 +40,7 @@ t.test('a tap counts: download for one lifetime, then redownload', async (test) 
   const { visitor, used, pass } = await openWith(test);
   const { nonce, cookie, dtype } = await visitor();
   pass(10 * LIFETIME_MS);
-  test.equal(await dtype(), 'download', 'looking is no evidence');
+  test.equal(await dtype(), 'download', 'viewing the page is not evidence');
   test.equal((await used({ nonce }, { cookie })).status, 204);
   test.equal((await used({ nonce }, { cookie })).status, 204, 'repeated');
   pass(LIFETIME_MS - 1000);

@@ -113,7 +113,7 @@ t.test('over HTTP', async (test) => {
     { requests: [{}] },
     { authorization: `Bearer ${await provider.jwt()}` },
   );
-  test.equal(many.status, 401, 'a customer is no server');
+  test.equal(many.status, 401, 'a customer is not a server');
   await provider.goAway();
   test.equal((await ask(await provider.jwt())).status, 200, 'while the sign-in is away');
 });

@@ -75,7 +75,7 @@ t.test("another program's database is refused and left as it is", async (test) =
   test.strictSame(readFileSync(path), before);
 });
 
-t.test('a file that is no database, a folder, and a path below a file are refused by name', async (test) => {
+t.test('a file that is not a database, a folder, and a path below a file are refused by name', async (test) => {
   const folder = test.testdir({
     'text.sqlite': 'This is a text, and a rather long one, so that it has a header.\n'.repeat(20),
   });

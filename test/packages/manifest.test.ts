@@ -1,4 +1,7 @@
-/** A manifest of whatever size and form, as an attacker at the package's website could write it: one short line in the log. */
+/**
+ * A manifest of any size and form, as an attacker at the package's website could write it, causes one short line in the
+ * log.
+ */
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -152,7 +152,7 @@ t.test('with the evidence issue, 200 first requests at once agree, and count onc
 });
 
 for (const evidence of ['issue', 'confirm'] as const)
-  t.test(`a token that could not be signed is no evidence (${evidence})`, async (test) => {
+  t.test(`a token that could not be signed is not evidence (${evidence})`, async (test) => {
     const { ledger, signer, dtype } = await openRecordsIn(test, 'issue');
     signer.isBroken = true;
     const refused = await Promise.allSettled(

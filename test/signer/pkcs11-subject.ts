@@ -6,7 +6,7 @@ import type { SignerSubject } from './contract.ts';
 /** A token `shop` with the keys `good` (P-256) and `p384`, and its library. */
 type Token = { readonly library: string; readonly pin: string };
 
-/** Opens a key of a token by the path of its URI; the query has the PIN, if it is not given. */
+/** Opens a key of a token by the path of its URI; the default query contains the PIN. */
 export const openOn =
   ({ library, pin }: Token) =>
   (path: string, query = `pin-value=${pin}`) =>

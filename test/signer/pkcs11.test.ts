@@ -34,7 +34,7 @@ t.test('SoftHSM2', { skip: withoutSoftHsm }, async (t) => {
 
   await signerContract(t, async () => pkcs11Subject(hsm, 'alone'));
 
-  await t.test('a PIN file that is not there yet, or is no file, says nothing about the key', async (t) => {
+  await t.test('a PIN file that is not there yet, or is not a file, says nothing about the key', async (t) => {
     for (const [path, message] of [
       ['/none', /The file \/none with the PIN of the PKCS#11 token does not exist\./],
       ['/dev/zero', /is a pipe or a device\./],

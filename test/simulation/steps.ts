@@ -31,8 +31,8 @@ function chooseWeighted<T extends { readonly weight: number }>(rows: readonly T[
 }
 
 /**
- * Plans the steps of so many milliseconds. Each run leaves out some kinds of steps and has more of others, because a mixture of
- * everything hides what needs several steps of one kind (Groce et al., "Swarm Testing", ISSTA 2012).
+ * Plans the steps of a run of this many milliseconds. Each run leaves out some kinds of steps and has more of others,
+ * because a mixture of everything hides what needs several steps of one kind (Groce et al., "Swarm Testing", ISSTA 2012).
  */
 export function planSteps(random: Random, lengthMs: number): Step[] {
   const faults = oneOf(random, [0, 0.3, 1, 1, 3]);

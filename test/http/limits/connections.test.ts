@@ -137,7 +137,7 @@ t.test('a body in a coding is refused, whether it is one or only says so', async
   }
 });
 
-t.test('one address may have only so many bodies on their way', async (t) => {
+t.test('one address may have only a limited number of bodies in transit', async (t) => {
   const { url, send, refused } = await open(t);
   const oldest = await send(slow['a restore'] ?? '');
   for (let n = 0; n < 64; n++) await send(slow['a token'] ?? '');

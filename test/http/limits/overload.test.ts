@@ -238,10 +238,14 @@ t.test('limits for one app and for all callers together', async (t) => {
   t.equal(refused.status, 429, 'the same app by its name');
   t.ok(Number(refused.headers.get('retry-after')) > 0);
   t.match(refused.headers.get('ratelimit-policy'), /"visitor";q=60;w=60.*"app";q=3;w=60/);
-  t.equal((await askToken(url, { app: 'no.such.app' })).status, 404, 'what is no app is not counted as one');
+  t.equal((await askToken(url, { app: 'no.such.app' })).status, 404, 'an unknown app is not counted');
 
   const total = await startReady(t, await startSandbox(t), { WEBDIST_RATE_LIMIT_TOTAL: '2' });
   for (let n = 0; n < 2; n++) t.equal((await askToken(total.url)).status, 200);
-  t.equal((await askToken(total.url, { app: 'no.such.app' })).status, 404, 'what is no app counts nowhere');
+  t.equal(
+    (await askToken(total.url, { app: 'no.such.app' })).status,
+    404,
+    'an unknown app does not count towards any limit',
+  );
   t.equal((await askToken(total.url)).status, 429);
 });

@@ -85,7 +85,7 @@ const run = async (command: readonly string[], cwd: string, env: Record<string, 
   });
   return stdout + stderr;
 };
-/** The Node.js of this test, whatever the machine's is; SvelteKit and Nuxt need one newer than 20. */
+/** The Node.js of this test, not that of the machine, because SvelteKit and Nuxt need one newer than 20. */
 const quiet = {
   PATH: `${dirname(process.execPath)}:${process.env['PATH']}`,
   CI: '1',

@@ -13,7 +13,7 @@ import { isInstalled, pipInstall } from '../../harness/registry.ts';
 const DOCKERFILES = ['Dockerfile', 'docker/nginx/Dockerfile'].map((file) => resolve(file));
 const noKubectl = spawnSync('kubectl', ['kustomize', '-h']).status !== 0 && 'there is no kubectl here';
 
-/** What kustomize makes of the base. */
+/** The base as kustomize renders it. */
 const rendered = () => execFileSync('kubectl', ['kustomize', 'deploy/base'], { encoding: 'utf8' });
 
 /** Runs a scanner; its findings are on stdout. */

@@ -20,33 +20,36 @@ async function taken(t: Test): Promise<string> {
   return String(await listen(server));
 }
 
-t.test('a service that runs is no fault, and what it refuses the doctor reports in the same words', async (t) => {
-  const { env, folder } = await startInstallation(t);
-  const running = await startProcess(t, {
-    ...env,
-    WEBDIST_OPERATOR_PORT: String(await freePort()),
-  });
-  await isReady(running.url);
-  t.strictSame(await problems({ ...env, PORT: new URL(running.url).port }), []);
-  mkdirSync(join(folder, 'other'));
-  writeFileSync(join(folder, 'other', 'file'), '');
-  const refused: Readonly<Record<string, Environment>> = {
-    settings: { WEBDIST_TOKEN_LIFETIME: '5' },
-    listen: { PORT: await taken(t) },
-    'audit-file': { WEBDIST_AUDIT: join(folder, 'other', 'file', 'audit') },
-    'key-held': { WEBDIST_KEY: 'file:///none.pem' },
-  };
-  for (const [id, change] of Object.entries(refused)) {
-    const { code, stderr } = await webdist(['serve'], { ...env, ...change });
-    t.equal(code, 1);
-    const found = (await runDoctor({ env: { ...env, ...change } })).find((one) => one.id === id);
-    t.equal(found?.result, 'fail', id);
-    const said = stderr.replace(/\s+/g, ' ').replace(/, E[A-Z]+\)/, ')');
-    // The doctor names the app or lists the problems in one line; the sentence itself is the same.
-    const sentence = (found?.found ?? '').replace(/^com\S+: |^.*wrong[^:]*: /, '').replace(/, E[A-Z]+\)/, ')');
-    t.ok(said.includes(sentence), `${id}: ${sentence} | ${said}`);
-  }
-});
+t.test(
+  'a running service is not a fault, and the doctor reports what a service refuses in the same words',
+  async (t) => {
+    const { env, folder } = await startInstallation(t);
+    const running = await startProcess(t, {
+      ...env,
+      WEBDIST_OPERATOR_PORT: String(await freePort()),
+    });
+    await isReady(running.url);
+    t.strictSame(await problems({ ...env, PORT: new URL(running.url).port }), []);
+    mkdirSync(join(folder, 'other'));
+    writeFileSync(join(folder, 'other', 'file'), '');
+    const refused: Readonly<Record<string, Environment>> = {
+      settings: { WEBDIST_TOKEN_LIFETIME: '5' },
+      listen: { PORT: await taken(t) },
+      'audit-file': { WEBDIST_AUDIT: join(folder, 'other', 'file', 'audit') },
+      'key-held': { WEBDIST_KEY: 'file:///none.pem' },
+    };
+    for (const [id, change] of Object.entries(refused)) {
+      const { code, stderr } = await webdist(['serve'], { ...env, ...change });
+      t.equal(code, 1);
+      const found = (await runDoctor({ env: { ...env, ...change } })).find((one) => one.id === id);
+      t.equal(found?.result, 'fail', id);
+      const said = stderr.replace(/\s+/g, ' ').replace(/, E[A-Z]+\)/, ')');
+      // The doctor names the app or lists the problems in one line; the sentence itself is the same.
+      const sentence = (found?.found ?? '').replace(/^com\S+: |^.*wrong[^:]*: /, '').replace(/, E[A-Z]+\)/, ')');
+      t.ok(said.includes(sentence), `${id}: ${sentence} | ${said}`);
+    }
+  },
+);
 
 type Report = { checks: { id: string; result: string; found: string; hint: string }[] };
 

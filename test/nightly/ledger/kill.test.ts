@@ -91,7 +91,7 @@ t.test(`${KILLS} times kill -9 under load loses no acknowledged install`, async 
   test.strictSame(
     [...nonces].filter((nonce) => opener.open(nonce, Date.now() / 1000)?.subject === undefined),
     [],
-    'every token that was handed out is known, whoever issued it',
+    'every issued token is known, whichever service issued it',
   );
   test.ok(
     nonces.size >= KILLS * LEAST_ACKNOWLEDGED && confirmed.size > KILLS / 2 && issued.size > KILLS / 4,

@@ -61,7 +61,7 @@ for (const [name, isRepeatable, fail] of kinds)
     t.strictSame(events, ['redis_down', 'redis_back']);
   });
 
-t.test('a single answer that is late is no outage', async (t) => {
+t.test('a single answer that is late is not an outage', async (t) => {
   for (const isRepeatable of [false, true]) {
     const { dependency, events } = await open(t, isRepeatable);
     let isLate = true;

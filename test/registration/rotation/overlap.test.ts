@@ -135,7 +135,7 @@ t.test(
   },
 );
 
-/** What is registered so many seconds after the switch, at the latest. */
+/** The keys that are registered this many seconds after the switch, at the latest. */
 const lengths: [name: string, command: Command, after: [seconds: number, keys: string[]][]][] = [
   [
     'the default is the lifetime of a token',

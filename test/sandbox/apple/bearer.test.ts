@@ -64,7 +64,7 @@ t.test('every refusal gives its reason', async (t) => {
     ['a second more than 20 minutes', { claims: { iat: nowSeconds - 5, exp: nowSeconds + 1196 } }, /20 minutes/],
     ['exp before iat', { claims: { iat: nowSeconds + 60, exp: nowSeconds + 30 } }, /exp is not after iat/],
     ['bid', { claims: { bid: 'com.example.trailmap' } }, /In-App Purchase/],
-    ['scope that is no list', { claims: { scope: 'GET /v1/apps' } }, /scope/],
+    ['scope that is not a list', { claims: { scope: 'GET /v1/apps' } }, /scope/],
   ];
   for (const [name, changes, reason] of refused) {
     const answer = await ask(sandbox, apiToken(sandbox, changes));

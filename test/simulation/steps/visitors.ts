@@ -34,7 +34,7 @@ export const visitorSteps: Rows = {
       const other = replicaOf(fleet, { replica: number(params, 'other') });
       const report = async () => {
         await sendEvidence(fleet, other, id, params['by'] as 'page');
-        // It returns in the second in which its `dtype` changes.
+        // It returns in the same second in which its `dtype` changes.
         const { evidenceStoredAt = trueTime() } = deviceOf(fleet.facts, id);
         const changesAt = (Math.floor(evidenceStoredAt / 1000) + fleet.choices.lifetimeSeconds) * 1000;
         schedule(changesAt + 50 - trueTime(), () => void visit(fleet, other, id), null);

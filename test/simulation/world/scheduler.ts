@@ -124,7 +124,7 @@ async function quiet(): Promise<void> {
   }
 }
 
-/** Runs events for so long. `after` is called after each. */
+/** Runs events for this time. `after` is called after each. */
 export async function runFor(ms: number, after: () => void): Promise<void> {
   let isOver = false;
   schedule(
