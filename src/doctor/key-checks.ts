@@ -86,9 +86,7 @@ export const keyChecks: readonly Check[] = [
   privateCheck('key-signs', 'A visitor waits while a token is signed.', async (facts) => {
     const signers = (await candidates(facts)).flatMap(({ signer }) => signer ?? []);
     const findings = signers.map(async (signer) => {
-      const started = performance.now();
-      await signer.sign(Buffer.from('webdist doctor'));
-      const ms = Math.round(performance.now() - started);
+      const ms = await fastestOf(3, () => signer.sign(Buffer.from('webdist doctor')));
       return ms > SLOW_MS
         ? warn(
             `${signer.backend} took ${ms} ms to sign`,
@@ -135,6 +133,17 @@ export const keyChecks: readonly Check[] = [
     },
   ),
 ];
+
+/** The time of the fastest of several calls; the first may open a connection, and this machine may be busy. */
+async function fastestOf(times: number, work: () => unknown): Promise<number> {
+  let fastest = Infinity;
+  for (let call = 0; call < times && fastest > SLOW_MS; call++) {
+    const started = performance.now();
+    await work();
+    fastest = Math.min(fastest, Math.round(performance.now() - started));
+  }
+  return fastest;
+}
 
 const pathOf = (locator: string) => (locator.startsWith('file:') ? fileURLToPath(locator) : undefined);
 
