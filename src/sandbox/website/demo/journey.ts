@@ -113,7 +113,7 @@ async function secondToken(): Promise<string> {
 function summary(checks: Checks): string {
   const refused = checks.filter(({ ok }) => !ok).length;
   if (checks.length === 0) return 'Nothing to check.';
-  return refused === 0 ? `All ${checks.length} checks pass.` : `${refused} of ${checks.length} checks refused:`;
+  return refused === 0 ? `All ${checks.length} checks pass.` : `${refused} of ${checks.length} checks fail:`;
 }
 
 /** Shows the refused checks, and a collapsed list of all checks. */
