@@ -93,13 +93,22 @@ const platforms: Readonly<Record<string, (folder: string, t: Test) => Environmen
   },
 };
 
+/** The commands that follow the start. */
+const nextOf: Readonly<Record<string, readonly RegExp[]>> = {
+  env: [/webdist -- packages pull$/, /webdist -- doctor$/],
+  compose: [/^docker compose -f \S+ exec webdist node \S+main\.js packages pull$/, /doctor$/],
+  kubernetes: [/^kubectl -n webdist exec deployment\/webdist -- node \S+main\.js packages pull$/, /doctor$/],
+  systemd: [],
+};
+
 for (const [format, environmentFor] of Object.entries(platforms))
   t.test(`${format}: a service starts from the files`, async (t) => {
     const sandbox = await startSandbox(t);
     const { folder, options, env } = customerOf(t, sandbox);
     const out = join(folder, 'service');
-    const { start } = await initialize({ ...options, format: format as FormatName, out }, env);
+    const { start, next } = await initialize({ ...options, format: format as FormatName, out }, env);
     t.ok(start.length > 0);
+    t.match(next, nextOf[format]);
     for (const name of ['.env', 'secrets/distribution-key.pem', 'secrets/app-store-connect.p8'])
       t.equal(modeOf(join(out, name)), '600', name);
     t.equal(modeOf(join(out, 'secrets')), '700');

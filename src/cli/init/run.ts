@@ -17,6 +17,7 @@ import { FORMAT_NAMES, type FormatName } from './format-names.ts';
 import { formats } from './formats.ts';
 import { newKey, type PlannedKey, planKey } from './keys.ts';
 import { answerTo, askMissing, type Known, type KnownOptions, knownFrom } from './known.ts';
+import { nextCommands } from './next-commands.ts';
 import type { KeySetting, Plan } from './plan.ts';
 import { filesOf, missingLicence, writeFiles } from './write.ts';
 
@@ -43,6 +44,8 @@ export type Initialized = {
   readonly missing: readonly string[];
   /** The commands that start the service. */
   readonly start: readonly string[];
+  /** The commands that fetch the package and check everything. */
+  readonly next: readonly string[];
 };
 
 export async function init(options: Options): Promise<void> {
@@ -56,6 +59,8 @@ export async function init(options: Options): Promise<void> {
     '',
     'Start the service with:',
     ...done.start.map((command) => `  ${command}`),
+    ...(done.next.length > 0 ? ['', 'Then fetch the package, and check everything:'] : []),
+    ...done.next.map((command) => `  ${command}`),
   ]);
 }
 
@@ -98,6 +103,7 @@ export async function initialize(options: Options, env: Environment): Promise<In
     files: files.map(({ path }) => path),
     missing: missingLicence(settings),
     start: formats[format].start(folder),
+    next: nextCommands(format, folder),
   };
 }
 
