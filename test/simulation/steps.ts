@@ -57,7 +57,7 @@ export function planSteps(random: Random, lengthMs: number): Step[] {
     const { params } = plan(atMs, chosen.kind, chosen.row);
     // Operators act when something is wrong, and then the most goes wrong.
     const lastsMs = chosen.row.isFault ? Number(params['ms'] ?? 0) : 0;
-    if (lastsMs < 1000 || random() > ACT_SHARE) continue;
+    if (lastsMs < 1000 || random() > (chosen.row.actShare ?? ACT_SHARE)) continue;
     const order = chooseWeighted(orders, random() * ordersTotal);
     if (order) plan(atMs + between(random, 1, lastsMs), order.kind, order.row);
   }

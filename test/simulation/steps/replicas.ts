@@ -91,9 +91,11 @@ export const replicaSteps: Rows = {
     },
   },
   pause: {
-    weight: 2,
+    weight: 4,
     isFault: true,
-    plan: (random) => ({ replica: anyReplica(random), ms: durationMs(random) }),
+    // What a replica has missed is what it can do wrong.
+    actShare: 1,
+    plan: (random) => ({ replica: anyReplica(random), ms: oneOf(random, [0, 4000]) + durationMs(random) }),
     describe: ({ replica, ms }) => `replica ${replica} is suspended for ${inSeconds(ms)}`,
     run(fleet, params) {
       const { machine } = replicaOf(fleet, params);

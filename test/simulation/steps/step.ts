@@ -14,6 +14,8 @@ export type Row = {
   /** How often it happens, compared with other rows. */
   readonly weight: number;
   readonly isFault?: boolean;
+  /** The share of these faults during which an operator acts. Default: see steps.ts. */
+  readonly actShare?: number;
   /** It is a part of every run. */
   readonly isTraffic?: boolean;
   readonly plan: (random: Random) => Params;
