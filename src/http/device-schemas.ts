@@ -12,6 +12,15 @@ const appleId = z.union([z.string().regex(APPLE_ID), z.int().positive().transfor
 /** One app in a request. */
 export const appAndVersion = z.object({ appleItemId: appleId, appleVersionId: appleId });
 
+/** Returns the ids of an app in a request, unchecked. Apple's pages spell them in two ways (docs/apple-facts.md §11 row 15). */
+export function idsIn(entry: unknown): Readonly<Record<keyof z.input<typeof appAndVersion>, unknown>> {
+  const app = (typeof entry === 'object' && entry !== null ? entry : {}) as Readonly<Record<string, unknown>>;
+  return {
+    appleItemId: app['appleItemId'] ?? app['appleItemID'],
+    appleVersionId: app['appleVersionId'] ?? app['appleVersionID'],
+  };
+}
+
 /** Unknown members are ignored, because Apple may add some. Each app is checked separately. */
 export const deviceBody = z.object({
   apps: z.array(z.unknown()).max(MAX_APPS, `may hold at most ${MAX_APPS} apps`),

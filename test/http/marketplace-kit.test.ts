@@ -194,6 +194,30 @@ t.test('a hundred apps, some malformed: each is answered separately, in one pass
   t.equal((await ask(url, 'restore', { apps: 'none' })).body.code, 'invalid_request');
 });
 
+t.test('ids are read in each form that Apple’s pages have, and a failure repeats them', async (t) => {
+  const { url } = await startReady(t, await startSandbox(t), LICENSE);
+  for (const entry of [
+    { appleItemId: '6500000001', appleVersionId: '2000000042' },
+    { appleItemId: '6500000001', appleVersionID: '2000000042' },
+    { appleItemID: '6500000001', appleVersionID: '2000000042' },
+    { appleItemId: 6500000001, appleVersionId: 2000000042 },
+  ]) {
+    const { body } = await ask(url, 'restore', { apps: [entry], platform: 'iOS', osVersion: '18.5' });
+    t.match(body.restores, [{ appleItemId: '6500000001', appleVersionId: '2000000042' }], JSON.stringify(entry));
+  }
+  for (const [entry, ids] of [
+    [{ appleItemId: '6500000001' }, ['6500000001', '']],
+    [{ appleItemID: 6500000001, appleVersionID: 'x' }, ['6500000001', 'x']],
+    [{ appleItemId: 'x'.repeat(65), appleVersionId: {} }, ['', '']],
+    [null, ['', '']],
+    ['text', ['', '']],
+  ] as const) {
+    const { body } = await ask(url, 'restore', { apps: [entry] });
+    const [appleItemId, appleVersionId] = ids;
+    t.match(body.failures, [{ appleItemId, appleVersionId, failure: { code: 404 } }], JSON.stringify(entry));
+  }
+});
+
 t.test('a required credential: 401 without one, 403 with an invalid one', async (t) => {
   const sandbox = await startSandbox(t);
   let now = Date.now();

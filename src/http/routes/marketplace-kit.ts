@@ -5,7 +5,6 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { z } from 'zod';
 import type { AddressOf } from '../../address.ts';
 import type { AppConfig } from '../../config/config.ts';
 import { type AnswerDeps, answerRestore, answerUpdates, type OfferedApp } from '../../marketplace-kit/answer.ts';
@@ -26,6 +25,7 @@ import {
   type DeviceBody,
   describedDeviceBody,
   deviceBody,
+  idsIn,
   restoreAnswer,
   updatesAnswer,
 } from '../device-schemas.ts';
@@ -98,22 +98,21 @@ export const marketplaceKitRoutes =
   };
 
 function readApps({ apps }: DeviceBody) {
-  const read = apps.map((app) => ({ app, parsed: appAndVersion.safeParse(app) }));
+  const read = apps.map((entry) => ({ ids: idsIn(entry), parsed: appAndVersion.safeParse(idsIn(entry)) }));
   return {
     apps: read.flatMap(({ parsed }) => (parsed.success ? [parsed.data] : [])),
-    malformed: read.flatMap(({ app, parsed }) => (parsed.success ? [] : [malformedFailure(app)])),
+    malformed: read.flatMap(({ ids, parsed }) => (parsed.success ? [] : [malformedFailure(ids)])),
   };
 }
 
-/** Repeats the ids of the request, if they are text, so that the device knows which app is meant. */
-function malformedFailure(app: unknown) {
-  const short = z.string().max(64).catch('');
-  const { appleItemId, appleVersionId } = z
-    .object({ appleItemId: short, appleVersionId: short })
-    .catch({ appleItemId: '', appleVersionId: '' })
-    .parse(app);
-  return { appleItemId, appleVersionId, failure: { code: 404, description: 'This is not an app and a version.' } };
-}
+/** Repeats the ids of the request, so that the device knows which app is meant. */
+const malformedFailure = ({ appleItemId, appleVersionId }: ReturnType<typeof idsIn>) => ({
+  appleItemId: idText(appleItemId),
+  appleVersionId: idText(appleVersionId),
+  failure: { code: 404, description: 'This is not an app and a version.' },
+});
+
+const idText = (id: unknown) => (['string', 'number'].includes(typeof id) && `${id}`.length <= 64 ? `${id}` : '');
 
 function withFailures<T extends { readonly failures?: readonly object[] }>(answer: T, malformed: readonly object[]) {
   return malformed.length === 0 ? answer : { ...answer, failures: [...(answer.failures ?? []), ...malformed] };
