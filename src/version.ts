@@ -1,4 +1,4 @@
-/** The version of this webdist and the Node.js that it needs, from its package.json. */
+/** The version of webdist that is running, and the Node.js that it needs, from package.json. */
 
 import { readFileSync } from 'node:fs';
 

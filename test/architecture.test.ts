@@ -50,7 +50,7 @@ const rooms: Record<string, readonly string[]> = {
   signer: ['jws', 'vault', 'cloud', 'breaker'],
   // Each scheme with the function that opens it.
   locators: ['type jws', 'secrets', 'signer', 'cloud'],
-  // Which ledgers and audit sinks there are and what each can do; the bounds of a token's lifetime.
+  // The kinds of ledgers and audit sinks with their properties; the bounds of a token's lifetime.
   config: ['locators', 'ledger', 'install-token', 'audit'],
   ledger: ['file-lock'],
   redis: [],

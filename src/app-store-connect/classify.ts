@@ -30,13 +30,14 @@ const byPrefix: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['METHOD_NOT_ALLOWED', 'asc_refused'],
 ];
 
+/** The words with which Apple names an agreement. */
+const AGREEMENT_NAME = String.raw`\b(agreements?|addendum|contracts?(?! manager)|PLA|(?<!\bin )terms|attachment \d+)\b`;
 /**
  * Apple also reports a missing agreement with a plain `FORBIDDEN`. In that case, its title or detail says that an
  * agreement is not in effect, or who has to accept it.
  */
-const DOCUMENT = String.raw`\b(agreements?|addendum|contracts?(?! manager)|PLA|(?<!\bin )terms|attachment \d+)\b`;
-const AGREEMENT = new RegExp(
-  String.raw`${DOCUMENT}.*\b(accept|agree|sign|review|expire|missing|in[- ]effect|updated?|pending|latest)|\b(accept|agree|sign|review)\w*\b.*${DOCUMENT}`,
+const MISSING_AGREEMENT = new RegExp(
+  String.raw`${AGREEMENT_NAME}.*\b(accept|agree|sign|review|expire|missing|in[- ]effect|updated?|pending|latest)|\b(accept|agree|sign|review)\w*\b.*${AGREEMENT_NAME}`,
   'is',
 );
 
@@ -116,7 +117,7 @@ export function retryAfterSecondsOf(headers: Headers): number | undefined {
   return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : undefined;
 }
 
-/** More say nothing new. */
+/** Further entries would add no information. */
 const MAX_ENTRIES = 20;
 
 /** `detail` is optional since API version 4.4.1. Anything that is not a string is ignored. */
@@ -143,7 +144,7 @@ function parsedJson(body: string): unknown {
 function codeOf(status: number, entries: readonly ErrorEntry[]): ErrorCode {
   const row = byPrefix.find(([prefix]) => entries.some((entry) => entry.code?.startsWith(prefix)));
   const isForbidden = row ? row[1] === 'asc_role' : status === 403;
-  if (isForbidden && entries.some(({ title, detail }) => AGREEMENT.test(`${title ?? ''} ${detail ?? ''}`)))
+  if (isForbidden && entries.some(({ title, detail }) => MISSING_AGREEMENT.test(`${title ?? ''} ${detail ?? ''}`)))
     return 'asc_agreement';
   return row?.[1] ?? byStatus[status] ?? (status >= 500 ? 'asc_outage' : 'asc_refused');
 }

@@ -77,7 +77,7 @@ function sentAtMs(headers: Headers): number {
   // The form of asctime has no time zone, and means UTC.
   const text = /^\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}$/.test(date) ? `${date} GMT` : date;
   if (!/^\w{3,9},? .* GMT$/.test(text)) return Number.NaN;
-  // `Date.parse` makes second 0 of a leap second.
+  // `Date.parse` reads second 60, a leap second, as second 0 of the same minute.
   return Date.parse(text.replace(/:60(?= )/, ':59')) + Number(age) * 1000;
 }
 

@@ -5,7 +5,7 @@
 
 import { createHash, randomUUID } from 'node:crypto';
 
-/** One event, without tokens and secrets. `at` is when, ISO 8601. */
+/** One event, without tokens and secrets. `at` is the time of the event, ISO 8601. */
 export type AuditEntry = { readonly at: string } & (
   | {
       readonly event: 'install_token_issued';

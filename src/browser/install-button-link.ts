@@ -34,7 +34,7 @@ export class Link {
   }
 
   /** Whether the server requested a pause that is not over yet. */
-  get isToWait(): boolean {
+  get isRetryDisabled(): boolean {
     return Boolean(this.failure?.isServersWish && this.failure.waitUntil > Date.now());
   }
 
@@ -73,7 +73,7 @@ export class Link {
 
   /** Lets the next check request a link at once. */
   retry(): void {
-    if (!this.isToWait) this.failure = undefined;
+    if (!this.isRetryDisabled) this.failure = undefined;
   }
 
   async #fetch(): Promise<void> {

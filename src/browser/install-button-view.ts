@@ -4,13 +4,13 @@ import type { Texts } from './install-button-english.ts';
 import { addStyle } from './install-button-style.ts';
 import { type Reason, safariUrl } from './install-button-support.ts';
 
-/** What to show. `url` is set when the link can be tapped, and `isToWait` while a retry is pointless. */
-export type Look = {
+/** What to show. `url` is set when the link can be tapped, and `isRetryDisabled` while a retry is pointless. */
+export type Appearance = {
   readonly message: Exclude<keyof Texts, 'install' | 'retry'> | 'frame' | 'ready';
   readonly reason: Reason | undefined;
   readonly url: string | undefined;
   readonly canRetry: boolean;
-  readonly isToWait: boolean;
+  readonly isRetryDisabled: boolean;
 };
 
 /** The messages that a supported browser can show. The button reserves space for them. */
@@ -36,14 +36,14 @@ export class View {
   }
 
   /** Writes only changed text, so that a screen reader reads it once. */
-  show({ message, reason, url, canRetry, isToWait }: Look, text: (name: keyof Texts) => string): void {
+  show({ message, reason, url, canRetry, isRetryDisabled }: Appearance, text: (name: keyof Texts) => string): void {
     const { link, retry } = this;
     if (!link.isConnected) this.#append();
     if (url) link.href = url;
     else link.removeAttribute('href');
     link.ariaDisabled = String(!url);
     link.textContent = text('install');
-    retry.ariaDisabled = String(isToWait);
+    retry.ariaDisabled = String(isRetryDisabled);
     retry.textContent = text('retry');
     const focused = this.#root.activeElement;
     retry.hidden = !canRetry;
@@ -52,7 +52,7 @@ export class View {
     if (focused === retry && retry.hidden) link.focus();
     for (const [index, span] of this.#space.entries()) span.textContent = text(SPACE[index] as keyof Texts);
     this.#message.className = reason && reason !== 'elsewhere' ? 'alone' : '';
-    this.#say(message === 'ready' ? '' : text(message === 'frame' ? 'in-app' : message), reason);
+    this.#setMessage(message === 'ready' ? '' : text(message === 'frame' ? 'in-app' : message), reason);
     if (reason === 'elsewhere' && this.#qr.hidden) this.#drawQr();
     this.#qr.hidden = reason !== 'elsewhere';
   }
@@ -63,9 +63,9 @@ export class View {
     this.#root.append(cell(this.link), cell(this.retry), cell(this.#qr), space, this.#message);
   }
 
-  #say(said: string, reason: Reason | undefined): void {
-    if (this.#message.textContent === said) return;
-    this.#message.textContent = said;
+  #setMessage(text: string, reason: Reason | undefined): void {
+    if (this.#message.textContent === text) return;
+    this.#message.textContent = text;
     if (reason !== 'frame' && reason !== 'in-app') return;
     const link = document.createElement('a');
     link.href = reason === 'frame' ? location.href : safariUrl();

@@ -167,7 +167,7 @@ export class InstallButton extends Options {
 
   #render(): void {
     const reason = this.#reason();
-    const { held, failure, isToWait } = this.#source;
+    const { held, failure, isRetryDisabled } = this.#source;
     const isOffline = !held && !navigator.onLine;
     const usable: Exclude<InstallState, 'unsupported'> = held
       ? 'ready'
@@ -178,7 +178,7 @@ export class InstallButton extends Options {
     const message = reason ?? (isPrompted ? 'tapped' : isOffline ? 'offline' : usable);
     const texts = this.#texts ?? english;
     this.#view.show(
-      { message, reason, url: held?.url, canRetry: Boolean(!reason && !held && failure), isToWait },
+      { message, reason, url: held?.url, canRetry: Boolean(!reason && !held && failure), isRetryDisabled },
       (name) => this.getAttribute(`text-${name}`) ?? texts[name],
     );
     this.#setStates(state, isPrompted && 'tapped');

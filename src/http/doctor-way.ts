@@ -1,4 +1,4 @@
-/** Reports to `webdist doctor`, and to no one else, how its request reached this server (docs/doctor.md). */
+/** Reports to `webdist doctor`, and to no other caller, how its request reached this server (docs/doctor.md). */
 
 import type { FastifyInstance } from 'fastify';
 import { PROOF_HEADER, WAY_HEADER } from '../service/doctor-proof.ts';
@@ -6,7 +6,7 @@ import type { ServerDeps } from '../service/service.ts';
 
 type Deps = Pick<ServerDeps, 'config' | 'isDoctor'>;
 
-/** Adds the header to the answers of a scope, also to its refusals. */
+/** Adds the header to the responses of a scope, including refusals. */
 export function reportWay(scope: FastifyInstance, { config: { countryHeader }, isDoctor }: Deps): void {
   scope.addHook('onRequest', (request, reply, done) => {
     const { [PROOF_HEADER]: proof, 'x-forwarded-for': forwarded } = request.headers;

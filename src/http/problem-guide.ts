@@ -212,13 +212,13 @@ const registrations = {
 
 const operations = {
   usage_invalid: {
-    meaning: 'The command line has a mistake.',
+    meaning: 'The command line contains a mistake.',
     why: 'An unknown command or option, or a missing value.',
     caller: 'Run the command with `--help`.',
     operator: 'Run the command with `--help`.',
   },
   config_invalid: {
-    meaning: 'The settings have a mistake, so nothing was started.',
+    meaning: 'The settings contain a mistake, so nothing was started.',
     why: 'A setting is unknown, missing, malformed, or contradicts another one.',
     caller: REPORT,
     operator: 'Run `webdist config check`. It lists every problem, with the variable and what is expected.',

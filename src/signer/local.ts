@@ -13,7 +13,7 @@ import { isSignatureOf, PROBE } from './proof.ts';
  */
 export function openLocalSigner(pem: string, backend: string): { signer: Signer; repairs: readonly string[] } {
   const { key, repairs } = readPrivateKey(pem);
-  const damages = backend === 'env' ? repairs.filter((repair) => repair !== DECODED_BASE64) : repairs;
+  const reported = backend === 'env' ? repairs.filter((repair) => repair !== DECODED_BASE64) : repairs;
   const publicKey = canonical(createPublicKey(key));
   const es256 = (data: Uint8Array) => sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' });
   // A PEM can contain the public half of another key. It must be found now, not by a device.
@@ -27,5 +27,5 @@ export function openLocalSigner(pem: string, backend: string): { signer: Signer;
       // Nothing is open.
     },
   };
-  return { signer, repairs: damages };
+  return { signer, repairs: reported };
 }

@@ -88,7 +88,7 @@ function filePath(source: string | undefined): string | undefined {
 
 /** A module-name does not have the prefix and suffix that the system uses (RFC 7512 §2.3). */
 function libraryFile(name: string | undefined): string | undefined {
-  if (name?.includes('/')) throw malformed('has a bare name as module-name; a path is module-path');
+  if (name?.includes('/')) throw malformed('has a name without a path as module-name; use module-path for a path');
   return name && `lib${name}.so`;
 }
 

@@ -149,7 +149,7 @@ function table<Row>(title: string, rows: readonly Row[], columns: (row: Row) => 
   console.table(rows.map(columns));
 }
 
-/** The noise is half of the interquartile ranges of both runs; a smaller difference is not a change. */
+/** The noise is half of the interquartile ranges of both runs; a smaller difference does not count as a change. */
 function compare(baseline: typeof result): void {
   console.log(`\nCompared with ${baseline.date}, ${baseline.machine}`);
   for (const [name, now] of Object.entries(figures)) {

@@ -66,7 +66,7 @@ const refused: Record<string, RegExp> = {
   'pkcs11:object=a?pin-value=1&pin-source=/b': /not both/,
   'pkcs11:object=a?pin-source=|/bin/true': /pin-source=\/path/,
   'pkcs11:object=a?pin-source=http://a/pin': /pin-source=\/path/,
-  'pkcs11:object=a?module-name=../lib': /bare name/,
+  'pkcs11:object=a?module-name=../lib': /name without a path/,
 };
 
 for (const [uri, message] of Object.entries(refused))

@@ -99,7 +99,7 @@ services:
     # The owner of the files in secrets, who alone can read them.
     user: '${plan.owner.uid}:${plan.owner.gid}'
     env_file: [.env]
-${keys.length > 0 ? `    environment:\n${indented('      ', keys)}    secrets: [${files.join(', ')}]\n` : ''}    # Put a TLS-terminating proxy in front of it, and name the proxy in WEBDIST_TRUST_PROXY.
+${keys.length > 0 ? `    environment:\n${indented('      ', keys)}    secrets: [${files.join(', ')}]\n` : ''}    # Put a TLS-terminating proxy in front of it, and set WEBDIST_TRUST_PROXY to its address.
     ports: ['127.0.0.1:8080:${port(plan)}']
     volumes: ['./data:/data']
     tmpfs: ['/tmp']
