@@ -20,8 +20,11 @@ import { documentedProxy, noNginx, openProxy, startNginx } from '../../harness/n
 import { until } from '../../harness/until.ts';
 import { linkIn, reach, tap, visitedPage } from '../../harness/visit.ts';
 
-const VISITS = [0, 3, 6, 13, 29];
 const PAGE = 'example.com';
+const certificate = makeCertificate(PAGE, 90, 'install.example.com');
+if (certificate.cert !== '') tls.setDefaultCACertificates([...tls.getCACertificates('default'), certificate.cert]);
+
+const VISITS = [0, 3, 6, 13, 29];
 const PAGE_ADDRESS = '127.0.0.1';
 
 type Place = {
@@ -76,7 +79,6 @@ async function openPlace(t: Test, { service, address }: Place, now: () => number
   const site = await openSite(t, stage.service, { '/': visitedPage('<install-button></install-button>', { head }) });
   const addresses: Record<string, string> = { 'install.example.com': address, [PAGE]: PAGE_ADDRESS };
   site.passCookie = (cookie, host) => capped(cookie, addresses[host] ?? '');
-  const certificate = makeCertificate(PAGE, 90, 'install.example.com');
   const nginx = await startNginx(
     certificate,
     (listen) => `
@@ -88,7 +90,6 @@ async function openPlace(t: Test, { service, address }: Place, now: () => number
   t.teardown(nginx.close);
   const proxyPort = await openProxy(t, nginx.port, addresses);
 
-  tls.setDefaultCACertificates([...tls.getCACertificates('default'), certificate.cert]);
   const diagnose = async () => {
     const diagnosis = await runDoctor({
       env: { ...stage.sandbox.settings, ...settings, WEBDIST_DATA_DIR: temporaryFolder(t) },
