@@ -53,9 +53,9 @@ export type Facts = {
   readonly faults: Map<object, () => void>;
   /** When a fault last began or ended. */
   troubledAt: number;
-  /** The same for the faults after which a replica may be unable to use the stores. */
-  readonly storeFaults: Set<object>;
-  storeTroubledAt: number;
+  /** The same for the faults during which replicas may be unable to use the stores: by fault, and by place. */
+  readonly storeFaults: Map<object, string>;
+  readonly storeTroubledAt: Map<string, number>;
   readonly devices: Map<string, Device>;
   readonly nonces: Set<string>;
   /** The tokens that were not yet found in an audit file, by nonce. */
@@ -93,8 +93,8 @@ export type Facts = {
 export const newFacts = (): Facts => ({
   faults: new Map(),
   troubledAt: trueTime(),
-  storeFaults: new Set(),
-  storeTroubledAt: trueTime(),
+  storeFaults: new Map(),
+  storeTroubledAt: new Map([[EVERY_REPLICA, trueTime()]]),
   devices: new Map(),
   nonces: new Set(),
   unaudited: new Map(),
@@ -119,19 +119,26 @@ export const newFacts = (): Facts => ({
 export const calmMs = ({ faults, troubledAt }: Facts, at: number = trueTime()): number =>
   faults.size > 0 ? 0 : Math.max(0, at - troubledAt);
 
-/** For how long every replica could use the stores, at a time. */
-export const storeCalmMs = ({ storeFaults, storeTroubledAt }: Facts, at: number): number =>
-  storeFaults.size > 0 ? 0 : Math.max(0, at - storeTroubledAt);
+/** The place of a fault that affects the stores of all replicas. */
+export const EVERY_REPLICA = 'every replica';
 
-/** Begins a fault. The returned function ends it, and so does the end of all faults. */
-export function beginFault(facts: Facts, end: () => void, affectsStore: boolean): () => void {
+/** For how long a replica could use the stores, at a time. */
+export function storeCalmMs({ storeFaults, storeTroubledAt }: Facts, at: number, replica: string): number {
+  const isConcerned = (place: string) => place === EVERY_REPLICA || place === replica;
+  if ([...storeFaults.values()].some(isConcerned)) return 0;
+  const times = [...storeTroubledAt].filter(([place]) => isConcerned(place)).map(([, time]) => time);
+  return Math.max(0, at - Math.max(...times));
+}
+
+/** Begins a fault; `storesOf` is the replica that may be unable to use the stores. The returned function ends it, and so does the end of all faults. */
+export function beginFault(facts: Facts, end: () => void, storesOf?: string): () => void {
   const key = {};
   const trouble = () => {
     facts.troubledAt = trueTime();
-    if (affectsStore) facts.storeTroubledAt = trueTime();
+    if (storesOf !== undefined) facts.storeTroubledAt.set(storesOf, trueTime());
   };
   trouble();
-  if (affectsStore) facts.storeFaults.add(key);
+  if (storesOf !== undefined) facts.storeFaults.set(key, storesOf);
   const ended = () => {
     if (!facts.faults.delete(key)) return;
     facts.storeFaults.delete(key);

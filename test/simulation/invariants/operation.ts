@@ -68,7 +68,7 @@ export const operationInvariants: readonly Invariant[] = [
       for (const order of ['stop', `hold ${vid}`]) {
         const since = orders.since.get(order);
         if (since === undefined) continue;
-        const lateMs = Math.min(receivedAt - since, storeCalmMs(fleet.facts, receivedAt) - LOST_MS);
+        const lateMs = Math.min(receivedAt - since, storeCalmMs(fleet.facts, receivedAt, replica) - LOST_MS);
         if (lateMs > ORDER_MS) return `${replica} signed ${seconds(sentAt - since)} after the order ${order}`;
         if (followed.get(replica) === orders.revision) return `${replica} had followed the order ${order} before`;
       }
@@ -84,7 +84,7 @@ export const operationInvariants: readonly Invariant[] = [
       const order = [...orders.since.keys()].find((text) => text.startsWith('use '));
       if (order === undefined || request !== 'visit' || vid === undefined) return undefined;
       if (orders.since.has(order.replace('use', 'hold'))) return undefined;
-      const lateMs = Math.min(receivedAt - orders.changedAt, storeCalmMs(fleet.facts, receivedAt) - LOST_MS);
+      const lateMs = Math.min(receivedAt - orders.changedAt, storeCalmMs(fleet.facts, receivedAt, replica) - LOST_MS);
       return lateMs > ORDER_MS && order !== `use ${vid}`
         ? `${replica} gave version ${vid} ${seconds(lateMs)} after the order ${order}`
         : undefined;
@@ -94,7 +94,7 @@ export const operationInvariants: readonly Invariant[] = [
     name: 'a version is left',
     promise: 'While one of the first versions is not on hold, no request is refused because of a hold.',
     onAnswer({ facts, packages, replicas }, { replica, code }) {
-      const knownMs = Math.min(trueTime() - facts.orders.changedAt, storeCalmMs(facts, trueTime()) - LOST_MS);
+      const knownMs = Math.min(trueTime() - facts.orders.changedAt, storeCalmMs(facts, trueTime(), replica) - LOST_MS);
       if (code !== 'version_held' || knownMs < ORDER_MS) return undefined;
       const isRead = replicas.every(({ name }) => trueTime() - diskTroubledAt(name) > FOLDER_MS);
       const free = packages.first.find((id) => !facts.orders.since.has(`hold ${id}`));

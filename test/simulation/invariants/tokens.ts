@@ -12,12 +12,13 @@ export const tokensInvariants: readonly Invariant[] = [
     name: 'registered key',
     promise:
       'A token is signed under a key that is registered at Apple, except within one interval of checks after a person removed it, or while Apple or the store cannot be reached.',
-    onToken(fleet, { keyId, sentAt }) {
+    onToken(fleet, { keyId, sentAt, replica }) {
       const known = fleet.apple.history.get(keyId);
       if (!known) return `the key id ${keyId} was never registered`;
       if (known.until === undefined) return undefined;
       const { facts } = fleet;
-      const wasFollowed = storeCalmMs(facts, facts.rotatedAt) > 10_000 && storeCalmMs(facts, sentAt) > 0;
+      const wasFollowed =
+        storeCalmMs(facts, facts.rotatedAt, replica) > 10_000 && storeCalmMs(facts, sentAt, replica) > 0;
       const wasClean = known.removedBy.startsWith('operator') && wasFollowed;
       const lateMs = sentAt - Math.max(known.until, facts.faults.size > 0 ? trueTime() : facts.troubledAt);
       if (wasClean && sentAt > known.until)

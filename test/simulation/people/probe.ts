@@ -20,7 +20,7 @@ export async function probe(fleet: Fleet, replica: Replica): Promise<void> {
     // Being ready says nothing about versions on hold.
     if (service.health().ready !== isReady || outcome === 'version_held') return;
     // A replica that cannot read how far a rotation got does not sign, for five seconds at most, and stays ready.
-    if (fleet.facts.rotations > 0 || storeCalmMs(fleet.facts, trueTime()) < 8000) return;
+    if (fleet.facts.rotations > 0 || storeCalmMs(fleet.facts, trueTime(), replica.name) < 8000) return;
     const agrees = isReady ? outcome === 'issued' : outcome !== 'issued';
     fleet.note(replica.name, `is ${isReady ? '' : 'not '}ready, and a token for ${app.bundleId} is ${outcome}`);
     examine(fleet, 'onAnswer', {

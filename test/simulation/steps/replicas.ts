@@ -1,5 +1,6 @@
 /** What happens to the replicas: their processes, clocks and disks. */
 
+import { EVERY_REPLICA } from '../facts.ts';
 import type { Replica } from '../fleet.ts';
 import { kill, loseDisk, start, stop } from '../replica.ts';
 import { type DiskFault, onNextWrite, setDiskFault } from '../world/disk.ts';
@@ -67,7 +68,7 @@ export const replicaSteps: Rows = {
     describe: ({ one, two, three, ms }) =>
       `the power fails; the replicas start after ${[one, two, three].map(inSeconds).join(', ')}, and PostgreSQL and Redis after ${inSeconds(ms)}`,
     run(fleet, params) {
-      forAWhile(fleet, params, databasesOff, true);
+      forAWhile(fleet, params, databasesOff, EVERY_REPLICA);
       for (const [index, name] of ['one', 'two', 'three'].entries()) {
         const replica = replicaOf(fleet, { replica: index + 1 });
         kill(fleet, replica);
@@ -158,7 +159,7 @@ export const replicaSteps: Rows = {
       const { name } = replicaOf(fleet, params);
       setDiskFault(name, params['fault'] as DiskFault);
       fleet.facts.followed.delete(name);
-      forAWhile(fleet, params, () => () => setDiskFault(name, undefined), true);
+      forAWhile(fleet, params, () => () => setDiskFault(name, undefined), name);
     },
   },
 };

@@ -48,11 +48,10 @@ export const ignore = (): undefined => undefined;
 const EDGE_MS = 20;
 
 /**
- * Causes a fault for a while. `begin` begins it, and returns the function that ends it. `affectsStore`: replicas may be
- * unable to use the stores.
+ * Causes a fault for a while. `begin` begins it, and returns the function that ends it. `storesOf`: the replica that may be unable to use the stores.
  */
-export function forAWhile(fleet: Fleet, { ms }: Params, begin: () => () => void, affectsStore = false): void {
-  const end = beginFault(fleet.facts, begin(), affectsStore);
+export function forAWhile(fleet: Fleet, { ms }: Params, begin: () => () => void, storesOf?: string): void {
+  const end = beginFault(fleet.facts, begin(), storesOf);
   schedule(Number(ms), end, null);
   // Bugs appear at the moment in which things change, so visitors arrive then.
   schedule(Number(ms) - EDGE_MS, () => visitAll(fleet, (number) => `visitor ${number}`), null);

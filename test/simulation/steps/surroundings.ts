@@ -1,5 +1,6 @@
 /** What happens around the replicas: the network, Apple, and the databases. */
 
+import { EVERY_REPLICA } from '../facts.ts';
 import { DOMAIN, locatorsOf } from '../fleet.ts';
 import { type LinkFault, setLinkFault } from '../world/network.ts';
 import { failOver, postgres } from '../world/postgres.ts';
@@ -83,7 +84,9 @@ export const surroundingSteps: Rows = {
       const { from, to, fault } = params;
       const link = from ? `${from} to ${to}` : String(to);
       setLinkFault(link, linkFaults[String(fault)]);
-      forAWhile(fleet, params, () => () => setLinkFault(link, undefined), to !== 'Apple');
+      const isOfStore = to !== 'Apple' && !String(to).startsWith('replica');
+      const storesOf = isOfStore ? String(from || EVERY_REPLICA) : undefined;
+      forAWhile(fleet, params, () => () => setLinkFault(link, undefined), storesOf);
     },
   },
   Apple: {
@@ -139,7 +142,8 @@ export const surroundingSteps: Rows = {
     isFault: true,
     plan: (random) => ({ fault: oneOf(random, Object.keys(postgresFaults)), ms: durationMs(random) }),
     describe: ({ fault, ms }) => `PostgreSQL ${fault} for ${inSeconds(ms)}`,
-    run: (fleet, params) => forAWhile(fleet, params, postgresFaults[String(params['fault'])] ?? (() => ignore), true),
+    run: (fleet, params) =>
+      forAWhile(fleet, params, postgresFaults[String(params['fault'])] ?? (() => ignore), EVERY_REPLICA),
   },
   Vault: {
     weight: 2,
@@ -151,7 +155,7 @@ export const surroundingSteps: Rows = {
     describe: ({ fault, ms }) => `Vault is ${fault} for ${inSeconds(ms)}`,
     run(fleet, params) {
       setVaultFault(params['fault'] as VaultFault);
-      forAWhile(fleet, params, () => () => setVaultFault(undefined), true);
+      forAWhile(fleet, params, () => () => setVaultFault(undefined), EVERY_REPLICA);
     },
   },
   'rotation in Vault': {
@@ -175,7 +179,7 @@ export const surroundingSteps: Rows = {
     run(fleet, { days }) {
       skip(Number(days) * 86_400_000);
       // Messages that were in transit before arrive months late.
-      forAWhile(fleet, { ms: 1 }, () => ignore, true);
+      forAWhile(fleet, { ms: 1 }, () => ignore, EVERY_REPLICA);
     },
   },
 };
