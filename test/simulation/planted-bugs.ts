@@ -111,7 +111,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a stop order is forgotten at a restart',
-    isNotFoundYet: true,
     file: 'src/orders/store-postgres.ts',
     find: 'remembered: file.remembered,',
     replace: 'remembered: async () => NO_ORDERS,',
@@ -203,7 +202,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'an incomplete audit line is not ended',
-    isNotFoundYet: true,
     file: 'src/audit/file.ts',
     find: "=== '\\n' ? '' : '\\n') + text",
     replace: "=== '\\n' ? '' : '') + text",
