@@ -1,6 +1,6 @@
 /** The messages for webdist's own files and folders: each code of the file system and of SQLite has a sentence. */
 
-import { statSync, writeFileSync } from 'node:fs';
+import { statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { openFileSink } from '../src/audit/file.ts';
@@ -24,7 +24,13 @@ t.test('one sentence, with the path, the setting and the user', async (t) => {
     [{ code: 'ENOSPC' }, 'cannot be written: the disk is full'],
     [{ code: 'EDQUOT' }, 'cannot be written: the disk is full'],
     [{ code: 'EMFILE' }, 'cannot be opened: this process has no file descriptors left'],
-    [{ code: 'ENFILE' }, 'cannot be opened: this process has no file descriptors left'],
+    [{ code: 'ENFILE' }, 'cannot be opened: this machine has no file descriptors left'],
+    [{ code: 'ENAMETOOLONG' }, 'cannot be used: the path, or a name in it, is too long'],
+    [{ code: 'ELOOP' }, 'cannot be used: its symbolic links lead in a circle'],
+    [{ code: 'EIO' }, 'cannot be read or written: its disk or network file system fails'],
+    [{ code: 'ESTALE' }, 'cannot be read or written: its disk or network file system fails'],
+    [{ code: 'EBUSY' }, 'cannot be replaced: it is in use, or a mount of its own'],
+    [{ code: 'EFBIG' }, 'cannot grow: it has the largest size that this process may write'],
     [{ code: 'ENOENT' }, 'does not exist, or cannot be created'],
     [{ code: 'ENOTDIR' }, 'cannot be used: a part of the path is not a folder'],
   ] as const) {
@@ -35,6 +41,7 @@ t.test('one sentence, with the path, the setting and the user', async (t) => {
   }
   for (const [errcode, why] of [
     [8, /cannot be written/],
+    [10 | (3 << 8), /disk or network file system fails/],
     [11, /is damaged/],
     [13, /the disk is full/],
     [14, /cannot be opened/],
@@ -49,6 +56,7 @@ t.test('one sentence, with the path, the setting and the user', async (t) => {
 const folder = temporaryFolder(t);
 const file = join(folder, 'a-file');
 writeFileSync(file, '');
+symlinkSync(join(folder, 'circle'), join(folder, 'circle'));
 const app = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
 const source = { archive: async () => t.fail('nothing is downloaded'), asset: async () => t.fail('nothing') } as never;
 
@@ -67,6 +75,8 @@ const unusable: Readonly<Record<string, string>> = {
   'in /proc, where nothing can be created': '/proc/nope',
   'below that': '/proc/nope/a/b',
   'in /sys, where this user may not write': '/sys/nope',
+  'of a name that is too long': join(folder, 'x'.repeat(300)),
+  'behind links that lead in a circle': join(folder, 'circle'),
   'a file': file,
   'below a file': join(file, 'below'),
 };

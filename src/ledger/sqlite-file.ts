@@ -21,7 +21,7 @@ const migrations = [
   'ALTER TABLE install ADD COLUMN redownload_at INTEGER NOT NULL DEFAULT 0;',
 ];
 
-/** "wdis". Marks the file as a webdist ledger, so that webdist does not use the database of another program. */
+/** "wdis". Marks the file as a ledger of webdist, so that webdist does not use the database of another program. */
 const APPLICATION_ID = 0x77646973;
 
 /** At start, other processes may be creating or migrating the same file. */
@@ -69,7 +69,7 @@ export async function openSqliteFile(url: string): Promise<SqliteFile> {
     const problem = fileProblem(cause, path, 'WEBDIST_LEDGER');
     if (problem) throw problem;
     throw new WebdistError('state_invalid', `The ledger ${path} cannot be opened.`, {
-      hint: 'Check that its folder can be written to and that the file is a webdist ledger.',
+      hint: 'Check that its folder can be written to and that webdist created the file.',
       cause,
     });
   }
