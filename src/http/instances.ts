@@ -82,7 +82,8 @@ export function openInstances({ config, metrics, tracing, log, audit, addressOf,
     ...(isClosing && { connection: 'close' }),
   });
   const isProxy = proxiesIn(config.trustProxy);
-  const connections = openConnections({ metrics, addressOf, isProxy, problemsUrl, headersFor });
+  const tokensPerMinute = config.rateLimit.perAddress;
+  const connections = openConnections({ metrics, addressOf, tokensPerMinute, isProxy, problemsUrl, headersFor });
   const overload = openOverload({ metrics, log, problemsUrl, headersFor }, overloadLimits);
   const countRefusal = openRefusals();
   const prepare = (instance: FastifyInstance): FastifyInstance => {
@@ -137,7 +138,10 @@ export function openInstances({ config, metrics, tracing, log, audit, addressOf,
       isClosing = true;
     },
     /** Call it when no instance listens any longer. */
-    close: overload.close,
+    close() {
+      connections.close();
+      overload.close();
+    },
   };
 }
 

@@ -11,6 +11,7 @@ import { type AddressOf, networkOf } from '../../address.ts';
 import type { Metrics } from '../../metrics.ts';
 import { sendRawProblem, withoutHost } from '../raw-problem.ts';
 import { openMemoryCounter } from './counters.ts';
+import { openHeld } from './held.ts';
 import { rateLimited } from './rate-limit.ts';
 
 /** A browser opens six connections; a carrier puts thousands of devices behind one address. */
@@ -33,6 +34,14 @@ const MAX_MISUSES = 20;
 const MISUSE_WINDOW_MS = 60_000;
 
 /**
+ * The number of requests that an address may send for each token that it may request. Nothing else limits preflights and
+ * requests for paths that do not exist. Health has its own limit.
+ */
+const REQUESTS_PER_TOKEN = 10;
+const REQUESTS_WINDOW_MS = 60_000;
+const HEALTH = /^\/(health\/|livez|readyz)/;
+
+/**
  * A socket is closed if nothing happens on it for this long while a request or a response is incomplete, e.g. a response
  * that is not read.
  */
@@ -46,6 +55,8 @@ const RETRY_SECONDS = 1;
 type Deps = {
   readonly metrics: Pick<Metrics, 'connectionsRefused'>;
   readonly addressOf: AddressOf;
+  /** The tokens per minute that one address may request. */
+  readonly tokensPerMinute: number;
   /** Connections of proxies are not counted, because they carry the requests of many visitors. */
   readonly isProxy: (address: string) => boolean;
   /** The start of the `type` of a problem. */
@@ -54,7 +65,7 @@ type Deps = {
 };
 
 /** The limits of one server. Pass its connections to `watch`, and its handler to `wrap`. */
-export function openConnections({ metrics, addressOf, isProxy, problemsUrl, headersFor }: Deps) {
+export function openConnections({ metrics, addressOf, tokensPerMinute, isProxy, problemsUrl, headersFor }: Deps) {
   const sockets = openSocketCount();
   /** By address, in the order in which they began. Each entry is a function that ends the body. */
   const bodies = new Map<string, Set<() => void>>();
@@ -67,6 +78,12 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
     return fresh;
   };
   const misuse = openMisuse();
+  const countRequest = openMemoryCounter({ windowMs: REQUESTS_WINDOW_MS, maxKeys: 50_000 });
+  // A client that ignores Retry-After can then send only one request per second on each connection.
+  const held = openHeld(RETRY_SECONDS * 1000, (response) => {
+    if (!response.destroyed)
+      sendRawProblem(response, rateLimited(RETRY_SECONDS), problemsUrl, headersFor(response.req));
+  });
 
   const awaitBody = (request: IncomingMessage, response: ServerResponse, next: () => void): void => {
     const address = addressOf(request);
@@ -97,6 +114,8 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
     request.on('readable', arrived).once('close', stop);
   };
   return {
+    /** Sends the refusals that are held back. */
+    close: held.close,
     watch(server: Server): void {
       server.setTimeout(STALLED_MS);
       server.on('connection', (socket: Socket) => {
@@ -130,6 +149,12 @@ export function openConnections({ metrics, addressOf, isProxy, problemsUrl, head
         });
         if (!hasOneHost(request) && request.httpVersion === '1.1')
           return sendRawProblem(response, withoutHost, problemsUrl, { ...headersFor(request), connection: 'close' });
+        const isHealth = HEALTH.test(request.url ?? '');
+        if (!isHealth && countRequest(addressOf(request), 1).count > tokensPerMinute * REQUESTS_PER_TOKEN) {
+          metrics.connectionsRefused.inc({ reason: 'requests' });
+          request.resume();
+          return held.add(response);
+        }
         const next = () => handler(request, response);
         if (!hasBody(request)) return next();
         // A body in the same packet as the header fields has arrived by the next tick.

@@ -8,6 +8,7 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import t, { type Test } from 'tap';
+import type { Environment } from '../../../src/environment.ts';
 import { buildServer } from '../../../src/http/server.ts';
 import { temporaryFolder } from '../../harness/folder.ts';
 import { post } from '../../harness/http.ts';
@@ -16,8 +17,8 @@ import { until } from '../../harness/until.ts';
 
 const PAGE = 'Host: x\r\nOrigin: https://shop.example.com\r\n';
 
-async function open(t: Test, maxUnderWay = 1000) {
-  const { serverDeps } = await startReady(t, undefined, settingsIn(temporaryFolder(t)));
+async function open(t: Test, maxUnderWay = 1000, settings: Environment = {}) {
+  const { serverDeps } = await startReady(t, undefined, settingsIn(temporaryFolder(t), settings));
   const overloadLimits = { maxLagMs: 1e9, maxUnderWay, leastUnderWay: 0, holdMs: 0, lagMs: () => 0 };
   const { app, close } = await buildServer({ ...serverDeps, overloadLimits });
   t.teardown(close);
@@ -183,6 +184,33 @@ t.test('an address that does so again and again gets no new connection for a min
   t.ok(await isClosed('127.0.0.1'));
   for (const address of ['127.0.0.2', '127.0.1.1', '127.1.0.1']) t.notOk(await isClosed(address), address);
 });
+
+t.test(
+  'an address may send ten requests for each token, whatever they are; health is not counted, nor others',
+  async (t) => {
+    const preflight = `OPTIONS /install-token HTTP/1.1\r\n${PAGE}Access-Control-Request-Method: POST\r\n`;
+    for (const head of [
+      'GET /nothing HTTP/1.1\r\nHost: x\r\n',
+      'PROPFIND /livez HTTP/1.1\r\nHost: x\r\n',
+      'POST /webhooks HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n',
+      'HEAD /install-token HTTP/1.1\r\nHost: x\r\n',
+      preflight,
+    ]) {
+      const { url, refused } = await open(t as Test, 1000, { WEBDIST_RATE_LIMIT_ADDRESS: '2' });
+      const send = async (localAddress: string, start: string) => {
+        const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', localAddress });
+        socket.write(`${start}Connection: close\r\n\r\n`);
+        return text(socket);
+      };
+      for (let n = 0; n < 20; n++) t.notMatch(await send('127.0.0.2', head), /^HTTP\/1.1 429/);
+      const refusals = await Promise.all(Array.from({ length: 10 }, () => send('127.0.0.2', head)));
+      for (const refusal of refusals) t.match(refusal, /^HTTP\/1.1 429 [\s\S]*retry-after: 1\r\n/i, head);
+      t.notMatch(await send('127.0.0.3', head), /^HTTP\/1.1 429/, 'another address');
+      t.match(await send('127.0.0.2', 'GET /livez HTTP/1.1\r\nHost: x\r\n'), /^HTTP\/1.1 200/, 'health');
+      t.equal(await refused('requests'), 10);
+    }
+  },
+);
 
 t.test('what Node’s parser refuses is a problem document', async (t) => {
   const { send } = await open(t);
