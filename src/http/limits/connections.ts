@@ -39,7 +39,7 @@ const MISUSE_WINDOW_MS = 60_000;
  */
 const REQUESTS_PER_TOKEN = 10;
 const REQUESTS_WINDOW_MS = 60_000;
-const HEALTH = /^\/(health\/|livez|readyz)/;
+const HEALTH = /^(GET|HEAD) \/(health\/(live|ready|startup)|livez|readyz)(\?|$)/;
 
 /**
  * A socket is closed if nothing happens on it for this long while a request or a response is incomplete, e.g. a response
@@ -149,7 +149,7 @@ export function openConnections({ metrics, addressOf, tokensPerMinute, isProxy, 
         });
         if (!hasOneHost(request) && request.httpVersion === '1.1')
           return sendRawProblem(response, withoutHost, problemsUrl, { ...headersFor(request), connection: 'close' });
-        const isHealth = HEALTH.test(request.url ?? '');
+        const isHealth = HEALTH.test(`${request.method} ${request.url}`);
         if (!isHealth && countRequest(addressOf(request), 1).count > tokensPerMinute * REQUESTS_PER_TOKEN) {
           metrics.connectionsRefused.inc({ reason: 'requests' });
           request.resume();
