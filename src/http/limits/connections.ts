@@ -39,7 +39,7 @@ const MISUSE_WINDOW_MS = 60_000;
  */
 const REQUESTS_PER_TOKEN = 10;
 const REQUESTS_WINDOW_MS = 60_000;
-const HEALTH = /^(GET|HEAD) \/(health\/(live|ready|startup)|livez|readyz)(\?|$)/;
+const HEALTH = /^(GET|HEAD) \/(health\/(live|ready|startup)|(live|ready|startup)z)(\?|$)/;
 
 /**
  * A socket is closed if nothing happens on it for this long while a request or a response is incomplete, e.g. a response
