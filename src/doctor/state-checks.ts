@@ -146,11 +146,25 @@ export const stateChecks: readonly Check[] = [
   }),
 ];
 
-/** Opens a ledger or its read replica, uses it, and closes it. An error becomes the finding that `bad` makes. */
+type Trial = { readonly setting: string; readonly bad: typeof warn };
+
+/**
+ * Opens a ledger or its read replica, uses it, and closes it. An error becomes the finding that `bad` makes, if it occurs
+ * twice: once, it may only be a busy moment of this machine.
+ */
 async function tryOut<T extends LedgerReader>(
   open: () => Promise<T>,
   use: (opened: T) => Promise<Finding>,
-  { setting, bad }: { readonly setting: string; readonly bad: typeof warn },
+  trial: Trial,
+): Promise<Finding> {
+  const first = await tryOnce(open, use, trial);
+  return first.result === 'ok' ? first : tryOnce(open, use, trial);
+}
+
+async function tryOnce<T extends LedgerReader>(
+  open: () => Promise<T>,
+  use: (opened: T) => Promise<Finding>,
+  { setting, bad }: Trial,
 ): Promise<Finding> {
   try {
     const opened = await open();
