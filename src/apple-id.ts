@@ -3,8 +3,16 @@
  * bits. They are never numbers, because JSON numbers lose precision.
  */
 
-/** The form only, for schemas that are published as JSON Schema. It does not limit the number to 64 bits. */
-export const APPLE_ID = /^[1-9]\d{0,19}$/;
+const LARGEST = String(2n ** 64n - 1n);
 
-export const isAppleId = (value: unknown): value is string =>
-  typeof value === 'string' && APPLE_ID.test(value) && BigInt(value) < 2n ** 64n;
+/** A part for each digit of the largest number: a number that has a smaller digit there, and the same ones before. */
+const smaller = [...LARGEST].flatMap((digit, index) => {
+  const least = index === 0 ? 1 : 0;
+  const rest = LARGEST.length - index - 1;
+  return Number(digit) > least ? [`${LARGEST.slice(0, index)}[${least}-${Number(digit) - 1}]\\d{${rest}}`] : [];
+});
+
+/** The exact form, which is also published as JSON Schema. */
+export const APPLE_ID = new RegExp(`^(?:[1-9]\\d{0,${LARGEST.length - 2}}|${smaller.join('|')}|${LARGEST})$`);
+
+export const isAppleId = (value: unknown): value is string => typeof value === 'string' && APPLE_ID.test(value);

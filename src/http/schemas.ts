@@ -1,7 +1,7 @@
 /** Declares the requests and responses of the API once, for validation, types and the OpenAPI document. */
 
 import { z } from 'zod';
-import { APPLE_ID, isAppleId } from '../apple-id.ts';
+import { APPLE_ID } from '../apple-id.ts';
 import { assignedCountryCodes, isCountryCode } from '../install-token/country-codes.ts';
 import { problemSchema } from './problems.ts';
 
@@ -15,7 +15,7 @@ const printable = (max: number) =>
 const name = printable(155);
 const dtype = z.enum(['download', 'redownload']);
 const VERSION_ID = 'must be an AppleVersionID: a decimal number as a string';
-const versionId = z.string().regex(APPLE_ID, { error: VERSION_ID, abort: true }).refine(isAppleId, VERSION_ID);
+const versionId = z.string().regex(APPLE_ID, VERSION_ID);
 const COUNTRY = 'must be an assigned country code in upper case (ISO 3166-1 alpha-2)';
 const country = z
   .string()
