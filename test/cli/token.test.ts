@@ -97,9 +97,13 @@ t.test('token mint and verify', async (t) => {
     const elsewhere = { ...env, WEBDIST_DATA_DIR: temporaryFolder(t) };
     t.match(
       (await webdist(['token', 'verify', token], elsewhere)).stdout,
-      /^info {2}origin +unknown: .+no ledger secret/m,
+      /^info {2}origin +unknown: .+ledger secret is not available/m,
     );
-    t.match(await webdist(['token', 'verify', nonce], elsewhere), { code: 2, stdout: '', stderr: /no ledger secret/ });
+    t.match(await webdist(['token', 'verify', nonce], elsewhere), {
+      code: 2,
+      stdout: '',
+      stderr: /ledger secret is not available/,
+    });
 
     const [header, payload = '', signature] = token.split('.');
     const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
