@@ -36,7 +36,7 @@ t.test('describing the command line needs no package except commander', async (t
     const loaded = await loadedBy(run(t, args));
     const others = loaded.filter(
       (name) =>
-        !/^src\/(main|errors|host|node-http|version|locators|config\/(log-level|problems|proxy)|cloud\/(boundary|sdk|vendor-error)|install-token\/country-codes|cli\/(change-options|init\/format-names|invocation|main|program|failure|option-values|stderr|visible|serve\/signals|[\w-]+\/command))\.ts$/.test(
+        !/^src\/(main|errors|host|node-http|version|visible|locators|config\/(log-level|problems|proxy)|cloud\/(boundary|sdk|vendor-error)|install-token\/country-codes|cli\/(change-options|init\/format-names|invocation|main|program|failure|option-values|stderr|serve\/signals|[\w-]+\/command))\.ts$/.test(
           name,
         ),
     );

@@ -208,6 +208,7 @@ t.test('ids are read in each form that Apple’s pages have, and a failure repea
   for (const [entry, ids] of [
     [{ appleItemId: '6500000001' }, ['6500000001', '']],
     [{ appleItemID: 6500000001, appleVersionID: 'x' }, ['6500000001', 'x']],
+    [{ appleItemId: '6500000001', appleVersionId: '18446744073709551616' }, ['6500000001', '18446744073709551616']],
     [{ appleItemId: 'x'.repeat(65), appleVersionId: {} }, ['', '']],
     [null, ['', '']],
     ['text', ['', '']],
@@ -314,7 +315,7 @@ t.test('unknown members are ignored, whatever their names', async (t) => {
 
 t.test('while the manifest cannot be read, a version that only the caller names is not signed', async (t) => {
   const { url } = await startReady(t, undefined, settingsOfApps(temporaryFolder(t), 1, LICENSE));
-  for (const appleVersionId of ['99999999999999999999', '1', '2000000042', 7]) {
+  for (const appleVersionId of ['18446744073709551615', '1', '2000000042', 7]) {
     const { status, body } = await ask(url, 'restore', { apps: [{ appleItemId: '6500000100', appleVersionId }] });
     t.equal(status, 200);
     const claims = claimsOf(body.restores?.[0]?.installVerificationToken ?? '');
