@@ -34,8 +34,8 @@ const MAX_MISUSES = 20;
 const MISUSE_WINDOW_MS = 60_000;
 
 /**
- * The number of requests that an address may send for each token that it may request. Nothing else limits preflights and
- * requests for paths that do not exist. Health has its own limit.
+ * The number of preflights and refused requests that an address may send for each token that it may request. Nothing else
+ * limits them. Health has its own limit.
  */
 const REQUESTS_PER_TOKEN = 10;
 const REQUESTS_WINDOW_MS = 60_000;
@@ -137,6 +137,7 @@ export function openConnections({ metrics, addressOf, tokensPerMinute, isProxy, 
         // The parser passes on every request of a packet, also after the socket was destroyed.
         if (socket.destroyed) return;
         const open = countOf(socket);
+        const address = addressOf(request);
         if (open.unanswered >= MAX_UNANSWERED) {
           metrics.connectionsRefused.inc({ reason: 'unanswered' });
           misuse.count(networkOf(socket.remoteAddress ?? ''));
@@ -146,11 +147,12 @@ export function openConnections({ metrics, addressOf, tokensPerMinute, isProxy, 
         open.unanswered += 1;
         response.on('close', () => {
           open.unanswered -= 1;
+          if (isLimitedByNothing(response)) countRequest(address, 1);
         });
         if (!hasOneHost(request) && request.httpVersion === '1.1')
           return sendRawProblem(response, withoutHost, problemsUrl, { ...headersFor(request), connection: 'close' });
-        const isHealth = HEALTH.test(`${request.method} ${request.url}`);
-        if (!isHealth && countRequest(addressOf(request), 1).count > tokensPerMinute * REQUESTS_PER_TOKEN) {
+        const isOver = countRequest(address, 0).count >= tokensPerMinute * REQUESTS_PER_TOKEN;
+        if (isOver && !HEALTH.test(`${request.method} ${request.url}`)) {
           metrics.connectionsRefused.inc({ reason: 'requests' });
           request.resume();
           return held.add(response);
@@ -162,6 +164,10 @@ export function openConnections({ metrics, addressOf, tokensPerMinute, isProxy, 
       },
   };
 }
+
+/** Preflights, and everything that the caller did wrong. Servers with an API key may send any number of other requests. */
+const isLimitedByNothing = ({ req: { method }, statusCode }: ServerResponse<IncomingMessage>): boolean =>
+  method === 'OPTIONS' || (statusCode >= 400 && statusCode < 500);
 
 /** RFC 9112 §3.2. Node keeps only the first of several. */
 function hasOneHost({ headers, rawHeaders }: IncomingMessage): boolean {

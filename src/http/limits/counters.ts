@@ -11,7 +11,7 @@ export type Count = {
   readonly endsInMs: number;
 };
 
-/** Counts this number of tokens, at least one, under a key. */
+/** Counts this number of tokens under a key; 0 only returns the count. */
 export type MemoryCounter = (key: string, tokens: number) => Count;
 
 type MemoryOptions = {

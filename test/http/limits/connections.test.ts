@@ -3,6 +3,7 @@
  * are not HTTP.
  */
 
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -186,7 +187,7 @@ t.test('an address that does so again and again gets no new connection for a min
 });
 
 t.test(
-  'an address may send ten requests for each token, whatever they are; health is not counted, nor others',
+  'an address may send ten preflights or refused requests for each token; health and other addresses are not refused',
   async (t) => {
     const preflight = `OPTIONS /install-token HTTP/1.1\r\n${PAGE}Access-Control-Request-Method: POST\r\n`;
     for (const head of [
@@ -211,6 +212,15 @@ t.test(
     }
   },
 );
+
+t.test('requests of a server with an API key are not counted', async (t) => {
+  const settings = { WEBDIST_RATE_LIMIT_ADDRESS: '1', WEBDIST_API_KEYS: `server:${hash('sha256', 'key')}` };
+  const { url } = await open(t, 1000, settings);
+  for (let n = 0; n < 30; n++) {
+    const answer = await post(`${url}/install-token`, {}, { authorization: 'Bearer key' });
+    t.equal(answer.status, 200);
+  }
+});
 
 t.test('what Node’s parser refuses is a problem document', async (t) => {
   const { send } = await open(t);
