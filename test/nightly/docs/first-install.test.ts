@@ -23,6 +23,8 @@ const expected: readonly (readonly [command: RegExp, code: number | 'running', o
   [/^npm start$/, 'running', /"event":"listening"/],
   [/^curl /, 0, /^/],
   [/ doctor$/, 1, /^fail {2}licence-certificates[\s\S]+^fail {2}licence-endpoints[\s\S]+ 2 fail, /m],
+  // Only a real website has the page.
+  [/ doctor --public /, 1, /^fail {2}page-reachable[\s\S]+ 3 fail, /m],
   [/ sandbox device install /, 0, /^install\n( {2}ok .*\n)+$/],
 ];
 
