@@ -7,6 +7,7 @@
 
 # A release names the same tag with its digest: --build-arg NODE_IMAGE=node:26-bookworm-slim@sha256:…
 ARG NODE_IMAGE=node:26-bookworm-slim
+# checkov:skip=CKV_DOCKER_7:the argument has the tag
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 # pkcs11js, for HSMs, is compiled against the headers that come with Node; strip comes with the compiler. None of these packages
