@@ -146,33 +146,26 @@ export const stateChecks: readonly Check[] = [
   }),
 ];
 
-type Trial = { readonly setting: string; readonly bad: typeof warn };
-
-/**
- * Opens a ledger or its read replica, uses it, and closes it. An error becomes the finding that `bad` makes, if it occurs
- * twice: once, it may only be a busy moment of this machine.
- */
+/** Opens a ledger or its read replica, uses it, and closes it. An error becomes the finding that `bad` makes. */
 async function tryOut<T extends LedgerReader>(
   open: () => Promise<T>,
   use: (opened: T) => Promise<Finding>,
-  trial: Trial,
+  { setting, bad }: { readonly setting: string; readonly bad: typeof warn },
 ): Promise<Finding> {
-  const first = await tryOnce(open, use, trial);
-  return first.result === 'ok' ? first : tryOnce(open, use, trial);
-}
-
-async function tryOnce<T extends LedgerReader>(
-  open: () => Promise<T>,
-  use: (opened: T) => Promise<Finding>,
-  { setting, bad }: Trial,
-): Promise<Finding> {
-  try {
+  const tryOnce = async () => {
     const opened = await open();
     try {
       return await use(opened);
     } finally {
       await opened.close();
     }
+  };
+  try {
+    return await tryOnce().catch((error) => {
+      if (isWebdistError(error) && error.code !== 'ledger_unavailable') throw error;
+      // Once, this may only be a busy moment of this machine.
+      return tryOnce();
+    });
   } catch (error) {
     const { detail, hint } = isWebdistError(error) ? error : { detail: 'it does not answer' };
     return bad(detail, hint ?? `Check ${setting}: the address, the password and the network.`);
