@@ -85,8 +85,7 @@ export function openConnections({ metrics, addressOf, tokensPerMinute, isProxy, 
       sendRawProblem(response, rateLimited(RETRY_SECONDS), problemsUrl, headersFor(response.req));
   });
 
-  const awaitBody = (request: IncomingMessage, response: ServerResponse, next: () => void): void => {
-    const address = addressOf(request);
+  const awaitBody = (address: string, request: IncomingMessage, response: ServerResponse, next: () => void): void => {
     const others = bodies.get(address) ?? new Set();
     const stop = () => {
       request.off('readable', arrived).off('close', stop);
@@ -160,7 +159,7 @@ export function openConnections({ metrics, addressOf, tokensPerMinute, isProxy, 
         const next = () => handler(request, response);
         if (!hasBody(request)) return next();
         // A body in the same packet as the header fields has arrived by the next tick.
-        process.nextTick(() => (isHere(request) ? next() : awaitBody(request, response, next)));
+        process.nextTick(() => (isHere(request) ? next() : awaitBody(address, request, response, next)));
       },
   };
 }

@@ -11,7 +11,7 @@ export type Count = {
   readonly endsInMs: number;
 };
 
-/** Counts this number of tokens under a key; 0 only returns the count. */
+/** Counts this number of tokens under a key; 0 only returns the count, and begins no window. */
 export type MemoryCounter = (key: string, tokens: number) => Count;
 
 type MemoryOptions = {
@@ -45,7 +45,7 @@ export function openMemoryCounter({
     let window = recent.get(key) ?? previous.get(key);
     if (window === undefined || now >= window.endsAtMs) {
       window = { count: 0, endsAtMs: now + windowMs };
-      recent.set(key, window);
+      if (tokens > 0) recent.set(key, window);
     }
     window.count += tokens;
     return { count: window.count, endsInMs: window.endsAtMs - now };
