@@ -24,7 +24,8 @@ const PAGE = 'example.com';
 const certificate = makeCertificate(PAGE, 90, 'install.example.com');
 if (certificate.cert !== '') tls.setDefaultCACertificates([...tls.getCACertificates('default'), certificate.cert]);
 
-const VISITS = [0, 3, 6, 13, 29];
+/** No two visits are exactly seven days apart, the capped lifetime of a cookie. */
+const VISITS = [0, 3, 6, 14, 29];
 const PAGE_ADDRESS = '127.0.0.1';
 
 type Place = {
