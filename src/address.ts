@@ -3,14 +3,14 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net';
 
-/** What a request says about its way: the address of the connection, and what the proxies wrote. */
-type Way = {
+/** How a request arrived: the address of its connection, and the header fields that proxies added. */
+type Route = {
   readonly socket: { readonly remoteAddress?: string | undefined };
   readonly headers: IncomingHttpHeaders;
 };
 
 /** The address that a request came from, as `networkOf` writes it. */
-export type AddressOf = (request: Way) => string;
+export type AddressOf = (request: Route) => string;
 
 const GROUPS = 8;
 const GROUPS_OF_NETWORK = 4;

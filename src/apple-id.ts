@@ -5,7 +5,7 @@
 
 const LARGEST = String(2n ** 64n - 1n);
 
-/** A part for each digit of the largest number: a number that has a smaller digit there, and the same ones before. */
+/** One alternative for each digit of the largest number: the same digits before it, a smaller one here, any after it. */
 const smaller = [...LARGEST].flatMap((digit, index) => {
   const least = index === 0 ? 1 : 0;
   const rest = LARGEST.length - index - 1;

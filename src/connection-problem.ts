@@ -1,6 +1,6 @@
 /**
- * Says why a connection to a server failed or ended, in words that complete "PostgreSQL …" or "Redis …". Messages of
- * foreign errors are not used, because they can contain an address with its password.
+ * Says why a connection to a server failed or ended, in words that complete "PostgreSQL …" or "Redis …". The
+ * messages of libraries' errors are not used, because they can contain an address with its password.
  */
 
 /**
@@ -55,7 +55,7 @@ const problems: Readonly<Record<string, ServerProblem>> = {
 const PROXY_STATUS =
   /\bProxy response \((\d{3})\)|\bFailed to establish tunnel .*HTTP\/1\.\d (\d{3})|^Proxy Authentication Required \((407)\)/;
 
-/** The problem when the proxy of the environment refused; undefined for any other error. */
+/** The problem if the proxy that the environment names refused the connection; undefined for any other error. */
 export function proxyProblem(error: unknown): ServerProblem | undefined {
   if (!(error instanceof Error)) return undefined;
   const [, ...found] = PROXY_STATUS.exec(error.message) ?? [];

@@ -1,5 +1,5 @@
 /**
- * Turns a thrown value into one line for stderr and an exit code. Messages of foreign errors are never printed, because
+ * Turns a thrown value into one line for stderr and an exit code. The messages of libraries' errors are never printed, because
  * they can contain credentials. Error objects are never printed whole, because libraries attach requests and responses
  * to them. Only the members listed here are printed, and only if they have the form of a code.
  */
@@ -13,7 +13,7 @@ export type Failure = {
   readonly line: string | undefined;
   /** 1: failed. 2: wrong usage. 0: commander printed help or the version, which it reports by throwing. */
   readonly exitCode: 0 | 1 | 2;
-  /** The stack of a foreign error, without messages. Printed with LOG_LEVEL=debug. */
+  /** The stack of an error that is not a `WebdistError`, without messages. Printed with LOG_LEVEL=debug. */
   readonly frames: readonly string[];
 };
 

@@ -86,6 +86,6 @@ export const isKnown = ({ bundleId, appleItemId }: AppConfig, known: AppleAccoun
 
 const appKey = (asc: AppStoreConnect, { appleItemId }: AppConfig) => asc.appKey(appleItemId);
 
-/** Turns a foreign error into an `internal_error`. */
+/** Turns any other error into an `internal_error`. */
 export const asProblem = (error: unknown): WebdistError =>
   toWebdistError(error, 'internal_error', 'An unexpected error occurred.');

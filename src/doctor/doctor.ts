@@ -64,7 +64,7 @@ export async function runCheck(check: Check, facts: Facts): Promise<Finding | un
   try {
     return await check.run(facts);
   } catch (error) {
-    // Messages of foreign errors can contain secrets; their names do not.
+    // The messages of libraries' errors can contain secrets; their names do not.
     const why = isWebdistError(error) ? error.message : error instanceof Error ? error.name : 'unknown error';
     return {
       result: 'fail',

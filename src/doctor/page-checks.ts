@@ -64,7 +64,7 @@ export const pageChecks: readonly Check[] = [
   }),
 ];
 
-/** The finding if the page loads the button from where there is none. */
+/** The finding if the page loads the button from a URL that does not serve it. */
 async function otherModule({ facts, pageUrl, urlOf }: Site, html: string): Promise<Finding | undefined> {
   const written = matched(
     html,
@@ -83,7 +83,7 @@ async function otherModule({ facts, pageUrl, urlOf }: Site, html: string): Promi
       );
 }
 
-/** The finding if a button is for an app that this service does not have, or for none of several. */
+/** The finding if a button names an app that this service does not have, or names none although there are several. */
 function otherApp({ config: { apps } }: Site, html: string): Finding | undefined {
   for (const tag of html.match(/<install-button\b[^>]*>/gi) ?? []) {
     const [app] = matched(tag, /\sapp\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))/i);

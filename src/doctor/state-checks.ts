@@ -163,7 +163,7 @@ async function tryOut<T extends LedgerReader>(
   try {
     return await tryOnce().catch((error) => {
       if (isWebdistError(error) && error.code !== 'ledger_unavailable') throw error;
-      // Once, this may only be a busy moment of this machine.
+      // One failure may only mean that this machine is busy.
       return tryOnce();
     });
   } catch (error) {

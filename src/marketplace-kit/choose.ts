@@ -3,7 +3,7 @@
 import { type AppVersion, compareVersions, type Device, runsOn } from '../packages/versions.ts';
 import { isHeld, isInStage, type VersionRules } from './rollout.ts';
 
-/** The answer to a device that wants a version on hold back: the newest other version, or a failure. Default: `other`. */
+/** How a request to restore a version on hold is answered: with the newest other version, or with a failure. Default: `other`. */
 export type HeldRestore = 'other' | 'fail';
 
 /** The inputs of a choice. */
@@ -14,7 +14,7 @@ export type Choice = {
   /** All versions that have a package. */
   readonly versions: readonly AppVersion[];
   readonly rules: VersionRules;
-  /** The only AppleVersionID to give to devices that do not want their own version back; undefined: the newest. */
+  /** The AppleVersionID to give to every device, except one that restores its own version; undefined: the newest. */
   readonly used?: string | undefined;
   /** Identifies the device in a staged release. */
   readonly who: string;

@@ -27,9 +27,8 @@ type Kms = {
 };
 
 /**
- * Opens an `awskms:` locator. An alias is resolved once. The key that it then names signs until the locator is opened
- * again. Throws `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled,
- * `signer_unavailable`.
+ * Opens an `awskms:` locator. An alias is resolved once, so the signer keeps the key that it named at that time. Throws
+ * `config_invalid`, `key_absent`, `key_denied`, `key_unreachable`, `key_invalid` or, throttled, `signer_unavailable`.
  */
 export async function openAwsKms(locator: string, env: Environment): Promise<Signer> {
   const { keyId, thing, endpoint } = parse(locator);

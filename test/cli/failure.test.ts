@@ -1,4 +1,4 @@
-/** For any thrown value, the report is one line without a foreign message, and the exit code is right. */
+/** For any thrown value, the report is one line without the message of a library, and the exit code is right. */
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';

@@ -1,4 +1,4 @@
-/** `webdist init`: from each format that it writes, a service really starts; it can run again, and without a terminal. */
+/** `webdist init`: a service starts from every format that it writes; it can run again, and without a terminal. */
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';

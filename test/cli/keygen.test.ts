@@ -38,7 +38,7 @@ t.test('a file', async (t) => {
   t.match(await webdistJson(['keygen', '--out', other]), { file: other, fingerprint: /^SHA256:/, publicKey: /PUBLIC/ });
 });
 
-/** Creates the key and uses it; a second time is refused. */
+/** Creates the key and uses it; creating it again is refused. */
 async function makes(t: Test, locator: string, env: Environment = process.env): Promise<void> {
   const made = await createKey(locator, env);
   const signer = await openSigner(made.locator, env);

@@ -14,7 +14,10 @@ import { setVariables } from '../harness/stand-ins/variables.ts';
 
 type Row = readonly [variables: Record<string, string>, message: RegExp, code?: ErrorCode];
 
-/** Opens a key and reads it, if it is read. `variables` are set in this process, too, because vendors' libraries read them. */
+/**
+ * Opens a locator, and reads it if it names a secret. `variables` are set in this process, too, because vendors' libraries
+ * read them.
+ */
 async function diagnoses(t: Test, locator: string, rows: readonly Row[]) {
   for (const [variables, message, code = 'key_unreachable'] of rows)
     await t.test(JSON.stringify(variables), async (t) => {

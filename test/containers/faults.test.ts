@@ -127,7 +127,7 @@ async function meet(fault: Fault, pair: Pair, seconds: number): Promise<Seen> {
   }
 }
 
-/** A second in which every response is as usual. */
+/** One second of normal responses. */
 function isAsUsual(answers: readonly Answer[]): boolean {
   const since = performance.now() - 1000;
   const latest = answers.filter(({ endedAt }) => endedAt > since);

@@ -34,7 +34,7 @@ const billOf = (name: string) => {
   return JSON.parse(docker('run', '--rm', '--entrypoint', 'node', name, '-p', script)) as { components: Component[] };
 };
 
-/** Files of the image that no package brings, and those that Docker adds to each container. */
+/** Files of the image that belong to no package, and those that Docker adds to each container. */
 const OWN =
   /^(etc\/(passwd|group|nsswitch\.conf)|app\/(package\.json|LICENSE|CHANGELOG\.md|sbom\.cdx\.json|dist\/.*))$/;
 const OF_DOCKER = /^(\.dockerenv|(dev|proc|sys)\/.*|etc\/(hosts|hostname|resolv\.conf|mtab))$/;

@@ -21,9 +21,9 @@ export type Answer = {
 const PATIENCE_MS = 30_000;
 
 /**
- * Sends requests to the URLs in turn, `perSecond` of them, with at most `mostUnderWay` open: a machine that is too busy makes the
- * load smaller, not the servers overloaded. After its first response, each server sees a device that returns: only for
- * those does a token need the ledger.
+ * Sends `perSecond` requests to the URLs in turn, with at most `mostUnderWay` open, so that a busy machine reduces the load
+ * instead of overloading the servers. After its first response, each server sees a returning device, because only for
+ * such a device does a token need the ledger.
  */
 export function startLoad(urls: readonly string[], { perSecond, mostUnderWay = 32 }: LoadOptions) {
   const agent = new Agent({ keepAlive: true, maxSockets: mostUnderWay });

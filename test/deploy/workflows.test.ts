@@ -1,4 +1,4 @@
-/** The workflows: every action pinned to a commit, no right that a job does not name, and nothing that actionlint finds. */
+/** The workflows: every action pinned to a commit, no permission that a job does not name, and nothing that actionlint finds. */
 
 import { spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** The drawing of docs/architecture.md shows the imports between the rooms of `src`: none missing, none too many. */
+/** The drawing of docs/architecture.md shows the imports between the rooms of `src`: none is missing, and none is superfluous. */
 
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';

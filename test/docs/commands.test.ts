@@ -99,7 +99,7 @@ const blocksOf = (page: string) =>
 
 const program = buildProgram();
 
-/** Undefined when `words` (after `webdist`) are a command with options that the program has, else what is unknown. */
+/** Returns what is wrong with the words after `webdist`; undefined if the program has that command and its options. */
 function unknownIn(words: readonly string[]): string | undefined {
   let command: Command = program;
   const rest = [...words];

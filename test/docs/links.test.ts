@@ -51,7 +51,7 @@ for (const page of pages.filter((one) => !one.endsWith('apple-facts.md')))
   for (const [, path = ''] of readFileSync(page, 'utf8').matchAll(/`((?:src|test|docs|docker|deploy)\/[\w.*/-]+)`/g))
     if (!path.includes('NAME')) t.ok(globSync(path).length > 0, `${page}: ${path} exists`);
 
-// So every page can be reached with two clicks.
+// So every page can be reached in two clicks.
 t.match(readFileSync('README.md', 'utf8'), '](docs/README.md)', 'the README leads to the index');
 const index = readFileSync('docs/README.md', 'utf8');
 for (const page of globSync('docs/**/*.md').sort()) {

@@ -68,7 +68,7 @@ t.test('findings as metrics and log lines', async (t) => {
     ['licence-endpoints', () => (licence.fault = 'down'), 'fail', () => (licence.fault = undefined)],
     [
       'licence-certificates',
-      () => (licence.fault = 'certificates that end'),
+      () => (licence.fault = 'certificates that expire soon'),
       'warn',
       () => (licence.fault = undefined),
     ],

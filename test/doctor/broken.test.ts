@@ -226,8 +226,8 @@ t.test('private checks', async (t) => {
     const faults: readonly (readonly [LicenceServer['fault'], string])[] = [
       ['down', 'fail licence-endpoints'],
       ['no certificates', 'fail licence-certificates'],
-      ['certificates that end', 'warn licence-certificates'],
-      ['certificates that have ended', 'fail licence-certificates'],
+      ['certificates that expire soon', 'warn licence-certificates'],
+      ['certificates that have expired', 'fail licence-certificates'],
       ['a page', 'warn licence-endpoints'],
       ['a redirect', 'warn licence-endpoints'],
     ];

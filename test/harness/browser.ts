@@ -41,7 +41,7 @@ export type Site = {
   readonly cookies: { readonly sent: string | undefined; readonly set: readonly string[] }[];
   /** For `POST /install-token` from now on. */
   instead: Instead | undefined;
-  /** What the browser gets for a cookie that the service sets in an answer to a request for `host`. */
+  /** Returns the `Set-Cookie` that the browser gets instead of the service's, for a request to `host`. */
   passCookie: (cookie: string, host: string) => string;
 };
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 /** Why none can be made here, or false. */
 export const noOpenssl: string | false = spawnSync('openssl', ['version']).status !== 0 && 'openssl is not installed';
 
-/** A certificate for hosts that signed itself, valid for some days from now. Its subject differs from all others. */
+/** A self-signed certificate for hosts, valid for some days from now. Its subject differs from all others. */
 export function makeCertificate(host: string, days: number, ...others: string[]): { key: string; cert: string } {
   const options = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '-', '-out', '-'];
   const names = [host, ...others].map((name) => `DNS:${name}`).join();
@@ -17,7 +17,7 @@ export function makeCertificate(host: string, days: number, ...others: string[])
   return { key: stdout.slice(0, stdout.length - cert.length), cert };
 }
 
-/** A certificate for `localhost` that signed itself, and its key, as files in a folder; they work for any reader. */
+/** A self-signed certificate for `localhost` and its key, as files in a folder that any user can read. */
 export function writeCertificate(folder: string, name = 'server') {
   const [key, certificate] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)];
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];

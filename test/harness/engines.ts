@@ -26,7 +26,7 @@ export type Tab = {
   /** A click of a real pointer, in pixels of the viewport. */
   click(x: number, y: number): Promise<void>;
   press(key: 'Tab' | 'Enter'): Promise<void>;
-  /** Resolves when the page before has been shown again. */
+  /** Goes back; resolves when the previous page is shown again. */
   back(): Promise<void>;
 };
 

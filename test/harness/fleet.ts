@@ -122,7 +122,7 @@ export async function openFleet(t: Test, options: Options) {
   return { clock, sandbox, started, statuses };
 }
 
-/** The same client, each of whose requests takes so long in virtual time. `findApps` sends one for 100 bundle ids. */
+/** The same client, but each request takes `latencyMs` in virtual time. `findApps` sends one for 100 bundle ids. */
 const delayed = (asc: AppStoreConnect, latencyMs: number, clock: VirtualClock): AppStoreConnect =>
   latencyMs === 0
     ? asc

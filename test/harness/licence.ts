@@ -12,14 +12,14 @@ export type LicenceServer = {
   fault:
     | 'down'
     | 'no certificates'
-    | 'certificates that end'
-    | 'certificates that have ended'
+    | 'certificates that expire soon'
+    | 'certificates that have expired'
     | 'a page'
     | 'a redirect'
     | undefined;
 };
 
-/** OpenSSL does not make certificates that have ended; this one ended on 2 January 2024. */
+/** OpenSSL does not make expired certificates; this one expired on 2 January 2024. */
 const ended = Buffer.from(
   'MIIBeTCCAR+gAwIBAgIUS9Vi3m5EA2ZG9w4vlqGR47E+f5YwCgYIKoZIzj0EAwIwEjEQMA4GA1UEAwwHbGljZW5jZTAeFw0yNDAxMDEwMDAwMDFaFw0yNDAxMDIwMDAwMDFaMBIxEDAOBgNVBAMMB2xpY2VuY2UwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARGEgrFaY3wHTcwzSMg67crTRTC5dlI9n/6a1KrQ431/rPkMDuC/qXKVR+cOhilTrUg3rArfHRN4/sX8y6IiV/vo1MwUTAdBgNVHQ4EFgQUWlidfLPgynoaXpKRlkqbn+J71DAwHwYDVR0jBBgwFoAUWlidfLPgynoaXpKRlkqbn+J71DAwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiBx2ew5TbpVXGAYenU6JHSOqChdozWUL9E3o1X+szImVgIhAKI/en3Lzmc3Zu6LnWDCMOLAIU/aE0rJplCiL+mvcCOH',
   'base64',
@@ -34,8 +34,8 @@ export async function startLicenceServer(t: Test): Promise<LicenceServer> {
   const good = certificate('90');
   const others: Readonly<Record<string, Buffer>> = {
     'no certificates': Buffer.alloc(0),
-    'certificates that end': certificate('3'),
-    'certificates that have ended': ended,
+    'certificates that expire soon': certificate('3'),
+    'certificates that have expired': ended,
   };
   const answers: Readonly<Record<string, readonly [status: number, headers: Record<string, string>]>> = {
     down: [503, {}],

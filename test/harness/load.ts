@@ -2,7 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** A machine that is busy sends less, and never so much at once that a replica refuses it as overloaded. */
+/** A busy machine sends less, and never so much at once that a replica refuses requests as overloaded. */
 const MOST_UNDER_WAY = 60;
 
 /** Calls `send` with 0, 1, 2 … until `end`, which resolves when all calls have ended. `send` must not throw. */

@@ -22,16 +22,16 @@ export default class Report extends Transform {
   #rest = '';
   /** Titles of the tests around the current line, the file first. */
   #titles: string[] = [];
-  /** Where the YAML of a failure has begun; its indentation. */
+  /** The indentation of the YAML of a failure; undefined outside of one. */
   #yaml: number | undefined;
   #failures: string[] = [];
-  /** The paths of the failures so far, with what is around a file. */
+  /** The full path of each failure so far, from the outermost test. */
   #described: string[] = [];
   #skips: string[] = [];
   #files: Point[] = [];
   #passed = 0;
   #failed = 0;
-  /** The subtests of the next test point, by depth: a point that closes a subtest is not an assertion itself. */
+  /** The depths at which the next test point closes a subtest, and so is not an assertion itself. */
   #closes = new Set<number>();
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {

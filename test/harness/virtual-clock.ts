@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../../src/registration/clock.ts';
 
 export interface VirtualClock extends Clock {
-  /** Lets so much time pass; resolves when the work that this caused is done. */
+  /** Lets this much time pass; resolves when the work that this caused is done. */
   advance(ms: number): Promise<void>;
   /** Resolves when no call of a tracked object is under way. */
   quiet(): Promise<void>;

@@ -60,7 +60,7 @@ t.test('a code that does not exist is a problem, which has a page', async (t) =>
     t.equal(answer.status, 404, code);
     const { type } = (await answer.json()) as { type: string };
     t.equal((await fetch(new URL(type, answer.url))).status, 200);
-    if (!/^\w+$/.test(code)) continue; // the others are no paths of a code
+    if (!/^\w+$/.test(code)) continue; // the others are not paths of a code
     const page = await fetch(`${url}/problems/${code}`, { headers: { accept: 'text/html,*/*;q=0.8' } });
     t.equal(page.status, 404, code);
     t.match(page.headers.get('content-type'), /^text\/html/);

@@ -3,7 +3,7 @@
 import t from 'tap';
 import { parsePostgresUrl, postgresUrlProblem } from '../../src/ledger/postgres-url.ts';
 
-/** Hosts with their ways: `tls` verifies everything, `ca` all but the name, `any` nothing. */
+/** Each host with the ways to connect: `tls` verifies everything, `ca` all but the name, `any` nothing; `plain` is without TLS. */
 const hostsOf = (url: string) =>
   parsePostgresUrl(url).hosts.map(({ host, port, ways }) => {
     const names = ways.map((way) =>

@@ -202,7 +202,7 @@ async function play(
     model.use(kind, nonce, name, now);
     await confirm(kind, { nonce, subject: name === undefined ? undefined : subjectNamed(name) });
   };
-  /** What missed its deadline is still stored, but must not be after something is deleted. Closing waits for it. */
+  /** Work that missed its deadline is stored later. It must be stored before a deletion, so close the ledger, which waits. */
   const settle = async () => {
     if (!isLate) return;
     await close(opened);

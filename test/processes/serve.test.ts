@@ -103,8 +103,7 @@ t.test('SIGTERM under load: no request fails, exit 0 within 10 s', async (t) => 
   const visitor = async () => {
     while (!gone) {
       const outcome = await ask();
-      // By the time the server stops listening, a load balancer would no longer use it, because it has not been ready for
-      // seconds.
+      // The server reports "not ready" for seconds before it stops listening, so by then no load balancer would use it.
       if (outcome.error?.code === 'ECONNREFUSED') gone = true;
       else outcomes.push(outcome);
     }

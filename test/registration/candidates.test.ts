@@ -139,7 +139,7 @@ const places: Record<string, { skip?: string | false | undefined; open(t: Test):
         secrets: aws.confidential,
         remove: async () => {
           await client.send(new DisableKeyCommand({ KeyId: key }));
-          // Moto keeps signing with a disabled key; AWS answers this.
+          // Moto keeps signing with a disabled key; AWS returns this error.
           aws.error = { name: 'DisabledException', message: 'The key is disabled.' };
         },
       };

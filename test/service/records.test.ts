@@ -176,7 +176,7 @@ t.test(
     const { body } = await post(`${service.url}/install-tokens`, { requests }, { authorization: `Bearer ${key}` });
     test.equal((body['results'] as { dtype: string }[]).filter(({ dtype }) => dtype === 'download').length, 100);
     const after = [await questions('ledger'), await questions('ledger_evidence')];
-    // A ping may come between.
+    // A check may be counted in between.
     test.ok(
       after.every((count, index) => count - (before[index] as number) <= 2),
       `${before} to ${after}`,

@@ -10,7 +10,7 @@ import { trueTime } from './world/scheduler.ts';
 
 export const auditFile = ({ folder }: Pick<Replica, 'folder'>): string => join(folder, 'audit.log');
 
-/** For how long a line may wait to be written while the disk is good. */
+/** A line is written within this time while the disk is good. */
 const WAIT_MS = 3000;
 
 /**

@@ -115,14 +115,14 @@ export const newFacts = (): Facts => ({
   violation: undefined,
 });
 
-/** For how long there has been no fault, at a time; 0 during a fault. */
+/** Returns how long there had been no fault at a time; 0 during a fault. */
 export const calmMs = ({ faults, troubledAt }: Facts, at: number = trueTime()): number =>
   faults.size > 0 ? 0 : Math.max(0, at - troubledAt);
 
 /** The place of a fault that affects the stores of all replicas. */
 export const EVERY_REPLICA = 'every replica';
 
-/** For how long a replica could use the stores, at a time. */
+/** Returns how long a replica had been able to use the stores at a time. */
 export function storeCalmMs({ storeFaults, storeTroubledAt }: Facts, at: number, replica: string): number {
   const isConcerned = (place: string) => place === EVERY_REPLICA || place === replica;
   if ([...storeFaults.values()].some(isConcerned)) return 0;

@@ -9,9 +9,9 @@ import { installHooks } from './world/hooks.ts';
 const options = {
   /** A whole number; it decides everything that happens. */
   seed: { type: 'string', default: '1' },
-  /** So many seeds, one after the other. */
+  /** How many seeds are run, one after the other. */
   seeds: { type: 'string', default: '1' },
-  /** No seed begins after so many seconds of processor time. */
+  /** No seed begins after this many seconds of processor time. */
   seconds: { type: 'string', default: '86400' },
   hours: { type: 'string', default: '0.05' },
   /** The file to which the history of the last run is written. */

@@ -43,7 +43,7 @@ export function start(fleet: Fleet, replica: Replica): void {
     (opened) => {
       Object.assign(replica, opened, { state: 'up' });
       fleet.note(replica.name, 'serves');
-      // Bugs of a start are seen in its first answers.
+      // Bugs at start-up show in the first answers.
       void visit(fleet, replica, `visitor of start ${replica.starts}`);
     },
     (error) => {

@@ -55,7 +55,7 @@ export function planSteps(random: Random, lengthMs: number): Step[] {
     const chosen = chooseWeighted(rows, random() * total);
     if (!chosen) continue;
     const { params } = plan(atMs, chosen.kind, chosen.row);
-    // Operators act when something is wrong, and then the most goes wrong.
+    // Operators act during faults, when their actions are most likely to fail.
     const lastsMs = chosen.row.isFault ? Number(params['ms'] ?? 0) : 0;
     if (lastsMs < 1000 || random() > (chosen.row.actShare ?? ACT_SHARE)) continue;
     const order = chooseWeighted(orders, random() * ordersTotal);

@@ -3,7 +3,7 @@
 import type { Outcome } from './run.ts';
 import { describeStep, type Step } from './steps.ts';
 
-/** The largest number of events that are printed, the last ones. */
+/** At most this many events are printed: the last ones. */
 const LINES = 60;
 
 export function storyOf({ plan, outcome }: { plan: readonly Step[]; outcome: Outcome }, stepsBefore: number): string {

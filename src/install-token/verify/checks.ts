@@ -78,7 +78,7 @@ export type Known = {
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** The app that a token names, by `bid`, else by `iss`: the linked one if there is a link. */
+/** Returns the app that a token names by `bid`, else by `iss`. If there is a link, that is the app of the link. */
 export function appOf({ iss, bid }: JsonObject, { apps, linked }: Known): KnownApp | undefined {
   const named = apps.find(({ bundleId }) => bundleId === bid) ?? apps.find(({ appleItemId }) => appleItemId === iss);
   return named && (linked ?? named);

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { listen } from '../port.ts';
 import { type Faulty, RETRY_AFTER_SECONDS, showFault, type VendorFault } from './fault.ts';
 
-/** Why tests are skipped when moto is not installed; undefined when it is. */
+/** Why tests must be skipped: moto is not installed. Undefined if it is. */
 export const withoutMoto =
   spawnSync('python3', ['-c', 'import moto.server, cryptography']).status === 0
     ? undefined

@@ -18,7 +18,7 @@ import { listen } from '../port.ts';
 import { type Faulty, RETRY_AFTER_SECONDS, showFault, type VendorFault } from './fault.ts';
 import { signDigest } from './sign-digest.ts';
 
-/** Why tests are skipped when no certificate can be made; undefined when one can. */
+/** Why tests must be skipped: no certificate can be made. Undefined if one can. */
 export const withoutOpenssl =
   spawnSync('openssl', ['version']).status === 0
     ? undefined

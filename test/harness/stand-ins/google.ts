@@ -34,7 +34,7 @@ interface Google extends Faulty, AsyncDisposable {
   readonly secrets: Map<string, string>;
   /** Sends checksums that do not match. */
   damage: boolean;
-  /** Each answer takes so long. */
+  /** How long each answer takes. */
   latencyMs: number;
   /** How many signatures were made. */
   signatures: number;

@@ -30,7 +30,7 @@ export interface VaultStandIn extends Faulty, AsyncDisposable {
   readonly vaultTokens: Map<string, VaultToken>;
   /** `METHOD path` of every request, oldest first. */
   readonly requests: string[];
-  /** Each answer takes so long. */
+  /** How long each answer takes. */
   latencyMs: number;
   /** How many signatures were made; a request can ask for several. */
   signatures: number;

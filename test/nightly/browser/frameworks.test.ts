@@ -148,7 +148,7 @@ t.test('the examples', { skip: noChromium, timeout: 3_600_000 }, async (t) => {
   }
 });
 
-/** Starts the website; stopped with the test. Gives its origin. */
+/** Starts the website, and stops it with the test. Returns its origin. */
 async function serve(t: Test, home: string, command: readonly string[] | undefined, env: Record<string, string>) {
   if (!command) {
     const files = existsSync(join(home, 'dist')) ? join(home, 'dist') : home;

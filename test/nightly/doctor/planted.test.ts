@@ -234,10 +234,10 @@ t.test('planted faults', { skip, timeout: 600_000 }, async (t) => {
     'the memory of Redis is full': { id: 'redis', says: /memory is full/, plant: inRedis('maxmemory', '1', '0') },
     'no licence server': { id: 'licence-settings', says: /not set/, settings: noUrl },
     'a licence server that is down': { id: 'licence-endpoints', says: /503/, plant: ofLicences('down') },
-    'certificates of the licence server that end': {
+    'certificates of the licence server that expire soon': {
       id: 'licence-certificates',
       says: /expires in/,
-      plant: ofLicences('certificates that end'),
+      plant: ofLicences('certificates that expire soon'),
     },
     'a public URL of another domain': {
       id: 'public-url',
@@ -405,17 +405,17 @@ t.test('planted faults', { skip, timeout: 600_000 }, async (t) => {
       says: /shop has ended/,
       settings: { WEBDIST_API_KEYS: `shop:${'0'.repeat(64)}:60:2025-12-31` },
     },
-    'certificates of the licence server that have ended': {
+    'certificates of the licence server that have expired': {
       id: 'licence-certificates',
       says: /has expired/,
-      plant: ofLicences('certificates that have ended'),
+      plant: ofLicences('certificates that have expired'),
     },
     'a licence URL that leads to a page': {
       id: 'licence-endpoints',
       says: /is a page/,
       plant: ofLicences('a page'),
     },
-    'a certificate that ends': { id: 'certificate-expiry', says: /expires in/, site: { certificate: ending } },
+    'a certificate that expires soon': { id: 'certificate-expiry', says: /expires in/, site: { certificate: ending } },
   };
   let named = 0;
   for (const [fault, { id, says, also = [], plant, ...change }] of Object.entries(faults))

@@ -30,7 +30,7 @@ const MAX_RSS_MB = 400;
 /** Below this, a p99 says more about this machine than about the service. */
 const LEAST_P99_MS = 1000;
 
-/** Why a call did not get a token: the status and the code of its problem, or what the connection met. */
+/** Why a call did not get a token: the status and the code of its problem, or the error of the connection. */
 function reasonOf({ status, body, failure }: Awaited<ReturnType<typeof send>>): string | undefined {
   if (status === 200) return undefined;
   return failure ?? `${status} ${/"code":"(\w+)"/.exec(body)?.[1] ?? body.slice(0, 80)}`;

@@ -24,7 +24,7 @@ t.test(`killed ${KILLS} times`, async (t) => {
   const current = join(dir, APP, 'current');
   const control = (path: string, body: object) =>
     fetch(`${baseUrl}/_sandbox/${path}`, { method: 'POST', body: JSON.stringify(body) });
-  /** Pulls, and kills the process at its nth change of a file or folder. Gives the changes that were seen, and whether it ended by itself. */
+  /** Pulls; kills the process at its nth change of a file or folder. Returns the changes seen, and whether it ended by itself. */
   const pull = async (nth: number) => {
     let changes = 0;
     const watcher = watch(dir, { recursive: true });

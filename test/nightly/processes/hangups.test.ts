@@ -1,4 +1,4 @@
-/** SIGHUPs without end, sent to a real service: App Store Connect is not flooded. */
+/** Continuous SIGHUPs to a real service do not flood App Store Connect with requests. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';

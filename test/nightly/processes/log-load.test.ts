@@ -67,7 +67,7 @@ const subjects: Readonly<Record<string, (t: Test) => Promise<Subject>>> = {
   'a pipe that was closed': (t) => onPipe(t, true),
 };
 
-/** Requests tokens, one a request, for SECONDS; returns the milliseconds of each answer, and why the others failed. */
+/** Requests tokens, one per request, for SECONDS; returns the milliseconds of each answer, and why the others failed. */
 async function load({ url }: Served) {
   // All connections in turn: none is idle for so long that the service closes it just as a request is sent.
   const agent = new Agent({ keepAlive: true, maxSockets: 60, scheduling: 'fifo' });

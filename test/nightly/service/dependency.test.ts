@@ -18,7 +18,7 @@ const EVERY_MS = 300;
 
 const never = () => new Promise<never>(() => undefined);
 
-/** How a use fails, and whether the check repeats it. Late uses are reported only if the check is late, too. */
+/** How a use fails, and whether the check repeats it. Slow uses are reported only if the check is slow, too. */
 const kinds: readonly (readonly [name: string, isRepeatable: boolean, fail: () => Promise<unknown>])[] = [
   ['some uses take too long', true, never],
   ['some connections break', true, () => Promise.reject(new Error('ECONNRESET'))],

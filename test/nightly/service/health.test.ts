@@ -1,6 +1,6 @@
 /**
- * Readiness: after how many seconds health reports each fault of docs/faults.md, after how many that it is over, and how
- * often it changes in between. Visitors and evidence arrive all the time. Writes the table of docs/faults.md.
+ * Readiness: how many seconds health takes to report each fault of docs/faults.md and its end, and how often it changes in
+ * between. Visitors and evidence arrive all the time. Writes the table of docs/faults.md.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,14 +11,14 @@ import { post } from '../../harness/http.ts';
 import { until } from '../../harness/until.ts';
 import { type Stage, stages, type Trouble } from './stages.ts';
 
-/** How long a fault lasts after it was reported: longer than the interval of every check during an outage. */
+/** How long a fault continues after it was reported: longer than the interval of every check during an outage. */
 const LASTS_MS = 8000;
 /** How long health is observed after the fault. */
 const AFTERWARDS_MS = 4000;
 const SAMPLE_MS = 20;
 const VISIT_MS = 100;
 
-/** What health says about one part: "ok", or not; and whether the service is ready. */
+/** Whether health reports one part as ok, which others it does not, and whether the service is ready. */
 function seen({ ready, apps, domain, clock, ledger, ledgerRead, redis, orders }: Health, part: Trouble['part']) {
   const parts = Object.entries({ domain, clock, ledger, ledgerRead, redis, orders, ...Object.values(apps)[0] });
   const bad = parts.flatMap(([name, value]) =>

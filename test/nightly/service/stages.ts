@@ -28,7 +28,7 @@ export type Trouble = {
   end(): unknown;
 };
 
-/** A service, and its troubles. */
+/** A service, and the faults that can be caused in it. */
 export type Stage = {
   readonly url: string;
   health(): Health | Promise<Health>;
@@ -254,7 +254,7 @@ async function orders(t: Test): Promise<Stage> {
   ]);
 }
 
-/** Why a stage cannot be set up here, or false; and how it is. */
+/** Each stage: its name, why it cannot be set up here (or false), and the function that opens it. */
 export const stages: readonly (readonly [name: string, skip: string | false, open: (t: Test) => Promise<Stage>])[] = [
   ['500', false, apple('App Store Connect answers 500', { status: 500 })],
   ['dropped', false, apple('App Store Connect closes every connection', { drop: true })],

@@ -1,4 +1,4 @@
-/** Operators, who run commands: the real functions behind these, each on its own machine. */
+/** Operators, each with a machine, who run commands. A command is simulated by the functions that it calls. */
 
 import { openAppStoreConnect } from '../../../src/app-store-connect/client.ts';
 import { readConfig } from '../../../src/config/config.ts';

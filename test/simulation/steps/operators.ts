@@ -27,7 +27,7 @@ export const operatorSteps: Rows = {
     plan: (random) => ({
       ...anyOrder(random),
       killedMs: random() < 0.2 ? between(random, 1, 40) : 0,
-      // Else a stop would hide everything else that can happen in a run.
+      // Otherwise, a stop would hide everything else that can happen in a run.
       untilMs: durationMs(random),
     }),
     describe: ({ killedMs, untilMs, ...given }) =>

@@ -94,7 +94,7 @@ export const replicaSteps: Rows = {
   pause: {
     weight: 4,
     isFault: true,
-    // What a replica has missed is what it can do wrong.
+    // A replica can only go wrong in what it missed meanwhile, so an operator always acts.
     actShare: 1,
     plan: (random) => ({ replica: anyReplica(random), ms: oneOf(random, [0, 4000]) + durationMs(random) }),
     describe: ({ replica, ms }) => `replica ${replica} is suspended for ${inSeconds(ms)}`,

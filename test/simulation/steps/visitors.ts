@@ -38,7 +38,7 @@ export const visitorSteps: Rows = {
         const { evidenceStoredAt = trueTime() } = deviceOf(fleet.facts, id);
         const changesAt = (Math.floor(evidenceStoredAt / 1000) + fleet.choices.lifetimeSeconds) * 1000;
         schedule(changesAt + 50 - trueTime(), () => void visit(fleet, other, id), null);
-        // And again with the access token of its link, which is over by then.
+        // And again with an access token from its link, whose install token has expired by then.
         await exchange(fleet, other, id);
         schedule(changesAt + 3000 - trueTime(), () => void requestApps(fleet, other, id, 'restore'), null);
       };

@@ -209,6 +209,6 @@ export class Pool {
     };
   }
   async end(): Promise<void> {
-    // The sessions end with their statements.
+    // Nothing to end: a session exists only during its statements.
   }
 }

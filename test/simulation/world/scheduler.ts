@@ -51,7 +51,7 @@ let calls: (() => Promise<void>)[] = [];
 export const trueTime = (): number => nowMs;
 /** The time since the run began. */
 export const elapsedMs = (): number => nowMs - START_MS;
-/** The time that `skip` let pass. */
+/** The total time that `skip` has skipped. */
 export const skippedMs = (): number => skipped;
 export const eventsExecuted = (): number => executed;
 
@@ -114,7 +114,7 @@ export function callThread<T>(work: () => Promise<T>): Promise<T> {
   });
 }
 
-/** Resolves when the code that runs now waits for events only. */
+/** Resolves when the running code can continue only after another event. */
 async function quiet(): Promise<void> {
   for (;;) {
     await new Promise((resolve) => turn(resolve));
