@@ -7,10 +7,11 @@ import t from 'tap';
 import { appsFileSchema, readConfigFile } from '../../src/config/apps-file.ts';
 import type { Problem } from '../../src/config/problems.ts';
 import { temporaryFolder } from '../harness/folder.ts';
+import { writeJson } from '../harness/write-json.ts';
 
 const SHIPPED = 'docs/apps-file.schema.json';
 const schema = JSON.parse(JSON.stringify(appsFileSchema()));
-if (process.env['WEBDIST_WRITE_DOCS']) writeFileSync(SHIPPED, JSON.stringify(schema, undefined, 2));
+if (process.env['WEBDIST_WRITE_DOCS']) writeJson(SHIPPED, schema);
 t.strictSame(
   JSON.parse(readFileSync(SHIPPED, 'utf8')),
   schema,

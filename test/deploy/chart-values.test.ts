@@ -3,12 +3,13 @@
  * which belong in files.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { Ajv } from 'ajv';
 import t from 'tap';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { type Setting, settings } from '../../src/config/settings.ts';
+import { writeJson } from '../harness/write-json.ts';
 
 const PATH = 'deploy/helm/webdist/values.schema.json';
 const values = parse(readFileSync('deploy/helm/webdist/values.yaml', 'utf8'));
@@ -36,7 +37,7 @@ const properties = Object.fromEntries(
 );
 const current = structuredClone(schema);
 current.properties.settings.properties = JSON.parse(JSON.stringify(properties));
-if (process.env['WEBDIST_WRITE_DOCS']) writeFileSync(PATH, JSON.stringify(current, undefined, 2));
+if (process.env['WEBDIST_WRITE_DOCS']) writeJson(PATH, current);
 else t.strictSame(schema, current, `${PATH} is current (WEBDIST_WRITE_DOCS=1 writes it)`);
 
 const validate = new Ajv({ allErrors: true, allowUnionTypes: true }).compile(current);
