@@ -5,17 +5,17 @@
 
 import { z } from 'zod';
 import { addressesBehind, proxiesIn } from '../address.ts';
-import { WAY_HEADER } from '../service/doctor-proof.ts';
+import { RECEIVED_HEADER } from '../service/doctor-proof.ts';
 import { type Check, type Finding, info, ok, warn } from './check.ts';
 import { claimsOf, requestToken, type Site, siteCheck } from './site.ts';
 
-const wayForm = z.object({ peer: z.string(), forwarded: z.string().optional(), country: z.string().optional() });
+const receivedForm = z.object({ peer: z.string(), forwarded: z.string().optional(), country: z.string().optional() });
 
 /** How the doctor's request reached the service; undefined if the service does not report it. */
-async function wayTo(site: Site) {
-  const header = (await requestToken(site)).headers[WAY_HEADER];
+async function receivedBy(site: Site) {
+  const header = (await requestToken(site)).headers[RECEIVED_HEADER];
   try {
-    return wayForm.safeParse(JSON.parse(String(header))).data;
+    return receivedForm.safeParse(JSON.parse(String(header))).data;
   } catch {
     // An older service, or one with another secret, sends no such header.
     return undefined;
@@ -30,11 +30,11 @@ export const proxyChecks: readonly Check[] = [
   ),
   siteCheck('country-header', "Without the visitor's country, tokens have no `ccode`.", async (site) => {
     const { countryHeader } = site.config;
-    const way = await wayTo(site);
-    if (countryHeader === undefined || !way || (await trusted(site))?.result !== 'ok') return undefined;
+    const received = await receivedBy(site);
+    if (countryHeader === undefined || !received || (await trusted(site))?.result !== 'ok') return undefined;
     const { ccode } = claimsOf(await requestToken(site));
     if (typeof ccode === 'string') return ok(ccode);
-    return way.country === undefined
+    return received.country === undefined
       ? warn(
           `requests reach webdist without ${countryHeader}`,
           'Configure the proxy to send this header, or unset WEBDIST_COUNTRY_HEADER.',
@@ -47,21 +47,21 @@ async function trusted(site: Site): Promise<Finding | undefined> {
   const { trustProxy } = site.config;
   // webdist itself does not terminate TLS.
   if (site.urlOf('/').protocol !== 'https:') return undefined;
-  const way = await wayTo(site);
+  const received = await receivedBy(site);
   const setting = `WEBDIST_TRUST_PROXY=${trustProxy.join(',')}`;
-  if (!way)
+  if (!received)
     return trustProxy.length > 0
       ? ok(setting)
       : warn(
           'a proxy terminates TLS, but WEBDIST_TRUST_PROXY is not set',
           'Set WEBDIST_TRUST_PROXY to the address of the proxy, as webdist sees it.',
         );
-  if (way.forwarded === undefined)
+  if (received.forwarded === undefined)
     return warn(
-      `the proxy at ${way.peer} sends no X-Forwarded-For`,
+      `the proxy at ${received.peer} sends no X-Forwarded-For`,
       'Configure the proxy to send it (docs/proxy.md), and name the proxy in WEBDIST_TRUST_PROXY.',
     );
-  const proxy = unnamedProxy(way.peer, way.forwarded, trustProxy);
+  const proxy = unnamedProxy(received.peer, received.forwarded, trustProxy);
   if (proxy === undefined) return ok(setting);
   return warn(
     trustProxy.length === 0

@@ -9,8 +9,8 @@ import { derivedKey } from './secret.ts';
 /** The header of a request that holds the proof. */
 export const PROOF_HEADER = 'webdist-doctor';
 
-/** The header of the answer: `{"peer","forwarded","country"}` as JSON. */
-export const WAY_HEADER = 'webdist-way';
+/** The header of the answer, which says how the request was received: `{"peer","forwarded","country"}` as JSON. */
+export const RECEIVED_HEADER = 'webdist-received';
 
 const MINUTE_MS = 60_000;
 

@@ -12,7 +12,7 @@ import { openChallenge } from '../challenge.ts';
 import { addCors } from '../cors.ts';
 import { countryFrom } from '../country.ts';
 import { openDeviceCookies } from '../device-cookie.ts';
-import { reportWay } from '../doctor-way.ts';
+import { reportToDoctor } from '../doctor-report.ts';
 import { addGuard } from '../guard.ts';
 import { linkTokens } from '../link-token.ts';
 import { describeScope, type SecurityScheme } from '../operation.ts';
@@ -37,7 +37,7 @@ export const pageScope =
     const devices = openDeviceCookies(scope, deps.hashSubject, config.hostCookie);
     const appNamed: AppNamed = (name) => deps.service.apps.named(name);
     deps.refuseOverload(scope);
-    reportWay(scope, deps);
+    reportToDoctor(scope, deps);
     describeScope(scope, {
       tag: 'pages and servers',
       callers: callersOf(callers),
