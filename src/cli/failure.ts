@@ -51,7 +51,7 @@ const firstInner = (error: unknown): unknown => member(member(error, 'errors'), 
 /** The class and the codes of an error, such as `Error (ECONNREFUSED, connect)`. */
 function summaryOf(error: unknown): string {
   if (isA(WebdistError, error)) return `${error.name} (${error.code})`;
-  if (!isObject(error)) return `a thrown ${error === null ? 'null' : typeof error}`;
+  if (!hasMembers(error)) return `a thrown ${error === null ? 'null' : typeof error}`;
   const className = member(member(error, 'constructor'), 'name');
   const name =
     firstMatch(isA(Error, error) ? [member(error, 'name'), className] : [className], CLASS_NAME) ?? 'unnamed error';
@@ -81,7 +81,7 @@ function framesOf(error: unknown): string[] {
     .slice(0, MAX_FRAMES);
 }
 
-const isObject = (value: unknown): value is object =>
+const hasMembers = (value: unknown): value is object =>
   (typeof value === 'object' && value !== null) || typeof value === 'function';
 
 /** The result of `read`; undefined if it throws, as getters and proxies can. */
@@ -94,7 +94,7 @@ function attempt<T>(read: () => T): T | undefined {
 }
 
 const member = (value: unknown, name: string): unknown =>
-  isObject(value) ? attempt(() => (value as Record<string, unknown>)[name]) : undefined;
+  hasMembers(value) ? attempt(() => (value as Record<string, unknown>)[name]) : undefined;
 
 /** `instanceof`, which can throw for a proxy. */
 const isA = <T>(type: new (...args: never[]) => T, value: unknown): value is T =>

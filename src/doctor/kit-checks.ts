@@ -21,6 +21,7 @@ const kitForm = z.object({
   restore: z.string(),
   updates: z.object({ url: z.string() }),
 });
+const anyObject = z.object({});
 const oauthForm = z.object({ issuer: z.string(), token_endpoint: z.url() });
 
 /** The document, if it was found and is complete; the first checks report the rest. */
@@ -91,7 +92,8 @@ export const kitChecks: readonly Check[] = [
       const target = URL.parse(text);
       if (!target) return fail(`${member} is no URL: ${text.slice(0, 200)}`, 'Set WEBDIST_PUBLIC_URL.');
       const answer = await site.facts.web(target, { method: 'POST', headers: JSON_TYPE, body: '{"apps":[]}' });
-      const isAnswered = answer.status === 200 ? isObject(jsonOf(answer)) : codeOf(answer) !== undefined;
+      const isAnswered =
+        answer.status === 200 ? anyObject.safeParse(jsonOf(answer)).success : codeOf(answer) !== undefined;
       if (!isAnswered)
         return fail(
           `${member}: POST ${target.href} ${answered(answer)}, and webdist did not send that`,
@@ -121,8 +123,6 @@ export const kitChecks: readonly Check[] = [
 
 /** If nothing that is posted reaches webdist, the check `token-answer` reports it. */
 const isPostPassedOn = async (site: Site) => isOwn(await requestToken(site));
-
-const isObject = (value: unknown) => typeof value === 'object' && value !== null;
 
 /** Checks the authorization server that devices are referred to, and that webdist's own one answers. */
 async function signIn(site: Site): Promise<Finding | undefined> {

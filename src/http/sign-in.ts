@@ -161,6 +161,6 @@ function jwksFetch(bounds: Bounds, maxPauseMs: number) {
 
 /** One check for all keys, because each wrong one would be reported. */
 const jwksShape = z.looseObject({
-  keys: z.array(z.unknown()).refine((keys) => keys.length <= MAX_KEYS && keys.every((key) => isObject(key))),
+  keys: z.array(z.unknown()).refine((keys) => keys.length <= MAX_KEYS && keys.every(isObject)),
 });
 const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
