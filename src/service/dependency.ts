@@ -11,7 +11,7 @@ import type { Metrics } from '../metrics.ts';
 
 export interface Dependency {
   /** Runs work that uses the dependency. Throws what the work throws, or a timeout error, within the time limit. */
-  ask<T>(work: () => T | Promise<T>): Promise<T>;
+  use<T>(work: () => T | Promise<T>): Promise<T>;
   /** Says in one sentence why the last use failed; undefined if it succeeded. */
   readonly problem: string | undefined;
   close(): void;
@@ -70,7 +70,7 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
     inTime(answerMs, () => breaker.execute(() => inTime(answerMs, work)));
   // While there is no problem, an answer without a promise needs no time limit and no circuit breaker. With them, such a
   // lookup makes a token take 1.04 times the CPU time, with one connection.
-  const use = <T>(work: () => T | Promise<T>): T | Promise<T> => {
+  const attempt = <T>(work: () => T | Promise<T>): T | Promise<T> => {
     if (problem !== undefined || breaker.state !== 'closed') return useInTime(work);
     const answer = work();
     return answer instanceof Promise ? useInTime(() => answer) : answer;
@@ -93,10 +93,10 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
     if (problem !== undefined) log.info({ event: `${name}_back` }, `${name}: answers again`);
     note(undefined);
   };
-  const ask = async <T>(work: () => T | Promise<T>): Promise<T> => {
+  const use = async <T>(work: () => T | Promise<T>): Promise<T> => {
     const startedAt = performance.now();
     try {
-      return await use(work);
+      return await attempt(work);
     } catch (err) {
       failedAtMs = performance.now();
       const isCheck = work === repeatAndPing;
@@ -121,7 +121,7 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
     if (failed === repeated) failed = undefined;
   };
   const check = async () => {
-    const isOk = await ask(repeatAndPing).then(
+    const isOk = await use(repeatAndPing).then(
       () => true,
       () => false,
     );
@@ -138,7 +138,7 @@ export async function watchDependency(deps: DependencyDeps): Promise<Dependency>
   };
   await check();
   return {
-    ask,
+    use,
     get problem() {
       return problem;
     },

@@ -56,7 +56,7 @@ export async function openLookups(ledger: LedgerReader, settings: Settings, deps
     meanwhile: replica ? `lookups need the read replica; without it, ${withoutBoth}` : withoutBoth,
     ...deps,
   });
-  const fromLedger = (entries: readonly LedgerEntry[]) => own.ask(() => ledger.lookUp(entries));
+  const fromLedger = (entries: readonly LedgerEntry[]) => own.use(() => ledger.lookUp(entries));
   return {
     lookUp: (entries) =>
       !replica || replica.isStale ? fromLedger(entries) : replica.lookUp(entries).catch(() => fromLedger(entries)),
@@ -95,7 +95,7 @@ async function openReplica(
     log,
   });
   return {
-    lookUp: (entries) => watched.ask(() => replica.lookUp(entries)),
+    lookUp: (entries) => watched.use(() => replica.lookUp(entries)),
     get problem() {
       return watched.problem;
     },

@@ -137,7 +137,7 @@ export async function openRecords(
   // time at 64 connections.
   const withTick = batchPerTick(async (decisions: readonly Decision[]) => decisions);
   const add = batchPerTick(async (installs: readonly InstallRecord[]) => {
-    await storing.ask(() => ledger.addInstalls(installs));
+    await storing.use(() => ledger.addInstalls(installs));
     return installs;
   });
   const otherClocks = async () => [clockOffsetSeconds(), isShared ? (await ledger.beat()) - now() / 1000 : undefined];
@@ -170,7 +170,7 @@ export async function openRecords(
   const addShown = async ({ appleItemId, subject, device, atSeconds }: Shown) => {
     // Not from the read replica, which may not have the device's install yet.
     const [onDevice] =
-      device === undefined ? [] : await storing.ask(() => ledger.lookUp([{ subject: device, appleItemId }]));
+      device === undefined ? [] : await storing.use(() => ledger.lookUp([{ subject: device, appleItemId }]));
     const times = evidenceTimes(atSeconds, lifetimeSeconds, onDevice);
     const tags = [subject, device].filter((tag) => tag !== undefined);
     await Promise.all(tags.map((tag) => add({ subject: tag, appleItemId, ...times })));

@@ -47,7 +47,7 @@ export async function openRedis(
     log,
   });
   const ask = <T>(work: () => Promise<T>): Promise<T> =>
-    watched.ask(work).catch((error) => {
+    watched.use(work).catch((error) => {
       metrics.redisFailures.inc();
       throw error;
     });

@@ -49,7 +49,7 @@ for (const [name, isRepeatable, fail] of kinds)
     let isInTrouble = true;
     const use = () => (isInTrouble ? fail() : Promise.resolve());
     const trouble = () =>
-      Promise.allSettled([dependency.ask(use), dependency.ask(async () => undefined), delay(EVERY_MS)]);
+      Promise.allSettled([dependency.use(use), dependency.use(async () => undefined), delay(EVERY_MS)]);
     await until(async () => (await trouble()) && dependency.problem !== undefined, 'a report');
     for (const endMs = performance.now() + TROUBLE_MS; performance.now() < endMs; ) {
       await trouble();
@@ -65,9 +65,9 @@ t.test('a single answer that is late is not an outage', async (t) => {
   for (const isRepeatable of [false, true]) {
     const { dependency, events } = await open(t, isRepeatable);
     let isLate = true;
-    await t.rejects(dependency.ask(() => (isLate ? never() : Promise.resolve())));
+    await t.rejects(dependency.use(() => (isLate ? never() : Promise.resolve())));
     isLate = false;
-    for (let n = 0; n < 20; n++) await dependency.ask(() => delay(ANSWER_MS / 5));
+    for (let n = 0; n < 20; n++) await dependency.use(() => delay(ANSWER_MS / 5));
     t.strictSame([dependency.problem, events], [undefined, []]);
   }
 });
@@ -75,7 +75,7 @@ t.test('a single answer that is late is not an outage', async (t) => {
 t.test('an answer that has arrived counts, even if this process was too busy to read it in time', async (t) => {
   const { dependency, events } = await open(t, false);
   for (let n = 0; n < 5; n++) {
-    const answered = dependency.ask(() => stat('.'));
+    const answered = dependency.use(() => stat('.'));
     // This thread is blocked while the answer arrives.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3 * ANSWER_MS);
     t.ok(await answered);
