@@ -116,7 +116,7 @@ export const visitedPage = (
 <style>${css}</style>${head}<main><h1>Trail Map</h1>${button}<p id="below">Below</p></main></html>`;
 
 /** What the visitor can see and use. */
-export type Look = {
+export type View = {
   readonly state: string;
   readonly code: string | null;
   readonly message: string;
@@ -124,7 +124,7 @@ export type Look = {
   readonly hasLink: boolean;
 };
 
-export const lookOf = (tab: Tab): Promise<Look | null> =>
+export const viewOf = (tab: Tab): Promise<View | null> =>
   tab.run(() => {
     const button = document.querySelector('install-button');
     const root = button?.shadowRoot;
@@ -141,14 +141,14 @@ export const lookOf = (tab: Tab): Promise<Look | null> =>
   });
 
 /** Waits for a state of the button, and for a code when one is given. */
-export const reach = (tab: Tab, state: string, code?: string): Promise<Look> => {
-  let look: Look | null = null;
+export const reach = (tab: Tab, state: string, code?: string): Promise<View> => {
+  let view: View | null = null;
   return until(
     async () => {
-      look = await lookOf(tab);
-      return look?.state === state && (code === undefined || look.code === code) && look;
+      view = await viewOf(tab);
+      return view?.state === state && (code === undefined || view.code === code) && view;
     },
-    () => `${state} ${code ?? ''}, but ${JSON.stringify(look)}`,
+    () => `${state} ${code ?? ''}, but ${JSON.stringify(view)}`,
     20,
   );
 };

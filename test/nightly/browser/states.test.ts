@@ -1,7 +1,7 @@
 import t from 'tap';
 import { openSite, openStage } from '../../harness/browser.ts';
 import { engines } from '../../harness/engines.ts';
-import { type Look, lookOf, reach, tap, visitedPage } from '../../harness/visit.ts';
+import { reach, tap, type View, viewOf, visitedPage } from '../../harness/visit.ts';
 
 const webKit = 'AppleWebKit/605.1.15 (KHTML, like Gecko)';
 const phone = (version: string) => `Mozilla/5.0 (iPhone; CPU iPhone OS ${version} like Mac OS X) ${webKit}`;
@@ -9,18 +9,18 @@ const phone = (version: string) => `Mozilla/5.0 (iPhone; CPU iPhone OS ${version
 /** What each state looks like, the same in every engine. */
 const states: Record<
   string,
-  { readonly path: string; readonly instead?: 429 | 503 | 'no answer'; readonly look: Look }
+  { readonly path: string; readonly instead?: 429 | 503 | 'no answer'; readonly view: View }
 > = {
   loading: {
     path: '/',
     instead: 'no answer',
-    look: { state: 'loading', code: null, message: 'Getting ready…', visible: ['link'], hasLink: false },
+    view: { state: 'loading', code: null, message: 'Getting ready…', visible: ['link'], hasLink: false },
   },
-  ready: { path: '/', look: { state: 'ready', code: null, message: '', visible: ['link'], hasLink: true } },
+  ready: { path: '/', view: { state: 'ready', code: null, message: '', visible: ['link'], hasLink: true } },
   limited: {
     path: '/',
     instead: 429,
-    look: {
+    view: {
       state: 'limited',
       code: 'http_error',
       message: 'Too many attempts. Please wait a moment.',
@@ -31,7 +31,7 @@ const states: Record<
   error: {
     path: '/',
     instead: 503,
-    look: {
+    view: {
       state: 'error',
       code: 'http_error',
       message: 'Installing is not possible right now.',
@@ -41,7 +41,7 @@ const states: Record<
   },
   elsewhere: {
     path: '/elsewhere',
-    look: {
+    view: {
       state: 'unsupported',
       code: 'elsewhere',
       message: 'Open this page on your iPhone or iPad.',
@@ -57,7 +57,7 @@ const states: Record<
       region: 'This app can be installed only in the European Union.',
     }).map(([code, message]) => [
       code,
-      { path: `/${code}`, look: { state: 'unsupported', code, message, visible: [], hasLink: false } },
+      { path: `/${code}`, view: { state: 'unsupported', code, message, visible: [], hasLink: false } },
     ]),
   ),
 };
@@ -90,11 +90,11 @@ for (const engine of engines)
         ),
       );
 
-    for (const [name, { path, instead, look }] of Object.entries(states)) {
+    for (const [name, { path, instead, view }] of Object.entries(states)) {
       site.instead = typeof instead === 'number' ? { status: instead, headers: { 'retry-after': '30' } } : instead;
       await tab.goto(site.origin + path);
-      t.strictSame(await reach(tab, look.state), look, name);
-      t.strictSame(await custom(), [look.state], 'as a custom state');
+      t.strictSame(await reach(tab, view.state), view, name);
+      t.strictSame(await custom(), [view.state], 'as a custom state');
       if (name === 'elsewhere') await reachQr();
       await checkVisit();
       t.strictSame(
@@ -138,13 +138,13 @@ for (const engine of engines)
       await reach(tab, 'ready');
       const href = await tab.run(() => document.querySelector('install-button')?.installUrl);
       await tap(tab, 'link');
-      const look = { state: 'ready', code: null, visible: ['link'], hasLink: true };
+      const view = { state: 'ready', code: null, visible: ['link'], hasLink: true };
       await tab.run(async (before) => {
         const button = document.querySelector('install-button');
         while (!button?.installUrl || button.installUrl === before)
           await new Promise((done) => requestAnimationFrame(done));
       }, href);
-      t.strictSame(await lookOf(tab), { ...look, message: 'Confirm on your device. Nothing happened? Tap again.' });
+      t.strictSame(await viewOf(tab), { ...view, message: 'Confirm on your device. Nothing happened? Tap again.' });
       t.strictSame(await custom(), ['ready', 'tapped']);
       t.strictSame(await tab.run(() => window.seen.taps), [{ href, isTrusted: true, isActive: true }]);
       site.instead = { status: 429, headers: { 'retry-after': '60' } };

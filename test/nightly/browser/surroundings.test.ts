@@ -6,7 +6,7 @@ import { claimsIn, openSite, openStage } from '../../harness/browser.ts';
 import { type Engine, engines, type Tab } from '../../harness/engines.ts';
 import { noNginx, openWebServer } from '../../harness/nginx.ts';
 import { until } from '../../harness/until.ts';
-import { linkIn, lookOf, reach, tap, visitedPage } from '../../harness/visit.ts';
+import { linkIn, reach, tap, viewOf, visitedPage } from '../../harness/visit.ts';
 
 const LIFETIME_MS = 1_200_000;
 const button = '<install-button></install-button>';
@@ -199,7 +199,7 @@ async function fallback(t: Test, engine: Engine): Promise<void> {
   const isShown = () => tab.run(() => (document.querySelector('#help')?.getClientRects().length ?? 0) > 0);
   await tab.goto(`${site.origin}/without`);
   t.equal(await isShown(), true);
-  t.equal(await lookOf(tab), null);
+  t.equal(await viewOf(tab), null);
   await tab.goto(`${site.origin}/with`);
   await reach(tab, 'ready');
   t.equal(await isShown(), false);

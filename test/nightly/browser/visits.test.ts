@@ -6,7 +6,7 @@ import { claimsIn, openSite, openStage } from '../../harness/browser.ts';
 import { engines, type Tab } from '../../harness/engines.ts';
 import { askToken } from '../../harness/http.ts';
 import { until } from '../../harness/until.ts';
-import { linkIn, lookOf, reach, tap, visitedPage } from '../../harness/visit.ts';
+import { linkIn, reach, tap, viewOf, visitedPage } from '../../harness/visit.ts';
 
 const LIFETIME_MS = 1_200_000;
 const button = '<install-button account="customer 7"></install-button>';
@@ -217,7 +217,7 @@ for (const engine of engines)
         const before = limited.asked.length;
         await tab.run(() => document.querySelector('install-button')?.refresh());
         await until(() => limited.asked.length > before, 'a request');
-        await until(async () => (await lookOf(tab))?.state !== 'loading', 'the answer');
+        await until(async () => (await viewOf(tab))?.state !== 'loading', 'the answer');
       }
       await reach(tab, 'limited', 'rate_limited');
       const help = await tab.run(() => document.title);
