@@ -58,8 +58,8 @@ export type AppStoreConnectOptions = {
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
-  /** Milliseconds. When this machine's clock is set, this changes by the same amount (see `Clock.setAtMs`). */
-  readonly setAtMs?: () => number;
+  /** Milliseconds. When this machine's clock is set, this changes by the same amount (see `Clock.timeOriginMs`). */
+  readonly timeOriginMs?: () => number;
   /** Called after each attempt of a request. */
   readonly onAttempt?: ((attempt: RequestAttempt) => void) | undefined;
   readonly retryPolicy?: Partial<RetryPolicy>;
@@ -74,9 +74,9 @@ const DOMAINS = 'alternativeDistributionDomains';
 /** Opens a client; sends nothing yet. Throws `config_invalid` when `baseUrl` is not an http(s) URL. */
 export function openAppStoreConnect(options: AppStoreConnectOptions): AppStoreConnect {
   const { keyId, issuerId, signer, log, now = Date.now, onAttempt } = options;
-  const { setAtMs = () => Date.now() - performance.now() } = options;
+  const { timeOriginMs = () => Date.now() - performance.now() } = options;
   const retryPolicy = { ...defaultRetryPolicy, ...options.retryPolicy };
-  const observations = openObservations(now, log, setAtMs);
+  const observations = openObservations(now, log, timeOriginMs);
   const apiTokens = apiTokenSource({ signer, keyId, issuerId, nowSeconds: observations.nowSeconds });
   const send = openHttp({ apiTokens, observations, log, retryPolicy, onAttempt });
   const closing = new AbortController();

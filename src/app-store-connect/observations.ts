@@ -25,18 +25,18 @@ export interface Observations {
 const RESPONSES = 5;
 
 /**
- * `now` is this machine's clock in milliseconds since 1970; `setAtMs` changes by the same amount when that clock is set.
+ * `now` is this machine's clock in milliseconds since 1970; `timeOriginMs` changes by the same amount when that clock is set.
  * Logs once when the clocks begin to differ.
  */
-export function openObservations(now: () => number, log: Logger, setAtMs: () => number): Observations {
-  let measured: { readonly offset: number; readonly setAtMs: number }[] = [];
+export function openObservations(now: () => number, log: Logger, timeOriginMs: () => number): Observations {
+  let measured: { readonly offset: number; readonly originMs: number }[] = [];
   let refusedOffsetSeconds = 0;
   let rateLimit: RateLimit | undefined;
   let wasOff = false;
   /** This machine's clock may have been set since an offset was measured. */
   const current = () => {
-    const setNowMs = setAtMs();
-    return measured.map((one) => Math.round(one.offset - (setNowMs - one.setAtMs) / 1000) || 0);
+    const originMs = timeOriginMs();
+    return measured.map((one) => Math.round(one.offset - (originMs - one.originMs) / 1000) || 0);
   };
   return {
     get clockOffsetSeconds() {
@@ -55,7 +55,7 @@ export function openObservations(now: () => number, log: Logger, setAtMs: () => 
       if (Number.isNaN(appleTimeMs)) return;
       // Rounded up, because `Date` omits fractions of a second.
       const offset = Math.ceil((appleTimeMs - now()) / 1000) || 0;
-      measured = [...measured, { offset, setAtMs: setAtMs() }].slice(-RESPONSES);
+      measured = [...measured, { offset, originMs: timeOriginMs() }].slice(-RESPONSES);
       // If a token dated by Apple's clock is refused too, the clock is not the reason, or a proxy changes `Date`.
       if (status === 401) refusedOffsetSeconds = isFar(offset - refusedOffsetSeconds) ? offset : 0;
       const clockOffsetSeconds = medianOffset(current()) ?? 0;

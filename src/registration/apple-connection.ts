@@ -25,7 +25,7 @@ export function openAppleConnection(
     readonly apiKey: Candidate;
     readonly observer: Pick<RegistrationObserver, 'attempted'>;
     readonly log: Logger;
-    readonly clock: Pick<Clock, 'now' | 'setAtMs'>;
+    readonly clock: Pick<Clock, 'now' | 'timeOriginMs'>;
   },
 ): AppleConnection {
   const { apiKey, observer, log, clock } = deps;
@@ -50,7 +50,7 @@ export function openAppleConnection(
         signer,
         log,
         now: clock.now,
-        setAtMs: clock.setAtMs,
+        timeOriginMs: clock.timeOriginMs,
         onAttempt: (attempt) => observer.attempted(attempt, opened),
       });
       asc = opened;

@@ -11,7 +11,7 @@ export interface Clock {
    * The time of the machine's clock when `elapsed` was 0, in milliseconds since 1970. If that clock is set, this changes
    * by the same amount.
    */
-  setAtMs(): number;
+  timeOriginMs(): number;
   /** Returns a number from 0 up to, but not including, 1. */
   random(): number;
   /**
@@ -26,7 +26,7 @@ export interface Clock {
 export const systemClock: Clock = {
   now: Date.now,
   elapsed: () => performance.now(),
-  setAtMs: () => Date.now() - performance.now(),
+  timeOriginMs: () => Date.now() - performance.now(),
   random: Math.random,
   after(ms, callback) {
     const timer = setTimeout(callback, ms).unref();

@@ -76,8 +76,8 @@ export function openSharedChecks({
   let wasUsable = true;
   let storeOffsetSeconds: number | undefined;
   let appleAheadOfStoreSeconds: number | undefined;
-  /** The value of `Clock.setAtMs` when the offset of this machine's clock was last measured. */
-  let clockSetAtMs = clock.setAtMs();
+  /** The value of `Clock.timeOriginMs` when the offset of this machine's clock was last measured. */
+  let measuredOriginMs = clock.timeOriginMs();
   let cancelKeeping: (() => void) | undefined;
 
   const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
@@ -101,7 +101,7 @@ export function openSharedChecks({
   const adopt = ({ id, found }: { id: string; found: Findings }) => {
     knownId = id;
     appleAheadOfStoreSeconds = found.appleAheadOfStoreSeconds;
-    clockSetAtMs = clock.setAtMs();
+    measuredOriginMs = clock.timeOriginMs();
     adoptFindings(found, { apps, domain });
   };
   /**
@@ -117,7 +117,7 @@ export function openSharedChecks({
     const wantedForSeconds = wantedForMs && wantedForMs / 1000;
     const turn = await store.takeTurn({ configuration, replica, wantedForSeconds, knownId });
     storeOffsetSeconds = turn.storeOffsetSeconds;
-    if (storeOffsetSeconds !== undefined) clockSetAtMs = clock.setAtMs();
+    if (storeOffsetSeconds !== undefined) measuredOriginMs = clock.timeOriginMs();
     let { isMine, last } = turn;
     const news = last?.findings && { id: last.findings.id, found: parseFindings(last.findings.text) };
     // Findings from before a step of a rotation, or before this process was suspended, may be outdated.
@@ -132,7 +132,7 @@ export function openSharedChecks({
   return {
     get clockOffsetSeconds() {
       if (appleAheadOfStoreSeconds === undefined) return ownClockOffsetSeconds();
-      return appleAheadOfStoreSeconds + (storeOffsetSeconds ?? 0) - (clock.setAtMs() - clockSetAtMs) / 1000;
+      return appleAheadOfStoreSeconds + (storeOffsetSeconds ?? 0) - (clock.timeOriginMs() - measuredOriginMs) / 1000;
     },
     async take({ isDue, wantedForMs }) {
       const turn = await attempt(() => take(wantedForMs));

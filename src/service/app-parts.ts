@@ -28,8 +28,8 @@ export type AppPartsDeps = {
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** See `Clock.setAtMs`. */
-  readonly setAtMs: () => number;
+  /** See `Clock.timeOriginMs`. */
+  readonly timeOriginMs: () => number;
   readonly autoReconcile: boolean;
   readonly observer: RegistrationObserver;
   readonly orders: FollowedOrders;
@@ -43,9 +43,10 @@ export type AppPartsDeps = {
 
 /** Opens the keys and the packages of these apps. Throws `config_invalid`, `key_*` or `state_invalid`. */
 export async function openAppParts(config: Config, apps: readonly AppConfig[], deps: AppPartsDeps) {
-  const { env, log, now, setAtMs, autoReconcile, observer, orders, metrics, records, hash, audit, nonceKey } = deps;
+  const { env, log, now, timeOriginMs, autoReconcile, observer, orders, metrics, records, hash, audit, nonceKey } =
+    deps;
   await using opening = new AsyncDisposableStack();
-  const clock = { ...systemClock, now, setAtMs };
+  const clock = { ...systemClock, now, timeOriginMs };
   const keys = await openKeys(
     { ...config, apps },
     {

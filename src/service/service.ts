@@ -87,8 +87,8 @@ export type ServiceDeps = {
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
-  /** See `Clock.setAtMs`. */
-  readonly setAtMs?: () => number;
+  /** See `Clock.timeOriginMs`. */
+  readonly timeOriginMs?: () => number;
   /** False for a command that ends soon: nothing is checked until `reconcile` is called. Default: true. */
   readonly autoReconcile?: boolean;
   readonly tracing?: Tracing | undefined;
@@ -100,7 +100,7 @@ export type OpenedService = { readonly service: Service; readonly serverDeps: Se
 /** Opens everything. Throws `config_invalid`, `key_*` or `state_invalid` for problems that only an operator can fix. */
 export async function openService(
   config: Config,
-  { env, log, now = Date.now, setAtMs = systemClock.setAtMs, autoReconcile = true, tracing }: ServiceDeps,
+  { env, log, now = Date.now, timeOriginMs = systemClock.timeOriginMs, autoReconcile = true, tracing }: ServiceDeps,
 ): Promise<OpenedService> {
   await using opening = new AsyncDisposableStack();
   const metrics = openMetrics();
@@ -134,7 +134,7 @@ export async function openService(
     env,
     log,
     now,
-    setAtMs,
+    timeOriginMs,
     autoReconcile,
     observer,
     orders,

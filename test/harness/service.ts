@@ -39,8 +39,8 @@ export type Running = Server &
 export type ServiceOptions = Pick<ServerOptions, 'pages' | 'overloadLimits'> & {
   /** The service's clock, in milliseconds since 1970. */
   readonly now?: () => number;
-  /** See `Clock.setAtMs`: by default, no clock is set. */
-  readonly setAtMs?: () => number;
+  /** See `Clock.timeOriginMs`: by default, no clock is set. */
+  readonly timeOriginMs?: () => number;
 };
 
 /**
@@ -51,7 +51,7 @@ export async function startService(
   t: Test,
   sandbox: Pick<Sandbox, 'settings'> | undefined,
   settings: Environment = {},
-  { now, setAtMs, ...server }: ServiceOptions = {},
+  { now, timeOriginMs, ...server }: ServiceOptions = {},
 ): Promise<Running> {
   const dataDir = settings['WEBDIST_DATA_DIR'] ?? temporaryFolder(t);
   const env = { ...sandbox?.settings, PORT: '0', ...settings, WEBDIST_DATA_DIR: dataDir };
@@ -62,7 +62,7 @@ export async function startService(
     env,
     log: logger,
     ...(now && { now }),
-    ...(setAtMs && { setAtMs }),
+    ...(timeOriginMs && { timeOriginMs }),
   });
   const { app, ...others } = await buildServer({ ...serverDeps, ...server });
   // With an operator port, the description is of both servers, and neither has all of it.

@@ -36,7 +36,7 @@ export function openVirtualClock(startMs = Date.parse('2026-11-26T10:00:00Z'), s
   return {
     now: () => startMs + elapsedMs,
     elapsed: () => elapsedMs,
-    setAtMs: () => startMs,
+    timeOriginMs: () => startMs,
     random() {
       // https://en.wikipedia.org/wiki/Linear_congruential_generator
       state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32;

@@ -24,7 +24,7 @@ async function openSteppable(test: Test) {
     test,
     sandbox,
     { WEBDIST_LEDGER: `sqlite://${path}`, WEBDIST_LEDGER_RETENTION_DAYS: '365', WEBDIST_ANONYMOUS: 'any', ...generous },
-    { now: () => Date.now() + aheadMs, setAtMs: () => zeroMs + aheadMs },
+    { now: () => Date.now() + aheadMs, timeOriginMs: () => zeroMs + aheadMs },
   );
   const database = new DatabaseSync(path);
   test.teardown(() => database.close());

@@ -217,7 +217,7 @@ async function clocks(t: Test): Promise<Stage> {
   const sandbox = await startSandbox(t);
   const zeroMs = Date.now() - performance.now();
   let aheadMs = 0;
-  const clock = { now: () => Date.now() + aheadMs, setAtMs: () => zeroMs + aheadMs };
+  const clock = { now: () => Date.now() + aheadMs, timeOriginMs: () => zeroMs + aheadMs };
   const running = await startService(t, sandbox, common, clock);
   const set = (ms: number) => () => {
     aheadMs = ms;
