@@ -5,7 +5,7 @@
 
 import { type Check, fail, ok, warn } from './check.ts';
 import { isSameSite, lookUp, shortened } from './dns.ts';
-import { requestToken, siteCheck } from './site.ts';
+import { requestToken, siteCheck, tokenOf } from './site.ts';
 import type { WebAnswer } from './web.ts';
 
 const WANTED = ['HttpOnly', 'Secure', 'SameSite=Lax', 'Path=/'];
@@ -26,7 +26,7 @@ export const cookieChecks: readonly Check[] = [
     'The cookie identifies the device, so that a later install is a redownload.',
     async (site) => {
       const answer = await requestToken(site);
-      if (answer.status !== 200) return undefined;
+      if (tokenOf(answer) === '') return undefined;
       const cookie = cookieIn(answer);
       if (!cookie)
         return fail('the answer has no cookie webdist_device', `Configure the proxy to pass Set-Cookie on. ${COST}`);

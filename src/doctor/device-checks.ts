@@ -1,5 +1,6 @@
 /** Checks the settings for devices: where they reach the service, and where customers sign in (docs/device-side.md). */
 
+import { certificateFault } from './certificate.ts';
 import { type Check, fail, info, ok, privateCheck, warn } from './check.ts';
 import { answered } from './web.ts';
 
@@ -34,15 +35,12 @@ export const deviceChecks: readonly Check[] = [
             )
           : info('not configured (WEBDIST_OAUTH_LOGIN_URL)');
       const answer = await web(new URL(oauth.loginUrl));
-      const { failed, status, certificateProblem } = answer;
-      if (failed !== undefined || status >= 400)
+      if (answer.failed !== undefined || answer.status >= 400)
         return fail(
-          `WEBDIST_OAUTH_LOGIN_URL: ${oauth.loginUrl} ${answered({ failed, status })}`,
+          `WEBDIST_OAUTH_LOGIN_URL: ${oauth.loginUrl} ${answered(answer)}`,
           'Open the URL in a browser, and correct it.',
         );
-      return certificateProblem === undefined
-        ? ok(`${oauth.loginUrl} answers ${status}`)
-        : fail(`WEBDIST_OAUTH_LOGIN_URL: ${certificateProblem}`, 'Install a valid certificate for this name.');
+      return certificateFault(answer, new URL(oauth.loginUrl)) ?? ok(`${oauth.loginUrl} answers ${answer.status}`);
     },
   ),
   privateCheck(
@@ -54,11 +52,11 @@ export const deviceChecks: readonly Check[] = [
       const [app] = (await manifests()).flatMap(({ app, text }) => (text === undefined ? [] : [app]));
       if (!app) return undefined;
       const url = `${config.packages.url}/${app.appleItemId}/current/manifest.json`;
-      const { failed, status } = await web(new URL(url));
-      return status === 200
+      const answer = await web(new URL(url));
+      return answer.status === 200
         ? ok(`${url} is served`)
         : fail(
-            `WEBDIST_PACKAGES_URL: ${url} ${answered({ failed, status })}`,
+            `WEBDIST_PACKAGES_URL: ${url} ${answered(answer)}`,
             'Serve the packages folder at WEBDIST_PACKAGES_URL (webdist packages serve), or correct it.',
           );
     },

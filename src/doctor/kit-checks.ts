@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { type Check, type Finding, fail, ok, warn } from './check.ts';
 import { codeOf, isOwn, requestToken, type Site, siteCheck } from './site.ts';
-import { answered, isRedirect, jsonOf, mediaTypeOf } from './web.ts';
+import { answered, isPage, isRedirect, jsonOf, mediaTypeOf, unlessChallenge } from './web.ts';
 
 const KIT_PATH = '/.well-known/marketplace-kit';
 const OAUTH_PATH = '/.well-known/oauth-authorization-server';
@@ -41,7 +41,7 @@ export const kitChecks: readonly Check[] = [
         ? ok(`${KIT_PATH} is served`)
         : fail(
             `${KIT_PATH} ${answered(answer)}`,
-            'Serve it on the registered domain and on the page’s host (docs/proxy.md).',
+            unlessChallenge(answer, 'Serve it on the registered domain and on the page’s host (docs/proxy.md).'),
           );
     },
   ),
@@ -55,6 +55,11 @@ export const kitChecks: readonly Check[] = [
   siteCheck('kit-content', 'The document must be JSON with `license`, `restore` and `updates`.', async (site) => {
     const answer = await documentAt(KIT_PATH, site);
     if (answer.status !== 200) return undefined;
+    if (isPage(answer))
+      return fail(
+        `a page (HTML) is served instead of ${KIT_PATH}`,
+        "Route this path to webdist, before the rule that answers with the website's page (docs/proxy.md).",
+      );
     const parsed = kitForm.safeParse(jsonOf(answer));
     if (!parsed.success)
       return fail(

@@ -5,6 +5,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import type { Config } from '../config/config.ts';
+import { certificateFault } from './certificate.ts';
 import { type Check, type Finding, fail, ok, privateCheck, warn, worstOf } from './check.ts';
 import type { Facts } from './facts.ts';
 import { answered, isRedirect, mediaTypeOf } from './web.ts';
@@ -54,14 +55,14 @@ export const licenceChecks: readonly Check[] = [
       const findings = urls.map(async (url) => {
         // A GET does not request a licence, so almost any HTTP answer shows that the endpoint exists.
         const answer = await web(new URL(url));
-        const { failed, status, ms, certificateProblem } = answer;
+        const { failed, status, ms } = answer;
         if (failed !== undefined || status >= 500)
           return fail(
-            `${url} ${answered({ failed, status })}`,
+            `${url} ${answered(answer)}`,
             'Start the licence server, and check the network between it and this machine.',
           );
-        if (certificateProblem !== undefined)
-          return fail(`${url}: ${certificateProblem}`, 'Install a valid certificate for this name.');
+        const fault = certificateFault(answer, new URL(url));
+        if (fault) return fault;
         if (isRedirect(answer))
           return warn(`${url} redirects to ${answer.headers.location}`, 'Set the URL that it redirects to.');
         // People open `licenseResolutionURL` in a browser.

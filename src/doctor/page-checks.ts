@@ -74,6 +74,11 @@ async function otherModule({ facts, pageUrl, urlOf }: Site, html: string): Promi
   const own = urlOf('/install-button.js');
   // The check `button` examines webdist's own.
   if (!module || module.href === own.href) return undefined;
+  if (pageUrl.protocol === 'https:' && module.protocol === 'http:')
+    return fail(
+      `the page loads the button from ${module.href}, and browsers block http on an https page`,
+      `Load it with https: <script type="module" src="${own.pathname}"></script>`,
+    );
   const answer = await facts.web(module);
   return answer.status === 200 && mediaTypeOf(answer).endsWith('/javascript')
     ? undefined

@@ -2,10 +2,11 @@
 
 import type { AppConfig, Config } from '../config/config.ts';
 import { packageBase } from '../packages/manifest.ts';
+import { certificateFault } from './certificate.ts';
 import { type Check, type Finding, fail, ok, publicCheck, warn, worstOf } from './check.ts';
 import type { Facts } from './facts.ts';
 import { parseManifest } from './manifest.ts';
-import { answered, isRedirect, mediaTypeOf, type WebAnswer, type WebRequest } from './web.ts';
+import { answered, isPage, isRedirect, mediaTypeOf, unlessChallenge, type WebAnswer, type WebRequest } from './web.ts';
 
 const EXPIRY_DAYS = 14;
 
@@ -41,15 +42,20 @@ const filesCheck = (id: string, why: string, judge: PackageJudge): Check =>
     return worstOf(await Promise.all(findings));
   });
 
+/** Whether a file of the package was served, and not a page instead of it. */
+const isFile = (answer: WebAnswer) => answer.status === 200 && !isPage(answer);
+
 export const publicChecks: readonly Check[] = [
   publicCheck('page-reachable', 'Visitors start at the page.', async ({ page, options, config }) => {
     const answer = config && (await page());
     if (!answer) return undefined;
-    if (answer.failed)
-      return fail(`${options.publicUrl} does not answer (${answer.failed})`, 'Check DNS and firewall.');
+    if (answer.failed) return fail(`${options.publicUrl} ${answered(answer)}`, 'Check DNS and firewall.');
     return answer.status < 400
       ? ok(`${options.publicUrl} answers ${answer.status} in ${answer.ms} ms`)
-      : fail(`${options.publicUrl} answers ${answer.status}`, 'Use the URL of the page with the install link.');
+      : fail(
+          `${options.publicUrl} ${answered(answer)}`,
+          unlessChallenge(answer, 'Use the URL of the page with the install link.'),
+        );
   }),
   pageCheck('page-https', 'iOS installs only from https pages.', ({ url }) =>
     url.protocol === 'https:' && url.port === ''
@@ -58,9 +64,7 @@ export const publicChecks: readonly Check[] = [
   ),
   pageCheck('page-certificate', 'iOS refuses certificates that it does not trust.', ({ page, url }) => {
     if (url.protocol !== 'https:') return undefined;
-    return page.certificateProblem === undefined
-      ? ok('trusted')
-      : fail(page.certificateProblem, 'Install a valid certificate for this name, with its whole chain.');
+    return certificateFault(page, url) ?? ok('trusted');
   }),
   pageCheck('certificate-expiry', 'When the certificate expires, installs stop.', ({ page }) => {
     if (page.certificateEnds === undefined || page.certificateProblem !== undefined) return undefined;
@@ -95,14 +99,13 @@ export const publicChecks: readonly Check[] = [
   ),
   filesCheck('package-public', 'Devices fetch manifest.json from the website.', async (_, file) => {
     const answer = await file('manifest.json');
-    if (answer.failed) return fail(`manifest.json does not answer (${answer.failed})`, 'Check WEBDIST_PACKAGE_URL.');
+    if (answer.failed) return fail(`manifest.json ${answered(answer)}`, 'Check WEBDIST_PACKAGE_URL.');
     if (isRedirect(answer)) return undefined;
-    return answer.status === 200
-      ? ok('manifest.json is served')
-      : fail(
-          `manifest.json answers ${answer.status}`,
-          'Upload the whole package there, or correct WEBDIST_PACKAGE_URL.',
-        );
+    if (isFile(answer)) return ok('manifest.json is served');
+    return fail(
+      answer.status === 200 ? 'a page (HTML) is served instead of manifest.json' : `manifest.json ${answered(answer)}`,
+      unlessChallenge(answer, 'Upload the whole package there, or correct WEBDIST_PACKAGE_URL.'),
+    );
   }),
   filesCheck('package-redirect', 'A device does not follow redirects to another host.', async (_, file) => {
     const answer = await file('manifest.json');
@@ -116,7 +119,7 @@ export const publicChecks: readonly Check[] = [
     'Without the type application/json, a device may refuse the manifest, or a proxy may modify it.',
     async (_, file) => {
       const answer = await file('manifest.json');
-      if (answer.status !== 200) return undefined;
+      if (!isFile(answer)) return undefined;
       return mediaTypeOf(answer) === 'application/json'
         ? ok('application/json')
         : warn(`manifest.json has the type ${mediaTypeOf(answer) || '(none)'}`, 'Serve it as application/json.');
@@ -125,7 +128,7 @@ export const publicChecks: readonly Check[] = [
   filesCheck('package-exact', 'The signature covers the exact bytes of the manifest.', async (app, file, facts) => {
     const answer = await file('manifest.json');
     const local = (await facts.manifests()).find((one) => one.app === app)?.text;
-    if (answer.status !== 200 || local === undefined) return undefined;
+    if (!isFile(answer) || local === undefined) return undefined;
     return answer.body.equals(Buffer.from(local))
       ? ok('the same bytes as the service reads')
       : fail(
@@ -134,11 +137,14 @@ export const publicChecks: readonly Check[] = [
         );
   }),
   filesCheck('package-signature', 'iOS installs nothing without the file `signature`.', async (_, file) => {
-    if ((await file('manifest.json')).status !== 200) return undefined;
+    if (!isFile(await file('manifest.json'))) return undefined;
     const answer = await file('signature');
-    return answer.status === 200 && answer.body.length > 0
+    return isFile(answer) && answer.body.length > 0
       ? ok(`${answer.body.length} bytes`)
-      : fail(`signature ${answered(answer)}`, 'Upload the file signature next to manifest.json.');
+      : fail(
+          `signature ${answer.status === 200 ? 'is empty or a page (HTML)' : answered(answer)}`,
+          'Upload the file signature next to manifest.json.',
+        );
   }),
   filesCheck('package-assets', 'Devices install the variants.', async (_, file) => {
     const answer = await file('manifest.json');
@@ -146,9 +152,10 @@ export const publicChecks: readonly Check[] = [
     if (answer.status !== 200 || variants.length === 0) return undefined;
     const faults = await Promise.all(
       variants.map(async ({ assetPath, variantDetails: { hashes } }) => {
-        const { failed, status, headers } = await file(assetPath, { method: 'HEAD' });
-        const bytes = headers['content-length'];
-        if (status !== 200) return `${assetPath} ${answered({ failed, status })}`;
+        const answer = await file(assetPath, { method: 'HEAD' });
+        const bytes = answer.headers['content-length'];
+        if (answer.status !== 200) return `${assetPath} ${answered(answer)}`;
+        if (isPage(answer)) return `a page (HTML) is served instead of ${assetPath}`;
         // There is one digest for each chunk, and only the last chunk may be shorter.
         const [
           {

@@ -5,7 +5,7 @@ import { isKnown } from './apple-account.ts';
 import { type Check, fail, ok, publicCheck, warn } from './check.ts';
 import type { Facts } from './facts.ts';
 import { codeOf, isReached, requestToken, type Site, siteCheck, siteOf, tokenOf } from './site.ts';
-import { answered, mediaTypeOf } from './web.ts';
+import { answered, isPage, isRedirect, mediaTypeOf, unlessChallenge, type WebAnswer } from './web.ts';
 
 /**
  * Whether two requests that differ only in a cookie get the same token: with POST, as the button sends them, or with GET.
@@ -23,20 +23,22 @@ async function isCached(site: Site): Promise<boolean> {
 const isEveryKeyHeld = async ({ appKeys }: Facts) =>
   (await appKeys()).every(({ keys }) => keys.some(({ signer }) => signer));
 
+const pageNote = (answer: WebAnswer) => (isPage(answer) ? ' with a page (HTML)' : '');
+
 export const serviceChecks: readonly Check[] = [
   publicCheck('service-ready', 'Only a service that is reached and ready can sign.', async (facts) => {
     const site = await siteOf(facts);
     if (!site) return undefined;
     const url = site.urlOf('/health/ready');
-    const { status, failed } = await facts.web(url);
-    if (status === 200) return ok('ready');
-    if (status === 503)
+    const answer = await facts.web(url);
+    if (answer.status === 200 && !isPage(answer)) return ok('ready');
+    if (answer.status === 503 && !isPage(answer))
       return fail(`${url.href} answers 503`, 'Check the log of webdist, which says why it cannot sign.');
     return (await isReached(site))
       ? ok('reached; its health is not public')
       : fail(
-          `webdist does not answer at ${site.urlOf('/').href}: it ${answered({ failed, status })}`,
-          'Route its paths to webdist, or give its URL with --service.',
+          `webdist does not answer at ${site.urlOf('/').href}: it ${answered(answer)}${pageNote(answer)}`,
+          unlessChallenge(answer, 'Route its paths to webdist, or give its URL with --service.'),
         );
   }),
   siteCheck('button', 'Pages load the install button as a module.', async ({ facts, urlOf }) => {
@@ -52,15 +54,20 @@ export const serviceChecks: readonly Check[] = [
     if (answer.status === 401 && (signIn || anonymous === 'none'))
       return ok('refused without a credential, as configured');
     if (codeOf(answer) === 'challenge_failed' && challenge) return ok('refused without a challenge, as configured');
-    if (answer.status === 200) return ok(`in ${answer.ms} ms`);
+    if (tokenOf(answer) !== '') return ok(`in ${answer.ms} ms`);
     const code = codeOf(answer);
     // The check `key-held` reports why.
     if (code === 'signer_unavailable' && !(await isEveryKeyHeld(site.facts))) return undefined;
-    const found = `/install-token ${answered(answer)}`;
+    const found = `/install-token ${answered(answer)}${pageNote(answer)}`;
     return code === undefined
       ? fail(
           `${found}, and webdist did not send that`,
-          'Find out which proxy or firewall answers instead of webdist, and configure it to pass the request on.',
+          isRedirect(answer)
+            ? 'Exclude this path from the redirect: a browser follows it with GET, and without the body.'
+            : unlessChallenge(
+                answer,
+                'Find out which proxy or firewall answers instead of webdist, and configure it to pass the request on.',
+              ),
         )
       : fail(`${found} (${code})`, 'Find this request in the log of webdist.');
   }),
@@ -69,7 +76,7 @@ export const serviceChecks: readonly Check[] = [
     'A cached token would be sent to other visitors, and devices would refuse it.',
     async (site) => {
       const answer = await requestToken(site);
-      if (answer.status !== 200) return undefined;
+      if (tokenOf(answer) === '') return undefined;
       const control = answer.headers['cache-control'] ?? 'missing';
       if (!/\bno-store\b/.test(control))
         return fail(`Cache-Control is ${control}`, 'Configure the proxy or CDN to pass on Cache-Control: no-store.');
@@ -84,7 +91,7 @@ export const serviceChecks: readonly Check[] = [
     async (site) => {
       const origin = `https://${site.config.domain}`;
       const answer = await requestToken(site);
-      if (answer.status !== 200) return undefined;
+      if (tokenOf(answer) === '') return undefined;
       const allowed = answer.headers['access-control-allow-origin'];
       return allowed === origin
         ? ok(origin)
@@ -106,7 +113,7 @@ export const serviceChecks: readonly Check[] = [
   siteCheck('token-valid', 'Devices must accept the tokens that visitors get.', async (site) => {
     const answer = await requestToken(site);
     const account = await site.facts.appleAccount();
-    if (answer.status !== 200 || !account || account.problem) return undefined;
+    if (tokenOf(answer) === '' || !account || account.problem) return undefined;
     // The check `app-found` reports wrong ids.
     if (!site.config.apps.every((app) => isKnown(app, account.apps))) return undefined;
     const keys = account.keys.flatMap(({ id, publicKey }) =>

@@ -7,7 +7,7 @@ import { parseJws } from '../install-token/verify/shape.ts';
 import { PROOF_HEADER } from '../service/doctor-proof.ts';
 import { type Check, type Finding, publicCheck } from './check.ts';
 import type { Facts } from './facts.ts';
-import { jsonOf, type WebAnswer } from './web.ts';
+import { isPage, jsonOf, type WebAnswer } from './web.ts';
 
 export type Site = {
   readonly config: Config;
@@ -52,11 +52,11 @@ export async function isReached(site: Site): Promise<boolean> {
     facts.web(urlOf('/install-button.js')),
     requestToken(site),
   ]);
-  return [health.status, button.status].some((status) => status === 200 || status === 503) || isOwn(token);
+  return [health, button].some((answer) => [200, 503].includes(answer.status) && !isPage(answer)) || isOwn(token);
 }
 
 /** Whether an answer to a token request is webdist's: a token, or one of its problems. */
-export const isOwn = (answer: WebAnswer): boolean => answer.status === 200 || codeOf(answer) !== undefined;
+export const isOwn = (answer: WebAnswer): boolean => tokenOf(answer) !== '' || codeOf(answer) !== undefined;
 
 /** The code of a problem document (docs/http-api.md). */
 export function codeOf(answer: WebAnswer): string | undefined {

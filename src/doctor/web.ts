@@ -95,12 +95,34 @@ function certificateOf(socket: TLSSocket): Pick<WebAnswer, 'certificateProblem' 
 }
 
 /** What an answer is, in words that complete "https://… …". */
-export const answered = ({ failed, status }: { failed?: string | undefined; status: number }): string =>
-  failed === undefined
-    ? `answers ${status}`
-    : (connectionProblem({ code: failed })?.what ?? `does not answer (${failed})`);
+export function answered(answer: WebAnswer): string {
+  const { failed, status, headers } = answer;
+  if (failed !== undefined) return connectionProblem({ code: failed })?.what ?? `does not answer (${failed})`;
+  if (isChallenge(answer)) return `answers ${status} with a challenge for browsers`;
+  return isRedirect(answer) ? `redirects to ${headers.location} (${status})` : `answers ${status}`;
+}
+
+/** The fix if a firewall answered with a challenge; otherwise `hint`. */
+export const unlessChallenge = (answer: WebAnswer, hint: string): string =>
+  isChallenge(answer)
+    ? 'Exclude this path from the bot protection of the CDN or firewall: neither a device nor the button can solve a challenge.'
+    : hint;
+
+/** How bot protections mark a challenge: Cloudflare, AWS WAF and DataDome by a header, the others in the page that they send. */
+const CHALLENGE_HEADERS = ['cf-mitigated', 'x-amzn-waf-action', 'x-datadome'];
+const CHALLENGE_TEXT =
+  /captcha|challenge-platform|_incapsula_|enable javascript and cookies|verify(ing)? (that )?you are (a )?human/i;
+
+function isChallenge({ status, headers, body }: WebAnswer): boolean {
+  if (CHALLENGE_HEADERS.some((name) => /challenge|captcha|protected/i.test(String(headers[name] ?? '')))) return true;
+  return [403, 405, 429, 503].includes(status) && CHALLENGE_TEXT.test(body.toString('latin1', 0, 16_384));
+}
 
 export const isRedirect = ({ status }: WebAnswer): boolean => status >= 300 && status < 400;
+
+/** Whether an answer is a page, which websites also send instead of files that they do not have. */
+export const isPage = (answer: WebAnswer): boolean =>
+  mediaTypeOf(answer) === 'text/html' || /^\s*<(!doctype html|html)\b/i.test(answer.body.toString('latin1', 0, 200));
 
 /** The media type of an answer, in lower case without parameters; empty if there is none. */
 export const mediaTypeOf = ({ headers }: WebAnswer): string =>

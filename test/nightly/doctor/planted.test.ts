@@ -19,23 +19,10 @@ import { noRedis, openRedisServer } from '../../harness/redis.ts';
 import { endFaults, setFault } from '../../harness/sandbox.ts';
 import { startAws, withoutMoto } from '../../harness/stand-ins/aws.ts';
 import { setVariables } from '../../harness/stand-ins/variables.ts';
-import { type Change, startSetup } from './setup.ts';
+import { type Fault, namesEach, startSetup } from './setup.ts';
 
 const skip = noNginx || noPostgres || noRedis || withoutMoto || false;
 const SECRET = 'a secret of the ledger that is long enough';
-
-/**
- * A fault, the one finding expected for it, and a function that plants it if it is neither a setting nor in the web
- * server.
- */
-type Fault = Change & {
-  readonly id: string;
-  readonly says: RegExp;
-  /** The checks that may find a consequence of the fault as well. */
-  readonly also?: readonly string[];
-  /** Returns a function that ends the fault. */
-  readonly plant?: () => Promise<() => unknown>;
-};
 
 t.test('healthy installations', { skip: noNginx }, async (t) => {
   for (const [kind, path] of [
@@ -417,16 +404,5 @@ t.test('planted faults', { skip, timeout: 600_000 }, async (t) => {
     },
     'a certificate that expires soon': { id: 'certificate-expiry', says: /expires in/, site: { certificate: ending } },
   };
-  let named = 0;
-  for (const [fault, { id, says, also = [], plant, ...change }] of Object.entries(faults))
-    await t.test(fault, async (t) => {
-      const end = await plant?.();
-      const found = await setup.diagnose(change);
-      await end?.();
-      const [first, ...others] = found.filter((one) => !also.includes(one.id));
-      const isNamed = t.match(first, { id, found: says, hint: /\w/ }, JSON.stringify(first));
-      if (isNamed && t.strictSame(others, [], 'one cause is one finding')) named++;
-    });
-  // tap shows what a test writes there.
-  process.stderr.write(`${named} of ${Object.keys(faults).length} planted faults are named\n`);
+  await namesEach(t, setup, faults);
 });

@@ -32,7 +32,7 @@ type WebServer = {
 };
 
 /** What a test changes: settings, and the web server. */
-export type Change = { readonly settings?: Environment; readonly site?: WebServer; readonly page?: string };
+type Change = { readonly settings?: Environment; readonly site?: WebServer; readonly page?: string };
 
 export type Setup = {
   readonly env: Record<string, string>;
@@ -42,6 +42,37 @@ export type Setup = {
   /** The warnings and failures of all checks, private and public, after a change. */
   diagnose(change?: Change): Promise<readonly Diagnosis[]>;
 };
+
+/**
+ * A fault, the one finding expected for it, and a function that plants it if it is neither a setting nor in the web
+ * server.
+ */
+export type Fault = Change & {
+  readonly id: string;
+  readonly says: RegExp;
+  /** What the fix says; by default anything. */
+  readonly fix?: RegExp;
+  /** The checks that may find a consequence of the fault as well. */
+  readonly also?: readonly string[];
+  /** Returns a function that ends the fault. */
+  readonly plant?: () => Promise<() => unknown>;
+};
+
+/** Plants one fault after the other; each must be named by its check, and by no other. */
+export async function namesEach(t: Test, setup: Setup, faults: Readonly<Record<string, Fault>>): Promise<void> {
+  let named = 0;
+  for (const [fault, { id, says, fix = /\w/, also = [], plant, ...change }] of Object.entries(faults))
+    await t.test(fault, async (t) => {
+      const end = await plant?.();
+      const found = await setup.diagnose(change);
+      await end?.();
+      const [first, ...others] = found.filter((one) => !also.includes(one.id));
+      const isNamed = t.match(first, { id, found: says, hint: fix }, JSON.stringify(first));
+      if (isNamed && t.strictSame(others, [], 'one cause is one finding')) named++;
+    });
+  // tap shows what a test writes there.
+  process.stderr.write(`${named} of ${Object.keys(faults).length} planted faults are named\n`);
+}
 
 const PAGE = 'https://example.com/trailmap';
 
