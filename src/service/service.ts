@@ -32,6 +32,11 @@ import { type Subject, type SubjectHash, subjectHashes } from './subject.ts';
 export interface Service {
   /** The apps that are served now. */
   readonly apps: ServedApps;
+  /**
+   * To be called before a version is chosen. Undefined if the operators' orders were read recently, which is almost always
+   * the case; otherwise resolves when they are. Never throws.
+   */
+  ensureFreshOrders(): Promise<void> | undefined;
   /** Issues one install verification token. Throws `not_registered`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
   issue(request: IssueRequest): Promise<IssuedInstall>;
   /**
@@ -164,6 +169,7 @@ export async function openService(
     get apps() {
       return parts.apps;
     },
+    ensureFreshOrders: orders.ensureFresh,
     issue: (request) => parts.issue(request),
     async confirm(kind, evidence) {
       const { clock } = parts;

@@ -177,6 +177,8 @@ async function answerFor(
       "token: webdist's own OAuth cannot exchange it; leave it out, or set WEBDIST_OAUTH=off.",
     );
   const { app } = install;
+  const ordersRead = service.ensureFreshOrders();
+  if (ordersRead) await ordersRead;
   // Read in the same tick as the version in the token, because an order or a pull can change the package URL while the
   // token is signed.
   const packageUrl = catalogue.currentOf(app)?.packageUrl ?? app.packageUrl;

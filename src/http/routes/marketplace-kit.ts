@@ -81,6 +81,7 @@ export const marketplaceKitRoutes =
     };
     app.post(RESTORE_PATH, { schema: restore }, async (request, reply) => {
       const { apps, malformed } = readApps(request.body);
+      await deps.service.ensureFreshOrders();
       const answer = await answerRestore({ ...request.body, apps }, answerDeps(deps, request, reply, restoreClaims));
       return withFailures(answer, malformed);
     });
@@ -92,6 +93,7 @@ export const marketplaceKitRoutes =
     };
     app.post(UPDATES_PATH, { schema: updates }, async (request, reply) => {
       const { apps, malformed } = readApps(request.body);
+      await deps.service.ensureFreshOrders();
       const answer = await answerUpdates({ ...request.body, apps }, answerDeps(deps, request, reply, updateClaims));
       return withFailures(answer, malformed);
     });
