@@ -40,6 +40,14 @@ const routes: readonly Route[] = [
   ...(Object.entries(resourceTypes) as [TypeName, ResourceType][]).flatMap(([type, row]) => readsOf(type, row)),
 ];
 
+/** The routes, with the pattern of each one's path. */
+const patterned = routes.map(([method, template, rules, answer]) => ({
+  method,
+  pattern: new RegExp(`^${template.replace('{id}', '(?<id>[^/]+)')}$`),
+  rules,
+  answer,
+}));
+
 /** The routes that read one resource of a type, all of them, and their relationships. */
 function readsOf(type: TypeName, { isListed, relationships, empty }: ResourceType): Route[] {
   const one: Route = ['GET', `/v1/${type}/{id}`, resourceRules(type), (call) => single(call, named(call, type))];
@@ -142,8 +150,8 @@ export async function answerApple(request: AppleRequest, { limit, ...deps }: App
 
 function dispatch(request: AppleRequest, team: string, deps: Pick<AppleDeps, 'store' | 'cdn'>): AppleAnswer {
   const [path = '', query] = request.target.split('?', 2);
-  const matches = routes.flatMap(([method, template, rules, answer]) => {
-    const match = patternOf(template).exec(path);
+  const matches = patterned.flatMap(({ method, pattern, rules, answer }) => {
+    const match = pattern.exec(path);
     return match ? [{ method, rules, answer, id: match.groups?.['id'] ?? '' }] : [];
   });
   if (matches.length === 0) throw new AppleRefusal(404, 'PATH_ERROR', `The path '${path}' does not exist in this API.`);
@@ -162,8 +170,6 @@ function dispatch(request: AppleRequest, team: string, deps: Pick<AppleDeps, 'st
   const parameters = new URLSearchParams(query);
   return answer({ ...request, id, team, query: rules ? readQuery(parameters, rules) : new Map(), ...deps });
 }
-
-const patternOf = (template: string) => new RegExp(`^${template.replace('{id}', '(?<id>[^/]+)')}$`);
 
 const isJson = (contentType: string) => contentType.split(';')[0]?.trim().toLowerCase() === 'application/json';
 
