@@ -1,4 +1,4 @@
-/** The parts of one run: Apple, three replicas with their disks, the databases, and what is known about all of them. */
+/** The parts of one run: Apple, up to three replicas with their disks, the databases, and what is known about all of them. */
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
@@ -19,7 +19,7 @@ import { resetRedis } from './world/redis.ts';
 import { elapsedMs, type Machine, resetScheduler } from './world/scheduler.ts';
 import { resetVault } from './world/vault.ts';
 
-/** One of the three replicas. Its disk and its clock outlive its processes. */
+/** One of the replicas. Its disk and its clock outlive its processes. */
 export type Replica = {
   readonly name: string;
   readonly folder: string;
@@ -34,7 +34,8 @@ export type Replica = {
 };
 
 /** The settings that the seed chooses. */
-type Choices = {
+export type Choices = {
+  readonly replicas: number;
   readonly ledger: 'PostgreSQL' | 'SQLite';
   readonly audits: boolean;
   readonly signer: 'in the process' | 'Vault';
@@ -79,16 +80,21 @@ const chooseFrom = (seed: number): Choices => {
     requestsPerHour: oneOf(random, [3500, 3500, 600]),
     audits: random() < 0.5,
     signer: oneOf(random, ['in the process', 'in the process', 'Vault']),
+    replicas: oneOf(random, [1, 2, 3, 3]),
   };
 };
 
 /** Opens everything but the replicas, which are started by the run. */
 export function openFleet(
   seed: number,
-  { folder, keepsHistory }: { readonly folder: string; readonly keepsHistory: boolean },
+  {
+    folder,
+    keepsHistory,
+    given,
+  }: { readonly folder: string; readonly keepsHistory: boolean; readonly given: Partial<Choices> | undefined },
   observe: (fleet: Fleet, request: AppleRequest) => void,
 ): Fleet {
-  const choices = chooseFrom(seed);
+  const choices = { ...chooseFrom(seed), ...given };
   resetScheduler();
   resetRandom(seed);
   resetNetwork(seed);
@@ -102,7 +108,7 @@ export function openFleet(
     observe(fleet, request),
   );
   const packagesFolder = join(folder, 'packages');
-  const names = ['replica 1', 'replica 2', 'replica 3'];
+  const names = ['replica 1', 'replica 2', 'replica 3'].slice(0, choices.replicas);
   const replicas = names.map(
     (name, index): Replica => ({
       name,
@@ -125,7 +131,11 @@ export function openFleet(
     facts: newFacts(),
     env: { ...settingsOf(choices, apple), WEBDIST_PACKAGES_DIR: packagesFolder },
     trace,
-    note: (who, what) => void trace.push(`${(elapsedMs() / 1000).toFixed(3).padStart(11)} s  ${who}: ${what}`),
+    note(who, what) {
+      // The name of the folder differs from process to process.
+      const line = `${who}: ${what.replaceAll(folder, '')}`;
+      trace.push(`${(elapsedMs() / 1000).toFixed(3).padStart(11)} s  ${line}`);
+    },
     close: () => rmSync(folder, { recursive: true, force: true }),
   };
   return fleet;

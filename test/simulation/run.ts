@@ -9,6 +9,7 @@ import { examine, examineAll } from './invariants.ts';
 import { order, resetCommands } from './people/operators.ts';
 import { visit } from './people/visitors.ts';
 import { kill, start } from './replica.ts';
+import { scenarioOf } from './scenarios.ts';
 import { describeStep, planSteps, runStep, type Step } from './steps.ts';
 import { followStored, resetStored } from './stored-orders.ts';
 import { postgres } from './world/postgres.ts';
@@ -31,7 +32,11 @@ export type Outcome = {
 const FOLDER = join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), `webdist-simulation-${process.pid}`);
 
 /** Returns the plan of a seed, which is always the same for the same seed and length. */
-export const planOf = (seed: number, lengthMs: number): Step[] => planSteps(randomOf(seed, 'plan'), lengthMs);
+export function planOf(seed: number, lengthMs: number): readonly Step[] {
+  const random = randomOf(seed, 'plan');
+  const planned = scenarioOf(seed)?.plan(random) ?? planSteps(random, lengthMs);
+  return planned.toSorted((one, other) => one.atMs - other.atMs);
+}
 
 /** Before the first step, so that some runs begin with replicas that are ready. */
 const START_MS = 4000;
@@ -43,7 +48,8 @@ const REST_MS = 2000;
 export async function run(seed: number, plan: readonly Step[], keepsHistory = false): Promise<Outcome> {
   resetCommands();
   resetStored();
-  const fleet = openFleet(seed, { folder: FOLDER, keepsHistory }, (opened, request) =>
+  const given = scenarioOf(seed)?.choices;
+  const fleet = openFleet(seed, { folder: FOLDER, keepsHistory, given }, (opened, request) =>
     examine(opened, 'onApple', request),
   );
   const { facts, note, choices } = fleet;

@@ -18,9 +18,22 @@ export type Step = { readonly atMs: number; readonly kind: string; readonly para
 const steps: Rows = { ...visitorSteps, ...deviceSteps, ...operatorSteps, ...replicaSteps, ...surroundingSteps };
 
 /** What a step is, in one sentence. */
-export const describeStep = ({ kind, params }: Step): string => steps[kind]?.describe(params) ?? kind;
+export const describeStep = ({ kind, params }: Step): string => rowOf(kind).describe(params);
 
-export const runStep = (fleet: Fleet, { kind, params }: Step): void => steps[kind]?.run(fleet, params);
+/** Plans one step of this kind. `given` replaces random parameters. */
+export const planStep = (random: Random, atMs: number, kind: string, given: Params): Step => ({
+  atMs,
+  kind,
+  params: { ...rowOf(kind).plan(random), ...given },
+});
+
+function rowOf(kind: string): Row {
+  const row = steps[kind];
+  if (!row) throw new Error(`There is no step "${kind}".`);
+  return row;
+}
+
+export const runStep = (fleet: Fleet, { kind, params }: Step): void => rowOf(kind).run(fleet, params);
 
 function chooseWeighted<T extends { readonly weight: number }>(rows: readonly T[], point: number): T | undefined {
   let below = 0;
@@ -61,7 +74,7 @@ export function planSteps(random: Random, lengthMs: number): Step[] {
     const order = chooseWeighted(orders, random() * ordersTotal);
     if (order) plan(atMs + between(random, 1, lastsMs), order.kind, order.row);
   }
-  return planned.toSorted((one, other) => one.atMs - other.atMs);
+  return planned;
 }
 
 /** The share of the faults during which an operator acts. */

@@ -8,10 +8,15 @@ const n = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 const number = (bytes: Uint8Array) => BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
 const bytes = (value: bigint) => Buffer.from(value.toString(16).padStart(64, '0'), 'hex');
 
-function power(base: bigint, exponent: bigint): bigint {
-  let result = 1n;
-  for (let b = base, e = exponent; e > 0n; e >>= 1n, b = (b * b) % n) if (e & 1n) result = (result * b) % n;
-  return result;
+/** Returns the inverse modulo n, by Euclid's extended algorithm. */
+function inverse(value: bigint): bigint {
+  let [rest, next, factor, nextFactor] = [n, value, 0n, 1n];
+  while (next !== 0n) {
+    const quotient = rest / next;
+    [rest, next] = [next, rest - quotient * next];
+    [factor, nextFactor] = [nextFactor, factor - quotient * nextFactor];
+  }
+  return ((factor % n) + n) % n;
 }
 
 /** Takes 32 bytes and a private key on P-256; returns r‖s, 64 bytes (FIPS 186-5 §6.4.1). */
@@ -20,6 +25,6 @@ export function signDigest(digest: Uint8Array, privateKey: KeyObject): Buffer {
   const once = createECDH('prime256v1');
   const r = number(once.generateKeys().subarray(1, 33)) % n;
   const k = number(once.getPrivateKey());
-  const s = (power(k, n - 2n) * (number(digest) + r * d)) % n;
+  const s = (inverse(k) * (number(digest) + r * d)) % n;
   return Buffer.concat([bytes(r), bytes(s)]);
 }

@@ -3,8 +3,8 @@
 import type { Fleet } from '../fleet.ts';
 import { type Given, order, rotateTo } from '../people/operators.ts';
 import { between, oneOf, type Random } from '../world/random.ts';
-import { schedule } from '../world/scheduler.ts';
-import { durationMs, inSeconds, type Params, type Rows } from './step.ts';
+import { schedule, trueTime, within } from '../world/scheduler.ts';
+import { anyReplica, durationMs, inSeconds, type Params, type Rows, replicaOf } from './step.ts';
 
 /** The version by its number (see Packages.version). */
 const anyOrder = (random: Random) => ({
@@ -50,6 +50,18 @@ export const operatorSteps: Rows = {
     run(fleet, { otherAct: act = '', otherVersion: version = 0, ...one }) {
       void order(fleet, orderOf(fleet, one));
       void order(fleet, orderOf(fleet, { act, version }));
+    },
+  },
+  SIGHUP: {
+    weight: 1,
+    plan: (random) => ({ replica: anyReplica(random) }),
+    describe: ({ replica }) => `an operator sends SIGHUP to replica ${replica}, which checks at Apple`,
+    run(fleet, params) {
+      const { service, machine } = replicaOf(fleet, params);
+      if (!service || !machine || machine.isSuspended) return;
+      // A check more than usual.
+      fleet.facts.troubledAt = trueTime();
+      void within(machine, () => service.reconcile());
     },
   },
   'new version': {

@@ -28,8 +28,9 @@ export type Rows = Readonly<Record<string, Row>>;
 
 export const number = (params: Params, name: string): number => Number(params[name]);
 
+/** Returns the replica with this number; a larger number than there are replicas starts again at 1. */
 export function replicaOf(fleet: Fleet, params: Params): Replica {
-  const replica = fleet.replicas[number(params, 'replica') - 1];
+  const replica = fleet.replicas[(number(params, 'replica') - 1) % fleet.replicas.length];
   if (!replica) throw new Error('There is no such replica.');
   return replica;
 }

@@ -36,6 +36,7 @@ const linkFaults: Readonly<Record<string, LinkFault>> = {
   'loses a tenth of the messages': { loss: 0.1 },
   'is slow (150 ms)': { delayMs: 150 },
   'is very slow (2 s)': { delayMs: 2000 },
+  'is extremely slow (4 s)': { delayMs: 4000 },
   'delivers requests twice': { twice: 0.5 },
   'is cut': { isCut: true },
 };

@@ -47,7 +47,7 @@ export const visitorSteps: Rows = {
   },
   crowd: {
     weight: 1,
-    plan: (random) => ({ visitors: between(random, 20, 80), replica: anyReplica(random) }),
+    plan: (random) => ({ visitors: between(random, 10, 40), replica: anyReplica(random) }),
     describe: ({ visitors, replica }) => `a crowd of ${visitors} new devices visits, most of them replica ${replica}`,
     run(fleet, params) {
       for (let one = 0; one < number(params, 'visitors'); one++)
@@ -62,7 +62,7 @@ export const visitorSteps: Rows = {
     weight: 2,
     plan: (random) => ({
       device: anyDevice(random),
-      requests: between(random, 30, 240),
+      requests: between(random, 20, 100),
       replica: oneOf(random, [0, anyReplica(random)]),
     }),
     describe: ({ device, requests, replica }) =>
