@@ -8,11 +8,11 @@ import type { SandboxStore } from '../state.ts';
 import { type Allowance, checkBearer, type openHourlyLimit } from './bearer.ts';
 import type { Cdn } from './cdn.ts';
 import { linkage, list, named, notFound, single } from './documents.ts';
-import { addDomain, removeDomain } from './domains.ts';
+import { domainWrites } from './domains.ts';
 import { type Entity, entitiesOf } from './entities.ts';
-import { type AppleAnswer, AppleRefusal, type Call, errorAnswer } from './json-api.ts';
-import { addKey, removeKey } from './keys.ts';
-import { addPackage, refuseVersionRemoval, updateApp, updateVersion } from './package-resources.ts';
+import { type AppleAnswer, AppleRefusal, type Call, errorAnswer, type Write } from './json-api.ts';
+import { keyWrites } from './keys.ts';
+import { packageWrites } from './package-resources.ts';
 import { listRules, pageRules, type QueryRules, readQuery, resourceRules } from './query.ts';
 import { type Relationship, type ResourceType, resourceTypes, type TypeName } from './resource-types.ts';
 
@@ -24,19 +24,8 @@ type Route = readonly [
   answer: (call: Call) => AppleAnswer,
 ];
 
-const writes: readonly Route[] = [
-  ['POST', '/v1/alternativeDistributionKeys', {}, addKey],
-  ['DELETE', '/v1/alternativeDistributionKeys/{id}', {}, existing('alternativeDistributionKeys', removeKey)],
-  ['POST', '/v1/alternativeDistributionDomains', {}, addDomain],
-  ['DELETE', '/v1/alternativeDistributionDomains/{id}', {}, existing('alternativeDistributionDomains', removeDomain)],
-  ['POST', '/v1/alternativeDistributionPackages', {}, addPackage],
-  ['PATCH', '/v1/apps/{id}', {}, existing('apps', updateApp)],
-  ['PATCH', '/v1/appStoreVersions/{id}', {}, existing('appStoreVersions', updateVersion)],
-  ['DELETE', '/v1/appStoreVersions/{id}', {}, existing('appStoreVersions', refuseVersionRemoval)],
-];
-
 const routes: readonly Route[] = [
-  ...writes,
+  ...[...keyWrites, ...domainWrites, ...packageWrites].map(writeRoute),
   ...(Object.entries(resourceTypes) as [TypeName, ResourceType][]).flatMap(([type, row]) => readsOf(type, row)),
 ];
 
@@ -47,6 +36,12 @@ const patterned = routes.map(([method, template, rules, answer]) => ({
   rules,
   answer,
 }));
+
+function writeRoute([method, type, answer]: Write): Route {
+  return method === 'POST'
+    ? [method, `/v1/${type}`, {}, answer]
+    : [method, `/v1/${type}/{id}`, {}, existing(type, answer)];
+}
 
 /** The routes that read one resource of a type, all of them, and their relationships. */
 function readsOf(type: TypeName, { isListed, relationships, empty }: ResourceType): Route[] {

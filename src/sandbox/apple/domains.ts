@@ -3,9 +3,15 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { created } from './documents.ts';
-import { type AppleAnswer, AppleRefusal, type Call, readEntity } from './json-api.ts';
+import { type AppleAnswer, AppleRefusal, type Call, readEntity, type Write } from './json-api.ts';
 
 const TYPE = 'alternativeDistributionDomains';
+
+/** The requests that change domains. */
+export const domainWrites: readonly Write[] = [
+  ['POST', TYPE, addDomain],
+  ['DELETE', TYPE, removeDomain],
+];
 
 const newDomain = z.strictObject({
   data: z.strictObject({
@@ -17,7 +23,7 @@ const newDomain = z.strictObject({
 });
 
 /** `POST /v1/alternativeDistributionDomains`. Throws 400, 409 and 422. */
-export function addDomain(call: Call): AppleAnswer {
+function addDomain(call: Call): AppleAnswer {
   const { domain, referenceName } = readEntity(call.body, newDomain).data.attributes;
   if (!isDomain(domain))
     throw refusal(
@@ -59,7 +65,7 @@ function isDomain(text: string): boolean {
 }
 
 /** `DELETE /v1/alternativeDistributionDomains/{id}`, which exists. */
-export function removeDomain(call: Call): AppleAnswer {
+function removeDomain(call: Call): AppleAnswer {
   call.store.change((draft) => {
     draft.domains = draft.domains.filter(({ id }) => id !== call.id);
   });

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { SandboxStore } from '../state.ts';
 import type { Cdn } from './cdn.ts';
+import type { TypeName } from './resource-types.ts';
 
 /** One response. A string body is sent as plain text unless `headers` say otherwise; an object is sent as JSON. */
 export type AppleAnswer = {
@@ -58,6 +59,9 @@ const titles = {
 /** The codes that this sandbox returns itself. */
 type AppleCode = keyof typeof titles;
 type Source = { readonly pointer: string } | { readonly parameter: string };
+
+/** A request that creates, changes or deletes a resource. `answer` is called only if the resource in the path exists. */
+export type Write = readonly [method: 'POST' | 'PATCH' | 'DELETE', type: TypeName, answer: (call: Call) => AppleAnswer];
 
 /**
  * A refusal by the simulated Apple. Handlers throw it, and one place converts it to a response. It is not a

@@ -9,12 +9,18 @@ import { isWebdistError } from '../../errors.ts';
 import { readPublicKey, spki } from '../../jws.ts';
 import type { DistributionKey, SandboxState } from '../state.ts';
 import { created } from './documents.ts';
-import { type AppleAnswer, AppleRefusal, type Call, readEntity } from './json-api.ts';
+import { type AppleAnswer, AppleRefusal, type Call, readEntity, type Write } from './json-api.ts';
 
 const TYPE = 'alternativeDistributionKeys';
 
 /** The code that refuses a second key for an app. This is an assumption; Apple may instead replace the first key. */
 const SECOND_APP_KEY = 'ENTITY_ERROR.RELATIONSHIP.INVALID';
+
+/** The requests that change keys. */
+export const keyWrites: readonly Write[] = [
+  ['POST', TYPE, addKey],
+  ['DELETE', TYPE, removeKey],
+];
 
 const newKey = z.strictObject({
   data: z.strictObject({
@@ -31,7 +37,7 @@ const newKey = z.strictObject({
 });
 
 /** `POST /v1/alternativeDistributionKeys`. Throws 400, 409 and 422. */
-export function addKey(call: Call): AppleAnswer {
+function addKey(call: Call): AppleAnswer {
   const { data } = readEntity(call.body, newKey);
   const key = {
     id: randomUUID(),
@@ -74,7 +80,7 @@ function refuseConflicts(state: SandboxState, key: DistributionKey): void {
 }
 
 /** `DELETE /v1/alternativeDistributionKeys/{id}`, which exists. */
-export function removeKey(call: Call): AppleAnswer {
+function removeKey(call: Call): AppleAnswer {
   call.store.change((draft) => {
     draft.keys = draft.keys.filter(({ id }) => id !== call.id);
   });

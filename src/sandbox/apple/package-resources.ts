@@ -6,10 +6,18 @@
 import { z } from 'zod';
 import type { Package, SandboxState } from '../state.ts';
 import { created, named, single } from './documents.ts';
-import { type AppleAnswer, AppleRefusal, type Call, readEntity } from './json-api.ts';
+import { type AppleAnswer, AppleRefusal, type Call, readEntity, type Write } from './json-api.ts';
 import { idOf } from './packages.ts';
 
 const TYPE = 'alternativeDistributionPackages';
+
+/** The requests that change apps, App Store versions and packages. */
+export const packageWrites: readonly Write[] = [
+  ['POST', TYPE, addPackage],
+  ['PATCH', 'apps', updateApp],
+  ['PATCH', 'appStoreVersions', updateVersion],
+  ['DELETE', 'appStoreVersions', refuseVersionRemoval],
+];
 
 const newPackage = z.strictObject({
   data: z.strictObject({
@@ -25,7 +33,7 @@ const newPackage = z.strictObject({
 /**
  * `POST /v1/alternativeDistributionPackages`: creates a package; each version has exactly one. Throws 400, 409 and 422.
  */
-export function addPackage(call: Call): AppleAnswer {
+function addPackage(call: Call): AppleAnswer {
   const { id } = readEntity(call.body, newPackage).data.relationships.appStoreVersion.data;
   const refusal = (why: string) =>
     new AppleRefusal(409, 'ENTITY_ERROR.RELATIONSHIP.INVALID', why, { pointer: '/data/relationships/appStoreVersion' });
@@ -63,7 +71,7 @@ const appUpdate = z.strictObject({
 });
 
 /** `PATCH /v1/apps/{id}`. Throws 400, 409 (another bundle id: a version has been released) and 422. */
-export function updateApp(call: Call): AppleAnswer {
+function updateApp(call: Call): AppleAnswer {
   const { id, attributes = {} } = readEntity(call.body, appUpdate).data;
   refuseOtherId(call, id);
   call.store.change(({ apps }) => {
@@ -97,7 +105,7 @@ const versionUpdate = z.strictObject({
 });
 
 /** `PATCH /v1/appStoreVersions/{id}`. Throws 400, 409 (there are no builds and App Clips here) and 422. */
-export function updateVersion(call: Call): AppleAnswer {
+function updateVersion(call: Call): AppleAnswer {
   const { id, attributes = {}, relationships = {} } = readEntity(call.body, versionUpdate).data;
   refuseOtherId(call, id);
   const [relationship] = Object.keys(relationships);
@@ -121,7 +129,7 @@ export function updateVersion(call: Call): AppleAnswer {
  * `DELETE /v1/appStoreVersions/{id}`: always refuses, because every version here is approved, and an approved version
  * cannot be deleted. Throws 409.
  */
-export function refuseVersionRemoval(call: Call): never {
+function refuseVersionRemoval(call: Call): never {
   throw new AppleRefusal(409, 'ENTITY_ERROR', `The App Store version '${call.id}' has been approved.`);
 }
 
