@@ -23,6 +23,17 @@ const country = z
   .refine(isCountryCode, COUNTRY)
   .meta({ enum: assignedCountryCodes });
 
+/** What only a server may send: the subject, and claims. */
+const serverMembers = {
+  subject: printable(256).describe('Identifies the device; authenticated callers only').optional(),
+  dtype: dtype.describe('Overrides what the ledger decides; authenticated callers only').optional(),
+  country: country.describe('Country of the install; authenticated callers only').optional(),
+  version: versionId.describe('AppleVersionID; authenticated callers only').optional(),
+};
+
+/** The names of these fields. */
+export const serverFields = Object.keys(serverMembers) as (keyof typeof serverMembers)[];
+
 const installMembers = {
   app: name.describe('Bundle id or AppleItemID; optional when there is one app').optional(),
   bundleID: name.describe('The same as `app`').optional(),
@@ -31,10 +42,7 @@ const installMembers = {
   account: printable(256).describe('Opaque user id, added to the install URL').optional(),
   token: printable(4096).describe("The page's own OAuth subject token, added to the install URL").optional(),
   challenge: printable(4096).describe('The response to the challenge of the page, when one is configured').optional(),
-  subject: printable(256).describe('Identifies the device; authenticated callers only').optional(),
-  dtype: dtype.describe('Overrides what the ledger decides; authenticated callers only').optional(),
-  country: country.describe('Country of the install; authenticated callers only').optional(),
-  version: versionId.describe('AppleVersionID; authenticated callers only').optional(),
+  ...serverMembers,
 };
 
 /** The body of `POST /install-token`. */
@@ -73,6 +81,9 @@ export function describedInstall(schema: z.ZodObject, { exchangesToken, hasSever
 
 /** The fields of one request for a token, from the body or the query. */
 export type InstallFields = z.output<typeof installBody>;
+
+/** The claims that a server sends besides `dtype`, by the names that `issue` uses. */
+export const claimsIn = ({ country, version }: InstallFields) => ({ country, appleVersionId: version });
 
 /** The response with one token. */
 const installTokenAnswer = z

@@ -11,20 +11,38 @@ export type { Dtype };
 /** The audience of every install verification token. */
 export const INSTALL_TOKEN_AUDIENCE = 'AppleDownloadVerification-v1';
 
-/** Apple's ids are decimal strings, never JSON numbers: they may need 64 bits. */
-export type ClaimsInput = {
+/** What is known about an install. Apple's ids are decimal strings, never JSON numbers: they may need 64 bits. */
+export type KnownClaims = {
   readonly app: { readonly appleItemId: string; readonly bundleId: string };
   /** AppleVersionID of the package in the link, when known. */
   readonly appleVersionId?: string | undefined;
-  readonly dtype: Dtype;
   /** ISO 3166-1 alpha-2, upper case, when known: where the install happens (WWDC25-221). */
   readonly country?: string | undefined;
+};
+
+type ClaimsInput = KnownClaims & {
+  readonly dtype: Dtype;
   /** Becomes `iat`: seconds since 1970. */
   readonly issuedAtSeconds: number;
   readonly lifetimeSeconds: number;
   /** A version-4 UUID in upper case, never used before. */
   readonly nonce: string;
 };
+
+/** Every claim, with its line in the rejection checklist (docs/apple-facts.md §10). */
+export const claimLines = {
+  aud: 12,
+  iss: 13,
+  bid: 14,
+  iat: 15,
+  exp: 16,
+  dtype: 19,
+  nonce: 21,
+  iid: 22,
+  vid: 23,
+  ccode: 25,
+} as const;
+export type ClaimName = keyof typeof claimLines;
 
 /**
  * The payload. For an app from a website, `iss` is the app's own AppleItemID. Either both `iid` and `vid` are present,
@@ -41,5 +59,5 @@ export function claimsFor(input: ClaimsInput) {
     nonce: input.nonce,
     ...(input.appleVersionId && { iid: input.app.appleItemId, vid: input.appleVersionId }),
     ...(input.country && { ccode: input.country }),
-  };
+  } satisfies Partial<Record<ClaimName, unknown>>;
 }

@@ -4,13 +4,12 @@ import { WebdistError } from '../errors.ts';
 import { type Signer, type SigningKey, signCompact } from '../jws.ts';
 import type { ShownInstall } from '../ledger/contract.ts';
 import type { Dtype, EvidenceKind } from '../ledger/rule.ts';
-import { claimsFor } from './claims.ts';
+import { claimsFor, type KnownClaims } from './claims.ts';
 import type { Nonces } from './nonce.ts';
 import { IAT_MARGIN_SECONDS } from './times.ts';
 
 /** One request to install one app. */
-export type Install = {
-  readonly app: { readonly appleItemId: string; readonly bundleId: string };
+export type Install = KnownClaims & {
   /** The tag of the subject. Without one, the ledger is not used. */
   readonly subject?: number | undefined;
   /** The subject was generated for this request, so the ledger cannot have it. */
@@ -19,8 +18,6 @@ export type Install = {
   readonly dtype?: Dtype | undefined;
   /** The kind of evidence that the request itself is. Default: `issue`, because it makes webdist issue a token. */
   readonly evidence?: EvidenceKind | undefined;
-  readonly appleVersionId?: string | undefined;
-  readonly country?: string | undefined;
 };
 
 /** One token about to be issued. */
@@ -64,17 +61,15 @@ export type IssueDeps = {
 
 /** Issues one token. Throws `not_registered`, `clock_off`, `ledger_unavailable` or `signer_unavailable`. */
 export async function issue(install: Install, deps: IssueDeps): Promise<Issued> {
-  const { app, subject, appleVersionId, country } = install;
+  const { app, subject } = install;
   const key = await deps.keyFor(app);
   const issuedAtSeconds = Math.floor(deps.now() / 1000);
   const { dtype, isNewInstall } = await deps.decide({ ...install, issuedAtSeconds });
   const nonce = deps.nonce({ appleItemId: app.appleItemId, subject, issuedAtSeconds });
   const { lifetimeSeconds } = deps;
   const claims = claimsFor({
-    app,
-    appleVersionId,
+    ...install,
     dtype,
-    country,
     issuedAtSeconds: issuedAtSeconds - IAT_MARGIN_SECONDS,
     lifetimeSeconds,
     nonce,

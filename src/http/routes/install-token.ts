@@ -21,6 +21,7 @@ import type { RateLimits } from '../limits/rate-limit.ts';
 import type { LinkToken } from '../link-token.ts';
 import { ISSUE_PROBLEMS, problemOf } from '../problems.ts';
 import {
+  claimsIn,
   describedInstall,
   describedInstalls,
   type InstallFields,
@@ -30,6 +31,7 @@ import {
   installsAnswer,
   installsBody,
   installTokenAnswers,
+  serverFields,
 } from '../schemas.ts';
 
 type Deps = Pick<ServerDeps, 'service' | 'catalogue'> & {
@@ -160,8 +162,7 @@ function serverRequest({ appNamed }: Deps, fields: InstallFields, { key }: Serve
     app,
     subject: fields.subject === undefined ? undefined : { kind: 'caller', id: fields.subject },
     dtype: dtypeIn(fields),
-    country: fields.country,
-    appleVersionId: fields.version,
+    ...claimsIn(fields),
   };
 }
 
@@ -242,7 +243,7 @@ function dtypeIn({ dtype, redownload }: InstallFields) {
 
 /** A page's `redownload` is ignored, because AltStore sends it. Any other claim is refused. */
 function refuseClaims(fields: InstallFields): void {
-  for (const name of ['subject', 'dtype', 'country', 'version'] as const)
+  for (const name of serverFields)
     if (fields[name] !== undefined)
       throw new WebdistError('forbidden', `${name}: only an authenticated server may set this.`);
 }

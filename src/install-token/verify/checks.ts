@@ -4,6 +4,7 @@
  */
 
 import type { KeyObject } from 'node:crypto';
+import { claimLines } from '../claims.ts';
 
 /** Every check of a token, with its line in the rejection checklist (docs/apple-facts.md §10). */
 const checkLines = {
@@ -14,18 +15,9 @@ const checkLines = {
   header: 9,
   kid: 10,
   signature: 11,
-  aud: 12,
-  iss: 13,
-  bid: 14,
-  iat: 15,
-  exp: 16,
+  ...claimLines,
   lifetime: 18,
-  dtype: 19,
-  nonce: 21,
-  iid: 22,
-  vid: 23,
   'iid and vid': 24,
-  ccode: 25,
   'other claims': 26,
 } as const;
 export type CheckName = keyof typeof checkLines;

@@ -1,7 +1,7 @@
 /** Checks each claim of an install verification token against Apple's table (docs/apple-facts.md §1.3, §10). */
 
 import { isAppleId } from '../../apple-id.ts';
-import { INSTALL_TOKEN_AUDIENCE } from '../claims.ts';
+import { claimLines, INSTALL_TOKEN_AUDIENCE } from '../claims.ts';
 import { isCountryCode } from '../country-codes.ts';
 import { isExpired, MAX_LIFETIME_SECONDS, secondsInFuture, wrongFormOf } from '../times.ts';
 import { appOf, fail, type JsonObject, type Known, ok, quoted, type TokenCheck, warn } from './checks.ts';
@@ -179,10 +179,8 @@ const checkCountry: ClaimCheck = ({ ccode }) => {
   );
 };
 
-const appleClaims = ['iss', 'iat', 'exp', 'aud', 'bid', 'dtype', 'nonce', 'iid', 'vid', 'ccode'];
-
 const checkOthers: ClaimCheck = (claims) => {
-  const others = Object.keys(claims).filter((name) => !appleClaims.includes(name));
+  const others = Object.keys(claims).filter((name) => !Object.hasOwn(claimLines, name));
   return others.length === 0
     ? undefined
     : warn('other claims', `Apple documents no such claims: ${others.join(', ').slice(0, 200)}`, 'leave them out');

@@ -1,5 +1,7 @@
 /** Decodes and explains an install verification token for the demo page (docs/apple-facts.md §1.2, §1.3). */
 
+import type { ClaimName } from '../../../install-token/claims.ts';
+
 export type Members = Readonly<Record<string, unknown>>;
 export type DecodedToken = { readonly header: Members; readonly payload: Members };
 
@@ -31,7 +33,7 @@ export const purposes: Readonly<Record<string, string>> = {
   iid: 'The AppleItemID of the app. Together with vid, it makes the install faster.',
   vid: 'The AppleVersionID of the package in the link.',
   ccode: 'The country of the install, if a trusted proxy reports it.',
-};
+} satisfies Readonly<Record<'alg' | 'kid' | 'typ' | ClaimName, string>>;
 
 /** Formats a value for people, and adds the local time to a time. */
 export function displayed(name: string, value: unknown): string {
