@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { SINK_FORMS } from '../audit/sinks.ts';
 import { MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS } from '../install-token/times.ts';
 import { isLedgerUrl, LEDGER_FORMS, ledgerBackend } from '../ledger/ledger.ts';
+import { evidenceKinds } from '../ledger/rule.ts';
 import { ESCAPING_HINT, isConnectionUrl } from './connection-url.ts';
 import {
   absoluteUrl,
@@ -185,7 +186,7 @@ export const settings = {
     about: 'what to do when the ledger cannot answer',
   },
   WEBDIST_INSTALL_EVIDENCE: {
-    form: oneOf('confirm', 'tap', 'issue'),
+    form: oneOf(...evidenceKinds),
     default: 'tap',
     about: 'evidence that makes an install count',
   },

@@ -15,17 +15,16 @@ export type Dtype = 'download' | 'redownload';
 /** Since when a subject has an app, and from when on its tokens say `redownload`. Seconds since 1970. */
 type InstallTimes = Pick<InstallRecord, 'installedAtSeconds' | 'redownloadAtSeconds'>;
 
-/** The kinds of evidence of an install, from the strongest to the weakest. */
-export type EvidenceKind = 'confirm' | 'tap' | 'issue';
+/**
+ * The kinds of evidence of an install, from the strongest to the weakest. They are also the values of the setting
+ * `WEBDIST_INSTALL_EVIDENCE`.
+ */
+export const evidenceKinds = ['confirm', 'tap', 'issue'] as const;
+export type EvidenceKind = (typeof evidenceKinds)[number];
 
-const counting: Readonly<Record<EvidenceKind, readonly EvidenceKind[]>> = {
-  confirm: ['confirm'],
-  tap: ['confirm', 'tap'],
-  issue: ['confirm', 'tap', 'issue'],
-};
-
-/** Whether evidence of a kind makes an install count under the setting `WEBDIST_INSTALL_EVIDENCE`. */
-export const counts = (kind: EvidenceKind, setting: EvidenceKind): boolean => counting[setting].includes(kind);
+/** Whether evidence of a kind makes an install count under the setting: it is at least as strong. */
+export const counts = (kind: EvidenceKind, setting: EvidenceKind): boolean =>
+  evidenceKinds.indexOf(kind) <= evidenceKinds.indexOf(setting);
 
 /** Returns the `dtype` of a token issued at `nowSeconds` to a subject with this install (undefined: none). */
 export const dtypeAt = (nowSeconds: number, install: Pick<InstallTimes, 'redownloadAtSeconds'> | undefined): Dtype =>
