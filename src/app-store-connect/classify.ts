@@ -53,7 +53,7 @@ const byStatus: Readonly<Record<number, ErrorCode>> = {
 
 const hints: Partial<Record<ErrorCode, string>> = {
   asc_credentials:
-    'Check ASC_KEY_ID, ASC_ISSUER_ID (unset for an individual key) and that ASC_PRIVATE_KEY is the .p8 of that key; ' +
+    'Check ASC_KEY_ID, ASC_ISSUER_ID (unset for an individual key) and that the private key is the .p8 of that key; ' +
     'under Users and Access, Integrations, check that the key is not revoked.',
   asc_role:
     'Use a team key with the role Admin, created under Users and Access, Integrations. If it already is one, check that ' +

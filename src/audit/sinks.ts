@@ -55,11 +55,12 @@ export const SINK_FORMS = Object.values(kinds)
   .map(({ form }) => form)
   .join(', ');
 
-/** Returns the URL of a sink; a path becomes a `file:` URL. Undefined for any other text. */
+/** Returns the URL of a sink; a path becomes a `file:` URL. Undefined for any other text, such as `stdout` without its colon. */
 export function sinkUrl(text: string): string | undefined {
   const url = /^[a-z][a-z+]*:/.test(text)
     ? text
     : `file://${encodeURI(resolve(text)).replace(/[?#]/g, encodeURIComponent)}`;
+  if (url !== text && !/[./]/.test(text)) return undefined;
   if (!URL.canParse(url)) return undefined;
   const parsed = new URL(url);
   return kinds[parsed.protocol]?.isValid(parsed) ? parsed.href : undefined;

@@ -28,7 +28,7 @@ export async function withAppStoreConnect<T>(what: string, work: Work<T>, env?: 
         asc.close();
       }
     });
-  return withKey(settings.privateKey, 'ASC_PRIVATE_KEY', use, env);
+  return withKey(settings.privateKey, settings.privateKeyVariable, use, env);
 }
 
 /** Opens a private key, runs `work`, and closes the key. Throws `config_invalid` and `key_*`, with `source` in the message. */

@@ -24,7 +24,9 @@ process.stderr.on('error', () => undefined);
 
 try {
   useProxyOfEnvironment();
-  await buildProgram().parseAsync();
+  const args = process.argv.slice(2);
+  // Node.js does not read its own options behind a "--".
+  await buildProgram().parseAsync(args[0] === '--' ? args.slice(1) : args, { from: 'user' });
 } catch (error) {
   end(error);
 }

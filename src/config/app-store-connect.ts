@@ -20,7 +20,11 @@ export const appStoreConnectNames: readonly SettingName[] = [
 /** Returns the settings for calls to App Store Connect. Adds a problem to `problems` for each missing one. */
 export function appStoreConnectOf({ values, given }: Read, problems: Problem[]) {
   const keys = privateKeyNames.filter((name) => given.has(name));
-  if (keys.length > 1) problems.push({ variable: keys[0] ?? '', message: `set only one of ${keys.join(', ')}` });
+  if (keys.length > 1)
+    problems.push({
+      variable: keys[0] ?? '',
+      message: `set only one of ${keys.map((name) => given.get(name)).join(', ')}`,
+    });
   if (keys.length === 0)
     problems.push({
       variable: 'ASC_PRIVATE_KEY',
@@ -33,6 +37,7 @@ export function appStoreConnectOf({ values, given }: Read, problems: Problem[]) 
     keyId: values.ASC_KEY_ID ?? '',
     issuerId: values.ASC_ISSUER_ID,
     privateKey: locatorOf(values),
+    privateKeyVariable: variableOf(given),
   };
 }
 
@@ -43,9 +48,14 @@ export function apiKeyIn({ values, given }: Read) {
     keyId: values.ASC_KEY_ID,
     issuerId: values.ASC_ISSUER_ID,
     privateKey: privateKeyNames.some((name) => given.has(name)) ? locatorOf(values) : undefined,
+    privateKeyVariable: variableOf(given),
     bundleId: values.WEBDIST_BUNDLE_ID,
   };
 }
+
+/** Returns the variable that gave the API key, for messages: any of the settings, or its `_FILE`. */
+const variableOf = (given: Read['given']): string =>
+  privateKeyNames.map((name) => given.get(name)).find((variable) => variable !== undefined) ?? 'ASC_PRIVATE_KEY';
 
 /** Returns the locator of the API key, from any of the settings that can give it. A PEM stays in the environment. */
 function locatorOf(values: Values): string {

@@ -9,7 +9,10 @@ import type { Read } from './read.ts';
 import { type SettingName, settings, type Values } from './settings.ts';
 
 /** One app that is installed from the website. */
-export type AppConfig = Readonly<AppEntry>;
+export type AppConfig = Readonly<AppEntry> & {
+  /** The variable that gave the locator of the key, or the file with the apps; for messages. */
+  readonly keyVariable: string;
+};
 
 type Apps = { readonly domain: string; readonly apps: readonly AppConfig[] };
 type AppsAndKeys = Apps & { readonly apiKeysInFile: readonly ApiKeyEntry[] | undefined };
@@ -39,7 +42,7 @@ export function appsOf(read: Read, problems: Problem[]): AppsAndKeys {
       problems.push({ variable: name, message: `is required: ${settings[name].about}` });
     return {
       domain: values.WEBDIST_DOMAIN ?? '',
-      apps: [withPulledPackage(appIn(values), values)],
+      apps: [withPulledPackage(appIn(read), values)],
       apiKeysInFile: undefined,
     };
   }
@@ -57,7 +60,7 @@ export function knownApps(read: Read, problems: Problem[]): Apps {
   const { values } = read;
   const { domain, apps } =
     values.WEBDIST_CONFIG === undefined
-      ? { domain: values.WEBDIST_DOMAIN, apps: [appIn(values)] }
+      ? { domain: values.WEBDIST_DOMAIN, apps: [appIn(read)] }
       : appsInFile(values.WEBDIST_CONFIG, read, problems);
   return { domain: domain ?? '', apps: apps.filter((app) => app.bundleId && app.appleItemId) };
 }
@@ -72,18 +75,20 @@ function appsInFile(path: string, { values, given }: Read, problems: Problem[]) 
       variable: 'WEBDIST_DOMAIN',
       message: 'is also set in the file of WEBDIST_CONFIG; set one of them',
     });
+  const keyVariable = given.get('WEBDIST_CONFIG') ?? 'WEBDIST_CONFIG';
   // A file that cannot be read already has a problem.
   return {
     domain: values.WEBDIST_DOMAIN ?? (file ? file.domain : ''),
-    apps: file?.apps ?? [],
+    apps: (file?.apps ?? []).map((app) => ({ ...app, keyVariable })),
     apiKeysInFile: file?.apiKeys,
   };
 }
 
-const appIn = (values: Values): AppConfig => ({
+const appIn = ({ values, given }: Read): AppConfig => ({
   bundleId: values.WEBDIST_BUNDLE_ID ?? '',
   appleItemId: values.WEBDIST_APPLE_ITEM_ID ?? '',
   key: values.WEBDIST_KEY ?? [],
+  keyVariable: given.get('WEBDIST_KEY') ?? 'WEBDIST_KEY',
   keyId: values.WEBDIST_KEY_ID,
   packageUrl: values.WEBDIST_PACKAGE_URL,
   packageManifest: values.WEBDIST_PACKAGE_MANIFEST,

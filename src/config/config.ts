@@ -6,15 +6,14 @@
 
 import { resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
-import type { LedgerAddress } from '../ledger/contract.ts';
-import { ledgerBackend } from '../ledger/ledger.ts';
 import { apiKeysOf } from './api-keys.ts';
 import { apiKeyIn, appStoreConnectNames, appStoreConnectOf } from './app-store-connect.ts';
 import { type AppConfig, appNames, appsOf, knownApps, packageUrlWarnings } from './apps.ts';
 import { auditNames, auditOf } from './audit.ts';
 import { challengeOf, signInOf } from './callers.ts';
 import { deviceSideOf, packagesIn, withoutSlash } from './device-side.ts';
-import { concerns, configInvalid, nothingConfigured, type Problem } from './problems.ts';
+import { ledgerNames, ledgerOf } from './ledger.ts';
+import { asGiven, concerns, configInvalid, nothingConfigured, type Problem } from './problems.ts';
 import { isNothingSet, type Read, readSettings } from './read.ts';
 import type { SettingName, Values } from './settings.ts';
 import { tracingOf } from './tracing.ts';
@@ -40,9 +39,10 @@ export function processSettings(): Read {
 
 /** The whole configuration. */
 export function configOf(read: Read): Config {
-  const problems = [...read.problems];
-  const config = assemble(read, problems);
-  if (problems.length === 0) return Object.freeze(config);
+  const found = [...read.problems];
+  const config = assemble(read, found);
+  if (found.length === 0) return Object.freeze(config);
+  const problems = asGiven(found, read.given);
   if (isNothingSet(read)) throw nothingConfigured();
   if (read.mode === 'production') throw configInvalid(problems, DEMO_ADVICE);
   throw configInvalid(
@@ -59,7 +59,7 @@ export function configOf(read: Read): Config {
 export function checkedSettings(read: Read) {
   const problems = [...read.problems];
   const ofProduction: Problem[] = read.mode === 'production' ? problems : [];
-  const { domain, apps, warnings, mode, dataDir, ledger, callers, packages, deviceSide } = assemble(read, ofProduction);
+  const { domain, apps, mode, dataDir, ledger, callers, packages, deviceSide, ...rest } = assemble(read, ofProduction);
   if (read.mode === 'sandbox') knownApps(read, problems);
   const derived: Partial<Record<SettingName, string>> = {
     WEBDIST_MODE: mode,
@@ -71,7 +71,13 @@ export function checkedSettings(read: Read) {
     WEBDIST_DEVICE_CREDENTIAL: deviceSide.isCredentialRequired ? 'required' : 'optional',
     ...(domain && { WEBDIST_DOMAIN: domain, WEBDIST_PUBLIC_URL: deviceSide.publicUrl }),
   };
-  return { problems, warnings, domain, apps: apps.filter((app) => app.bundleId && app.appleItemId), derived };
+  return {
+    problems: asGiven(problems, read.given),
+    warnings: [...rest.warnings, ...rest.packageUrlWarnings],
+    domain,
+    apps: apps.filter((app) => app.bundleId && app.appleItemId),
+    derived,
+  };
 }
 
 const INIT_ADVICE =
@@ -91,18 +97,6 @@ export function ledgerSettings(read: Read) {
     tokenLifetimeSeconds: read.values.WEBDIST_TOKEN_LIFETIME,
   }));
 }
-
-const ledgerNames: readonly SettingName[] = [
-  'WEBDIST_LEDGER',
-  'WEBDIST_LEDGER_READ',
-  'PGPASSWORD',
-  'WEBDIST_LEDGER_SECRET',
-  'WEBDIST_LEDGER_DOWN',
-  'WEBDIST_LEDGER_RETENTION_DAYS',
-  'WEBDIST_INSTALL_EVIDENCE',
-  'WEBDIST_TOKEN_LIFETIME',
-  'WEBDIST_DATA_DIR',
-];
 
 /** Returns the settings for calls to App Store Connect. */
 export const appStoreConnectSettings = (read: Read) =>
@@ -131,7 +125,7 @@ export const dataDirOf = (values: Pick<Values, 'WEBDIST_DATA_DIR'>): string => r
 function need<T>(names: readonly SettingName[], read: Read, work: (problems: Problem[]) => T): T {
   const problems = read.problems.filter((problem) => names.some((name) => concerns(problem, name)));
   const result = work(problems);
-  if (problems.length > 0) throw configInvalid(problems);
+  if (problems.length > 0) throw configInvalid(asGiven(problems, read.given));
   return result;
 }
 
@@ -140,7 +134,10 @@ function assemble(read: Read, problems: Problem[]) {
   const { domain, apps, apiKeysInFile } = appsOf(read, problems);
   return {
     mode,
-    warnings: [...read.warnings, ...packageUrlWarnings({ domain, apps }, read.given)],
+    /** The variables that were ignored, each with the reason. */
+    warnings: asGiven(read.warnings, read.given),
+    /** Why no device installs from the package URL of an app. */
+    packageUrlWarnings: asGiven(packageUrlWarnings({ domain, apps }, read.given), read.given),
     dataDir: dataDirOf(values),
     listen: { host: values.HOST, port: values.PORT },
     operator:
@@ -196,45 +193,6 @@ function doctorOf({ values, given }: Read, problems: Problem[]) {
   if (given.has('WEBDIST_DOCTOR_PUBLIC'))
     problems.push({ variable: 'WEBDIST_DOCTOR_PUBLIC', message: 'needs WEBDIST_DOCTOR_MINUTES, such as 15' });
   return undefined;
-}
-
-type LedgerSettings = LedgerAddress & {
-  /** The read replica. */
-  readonly read?: LedgerAddress | undefined;
-  readonly secret: string | undefined;
-  readonly whenDown: Values['WEBDIST_LEDGER_DOWN'];
-  readonly evidence: Values['WEBDIST_INSTALL_EVIDENCE'];
-  readonly retentionDays: number;
-};
-
-function ledgerOf({ values, given, files }: Read, problems: Problem[]): LedgerSettings {
-  const url = values.WEBDIST_LEDGER ?? `sqlite://${resolve(values.WEBDIST_DATA_DIR, 'ledger.sqlite')}`;
-  const { isShared, name, loadReplica } = ledgerBackend(url);
-  if (isShared && !given.has('WEBDIST_LEDGER_SECRET'))
-    problems.push({
-      variable: 'WEBDIST_LEDGER_SECRET',
-      message: `is required with ${name}, and must be the same for all replicas (openssl rand -base64 32)`,
-    });
-  if (values.WEBDIST_LEDGER_READ && !loadReplica)
-    problems.push({
-      variable: 'WEBDIST_LEDGER_READ',
-      message: `needs WEBDIST_LEDGER=postgres://…, because it must be a replica of that database`,
-    });
-  const login = { password: values.PGPASSWORD, passwordFile: files.get('PGPASSWORD') };
-  const readUrl = values.WEBDIST_LEDGER_READ;
-  const read: LedgerAddress | undefined = readUrl
-    ? { url: readUrl, urlFile: files.get('WEBDIST_LEDGER_READ'), ...login }
-    : undefined;
-  return {
-    url,
-    urlFile: files.get('WEBDIST_LEDGER'),
-    ...login,
-    read,
-    secret: values.WEBDIST_LEDGER_SECRET,
-    whenDown: values.WEBDIST_LEDGER_DOWN,
-    evidence: values.WEBDIST_INSTALL_EVIDENCE,
-    retentionDays: values.WEBDIST_LEDGER_RETENTION_DAYS,
-  };
 }
 
 function countryHeaderOf({ values, given }: Read, problems: Problem[]): string | undefined {

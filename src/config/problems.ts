@@ -11,6 +11,10 @@ export type Problem = { readonly variable: string; readonly message: string };
 export const concerns = ({ variable }: Problem, name: string): boolean =>
   variable === name || variable === `${name}_FILE`;
 
+/** Returns the problems, each with the variable that gave the setting: `NAME` or `NAME_FILE`. */
+export const asGiven = (problems: readonly Problem[], given: ReadonlyMap<string, string>): readonly Problem[] =>
+  problems.map(({ variable, message }) => ({ variable: given.get(variable) ?? variable, message }));
+
 /** Returns the error, which lists each problem on its own line. `advice` follows the count in the first line. */
 export function configInvalid(problems: readonly Problem[], advice?: string): WebdistError {
   const count = problems.length === 1 ? 'One setting is' : `${problems.length} settings are`;

@@ -62,7 +62,8 @@ export function withSandbox(read: Read, sandbox: Environment): Read {
   const below = readSettings(sandbox);
   const isReplaced = (name: string) => name.startsWith('ASC_') || name === 'WEBDIST_CONFIG';
   const isFromSandbox = (name: SettingName) => isReplaced(name) || (below.given.has(name) && !read.given.has(name));
-  const ignored = [...read.given.keys()].filter(isReplaced).map((variable) => ({
+  const replaced = [...read.given].filter(([name]) => isReplaced(name));
+  const ignored = replaced.map(([, variable]) => ({
     variable,
     message: 'ignored in sandbox mode: the simulated App Store Connect has its own app and API key',
   }));

@@ -105,7 +105,7 @@ export const keyChecks: readonly Check[] = [
       if (!key) return info('not needed: App Store Connect is not used (WEBDIST_REGISTER=off)');
       return key.signer
         ? ok(`held (${key.signer.backend})`)
-        : fail(`ASC_PRIVATE_KEY: ${key.problem?.detail}`, key.problem?.hint);
+        : fail(`${config.appStoreConnect?.privateKeyVariable}: ${key.problem?.detail}`, key.problem?.hint);
     },
   ),
   privateCheck(

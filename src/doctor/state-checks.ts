@@ -5,7 +5,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isWebdistError } from '../errors.ts';
-import type { Ledger, LedgerReader, LedgerReplica } from '../ledger/contract.ts';
+import { type Ledger, type LedgerReader, type LedgerReplica, variableOf } from '../ledger/contract.ts';
 import { ledgerBackend, openLedger } from '../ledger/ledger.ts';
 import { checkSecret } from '../ledger/secret-check.ts';
 import { openRedisConnection } from '../redis/connection.ts';
@@ -97,7 +97,10 @@ export const stateChecks: readonly Check[] = [
         if (secret !== undefined) await within(checkSecret(ledger, secretFingerprint(secret)));
         return ok('it answers and can store');
       };
-      return tryOut(() => openLedger(config.ledger), use, { setting: 'WEBDIST_LEDGER', bad: fail });
+      return tryOut(() => openLedger(config.ledger), use, {
+        variable: variableOf('WEBDIST_LEDGER', config.ledger),
+        bad: fail,
+      });
     },
   ),
   privateCheck(
@@ -112,7 +115,7 @@ export const stateChecks: readonly Check[] = [
         await within(replica.lastBeat());
         return ok('it answers');
       };
-      return tryOut(() => open(address), use, { setting: 'WEBDIST_LEDGER_READ', bad: warn });
+      return tryOut(() => open(address), use, { variable: variableOf('WEBDIST_LEDGER_READ', address), bad: warn });
     },
   ),
   privateCheck(
@@ -150,7 +153,7 @@ export const stateChecks: readonly Check[] = [
 async function tryOut<T extends LedgerReader>(
   open: () => Promise<T>,
   use: (opened: T) => Promise<Finding>,
-  { setting, bad }: { readonly setting: string; readonly bad: typeof warn },
+  { variable, bad }: { readonly variable: string; readonly bad: typeof warn },
 ): Promise<Finding> {
   const tryOnce = async () => {
     const opened = await open();
@@ -168,7 +171,7 @@ async function tryOut<T extends LedgerReader>(
     });
   } catch (error) {
     const { detail, hint } = isWebdistError(error) ? error : { detail: 'it does not answer' };
-    return bad(detail, hint ?? `Check ${setting}: the address, the password and the network.`);
+    return bad(detail, hint ?? `Check ${variable}: the address, the password and the network.`);
   }
 }
 

@@ -38,6 +38,10 @@ export type LedgerAddress = {
   readonly passwordFile?: string | undefined;
 };
 
+/** Returns the variable that gave the URL of an address, for messages: `setting`, or its `_FILE`. */
+export const variableOf = (setting: string, { urlFile }: LedgerAddress): string =>
+  urlFile === undefined ? setting : `${setting}_FILE`;
+
 /** The number of entries in a ledger. */
 type LedgerStats = { readonly installs: number };
 

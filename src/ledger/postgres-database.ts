@@ -9,7 +9,7 @@
 
 import { createHash } from 'node:crypto';
 import type { Pool, QueryConfig } from 'pg';
-import type { LedgerAddress } from './contract.ts';
+import { type LedgerAddress, variableOf } from './contract.ts';
 import { migrationsAfter } from './migrations.ts';
 import { type OpenedPool, openPool } from './postgres-pool.ts';
 import { forPerson, isDisconnected, isMixedUp, isMoved, unavailable } from './postgres-problems.ts';
@@ -92,7 +92,7 @@ export async function openPostgresDatabase(
     return opening;
   };
   await opened().catch((error) => {
-    const refusal = forPerson(error, isReplica ? 'WEBDIST_LEDGER_READ' : 'WEBDIST_LEDGER');
+    const refusal = forPerson(error, variableOf(isReplica ? 'WEBDIST_LEDGER_READ' : 'WEBDIST_LEDGER', address));
     if (refusal) throw refusal;
   });
   /** Runs work. An error that a new connection may fix closes this pool. Requests in progress on it still finish. */

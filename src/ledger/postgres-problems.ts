@@ -113,13 +113,13 @@ export function unavailable(error: unknown): WebdistError {
 
 /**
  * Returns `config_invalid`, for the start, if only a person can fix the problem; undefined if it may pass by itself.
- * `setting` is the URL's.
+ * `variable` gave the URL.
  */
-export function forPerson(error: unknown, setting: string): WebdistError | undefined {
+export function forPerson(error: unknown, variable: string): WebdistError | undefined {
   if (isWebdistError(error)) return error;
   const row = rowOf(error);
   if (!row.isPermanent) return undefined;
-  const check = `Check ${setting}.`;
+  const check = `Check ${variable}.`;
   return new WebdistError('config_invalid', sentenceOf(error, row), {
     hint: row.hint === undefined ? check : `${row.hint} ${check}`,
     cause: error,

@@ -82,7 +82,7 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
   // In parallel, so that backends that do not answer delay the start by about one time limit, not by one each.
   const inParallel = bulkhead(APPS_IN_PARALLEL, config.apps.length);
   const [apiKey, appKeys] = await Promise.all([
-    config.appStoreConnect && open(config.appStoreConnect.privateKey, 'ASC_PRIVATE_KEY'),
+    config.appStoreConnect && open(config.appStoreConnect.privateKey, config.appStoreConnect.privateKeyVariable),
     Promise.all(
       config.apps.map((app) =>
         inParallel.execute(async () => ({
@@ -99,7 +99,7 @@ export async function openKeys(config: Config, deps: KeysDeps): Promise<Keys> {
   const domain = ownDomainRegistration(config.domain, log);
   let apple: AppleConnection | undefined;
   if (config.appStoreConnect && apiKey) {
-    refuseUnusableApiKey(apiKey);
+    refuseUnusableApiKey(apiKey, config.appStoreConnect.privateKeyVariable);
     refuseSameKey(apiKey, apps);
     apple = openAppleConnection(config.appStoreConnect, { apiKey, observer, log, clock });
   }

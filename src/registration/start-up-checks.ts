@@ -10,8 +10,8 @@ import type { Candidate } from './candidates.ts';
 type AppKeys = { readonly app: AppConfig; readonly candidates: readonly Candidate[] };
 
 /** What messages call the distribution key of an app. */
-export const distributionKeyOf = ({ bundleId }: Pick<AppConfig, 'bundleId'>): string =>
-  `The distribution key of ${bundleId}`;
+export const distributionKeyOf = ({ bundleId, keyVariable }: Pick<AppConfig, 'bundleId' | 'keyVariable'>): string =>
+  `The distribution key of ${bundleId} (${keyVariable})`;
 
 /** Throws `key_invalid` if a locator names a file with a name that Apple gives to its own keys. */
 export function refuseAppleKeyFiles(app: AppConfig): void {
@@ -39,9 +39,12 @@ export function refuseUnusableKeys({ app, candidates }: AppKeys, log: Logger): v
     throw about(distributionKeyOf(app), first);
 }
 
-/** Throws `key_*` if the App Store Connect API key is unusable and cannot become usable by itself. */
-export function refuseUnusableApiKey({ problem }: Candidate): void {
-  if (problem && isPermanent(problem)) throw about('ASC_PRIVATE_KEY', problem);
+/**
+ * Throws `key_*` if the App Store Connect API key is unusable and cannot become usable by itself. `variable` is the one
+ * that gave the key.
+ */
+export function refuseUnusableApiKey({ problem }: Candidate, variable: string): void {
+  if (problem && isPermanent(problem)) throw about(variable, problem);
 }
 
 /** Throws `key_invalid` if the App Store Connect API key is also an app's distribution key. */

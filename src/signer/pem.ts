@@ -14,7 +14,7 @@ import { derToPem, jwkToPem } from './key-formats.ts';
 export type PrivateKeyText = { readonly key: KeyObject; readonly repairs: readonly string[] };
 
 const CONVERT = 'Convert it with: openssl pkcs8 -topk8 -nocrypt -in key.pem -out key-pkcs8.pem';
-const CREATE = 'Create one with: webdist keygen --out key.pem';
+const CREATE = 'Create a distribution key with: webdist keygen --out key.pem';
 
 /** Reads a PEM. Throws `key_invalid`, whose message says what the text is instead and how to fix it. */
 export function readPrivateKey(text: string): PrivateKeyText {
@@ -71,7 +71,7 @@ function findBlock(pem: string): { label: string; body: string } {
     .map((match) => ({ label: match[1] ?? '', body: match[2] ?? '' }))
     .filter((block) => block.label !== 'EC PARAMETERS');
   const keys = blocks.filter((block) => block.label.endsWith('PRIVATE KEY'));
-  if (keys.length > 1) throw invalid('It contains more than one private key.', 'Keep only the distribution key.');
+  if (keys.length > 1) throw invalid('It contains more than one private key.', 'Keep only the one to use.');
   const block = keys[0] ?? blocks[0];
   if (!block) {
     const cut = /-----BEGIN (?!EC PARAMETERS)/.test(pem)

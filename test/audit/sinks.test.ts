@@ -192,6 +192,9 @@ t.test('the forms of sinks', async (t) => {
     ['file://host/path', undefined],
     ['otlp+http:///v1/logs', undefined],
     ['https://otel.example.com', undefined],
+    ['stdout', undefined],
+    ['syslog', undefined],
+    ['off', undefined],
   ] as const)
     t.equal(sinkUrl(text), url, text);
 });

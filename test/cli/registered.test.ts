@@ -4,6 +4,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { withAppStoreConnect } from '../../src/cli/app-store-connect.ts';
 import { publicKeyPem } from '../../src/jws.ts';
 import { control } from '../harness/apple-client.ts';
 import { temporaryFolder } from '../harness/folder.ts';
@@ -194,8 +195,23 @@ t.test('settings these commands need are named when they are missing, and no oth
   const missing = await webdist(['keys', 'list'], { WEBDIST_NOPE: 'x', PORT: 'x' });
   t.match(missing, { code: 1, stdout: '' });
   t.match(missing.stderr, /^webdist: 2 settings are wrong:\n {2}ASC_PRIVATE_KEY: .+\n {2}ASC_KEY_ID: .+\n$/);
-  const unreadable = await webdist(['whoami'], { ASC_KEY_ID: 'A', ASC_PRIVATE_KEY_PATH: '/none.p8' });
-  t.match(unreadable, { code: 1, stderr: /^webdist: ASC_PRIVATE_KEY: .+none\.p8.+\n$/ });
+  const folder = t.testdir({
+    path: '/none.p8',
+    locator: 'file:///none.p8',
+    text: '-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----',
+  });
+  for (const [variable, value, found] of [
+    ['ASC_PRIVATE_KEY', 'file:///none.p8', 'none.p8'],
+    ['ASC_PRIVATE_KEY_FILE', `${folder}/locator`, 'none.p8'],
+    ['ASC_PRIVATE_KEY_FILE', `${folder}/text`, 'damaged'],
+    ['ASC_PRIVATE_KEY_PATH', '/none.p8', 'none.p8'],
+    ['ASC_PRIVATE_KEY_PATH_FILE', `${folder}/path`, 'none.p8'],
+    ['ASC_PRIVATE_KEY_B64', btoa('-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----'), 'public key'],
+    ['ASC_PRIVATE_KEY_B64_FILE', `${folder}/text`, 'damaged'],
+  ] as const) {
+    const reading = withAppStoreConnect('Reading', async () => undefined, { ASC_KEY_ID: 'A', [variable]: value });
+    await t.rejects(reading, { message: new RegExp(`^${variable}: .*${found}`) });
+  }
   const down = await webdist(['domains', 'list'], {
     ASC_KEY_ID: 'A',
     ASC_PRIVATE_KEY: generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { configOf, readConfig } from '../../src/config/config.ts';
+import { checkedSettings, configOf, readConfig } from '../../src/config/config.ts';
 import { readSettings, withSandbox } from '../../src/config/read.ts';
 import { settings } from '../../src/config/settings.ts';
 import { MAX_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS } from '../../src/install-token/times.ts';
@@ -161,6 +161,36 @@ t.test('NAME_FILE reads the value from a file', async (t) => {
   t.match(problemsOf({ ...minimal, PORT_FILE: join(dir, 'nothing') }), [
     /^PORT_FILE: the file cannot be read \(ENOENT\)/,
   ]);
+});
+
+t.test('a problem names the variable that gave the setting', async (t) => {
+  const wrong = join(t.testdir({ wrong: 'not a valid value\n' }), 'wrong');
+  const { ASC_PRIVATE_KEY: _, ...withoutApiKey } = minimal;
+  for (const name of [
+    'WEBDIST_DOMAIN',
+    'WEBDIST_APPLE_ITEM_ID',
+    'WEBDIST_KEY_SCOPE',
+    'WEBDIST_LEDGER',
+    'WEBDIST_LEDGER_SECRET',
+    'WEBDIST_REDIS_URL',
+    'WEBDIST_LICENSE_DYNAMIC_URL',
+    'WEBDIST_API_KEYS',
+    'WEBDIST_AUDIT',
+    'ASC_KEY_ID',
+  ]) {
+    const given = { ...minimal, [name]: undefined, [`${name}_FILE`]: wrong };
+    const problems = problemsOf(given);
+    t.ok(problems.length > 0 && problems.every((line) => line.startsWith(`${name}_FILE: `)), problems.join());
+    t.ok(checkedSettings(readSettings(given)).problems.every(({ variable }) => variable === `${name}_FILE`));
+  }
+  t.match(problemsOf({ ...minimal, WEBDIST_COUNTRY_HEADER_FILE: wrong }), [/^WEBDIST_COUNTRY_HEADER_FILE: /]);
+  t.match(problemsOf({ ...withoutApiKey, ASC_PRIVATE_KEY_PATH: '/a.p8', ASC_PRIVATE_KEY_B64_FILE: wrong }), [
+    /^ASC_PRIVATE_KEY_PATH: set only one of ASC_PRIVATE_KEY_PATH, ASC_PRIVATE_KEY_B64_FILE$/,
+  ]);
+  const app = join(t.testdir({ apps: 'file:///none.pem' }), 'apps');
+  const { WEBDIST_KEY: __, ...withoutKey } = minimal;
+  t.equal(readConfig(minimal).apps[0]?.keyVariable, 'WEBDIST_KEY');
+  t.equal(readConfig({ ...withoutKey, WEBDIST_KEY_FILE: app }).apps[0]?.keyVariable, 'WEBDIST_KEY_FILE');
 });
 
 t.test('a file named by _FILE may hold the PEM itself, and the API key can be given in every way', async (t) => {
@@ -454,7 +484,7 @@ t.test('a package URL is passed on in one spelling', async (t) => {
 
 t.test('a package URL from which no device installs is reported at startup', async (t) => {
   const warnings = (url: string) =>
-    readConfig({ ...minimal, WEBDIST_PACKAGE_URL: url }).warnings.map(
+    readConfig({ ...minimal, WEBDIST_PACKAGE_URL: url }).packageUrlWarnings.map(
       ({ variable, message }) => `${variable} ${message}`,
     );
   const table: [string, RegExp[]][] = [

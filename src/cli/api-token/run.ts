@@ -40,7 +40,7 @@ export async function printApiToken(options: Options): Promise<void> {
   };
   // The settings describe another key than --key, so the file name of --key is the better source.
   const keyId = options.keyId ?? (options.key && file?.keyId) ?? settings.keyId ?? file?.keyId ?? '';
-  const source = options.key === undefined ? 'ASC_PRIVATE_KEY' : '--key';
+  const source = options.key === undefined ? settings.privateKeyVariable : '--key';
   const apiToken = await withKey(locator, source, (signer) => buildApiToken(signer, keyId, request));
   const expiresAt = new Date((request.issuedAtSeconds + lifetimeSeconds) * 1000).toISOString();
   const command = curlFor(apiToken, { kind, scope }, settings.baseUrl);

@@ -66,14 +66,15 @@ type AddOptions = Scope & ChangeOptions & { readonly key?: string; readonly publ
 
 export async function addKey(options: AddOptions): Promise<void> {
   refuseBoth(options);
-  const settings = only(['WEBDIST_KEY', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY_SCOPE'], processSettings());
+  const read = processSettings();
+  const settings = only(['WEBDIST_KEY', 'WEBDIST_BUNDLE_ID', 'WEBDIST_KEY_SCOPE'], read);
   const isForAll = options.account ?? (options.app === undefined && settings.WEBDIST_KEY_SCOPE === 'account');
   const name = options.app ?? settings.WEBDIST_BUNDLE_ID;
   if (!isForAll && name === undefined)
     throw new WebdistError('usage_invalid', 'It is not clear whether the key is for one app or for the account.', {
       hint: 'Use --app APP or --account.',
     });
-  const publicKey = await publicHalf(options, settings.WEBDIST_KEY?.[0]);
+  const publicKey = await publicHalf(options, settings.WEBDIST_KEY?.[0], read.given.get('WEBDIST_KEY'));
   const added = await withAppStoreConnect('Registering the key', async (asc) => {
     const app = isForAll || name === undefined ? undefined : await findApp(asc, name);
     const scope: KeyWithApp['scope'] = app ? 'app' : 'account';
@@ -102,7 +103,11 @@ export async function removeKey(id: string, options: ChangeOptions): Promise<voi
 }
 
 /** Returns the public half to register, from an option or the settings. */
-async function publicHalf(options: AddOptions, configured: string | undefined): Promise<KeyObject> {
+async function publicHalf(
+  options: AddOptions,
+  configured: string | undefined,
+  variable = 'WEBDIST_KEY',
+): Promise<KeyObject> {
   if (options.key !== undefined && options.public !== undefined)
     throw new WebdistError('usage_invalid', 'Use --key or --public, not both.');
   if (options.public !== undefined) return readPublicKey(await readTextFile(options.public));
@@ -111,7 +116,7 @@ async function publicHalf(options: AddOptions, configured: string | undefined): 
     throw new WebdistError('usage_invalid', 'No key is given.', {
       hint: 'Use --key LOCATOR or --public FILE, or set WEBDIST_KEY.',
     });
-  return withKey(locator, options.key === undefined ? 'WEBDIST_KEY' : '--key', async ({ publicKey }) => publicKey);
+  return withKey(locator, options.key === undefined ? variable : '--key', async ({ publicKey }) => publicKey);
 }
 
 /**

@@ -20,7 +20,7 @@ export function sandboxCommand(): Command {
     .option('--json', 'print the settings as JSON')
     .addHelpText(
       'after',
-      '\nNode.js itself has an option --env-file. With `node dist/main.js`, use -e, or write `node -- dist/main.js`.\n\nExample:\n  $ webdist sandbox --port 8090 --env-file sandbox.env',
+      '\nNode.js itself has an option --env-file. With `node dist/main.js`, use -e, or put -- before or after the file name:\n`node -- dist/main.js …`, `node dist/main.js -- …`.\n\nExample:\n  $ webdist sandbox --port 8090 --env-file sandbox.env',
     )
     .action(async (options) => (await work()).runSandbox(options))
     .addCommand(sandboxDeviceCommand());

@@ -41,6 +41,8 @@ export async function serve(signals: Signals): Promise<void> {
   const output = process.stdout.isTTY ? undefined : openStdout();
   const log = openLog(config.logLevel, output ?? (await openTerminal()), config.tracing && traceIds);
   for (const { variable, message } of config.warnings) log.warn({ event: 'setting_ignored', variable }, message);
+  for (const { variable, message } of config.packageUrlWarnings)
+    log.warn({ event: 'package_url_unusable', variable }, message);
   await startJitter(config.startJitterSeconds, log);
   const tracing = config.tracing && (await openTracing(config.tracing, log));
   const opened = await openService(config, { env, log, tracing });

@@ -68,7 +68,7 @@ function withVersions(apps: readonly AppConfig[], notes: string[]): Promise<Know
 }
 
 async function registered(apps: readonly KnownApp[]) {
-  return withAppStoreConnect('Fetching the keys', async (asc, { privateKey }) => {
+  return withAppStoreConnect('Fetching the keys', async (asc, { privateKey, privateKeyVariable }) => {
     const [ofAll, ofApps, keyOfApp] = await Promise.all([
       asc.listKeys({ app: false }),
       asc.listKeys({ app: true }),
@@ -78,7 +78,7 @@ async function registered(apps: readonly KnownApp[]) {
     const known = ({ id, publicKey }: (typeof ofAll)[number], registeredFor: KnownKey['apps']): KnownKey[] =>
       publicKey ? [{ keyId: id, publicKey, source: 'App Store Connect', apps: registeredFor }] : [];
     const keys = [...ofAll.flatMap((key) => known(key, 'all')), ...ofApps.flatMap((key) => known(key, appsOf(key.id)))];
-    const publicKey = await withKey(privateKey, 'ASC_PRIVATE_KEY', async (signer) => signer.publicKey);
+    const publicKey = await withKey(privateKey, privateKeyVariable, async (signer) => signer.publicKey);
     return { keys, publicKey };
   });
 }

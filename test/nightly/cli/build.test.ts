@@ -32,6 +32,7 @@ t.test('from a build', async (t) => {
   const ways: Readonly<Record<string, (file: string) => readonly [string, ...string[]]>> = {
     'by its shebang': (file) => [main, 'sandbox', '--env-file', file],
     'node -- dist/main.js': (file) => [process.execPath, '--', main, 'sandbox', '--env-file', file],
+    'node dist/main.js --': (file) => [process.execPath, main, '--', 'sandbox', '--env-file', file],
     'node dist/main.js -e': (file) => [process.execPath, main, 'sandbox', '-e', file],
   };
   for (const [way, command] of Object.entries(ways))
