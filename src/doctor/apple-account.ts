@@ -2,6 +2,7 @@
 
 import { type AppStoreConnect, openAppStoreConnect } from '../app-store-connect/client.ts';
 import type { RateLimit } from '../app-store-connect/observations.ts';
+import type { StoreVersion } from '../app-store-connect/packages.ts';
 import type { App, RegisteredDomain, RegisteredKey } from '../app-store-connect/resources.ts';
 import type { AppConfig, Config } from '../config/config.ts';
 import { hasCode, toWebdistError, WebdistError } from '../errors.ts';
@@ -18,6 +19,8 @@ export type AppleAccount = {
   readonly keys: readonly RegisteredKey[];
   readonly accountKeys: readonly RegisteredKey[];
   readonly domains: readonly RegisteredDomain[];
+  /** The versions in the App Store by AppleItemID; none if the API key may not read them. */
+  readonly versions: ReadonlyMap<string, readonly StoreVersion[]>;
   readonly clockOffsetSeconds: number | undefined;
   readonly rateLimit: RateLimit | undefined;
 };
@@ -39,14 +42,17 @@ export async function readAppleAccount(
     keys: [] as readonly RegisteredKey[],
     accountKeys: [] as readonly RegisteredKey[],
     domains: [] as readonly RegisteredDomain[],
+    versions: new Map<string, readonly StoreVersion[]>(),
   };
   try {
     for (const { bundleId } of apps) account.apps.set(bundleId, await asc.findApps(bundleId));
     account.keys = await asc.listKeys();
     account.accountKeys = await asc.listKeys({ app: false });
     account.domains = await asc.listDomains();
-    for (const app of apps)
-      if (isKnown(app, account.apps)) account.appKeys.set(app.appleItemId, await appKey(asc, app));
+    for (const app of apps.filter((one) => isKnown(one, account.apps))) {
+      account.appKeys.set(app.appleItemId, await appKey(asc, app));
+      account.versions.set(app.appleItemId, await versionsOf(asc, app));
+    }
   } catch (error) {
     account.problem = (await otherKind(error, settings, signer)) ?? asProblem(error);
   } finally {
@@ -85,6 +91,13 @@ export const isKnown = ({ bundleId, appleItemId }: AppConfig, known: AppleAccoun
   known.get(bundleId)?.some((app) => app.appleItemId === appleItemId) ?? false;
 
 const appKey = (asc: AppStoreConnect, { appleItemId }: AppConfig) => asc.appKey(appleItemId);
+
+/** A key that only registers keys and domains need not be able to read versions. */
+const versionsOf = (asc: AppStoreConnect, { appleItemId }: AppConfig) =>
+  asc.packages.storeVersions(appleItemId).catch((error): StoreVersion[] => {
+    if (!hasCode(error, 'asc_role')) throw error;
+    return [];
+  });
 
 /** Turns any other error into an `internal_error`. */
 export const asProblem = (error: unknown): WebdistError =>

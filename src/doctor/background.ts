@@ -7,6 +7,7 @@
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics.ts';
 import type { Clock } from '../registration/clock.ts';
+import { addressChecks } from './address-checks.ts';
 import { type Check, type Finding, RESULTS } from './check.ts';
 import { cookieChecks } from './cookie-checks.ts';
 import { deviceChecks } from './device-checks.ts';
@@ -28,6 +29,7 @@ export const backgroundChecks: readonly Check[] = [
   ...licenceChecks,
   ...deviceChecks,
   ...publicChecks,
+  ...addressChecks,
   ...serviceChecks.filter(({ id }) => id !== 'token-valid'),
   ...proxyChecks,
   // An unsigned event is a refused credential, which the audit log records.

@@ -4,6 +4,7 @@
  */
 
 import { isWebdistError } from '../errors.ts';
+import { addressChecks } from './address-checks.ts';
 import { appleChecks } from './apple-checks.ts';
 import type { Check, Finding } from './check.ts';
 import { cookieChecks } from './cookie-checks.ts';
@@ -17,6 +18,7 @@ import { pageChecks } from './page-checks.ts';
 import { proxyChecks } from './proxy-checks.ts';
 import { publicChecks } from './public-checks.ts';
 import { registrationChecks } from './registration-checks.ts';
+import { resourceChecks } from './resource-checks.ts';
 import { serviceChecks } from './service-checks.ts';
 import { settingsChecks } from './settings-checks.ts';
 import { startChecks } from './start-checks.ts';
@@ -30,10 +32,12 @@ export const checks: readonly Check[] = [
   ...registrationChecks,
   ...startChecks,
   ...stateChecks,
+  ...resourceChecks,
   ...packageChecks,
   ...licenceChecks,
   ...deviceChecks,
   ...publicChecks,
+  ...addressChecks,
   ...serviceChecks,
   ...proxyChecks,
   ...kitChecks,

@@ -22,6 +22,17 @@ const check = (
   judge: (license: License, facts: Facts) => Promise<Finding | undefined> | Finding | undefined,
 ): Check => privateCheck(id, why, (facts) => facts.config && judge(facts.config.deviceSide.license, facts));
 
+const endpointsOf = (license: License) =>
+  [license.dynamicLicenseURL, license.licenseRenewalURL, license.licenseResolutionURL].filter(isUrl);
+
+/** Whether an endpoint on the same host cannot be reached either. */
+async function isDown(certificate: string, license: License, web: Facts['web']): Promise<boolean> {
+  const { host } = new URL(certificate);
+  const beside = endpointsOf(license).filter((url) => new URL(url).host === host);
+  const answers = await Promise.all(beside.map((url) => web(new URL(url))));
+  return answers.some(({ failed }) => failed !== undefined);
+}
+
 const isUrl = (url: string | undefined) => url !== undefined;
 
 export const licenceChecks: readonly Check[] = [
@@ -35,6 +46,8 @@ export const licenceChecks: readonly Check[] = [
     const urls = [license.signingCertificateURL, license.encryptionCertificateURL].filter(isUrl);
     const findings = urls.map(async (url) => {
       const answer = await web(new URL(url));
+      // The check `licence-endpoints` reports a host that cannot be reached.
+      if (answer.failed !== undefined && (await isDown(url, license, web))) return undefined;
       if (answer.status !== 200)
         return fail(`${url} ${answered(answer)}`, 'Serve the certificate there, without a redirect.');
       const days = daysLeft(answer.body);
@@ -51,14 +64,14 @@ export const licenceChecks: readonly Check[] = [
     'licence-endpoints',
     'Nothing is installed unless a licence arrives within a minute.',
     async (license, { web }) => {
-      const urls = [license.dynamicLicenseURL, license.licenseRenewalURL, license.licenseResolutionURL].filter(isUrl);
+      const urls = endpointsOf(license);
       const findings = urls.map(async (url) => {
         // A GET does not request a licence, so almost any HTTP answer shows that the endpoint exists.
         const answer = await web(new URL(url));
         const { failed, status, ms } = answer;
         if (failed !== undefined || status >= 500)
           return fail(
-            `${url} ${answered(answer)}`,
+            `${failed === undefined ? url : new URL(url).origin} ${answered(answer)}`,
             'Start the licence server, and check the network between it and this machine.',
           );
         const fault = certificateFault(answer, new URL(url));

@@ -1,19 +1,27 @@
 /**
- * Checks the proxies before webdist: whether it gets the visitor's address and country from them. A running service reports
+ * Checks the proxies before webdist: whether it gets the visitor's address and country from them, and to which replicas
+ * they pass requests on. A running service reports
  * how a request of the doctor reached it, if both have the same ledger's secret (service/doctor-proof.ts).
  */
 
 import { z } from 'zod';
 import { addressesBehind, proxiesIn } from '../address.ts';
+import { ledgerBackend } from '../ledger/ledger.ts';
 import { RECEIVED_HEADER } from '../service/doctor-proof.ts';
-import { type Check, type Finding, info, ok, warn } from './check.ts';
-import { claimsOf, requestToken, type Site, siteCheck } from './site.ts';
+import { type Check, type Finding, fail, info, ok, warn } from './check.ts';
+import { claimsOf, isOwn, requestToken, type Site, sampleOf, siteCheck } from './site.ts';
+import type { WebAnswer } from './web.ts';
 
-const receivedForm = z.object({ peer: z.string(), forwarded: z.string().optional(), country: z.string().optional() });
+const receivedForm = z.object({
+  peer: z.string(),
+  forwarded: z.string().optional(),
+  country: z.string().optional(),
+  machine: z.string().optional(),
+});
 
-/** How the doctor's request reached the service; undefined if the service does not report it. */
-async function receivedBy(site: Site) {
-  const header = (await requestToken(site)).headers[RECEIVED_HEADER];
+/** How a request of the doctor reached the service; undefined if the service does not report it. */
+function reportIn(answer: WebAnswer) {
+  const header = answer.headers[RECEIVED_HEADER];
   try {
     return receivedForm.safeParse(JSON.parse(String(header))).data;
   } catch {
@@ -22,7 +30,10 @@ async function receivedBy(site: Site) {
   }
 }
 
+const receivedBy = async (site: Site) => reportIn(await requestToken(site));
+
 export const proxyChecks: readonly Check[] = [
+  siteCheck('replicas', 'A device must be known to every replica.', replicasOf),
   siteCheck(
     'proxy-trusted',
     'If the proxy is not trusted, all visitors share its address and one rate limit.',
@@ -42,6 +53,26 @@ export const proxyChecks: readonly Check[] = [
       : info(`${countryHeader} has no country for this machine`);
   }),
 ];
+
+/** Whether the replicas that answer know the devices of each other; undefined if none reports to this doctor. */
+export async function replicasOf(site: Site): Promise<Finding | undefined> {
+  const reports = (await sampleOf(site)).filter(isOwn).map(reportIn);
+  const strangers = reports.filter((report) => report === undefined).length;
+  if (strangers === reports.length) return undefined;
+  if (strangers > 0)
+    return fail(
+      `${strangers} of ${reports.length} answers are from a replica with another secret of the ledger`,
+      'Give every replica the same WEBDIST_LEDGER_SECRET and the same version of webdist, and restart them.',
+    );
+  const machines = new Set(reports.map((report) => report?.machine)).size;
+  const backend = ledgerBackend(site.config.ledger.url);
+  return machines > 1 && !backend.isShared
+    ? fail(
+        `${machines} machines answer, each with a ledger of its own (${backend.name})`,
+        'Run one replica, or set WEBDIST_LEDGER to a PostgreSQL database that all replicas share.',
+      )
+    : ok(machines > 1 ? `${machines} machines with one ledger` : 'one machine answers');
+}
 
 async function trusted(site: Site): Promise<Finding | undefined> {
   const { trustProxy } = site.config;

@@ -46,6 +46,22 @@ export const registrationChecks: readonly Check[] = [
       }),
     ),
   ),
+  check('app-version', 'iOS installs only a version that Apple approved and that is not removed from sale.', (sides) =>
+    worstOf(
+      knownApps(sides).map(({ app: { bundleId, appleItemId } }) => {
+        const versions = sides.account.versions.get(appleItemId) ?? [];
+        const approved = versions.filter(({ isApproved }) => isApproved).length;
+        if (versions.length === 0) return undefined;
+        const states = [...new Set(versions.map(({ versionString, state }) => `${versionString} ${state}`))].join(', ');
+        return approved > 0
+          ? ok(`${bundleId}: ${approved} approved`)
+          : warn(
+              `${bundleId} has no approved version: ${states}`,
+              'In App Store Connect, check the version and the availability of the app.',
+            );
+      }),
+    ),
+  ),
   check('key-registered', 'A device looks up the public half by its id, so it must be registered.', (sides) =>
     worstOf(
       knownApps(sides).map((one) => {
@@ -106,6 +122,8 @@ export const registrationChecks: readonly Check[] = [
     },
   ),
   check('domain-registered', 'iOS installs only from a registered domain or its subdomains.', ({ config, account }) => {
+    // With none of the apps, this is the account of another team, which the check `app-found` reports.
+    if (![...account.apps.values()].some((found) => found.length > 0)) return undefined;
     const covering = account.domains.find(({ domain }) => covers(domain.toLowerCase(), config.domain));
     return covering
       ? ok(`${config.domain} is covered by ${covering.domain}`)

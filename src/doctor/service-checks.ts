@@ -4,19 +4,12 @@ import { verifyInstallToken } from '../install-token/verify/verify.ts';
 import { isKnown } from './apple-account.ts';
 import { type Check, fail, ok, publicCheck, warn } from './check.ts';
 import type { Facts } from './facts.ts';
-import { codeOf, isReached, requestToken, type Site, siteCheck, siteOf, tokenOf } from './site.ts';
+import { codeOf, isReached, requestToken, type Site, sampleOf, siteCheck, siteOf, tokenOf } from './site.ts';
 import { answered, isPage, isRedirect, mediaTypeOf, unlessChallenge, type WebAnswer } from './web.ts';
 
-/**
- * Whether two requests that differ only in a cookie get the same token: with POST, as the button sends them, or with GET.
- */
+/** Whether two visitors get the same token. */
 async function isCached(site: Site): Promise<boolean> {
-  const tokens: string[] = [];
-  for (const method of ['POST', 'GET'] as const)
-    for (const visitor of ['1', '2']) {
-      const token = tokenOf(await requestToken(site, { method, cookie: `webdist_doctor=${visitor}` }));
-      if (token !== '') tokens.push(token);
-    }
+  const tokens = (await sampleOf(site)).map(tokenOf).filter((token) => token !== '');
   return new Set(tokens).size < tokens.length;
 }
 

@@ -89,3 +89,12 @@ export async function requestToken(
     body: JSON.stringify({ app }),
   });
 }
+
+/** The answers to requests that differ only in a cookie: with POST, as the button sends them, and with GET. */
+export async function sampleOf(site: Site): Promise<readonly WebAnswer[]> {
+  const answers: WebAnswer[] = [];
+  for (const method of ['POST', 'GET'] as const)
+    for (const visitor of ['1', '2'])
+      answers.push(await requestToken(site, { method, cookie: `webdist_doctor=${visitor}` }));
+  return answers;
+}

@@ -16,6 +16,7 @@ import { type Check, type Finding, fail, info, ok, privateCheck, warn, worstOf }
 import { folderProblem } from './writable.ts';
 
 const PING_MS = 3000;
+const CLOCK_SECONDS = 30;
 
 export const stateChecks: readonly Check[] = [
   privateCheck(
@@ -78,7 +79,7 @@ export const stateChecks: readonly Check[] = [
   privateCheck(
     'ledger',
     'If the ledger does not answer, every install becomes a redownload, or none is possible.',
-    async ({ config }) => {
+    async ({ config, appleAccount }) => {
       if (!config) return undefined;
       const { url } = config.ledger;
       const backend = ledgerBackend(url);
@@ -92,9 +93,16 @@ export const stateChecks: readonly Check[] = [
       if (path !== undefined && !existsSync(path)) return info(`${path} is created at the first start`);
       const use = async (ledger: Ledger) => {
         await within(ledger.ping());
-        await within(ledger.beat());
+        const aheadSeconds = (await within(ledger.beat())) - Date.now() / 1000;
         const secret = config.ledger.secret ?? (await existingLedgerSecret(config.dataDir));
         if (secret !== undefined) await within(checkSecret(ledger, secretFingerprint(secret)));
+        // The check `clock` reports a wrong clock of this machine.
+        const own = Math.abs((await appleAccount())?.clockOffsetSeconds ?? 0);
+        if (Math.abs(aheadSeconds) > CLOCK_SECONDS && own < CLOCK_SECONDS)
+          return warn(
+            `the clock of the database is ${Math.abs(Math.round(aheadSeconds))} s ${aheadSeconds > 0 ? 'ahead of' : 'behind'} this machine's`,
+            'Turn on NTP on the machine of the database; its clock decides when a token says redownload.',
+          );
         return ok('it answers and can store');
       };
       return tryOut(() => openLedger(config.ledger), use, {

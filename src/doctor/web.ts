@@ -5,13 +5,17 @@
 
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { connectionProblem } from '../connection-problem.ts';
+import { withoutBrackets } from '../host.ts';
 
 export type WebRequest = {
   readonly method?: 'GET' | 'HEAD' | 'POST' | 'OPTIONS';
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** One of the host's addresses, to connect to it and no other. */
+  readonly address?: string;
   /** Default: 10 s. */
   readonly timeoutMs?: number;
 };
@@ -34,22 +38,24 @@ const MAX_BYTES = 8 * 1024 * 1024;
 /** `connect` is the `host:port` to connect to instead of the address in DNS. Never throws. */
 export async function sendRequest(
   url: URL,
-  { method = 'GET', headers, body, timeoutMs = TIMEOUT_MS }: WebRequest,
+  { method = 'GET', headers, body, address, timeoutMs = TIMEOUT_MS }: WebRequest,
   connect?: string,
 ): Promise<WebAnswer> {
   const started = performance.now();
   const isHttps = url.protocol === 'https:';
-  const [host, port] = connect?.split(/:(?=\d+$)/) ?? [url.hostname, url.port || (isHttps ? '443' : '80')];
+  const hostname = withoutBrackets(url.hostname);
+  const [host, port] = connect?.split(/:(?=\d+$)/) ?? [hostname, url.port || (isHttps ? '443' : '80')];
   try {
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       const request = isHttps ? requestHttps : requestHttp;
       // Accepts an untrusted certificate, because that is a finding and not an error. No secret is sent, and the answer
       // is not trusted.
-      const tls = isHttps && { servername: url.hostname, rejectUnauthorized: false };
+      const servername = isIP(hostname) ? '' : hostname;
+      const tls = isHttps && { servername, rejectUnauthorized: false };
       const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) };
       request({
         ...tls,
-        host,
+        host: address ?? host,
         port,
         method,
         path: `${url.pathname}${url.search}`,
@@ -68,7 +74,8 @@ export async function sendRequest(
     return { status: answer.statusCode ?? 0, headers: answer.headers, body: read, ms, ...certificate };
   } catch (error) {
     const { code, name } = error as NodeJS.ErrnoException;
-    return { failed: String(code ?? name), status: 0, headers: {}, body: Buffer.alloc(0), ms: 0 };
+    const failed = name === 'AbortError' ? 'ETIMEDOUT' : String(code ?? name);
+    return { failed, status: 0, headers: {}, body: Buffer.alloc(0), ms: 0 };
   }
 }
 

@@ -9,7 +9,7 @@ import { derivedKey } from './secret.ts';
 /** The header of a request that holds the proof. */
 export const PROOF_HEADER = 'webdist-doctor';
 
-/** The header of the answer, which says how the request was received: `{"peer","forwarded","country"}` as JSON. */
+/** The header of the answer, which says how the request was received: `{"peer","forwarded","country","machine"}` as JSON. */
 export const RECEIVED_HEADER = 'webdist-received';
 
 const MINUTE_MS = 60_000;

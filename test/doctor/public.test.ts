@@ -256,7 +256,7 @@ t.test('public checks', async (t) => {
       '/trailmap': { headers: html, body: '<div id=app></div><script type=module src=/assets/app.js></script>' },
     };
     t.strictSame(await problems(), [], 'a page that a script builds');
-    broken = { '/install-token': { status: 401, headers: json, body: '{"code":"unauthorized"}' } };
+    broken = { '/install-token': (answer) => ({ ...answer, status: 401, body: '{"code":"unauthorized"}' }) };
     t.strictSame(await problems(page, { WEBDIST_ANONYMOUS: 'none' }), [], 'only servers request tokens');
     broken = {};
   });
@@ -296,6 +296,40 @@ t.test('public checks', async (t) => {
       t.match(await finding('country-header', { WEBDIST_COUNTRY_HEADER: 'x-country' }), { result: expected });
     }
     forwarded = { 'x-forwarded-for': '203.0.113.9' };
+  });
+
+  await t.test('the addresses in DNS', async (t) => {
+    const at = async (...addresses: string[]) => {
+      const options = { env, publicUrl: new URL('https://example.com/trailmap'), connect };
+      const facts = openFacts({ ...options, lookUp: async () => ({ cname: undefined, addresses }) });
+      const check = checks.find(({ id }) => id === 'page-addresses');
+      return (check && (await runCheck(check, facts))) ?? t.fail('no finding');
+    };
+    t.match(await at('127.0.0.1'), { result: 'ok' });
+    // Nothing listens there: the server has only the first address.
+    const hint = /A and AAAA records of example\.com/;
+    t.match(await at('127.0.0.1', '127.0.0.2'), { result: 'warn', found: /^127\.0\.0\.2 cannot be reached/, hint });
+    t.match(await at('127.0.0.1', '::1'), { result: 'warn', found: /^::1 cannot be reached/, hint });
+    t.match(await at('127.0.0.2', '127.0.0.3'), { result: 'fail', found: /127\.0\.0\.3 cannot be reached/ });
+  });
+
+  await t.test('replicas', async (t) => {
+    const report = (machine: string | undefined) => (answer: Answer) => {
+      const { 'webdist-received': header = '', ...headers } = answer.headers ?? {};
+      const changed = machine && JSON.stringify({ ...JSON.parse(header), machine });
+      return { ...answer, headers: { ...headers, ...(changed && { 'webdist-received': changed }) } };
+    };
+    const cases: readonly (readonly [second: string | undefined, result: string, found: RegExp])[] = [
+      ['one', 'ok', /one machine/],
+      ['two', 'fail', /2 machines answer, each with a ledger of its own \(SQLite\)/],
+      [undefined, 'fail', /2 of 4 answers are from a replica with another secret/],
+    ];
+    const get = '/install-token?app=com.example.trailmap';
+    for (const [second, result, found] of cases) {
+      broken = { '/install-token': report('one'), [get]: report(second) };
+      t.match(await finding('replicas', {}), { result, found });
+    }
+    broken = {};
   });
 
   await t.test('a webhook that is not passed on', async (t) => {

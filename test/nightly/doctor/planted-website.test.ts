@@ -1,17 +1,20 @@
 /** Faults of websites, CDNs and deployments, planted one at a time: the doctor names each one, and only it. */
 
-import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createServer } from 'node:http';
 import tls from 'node:tls';
 import t from 'tap';
+import { control } from '../../harness/apple-client.ts';
 import { makeCertificate } from '../../harness/certificates.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
 import { noNginx } from '../../harness/nginx.ts';
+import { listen } from '../../harness/port.ts';
+import { endFaults, setFault } from '../../harness/sandbox.ts';
+import { startReady } from '../../harness/service.ts';
 import { type Fault, namesEach, startSetup } from './setup.ts';
 
 t.test('planted faults', { skip: noNginx, timeout: 300_000 }, async (t) => {
   const setup = await startSetup(t, {}, '/webdist/');
-  const { env, folder, sandbox } = setup;
+  const { env, sandbox, url } = setup;
   await t.test('nothing is found before a fault is planted', async (t) => t.strictSame(await setup.diagnose(), []));
   for (const [name, settings] of Object.entries({
     'the time zone does not matter': { TZ: 'Asia/Kolkata' },
@@ -26,6 +29,24 @@ t.test('planted faults', { skip: noNginx, timeout: 300_000 }, async (t) => {
   const ended = makeCertificate('example.com', -1);
   const www = makeCertificate('www.example.com', 92);
   tls.setDefaultCACertificates([...tls.getCACertificates('default'), ended.cert, www.cert]);
+  const { body: theirs } = await control(sandbox, 'POST', 'apps', { bundleId: 'com.example.theirs', team: 'other' });
+  const theirKey = Object.fromEntries(
+    Object.entries<string>(theirs.settings).filter(([name]) => name.startsWith('ASC_')),
+  );
+  // Another replica of the service, with a data folder and so a secret of its own.
+  const second = await startReady(t, sandbox, { ...env, WEBDIST_DATA_DIR: temporaryFolder(t), PORT: '0' });
+  const removed = createServer(async ({ url, headers, method }, response) => {
+    const answer = await fetch(`${sandbox.baseUrl}${url}`, {
+      method: method ?? 'GET',
+      headers: { authorization: headers.authorization ?? '' },
+    });
+    const text = (await answer.text()).replaceAll(/READY_FOR_(SALE|DISTRIBUTION)/g, 'REMOVED_FROM_SALE');
+    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(text);
+  });
+  t.teardown(() => void removed.close());
+  const afterRemoval = `http://127.0.0.1:${await listen(removed)}`;
+  const deadLicences = Object.keys(setup.licence.settings).map((name) => [name, `https://127.0.0.1:1/${name}`]);
+
   const faults: Readonly<Record<string, Fault>> = {
     'an expired certificate': {
       id: 'page-certificate',
@@ -129,9 +150,39 @@ t.test('planted faults', { skip: noNginx, timeout: 300_000 }, async (t) => {
       id: 'app-found',
       says: /no app/,
       fix: /account/,
-      settings: {},
+      settings: theirKey,
+    },
+    'an app that is removed from sale': {
+      id: 'app-version',
+      says: /REMOVED_FROM_SALE/,
+      fix: /availability/,
+      settings: { ASC_BASE_URL: afterRemoval },
+    },
+    'an account that is not approved for distribution on the web': {
+      id: 'api-role',
+      says: /403/,
+      fix: /approved for alternative distribution/,
+      plant: async () => {
+        await setFault(sandbox, { path: '/v1/alternativeDistributionDomains', status: 403 });
+        return () => endFaults(sandbox);
+      },
+    },
+    'a licence server whose host does not answer': {
+      id: 'licence-endpoints',
+      says: /^https:\/\/127\.0\.0\.1:1 cannot be reached: [^;]+$/,
+      // The running service has other settings.
+      also: ['kit-licences'],
+      settings: Object.fromEntries(deadLicences),
+    },
+    'replicas with different secrets': {
+      id: 'replicas',
+      says: /another secret/,
+      fix: /WEBDIST_LEDGER_SECRET/,
+      site: {
+        http: `upstream both { server ${new URL(url).host}; server ${new URL(second.url).host}; }`,
+        upstream: 'http://both',
+      },
     },
   };
-  void [execFileSync, writeFileSync, join, tls, env, folder, sandbox];
   await namesEach(t, setup, faults);
 });

@@ -68,6 +68,12 @@ t.test('planted faults', { skip, timeout: 600_000 }, async (t) => {
     '/webdist/',
   );
   const { sandbox, licence, folder } = setup;
+  // A session that finds this schema first has another clock than the server.
+  await postgres.admin(
+    `CREATE SCHEMA wrong; CREATE FUNCTION wrong.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+      AS $$ SELECT pg_catalog.clock_timestamp() + interval '10 minutes' $$`,
+    ledger,
+  );
   await postgres.admin('GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader', ledger);
   const file = join(folder, 'a-file');
   writeFileSync(file, '');
@@ -201,6 +207,11 @@ t.test('planted faults', { skip, timeout: 600_000 }, async (t) => {
       id: 'ledger',
       says: /another WEBDIST_LEDGER_SECRET/,
       settings: { WEBDIST_LEDGER_SECRET: `${SECRET}, but not this one` },
+    },
+    'a clock of the database that is wrong': {
+      id: 'ledger',
+      says: /clock of the database is (599|600) s ahead/,
+      settings: { WEBDIST_LEDGER: `${ledger}?options=-c%20search_path%3Dwrong,public,pg_catalog` },
     },
     'a read replica that does not answer': {
       id: 'ledger-read',

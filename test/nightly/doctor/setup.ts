@@ -26,6 +26,8 @@ type WebServer = {
 } & {
   readonly certificate?: { readonly key: string; readonly cert: string };
   readonly html?: string;
+  /** Where it passes the service's requests on to instead: an upstream in `http`. */
+  readonly upstream?: string;
   /** What it sends as X-Forwarded-For and X-Country. */
   readonly forwarded?: string;
   readonly country?: string;
@@ -39,6 +41,8 @@ export type Setup = {
   readonly sandbox: Sandbox;
   readonly licence: LicenceServer;
   readonly folder: string;
+  /** The address of the service. */
+  readonly url: string;
   /** The warnings and failures of all checks, private and public, after a change. */
   diagnose(change?: Change): Promise<readonly Diagnosis[]>;
 };
@@ -104,6 +108,7 @@ export async function startSetup(t: Test, settings: Record<string, string>, path
     sandbox,
     licence,
     folder,
+    url,
     async diagnose({ settings, site = {}, page = PAGE } = {}) {
       writeFileSync(join(root, 'trailmap'), site.html ?? button);
       const nginx = await startNginx(site.certificate ?? certificate, (listen) =>
@@ -132,7 +137,7 @@ function serversOf(listen: string, { root, path, packages, url }: Places, site: 
   server { ${listen} server_name example.com; root ${root};
     location = /trailmap { default_type text/html; ${site.page ?? ''} }
     location /adp/ { proxy_pass ${packages}; ${site.package ?? ''} }
-    location ${path} { proxy_pass ${url}/; ${pass} ${site.service ?? ''} }
+    location ${path} { proxy_pass ${site.upstream ?? url}/; ${pass} ${site.service ?? ''} }
     location = /.well-known/marketplace-kit { proxy_pass ${url}; ${pass} ${site.kit ?? ''} }
     location = /.well-known/oauth-authorization-server { proxy_pass ${url}; ${pass} ${site.oauth ?? ''} } }`;
 }
