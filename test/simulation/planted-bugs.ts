@@ -145,7 +145,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'nothing is counted while Redis is down',
     file: 'src/http/limits/rate-limit.ts',
-    find: 'return redis.count(counted, windowMs).catch(here);',
+    find: 'return redis.count(counted, windowMs).catch(() => countHere(charges));',
     replace: 'return redis.count(counted, windowMs).catch(() => charges.map(() => ({ count: 0, endsInMs: 0 })));',
   },
   {
@@ -165,8 +165,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a refresh token works again',
     file: 'src/oauth/refresh-family.ts',
-    find: 'if (await use(turn)) return',
-    replace: 'if ((await use(turn)) || true) return',
+    find: 'if (await use(place, place.turn, nowSeconds, usedOnce)) return',
+    replace: 'if ((await use(place, place.turn, nowSeconds, usedOnce)) || true) return',
   },
   {
     name: 'a version on hold is given while there are others',
