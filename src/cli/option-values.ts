@@ -33,6 +33,16 @@ export function webUrl(text: string): URL {
   return new URL(text);
 }
 
+/** A URL, as it was written. */
+export function webAddress(text: string): string {
+  webUrl(text);
+  return text;
+}
+
+export const hostAndPort = textLike(/^[^\s/@]+:\d{1,5}$/, 'Expected a host and a port, such as 192.0.2.7:443.');
+export const wholeNumber = textLike(/^[1-9]\d{0,8}$/, 'Expected a whole number.');
+export const dateText = textLike(/^\d{4}-\d{2}-\d{2}$/, 'Expected a date such as 2027-12-31.');
+
 export function platformName(text: string): 'iOS' | 'iPadOS' {
   if (text !== 'iOS' && text !== 'iPadOS') throw new InvalidArgumentError('Expected iOS or iPadOS.');
   return text;
@@ -46,6 +56,14 @@ export function dottedVersion(text: string): string {
 export function countryCode(text: string): string {
   if (!isCountryCode(text)) throw new InvalidArgumentError('Expected an ISO 3166-1 code in upper case, such as IE.');
   return text;
+}
+
+/** A parser that returns the text as it was written. */
+function textLike(form: RegExp, expected: string): (text: string) => string {
+  return (text) => {
+    if (!form.test(text)) throw new InvalidArgumentError(expected);
+    return text;
+  };
 }
 
 /** Collects the values of an option that may be repeated. */

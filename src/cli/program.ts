@@ -34,7 +34,7 @@ export function buildProgram(): Command {
     .version(version)
     .addHelpText(
       'before',
-      `${invocation} serve    the demo: a simulated App Store Connect, device and website on this machine\n`,
+      `The demo, in which Apple, the device and the website are simulated:\n  ${invocation} serve\n`,
     );
   const commands = [
     serveCommand(),

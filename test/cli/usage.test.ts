@@ -38,7 +38,11 @@ t.test('wrong usage exits 2 and names the right one', async (t) => {
 });
 
 t.test('help and version are data', async (t) => {
-  t.match(await webdist([]), { code: 0, stdout: /^npm run -s webdist -- serve .*\n\nUsage: webdist/, stderr: '' });
+  t.match(await webdist([]), {
+    code: 0,
+    stdout: /^The demo, .*\n {2}npm run -s webdist -- serve\n\nUsage: webdist/,
+    stderr: '',
+  });
   for (const group of ['apps', 'audit', 'domains', 'keys', 'ledger', 'packages', 'token'])
     t.match(await webdist([group]), { code: 0, stdout: new RegExp(`^Usage: webdist ${group}`), stderr: '' });
   t.match(await webdist(['sandbox', 'device']), { code: 0, stdout: /^Usage: webdist sandbox device/, stderr: '' });

@@ -1,7 +1,7 @@
 /** The command line of `webdist doctor`. */
 
 import { Command } from 'commander';
-import { webUrl } from '../option-values.ts';
+import { hostAndPort, webUrl } from '../option-values.ts';
 
 const work = () => import('./run.ts');
 
@@ -17,6 +17,7 @@ export function doctorCommand(): Command {
     .option(
       '--connect <host:port>',
       "connect to this host and port for the website's names, instead of to their addresses in DNS",
+      hostAndPort,
     )
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ webdist doctor --public https://example.com/camping')

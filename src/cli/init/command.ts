@@ -2,7 +2,7 @@
 
 import { Command, Option } from 'commander';
 import { addDryRun } from '../change-options.ts';
-import { collected } from '../option-values.ts';
+import { collected, webAddress } from '../option-values.ts';
 import { FORMAT_NAMES } from './format-names.ts';
 
 const work = () => import('./run.ts');
@@ -21,14 +21,18 @@ export function initCommand(): Command {
       '--key <locator>',
       'where the distribution key is, or is to be created (default: a new file in the folder secrets)',
     )
-    .option('--package-url <url>', "URL of the app's package (default: below /adp on the domain, for packages pull)")
+    .option(
+      '--package-url <url>',
+      "URL of the app's package (default: below /adp on the domain, for packages pull)",
+      webAddress,
+    )
     .addOption(new Option('--format <format>', 'what to write (default: env)').choices([...FORMAT_NAMES]))
     .option('--out <folder>', 'folder to write to (default: the current one)')
     .option('--set <setting>', 'a further setting, NAME=value; may be repeated', collected)
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nRun it again to change an answer: it keeps the keys and the settings that are already there.\n\nExamples:\n  $ webdist init\n  $ webdist init --app "Trail Map" --domain example.com --api-key AuthKey_2X9R4HXF34.p8 --format compose --out webdist-service',
+      '\nRun it again to change an answer: it keeps the keys and the settings that are\nalready there.\n\nExamples:\n  $ webdist init\n  $ webdist init --app "Trail Map" --domain example.com --api-key AuthKey_2X9R4HXF34.p8 --format compose --out webdist-service',
     )
     .action(async (options) => (await work()).init(options));
 }

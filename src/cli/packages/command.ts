@@ -43,7 +43,7 @@ export function packagesCommand(): Command {
     .addCommand(
       new Command('serve')
         .description('serve the packages folder to devices without a CDN, behind your own https proxy')
-        .option('--host <address>', 'address to listen on', withoutBrackets, '127.0.0.1')
+        .option('--host <host>', 'address to listen on', withoutBrackets, '127.0.0.1')
         .option('--port <number>', 'port to listen on', portNumber, 8081)
         .action(async (options) => (await work()).servePackages(options)),
     )

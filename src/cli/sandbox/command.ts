@@ -1,7 +1,15 @@
 /** The command line of `webdist sandbox`. */
 
 import { Command } from 'commander';
-import { countryCode, dottedVersion, platformName, portNumber, webUrl, wholeSeconds } from '../option-values.ts';
+import {
+  countryCode,
+  dottedVersion,
+  platformName,
+  portNumber,
+  webAddress,
+  webUrl,
+  wholeSeconds,
+} from '../option-values.ts';
 
 const work = () => import('./run.ts');
 const deviceWork = () => import('./device.ts');
@@ -11,7 +19,7 @@ export function sandboxCommand(): Command {
     .description('start only the simulated App Store Connect, and write the settings that a service needs to use it')
     .option('--port <number>', 'port to listen on', portNumber, 0)
     .option('-e, --env-file <file>', 'write the settings to this file instead of stdout')
-    .option('--url <address>', 'URL at which the service reaches it (default: HOST and the port)')
+    .option('--url <address>', 'URL at which the service reaches it (default: HOST and the port)', webAddress)
     .option(
       '--demo-port <number>',
       'port of the demo page, if a proxy serves the page and the service on the same host',
@@ -20,7 +28,7 @@ export function sandboxCommand(): Command {
     .option('--json', 'print the settings as JSON')
     .addHelpText(
       'after',
-      '\nNode.js itself has an option --env-file. With `node dist/main.js`, use -e, or put -- before or after the file name:\n`node -- dist/main.js …`, `node dist/main.js -- …`.\n\nExample:\n  $ webdist sandbox --port 8090 --env-file sandbox.env',
+      '\nNode.js itself has an option --env-file. With `node dist/main.js`, use -e, or\nput -- before or after the file name: `node -- dist/main.js …`,\n`node dist/main.js -- …`.\n\nExample:\n  $ webdist sandbox --port 8090 --env-file sandbox.env',
     )
     .action(async (options) => (await work()).runSandbox(options))
     .addCommand(sandboxDeviceCommand());
@@ -32,8 +40,12 @@ function sandboxDeviceCommand(): Command {
       .description(
         'simulate a device that installs from a website, updates, deletes, reinstalls and restores from a backup; print each step',
       )
-      .argument('<url>', 'URL of the running service, such as http://localhost:8080')
-      .option('--sandbox <address>', 'URL of `webdist sandbox`; needed if the service is not in sandbox mode')
+      .argument('<url>', 'URL of the running service, such as http://localhost:8080', webAddress)
+      .option(
+        '--sandbox <address>',
+        'URL of `webdist sandbox`; needed if the service is not in sandbox mode',
+        webAddress,
+      )
       .option('--app <app>', 'bundle id or AppleItemID (default: the only app)')
       .option(
         '--pause <seconds>',

@@ -1,6 +1,7 @@
 /** The command line of `webdist token`. */
 
 import { Command, Option } from 'commander';
+import { webAddress } from '../option-values.ts';
 
 const work = () => import('./run.ts');
 
@@ -18,7 +19,7 @@ export function tokenCommand(): Command {
         .option('--json', 'print JSON')
         .addHelpText(
           'after',
-          '\nThe first line is the token. The second line is the install URL, for the href of a link; it is missing if the app has no package URL.',
+          '\nThe first line is the token. The second line is the install URL, for the href of\na link; it is missing if the app has no package URL.',
         )
         .addHelpText('after', '\nExample:\n  $ webdist token mint --app com.example.camping --subject customer-4711')
         .action(async (options) => (await work()).mintToken(options)),
@@ -31,7 +32,7 @@ export function tokenCommand(): Command {
           'the token; or its nonce, to check only whether it was issued here; or - to read from stdin',
         )
         .option('--key <file>', 'verify with the key in this PEM file')
-        .option('--jwks <url>', 'verify with the keys of this JWK set')
+        .option('--jwks <url>', 'verify with the keys of this JWK set', webAddress)
         .option('--json', 'print JSON')
         .addHelpText('after', '\nExample:\n  $ webdist token mint | head -1 | webdist token verify -')
         .action(async (argument, options) => (await work()).verifyToken(argument, options)),
