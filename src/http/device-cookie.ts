@@ -4,7 +4,6 @@
  */
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { parseCookie } from 'cookie';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Subject, SubjectHash } from '../service/subject.ts';
 
@@ -38,14 +37,15 @@ export function openDeviceCookies(
   isHostOnly: boolean,
 ): DeviceCookies {
   const name = isHostOnly ? `__Host-${NAME}` : NAME;
+  const start = `${name}=`;
   const signed = (device: Subject) => `${device.id}.${hash(device).signature}`;
   const read = (request: FastifyRequest): Found => {
     const { cookie } = request.headers;
     if (cookie === undefined) return null;
     // A sibling host can set a cookie of the same name, so the first signed one counts.
-    const named = cookie.split(';').filter((one) => one.includes(name));
-    const values = named.flatMap((one) => parseCookie(one)[name] ?? []);
-    for (const value of values.slice(0, MOST_COOKIES)) {
+    const cookies = cookie.split(';').map((one) => one.trim());
+    for (const named of cookies.filter((one) => one.startsWith(start)).slice(0, MOST_COOKIES)) {
+      const value = named.slice(start.length);
       const device = { kind: 'device', id: value.slice(0, Math.max(0, value.lastIndexOf('.'))) } as const;
       const [given, ours] = [Buffer.from(value), Buffer.from(signed(device))];
       if (given.length === ours.length && timingSafeEqual(given, ours)) return { device, signed: value };
