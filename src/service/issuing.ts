@@ -67,14 +67,15 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
   };
   let inProgress = 0;
   let whenEnded: (() => void) | undefined;
-  const issueOne = async ({ app, subject, caller, ...request }: IssueRequest): Promise<IssuedInstall> => {
+  const issueOne = async (request: IssueRequest): Promise<IssuedInstall> => {
     inProgress++;
+    const { app, subject, caller } = request;
     const tag = subject && hash(subject).tag;
     const subjectTag = tag === undefined ? undefined : tagText(tag);
     const appleVersionId = request.appleVersionId ?? catalogue.currentIdOf(app);
     try {
       refuseOrdered(app, appleVersionId);
-      const issued = await issue({ ...request, app, subject: tag, appleVersionId }, issueDeps);
+      const issued = await issue({ ...request, subject: tag, appleVersionId }, issueDeps);
       // Signing can take a while, and an order is in force as soon as this process knows it.
       refuseOrdered(app, appleVersionId);
       const dtypeSource = dtypeSourceOf(subject, caller, request);
