@@ -6,7 +6,7 @@ import { openVerification, parseLine } from '../../src/audit/verify.ts';
 import type { Fleet, Replica } from './fleet.ts';
 import { examine } from './invariants.ts';
 import { diskTroubledAt } from './world/disk.ts';
-import { trueTime } from './world/scheduler.ts';
+import { lastSkippedAt, trueTime } from './world/scheduler.ts';
 
 export const auditFile = ({ folder }: Pick<Replica, 'folder'>): string => join(folder, 'audit.log');
 
@@ -32,6 +32,7 @@ export function auditTokens(fleet: Fleet, replica: Replica): void {
   for (const [nonce] of mine) unaudited.delete(nonce);
   const sharing = fleet.replicas.filter(({ folder }) => folder === replica.folder);
   const troubledAt = Math.max(
+    lastSkippedAt(),
     replica.machine?.isSuspended ? trueTime() : (replica.machine?.resumedAt ?? 0),
     ...sharing.map(({ name }) => diskTroubledAt(name)),
   );

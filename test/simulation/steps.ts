@@ -55,7 +55,7 @@ export function planSteps(random: Random, lengthMs: number): Step[] {
   });
   const total = rows.reduce((sum, { weight }) => sum + weight, 0);
   // A short run is a dense one.
-  const gapMs = Math.min(oneOf(random, [300, 1000, 3000]), Math.ceil(lengthMs / 10));
+  const gapMs = Math.min(oneOf(random, [300, 1000, 3000]), Math.ceil(lengthMs / 5));
   const planned: Step[] = [];
   const plan = (atMs: number, kind: string, row: Row): Step => {
     const step = { atMs, kind, params: row.plan(random) };

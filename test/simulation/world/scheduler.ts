@@ -44,6 +44,7 @@ let made = 0;
 let nowMs = START_MS;
 let executed = 0;
 let skipped = 0;
+let skippedAt = 0;
 /** Calls of real threads, such as WebCrypto's, in the order in which they were made. */
 let calls: (() => Promise<void>)[] = [];
 
@@ -53,13 +54,15 @@ export const trueTime = (): number => nowMs;
 export const elapsedMs = (): number => nowMs - START_MS;
 /** The total time that `skip` has skipped. */
 export const skippedMs = (): number => skipped;
+/** When `skip` last ended; 0 if it was not called. */
+export const lastSkippedAt = (): number => skippedAt;
 export const eventsExecuted = (): number => executed;
 
 /** Begins a new run: no event is left of the one before. */
 export function resetScheduler(): void {
   heap = [];
   calls = [];
-  made = executed = skipped = 0;
+  made = executed = skipped = skippedAt = 0;
   nowMs = START_MS;
 }
 
@@ -88,6 +91,7 @@ export function resume(machine: Machine): void {
 export function skip(ms: number): void {
   nowMs += ms;
   skipped += ms;
+  skippedAt = nowMs;
   for (const event of heap) event.at += ms;
 }
 
