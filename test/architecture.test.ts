@@ -18,6 +18,7 @@ const everywhere = [
   'node-http',
   'outbound',
   'stored-format',
+  'suspensions',
   'visible',
 ];
 
@@ -36,6 +37,7 @@ const rooms: Record<string, readonly string[]> = {
   'node-http': [],
   outbound: [],
   'stored-format': [],
+  suspensions: [],
   visible: [],
   log: [],
   'log-output': [],

@@ -1,11 +1,13 @@
 /**
  * Follows the orders in one service. It reads them four times a second. It also reads them before it issues a token if
  * the last read is too old, for example after the process was suspended. If the orders cannot be read for three seconds,
- * the last known orders stay in force until they can be read again.
+ * the last known orders stay in force until they can be read again. A process that was suspended meanwhile reads once more
+ * before it issues a token.
  */
 
 import type { Logger } from 'pino';
 import { hasCode } from '../errors.ts';
+import { countSuspensions } from '../suspensions.ts';
 import { type AppOrders, NO_ORDERS, type Orders, ordersFor } from './orders.ts';
 import type { OrderStore, ReplicaReport } from './store-contract.ts';
 
@@ -59,6 +61,9 @@ export async function followOrders({
   let failure: unknown;
   let readAt = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
+  const suspensions = countSuspensions(elapsed, FRESH_MS);
+  /** The suspensions before the last read that has ended began. */
+  let readAfter = 0;
   let own: (() => OwnReport) | undefined;
   let onChange: ((orders: Orders) => void) | undefined;
   let reportedAt = Number.NEGATIVE_INFINITY;
@@ -85,6 +90,7 @@ export async function followOrders({
   };
   const readOnce = async () => {
     const began = elapsed();
+    const after = suspensions();
     try {
       follow(await store.read());
       readAt = began;
@@ -97,20 +103,26 @@ export async function followOrders({
         problem = 'They cannot be read; those last known stay in force.';
       }
     }
+    readAfter = after;
     if (elapsed() - reportedAt >= REPORT_MS) report();
   };
   const read = () => {
+    suspensions();
     reading ??= readOnce().finally(() => {
       reading = undefined;
     });
     return reading;
   };
 
+  const isOld = () => (problem === undefined ? elapsed() - readAt > FRESH_MS : suspensions() !== readAfter);
+
   /** Waits for a read, but only for a limited time, in case the database does not answer. */
   const readInTime = () => {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, WAIT_MS);
-    return Promise.race([read(), late]).finally(() => clearTimeout(timer));
+    // The read in progress may have begun too long ago. In that case, a second read is needed.
+    const fresh = read().then(() => (isOld() ? read() : undefined));
+    return Promise.race([fresh, late]).finally(() => clearTimeout(timer));
   };
 
   await read();
@@ -120,7 +132,7 @@ export async function followOrders({
   const polling = setInterval(read, READ_MS).unref();
   return {
     of: ({ appleItemId }) => ordersFor(orders, appleItemId),
-    ensureFresh: () => (problem === undefined && elapsed() - readAt > FRESH_MS ? readInTime() : undefined),
+    ensureFresh: () => (isOld() ? readInTime() : undefined),
     get problem() {
       return problem;
     },

@@ -18,6 +18,7 @@ const everywhere = [
   'host',
   'node-http',
   'stored-format',
+  'suspensions',
   'version',
 ];
 

@@ -7,6 +7,7 @@
 
 import type { Logger } from 'pino';
 import { WebdistError } from '../../errors.ts';
+import { countSuspensions } from '../../suspensions.ts';
 import type { Clock } from '../clock.ts';
 import { ABANDONED_MS, ALERT, CALM, type Notice, type Notices, signsWithNew } from './notice.ts';
 
@@ -17,7 +18,7 @@ export interface NoticeWatch {
   /**
    * Undefined if this replica's knowledge is fresh enough to sign, which is almost always the case; otherwise resolves
    * when it is. Rejects with `not_registered` if a rotation is in progress and the notice cannot be read. Without a
-   * rotation, an unreadable notice does not stop signing.
+   * rotation, an unreadable notice does not stop signing, but a process that was suspended tries to read it once more.
    */
   ensureFresh(): Promise<void> | undefined;
   /** The run of the command that wrote the notice that was read last. */
@@ -40,6 +41,9 @@ export async function watchNotice(deps: {
   let isUnreadable = false;
   let isFirst = true;
   let reading: Promise<void> | undefined;
+  const suspensions = countSuspensions(clock.elapsed, CALM.freshMs);
+  /** The suspensions before the last read that has ended began. */
+  let readAfter = 0;
   let cancelPoll: (() => void) | undefined;
   let isClosed = false;
 
@@ -62,6 +66,7 @@ export async function watchNotice(deps: {
   };
   const readOnce = async () => {
     const began = clock.elapsed();
+    const after = suspensions();
     try {
       const notice = await notices.readNotice();
       if (isUnreadable) log.info({ event: 'rotation_watch_back' }, 'the notice of rotations can be read again');
@@ -76,6 +81,7 @@ export async function watchNotice(deps: {
       // good.
       await update(status.notice);
     }
+    readAfter = after;
   };
   const read = () => {
     reading ??= readOnce().finally(() => {
@@ -91,15 +97,16 @@ export async function watchNotice(deps: {
   isFirst = false;
 
   const isOld = () => clock.elapsed() - readAt > pace().freshMs;
+  const wasSuspended = () => suspensions() !== readAfter;
   const refresh = async () => {
     // The read in progress may have begun too long ago. In that case, a second read is needed.
     await read();
-    if (isOld() && !isUnreadable) await read();
+    if (isOld() && (!isUnreadable || wasSuspended())) await read();
     if (isUnreadable && isInProgress())
       throw new WebdistError('not_registered', 'The distribution key is being replaced.', { retryAfterSeconds: 1 });
   };
   return {
-    ensureFresh: () => (isOld() && (!isUnreadable || isInProgress()) ? refresh() : undefined),
+    ensureFresh: () => (isOld() && (!isUnreadable || isInProgress() || wasSuspended()) ? refresh() : undefined),
     get run() {
       return status.notice?.run;
     },

@@ -1,0 +1,43 @@
+/** A replica that was suspended while it could not read the notice of a rotation reads it before it signs. */
+
+import t from 'tap';
+import { openLog } from '../../../src/log.ts';
+import type { Notice } from '../../../src/registration/rotation/notice.ts';
+import { watchNotice } from '../../../src/registration/rotation/watch.ts';
+import { openVirtualClock } from '../../harness/virtual-clock.ts';
+
+for (const [outage, isOverAtTheEnd] of [
+  ['an outage that ends during the suspension', true],
+  ['an outage that goes on', false],
+] as const)
+  t.test(outage, async (t) => {
+    const clock = openVirtualClock();
+    let suspendedMs = 0;
+    let isDown = false;
+    let reads = 0;
+    const watch = await watchNotice({
+      notices: {
+        async readNotice(): Promise<Notice | undefined> {
+          reads++;
+          if (isDown) throw new Error('PostgreSQL cannot be reached.');
+          return undefined;
+        },
+      },
+      follow: async () => undefined,
+      log: openLog('silent'),
+      clock: { ...clock, elapsed: () => clock.elapsed() + suspendedMs },
+    });
+    t.teardown(() => watch.close());
+    t.equal(watch.ensureFresh(), undefined, 'the last read is recent');
+    isDown = true;
+    await clock.advance(10_000);
+    t.equal(watch.ensureFresh(), undefined, 'an outage does not stop signing');
+    isDown = !isOverAtTheEnd;
+    suspendedMs = 60_000;
+    const before = reads;
+    const read = watch.ensureFresh();
+    t.ok(read, 'the first token waits for a read');
+    await read;
+    t.ok(reads > before);
+    t.equal(watch.ensureFresh(), undefined, 'the next ones do not');
+  });
