@@ -5,7 +5,7 @@
 import type { SourceChange } from './world/hooks.ts';
 
 export type PlantedBug = SourceChange & {
-  /** The length of a run that shows it, if it must be longer than usual. */
+  /** The length of a run that shows it, if not the usual one. */
   readonly hours?: string;
   readonly name: string;
 };
@@ -65,6 +65,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a check that was sent before a step of a rotation counts',
+    hours: '0.001',
     file: 'src/registration/state.ts',
     find: "event.generation !== state.generation || state.rotation === 'switching'",
     replace: 'false',
