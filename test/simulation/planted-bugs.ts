@@ -116,7 +116,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a suspended replica signs by the orders that it read before',
     file: 'src/orders/follow.ts',
-    find: 'problem === undefined && elapsed() - readAt > FRESH_MS ? readInTime() : undefined',
+    find: 'isOld() ? readInTime() : undefined',
     replace: 'undefined',
   },
   {
