@@ -96,9 +96,9 @@ const requests = {
     operator: NOTHING,
   },
   unsupported_media_type: {
-    meaning: 'The body is not JSON, is not declared as JSON, or is compressed.',
-    why: 'The header `Content-Type` is missing or is not `application/json`, or there is a `Content-Encoding`.',
-    caller: 'Send `Content-Type: application/json`, and no `Content-Encoding`.',
+    meaning: 'The body is not in the format that the path accepts, is not declared as such, or is compressed.',
+    why: 'The header `Content-Type` is missing or is not `application/json` (for `/oauth/token`: `application/x-www-form-urlencoded`), or there is a `Content-Encoding`.',
+    caller: 'Send the `Content-Type` that `detail` names, and no `Content-Encoding`.',
     operator: NOTHING,
   },
   expectation_failed: {

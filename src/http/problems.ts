@@ -3,6 +3,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type ErrorCode, isWebdistError, WebdistError } from '../errors.ts';
+import { permittedText } from '../oauth/refusal.ts';
 import { annotate } from '../tracing/tracing.ts';
 import { visible } from '../visible.ts';
 
@@ -114,8 +115,19 @@ const problemSender = (problemsUrl: string) => (error: WebdistError, request: Fa
     .code(error.status)
     .header('cache-control', 'no-store')
     .type('application/problem+json')
-    .send(JSON.stringify(problemOf(error, request.id, problemsUrl)));
+    .send(JSON.stringify({ ...oauthMembers(request.url, error), ...problemOf(error, request.id, problemsUrl) }));
 };
+
+/**
+ * Below `/oauth/`, every error has the members of RFC 6749 §5.2 too. If that section has no suitable code, `error` is one
+ * of §4.1.2.1.
+ */
+export function oauthMembers(url: string | undefined, { status, detail }: WebdistError) {
+  if (!url?.startsWith('/oauth/')) return {};
+  const isTemporary = status === 429 || status === 503;
+  const error = isTemporary ? 'temporarily_unavailable' : status >= 500 ? 'server_error' : 'invalid_request';
+  return { error, error_description: permittedText(detail) };
+}
 
 function asWebdistError(error: FastifyError, request: FastifyRequest): WebdistError {
   if (isWebdistError(error)) return error;

@@ -7,7 +7,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebdistError } from '../errors.ts';
 import { STATUS_CODES } from '../node-http.ts';
-import { problemOf } from './problems.ts';
+import { oauthMembers, problemOf } from './problems.ts';
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -18,7 +18,7 @@ export function sendRawProblem(
   problemsUrl: string,
   more: Headers,
 ): void {
-  const { body, headers } = contentOf(error, problemsUrl);
+  const { body, headers } = contentOf(error, problemsUrl, response.req.url);
   response.writeHead(error.status, { ...more, ...headers }).end(body);
 }
 
@@ -58,9 +58,9 @@ const parserErrors: Readonly<Record<string, WebdistError>> = {
   ERR_HTTP_REQUEST_TIMEOUT: new WebdistError('request_timeout', 'The request did not arrive completely in time.'),
 };
 
-function contentOf(error: WebdistError, problemsUrl: string) {
+function contentOf(error: WebdistError, problemsUrl: string, url?: string) {
   const { requestId: _, ...problem } = problemOf(error, '', problemsUrl);
-  const body = JSON.stringify(problem);
+  const body = JSON.stringify({ ...oauthMembers(url, error), ...problem });
   const headers: Headers = {
     'cache-control': 'no-store',
     'content-length': String(Buffer.byteLength(body)),

@@ -65,6 +65,23 @@ t.test('off: no metadata, no endpoints, no token in links; the website’s own s
   t.equal((await form(own.url, {})).status, 404);
 });
 
+t.test('every error below /oauth/ has the members of RFC 6749 §5.2', async (t) => {
+  const { url } = await start(t);
+  for (const [method, path, status] of [
+    ['GET', '/oauth/token', 405],
+    ['DELETE', '/oauth/token', 405],
+    ['POST', '/oauth/authorize', 405],
+    ['POST', '/oauth/code', 401],
+    ['GET', '/oauth/token/', 404],
+    ['GET', '/oauth/%zz', 400],
+    ['GET', '/oauth/nothing', 404],
+  ] as const) {
+    const answer = await fetch(url + path, { method });
+    const { detail, ...problem } = (await answer.json()) as { detail: string };
+    t.match(problem, { status, error: 'invalid_request', error_description: detail }, `${method} ${path}`);
+  }
+});
+
 t.test('exchange and refresh', async (t) => {
   let now = Date.now();
   const { url } = await start(t, {}, () => now);

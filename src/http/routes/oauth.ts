@@ -4,11 +4,11 @@
  */
 
 import formbody from '@fastify/formbody';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { type AuthorizationServer, oauthMetadata } from '../../oauth/authorization-server.ts';
-import { OAuthRefusal, permittedText } from '../../oauth/refusal.ts';
+import { OAuthRefusal } from '../../oauth/refusal.ts';
 import { describedAuthorizeQuery, describedTokenRequest } from '../../oauth/requests.ts';
 import type { ServerDeps } from '../../service/service.ts';
 import { type Caller, onlyServers } from '../authorize.ts';
@@ -51,9 +51,6 @@ export const oauthRoutes =
       request.log.debug({ reqId: request.id, event: 'oauth_refused', code: error.code }, error.message);
       return reply.code(400).send({ error: error.code, error_description: error.message });
     });
-    app.addHook('onSend', async (_request, reply, payload) =>
-      isProblem(reply) && typeof payload === 'string' ? withOAuthMembers(payload, reply.statusCode) : payload,
-    );
     const refused = {
       description: 'Refused (RFC 6749 §5.2), or `invalid_request`: The request is invalid',
       content: {
@@ -82,20 +79,6 @@ export const oauthRoutes =
       server.token(request.body as Record<string, unknown>),
     );
   };
-
-const isProblem = (reply: FastifyReply) =>
-  String(reply.getHeader('content-type')).startsWith('application/problem+json');
-
-/**
- * Returns a problem document with the members of RFC 6749 §5.2. If that section has no suitable code, uses one of
- * §4.1.2.1.
- */
-function withOAuthMembers(problem: string, status: number): string {
-  const content: Record<string, unknown> = JSON.parse(problem);
-  const isTemporary = status === 429 || status === 503;
-  const error = isTemporary ? 'temporarily_unavailable' : status >= 500 ? 'server_error' : 'invalid_request';
-  return JSON.stringify({ error, error_description: permittedText(String(content['detail'])), ...content });
-}
 
 type Deps = { readonly server: AuthorizationServer; readonly callerOf: (request: FastifyRequest) => Caller };
 
