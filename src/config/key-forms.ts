@@ -6,6 +6,7 @@ import { isLocator, LOCATOR_FORMS } from '../locators.ts';
 /** One or more key locators, separated by white space (docs/keys/README.md). */
 export const locators = z
   .string()
+  .refine((text) => !/,(?:[a-z0-9+]+:\/\/|pkcs11:)/.test(text), 'separate several locators with spaces, not commas')
   .transform((text) => text.split(/\s+/))
   .pipe(
     z.array(

@@ -163,6 +163,16 @@ t.test('NAME_FILE reads the value from a file', async (t) => {
   ]);
 });
 
+t.test('locators that are separated by commas', async (t) => {
+  for (const key of [
+    'file:///a.pem,file:///b.pem',
+    'awskms:///alias/a,env://B',
+    'file:///a.pem, pkcs11:object=b,pkcs11:object=c',
+  ])
+    t.match(problemsOf({ ...minimal, WEBDIST_KEY: key })[0], /^WEBDIST_KEY: separate several locators with spaces/);
+  t.strictSame(problemsOf({ ...minimal, WEBDIST_KEY: 'file:///a,b.pem' }), [], 'a comma in a path');
+});
+
 t.test('a problem names the variable that gave the setting', async (t) => {
   const wrong = join(t.testdir({ wrong: 'not a valid value\n' }), 'wrong');
   const { ASC_PRIVATE_KEY: _, ...withoutApiKey } = minimal;
