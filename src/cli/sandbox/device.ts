@@ -159,6 +159,8 @@ const post = async (url: string, body: object) => (await sent(url, body)).body;
 const sent = (url: string, body: object, headers: Record<string, string> = {}) =>
   ask(url, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) });
 
+const NO_SANDBOX = 'Run the service in sandbox mode, or use --sandbox with the address of `webdist sandbox`.';
+
 async function ask(url: string, request: RequestInit) {
   const answer = await fetch(url, request).catch((cause) => {
     throw new WebdistError('usage_invalid', `Nothing answers at ${url}.`, {
@@ -170,6 +172,6 @@ async function ask(url: string, request: RequestInit) {
   if (answer.ok) return { body, cookies: answer.headers.getSetCookie() };
   const detail = z.object({ detail: z.string() }).safeParse(body).data?.detail;
   throw new WebdistError('usage_invalid', `${url} answered ${answer.status}${detail ? `: ${detail}` : '.'}`, {
-    hint: 'Run the service in sandbox mode, or use --sandbox with the address of `webdist sandbox`.',
+    ...(new URL(url).pathname.startsWith('/_sandbox/') && { hint: NO_SANDBOX }),
   });
 }
