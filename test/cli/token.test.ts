@@ -69,7 +69,10 @@ t.test('token mint and verify', async (t) => {
     t.match(await webdist(['token', 'verify', '--jwks', 'http://127.0.0.1:1/', token]), { code: 1, stderr: /JWK set/ });
     t.match(await webdist(['token', 'verify', '--jwks', 'x', token]), { code: 2 });
     t.match(await webdist(['token', 'verify', '--key', '/none', token]), { code: 1, stderr: /ENOENT/ });
-    t.match(await webdist(['token', 'verify', '--key', 'a', '--jwks', 'https://b.example', token]), { code: 2, stderr: /not both/ });
+    t.match(await webdist(['token', 'verify', '--key', 'a', '--jwks', 'https://b.example', token]), {
+      code: 2,
+      stderr: /not both/,
+    });
     t.match(await webdist(['token', 'verify']), { code: 2, stderr: /missing required argument 'token'/ });
   });
 
