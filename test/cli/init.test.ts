@@ -16,6 +16,7 @@ import { temporaryFolder } from '../harness/folder.ts';
 import { webdist } from '../harness/process.ts';
 import { startSandbox } from '../harness/sandbox.ts';
 import { startReady } from '../harness/service.ts';
+import { noTerminal, openTerminal } from '../harness/terminal.ts';
 
 /** The account of a new customer: an API key in a file, and nothing else. */
 function customerOf(t: Test, { settings }: Sandbox) {
@@ -150,6 +151,94 @@ t.test('another run keeps the keys and the settings, and may change the format',
   t.match(third, { format: 'compose', domain: 'shop.example.com' });
   t.match(environmentOf(out), { WEBDIST_DOMAIN: 'shop.example.com' });
 });
+
+t.test('an .env that a person or another tool wrote', async (t) => {
+  const sandbox = await startSandbox(t);
+  const { options, env } = customerOf(t, sandbox);
+  const over = async (text: string) => {
+    const out = temporaryFolder(t);
+    writeFileSync(join(out, '.env'), text);
+    const before = text;
+    try {
+      await initialize({ ...options, out }, env);
+      return { text: readFileSync(join(out, '.env'), 'utf8'), error: undefined };
+    } catch (error) {
+      t.equal(readFileSync(join(out, '.env'), 'utf8'), before, 'nothing is written');
+      return { text: '', error };
+    }
+  };
+  const kept: readonly (readonly [text: string, ...lines: string[]])[] = [
+    ['FOO=1', 'FOO=1'],
+    ['FOO=1\r\nBAR=2\r\n', 'FOO=1', 'BAR=2'],
+    ['\uFEFFFOO=1\n', 'FOO=1'],
+    ['# of another tool\nFOO="a b"\n\n  # indented\n', '# of another tool', "FOO='a b'", '# indented'],
+    ['export FOO=1', 'FOO=1'],
+    ['#WEBDIST_REDIS_URL=redis://cache\nFOO=', '#WEBDIST_REDIS_URL=redis://cache', 'FOO='],
+    ['FOO=it"s', `FOO='it"s'`],
+  ];
+  for (const [text, ...lines] of kept) {
+    const { text: written, error } = await over(text);
+    t.equal(error, undefined, text);
+    for (const line of lines) t.equal(written.split('\n').filter((one) => one === line).length, 1, line);
+    t.notMatch(written, '\r');
+  }
+  const refused: readonly (readonly [text: string, says: RegExp])[] = [
+    ['FOO=1\nnonsense\n', /line 2 is not NAME=value/],
+    ['FOO="-----BEGIN\nabc\n-----END"\n', /line 1 is not NAME=value on one line.*NAME_FILE/],
+    ['FOO: 1', /line 1/],
+    ['[webdist]\nFOO=1', /line 1/],
+  ];
+  for (const [text, message] of refused) t.match((await over(text)).error, { code: 'state_invalid', message }, text);
+  const twice = await over(`${(await over('# mine\nFOO=1')).text}BAR=2`);
+  t.equal(twice.text.match(/# mine|Settings of webdist|Nothing is installed/g)?.length, 3, 'each comment once');
+});
+
+t.test(
+  'at a terminal, each wrong answer is explained and the question comes again',
+  { skip: noTerminal },
+  async (t) => {
+    const sandbox = await startSandbox(t);
+    const { folder, options, env } = customerOf(t, sandbox);
+    const questions = {
+      api: /App Store Connect API key .*: $/,
+      domain: /Domain of the website: $/,
+      issuer: /Issuer id .*: $/,
+      place: /Where to keep .*: $/,
+      format: /Format \[env\]: $/,
+    };
+    const { api, domain, issuer, place, format } = questions;
+    const dialogue: readonly (readonly [question: RegExp, answer: string, says?: RegExp])[] = [
+      [api, '', /An answer is needed/],
+      [api, '/none.p8', /There is no file \/none\.p8/],
+      [api, options.apiKey],
+      [domain, 'https://example.com', /expected a bare domain/],
+      [domain, 'example.com'],
+      [issuer, options.issuerId],
+      [place, 'none.pem', /There is no file none\.pem/],
+      [place, ''],
+      [format, 'docker', /Choose one of env, compose, kubernetes, systemd/],
+      [format, ''],
+    ];
+    const out = join(folder, 'service');
+    const terminal = openTerminal(t, `init --out ${out}`, env);
+    for (const [index, [question, answer]] of dialogue.entries()) {
+      const before = dialogue[index - 1]?.[2];
+      const screen = await terminal.shows(question);
+      if (before) t.match(screen, before, `${answer} after ${before}`);
+      terminal.type(`${answer}\r`);
+    }
+    t.equal(await terminal.ended, 0);
+    t.ok(existsSync(join(out, 'secrets/distribution-key.pem')));
+    const [first = api, second = domain] = Object.values(questions);
+    const stopped = openTerminal(t, `init --out ${out}2`, env);
+    await stopped.shows(first);
+    stopped.type(`${options.apiKey}\r`);
+    await stopped.shows(second);
+    stopped.type('\u0003');
+    t.equal(await stopped.ended, 1, 'Ctrl-C');
+    t.notOk(existsSync(`${out}2`), 'nothing is written');
+  },
+);
 
 t.test('what is wrong is reported before anything is written', async (t) => {
   const sandbox = await startSandbox(t);

@@ -1,6 +1,6 @@
 /** Wrong usage, closed pipes, terminals and signals: clear and safe messages, and the right exit code. */
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -11,7 +11,7 @@ import { startLicenceServer } from '../harness/licence.ts';
 import { listen } from '../harness/port.ts';
 import { runWebdist, webdist, webdistJson } from '../harness/process.ts';
 import { setFault, startSandbox } from '../harness/sandbox.ts';
-import { until } from '../harness/until.ts';
+import { noTerminal, openTerminal } from '../harness/terminal.ts';
 
 const escapeCode = '\u001b';
 
@@ -109,31 +109,18 @@ t.test('doctor as a process: a table, JSON, and the exit code', async (t) => {
   });
 });
 
-/** util-linux' `script` gives a command a terminal. */
-const withoutScript = spawnSync('script', ['--version']).status === 0 ? false : 'script (util-linux) is not installed';
-
-t.test('at a terminal', { skip: withoutScript }, async (t) => {
+t.test('at a terminal', { skip: noTerminal }, async (t) => {
   const { settings, ...sandbox } = await startSandbox(t);
   const env: Record<string, string> = Object.fromEntries(
     Object.entries(settings).filter(([name]) => name.startsWith('ASC_')),
   );
   /** Types `answer`, if there is one, once the screen shows `prompt`. */
   const type = async (args: string, prompt: RegExp, answer: string, more: Record<string, string> = {}) => {
-    const child = spawn('script', ['-qec', `"${process.execPath}" -- src/main.ts ${args}`, '/dev/null'], {
-      env: { PATH: process.env['PATH'], TERM: 'xterm', ...env, ...more },
-    });
-    let screen = '';
-    child.stdout.on('data', (chunk) => (screen += chunk));
-    t.teardown(() => child.kill('SIGKILL'));
-    const closed = once(child, 'close');
-    await until(
-      () => prompt.test(screen),
-      () => `the prompt\n${screen}`,
-    );
+    const terminal = openTerminal(t, args, { ...env, ...more });
+    await terminal.shows(prompt);
     // A command that asks nothing may already have ended, and its terminal then accepts no input.
-    if (answer !== '') child.stdin.write(answer);
-    await closed;
-    return { code: child.exitCode, screen };
+    if (answer !== '') terminal.type(answer);
+    return { code: await terminal.ended, screen: terminal.screen() };
   };
   const { id } = await webdistJson<{ id: string }>(['domains', 'add', 'example.com'], env);
   const isThere = async () => (await webdistJson<object[]>(['domains', 'list'], env)).length === 1;

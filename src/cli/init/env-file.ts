@@ -9,18 +9,38 @@ import { fileProblem } from '../../file-problem.ts';
 
 const LINE = /^(?:export\s+)?([A-Za-z_]\w*)=(.*)$/;
 
-/** Returns the values in a file, without their quotes; none if the file does not exist. Throws `state_invalid`. */
-export async function readEnvFile(path: string): Promise<Record<string, string>> {
+/** A value whose quote does not end on its line. */
+const UNENDED = /^"[^"]*$|^'[^']*$/;
+
+/** The content of a file: the values without their quotes, and the comments. */
+export type EnvFile = { readonly values: Record<string, string>; readonly comments: readonly string[] };
+
+/**
+ * Reads a file; it is empty if it does not exist. Throws `state_invalid` for a line that is neither a value nor a comment,
+ * because it would be lost when the file is written again.
+ */
+export async function readEnvFile(path: string): Promise<EnvFile> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw fileProblem(error, path, '--out') ?? error;
   });
   const values: Record<string, string> = {};
-  for (const line of text.split(/\r?\n/)) {
-    const [, name, written = ''] = LINE.exec(line.trim()) ?? [];
-    if (name !== undefined) values[name] = written.trim().replace(/^(["'])(.*)\1$/, '$2');
+  const comments: string[] = [];
+  for (const [index, whole] of text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .entries()) {
+    const line = whole.trim();
+    const [, name, written = ''] = LINE.exec(line) ?? [];
+    if (line.startsWith('#')) comments.push(line);
+    else if (name !== undefined && !UNENDED.test(written.trim()))
+      values[name] = written.trim().replace(/^(["'])(.*)\1$/, '$2');
+    else if (line !== '')
+      throw new WebdistError('state_invalid', `${path}: line ${index + 1} is not NAME=value on one line.`, {
+        hint: 'Correct it, put a value of several lines into a file of its own (NAME_FILE), or use another folder (--out).',
+      });
   }
-  return values;
+  return { values, comments };
 }
 
 const PLAIN = /^[\w@%+=:,./-]*$/;

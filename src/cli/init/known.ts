@@ -11,7 +11,7 @@ import { type SettingName, settings } from '../../config/settings.ts';
 import type { Environment } from '../../environment.ts';
 import { WebdistError } from '../../errors.ts';
 import { isLocator } from '../../locators.ts';
-import { ask, isInteractive, nothingChanged } from '../terminal.ts';
+import { ask, isInteractive, nothingChanged, say } from '../terminal.ts';
 import { readEnvFile } from './env-file.ts';
 import { KEY_FILES, type KeySetting } from './plan.ts';
 
@@ -31,7 +31,7 @@ const API_KEY_NAMES = ['ASC_PRIVATE_KEY', 'ASC_PRIVATE_KEY_PATH', 'ASC_PRIVATE_K
 
 /** Collects what is known. `folder` is the one to write to. */
 export async function knownFrom(folder: string, env: Environment, options: KnownOptions): Promise<Known> {
-  const known: Known = await readEnvFile(join(folder, '.env'));
+  const known: Known = (await readEnvFile(join(folder, '.env'))).values;
   const learn = (more: Environment) => {
     const names = Object.keys(more);
     if (names.some(isApiKey)) for (const name of API_KEY_NAMES) forget(known, name);
@@ -107,8 +107,8 @@ export async function askMissing(known: Known): Promise<void> {
     const text = await answerTo(question);
     if (question.form !== 'ASC_PRIVATE_KEY') known[question.form] = text;
     else {
-      known['ASC_PRIVATE_KEY'] = asLocator(text);
-      const file = appleKeyFile(known['ASC_PRIVATE_KEY']);
+      known['ASC_PRIVATE_KEY'] = text;
+      const file = appleKeyFile(text);
       if (file) known['ASC_KEY_ID'] ??= file.keyId;
     }
   }
@@ -120,24 +120,24 @@ export async function askMissing(known: Known): Promise<void> {
   if (issuerId !== '') known['ASC_ISSUER_ID'] = issuerId;
 }
 
-/** Asks until the answer is valid. An empty answer stands for `usual`. */
+/** Asks until the answer is valid. An empty answer stands for `usual`. The path of a key becomes a locator. */
 export async function answerTo({ text, form }: Question, usual?: string): Promise<string> {
   for (;;) {
     const answer = await ask(usual ? `${text} [${usual}]: ` : `${text}: `);
     if (answer === undefined) throw nothingChanged();
     const value = answer || usual;
-    if (value === undefined) continue;
-    if (value === usual || form === undefined) return value;
-    if (form === 'ASC_PRIVATE_KEY' && isMissingFile(value)) process.stderr.write(`There is no file ${value}.\n`);
-    else {
-      const { error } = settings[form].form.safeParse(value);
-      if (!error) return value;
-      process.stderr.write(`${error.issues[0]?.message}.\n`);
+    if (value === undefined) {
+      say('An answer is needed; Ctrl-C ends.');
+      continue;
     }
+    if (value === usual || form === undefined) return value;
+    const isKey = Object.hasOwn(KEY_FILES, form);
+    const given = isKey ? asLocator(value) : value;
+    const { error } = settings[form].form.safeParse(given);
+    if (isKey && isMissingFile(given)) say(`There is no file ${value}.`);
+    else if (error) say(`${error.issues[0]?.message}.`);
+    else return given;
   }
 }
 
-function isMissingFile(text: string): boolean {
-  const locator = asLocator(text);
-  return locator.startsWith('file:') && !existsSync(fileURLToPath(locator));
-}
+const isMissingFile = (locator: string) => locator.startsWith('file:') && !existsSync(fileURLToPath(locator));

@@ -152,6 +152,7 @@ async function formatFor(folder: string, chosen: FormatName | undefined): Promis
   for (;;) {
     const format = isFormat(await answerTo({ text: 'Format' }, 'env'));
     if (format) return format;
+    say(`Choose one of ${FORMAT_NAMES.join(', ')}.`);
   }
 }
 

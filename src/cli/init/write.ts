@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { WebdistError } from '../../errors.ts';
 import { makeFolder, withFileProblems } from '../../file-problem.ts';
 import { readPrivateKey } from '../../signer/pem.ts';
+import { readEnvFile } from './env-file.ts';
 import type { FormatName } from './format-names.ts';
 import { formats, MARK } from './formats.ts';
 import { KEY_FILES, type KeySetting, type Plan } from './plan.ts';
@@ -24,15 +25,21 @@ type File = { readonly path: string; readonly text: string; readonly mode: numbe
  */
 export async function filesOf(plan: Plan, format: FormatName): Promise<readonly File[]> {
   const { files, env } = formats[format];
-  const keys = Object.entries(plan.pems).map(([setting, text]) => keyFile(plan.folder, setting as KeySetting, text));
+  const keys = await Promise.all(
+    Object.entries(plan.pems).map(([setting, text]) => keyFile(plan.folder, setting as KeySetting, text)),
+  );
   const others = Object.entries(files(plan)).map(([name, text]) => ({
     path: join(plan.folder, name),
     text,
     mode: 0o644,
   }));
   for (const { path } of others) await refuseForeign(path);
-  const settings = { path: join(plan.folder, '.env'), text: `${headOf(plan, format)}${env(plan)}`, mode: 0o600 };
-  return [...(await Promise.all(keys)).flat(), settings, ...others];
+  const path = join(plan.folder, '.env');
+  const head = headOf(plan, format);
+  const { comments } = await readEnvFile(path);
+  const kept = comments.filter((line) => !isOwn(line)).map((line) => `${line}\n`);
+  const settings = { path, text: [head, ...kept, env(plan)].join(''), mode: 0o600 };
+  return [...keys.flat(), settings, ...others];
 }
 
 /** Returns the file of a private key to write; none if the file already contains this key. */
@@ -63,6 +70,11 @@ export async function writeFiles(plan: Plan, files: readonly File[]): Promise<vo
       await own(path, plan);
     });
 }
+
+/** Whether an earlier run wrote this comment; it may no longer be true. */
+const isOwn = (comment: string) =>
+  /^# (Settings of webdist|When "webdist init"|Nothing is installed without a licence)/.test(comment) ||
+  /^#WEBDIST_LICENSE_\w+_URL=$/.test(comment);
 
 function headOf({ settings }: Plan, format: FormatName): string {
   const missing = missingLicence(settings);
