@@ -1,13 +1,18 @@
 /**
- * The report of a test run: a line for each file, each failure with what tap knows about it, and at the end every skipped test with
- * its reason, the slowest files, and one line of totals. tap pipes its TAP (https://testanything.org) through this stream.
+ * The report of a test run: a line for each file, after a failed one everything that tap knows about its failures, and at the end
+ * every skipped test with its reason, the slowest files, the first failure of each failed file in brief, and one line of totals. tap
+ * pipes its TAP (https://testanything.org) through this stream.
  */
 
 import { Transform } from 'node:stream';
 
 type Point = { readonly ok: boolean; readonly name: string; readonly directive?: string; readonly seconds: number };
 
+type Failure = { readonly file: string; readonly title: string; readonly yaml: string[] };
+
 const SLOWEST = 5;
+/** Lines of a failure in the summary, and their length. */
+const [BRIEF_LINES, BRIEF_WIDTH] = [15, 300];
 
 /** `    not ok 3 - the name # SKIP why # time=12ms`, with its indentation. */
 const pointPattern = /^( *)(not )?ok \d+(?: - (.*?))?(?: # (SKIP|TODO)\b ?(.*?))?(?: # time=([\d.]+)(ms|s|m))?( \{)?$/i;
@@ -24,7 +29,9 @@ export default class Report extends Transform {
   #titles: string[] = [];
   /** The indentation of the YAML of a failure; undefined outside of one. */
   #yaml: number | undefined;
-  #failures: string[] = [];
+  #failures: Failure[] = [];
+  /** How many of them have been printed whole. */
+  #printed = 0;
   /** The full path of each failure so far, from the outermost test. */
   #described: string[] = [];
   #skips: string[] = [];
@@ -48,7 +55,9 @@ export default class Report extends Transform {
     for (const skip of this.#skips) this.#print(`skipped: ${skip}`);
     if (this.#files.length > SLOWEST)
       this.#print(`slowest: ${slowest.map(({ name, seconds }) => `${name} ${seconds.toFixed(1)} s`).join(', ')}`);
-    for (const failure of this.#failures) this.#print(failure);
+    this.#printFailures();
+    const firsts = new Map(this.#failures.toReversed().map((failure) => [failure.file, failure]));
+    for (const failure of [...firsts.values()].reverse()) for (const line of brief(failure)) this.#print(line);
     this.#print(`${this.#passed} passed, ${this.#failed} failed, ${this.#skips.length} skipped`);
     done();
   }
@@ -57,7 +66,7 @@ export default class Report extends Transform {
     const depth = (/^ */.exec(line)?.[0].length ?? 0) / 4;
     if (this.#yaml !== undefined && line.trim() !== '') {
       if (depth >= this.#yaml) {
-        this.#failures.push(line);
+        this.#failures.at(-1)?.yaml.push(line);
         if (line.trim() === '...') this.#yaml = undefined;
         return;
       }
@@ -69,7 +78,7 @@ export default class Report extends Transform {
       this.#closes.add(depth);
       return;
     }
-    if (/^ *Bail out!/.test(line)) this.#failures.push(line.trim());
+    if (/^ *Bail out!/.test(line)) this.#failures.push({ file: line, title: line.trim(), yaml: [] });
     const [point, , not, name = '', directive, reason, time = '0', unit = 'ms'] = pointPattern.exec(line) ?? [];
     if (point === undefined) return;
     this.#point(depth, {
@@ -89,6 +98,7 @@ export default class Report extends Transform {
     else if (!point.ok && !this.#isDescribed(path)) this.#describe(depth, path);
     if (path.findIndex(isFile) === depth) {
       this.#files.push(point);
+      this.#printFailures();
       this.#print(`${point.ok ? 'ok    ' : 'FAILED'} ${point.seconds.toFixed(1).padStart(5)} s  ${point.name}`);
     }
   }
@@ -108,11 +118,36 @@ export default class Report extends Transform {
 
   #describe(depth: number, path: readonly string[]): void {
     this.#described.push(path.join(' › '));
-    this.#failures.push('', `FAILED ${shown(path)}`);
+    this.#failures.push({ file: path.find(isFile) ?? '', title: `FAILED ${shown(path)}`, yaml: [] });
     this.#yaml = depth + 0.5;
+  }
+
+  #printFailures(): void {
+    for (const { title, yaml } of this.#failures.slice(this.#printed))
+      for (const line of ['', title, ...yaml]) this.#print(line);
+    this.#printed = this.#failures.length;
   }
 
   #print(line: string): void {
     this.push(`${line}\n`);
   }
+}
+
+/** The title of a failure, the line of its assertion, and its diff; without a diff, what else tap knows, except sources and stacks. */
+function brief({ title, yaml }: Failure): string[] {
+  const indentation = /^ */.exec(yaml[0] ?? '')?.[0].length ?? 0;
+  const lines = yaml.slice(1, -1).map((line) => line.slice(indentation));
+  const field = (name: string) =>
+    new RegExp(`^  ${name}: (.*)`).exec(lines.find((line) => line.startsWith(`  ${name}:`)) ?? '')?.[1];
+  const [fileName, lineNumber] = [field('fileName'), field('lineNumber')];
+  const sections = lines
+    .join('\n')
+    .split(/\n(?=\S)/)
+    .filter(Boolean);
+  const diff = sections.find((section) => section.startsWith('diff:'));
+  const others = sections.filter((section) => !/^(at|source|stack|compare):/.test(section));
+  const rest = (diff ?? others.join('\n')).split('\n');
+  const all = [title, ...(fileName ? [`  ${fileName}:${lineNumber}`] : []), ...rest.map((line) => `  ${line}`)];
+  const shortened = all.map((line) => (line.length > BRIEF_WIDTH ? `${line.slice(0, BRIEF_WIDTH)} …` : line).trimEnd());
+  return shortened.length > BRIEF_LINES - 1 ? ['', ...shortened.slice(0, BRIEF_LINES - 2), '  …'] : ['', ...shortened];
 }
