@@ -1,4 +1,4 @@
-/** The whole life of an app on a device, over real HTTP. For refusals, see `checklist.test.ts`. */
+/** The whole life of an app on a device, over real HTTP. For refusals, see test/nightly/sandbox/checklist.test.ts. */
 
 import t from 'tap';
 import { temporaryFolder } from '../../harness/folder.ts';

@@ -5,14 +5,14 @@
 
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Environment } from '../../src/environment.ts';
-import { temporaryFolder } from '../harness/folder.ts';
-import { post } from '../harness/http.ts';
-import { freePort } from '../harness/port.ts';
-import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
-import { runWebdist, webdist, webdistJson } from '../harness/process.ts';
-import { settingsIn } from '../harness/service.ts';
-import { until } from '../harness/until.ts';
+import type { Environment } from '../../../src/environment.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { post } from '../../harness/http.ts';
+import { freePort } from '../../harness/port.ts';
+import { noPostgres, openPostgresServer } from '../../harness/postgres.ts';
+import { runWebdist, webdist, webdistJson } from '../../harness/process.ts';
+import { settingsIn } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 type Status = { replicas: { id: string; state: string; revision: number }[]; orders: { revision: number } };
 

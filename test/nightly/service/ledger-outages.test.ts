@@ -9,14 +9,14 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import t, { type Test } from 'tap';
-import type { Environment } from '../../src/environment.ts';
-import { openLedger } from '../../src/ledger/ledger.ts';
-import { checkTable } from '../harness/doc-table.ts';
-import { temporaryFolder } from '../harness/folder.ts';
-import { post } from '../harness/http.ts';
-import { noPostgres, openPostgresServer } from '../harness/postgres.ts';
-import { settingsIn, startService } from '../harness/service.ts';
-import { until } from '../harness/until.ts';
+import type { Environment } from '../../../src/environment.ts';
+import { openLedger } from '../../../src/ledger/ledger.ts';
+import { checkTable } from '../../harness/doc-table.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { post } from '../../harness/http.ts';
+import { noPostgres, openPostgresServer } from '../../harness/postgres.ts';
+import { settingsIn, startService } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 type Fault = {
   readonly name: string;

@@ -7,12 +7,12 @@ import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import type { Environment } from '../../src/environment.ts';
-import { temporaryFolder } from '../harness/folder.ts';
-import { runWebdist, startProcess } from '../harness/process.ts';
-import { requestsSeen, startSandbox } from '../harness/sandbox.ts';
-import { isReady } from '../harness/service.ts';
-import { until } from '../harness/until.ts';
+import type { Environment } from '../../../src/environment.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { runWebdist, startProcess } from '../../harness/process.ts';
+import { requestsSeen, startSandbox } from '../../harness/sandbox.ts';
+import { isReady } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 const generous = { WEBDIST_RATE_LIMIT: '1000000', WEBDIST_RATE_LIMIT_ADDRESS: '1000000' };
 

@@ -5,12 +5,12 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Environment } from '../../src/environment.ts';
-import { temporaryFolder } from '../harness/folder.ts';
-import { listen } from '../harness/port.ts';
-import { startProcess, webdist } from '../harness/process.ts';
-import { startSandbox } from '../harness/sandbox.ts';
-import { isReady, settingsIn } from '../harness/service.ts';
+import type { Environment } from '../../../src/environment.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { listen } from '../../harness/port.ts';
+import { startProcess, webdist } from '../../harness/process.ts';
+import { startSandbox } from '../../harness/sandbox.ts';
+import { isReady, settingsIn } from '../../harness/service.ts';
 
 /** A proxy that refuses everything with a status, and records for which host. */
 async function openProxy(t: Test, status: number) {
