@@ -95,7 +95,7 @@ export const kitChecks: readonly Check[] = [
       ['updates.url', kit.updates.url],
     ] as const) {
       const target = URL.parse(text);
-      if (!target) return fail(`${member} is no URL: ${text.slice(0, 200)}`, 'Set WEBDIST_PUBLIC_URL.');
+      if (!target) return fail(`${member} is not a URL: ${text.slice(0, 200)}`, 'Set WEBDIST_PUBLIC_URL.');
       const answer = await site.facts.web(target, { method: 'POST', headers: JSON_TYPE, body: '{"apps":[]}' });
       const isAnswered =
         answer.status === 200 ? anyObject.safeParse(jsonOf(answer)).success : codeOf(answer) !== undefined;

@@ -114,7 +114,7 @@ const variants: Readonly<Record<string, { values: object; kinds?: readonly strin
   },
 };
 
-/** The examples of values in the documentation: blocks of YAML that are no objects of Kubernetes. */
+/** The examples of values in the documentation: blocks of YAML other than objects of Kubernetes. */
 const examples = [...readFileSync('docs/kubernetes.md', 'utf8').matchAll(/^```yaml\n(.*?)^```$/gms)]
   .map(([, text = '']) => parse(text) as object)
   .filter((values) => !('kind' in values));

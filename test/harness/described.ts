@@ -84,7 +84,7 @@ export async function violationsIn(server: FastifyInstance, responses: readonly 
   return [...new Set(responses.flatMap((response) => violationIn(response) ?? []))];
 }
 
-/** Returns how a response differs from the description; undefined if it does not, or if it is of no described operation. */
+/** Returns how a response differs from the description; undefined if it does not, or if its operation is not described. */
 function openDescription({ paths, components }: Description): (response: Response) => string | undefined {
   const ajv = new Ajv2020({ strict: false, validateFormats: false });
   ajv.addSchema({ $id: 'openapi', components });

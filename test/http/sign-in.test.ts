@@ -143,7 +143,7 @@ t.test('why a JWT is refused: in the metric, and once in the log', async (t) => 
     ['an access token of Cognito', await provider.jwt('one', cognito), 'aud'],
     ['the same, where that is expected', await provider.jwt('one', cognito), undefined, 'client_id'],
     ['of another client', await provider.jwt('one', { ...cognito, client_id: 'blog' }), 'client_id', 'client_id'],
-    ['of no client', await provider.jwt(), 'client_id', 'client_id'],
+    ['without a client', await provider.jwt(), 'client_id', 'client_id'],
     ['an empty list of audiences', await provider.jwt('one', { aud: [] }), 'aud'],
     ['no customer', await provider.jwt('one', { sub: unset }), undefined],
     ['a number as customer', await provider.jwt('one', { sub: 7 as unknown as string }), 'sub'],

@@ -118,7 +118,7 @@ t.test("another subject's nonce, or an unknown one, changes nothing", async (tes
   test.strictSame(await ledger.stats(), { installs: 0 });
 });
 
-t.test('a token of no subject: evidence changes nothing', async (test) => {
+t.test('a token without a subject: evidence changes nothing', async (test) => {
   const { records, ledger, ask } = await openRecordsIn(test, 'issue');
   const { nonce, dtype } = await ask({});
   test.equal(dtype, 'download');

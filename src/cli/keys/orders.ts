@@ -7,7 +7,7 @@ export const stopKey = (options: OrderOptions): Promise<void> =>
     order: { act: 'stop', appleItemId },
     change: { action: `stop signing for ${bundleId}`, effect: 'No device then gets a token.' },
     mayHarm: true,
-    done: `Signing for ${bundleId} is stopped, until webdist keys resume.`,
+    done: `Signing for ${bundleId} is stopped. To resume it, run webdist keys resume.`,
     already: `Signing for ${bundleId} was stopped already.`,
   }));
 

@@ -20,7 +20,7 @@ export const holdVersion = (version: string, options: OrderOptions): Promise<voi
       order: { act: 'hold', appleItemId, appleVersionId: found.id },
       change: { action: `hold version ${version} of ${bundleId}`, effect: 'No device then gets it.' },
       mayHarm: true,
-      done: `No device gets ${version} of ${bundleId}, until webdist packages resume.`,
+      done: `No device gets ${version} of ${bundleId}. To end the hold, run webdist packages resume.`,
       already: `Version ${version} of ${bundleId} was on hold already.`,
     };
   });

@@ -111,7 +111,7 @@ function readApps({ apps }: DeviceBody) {
 const malformedFailure = ({ appleItemId, appleVersionId }: ReturnType<typeof idsIn>) => ({
   appleItemId: idText(appleItemId),
   appleVersionId: idText(appleVersionId),
-  failure: { code: 404, description: 'This is not an app and a version.' },
+  failure: { code: 404, description: 'The entry does not name an app and a version.' },
 });
 
 const idText = (id: unknown) => (['string', 'number'].includes(typeof id) && `${id}`.length <= 64 ? `${id}` : '');

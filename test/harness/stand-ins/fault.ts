@@ -23,7 +23,7 @@ export interface Faulty {
 /** The seconds in the Retry-After of a throttling stand-in. */
 export const RETRY_AFTER_SECONDS = 7;
 
-/** What a `leaking` response contains: the beginning of a private key in PEM, of no key in use. */
+/** What a `leaking` response contains: the beginning of a private key in PEM, which is not in use. */
 export const LEAK = 'MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgLeakedLeakedLeaked';
 
 /** Produces a fault that is the same for every service; returns false for one that each vendor reports in its own way. */

@@ -104,7 +104,7 @@ for (const [status, reason] of [
     t.notMatch(text, /hunter2/);
   });
 
-t.test('NO_PROXY and this machine are direct; a proxy that is no URL is reported', { timeout: 60_000 }, async (t) => {
+t.test('NO_PROXY and this machine are direct; an invalid proxy is reported', { timeout: 60_000 }, async (t) => {
   const proxy = await openProxy(t as Test, 407);
   const through = { HTTP_PROXY: proxy.url, https_proxy: proxy.url };
   await doctor(settings(t as Test, { ...through, NO_PROXY: '.example.com,.invalid' }));

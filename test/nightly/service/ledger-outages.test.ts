@@ -44,7 +44,7 @@ const statements = (begin: string, end: string) => (path: string) => {
   };
 };
 
-/** Ends a fault that destroyed the files: as docs/reliability.md says, "Restoring a backup". */
+/** Ends a fault that destroyed the files, as "Restoring a backup" in docs/reliability.md says. */
 const restored =
   (path: string): End =>
   (restart) =>
