@@ -65,9 +65,9 @@ t.test('packages pull loads no server', async (t) => {
   const loaded = await loadedBy(pulling);
   t.ok(loaded.includes('src/packages/pull.ts'), pulling.output());
   t.strictSame(
-    // The settings take the kinds of ledgers from the table of backends.
+    // The settings take the kinds of ledgers from the table of backends, and those of evidence from the rule.
     loaded.filter((name) =>
-      /^(src\/(http|ledger(?!\/(ledger|postgres-url)\.ts)|sandbox|doctor)\/|fastify|pg|ioredis)/.test(name),
+      /^(src\/(http|ledger(?!\/(ledger|postgres-url|rule)\.ts)|sandbox|doctor)\/|fastify|pg|ioredis)/.test(name),
     ),
     [],
   );

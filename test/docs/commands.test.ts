@@ -53,6 +53,7 @@ const rows: readonly (readonly [command: RegExp, runBy: RunBy])[] = [
   [/^webdist keygen --out /, { text: "'--out'" }],
   [/^webdist doctor( --public \S+)?$/, { text: "webdist(['doctor']" }],
   [/^webdist keys rotate --to \S+ --overlap \d+$/, { text: "'--to', to, '--overlap', '1'" }],
+  [/^webdist keys rotate --to \S+$/, { text: "'keys', 'rotate', '--to'" }],
   [/^webdist audit (verify|find) /, { text: "'audit', 'verify'" }],
   [/^webdist (backup --out|restore) /, { text: "shellBlocksOf('docs/backup.md'" }],
   [/^webdist (status|keys (stop|resume|list|rotate --to "file))\b/, { text: 'shellBlocksOf(PAGE, section)' }],
@@ -91,11 +92,14 @@ function commandsIn(block: string): string[] {
   return commands;
 }
 
+/** The fenced blocks of a page, also those in a list, which are indented. */
 const blocksOf = (page: string) =>
-  [...readFileSync(page, 'utf8').matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language = '', block = '']) => ({
-    language,
-    block,
-  }));
+  [...readFileSync(page, 'utf8').matchAll(/^( *)```(\w*)\n([\s\S]*?)^ *```$/gm)].map(
+    ([, indent = '', language = '', block = '']) => ({
+      language,
+      block: block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+    }),
+  );
 
 const program = buildProgram();
 
@@ -135,6 +139,9 @@ let count = 0;
 for (const page of pages)
   for (const { language, block } of blocksOf(page)) {
     if (language === '') t.fail(`${page}: a fenced block without a language: ${block.slice(0, 60)}`);
+    if (language === 'text')
+      for (const [, words = ''] of block.matchAll(/^(?:\$ )?(?:npm run -s webdist -- |webdist )(.+?)(?: {2}.*)?$/gm))
+        t.equal(unknownIn(words.split(/\s+/)), undefined, `${page}: webdist ${words}`);
     if (language !== 'sh') continue;
     for (const written of commandsIn(block)) {
       count += 1;
@@ -162,9 +169,27 @@ for (const [pattern, runBy] of rows) {
   }
 }
 
+const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
+
 /** Commands within sentences, and the examples of the help texts. */
 for (const page of pages)
-  for (const [, words = ''] of readFileSync(page, 'utf8').matchAll(
-    /(?:`|\$ )(?:npm run -s webdist --|webdist) ([a-z][^`\n]*)/g,
-  ))
-    t.equal(unknownIn(words.split(/\s+/)), undefined, `${page}: webdist ${words}`);
+  for (const [, written = ''] of readFileSync(page, 'utf8').matchAll(/(?:`|\$ )((?:npm|node|webdist) [^`\n]*)/g)) {
+    const command = written.replace(/^npm run -s webdist -- /, 'webdist ');
+    const words = command.split(/\s+/);
+    const script = /^npm run (?:-s )?([a-z][\w:]*)/.exec(command)?.[1];
+    if (words[0] === 'webdist') t.equal(unknownIn(words.slice(1)), undefined, `${page}: ${command}`);
+    else if (script !== undefined) t.ok(scripts[script], `${page}: ${command}: the script exists`);
+    for (const file of command.match(/\btest\/\S+\.ts\b/g) ?? [])
+      t.ok(globSync(file).length > 0 || /\bx\.test/.test(file), `${page}: ${file} exists`);
+  }
+
+/** Commands in messages: hints of the doctor and of errors, and what init prints. */
+const names = program.commands.map((command) => command.name()).join('|');
+for (const file of globSync('src/**/*.ts').sort())
+  for (const [, words = ''] of readFileSync(file, 'utf8').matchAll(
+    new RegExp(`\\bwebdist ((?:${names})(?: (?:\\$\\{[^}]*\\}|[^\\s\`'"(){};,.…\\\\]+))*)`, 'g'),
+  )) {
+    // What comes after a value depends on it.
+    const command = words.replace(/ \$\{.*/, '').split(/\s+/);
+    t.equal(unknownIn(command), undefined, `${file}: webdist ${command.join(' ')}`);
+  }
