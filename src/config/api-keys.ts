@@ -2,7 +2,7 @@
 
 import type { Environment } from '../environment.ts';
 import { type ApiKeyEntry, readConfigFile } from './apps-file.ts';
-import { concerns, type Problem } from './problems.ts';
+import { asGiven, concerns, type Problem } from './problems.ts';
 import { type Read, readSettings } from './read.ts';
 import { watchFiles } from './watch-files.ts';
 
@@ -70,7 +70,8 @@ export function watchApiKeys(env: Environment, current: readonly ApiKey[], { cha
     const { WEBDIST_CONFIG: file } = read.values;
     const problems = read.problems.filter((problem) => concerns(problem, 'WEBDIST_API_KEYS'));
     const inFile = file === undefined ? undefined : readConfigFile(file, problems)?.apiKeys;
-    return { keys: apiKeysOf(read, inFile, problems), problems };
+    const keys = apiKeysOf(read, inFile, problems);
+    return { keys, problems: asGiven(problems, read.given) };
   };
   let known = JSON.stringify(current);
   const readAgain = () => {

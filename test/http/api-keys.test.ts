@@ -138,6 +138,7 @@ t.test('a change to the file is in force without a restart', async (t) => {
     t.equal((await ask(url, 'key-new', body)).status, 200, `${name}: the new key`);
     damage();
     await until(() => service.output().includes('"event":"api_keys_invalid"'), `${name}: the problem is logged`);
+    t.match(service.output(), `"problems":[{"variable":"${name}"`, 'by the variable that was set');
     t.equal((await ask(url, 'key-new', body)).status, 200, `${name}: the keys stay as they were`);
     t.notOk(service.output().includes('not-a-digest'), 'nothing of the file is in the log');
     change('key-newer');
