@@ -1,10 +1,17 @@
-/** Hosts of this machine: whether a URL names it, how an address is written in a URL, and why nothing can listen on one. */
+/** Hosts: whether one belongs to a domain or is this machine, how an address is written in a URL, and why nothing can listen on one. */
 
 import type { AddressInfo } from 'node:net';
 import { WebdistError } from './errors.ts';
 
 /** True if the host of a URL is this machine: `localhost`, `127.0.0.0/8` or `[::1]` (RFC 6761 §6.3, RFC 6890). */
 export const isLoopback = (hostname: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname);
+
+/**
+ * True if a host is the domain or a subdomain of it. Apple's rule for the hosts of page and package under a registered
+ * domain, as far as it is known (docs/apple-facts.md §2.3). Both are in lower case.
+ */
+export const isWithinDomain = (hostname: string, domain: string): boolean =>
+  hostname === domain || hostname.endsWith(`.${domain}`);
 
 /** Returns the URL at which this machine reaches a server that listens on an address, without a slash at the end. */
 export function localUrl({ address, port }: AddressInfo): string {

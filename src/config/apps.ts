@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { isWithinDomain } from '../host.ts';
 import { type ApiKeyEntry, type AppEntry, readConfigFile } from './apps-file.ts';
 import { packagesIn } from './device-side.ts';
 import type { Problem } from './problems.ts';
@@ -113,7 +114,7 @@ function withPulledPackage(app: AppConfig, values: Values): AppConfig {
  */
 export function packageUrlFaults(packageUrl: string, domain: string): string[] {
   const { hostname, port, pathname } = new URL(packageUrl);
-  const isOwnHost = domain === '' || hostname === domain || hostname.endsWith(`.${domain}`);
+  const isOwnHost = domain === '' || isWithinDomain(hostname, domain);
   // Devices append the names of the files (docs/apple-facts.md §5.4).
   const file = /\/(manifest\.json|signature|[^/]+\.(?:zip|ipa|plist))\/*$/i.exec(pathname)?.[1];
   return [

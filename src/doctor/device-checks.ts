@@ -1,5 +1,6 @@
 /** Checks the settings for devices: where they reach the service, and where customers sign in (docs/device-side.md). */
 
+import { isWithinDomain } from '../host.ts';
 import { certificateFault } from './certificate.ts';
 import { type Check, fail, info, ok, privateCheck, warn } from './check.ts';
 import { answered } from './web.ts';
@@ -12,7 +13,7 @@ export const deviceChecks: readonly Check[] = [
       if (!config) return undefined;
       const { publicUrl } = config.deviceSide;
       const { hostname } = new URL(publicUrl);
-      return hostname === config.domain || hostname.endsWith(`.${config.domain}`)
+      return isWithinDomain(hostname, config.domain)
         ? ok(publicUrl)
         : warn(
             `WEBDIST_PUBLIC_URL is on ${hostname}, which is neither ${config.domain} nor a subdomain of it`,

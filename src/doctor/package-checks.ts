@@ -5,6 +5,7 @@
 
 import { isAppleId } from '../apple-id.ts';
 import { type AppConfig, packageUrlFaults } from '../config/apps.ts';
+import { isWithinDomain } from '../host.ts';
 import { isKnown } from './apple-account.ts';
 import { type Check, type Finding, fail, ok, privateCheck, warn, worstOf } from './check.ts';
 import { type ManifestMembers, parseManifest } from './manifest.ts';
@@ -50,7 +51,7 @@ export const packageChecks: readonly Check[] = [
         config.apps.map(({ packageUrl }) => {
           if (packageUrl === undefined) return undefined;
           const { hostname } = new URL(packageUrl);
-          if (hostname !== config.domain && !hostname.endsWith(`.${config.domain}`))
+          if (!isWithinDomain(hostname, config.domain))
             return fail(
               `${hostname} is neither ${config.domain} nor a subdomain of it`,
               'Correct WEBDIST_PACKAGE_URL or WEBDIST_DOMAIN.',

@@ -1,6 +1,7 @@
 /** Checks the page and the package from outside, as iOS sees them (docs/apple-facts.md §2.3, §3.1, §5.4, §10). */
 
 import type { AppConfig, Config } from '../config/config.ts';
+import { isWithinDomain } from '../host.ts';
 import { packageBase } from '../packages/manifest.ts';
 import { certificateFault } from './certificate.ts';
 import { type Check, type Finding, fail, ok, publicCheck, warn, worstOf } from './check.ts';
@@ -79,7 +80,7 @@ export const publicChecks: readonly Check[] = [
       : ok('no redirect'),
   ),
   pageCheck('page-domain', 'The page must be on the registered domain.', ({ config, url }) =>
-    url.hostname === config.domain || url.hostname.endsWith(`.${config.domain}`)
+    isWithinDomain(url.hostname, config.domain)
       ? ok(url.hostname)
       : fail(
           `${url.hostname} is neither ${config.domain} nor a subdomain of it`,

@@ -2,6 +2,7 @@
 
 import type { RegisteredKey } from '../app-store-connect/resources.ts';
 import type { Config } from '../config/config.ts';
+import { isWithinDomain } from '../host.ts';
 import { fingerprint, spki } from '../jws.ts';
 import type { AppleAccount } from './apple-account.ts';
 import { type Check, type Finding, fail, ok, privateCheck, warn, worstOf } from './check.ts';
@@ -24,8 +25,6 @@ const publicHalves = ({ keys }: AppWithKeys) => keys.flatMap(({ signer }) => (si
 
 const holds = (app: AppWithKeys, key: RegisteredKey | null | undefined) =>
   key?.spki !== undefined && publicHalves(app).includes(key.spki);
-
-const covers = (registered: string, host: string) => host === registered || host.endsWith(`.${registered}`);
 
 export const registrationChecks: readonly Check[] = [
   check('app-found', 'AppleItemID and bundle id are in every token, and must belong together.', ({ config, account }) =>
@@ -124,7 +123,7 @@ export const registrationChecks: readonly Check[] = [
   check('domain-registered', 'iOS installs only from a registered domain or its subdomains.', ({ config, account }) => {
     // With none of the apps, this is the account of another team, which the check `app-found` reports.
     if (![...account.apps.values()].some((found) => found.length > 0)) return undefined;
-    const covering = account.domains.find(({ domain }) => covers(domain.toLowerCase(), config.domain));
+    const covering = account.domains.find(({ domain }) => isWithinDomain(config.domain, domain.toLowerCase()));
     return covering
       ? ok(`${config.domain} is covered by ${covering.domain}`)
       : fail(`neither ${config.domain} nor a domain above it is registered`, `webdist domains add ${config.domain}`);
@@ -134,8 +133,10 @@ export const registrationChecks: readonly Check[] = [
     'The owner of a forgotten domain could distribute apps under your account.',
     ({ config: { domain }, account }) => {
       // If the website's own domain is not registered, one of the others is probably a misspelling of it.
-      if (!account.domains.some((one) => covers(one.domain, domain))) return undefined;
-      const others = account.domains.filter((one) => !covers(one.domain, domain) && !covers(domain, one.domain));
+      if (!account.domains.some((one) => isWithinDomain(domain, one.domain))) return undefined;
+      const others = account.domains.filter(
+        (one) => !isWithinDomain(domain, one.domain) && !isWithinDomain(one.domain, domain),
+      );
       return others.length === 0
         ? ok('only configured domains are registered')
         : warn(

@@ -3,6 +3,7 @@
 import type { App, RegisteredDomain, RegisteredKey } from '../../app-store-connect/resources.ts';
 import type { Environment } from '../../environment.ts';
 import { WebdistError } from '../../errors.ts';
+import { isWithinDomain } from '../../host.ts';
 import { fingerprint, spki } from '../../jws.ts';
 import { withAppStoreConnect } from '../app-store-connect.ts';
 import { findApp } from '../find-app.ts';
@@ -78,7 +79,7 @@ export function compare(
         hint: `Pass its private half with --key. If it is lost, remove the registered key: webdist keys remove ${appKey.id}`,
       },
     );
-  const covering = domains.find((one) => domain === one.domain || domain.endsWith(`.${one.domain}`));
+  const covering = domains.find((one) => isWithinDomain(domain, one.domain));
   return [
     { result: 'ok', text: `app      ${app.name ?? ''} ${app.bundleId}, AppleItemID ${app.appleItemId}` },
     registered

@@ -3,6 +3,7 @@
  * of line 32). Line 2, the tap, cannot be checked here.
  */
 
+import { isWithinDomain } from '../../host.ts';
 import type { Package, SandboxState } from '../state.ts';
 import { type DeviceCheck, fail, pass, quoted } from './check.ts';
 
@@ -32,7 +33,7 @@ export function readLink(installUrl: string, pageUrl: string, state: SandboxStat
 
 /** Returns the registered domain that covers a host (docs/apple-facts.md §2.3). */
 const domainOver = (host: string, { domains }: SandboxState) =>
-  domains.find(({ domain }) => host === domain || host.endsWith(`.${domain}`));
+  domains.find(({ domain }) => isWithinDomain(host, domain));
 
 /**
  * The package of the account at an address: a website may serve the newest one at one URL, or each version at a URL of its

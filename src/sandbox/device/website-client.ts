@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { isWithinDomain } from '../../host.ts';
 import { refusal } from './journey.ts';
 
 const httpsUrl = z.url({ protocol: /^https$/, error: 'expected an absolute https URL' });
@@ -44,7 +45,7 @@ export function openWebsiteClient({ website, domain, fetch: send = fetch, licens
   const request = async (url: string, init: RequestInit, { line, signal }: Blame): Promise<Response> => {
     const { protocol, hostname, pathname, search } = (/\s/.test(url) ? null : URL.parse(url)) ?? {};
     if (protocol !== 'https:') throw refusal(line, 'invalidURL', `${url} is not an absolute https URL`);
-    if (!isOnDomain(hostname, domain))
+    if (hostname === undefined || !isWithinDomain(hostname, domain))
       throw refusal(line, 'networkError', `${hostname} is neither ${domain} nor a subdomain of it`);
     return send(new URL(`${pathname}${search}`, website).href, init).catch((error: Error) => {
       throw refusal(line, signal, `${url} cannot be reached (${error.message})`);
@@ -104,16 +105,12 @@ export function openWebsiteClient({ website, domain, fetch: send = fetch, licens
     checkPackageUrl(text: string): string {
       const url = /\s/.test(text) ? null : URL.parse(text);
       const isPlain = url?.protocol === 'https:' && url.search === '' && url.hash === '' && url.port === '';
-      if (!isPlain || !isOnDomain(url.hostname, domain))
+      if (!isPlain || !isWithinDomain(url.hostname, domain))
         throw refusal(31, 'invalidAlternativeDistributionPackageURL', `${text} is not an https URL on ${domain}`);
       return text;
     },
   };
 }
-
-/** The registered domain or a subdomain of it (docs/apple-facts.md §2.3). */
-const isOnDomain = (hostname: string | undefined, domain: string) =>
-  hostname === domain || Boolean(hostname?.endsWith(`.${domain}`));
 
 const jsonOf = (answer: Response): Promise<unknown> => answer.json().catch(() => undefined);
 
