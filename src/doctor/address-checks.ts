@@ -18,13 +18,15 @@ export const addressChecks: readonly Check[] = [
       const page = await facts.page();
       if (!url || !lookUp || !page || page.failed !== undefined) return undefined;
       const { addresses } = await lookUp(url.hostname);
+      // A host in /etc/hosts, or one that only this machine's resolver knows.
+      if (addresses.length === 0) return undefined;
       const findings = addresses.slice(0, MAX_ADDRESSES).map(async (address) => {
         const answer = await facts.web(url, { address });
         if (NO_ROUTE.includes(answer.failed ?? '') || isSame(answer, page)) return undefined;
         return `${address} ${answer.certificateProblem ?? answered(answer)}`;
       });
       const wrong = (await Promise.all(findings)).filter((one) => one !== undefined);
-      if (wrong.length === 0) return ok(`${addresses.length} addresses`);
+      if (wrong.length === 0) return ok(addresses.join(', '));
       return (wrong.length < addresses.length ? warn : fail)(
         wrong.join(', '),
         `Correct the A and AAAA records of ${url.hostname}, or the web server and the firewall at that address.`,
