@@ -6,17 +6,9 @@ import t from 'tap';
 import { runFiles } from './harness/one-process.ts';
 
 /** The folders that need most time, by measurement; the others follow, those with most files first. */
-const longest = [
-  'cli',
-  'registration',
-  'simulation',
-  'http',
-  'service',
-  'processes',
-  'ledger',
-  'doctor',
-  'tracing',
-].map((name) => `test/${name}`);
+const longest = ['cli', 'registration', 'simulation', 'http', 'service', 'processes', 'ledger', 'doctor'].map(
+  (name) => `test/${name}`,
+);
 
 const filesIn = (folder: string) => globSync(`${folder}/*.test.ts`);
 

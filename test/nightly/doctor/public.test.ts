@@ -6,17 +6,17 @@ import { createServer } from 'node:https';
 import { text } from 'node:stream/consumers';
 import tls from 'node:tls';
 import t from 'tap';
-import type { HostRecords } from '../../src/doctor/dns.ts';
-import { checks, runCheck, runDoctor } from '../../src/doctor/doctor.ts';
-import { openFacts } from '../../src/doctor/facts.ts';
-import type { Environment } from '../../src/environment.ts';
-import { makeCertificate } from '../harness/certificates.ts';
-import { temporaryFolder } from '../harness/folder.ts';
-import { startLicenceServer } from '../harness/licence.ts';
-import { freePort, listen } from '../harness/port.ts';
-import { startSandbox } from '../harness/sandbox.ts';
-import { startReady } from '../harness/service.ts';
-import { until } from '../harness/until.ts';
+import type { HostRecords } from '../../../src/doctor/dns.ts';
+import { checks, runCheck, runDoctor } from '../../../src/doctor/doctor.ts';
+import { openFacts } from '../../../src/doctor/facts.ts';
+import type { Environment } from '../../../src/environment.ts';
+import { makeCertificate } from '../../harness/certificates.ts';
+import { temporaryFolder } from '../../harness/folder.ts';
+import { startLicenceServer } from '../../harness/licence.ts';
+import { freePort, listen } from '../../harness/port.ts';
+import { startSandbox } from '../../harness/sandbox.ts';
+import { startReady } from '../../harness/service.ts';
+import { until } from '../../harness/until.ts';
 
 type Answer = { status?: number; headers?: Record<string, string>; body?: string | Uint8Array };
 
