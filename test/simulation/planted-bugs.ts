@@ -5,8 +5,6 @@
 import type { SourceChange } from './world/hooks.ts';
 
 export type PlantedBug = SourceChange & {
-  /** The length of a run that shows it, if not the usual one. */
-  readonly hours?: string;
   readonly name: string;
 };
 
@@ -19,7 +17,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'evidence counts for any device that reports it',
-    hours: '0.06',
     file: 'src/service/records.ts',
     find: 'if (subject !== undefined && subject !== record.subject) return undefined;',
     replace: '',
@@ -32,7 +29,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: '> instead of >= at the end of the window',
-    hours: '0.06',
     file: 'src/ledger/rule.ts',
     find: 'nowSeconds >= install.redownloadAtSeconds',
     replace: 'nowSeconds > install.redownloadAtSeconds',
@@ -45,14 +41,12 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a device is new while the ledger is down',
-    hours: '0.06',
     file: 'src/ledger/rule.ts',
     find: "LEDGER_DOWN_DTYPE: Dtype = 'redownload'",
     replace: "LEDGER_DOWN_DTYPE: Dtype = 'download'",
   },
   {
     name: 'repeated evidence moves the change of the dtype to a later time',
-    hours: '0.06',
     file: 'src/ledger/sqlite.ts',
     find: 'redownload_at = min(redownload_at, excluded.redownload_at)\n         WHERE excluded.installed_at < installed_at OR excluded.redownload_at < redownload_at',
     replace: 'redownload_at = excluded.redownload_at',
@@ -65,7 +59,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a check that was sent before a step of a rotation counts',
-    hours: '0.001',
     file: 'src/registration/state.ts',
     find: "event.generation !== state.generation || state.rotation === 'switching'",
     replace: 'false',
@@ -102,7 +95,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'every replica checks for itself',
-    hours: '0.06',
     file: 'src/registration/shared-checks.ts',
     find: 'const turn = await attempt(() => take(wantedForMs));',
     replace: 'const turn = await attempt(async () => undefined);',
@@ -151,14 +143,12 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: "the dtype of a link's restore counts for ever",
-    hours: '0.06',
     file: 'src/marketplace-kit/restore-dtype.ts',
     find: 'nowSeconds < install.untilSeconds',
     replace: 'true',
   },
   {
     name: 'an access token forgets its subject',
-    hours: '0.06',
     file: 'src/oauth/authorization-server.ts',
     find: "seal('access', { subject, install }",
     replace: "seal('access', { install }",
@@ -177,7 +167,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'restores do not follow holds',
-    hours: '0.06',
     file: 'src/marketplace-kit/choose.ts',
     find: 'if (exact && !isHeld(rules, requested) && runsOn',
     replace: 'if (exact && runsOn',

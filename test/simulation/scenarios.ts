@@ -106,15 +106,28 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       return [...first.steps, ...second.steps];
     },
   },
-  'restores after the end of their links': {
-    choices: { replicas: 1, lifetimeSeconds: 60, ledger: 'PostgreSQL' },
-    plan: (random) => [
-      ...[1, 2, 3].map((device) =>
-        planStep(random, CALM_MS + device * 500, 'install', { device, afterMs: between(random, 200, 2000) }),
-      ),
-      // The devices return a lifetime later by themselves; the run must not end before.
-      planStep(random, CALM_MS + 67_000, 'visit', { device: 1 }),
-    ],
+  'devices that return after a lifetime': {
+    choices: { replicas: 2, ledger: 'SQLite', lifetimeSeconds: 60, evidence: 'tap' },
+    plan(random) {
+      const install = (device: number, atMs: number) =>
+        planStep(random, CALM_MS + atMs, 'install', { device, afterMs: between(random, 200, 2000) });
+      const visit = (device: number, atMs: number) => planStep(random, CALM_MS + atMs, 'visit', { device });
+      const [owner, thief] = [8, 9];
+      return [
+        ...[1, 2, 3].map((device) => install(device, device * 500)),
+        visit(owner, 500),
+        visit(thief, 600),
+        planStep(random, CALM_MS + 2500, 'stolen nonce', { device: thief, of: owner }),
+        install(1, 20_000),
+        // Those that installed return by themselves.
+        visit(owner, 67_000),
+        visit(thief, 67_500),
+      ];
+    },
+  },
+  'quiet times': {
+    choices: { replicas: 3, checkSeconds: 10, requestsPerHour: 3500 },
+    plan: (random) => [planStep(random, 140_000, 'visit', { device: 1 })],
   },
   'restores of versions on hold': {
     plan(random) {
