@@ -137,6 +137,8 @@ function asWebdistError(error: FastifyError, request: FastifyRequest): WebdistEr
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
     return new WebdistError('unsupported_media_type', `content-type: must be ${mediaTypeOf(request)}.`);
   if (error.code === 'FST_ERR_BAD_URL') return new WebdistError('invalid_request', BAD_URL);
+  // A parameter of the path is over 100 characters.
+  if (error.code === 'FST_ERR_MAX_PARAM_LENGTH') return notFound([]);
   if (error.statusCode === 400) return new WebdistError('invalid_request', 'body: is not a JSON document.');
   return new WebdistError('internal_error', 'The request could not be answered.', { cause: error });
 }

@@ -68,6 +68,26 @@ t.test('a code that does not exist is a problem, which has a page', async (t) =>
   }
 });
 
+t.test('a path that is too long for any route is a problem, and no error of the service', async (t) => {
+  const { url } = await startService(t, undefined, settingsIn(temporaryFolder(t)));
+  for (const path of [
+    `/problems/${'a'.repeat(100)}`,
+    `/problems/${'a'.repeat(101)}`,
+    `/problems/${'a'.repeat(10_000)}`,
+    `/problems/${'%C3%A9'.repeat(1000)}`,
+    `/problems/${'a/'.repeat(5000)}`,
+    `/${'a'.repeat(14_000)}`,
+    `/docs/static/${'a'.repeat(10_000)}`,
+  ]) {
+    for (const method of ['GET', 'HEAD']) {
+      const answer = await fetch(url + path, { method });
+      t.equal(answer.status, 404, `${method} ${path.slice(0, 30)}`);
+      t.match(answer.headers.get('content-type'), 'application/problem+json');
+      if (method === 'GET') t.match(await answer.json(), { code: 'not_found' });
+    }
+  }
+});
+
 t.test('a URL that is not percent-encoded is refused, in the path and in the query', async (t) => {
   const { url } = await startService(t, undefined, settingsIn(temporaryFolder(t)));
   for (const path of [
