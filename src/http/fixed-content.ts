@@ -31,7 +31,8 @@ export function fixedContent(content: string | Buffer, headers: Readonly<Record<
     const etag = `"${digest}${isZipped ? '-gzip' : ''}"`;
     reply.headers(headers).header('etag', etag);
     if (mayZip) reply.header('vary', 'accept-encoding');
-    if (knownTags(request).includes(etag)) return reply.code(304).send();
+    const known = knownTags(request);
+    if (known.includes(etag) || known.includes('*')) return reply.code(304).send();
     if (isZipped) reply.header('content-encoding', 'gzip');
     return reply.send(isZipped ? zipped : bytes);
   };
@@ -47,6 +48,6 @@ export const documentAnswers = <T extends z.ZodType>(contentType: string, schema
 const acceptsGzip = ({ headers }: FastifyRequest): boolean =>
   /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(String(headers['accept-encoding'] ?? ''));
 
-/** RFC 9110 §13.1.2: compared without `W/`. */
+/** RFC 9110 §13.1.2: compared without `W/`; `*` stands for every tag. */
 const knownTags = ({ headers }: FastifyRequest): string[] =>
   (headers['if-none-match'] ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
