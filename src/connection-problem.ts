@@ -41,7 +41,7 @@ const problems: Readonly<Record<string, ServerProblem>> = {
   CERT_HAS_EXPIRED: { what: 'has a certificate that has expired' },
   CERT_NOT_YET_VALID: { what: 'has a certificate that is not valid yet', hint: "Check this machine's clock." },
   ERR_TLS_CERT_ALTNAME_INVALID: {
-    what: 'has a certificate for another name than the one in the URL',
+    what: 'has a certificate for a different name than the one in the URL',
     hint: 'Use the name that is in the certificate.',
   },
   ERR_SSL_WRONG_VERSION_NUMBER: noTls,

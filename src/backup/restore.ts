@@ -38,7 +38,7 @@ export async function openBackup(path: string): Promise<Backup> {
   return { ...summary, path, secret };
 }
 
-/** Throws `state_invalid` if the stores belong to another secret than the backup. */
+/** Throws `state_invalid` if the stores belong to a different secret than the backup. */
 export async function expectSameSecret({ secret }: Backup, stores: Pick<Stores, 'secret' | 'ledger'>): Promise<void> {
   if (stores.secret !== undefined && stores.secret !== secret)
     throw new WebdistError(

@@ -120,7 +120,7 @@ export function packageUrlFaults(packageUrl: string, domain: string): string[] {
   return [
     ...(packageUrl.includes('?') ? ['has a query, but file names are appended to it'] : []),
     ...(port ? ['has a port; devices accept only the default port'] : []),
-    ...(isOwnHost ? [] : ['is on another host than WEBDIST_DOMAIN; devices refuse the link']),
+    ...(isOwnHost ? [] : ['is on a different host than WEBDIST_DOMAIN; devices refuse the link']),
     ...(file ? [`must be the folder of the package: leave out /${file}`] : []),
   ];
 }

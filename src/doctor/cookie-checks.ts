@@ -53,12 +53,12 @@ export const cookieChecks: readonly Check[] = [
   ),
   siteCheck(
     'cookie-lifetime',
-    'Safari deletes a cookie early if its host seems to belong to another server than the page.',
+    'Safari deletes a cookie early if its host seems to belong to a different server than the page.',
     async (site) => {
       const [page, service] = [site.pageUrl.hostname, site.urlOf('/').hostname];
       if (page === service) return ok('the service is on the host of the page');
       if (!isSameSite(page, service))
-        return warn(`${service} is another site than ${page}: Safari does not keep its cookie`, PATH_HINT);
+        return warn(`${service} is a different site than ${page}: Safari does not keep its cookie`, PATH_HINT);
       const lookup = site.facts.options.lookUp ?? lookUp;
       const cost = shortened(page, await lookup(page), await lookup(service));
       return cost === undefined

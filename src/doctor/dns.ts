@@ -33,7 +33,7 @@ export function shortened(pageHost: string, page: HostRecords, service: HostReco
   if (page.addresses.length === 0 || service.addresses.length === 0) return undefined;
   const networks = new Set(page.addresses.map(networkOf));
   const near = service.addresses.filter((address) => networks.has(networkOf(address)));
-  if (near.length === 0) return seven('has addresses in another network than the page');
+  if (near.length === 0) return seven('has addresses in a different network than the page');
   const isOneNetwork = networks.size === 1 && near.length === service.addresses.length;
   // A device uses any of the addresses, so with several networks the lifetime is unpredictable.
   return isOneNetwork ? undefined : { days: 'between 7 and 400 days', why: 'shares only some networks with the page' };

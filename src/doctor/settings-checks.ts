@@ -43,14 +43,14 @@ export const settingsChecks: readonly Check[] = [
       ? warn('WEBDIST_ANONYMOUS=any: any program may request tokens', 'Set WEBDIST_ANONYMOUS=pages.')
       : ok(`without a credential: ${anonymous}`);
   }),
-  privateCheck('api-keys', 'A server of yours whose API key has ended gets no tokens.', ({ config }) => {
+  privateCheck('api-keys', 'A server of yours whose API key has expired gets no tokens.', ({ config }) => {
     const keys = config?.callers.apiKeys ?? [];
     const days = ({ expiresAtMs = Infinity }: (typeof keys)[number]) =>
       Math.floor((expiresAtMs - Date.now()) / 86_400_000);
     return worstOf(
       keys.map((key) => {
         if (days(key) >= EXPIRY_DAYS) return ok(`${keys.length} API keys`);
-        const found = days(key) < 0 ? 'has ended' : `ends in ${days(key)} days`;
+        const found = days(key) < 0 ? 'has expired' : `expires in ${days(key)} days`;
         return warn(`the API key ${key.name} ${found}`, `webdist api-keys new ${key.name}`);
       }),
     );

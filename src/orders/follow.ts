@@ -62,7 +62,7 @@ export async function followOrders({
   let readAt = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
   const suspensions = countSuspensions(elapsed, FRESH_MS);
-  /** The suspensions before the last read that has ended began. */
+  /** The number of suspensions when the last completed read began. */
   let readAfter = 0;
   let own: (() => OwnReport) | undefined;
   let onChange: ((orders: Orders) => void) | undefined;

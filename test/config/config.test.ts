@@ -505,8 +505,8 @@ t.test('a package URL from which no device installs is reported at startup', asy
     ['https://example.com/adp?', [/has a query/]],
     ['https://example.com/manifest.json/../adp', []],
     ['https://example.com:8443/adp', [/has a port/]],
-    ['https://cdn.example.net/adp', [/another host/]],
-    ['https://notexample.com/adp', [/another host/]],
+    ['https://cdn.example.net/adp', [/a different host/]],
+    ['https://notexample.com/adp', [/a different host/]],
     ['https://example.com/adp/manifest.json', [/leave out \/manifest\.json/]],
     ['https://example.com/adp/Manifest.json', [/leave out \/Manifest\.json/]],
     ['https://example.com/adp/manifest.json/', [/leave out \/manifest\.json/]],
@@ -517,7 +517,7 @@ t.test('a package URL from which no device installs is reported at startup', asy
     ],
     ['https://example.com/adp/camping.ipa', [/leave out \/camping\.ipa/]],
     ['https://example.com/manifest.json/v1', []],
-    ['https://cdn.example.net:1/manifest.json?x', [/query/, /port/, /another host/, /manifest/]],
+    ['https://cdn.example.net:1/manifest.json?x', [/query/, /port/, /a different host/, /manifest/]],
   ];
   for (const [url, expected] of table) {
     const found = warnings(url);

@@ -21,7 +21,7 @@ for (const refreshes of [1, 10, 500])
     t.equal(uses, refreshes);
     for (let n = 0; n < 1000; n++) t.equal(await next(), undefined);
     t.ok(uses <= 2 * refreshes + 2 * 1000 + 2, `${uses} uses are remembered`);
-    t.equal(await next(newest), undefined, 'the newest token has ended with its family');
+    t.equal(await next(newest), undefined, 'the newest token is not valid after the end of its family');
   });
 
 t.test('a token that two send at once is used once, and ends the family', async (t) => {

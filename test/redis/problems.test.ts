@@ -220,6 +220,6 @@ t.test('what is wrong with a Redis', { skip: noRedis || noOpenssl, timeout: 120_
       });
     t.match((await run(`rediss://${tls.url}`)).stdout, 'it counts');
     const other = await run(`rediss://${tls.url.replace('localhost', '127.0.0.1')}`);
-    t.match(other.stdout, 'Redis has a certificate for another name than the one in the URL.');
+    t.match(other.stdout, 'Redis has a certificate for a different name than the one in the URL.');
   });
 });

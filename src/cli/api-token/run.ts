@@ -33,12 +33,12 @@ export async function printApiToken(options: Options): Promise<void> {
     kind,
     issuerId: options.issuerId ?? settings.issuerId,
     bundleId: options.bundleId ?? settings.bundleId,
-    // A short-lived one must not have ended already.
+    // A short-lived one must not have expired already.
     issuedAtSeconds: Math.floor(Date.now() / 1000) - Math.min(BACKDATED_SECONDS, Math.floor(lifetimeSeconds / 2)),
     lifetimeSeconds,
     scope,
   };
-  // The settings describe another key than --key, so the file name of --key is the better source.
+  // The settings describe a different key than --key, so the file name of --key is the better source.
   const keyId = options.keyId ?? (options.key && file?.keyId) ?? settings.keyId ?? file?.keyId ?? '';
   const source = options.key === undefined ? settings.privateKeyVariable : '--key';
   const apiToken = await withKey(locator, source, (signer) => buildApiToken(signer, keyId, request));

@@ -42,7 +42,7 @@ export async function watchNotice(deps: {
   let isFirst = true;
   let reading: Promise<void> | undefined;
   const suspensions = countSuspensions(clock.elapsed, CALM.freshMs);
-  /** The suspensions before the last read that has ended began. */
+  /** The number of suspensions when the last completed read began. */
   let readAfter = 0;
   let cancelPoll: (() => void) | undefined;
   let isClosed = false;

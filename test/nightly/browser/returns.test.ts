@@ -60,11 +60,11 @@ const places: readonly Place[] = [
     service: 'https://install.example.com',
     address: '127.1.0.1',
     expected: ['download', 'redownload', 'redownload', 'download', 'download'],
-    doctor: /^warn Safari keeps the cookie for 7 days only: .* in another network .* count as first installs/,
+    doctor: /^warn Safari keeps the cookie for 7 days only: .* in a different network .* count as first installs/,
   },
 ];
 
-/** Safari's cap, in an answer of a host that has another address than the page. */
+/** Safari's cap, in an answer of a host that has a different address than the page. */
 function capped(cookie: string, address: string): string {
   const network = (one: string) => one.split('.').slice(0, 2).join('.');
   return network(address) === network(PAGE_ADDRESS)

@@ -25,7 +25,7 @@ const everything: Environment = {
 
 const JAR = 'org.openapitools:openapi-generator-cli:7.25.0';
 
-/** Each reads openapi.json in its folder, and ends with another code than 0 if it does not accept it. */
+/** Each reads openapi.json in its folder, and exits with a code other than 0 if it does not accept it. */
 const generators = [
   {
     name: 'openapi-typescript',

@@ -62,7 +62,7 @@ t.test('planted faults', { skip: noNginx, timeout: 300_000 }, async (t) => {
     },
     'a certificate for www only': {
       id: 'page-certificate',
-      says: /another name/,
+      says: /a different name/,
       fix: /example\.com/,
       site: { certificate: www },
     },

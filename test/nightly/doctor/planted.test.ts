@@ -398,9 +398,9 @@ t.test('planted faults', { skip, timeout: 600_000 }, async (t) => {
       says: /has 3 bytes, but the manifest/,
       site: { package: "if ($request_uri ~ variant) { return 200 'ipa'; }" },
     },
-    'an API key of a server that has ended': {
+    'an API key of a server that has expired': {
       id: 'api-keys',
-      says: /shop has ended/,
+      says: /shop has expired/,
       settings: { WEBDIST_API_KEYS: `shop:${'0'.repeat(64)}:60:2025-12-31` },
     },
     'certificates of the licence server that have expired': {

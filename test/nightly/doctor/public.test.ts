@@ -362,7 +362,7 @@ t.test('public checks', async (t) => {
       /^ok/,
       /^warn cookie-lifetime: Safari keeps the cookie for 7 days only/,
     ]);
-    t.match(await on('get.example.net', near), [/^ok/, /^warn cookie-lifetime: .*another site/]);
+    t.match(await on('get.example.net', near), [/^ok/, /^warn cookie-lifetime: .*a different site/]);
     const foreign = { ...env, WEBDIST_DOMAIN: 'example.net', WEBDIST_PACKAGE_URL: 'https://example.net/adp' };
     t.match(await on('get.example.com', near, foreign), [/^fail page-origin: pages of https:\/\/example\.com/, /^ok/]);
   });

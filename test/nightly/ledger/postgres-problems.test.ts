@@ -135,7 +135,7 @@ t.test('what is wrong with a PostgreSQL', { skip: noPostgres || noOpenssl, timeo
     [
       '`sslmode=verify-full`, another name',
       as('tls', `?sslmode=verify-full&sslrootcert=${tls.certificate}`),
-      'PostgreSQL has a certificate for another name than the one in the URL.',
+      'PostgreSQL has a certificate for a different name than the one in the URL.',
       'refuses to start',
     ],
     [

@@ -160,8 +160,8 @@ async function measure(t: Test, folder: string, { common, dataDirOf, crash }: Fl
   const hanging = running[1]?.child;
   hanging?.kill('SIGSTOP');
   const stoppedAt = performance.now();
-  // The time at which the first command that reports it was given, because the start of its process takes seconds on a
-  // busy machine.
+  // The time before the first `status` that shows it as silent, because starting that process takes seconds on a busy
+  // machine.
   const givenAt = await until(async () => {
     const at = performance.now();
     const { replicas } = await status(own);

@@ -1,4 +1,4 @@
-/** What operators do, also two at once, and killed in the middle. */
+/** What operators do, sometimes two at a time, and with commands that are killed while they run. */
 
 import type { Fleet } from '../fleet.ts';
 import { type Given, order, rotateTo } from '../people/operators.ts';
