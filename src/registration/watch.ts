@@ -16,7 +16,7 @@ import type { Clock } from './clock.ts';
 import { coalesced } from './coalesced.ts';
 import { nextCheckSeconds } from './next-check.ts';
 import type { RegistrationObserver } from './observer.ts';
-import { type Notice, signsWithNew } from './rotation/notice.ts';
+import { concerns, missedRotation, type Notice, signsWithNew } from './rotation/notice.ts';
 import type { NoticeStatus } from './rotation/watch.ts';
 import { openSharedChecks } from './shared-checks.ts';
 import type { RegisteredKey, RegistrationEvent } from './state.ts';
@@ -181,7 +181,10 @@ export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWa
         if (concerned.some(({ candidates }) => !candidateWith(candidates, notice.to.spki))) void reconcile();
         return;
       }
-      for (const one of concerned) one.apply(eventOf(notice?.phase, isAbandoned));
+      for (const one of concerned) {
+        if (notice && missedRotation(notice, one)) one.apply({ type: 'replacing' });
+        one.apply(eventOf(notice?.phase, isAbandoned));
+      }
       cancelAfterAbandoned?.();
       if (concerned.length > 0 && (isAbandoned || !notice))
         cancelAfterAbandoned = clock.after(clock.random() * ABANDONED_CHECK_MS, reconcile);
@@ -230,11 +233,6 @@ function eventOf(phase: 'announced' | 'switching' | undefined, isAbandoned: bool
   if (phase === undefined) return { type: 'withdrawn' };
   return isAbandoned ? { type: 'abandoned', phase } : { type: phase };
 }
-
-/** A rotation also affects an app that uses a key of the account, although the command may not know this app. */
-const concerns = ({ appleItemIds, scope, from }: Notice, { app, state }: OwnedRegistration) =>
-  appleItemIds.includes(app.appleItemId) ||
-  (scope === 'account' && state.registered !== undefined && state.registered.spki === from?.spki);
 
 /** The key id from the settings belongs to the first key that is held. */
 function rememberedKey(

@@ -42,6 +42,24 @@ export const isUnfinished = (notice: Notice | undefined): notice is Notice =>
 export const signsWithNew = (phase: Notice['phase'] | undefined): phase is 'overlap' | 'done' =>
   phase === 'overlap' || phase === 'done';
 
+/** An app, and the key that a replica signs with. */
+type Signed = {
+  readonly app: { readonly appleItemId: string };
+  readonly state: { readonly registered: { readonly spki: string } | undefined };
+};
+
+/** A rotation also affects an app that uses a key of the account, although the command may not know this app. */
+export const concerns = ({ appleItemIds, scope, from }: Notice, { app, state }: Signed): boolean =>
+  appleItemIds.includes(app.appleItemId) ||
+  (scope === 'account' && state.registered !== undefined && state.registered.spki === from?.spki);
+
+/**
+ * True if this process was suspended during an earlier rotation: the announced one replaces another key than the one that
+ * this process knows, which may no longer be registered.
+ */
+export const missedRotation = ({ phase, from }: Notice, { state: { registered } }: Signed): boolean =>
+  phase === 'announced' && registered !== undefined && from !== undefined && registered.spki !== from.spki;
+
 /** The format of a stored notice. */
 const FORMAT = 1;
 

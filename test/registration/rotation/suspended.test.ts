@@ -1,8 +1,8 @@
-/** A replica that was suspended while it could not read the notice of a rotation reads it before it signs. */
+/** A replica that was suspended: it reads the notice before it signs, and notices that it missed a rotation. */
 
 import t from 'tap';
 import { openLog } from '../../../src/log.ts';
-import type { Notice } from '../../../src/registration/rotation/notice.ts';
+import { missedRotation, type Notice } from '../../../src/registration/rotation/notice.ts';
 import { watchNotice } from '../../../src/registration/rotation/watch.ts';
 import { openVirtualClock } from '../../harness/virtual-clock.ts';
 
@@ -40,4 +40,28 @@ for (const [outage, isOverAtTheEnd] of [
     await read;
     t.ok(reads > before);
     t.equal(watch.ensureFresh(), undefined, 'the next ones do not');
+  });
+
+for (const [what, change, registered, expected] of [
+  ['the key that it signs with is replaced', {}, 'b2xk', false],
+  ['another key is replaced, so an earlier rotation was missed', {}, 'b2xkZXI', true],
+  ['no key is known yet', {}, undefined, false],
+  ['no key was registered', { from: undefined }, 'b2xkZXI', false],
+  ['a later phase stops signing by itself', { phase: 'switching' }, 'b2xkZXI', false],
+  ['the rotation is done', { phase: 'done' }, 'b2xkZXI', false],
+] as const)
+  t.test(what, async (t) => {
+    const notice: Notice = {
+      run: 'run',
+      beat: 1,
+      phase: 'announced',
+      scope: 'app',
+      appleItemIds: ['1'],
+      from: { spki: 'b2xk' },
+      to: { spki: 'bmV3' },
+      isRollback: false,
+      ...change,
+    };
+    const state = { registered: registered === undefined ? undefined : { spki: registered } };
+    t.equal(missedRotation(notice, { app: { appleItemId: '1' }, state }), expected);
   });
