@@ -65,6 +65,9 @@ t.test('commands', async (t) => {
     ['token', 'verify', '--jwks', jwks, jwt],
     ['token', 'verify', '--jwks', join(folder, 'none'), jwt],
     ['audit', 'verify', join(folder, 'audit')],
+    [HOSTILE],
+    ['token', `--${HOSTILE}`],
+    ['token', 'verify', jwt, HOSTILE],
   ];
   for (const args of commands)
     for (const json of [[], ['--json']]) {

@@ -5,6 +5,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.ts';
+import { visibleLines } from '../visible.ts';
 import { apiKeysCommand } from './api-keys/command.ts';
 import { apiTokenCommand } from './api-token/command.ts';
 import { appsCommand } from './apps/command.ts';
@@ -69,6 +70,8 @@ export function buildProgram(): Command {
 function configured(command: Command): Command {
   // Options after a subcommand belong to the subcommand, even if its parent has options of the same name.
   command.exitOverride().enablePositionalOptions().showSuggestionAfterError();
+  // commander quotes the argument that it refuses.
+  command.configureOutput({ outputError: (text, write) => write(visibleLines(text)) });
   command.showHelpAfterError(`(see ${pathOf(command)} --help)`);
   // commander treats a group without a subcommand as an error. Here the group prints its help on stdout, and the exit
   // code is 0.
