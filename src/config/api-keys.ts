@@ -58,29 +58,45 @@ const endOf = (date: string) => Date.parse(`${date}T00:00:00Z`) + DAY_MS;
 export type ApiKeyEvents = {
   /** The keys that are valid from now on. */
   readonly changed: (keys: readonly ApiKey[]) => void;
-  /** Called with the problem of the file. The keys stay as they were. */
+  /** Called once for each reason why the files cannot be used. The keys stay as they were. */
   readonly invalid: (problems: readonly Problem[]) => void;
+  /** Called when the files can be used again. */
+  readonly recovered: () => void;
 };
 
 /** Reads the API keys again when a file that they come from changes, until the process ends. `current` are those in force. */
-export function watchApiKeys(env: Environment, current: readonly ApiKey[], { changed, invalid }: ApiKeyEvents): void {
+export function watchApiKeys(env: Environment, current: readonly ApiKey[], events: ApiKeyEvents): void {
   const paths = ['WEBDIST_API_KEYS_FILE', 'WEBDIST_CONFIG'].flatMap((name) => env[name]?.trim() || []);
-  const readKeys = () => {
-    const read = readSettings(env);
-    const { WEBDIST_CONFIG: file } = read.values;
-    const problems = read.problems.filter((problem) => concerns(problem, 'WEBDIST_API_KEYS'));
-    const inFile = file === undefined ? undefined : readConfigFile(file, problems)?.apiKeys;
-    const keys = apiKeysOf(read, inFile, problems);
-    return { keys, problems: asGiven(problems, read.given) };
-  };
   let known = JSON.stringify(current);
+  let failure: string | undefined;
   const readAgain = () => {
-    const { keys, problems } = readKeys();
-    if (problems.length > 0) return invalid(problems);
+    const { keys, problems } = readApiKeys(env);
+    if (problems.length > 0) {
+      const reason = JSON.stringify(problems);
+      if (reason !== failure) events.invalid(problems);
+      failure = reason;
+      return;
+    }
+    if (failure !== undefined) events.recovered();
+    failure = undefined;
     const text = JSON.stringify(keys);
     if (text === known) return;
     known = text;
-    changed(keys);
+    events.changed(keys);
   };
   watchFiles(paths, readAgain);
+}
+
+/** Reads the files. A file of API keys that is empty is a list without keys, so the last one can be revoked. */
+function readApiKeys(env: Environment) {
+  const read = readSettings(env);
+  const { WEBDIST_CONFIG: file } = read.values;
+  const configProblems: Problem[] = [];
+  const inFile = file === undefined ? undefined : readConfigFile(file, configProblems)?.apiKeys;
+  const problems = [
+    ...read.problems.filter((problem) => concerns(problem, 'WEBDIST_API_KEYS')),
+    ...(read.given.has('WEBDIST_API_KEYS') ? [] : configProblems),
+  ];
+  const keys = apiKeysOf(read, inFile, problems);
+  return { keys, problems: asGiven(problems, read.given) };
 }

@@ -26,6 +26,7 @@ export function followFiles(env: Environment, config: Config, { service, serverD
     },
     invalid: (problems) =>
       log.error({ event: 'api_keys_invalid', problems }, 'the API keys cannot be read; they stay as they were'),
+    recovered: () => log.info({ event: 'api_keys_valid' }, 'the API keys can be read again'),
   });
   const readApps = watchApps(env, config, {
     async changed(apps) {
