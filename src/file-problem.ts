@@ -3,7 +3,7 @@
  * user of the process.
  */
 
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { WebdistError } from './errors.ts';
 
@@ -20,9 +20,14 @@ const reasons: Readonly<Record<string, { readonly why: string; readonly hint: (s
   },
   unopenable: {
     why: 'cannot be opened',
-    hint: (setting) => `Check that ${setting} names a file, and that this user can write to its folder.`,
+    hint: (setting) =>
+      `Check that ${setting} names a file, that this user can write to its folder, and that this process may open more ` +
+      'files (ulimit -n, LimitNOFILE).',
   },
-  full: { why: 'cannot be written: the disk is full', hint: () => 'Free some space on it.' },
+  full: {
+    why: 'cannot be written: the disk is full',
+    hint: () => 'Free some space on it, or delete files if it has no inodes left (df -i).',
+  },
   files: {
     why: 'cannot be opened: this process has no file descriptors left',
     hint: () => 'Raise its limit of open files (ulimit -n, LimitNOFILE).',
@@ -87,8 +92,7 @@ const codes: Readonly<Record<string, keyof typeof reasons>> = {
 /** `state_invalid` for an error of the file system or of SQLite; undefined for any other error. */
 export function fileProblem(cause: unknown, path: string, setting: string): WebdistError | undefined {
   const { code, errcode } = (cause ?? {}) as { code?: unknown; errcode?: number };
-  // The low byte of SQLite's extended result code is the code itself.
-  const reason = reasons[codes[errcode === undefined ? String(code) : errcode & 0xff] ?? ''];
+  const reason = reasons[codes[errcode === undefined ? String(code) : sqliteCode(errcode, path)] ?? ''];
   if (!reason) return undefined;
   const user = process.getuid?.();
   const details = [
@@ -100,6 +104,24 @@ export function fileProblem(cause: unknown, path: string, setting: string): Webd
     hint: reason.hint(setting),
     cause,
   });
+}
+
+/** SQLite says that a file cannot be opened or written, but not why, so this asks the operating system. */
+function sqliteCode(errcode: number, path: string): string | number {
+  // The low byte of the extended result code is the code itself.
+  const code = errcode & 0xff;
+  return code === 8 || code === 14 ? (obstacle(path) ?? obstacle(dirname(path)) ?? code) : code;
+}
+
+/** The code of the error (errno(3)) that writing there would cause. Undefined if there is none, or nothing is there. */
+function obstacle(path: string): string | undefined {
+  try {
+    accessSync(path, constants.W_OK);
+    return undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' ? undefined : code;
+  }
 }
 
 /** Runs work on a file. Replaces its errors by those of `fileProblem`, if there is one. */

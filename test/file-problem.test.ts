@@ -14,6 +14,12 @@ import { replaceFile } from '../src/replace-file.ts';
 import { ensureDistributionKey } from '../src/sandbox/account.ts';
 import { ledgerSecret } from '../src/service/secret.ts';
 import { temporaryFolder } from './harness/folder.ts';
+import { noSmallDisk, openSmallDisk } from './harness/small-disk.ts';
+
+const folder = temporaryFolder(t);
+const file = join(folder, 'a-file');
+writeFileSync(file, '');
+symlinkSync(join(folder, 'circle'), join(folder, 'circle'));
 
 t.test('one sentence, with the path, the setting and the user', async (t) => {
   const uid = process.getuid?.();
@@ -49,14 +55,18 @@ t.test('one sentence, with the path, the setting and the user', async (t) => {
     [26, /is damaged/],
   ] as const)
     t.match(fileProblem({ errcode }, '/data/ledger.sqlite', 'WEBDIST_LEDGER')?.detail, why, `SQLite ${errcode}`);
+  // SQLite's code does not say why, so the operating system is asked: about the file, or about its folder if it is missing.
+  for (const errcode of [8, 14, 14 | (2 << 8)])
+    for (const [path, why] of [
+      [join(file, 'ledger.sqlite'), /a part of the path is not a folder/],
+      [join(folder, 'x'.repeat(300), 'ledger.sqlite'), /a name in it, is too long/],
+      [join(folder, 'circle', 'ledger.sqlite'), /symbolic links lead in a circle/],
+    ] as const)
+      t.match(fileProblem({ errcode }, path, 'WEBDIST_LEDGER')?.detail, why, `SQLite ${errcode} for ${path}`);
   for (const other of [new Error('no code'), { code: 'ECONNREFUSED' }, { errcode: 1 }, undefined, null, 'text'])
     t.equal(fileProblem(other, '/data/file', 'WEBDIST_DATA_DIR'), undefined);
 });
 
-const folder = temporaryFolder(t);
-const file = join(folder, 'a-file');
-writeFileSync(file, '');
-symlinkSync(join(folder, 'circle'), join(folder, 'circle'));
 const app = { appleItemId: '6500000001', bundleId: 'com.example.trailmap' };
 const source = { archive: async () => t.fail('nothing is downloaded'), asset: async () => t.fail('nothing') } as never;
 
@@ -92,4 +102,15 @@ t.test('a folder whose parents do not exist is created with them', async (t) => 
   makeFolder(join(folder, 'a', 'b', 'c'), 0o700);
   makeFolder(join(folder, 'a', 'b', 'c'), 0o700);
   t.equal(statSync(join(folder, 'a')).mode & 0o777, 0o700);
+});
+
+t.test('a ledger on a file system that became read-only', { skip: noSmallDisk }, async (t) => {
+  const { folder, run } = await openSmallDisk(t, '2m');
+  const script = `
+    import { openSqliteFile } from '${join(import.meta.dirname, '../src/ledger/sqlite-file.ts')}';
+    await openSqliteFile('sqlite://${folder}/ledger.sqlite').catch(({ message }) => console.log(message));`;
+  const open = () => run(process.execPath, '--input-type=module', '-e', script);
+  t.equal(open(), '');
+  run('mount', '-o', 'remount,ro', folder);
+  t.match(open(), /its file system is read-only \(WEBDIST_LEDGER/);
 });
