@@ -97,6 +97,9 @@ function explain(client: Redis, scheme: { readonly usesTls: boolean }) {
   let whyNotConnected: WebdistError | undefined;
   client.on('error', (error) => {
     whyNotConnected = redisError(error, scheme);
+    // ioredis listens for one error of a socket, and another would end the process. TLS reports a second one if the server
+    // sends an alert just after this process has refused its certificate.
+    client.stream?.on('error', () => undefined);
   });
   client.on('ready', () => {
     whyNotConnected = undefined;
