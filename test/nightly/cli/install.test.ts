@@ -84,7 +84,7 @@ t.test('the tarball, installed', { skip: noRegistry, timeout: 1_200_000 }, async
       t.notOk(readdirSync(join(home, 'node_modules/webdist')).includes('src'), 'only what is built');
 
       t.equal(run('npx', 'webdist', '--version'), `${version}\n`);
-      t.match(run('npx', 'webdist'), /^npx webdist serve /);
+      t.match(run('npx', 'webdist'), /^ {2}npx webdist serve$/m);
       const doctor = run('sh', '-c', 'npx webdist doctor --json; echo "exit $?"');
       t.match(doctor, /^\{.*"id":"settings".*\}\nexit 1\n$/, 'the doctor names what is not set');
       const token = await secondsToToken(t, 'npx webdist serve', home, path);
