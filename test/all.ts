@@ -6,9 +6,20 @@ import t from 'tap';
 import { runFiles } from './harness/one-process.ts';
 
 /** The folders that need most time, by measurement; the others follow, those with most files first. */
-const longest = ['cli', 'registration', 'simulation', 'http', 'service', 'processes', 'ledger', 'doctor'].map(
-  (name) => `test/${name}`,
-);
+const longest = [
+  'cli',
+  'registration',
+  'simulation',
+  'http',
+  'service',
+  'processes',
+  'ledger',
+  'doctor',
+  'registration/rotation',
+  'sandbox/website',
+  'sandbox/device',
+  'redis',
+].map((name) => `test/${name}`);
 
 const filesIn = (folder: string) => globSync(`${folder}/*.test.ts`);
 
