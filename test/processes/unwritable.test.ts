@@ -68,7 +68,10 @@ const cases: Readonly<Record<string, (locked: string, own: string) => Case>> = {
   },
 };
 
-t.test('a folder that cannot be written', { skip: notRoot, timeout: 120_000 }, async (t) => {
+/** With coverage, Node reports one more line: that this user cannot write the figures. */
+const isMeasured = process.env['COVERAGE'] !== undefined && 'coverage cannot be counted as another user';
+
+t.test('a folder that cannot be written', { skip: notRoot || isMeasured, timeout: 120_000 }, async (t) => {
   const { ASC_BASE_URL, ASC_KEY_ID, ASC_ISSUER_ID, ASC_PRIVATE_KEY_B64 } = (await startSandbox(t as Test)).settings;
   const account = { ASC_BASE_URL, ASC_KEY_ID, ASC_ISSUER_ID, ASC_PRIVATE_KEY_B64 };
   for (const [name, caseOf] of Object.entries(cases)) {
