@@ -16,7 +16,7 @@ import type { Clock } from './clock.ts';
 import { coalesced } from './coalesced.ts';
 import { nextCheckSeconds } from './next-check.ts';
 import type { RegistrationObserver } from './observer.ts';
-import { concerns, missedRotation, type Notice, signsWithNew } from './rotation/notice.ts';
+import { affects, missedRotation, type Notice, signsWithNew } from './rotation/notice.ts';
 import type { NoticeStatus } from './rotation/watch.ts';
 import { openSharedChecks } from './shared-checks.ts';
 import type { RegisteredKey, RegistrationEvent } from './state.ts';
@@ -174,7 +174,7 @@ export async function watchRegistration(deps: WatchDeps): Promise<RegistrationWa
     },
     reconcile,
     async follow({ notice, isAbandoned }) {
-      const concerned = apps.filter((one) => (notice ? concerns(notice, one) : one.state.rotation));
+      const concerned = apps.filter((one) => (notice ? affects(notice, one) : one.state.rotation));
       if (signsWithNew(notice?.phase)) {
         await replace(concerned, notice.to, deps);
         observer.changed(apps, domain.state, shared.clockOffsetSeconds);

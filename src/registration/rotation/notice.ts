@@ -49,7 +49,7 @@ type Signed = {
 };
 
 /** A rotation also affects an app that uses a key of the account, although the command may not know this app. */
-export const concerns = ({ appleItemIds, scope, from }: Notice, { app, state }: Signed): boolean =>
+export const affects = ({ appleItemIds, scope, from }: Notice, { app, state }: Signed): boolean =>
   appleItemIds.includes(app.appleItemId) ||
   (scope === 'account' && state.registered !== undefined && state.registered.spki === from?.spki);
 
