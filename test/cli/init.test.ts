@@ -285,7 +285,8 @@ t.test('a registered key that is not the given one, foreign files and another ke
   t.match(checks[1], { result: 'ok', text: /registered as/ });
   const other = await webdist(['keygen', '--out', join(out, 'other.pem')]);
   t.equal(other.code, 0);
-  await webdist(['keys', 'rotate', '--to', `file://${out}/other.pem`, '--yes'], sandbox.settings);
+  const settings = { ...sandbox.settings, WEBDIST_DATA_DIR: temporaryFolder(t as Test) };
+  await webdist(['keys', 'rotate', '--to', `file://${out}/other.pem`, '--yes'], settings);
   await t.rejects(initialize({ ...options, key: join(out, 'other.pem'), out }, env), {
     message: /distribution-key\.pem holds another distribution key/,
   });
