@@ -11,6 +11,7 @@ import { initialize } from '../../src/cli/init/run.ts';
 import { runDoctor } from '../../src/doctor/doctor.ts';
 import type { Environment } from '../../src/environment.ts';
 import type { ErrorCode } from '../../src/errors.ts';
+import { openFileRegistrationStore } from '../../src/registration/store-file.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { temporaryFolder } from '../harness/folder.ts';
 import { webdist } from '../harness/process.ts';
@@ -287,6 +288,8 @@ t.test('a registered key that is not the given one, foreign files and another ke
   t.equal(other.code, 0);
   const settings = { ...sandbox.settings, WEBDIST_DATA_DIR: temporaryFolder(t as Test) };
   await webdist(['keys', 'rotate', '--to', `file://${out}/other.pem`, '--yes'], settings);
+  const ever = await openFileRegistrationStore(settings.WEBDIST_DATA_DIR).everRegistered();
+  t.strictSame([...ever], ['6500000001'], 'a removed key is not registered again');
   await t.rejects(initialize({ ...options, key: join(out, 'other.pem'), out }, env), {
     message: /distribution-key\.pem holds another distribution key/,
   });

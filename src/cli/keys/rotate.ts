@@ -66,6 +66,8 @@ async function change(options: Options, config: Config, store: RegistrationStore
   const overlap = from && overlapSeconds ? `, and remove the old key ${overlapSeconds} s later` : '';
   const action = `replace the key of ${names}: ${before} with ${fingerprint(planned.to.spki)}${overlap}`;
   if (!(await confirm({ action }, options))) return;
+  // A service that has not run yet must not register the key again if a person removes it later.
+  await store.addEverRegistered(appleItemIds);
   process.once('SIGINT', exitInterrupted);
   const reports = await openOrderStore(config);
   const readByAll = async (run: string) => {
