@@ -65,7 +65,8 @@ export async function signCompact(
       'signer_unavailable',
       `The ${signer.backend} signer returned ${signature.length} bytes instead of the 64 of an ES256 signature.`,
     );
-  return `${signingInput}.${Buffer.from(signature).toString('base64url')}`;
+  const { buffer, byteOffset, length } = signature;
+  return `${signingInput}.${Buffer.from(buffer, byteOffset, length).toString('base64url')}`;
 }
 
 /** True for an elliptic curve key, public or private, on P-256. */

@@ -86,7 +86,7 @@ export function openNonces(
         const blocks = cipher.update(candidates);
         const index = firstUuid(blocks);
         // Advances past every candidate that was tried, so that no block is ever encrypted twice.
-        counter = (counter + (index < 0 ? CANDIDATES : index + 1)) % 2 ** 32;
+        counter = (counter + (index < 0 ? CANDIDATES : index + 1)) >>> 0;
         if (index >= 0) return uuidText(blocks, index * BLOCK_BYTES);
       }
     },
@@ -140,21 +140,15 @@ function appTags(appleItemIds: readonly string[]) {
 
 /** The first 96 bits of the block, as three 32-bit words. */
 function recordWords(minute: number, app: number, subject: number): readonly [number, number, number] {
-  return [
-    minute * 2 ** 8 + Math.floor(app / 2 ** 19),
-    (app % 2 ** 19) * 2 ** 13 + Math.floor(subject / 2 ** 32),
-    subject % 2 ** 32,
-  ];
+  return [((minute << 8) | (app >>> 19)) >>> 0, ((app << 13) | Math.floor(subject / 2 ** 32)) >>> 0, subject >>> 0];
 }
 
-const modulo = (value: number, base: number) => ((value % base) + base) % base;
-
-const minuteOf = (seconds: number) => modulo(Math.floor(seconds / 60) - EPOCH_MINUTES, MINUTES);
+const minuteOf = (seconds: number) => (Math.floor(seconds / 60) - EPOCH_MINUTES) & (MINUTES - 1);
 
 /** The start of the latest matching minute that is not too far ahead, in seconds since 1970. */
 function latestWith(minute: number, nowSeconds: number): number {
   const latest = Math.floor(nowSeconds / 60) + AHEAD_MINUTES;
-  return (latest - modulo(latest - EPOCH_MINUTES - minute, MINUTES)) * 60;
+  return (latest - ((latest - EPOCH_MINUTES - minute) & (MINUTES - 1))) * 60;
 }
 
 /** The index of the first block that is a version-4 UUID (RFC 9562 §5.4: version 4, variant 10), or -1. */

@@ -11,7 +11,7 @@ import type { Keys } from '../registration/keys.ts';
 import type { AuditTrail } from './audit-trail.ts';
 import { type DtypeSource, dtypeSourceOf } from './dtype-source.ts';
 import type { Records } from './records.ts';
-import { type Subject, type SubjectHash, tagText } from './subject.ts';
+import type { Subject, SubjectHash } from './subject.ts';
 import { timedKeys } from './timed-signer.ts';
 import type { TokenClock } from './token-clock.ts';
 
@@ -70,8 +70,7 @@ export function openIssuing({ tokenLifetimeSeconds }: Pick<Config, 'tokenLifetim
   const issueOne = async (request: IssueRequest): Promise<IssuedInstall> => {
     inProgress++;
     const { app, subject, caller } = request;
-    const tag = subject && hash(subject).tag;
-    const subjectTag = tag === undefined ? undefined : tagText(tag);
+    const { tag, tagText: subjectTag } = subject ? hash(subject) : {};
     const appleVersionId = request.appleVersionId ?? catalogue.currentIdOf(app);
     try {
       refuseOrdered(app, appleVersionId);

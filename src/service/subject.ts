@@ -18,9 +18,12 @@ export type SubjectHash = {
   readonly signature: string;
   /** Identifies the subject in nonces, ledger, log and audit log: an integer below 2^45. One-way without the key. */
   readonly tag: number;
+  /** The tag for logs, the audit log and `webdist ledger export`: 12 hex digits. */
+  readonly tagText: string;
 };
 
 const SIGNATURE_BYTES = 32;
+const TAG_BYTES = 6;
 
 /**
  * Returns the hash function for a 32-byte key: SHA3-512 over the key and then the subject. SHA-3 does not need HMAC,
@@ -36,14 +39,14 @@ export function subjectHashes(key: Buffer): (subject: Subject) => SubjectHash {
     const before = known.get(subject);
     if (before) return before;
     const digest = hash('sha3-512', `${keyText}${subject.kind}\0${subject.id}`, 'buffer');
+    // The tag has fewer bits than its bytes.
+    digest[SIGNATURE_BYTES] = digest.readUInt8(SIGNATURE_BYTES) & (0xff >> (8 * TAG_BYTES - SUBJECT_BITS));
     const hashed = {
       signature: digest.toString('base64url', 0, SIGNATURE_BYTES),
-      tag: digest.readUIntBE(SIGNATURE_BYTES, 6) % 2 ** SUBJECT_BITS,
+      tag: digest.readUIntBE(SIGNATURE_BYTES, TAG_BYTES),
+      tagText: digest.toString('hex', SIGNATURE_BYTES, SIGNATURE_BYTES + TAG_BYTES),
     };
     known.set(subject, hashed);
     return hashed;
   };
 }
-
-/** Formats a subject tag for logs, the audit log and `webdist ledger export`: 12 hex digits. */
-export const tagText = (tag: number): string => tag.toString(16).padStart(12, '0');

@@ -8,19 +8,19 @@ import type { Ledger } from '../../ledger/contract.ts';
 import { expectLedgerFile, openLedger } from '../../ledger/ledger.ts';
 import { checkSecret } from '../../ledger/secret-check.ts';
 import { derivedKey, ledgerSecret, secretFingerprint } from '../../service/secret.ts';
-import { type Subject, subjectHashes, tagText } from '../../service/subject.ts';
+import { type Subject, type SubjectHash, subjectHashes } from '../../service/subject.ts';
 import { type ChangeOptions, goesOn } from '../change.ts';
 import { type JsonOption, print } from '../terminal.ts';
 
 type Options = JsonOption & { readonly device?: boolean };
 
 export async function exportSubject(id: string, { device, json }: Options): Promise<void> {
-  const { tag, installs } = await withLedger(async (ledger, tagOf) => {
-    const tag = tagOf(subjectOf(id, device));
-    return { tag, installs: await ledger.export(tag) };
+  const { tagText, installs } = await withLedger(async (ledger, hash) => {
+    const { tag, tagText } = hash(subjectOf(id, device));
+    return { tagText, installs: await ledger.export(tag) };
   });
   const data = {
-    subject: tagText(tag),
+    subject: tagText,
     installs: installs.map(({ appleItemId, installedAtSeconds }) => ({
       appleItemId,
       installedAt: new Date(installedAtSeconds * 1000).toISOString(),
@@ -33,10 +33,10 @@ export async function exportSubject(id: string, { device, json }: Options): Prom
 }
 
 export async function forgetSubject(id: string, options: Options & ChangeOptions): Promise<void> {
-  const installs = await withLedger(async (ledger, tagOf) => {
-    const tag = tagOf(subjectOf(id, options.device));
+  const installs = await withLedger(async (ledger, hash) => {
+    const { tag, tagText } = hash(subjectOf(id, options.device));
     const found = await ledger.export(tag);
-    if (!(await goesOn({ action: `delete ${found.length} installs of ${tagText(tag)}` }, options))) return undefined;
+    if (!(await goesOn({ action: `delete ${found.length} installs of ${tagText}` }, options))) return undefined;
     return ledger.forget(tag);
   });
   if (installs === undefined) return;
@@ -52,7 +52,9 @@ export async function showStats({ json }: JsonOption): Promise<void> {
 const subjectOf = (id: string, device = false): Subject =>
   device ? { kind: 'device', id: id.replace(/\.[\w-]{43}$/, '') } : { kind: 'caller', id };
 
-async function withLedger<T>(work: (ledger: Ledger, tagOf: (subject: Subject) => number) => Promise<T>): Promise<T> {
+async function withLedger<T>(
+  work: (ledger: Ledger, hash: (subject: Subject) => SubjectHash) => Promise<T>,
+): Promise<T> {
   const { dataDir, ledger: settings } = ledgerSettings(processSettings());
   expectLedgerFile(settings.url);
   const secret = settings.secret ?? (await ledgerSecret(dataDir));
@@ -60,7 +62,7 @@ async function withLedger<T>(work: (ledger: Ledger, tagOf: (subject: Subject) =>
   const ledger = await openLedger(settings);
   try {
     await checkSecret(ledger, secretFingerprint(secret));
-    return await work(ledger, (subject) => hash(subject).tag);
+    return await work(ledger, hash);
   } finally {
     await ledger.close();
   }
