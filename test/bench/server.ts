@@ -14,6 +14,7 @@ import { fastify } from 'fastify';
 import { SignJWT } from 'jose';
 import jsonwebtoken from 'jsonwebtoken';
 import { batchPerTick } from '../../src/batch.ts';
+import { keepCodeWhileIdle } from '../../src/cli/serve/idle-memory.ts';
 import { readConfig } from '../../src/config/config.ts';
 import type { Environment } from '../../src/environment.ts';
 import { buildServer, type ServerOptions } from '../../src/http/server.ts';
@@ -66,6 +67,7 @@ async function listenFastify(answer: () => Promise<object> | object): Promise<st
 }
 
 async function listenFull(env: Environment, more: Partial<ServerOptions> = {}): Promise<string> {
+  keepCodeWhileIdle();
   const config = readConfig(env);
   const log = openLog(config.logLevel, openStdout());
   const { serverDeps } = await openService(config, { env, log });

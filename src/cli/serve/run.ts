@@ -20,6 +20,7 @@ import { visibleOnceDecoded } from '../../visible.ts';
 import { invocation } from '../invocation.ts';
 import { writeStderr } from '../stderr.ts';
 import { followFiles } from './follow-files.ts';
+import { keepCodeWhileIdle } from './idle-memory.ts';
 import type { Signals } from './signals.ts';
 
 /** Requests that take longer than this after draining are aborted. */
@@ -33,6 +34,7 @@ async function openTerminal(): Promise<DestinationStream> {
 
 /** Starts the service; it runs until a signal ends the process. Throws `config_invalid`, `key_*` or `state_invalid`. */
 export async function serve(signals: Signals): Promise<void> {
+  keepCodeWhileIdle();
   const own = processSettings();
   const sandbox = own.mode === 'sandbox' ? await openOwnSandbox(dataDirOf(own.values)) : undefined;
   const env: Environment = { ...processEnvironment(), ...sandbox?.settings };
